@@ -1,0 +1,472 @@
+/*
+** apply.c -- one migration, from BEGIN to COMMIT.
+**
+** A transactional migration is
+**   BEGIN, our SET LOCALs, the claim   (one message)
+**   its statements                     (a message each)
+**   resets, the proof, COMMIT          (one message)
+** so that the tracking row and the change commit together. The claim comes
+** first: a second run waits at it and then learns the truth.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "error.h"
+#include "ledger.h"
+#include "locate.h"
+#include "trace.h"
+#include "utf8.h"
+
+#define STATEMENT_MAX 4096 /* bytes of a statement that an error carries */
+
+enum stage { OPEN, STATEMENT, CLOSE, UNDO, ENDED };
+
+struct pgmig_apply {
+    struct pgmig_conn *conn;
+    const struct pgmig_ledger *ledger;
+    const struct pgmig_job *job;
+    const struct pgmig_section *section;
+    enum stage stage;
+    size_t at;             /* the statement under way */
+    int before_claim;      /* commands that stand before the claim */
+    bool dirty;            /* a statement may have changed the session */
+    struct pgmig_buf text; /* the statement that is sent */
+    struct pgmig_error error;
+    enum pgmig_outcome outcome;
+};
+
+/* ---- SQL around the statements --------------------------------------- */
+
+/* Commits are durable: raised where the database's default is lower. */
+static const char durable[] =
+    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
+    "WHERE pg_catalog.current_setting('synchronous_commit') "
+    "IN ('off', 'local', 'remote_write'); ";
+
+/* A killed client's locks go within a second (PostgreSQL 14 on Linux). */
+static const char check_client[] =
+    "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', "
+    "true) WHERE pg_catalog.version() LIKE '%linux%'; ";
+
+/* What a migration may leave behind in its session. */
+static const char reset[] =
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; "
+    "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; "
+    "SELECT pg_catalog.pg_advisory_unlock_all(); ";
+
+static void add(struct pgmig_apply *a, struct pgmig_buf *sql, const char *s)
+{
+    pgmig_buf_adds(sql, s);
+    a->before_claim++;
+}
+
+static const char *directive(const struct pgmig_apply *a, const char *key)
+{
+    return pgmig_script_directive(a->job->script, a->job->direction, key);
+}
+
+static void add_timeouts(struct pgmig_apply *a, struct pgmig_buf *sql,
+                         const char *scope, const char *lock_timeout)
+{
+    const char *lock = directive(a, "lock_timeout");
+    const char *statement = directive(a, "statement_timeout");
+
+    if (lock == NULL)
+        lock = lock_timeout;
+    if (lock != NULL) {
+        pgmig_buf_addf(sql, "SET %slock_timeout = '%s'; ", scope, lock);
+        a->before_claim++;
+    }
+    if (statement != NULL) {
+        pgmig_buf_addf(sql, "SET %sstatement_timeout = '%s'; ", scope,
+                       statement);
+        a->before_claim++;
+    }
+}
+
+/* BEGIN, settings and the claim. */
+static int add_open(struct pgmig_apply *a, const char *begin,
+                    struct pgmig_buf *sql)
+{
+    const char *strings =
+        pgmig_conn_parameter(a->conn, "standard_conforming_strings");
+
+    a->before_claim = 1;
+    pgmig_buf_addf(sql, "%s; ", begin);
+    add_timeouts(a, sql, "LOCAL ", a->job->lock_timeout);
+    add(a, sql, durable);
+    if (pgmig_conn_server_version(a->conn) >= 140000)
+        add(a, sql, check_client);
+    if (strings != NULL && strcmp(strings, "off") == 0)
+        add(a, sql, "SET LOCAL standard_conforming_strings = on; ");
+    return pgmig_ledger_add_claim(a->ledger, a->conn, a->job, sql, &a->error);
+}
+
+static void add_commit(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    if (a->dirty) {
+        /* deferred triggers still see the migration's own settings */
+        pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
+        pgmig_buf_adds(sql, reset);
+        pgmig_buf_adds(sql, durable);
+    }
+    if (a->job->direction == PGMIG_UP)
+        pgmig_ledger_add_proof(a->ledger, a->job, sql);
+    pgmig_buf_adds(sql, "COMMIT");
+}
+
+/* ---- sending --------------------------------------------------------- */
+
+/* Send `sql` and free it; false: the operation ends here. */
+static bool send(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    int status = -1;
+
+    if (sql->failed)
+        pgmig_error_memory(&a->error);
+    else
+        status = pgmig_conn_request(a->conn, sql->data, NULL, 0);
+    pgmig_buf_free(sql);
+    return status == 0;
+}
+
+static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
+{
+    a->stage = ENDED;
+    a->outcome = outcome;
+    return false;
+}
+
+/* Take the migration back, and the session to its start. */
+static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
+{
+    struct pgmig_buf sql = {0};
+    enum pgmig_tx tx = pgmig_conn_tx(a->conn);
+
+    a->outcome = outcome;
+    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty))
+        return end(a, outcome);
+    a->stage = UNDO;
+    if (tx != PGMIG_TX_IDLE)
+        pgmig_buf_adds(&sql, "ROLLBACK; ");
+    if (a->dirty)
+        pgmig_buf_adds(&sql, reset);
+    return send(a, &sql) || end(a, outcome);
+}
+
+static bool send_open(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    a->stage = OPEN;
+    if (a->section->transaction) {
+        if (add_open(a, a->section->begin, &sql) == 0)
+            return send(a, &sql);
+    } else {
+        add_timeouts(a, &sql, "", NULL);
+        a->dirty = sql.len > 0;
+        pgmig_buf_adds(&sql, "SELECT"); /* an empty message would not do */
+        return send(a, &sql);
+    }
+    pgmig_buf_free(&sql);
+    return false;
+}
+
+static bool send_statement(struct pgmig_apply *a)
+{
+    const struct pgmig_statement *st = &a->section->statements[a->at];
+    const char *text = a->job->script->text;
+    const char *data = st->copy_end > 0 ? text + st->copy_start : NULL;
+
+    a->stage = STATEMENT;
+    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, text + st->start, st->end - st->start);
+    if (a->text.failed) {
+        pgmig_error_memory(&a->error);
+        return undo(a, PGMIG_FAILED);
+    }
+    return pgmig_conn_request(a->conn, a->text.data, data,
+                              st->copy_end - st->copy_start) == 0;
+}
+
+static bool send_close(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    a->stage = CLOSE;
+    if (!a->section->transaction) {
+        if (a->dirty)
+            pgmig_buf_addf(&sql, "%s", reset);
+        a->dirty = false;
+        if (add_open(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                     &sql) != 0) {
+            pgmig_buf_free(&sql);
+            return undo(a, PGMIG_FAILED);
+        }
+        pgmig_buf_adds(&sql, "; ");
+    }
+    add_commit(a, &sql);
+    return send(a, &sql);
+}
+
+/* ---- errors ---------------------------------------------------------- */
+
+static bool fail(struct pgmig_apply *a)
+{
+    return undo(a, PGMIG_FAILED);
+}
+
+/* Let the error point at the statement, at the place the server named. */
+static void point(struct pgmig_apply *a, size_t position)
+{
+    const struct pgmig_script *script = a->job->script;
+    const struct pgmig_statement *st = &a->section->statements[a->at];
+    size_t len = st->end - st->start;
+    size_t offset = st->start;
+
+    if (position > 0)
+        offset += pgmig_utf8_offset(script->text + st->start, len,
+                                    position - 1);
+    else
+        pgmig_trace(script, a->section, a->at, a->error.context, &offset);
+    pgmig_locate_error(&a->error, script->path, script->text, script->len,
+                       offset);
+    a->error.statement = pgmig_strndup(
+        script->text + st->start, len < STATEMENT_MAX ? len : STATEMENT_MAX);
+}
+
+static void advise(struct pgmig_apply *a)
+{
+    struct pgmig_error *err = &a->error;
+    const char *state = err->sqlstate;
+
+    if (!a->section->transaction) {
+        pgmig_error_hint(err, "transaction=off: the %zu statements before it "
+                              "stay done; the next run begins at the first",
+                         a->at);
+        return;
+    }
+    if (err->hint != NULL)
+        return;
+    /* active_sql_transaction, invalid_transaction_termination,
+    ** unsafe_new_enum_value_usage */
+    if (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0)
+        pgmig_error_hint(err, "it cannot run in a transaction: add the line "
+                              "`-- pgmig: transaction=off`");
+    else if (strcmp(state, "55P04") == 0)
+        pgmig_error_hint(err, "a new enum value can be used only after "
+                              "COMMIT: use it in the next migration");
+    else if (strcmp(state, "55P03") == 0)
+        pgmig_error_hint(err, "another session holds the lock; run again, or "
+                              "wait longer with `-- pgmig: lock_timeout=30s`");
+}
+
+static bool statement_failed(struct pgmig_apply *a)
+{
+    size_t position = a->conn->error_position;
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    point(a, position);
+    advise(a);
+    return fail(a);
+}
+
+static void name_file(struct pgmig_apply *a)
+{
+    pgmig_error_field(&a->error.file, a->job->script->path);
+}
+
+/* The claim, or what stands around it, failed. */
+static bool claim_failed(struct pgmig_apply *a, bool claim)
+{
+    struct pgmig_error *err = &a->error;
+
+    pgmig_conn_take_error(a->conn, err);
+    if (claim && strcmp(err->sqlstate, "23505") == 0)
+        return undo(a, PGMIG_RACED);
+    if (claim && err->kind == PGMIG_E_LOCK) {
+        pgmig_error_set(err, PGMIG_E_LOCK,
+                        "another run is at work on this migration");
+        pgmig_error_hint(err, "wait for it, then run again: what it has "
+                              "applied is skipped");
+    } else if (claim && strcmp(err->sqlstate, "42P01") == 0) {
+        pgmig_error_set(err, PGMIG_E_PLAN,
+                        "another run has changed the tracking table");
+        pgmig_error_hint(err, "run again");
+    }
+    name_file(a);
+    return fail(a);
+}
+
+/* COMMIT was sent, and nobody told whether it was carried out. */
+static void outcome_unknown(struct pgmig_apply *a)
+{
+    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
+                    "the connection was lost during COMMIT: whether the "
+                    "migration took effect is not known");
+    pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
+                                "tells, and a second run is safe");
+}
+
+static bool close_failed(struct pgmig_apply *a)
+{
+    bool lost = pgmig_conn_lost(a->conn);
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (lost) {
+        outcome_unknown(a);
+    } else if (strcmp(a->error.sqlstate, "22012") == 0) {
+        pgmig_error_set(&a->error, PGMIG_E_SQL,
+                        "the migration has removed its own tracking row");
+        pgmig_error_hint(&a->error, "a migration must leave the tracking "
+                                    "table alone");
+    }
+    name_file(a);
+    return fail(a);
+}
+
+static bool refuse(struct pgmig_apply *a, const char *message)
+{
+    pgmig_error_set(&a->error, PGMIG_E_SQL, "%s", message);
+    return fail(a);
+}
+
+/* ---- the chain of requests ------------------------------------------- */
+
+static bool proceed(struct pgmig_apply *a)
+{
+    if (a->at < a->section->statement_count)
+        return send_statement(a);
+    if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE) {
+        a->dirty = true;
+        name_file(a);
+        return refuse(a, "the migration has left a transaction open");
+    }
+    return send_close(a);
+}
+
+static bool opened(struct pgmig_apply *a)
+{
+    if (a->conn->error.kind != PGMIG_E_NONE)
+        return claim_failed(a, a->section->transaction &&
+                                   a->conn->results == a->before_claim);
+    if (a->section->transaction && a->job->direction == PGMIG_DOWN &&
+        strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
+        return undo(a, PGMIG_RACED);
+    return proceed(a);
+}
+
+static bool statement_done(struct pgmig_apply *a)
+{
+    if (a->conn->error.kind != PGMIG_E_NONE)
+        return statement_failed(a);
+    if (a->section->transaction &&
+        (a->conn->tx_warning || pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN)) {
+        pgmig_error_set(&a->error, PGMIG_E_SQL,
+                        "the statement has touched the migration's "
+                        "transaction");
+        point(a, 0);
+        return fail(a);
+    }
+    a->at++;
+    return proceed(a);
+}
+
+static bool closed(struct pgmig_apply *a)
+{
+    if (a->conn->error.kind != PGMIG_E_NONE) {
+        if (!a->section->transaction &&
+            strcmp(a->conn->error.sqlstate, "23505") == 0)
+            return claim_failed(a, true);
+        return close_failed(a);
+    }
+    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0) {
+        name_file(a);
+        return refuse(a, "the server answered COMMIT with ROLLBACK");
+    }
+    return end(a, PGMIG_DONE);
+}
+
+static bool next(void *ctx, struct pgmig_conn *conn)
+{
+    struct pgmig_apply *a = ctx;
+    struct pgmig_error ignored = {0};
+
+    switch (a->stage) {
+    case OPEN:
+        return opened(a);
+    case STATEMENT:
+        return statement_done(a);
+    case CLOSE:
+        return closed(a);
+    case UNDO: /* the first error is the one that matters */
+        pgmig_conn_take_error(conn, &ignored);
+        pgmig_error_clear(&ignored);
+        return end(a, a->outcome);
+    default:
+        return false;
+    }
+}
+
+struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
+                                      const struct pgmig_ledger *ledger,
+                                      const struct pgmig_job *job,
+                                      struct pgmig_error *err)
+{
+    struct pgmig_apply *a;
+
+    if (pgmig_conn_check_idle(conn, err) != 0)
+        return NULL;
+    if (pgmig_conn_tx(conn) != PGMIG_TX_IDLE) {
+        pgmig_error_set(err, PGMIG_E_USAGE,
+                        "a transaction is open on this connection");
+        pgmig_error_hint(err, "commit or roll it back before migrating");
+        return NULL;
+    }
+    a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        pgmig_error_memory(err);
+        return NULL;
+    }
+    a->conn = conn;
+    a->ledger = ledger;
+    a->job = job;
+    a->section = &job->script->sections[job->direction];
+    a->outcome = PGMIG_FAILED;
+    pgmig_conn_begin(conn, next, a);
+    (void)send_open(a); /* a failure to send is told by finish */
+    return a;
+}
+
+void pgmig_apply_free(struct pgmig_apply *a)
+{
+    if (a == NULL)
+        return;
+    pgmig_error_clear(&a->error);
+    pgmig_buf_free(&a->text);
+    free(a);
+}
+
+enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *a,
+                                      struct pgmig_error *err)
+{
+    enum pgmig_outcome outcome = a->outcome;
+    struct pgmig_error late = {0};
+
+    if (pgmig_conn_finish(a->conn, &late) != 0 &&
+        a->error.kind == PGMIG_E_NONE) {
+        a->error = late;
+        late = (struct pgmig_error){0};
+        name_file(a);
+    }
+    pgmig_error_clear(&late);
+    pgmig_error_clear(err);
+    if (outcome == PGMIG_FAILED) {
+        *err = a->error;
+        a->error = (struct pgmig_error){0};
+    }
+    pgmig_apply_free(a);
+    return outcome;
+}

@@ -1,0 +1,54 @@
+/* lerror.c -- failures of the core as Lua errors. */
+#include <string.h>
+
+#include "lpgmig.h"
+
+#define BOX "pgmig.error_box"
+
+static int box_gc(lua_State *L)
+{
+    pgmig_error_clear(luaL_checkudata(L, 1, BOX));
+    return 0;
+}
+
+struct pgmig_error *lpgmig_error_new(lua_State *L)
+{
+    struct pgmig_error *err = lua_newuserdata(L, sizeof *err);
+
+    memset(err, 0, sizeof *err);
+    if (luaL_newmetatable(L, BOX)) {
+        lua_pushcfunction(L, box_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return err;
+}
+
+static void set_position(lua_State *L, const struct pgmig_error *err)
+{
+    lpgmig_set_string(L, "file", err->file);
+    lpgmig_set_string(L, "text", err->text);
+    if (err->line > 0)
+        lpgmig_set_integer(L, "line", err->line);
+    if (err->column > 0)
+        lpgmig_set_integer(L, "column", err->column);
+}
+
+int lpgmig_error_raise(lua_State *L, struct pgmig_error *err)
+{
+    lua_newtable(L);
+    lpgmig_set_string(L, "kind", pgmig_error_kind_name(err->kind));
+    lpgmig_set_string(L, "message",
+                      err->message ? err->message : "out of memory");
+    set_position(L, err);
+    lpgmig_set_string(L, "detail", err->detail);
+    lpgmig_set_string(L, "hint", err->hint);
+    lpgmig_set_string(L, "context", err->context);
+    lpgmig_set_string(L, "statement", err->statement);
+    if (err->sqlstate[0] != '\0')
+        lpgmig_set_string(L, "sqlstate", err->sqlstate);
+    luaL_getmetatable(L, LPGMIG_ERROR);
+    lua_setmetatable(L, -2);
+    pgmig_error_clear(err);
+    return lua_error(L);
+}

@@ -1,0 +1,74 @@
+/* lledger.c -- the tracking table. */
+#include "lpgmig.h"
+
+struct lledger {
+    struct pgmig_ledger *ledger;
+};
+
+struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
+{
+    struct lledger *ll = luaL_checkudata(L, arg, LPGMIG_LEDGER);
+
+    return ll->ledger;
+}
+
+/* ledger(table) --> ledger. Raises kind "usage" for an invalid name. */
+static int ledger_new(lua_State *L)
+{
+    const char *table = luaL_checkstring(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lledger *ll = lua_newuserdata(L, sizeof *ll);
+
+    ll->ledger = NULL;
+    luaL_getmetatable(L, LPGMIG_LEDGER);
+    lua_setmetatable(L, -2);
+    ll->ledger = pgmig_ledger_new(table, err);
+    if (ll->ledger == NULL)
+        return lpgmig_error_raise(L, err);
+    return 1;
+}
+
+static int ledger_gc(lua_State *L)
+{
+    struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
+
+    pgmig_ledger_free(ll->ledger);
+    ll->ledger = NULL;
+    return 0;
+}
+
+/* ledger:exists() --> whether the last probe found the table. */
+static int ledger_exists(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_exists(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
+/* ledger:read_only() --> whether the server is a standby. */
+static int ledger_read_only(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_read_only(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
+/* ledger:fits(version) --> whether its version column has room for it. */
+static int ledger_fits(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_fits(lpgmig_check_ledger(L, 1),
+                                         luaL_checkstring(L, 2)));
+    return 1;
+}
+
+void lpgmig_open_ledger(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"ledger", ledger_new},
+                                         {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"exists", ledger_exists},
+                                       {"read_only", ledger_read_only},
+                                       {"fits", ledger_fits},
+                                       {"__gc", ledger_gc},
+                                       {NULL, NULL}};
+
+    lpgmig_class(L, LPGMIG_LEDGER, methods);
+    lpgmig_set(L, functions);
+}

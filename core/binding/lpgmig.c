@@ -1,0 +1,55 @@
+/* lpgmig.c -- the module pgmig.core. */
+#include "lpgmig.h"
+
+void lpgmig_set(lua_State *L, const luaL_Reg *functions)
+{
+    for (; functions->name != NULL; functions++) {
+        lua_pushcfunction(L, functions->func);
+        lua_setfield(L, -2, functions->name);
+    }
+}
+
+void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods)
+{
+    luaL_newmetatable(L, name);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lpgmig_set(L, methods);
+    lua_pop(L, 1);
+}
+
+void lpgmig_set_string(lua_State *L, const char *key, const char *value)
+{
+    if (value == NULL)
+        return;
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void lpgmig_set_integer(lua_State *L, const char *key, lua_Integer value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void lpgmig_set_boolean(lua_State *L, const char *key, int value)
+{
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, key);
+}
+
+/* A loader exports its name; everything else in the library is hidden. */
+__attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
+
+int luaopen_pgmig_core(lua_State *L)
+{
+    lua_newtable(L);
+    luaL_newmetatable(L, LPGMIG_ERROR);
+    lua_setfield(L, -2, "error_metatable"); /* pgmig.errors completes it */
+    lpgmig_open_text(L);
+    lpgmig_open_script(L);
+    lpgmig_open_conn(L);
+    lpgmig_open_ledger(L);
+    lpgmig_open_system(L);
+    return 1;
+}

@@ -1,0 +1,48 @@
+/*
+** lpgmig.h -- what the files of the binding share.
+**
+** Only calls that Lua 5.1, LuaJIT and Lua 5.4 all have are used. A function
+** checks its arguments, creates its userdata empty, sets the metatable, and
+** only then acquires: nothing is lost when Lua raises in between.
+*/
+#ifndef LPGMIG_H
+#define LPGMIG_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "pgmig.h"
+
+#define LPGMIG_CONN "pgmig.conn"
+#define LPGMIG_SCRIPT "pgmig.script"
+#define LPGMIG_LEDGER "pgmig.ledger"
+#define LPGMIG_ERROR "pgmig.error"
+
+/* A box that owns what a pgmig_error or a buffer holds. */
+struct pgmig_error *lpgmig_error_new(lua_State *L);
+
+/* Raise the error as a table of LPGMIG_ERROR. */
+int lpgmig_error_raise(lua_State *L, struct pgmig_error *err);
+
+/* Create the metatable `name` with these methods; __index is itself. */
+void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
+
+/* Set functions in the table on the top of the stack. */
+void lpgmig_set(lua_State *L, const luaL_Reg *functions);
+
+/* t[key] = value for the table on the top of the stack. */
+void lpgmig_set_string(lua_State *L, const char *key, const char *value);
+void lpgmig_set_integer(lua_State *L, const char *key, lua_Integer value);
+void lpgmig_set_boolean(lua_State *L, const char *key, int value);
+
+struct pgmig_script *lpgmig_check_script(lua_State *L, int arg);
+struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
+
+/* Set the functions of one topic in the module's table. */
+void lpgmig_open_text(lua_State *L);
+void lpgmig_open_script(lua_State *L);
+void lpgmig_open_conn(lua_State *L);
+void lpgmig_open_ledger(lua_State *L);
+void lpgmig_open_system(lua_State *L);
+
+#endif

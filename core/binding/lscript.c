@@ -1,0 +1,219 @@
+/* lscript.c -- parsed migration files. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lpgmig.h"
+
+struct lscript {
+    struct pgmig_script *script;
+};
+
+static struct pgmig_script **new_script(lua_State *L)
+{
+    struct lscript *ls = lua_newuserdata(L, sizeof *ls);
+
+    ls->script = NULL;
+    luaL_getmetatable(L, LPGMIG_SCRIPT);
+    lua_setmetatable(L, -2);
+    return &ls->script;
+}
+
+struct pgmig_script *lpgmig_check_script(lua_State *L, int arg)
+{
+    struct lscript *ls = luaL_checkudata(L, arg, LPGMIG_SCRIPT);
+
+    return ls->script;
+}
+
+static int script_gc(lua_State *L)
+{
+    struct lscript *ls = luaL_checkudata(L, 1, LPGMIG_SCRIPT);
+
+    pgmig_script_free(ls->script);
+    ls->script = NULL;
+    return 0;
+}
+
+/* read_script(path) --> script. Raises kinds "io" and "parse". */
+static int text_read_script(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_script **script = new_script(L);
+
+    *script = pgmig_script_read(path, &pgmig_vocabulary_default, err);
+    if (*script == NULL)
+        return lpgmig_error_raise(L, err);
+    return 1;
+}
+
+/* parse_script(text, path) --> script; path names it in errors. */
+static int text_parse_script(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    const char *path = luaL_checkstring(L, 2);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_script **script = new_script(L);
+    char *copy = malloc(len + 1);
+
+    if (copy == NULL)
+        return luaL_error(L, "out of memory");
+    memcpy(copy, text, len + 1);
+    *script = pgmig_script_parse(path, copy, len, &pgmig_vocabulary_default,
+                                 err);
+    if (*script == NULL)
+        return lpgmig_error_raise(L, err);
+    return 1;
+}
+
+/* ---- a script as tables ---------------------------------------------- */
+
+static void set_place(lua_State *L, const struct pgmig_script *script,
+                      size_t offset, struct pgmig_place *place)
+{
+    pgmig_script_locate(script, offset, place);
+    lpgmig_set_integer(L, "line", place->line);
+    lpgmig_set_integer(L, "column", place->column);
+}
+
+static void set_range(lua_State *L, const struct pgmig_script *script,
+                      const char *key, size_t start, size_t end)
+{
+    lua_pushlstring(L, script->text + start, end - start);
+    lua_setfield(L, -2, key);
+}
+
+static void push_statements(lua_State *L, const struct pgmig_script *script,
+                            const struct pgmig_section *section)
+{
+    struct pgmig_place place = {0};
+
+    lua_createtable(L, (int)section->statement_count, 0);
+    for (size_t i = 0; i < section->statement_count; i++) {
+        const struct pgmig_statement *st = &section->statements[i];
+
+        lua_createtable(L, 0, 6);
+        set_range(L, script, "sql", st->start, st->end);
+        lpgmig_set_string(L, "kind", st->kind);
+        lpgmig_set_integer(L, "offset", (lua_Integer)st->start);
+        set_place(L, script, st->start, &place);
+        if (st->copy_start > 0)
+            set_range(L, script, "copy_data", st->copy_start, st->copy_end);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+static void push_directives(lua_State *L, const struct pgmig_directive *list,
+                            size_t count)
+{
+    lua_newtable(L);
+    for (size_t i = 0; i < count; i++)
+        lpgmig_set_string(L, list[i].key, list[i].value);
+}
+
+static void push_section(lua_State *L, const struct pgmig_script *script,
+                         enum pgmig_direction direction)
+{
+    const struct pgmig_section *section = &script->sections[direction];
+    struct pgmig_place place = {0};
+
+    lua_newtable(L);
+    pgmig_script_locate(script, section->start, &place);
+    lpgmig_set_integer(L, "line", place.line);
+    lpgmig_set_boolean(L, "transaction", section->transaction);
+    lpgmig_set_boolean(
+        L, "empty", pgmig_script_directive(script, direction, "empty") != NULL);
+    if (section->transaction)
+        lpgmig_set_string(L, "begin", section->begin);
+    push_directives(L, section->directives, section->directive_count);
+    lua_setfield(L, -2, "directives");
+    push_statements(L, script, section);
+    lua_setfield(L, -2, "statements");
+}
+
+static void push_warnings(lua_State *L, const struct pgmig_script *script)
+{
+    lua_createtable(L, (int)script->warning_count, 0);
+    for (size_t i = 0; i < script->warning_count; i++) {
+        struct pgmig_place place = {0};
+
+        lua_newtable(L);
+        lpgmig_set_string(L, "message", script->warnings[i].message);
+        set_place(L, script, script->warnings[i].offset, &place);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+/*
+** script:describe() --> { marked, directives, warnings, irreversible,
+** up = section, down = section }, statements and all.
+*/
+static int script_describe(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    static const char *const names[] = {"up", "down"};
+
+    lua_newtable(L);
+    lpgmig_set_string(L, "path", script->path);
+    lpgmig_set_boolean(L, "marked", script->marked);
+    lpgmig_set_string(L, "irreversible", pgmig_script_irreversible(script));
+    push_directives(L, script->directives, script->directive_count);
+    lua_setfield(L, -2, "directives");
+    push_warnings(L, script);
+    lua_setfield(L, -2, "warnings");
+    for (int i = 0; i < 2; i++) {
+        if (!script->sections[i].present)
+            continue;
+        push_section(L, script, (enum pgmig_direction)i);
+        lua_setfield(L, -2, names[i]);
+    }
+    return 1;
+}
+
+/* script:warnings() --> { { line, column, message }, ... } */
+static int script_warnings(lua_State *L)
+{
+    push_warnings(L, lpgmig_check_script(L, 1));
+    return 1;
+}
+
+/*
+** script:down_state() --> "ready", "none" (no DOWN section), "empty" (no SQL
+** in it), "nothing" (no SQL, and it says so), or "irreversible", reason.
+*/
+static int script_down_state(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    const struct pgmig_section *down = &script->sections[PGMIG_DOWN];
+    const char *reason = pgmig_script_irreversible(script);
+    const char *state = "ready";
+
+    if (reason != NULL)
+        state = "irreversible";
+    else if (!down->present)
+        state = "none";
+    else if (down->statement_count == 0)
+        state = pgmig_script_directive(script, PGMIG_DOWN, "empty") ? "nothing"
+                                                                    : "empty";
+    lua_pushstring(L, state);
+    if (reason == NULL)
+        return 1;
+    lua_pushstring(L, reason);
+    return 2;
+}
+
+void lpgmig_open_script(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"read_script", text_read_script},
+                                         {"parse_script", text_parse_script},
+                                         {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"describe", script_describe},
+                                       {"warnings", script_warnings},
+                                       {"down_state", script_down_state},
+                                       {"__gc", script_gc},
+                                       {NULL, NULL}};
+
+    lpgmig_class(L, LPGMIG_SCRIPT, methods);
+    lpgmig_set(L, functions);
+}

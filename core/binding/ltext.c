@@ -1,0 +1,112 @@
+/* ltext.c -- versions, directories, files and checksums. */
+#include <stdlib.h>
+
+#include "lpgmig.h"
+
+/*
+** version(digits) --> the version's one form: digits without leading zeros.
+** Raises kind "naming".
+*/
+static int text_version(lua_State *L)
+{
+    size_t len;
+    const char *digits = luaL_checklstring(L, 1, &len);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[PGMIG_VERSION_DIGITS + 1];
+
+    if (pgmig_version_parse(digits, len, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
+/* compare(a, b) --> -1, 0 or 1 for two versions in their one form. */
+static int text_compare(lua_State *L)
+{
+    int order =
+        pgmig_version_compare(luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+
+    lua_pushinteger(L, (order > 0) - (order < 0));
+    return 1;
+}
+
+#define DIR_BOX "pgmig.dir"
+
+static int dir_gc(lua_State *L)
+{
+    pgmig_dir_free(luaL_checkudata(L, 1, DIR_BOX));
+    return 0;
+}
+
+static struct pgmig_dir *new_dir(lua_State *L)
+{
+    struct pgmig_dir *dir = lua_newuserdata(L, sizeof *dir);
+
+    *dir = (struct pgmig_dir){0};
+    if (luaL_newmetatable(L, DIR_BOX)) {
+        lua_pushcfunction(L, dir_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return dir;
+}
+
+/* list(path) --> the names of its files, sorted. Raises kind "io". */
+static int text_list(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_dir *dir = new_dir(L);
+
+    if (pgmig_dir_read(dir, path, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_createtable(L, (int)dir->count, 0);
+    for (size_t i = 0; i < dir->count; i++) {
+        lua_pushstring(L, dir->names[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    pgmig_dir_free(dir);
+    return 1;
+}
+
+/*
+** create_file(path, text) writes a file that must not exist.
+** Raises kind "io".
+*/
+static int text_create_file(lua_State *L)
+{
+    size_t len;
+    const char *path = luaL_checkstring(L, 1);
+    const char *text = luaL_checklstring(L, 2, &len);
+    struct pgmig_error *err = lpgmig_error_new(L);
+
+    if (pgmig_file_create(path, text, len, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return 0;
+}
+
+/* checksum(text) --> SHA-256 in hexadecimal, line ends as LF. */
+static int text_checksum(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[65];
+
+    if (pgmig_checksum(text, len, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
+void lpgmig_open_text(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"version", text_version},
+                                         {"compare", text_compare},
+                                         {"list", text_list},
+                                         {"create_file", text_create_file},
+                                         {"checksum", text_checksum},
+                                         {NULL, NULL}};
+
+    lpgmig_set(L, functions);
+}

@@ -1,0 +1,26 @@
+/* buf.h -- a growable byte buffer that remembers running out of memory. */
+#ifndef PGMIG_BUF_H
+#define PGMIG_BUF_H
+
+#include "pgmig.h"
+
+struct pgmig_buf {
+    char *data; /* NUL behind len bytes once anything was added */
+    size_t len;
+    size_t cap;
+    bool failed; /* sticky: an addition found no memory */
+};
+
+void pgmig_buf_add(struct pgmig_buf *buf, const char *data, size_t len);
+void pgmig_buf_adds(struct pgmig_buf *buf, const char *s);
+void pgmig_buf_addf(struct pgmig_buf *buf, const char *fmt, ...)
+    PGMIG_PRINTF(2, 3);
+void pgmig_buf_free(struct pgmig_buf *buf);
+
+/* Add room for one more element to an array that grows by doubling. */
+PGMIG_NODISCARD void *pgmig_grow(void *array, size_t count, size_t size);
+
+/* A copy of len bytes with a NUL behind them; NULL without memory. */
+PGMIG_NODISCARD char *pgmig_strndup(const char *s, size_t len);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+** conn.h -- what the modules above the connection may do with it.
+**
+** An operation is a chain of requests. When the server has answered one,
+** `next` is asked: it sends another (true) or ends the operation (false).
+*/
+#ifndef PGMIG_CONN_H
+#define PGMIG_CONN_H
+
+#include <libpq-fe.h>
+#include <sys/types.h>
+
+#include "buf.h"
+#include "pgmig.h"
+
+typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
+
+enum pgmig_phase {
+    PGMIG_PHASE_CONNECT,
+    PGMIG_PHASE_IDLE,
+    PGMIG_PHASE_BUSY,     /* a request is with the server */
+    PGMIG_PHASE_COPY_IN,  /* the server waits for data */
+    PGMIG_PHASE_COPY_OUT, /* the server sends data */
+    PGMIG_PHASE_PUT       /* data is on its way to the server */
+};
+
+struct pgmig_conn {
+    PGconn *pg;
+    pid_t owner; /* the process that opened it */
+    enum pgmig_phase phase;
+    PostgresPollingStatusType polling;
+    PGresult *result;  /* the last result of the request */
+    int results;       /* how many commands of the request succeeded */
+    bool discard;      /* rows are thrown away as they come */
+    bool tx_warning;   /* the server warned about transaction control */
+    const char *feed;  /* COPY data to send, when the request has its own */
+    size_t feed_len;
+    bool feeding;
+    struct pgmig_buf copy; /* COPY data that came and is not taken yet */
+    bool copy_more;        /* there may be more of it */
+    struct pgmig_error error; /* the first failure of the operation */
+    size_t error_position; /* its character in the statement, from 1; 0 */
+    struct pgmig_notice *notices;
+    size_t notice_count;
+    pgmig_next *next;
+    void *ctx;
+};
+
+/* Fail unless the connection is idle, ours and open. */
+PGMIG_NODISCARD int pgmig_conn_check_idle(struct pgmig_conn *conn,
+                                          struct pgmig_error *err);
+
+/* Begin an operation made of several requests. */
+void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx);
+
+/* Send one request of an operation: rows discarded, `feed` as COPY data. */
+PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn,
+                                       const char *sql, const char *feed,
+                                       size_t feed_len);
+
+/* Move the operation's error, if any, to err: -1, else 0. */
+int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
+
+/* Whether the connection is gone. */
+bool pgmig_conn_lost(const struct pgmig_conn *conn);
+
+#endif

@@ -1,0 +1,29 @@
+/* directive.h -- the `key=value` words of a `-- pgmig:` line. */
+#ifndef PGMIG_DIRECTIVE_H
+#define PGMIG_DIRECTIVE_H
+
+#include "pgmig.h"
+
+/* A list that grows. */
+struct pgmig_directives {
+    struct pgmig_directive **list;
+    size_t *count;
+};
+
+/*
+** Add the directives at [start, end) of a script's text to a list. Unknown
+** and repeated keys and values of the wrong form are errors.
+*/
+PGMIG_NODISCARD int
+pgmig_directive_parse(struct pgmig_directives to,
+                      const struct pgmig_script *script,
+                      const struct pgmig_vocabulary *words, size_t start,
+                      size_t end, struct pgmig_error *err);
+
+/* The value of a key, NULL when it is not in the list. */
+const char *pgmig_directive_find(const struct pgmig_directive *list,
+                                 size_t count, const char *key);
+
+void pgmig_directive_free(struct pgmig_directive *list, size_t count);
+
+#endif

@@ -1,0 +1,21 @@
+/* error.h -- filling a struct pgmig_error. */
+#ifndef PGMIG_ERROR_H
+#define PGMIG_ERROR_H
+
+#include "pgmig.h"
+
+/* Clear the error, then set its kind and message. Returns -1. */
+int pgmig_error_set(struct pgmig_error *err, enum pgmig_error_kind kind,
+                    const char *fmt, ...) PGMIG_PRINTF(3, 4);
+
+/* Set the hint of an error. Returns -1. */
+int pgmig_error_hint(struct pgmig_error *err, const char *fmt, ...)
+    PGMIG_PRINTF(2, 3);
+
+/* Out of memory. Returns -1. */
+int pgmig_error_memory(struct pgmig_error *err);
+
+/* Replace one string of an error by a copy of `value` (NULL stays NULL). */
+void pgmig_error_field(char **field, const char *value);
+
+#endif

@@ -1,0 +1,339 @@
+/* kind.c -- what a statement is, as far as the engine must know. */
+#include "kind.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "words.h"
+
+typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
+
+/* Append " WORD" for the current token to the kind. */
+static void add_kind(struct pgmig_statement *st, const struct pgmig_words *w)
+{
+    size_t used = strlen(st->kind);
+    size_t len = w->tok.end - w->tok.start;
+
+    if (w->tok.kind != PGMIG_TOKEN_WORD || used + len + 2 > sizeof st->kind)
+        return;
+    if (used > 0)
+        st->kind[used++] = ' ';
+    for (size_t i = 0; i < len; i++)
+        st->kind[used + i] =
+            (char)toupper((unsigned char)w->lx.text[w->tok.start + i]);
+    st->kind[used + len] = '\0';
+}
+
+static bool at_any(const struct pgmig_words *w, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (pgmig_words_at(w, *words))
+            return true;
+    return false;
+}
+
+/* The object's type of CREATE, ALTER and DROP: the current token ends as
+** its last word. */
+static void object(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const pairs[] = {"materialized", "foreign", "event",
+                                        "access",       "text",    NULL};
+
+    if (at_any(w, pairs)) {
+        add_kind(st, w);
+        pgmig_words_next(w);
+    }
+    add_kind(st, w);
+}
+
+static unsigned concurrently(struct pgmig_words *w)
+{
+    return pgmig_words_at(w, "concurrently") ? PGMIG_T_NO_BLOCK : 0;
+}
+
+static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const modifiers[] = {
+        "or",        "replace", "global",     "local",      "temp",
+        "temporary", "unique",  "unlogged",   "recursive",  "trusted",
+        "default",   "constraint", "procedural", NULL};
+    static const char *const alone[] = {"database", "tablespace", NULL};
+    unsigned traits = 0;
+
+    for (; at_any(w, modifiers); pgmig_words_next(w))
+        if (pgmig_words_at(w, "temp") || pgmig_words_at(w, "temporary"))
+            traits |= PGMIG_T_SESSION;
+    object(w, st);
+    if (at_any(w, alone))
+        return traits | PGMIG_T_NO_BLOCK;
+    if (pgmig_words_accept(w, "index"))
+        return traits | concurrently(w);
+    return traits;
+}
+
+static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    object(w, st);
+    if (pgmig_words_at(w, "system"))
+        return PGMIG_T_NO_BLOCK;
+    if (pgmig_words_accept(w, "database"))
+        return pgmig_words_find(w, "set") && pgmig_words_accept(w, "set") &&
+                       pgmig_words_at(w, "tablespace")
+                   ? PGMIG_T_NO_BLOCK
+                   : 0;
+    if (pgmig_words_accept(w, "table") && pgmig_words_find(w, "detach") &&
+        pgmig_words_find(w, "concurrently"))
+        return PGMIG_T_NO_BLOCK;
+    return 0;
+}
+
+static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    object(w, st);
+    if (pgmig_words_at(w, "database") || pgmig_words_at(w, "tablespace"))
+        return PGMIG_T_NO_BLOCK;
+    return pgmig_words_accept(w, "index") ? concurrently(w) : 0;
+}
+
+static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const many[] = {"database", "system", "schema", NULL};
+    unsigned traits = 0;
+
+    (void)st;
+    for (; w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL;
+         pgmig_words_next(w)) /* (VERBOSE, CONCURRENTLY) */
+        traits |= concurrently(w);
+    if (at_any(w, many))
+        return PGMIG_T_NO_BLOCK;
+    pgmig_words_next(w);
+    return traits | concurrently(w);
+}
+
+/* CLUSTER of all tables runs a transaction a table. */
+static unsigned cluster(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    while (w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(w);
+    pgmig_words_accept(w, "verbose");
+    return pgmig_words_ended(w) ? PGMIG_T_NO_BLOCK : 0;
+}
+
+static unsigned copy(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    /* the grammar takes STDOUT for STDIN, and the reverse */
+    if (pgmig_words_find(w, "from") && pgmig_words_accept(w, "from") &&
+        (pgmig_words_at(w, "stdin") || pgmig_words_at(w, "stdout")))
+        return PGMIG_T_COPY_IN;
+    return 0;
+}
+
+static void skip_work(struct pgmig_words *w)
+{
+    if (!pgmig_words_accept(w, "work"))
+        pgmig_words_accept(w, "transaction");
+}
+
+static unsigned commit(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    skip_work(w);
+    if (pgmig_words_accept(w, "and") && pgmig_words_accept(w, "no"))
+        pgmig_words_accept(w, "chain");
+    return pgmig_words_ended(w) ? PGMIG_T_TX_COMMIT : PGMIG_T_TX_REFUSED;
+}
+
+static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    skip_work(w);
+    return pgmig_words_at(w, "to") ? 0 : PGMIG_T_TX_REFUSED;
+}
+
+static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    if (!pgmig_words_at(w, "transaction"))
+        return PGMIG_T_SESSION;
+    add_kind(st, w);
+    return PGMIG_T_TX_REFUSED;
+}
+
+static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    bool local = pgmig_words_accept(w, "local");
+
+    if (!local)
+        pgmig_words_accept(w, "session");
+    if (pgmig_words_at(w, "transaction")) {
+        add_kind(st, w);
+        return PGMIG_T_TX_SET;
+    }
+    return local ? 0 : PGMIG_T_SESSION;
+}
+
+static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    add_kind(st, w);
+    return PGMIG_T_SESSION |
+           (pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0);
+}
+
+/* Every word that begins a statement. What is not said to keep the session
+** as it was counts as changing it. */
+static const struct first_word {
+    const char *word;
+    unsigned traits;
+    examiner *examine;
+} first_words[] = {
+    {"abort", PGMIG_T_TX_REFUSED, NULL},
+    {"alter", 0, alter},
+    {"analyse", 0, NULL},
+    {"analyze", 0, NULL},
+    {"begin", PGMIG_T_TX_BEGIN, NULL},
+    {"call", PGMIG_T_SESSION, NULL},
+    {"checkpoint", 0, NULL},
+    {"close", PGMIG_T_SESSION, NULL},
+    {"cluster", 0, cluster},
+    {"comment", 0, NULL},
+    {"commit", 0, commit},
+    {"copy", 0, copy},
+    {"create", 0, create},
+    {"deallocate", PGMIG_T_SESSION, NULL},
+    {"declare", PGMIG_T_SESSION, NULL},
+    {"delete", 0, NULL},
+    {"discard", 0, discard},
+    {"do", PGMIG_T_SESSION, NULL},
+    {"drop", 0, drop},
+    {"end", 0, commit},
+    {"execute", PGMIG_T_SESSION, NULL},
+    {"explain", PGMIG_T_SESSION, NULL},
+    {"fetch", PGMIG_T_SESSION, NULL},
+    {"grant", 0, NULL},
+    {"import", 0, NULL},
+    {"insert", 0, NULL},
+    {"listen", PGMIG_T_SESSION, NULL},
+    {"load", PGMIG_T_SESSION, NULL},
+    {"lock", 0, NULL},
+    {"merge", 0, NULL},
+    {"move", PGMIG_T_SESSION, NULL},
+    {"notify", 0, NULL},
+    {"prepare", 0, prepare},
+    {"reassign", 0, NULL},
+    {"refresh", 0, NULL},
+    {"reindex", 0, reindex},
+    {"release", 0, NULL},
+    {"reset", PGMIG_T_SESSION, NULL},
+    {"revoke", 0, NULL},
+    {"rollback", 0, rollback},
+    {"savepoint", 0, NULL},
+    {"security", 0, NULL},
+    {"select", PGMIG_T_SESSION, NULL},
+    {"set", 0, set},
+    {"show", 0, NULL},
+    {"start", PGMIG_T_TX_BEGIN, NULL},
+    {"table", 0, NULL},
+    {"truncate", 0, NULL},
+    {"unlisten", PGMIG_T_SESSION, NULL},
+    {"update", 0, NULL},
+    {"vacuum", PGMIG_T_NO_BLOCK, NULL},
+    {"values", 0, NULL},
+    {"with", PGMIG_T_SESSION, NULL},
+};
+
+static const struct first_word *find_first(const struct pgmig_words *w)
+{
+    for (size_t i = 0; i < sizeof first_words / sizeof *first_words; i++)
+        if (pgmig_words_at(w, first_words[i].word))
+            return &first_words[i];
+    return NULL;
+}
+
+void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
+                         bool standard_strings)
+{
+    struct pgmig_words w;
+    const struct first_word *first;
+
+    st->kind[0] = '\0';
+    st->traits = PGMIG_T_SESSION;
+    pgmig_words_init(&w, text, st, standard_strings);
+    if (w.parens == 1) { /* (SELECT ...) */
+        snprintf(st->kind, sizeof st->kind, "SELECT");
+        st->traits |= PGMIG_T_ANY_START;
+        return;
+    }
+    add_kind(st, &w);
+    first = find_first(&w);
+    if (first == NULL)
+        return;
+    st->traits = PGMIG_T_ANY_START | first->traits;
+    pgmig_words_next(&w);
+    if (first->examine != NULL)
+        st->traits |= first->examine(&w, st);
+}
+
+/* ISOLATION LEVEL was read: its name. */
+static const char *isolation(struct pgmig_words *w)
+{
+    static const char *const two[][3] = {
+        {"repeatable", "read", "REPEATABLE READ"},
+        {"read", "committed", "READ COMMITTED"},
+        {"read", "uncommitted", "READ UNCOMMITTED"}};
+
+    if (pgmig_words_accept(w, "serializable"))
+        return "SERIALIZABLE";
+    for (size_t i = 0; i < 3; i++) {
+        struct pgmig_words ahead = *w;
+
+        if (pgmig_words_accept(&ahead, two[i][0]) &&
+            pgmig_words_accept(&ahead, two[i][1])) {
+            *w = ahead;
+            return two[i][2];
+        }
+    }
+    return NULL;
+}
+
+static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
+{
+    if (pgmig_words_accept(w, "isolation")) {
+        pgmig_words_accept(w, "level");
+        modes->isolation = isolation(w);
+        if (modes->isolation == NULL)
+            modes->refused = "an unknown isolation level";
+    } else if (pgmig_words_accept(w, "read")) {
+        if (!pgmig_words_accept(w, "write")) {
+            modes->refused = "READ ONLY";
+            pgmig_words_next(w);
+        }
+    } else if (pgmig_words_accept(w, "not")) {
+        modes->deferrable = "NOT DEFERRABLE";
+        pgmig_words_accept(w, "deferrable");
+    } else if (pgmig_words_accept(w, "deferrable")) {
+        modes->deferrable = "DEFERRABLE";
+    } else if (w->tok.kind == PGMIG_TOKEN_SYMBOL) {
+        pgmig_words_next(w); /* a comma */
+    } else {
+        modes->refused = pgmig_words_at(w, "snapshot")
+                             ? "SNAPSHOT"
+                             : "an unknown transaction mode";
+        pgmig_words_next(w);
+    }
+}
+
+void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_modes *modes)
+{
+    struct pgmig_words w;
+
+    pgmig_words_init(&w, text, st, true);
+    pgmig_words_next(&w); /* BEGIN, START, SET */
+    if (!pgmig_words_accept(&w, "session"))
+        pgmig_words_accept(&w, "local");
+    skip_work(&w);
+    while (!pgmig_words_ended(&w))
+        one_mode(&w, modes);
+}

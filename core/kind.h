@@ -1,0 +1,22 @@
+/* kind.h -- what a statement is, as far as the engine must know. */
+#ifndef PGMIG_KIND_H
+#define PGMIG_KIND_H
+
+#include "pgmig.h"
+
+/* Fill in traits and kind of a statement. */
+void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
+                         bool standard_strings);
+
+/* The modes that BEGIN, START TRANSACTION or SET TRANSACTION asks for. */
+struct pgmig_modes {
+    const char *isolation;  /* "SERIALIZABLE", ...; NULL: not said */
+    const char *deferrable; /* "DEFERRABLE", "NOT DEFERRABLE"; NULL */
+    const char *refused;    /* what cannot be kept, in words; NULL: nothing */
+};
+
+/* Add the modes of such a statement to what is there. */
+void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_modes *modes);
+
+#endif

@@ -1,0 +1,298 @@
+/* lexer.c -- where PostgreSQL's tokens begin and end. */
+#include "lexer.h"
+
+#include <string.h>
+
+enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8 };
+
+/* PostgreSQL's classes: bytes above 127 belong to names (scan.l). */
+static const unsigned char classes[256] = {
+    [' '] = BLANK,
+    ['\t'] = BLANK,
+    ['\n'] = BLANK,
+    ['\r'] = BLANK,
+    ['\f'] = BLANK,
+    ['\v'] = BLANK,
+    ['0' ... '9'] = NAME | DIGIT,
+    ['A' ... 'Z'] = NAME_START | NAME,
+    ['a' ... 'z'] = NAME_START | NAME,
+    ['_'] = NAME_START | NAME,
+    ['$'] = NAME,
+    [128 ... 255] = NAME_START | NAME,
+};
+
+static bool is(const struct pgmig_lexer *lx, size_t at, unsigned class)
+{
+    return at < lx->len && (classes[(unsigned char)lx->text[at]] & class);
+}
+
+static char peek(const struct pgmig_lexer *lx, size_t at)
+{
+    return at < lx->len ? lx->text[at] : '\0';
+}
+
+static size_t find(const struct pgmig_lexer *lx, size_t at, char c)
+{
+    const char *p = NULL;
+
+    if (at < lx->len)
+        p = memchr(lx->text + at, c, lx->len - at);
+    return p ? (size_t)(p - lx->text) : lx->len;
+}
+
+static struct pgmig_token token(const struct pgmig_lexer *lx,
+                                enum pgmig_token_kind kind, size_t end)
+{
+    return (struct pgmig_token){kind, lx->pos, end, NULL};
+}
+
+/* A token that has no end in the text that is there. */
+static struct pgmig_token open_ended(const struct pgmig_lexer *lx,
+                                     const char *what)
+{
+    struct pgmig_token tok = token(lx, PGMIG_TOKEN_UNTERMINATED, lx->len);
+
+    tok.what = what;
+    return tok;
+}
+
+/* Line comments end before CR or LF. */
+static size_t line_end(const struct pgmig_lexer *lx, size_t at)
+{
+    size_t lf = find(lx, at, '\n');
+    const char *cr = lf > at ? memchr(lx->text + at, '\r', lf - at) : NULL;
+
+    return cr ? (size_t)(cr - lx->text) : lf;
+}
+
+static struct pgmig_token block_comment(const struct pgmig_lexer *lx)
+{
+    size_t at = lx->pos + 2;
+    int depth = 1;
+
+    while (at + 1 < lx->len) {
+        char c = lx->text[at];
+
+        if (c == '*' && lx->text[at + 1] == '/') {
+            at += 2;
+            if (--depth == 0)
+                return token(lx, PGMIG_TOKEN_BLOCK_COMMENT, at);
+        } else if (c == '/' && lx->text[at + 1] == '*') {
+            at += 2;
+            depth++;
+        } else {
+            at++;
+        }
+    }
+    return open_ended(lx, "comment");
+}
+
+/* The offset behind the closing quote; a doubled quote is a character. */
+static size_t quoted_end(const struct pgmig_lexer *lx, size_t at, char quote)
+{
+    for (;;) {
+        at = find(lx, at, quote);
+        if (at >= lx->len)
+            return lx->len + 1;
+        if (peek(lx, at + 1) != quote)
+            return at + 1;
+        at += 2;
+    }
+}
+
+/* The same where a backslash takes the next character. */
+static size_t escaped_end(const struct pgmig_lexer *lx, size_t at)
+{
+    while (at < lx->len) {
+        char c = lx->text[at];
+
+        if (c == '\\')
+            at += 2;
+        else if (c == '\'' && peek(lx, at + 1) == '\'')
+            at += 2;
+        else if (c == '\'')
+            return at + 1;
+        else
+            at++;
+    }
+    return lx->len + 1;
+}
+
+/*
+** A literal goes on after blanks and line comments that hold a line end,
+** if a quote follows (manual 4.1.2.1): the offset of that quote, else `at`.
+*/
+static size_t continuation(const struct pgmig_lexer *lx, size_t at)
+{
+    size_t p = at;
+    bool newline = false;
+
+    while (p < lx->len) {
+        char c = lx->text[p];
+
+        if (c == '-' && peek(lx, p + 1) == '-') {
+            p = line_end(lx, p);
+        } else if (is(lx, p, BLANK)) {
+            newline = newline || c == '\n' || c == '\r';
+            p++;
+        } else {
+            return c == '\'' && newline ? p : at;
+        }
+    }
+    return lx->final ? at : lx->len + 1;
+}
+
+static struct pgmig_token string(const struct pgmig_lexer *lx, size_t quote,
+                                 bool escapes)
+{
+    size_t at = quote;
+
+    for (;;) {
+        size_t next;
+
+        at = escapes ? escaped_end(lx, at + 1) : quoted_end(lx, at + 1, '\'');
+        if (at > lx->len)
+            return open_ended(lx, "string");
+        next = continuation(lx, at);
+        if (next > lx->len)
+            return open_ended(lx, "string"); /* never when the text is final */
+        if (next == at)
+            return token(lx, PGMIG_TOKEN_STRING, at);
+        at = next;
+    }
+}
+
+static struct pgmig_token quoted_name(const struct pgmig_lexer *lx,
+                                      size_t quote)
+{
+    size_t at = quoted_end(lx, quote + 1, '"');
+
+    if (at > lx->len)
+        return open_ended(lx, "quoted name");
+    return token(lx, PGMIG_TOKEN_QUOTED, at);
+}
+
+/* Length of the $tag$ at `at`, 0 when there is none. */
+static size_t dollar_tag(const struct pgmig_lexer *lx, size_t at)
+{
+    size_t p = at + 1;
+
+    if (is(lx, p, NAME_START))
+        while (is(lx, p, NAME) && lx->text[p] != '$')
+            p++;
+    return peek(lx, p) == '$' ? p + 1 - at : 0;
+}
+
+static struct pgmig_token dollar(const struct pgmig_lexer *lx)
+{
+    size_t tag = dollar_tag(lx, lx->pos);
+    const char *p;
+    size_t from = lx->pos + tag;
+
+    if (tag == 0) {
+        size_t at = lx->pos + 1;
+
+        while (is(lx, at, DIGIT)) /* $1, a parameter */
+            at++;
+        return token(lx, PGMIG_TOKEN_SYMBOL, at);
+    }
+    p = memmem(lx->text + from, lx->len - from, lx->text + lx->pos, tag);
+    if (p == NULL)
+        return open_ended(lx, "dollar-quoted string");
+    return token(lx, PGMIG_TOKEN_STRING, (size_t)(p - lx->text) + tag);
+}
+
+static struct pgmig_token number(const struct pgmig_lexer *lx)
+{
+    size_t at = lx->pos;
+
+    while (is(lx, at, DIGIT) || peek(lx, at) == '.')
+        at++;
+    return token(lx, PGMIG_TOKEN_NUMBER, at);
+}
+
+/* A name, unless it is the prefix of a literal: E'', B'', X'', N'', U&''. */
+static struct pgmig_token word(const struct pgmig_lexer *lx)
+{
+    size_t at = lx->pos + 1;
+    char c = lx->text[lx->pos];
+
+    while (is(lx, at, NAME))
+        at++;
+    if (at > lx->pos + 1)
+        return token(lx, PGMIG_TOKEN_WORD, at);
+    if (peek(lx, at) == '\'') {
+        if (c == 'e' || c == 'E')
+            return string(lx, at, true);
+        if (strchr("bBxX", c) != NULL)
+            return string(lx, at, false);
+        if (c == 'n' || c == 'N')
+            return string(lx, at, !lx->standard_strings);
+    }
+    if ((c == 'u' || c == 'U') && peek(lx, at) == '&') {
+        if (peek(lx, at + 1) == '\'')
+            return string(lx, at + 1, false);
+        if (peek(lx, at + 1) == '"')
+            return quoted_name(lx, at + 1);
+    }
+    return token(lx, PGMIG_TOKEN_WORD, at);
+}
+
+static struct pgmig_token scan(const struct pgmig_lexer *lx)
+{
+    char c = lx->text[lx->pos];
+    char next = peek(lx, lx->pos + 1);
+
+    if (is(lx, lx->pos, NAME_START))
+        return word(lx);
+    if (c == '-' && next == '-')
+        return token(lx, PGMIG_TOKEN_LINE_COMMENT, line_end(lx, lx->pos));
+    if (c == '/' && next == '*')
+        return block_comment(lx);
+    if (c == '\'')
+        return string(lx, lx->pos, !lx->standard_strings);
+    if (c == '"')
+        return quoted_name(lx, lx->pos);
+    if (c == '$')
+        return dollar(lx);
+    if (is(lx, lx->pos, DIGIT))
+        return number(lx);
+    if (c == '\\')
+        return token(lx, PGMIG_TOKEN_BACKSLASH, lx->pos + 1);
+    return token(lx, PGMIG_TOKEN_SYMBOL, lx->pos + 1);
+}
+
+struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx)
+{
+    struct pgmig_token tok;
+
+    while (is(lx, lx->pos, BLANK))
+        lx->pos++;
+    if (lx->pos >= lx->len)
+        return token(lx, lx->final ? PGMIG_TOKEN_END : PGMIG_TOKEN_MORE,
+                     lx->len);
+    tok = scan(lx);
+    /* U&' and $tag$ look two characters ahead */
+    if (!lx->final && tok.end + 2 >= lx->len)
+        return token(lx, PGMIG_TOKEN_MORE, lx->len);
+    lx->pos = tok.end;
+    return tok;
+}
+
+bool pgmig_token_is(const char *text, const struct pgmig_token *tok,
+                    const char *word)
+{
+    size_t len = strlen(word);
+
+    if (tok->kind != PGMIG_TOKEN_WORD || tok->end - tok->start != len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[tok->start + i];
+
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c + ('a' - 'A'));
+        if (c != word[i])
+            return false;
+    }
+    return true;
+}

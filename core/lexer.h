@@ -1,0 +1,49 @@
+/*
+** lexer.h -- PostgreSQL's lexical rules (manual section 4.1; scan.l) as far
+** as they decide where a token ends.
+**
+** A push scanner: the caller shows it the text that is there. When a token
+** touches the end of a text that is not `final`, the answer is
+** PGMIG_TOKEN_MORE and nothing is consumed: show more and ask again.
+*/
+#ifndef PGMIG_LEXER_H
+#define PGMIG_LEXER_H
+
+#include "pgmig.h"
+
+enum pgmig_token_kind {
+    PGMIG_TOKEN_END,
+    PGMIG_TOKEN_MORE,
+    PGMIG_TOKEN_WORD,   /* a name or key word without quotes */
+    PGMIG_TOKEN_QUOTED, /* "name", U&"name" */
+    PGMIG_TOKEN_STRING, /* any literal in quotes or dollar quotes */
+    PGMIG_TOKEN_NUMBER,
+    PGMIG_TOKEN_SYMBOL, /* one character of anything else */
+    PGMIG_TOKEN_LINE_COMMENT,
+    PGMIG_TOKEN_BLOCK_COMMENT,
+    PGMIG_TOKEN_BACKSLASH,   /* outside quotes: a psql command */
+    PGMIG_TOKEN_UNTERMINATED /* reaches the end of a final text */
+};
+
+struct pgmig_token {
+    enum pgmig_token_kind kind;
+    size_t start, end;
+    const char *what; /* of an unterminated token: "string", ... */
+};
+
+struct pgmig_lexer {
+    const char *text;
+    size_t len;
+    size_t pos;
+    bool final;            /* the text ends at len */
+    bool standard_strings; /* standard_conforming_strings */
+};
+
+/* The next token; blanks are skipped. */
+struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx);
+
+/* Whether a token is the given word (in lower case), without case. */
+bool pgmig_token_is(const char *text, const struct pgmig_token *token,
+                    const char *word);
+
+#endif

@@ -1,0 +1,19 @@
+/* locate.h -- from a byte offset to line, column and the line's text. */
+#ifndef PGMIG_LOCATE_H
+#define PGMIG_LOCATE_H
+
+#include "pgmig.h"
+
+/* Find `offset` in a text, from line 1 or from an earlier answer on. */
+void pgmig_locate_from(const char *text, size_t len, size_t offset,
+                       struct pgmig_place *place);
+struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset);
+
+/* The offset at which line `line` (from 1) of a range starts. */
+size_t pgmig_locate_line(const char *text, size_t start, size_t end, int line);
+
+/* Make an error point at an offset: file, line, column, the line's text. */
+void pgmig_locate_error(struct pgmig_error *err, const char *path,
+                        const char *text, size_t len, size_t offset);
+
+#endif

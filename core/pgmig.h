@@ -1,0 +1,422 @@
+/*
+** pgmig.h -- the public interface of libpgmig, the core of pgmig.
+**
+** libpgmig reads migration files, speaks to PostgreSQL through libpq and
+** keeps the tracking table. It holds no global state, never prints, never
+** exits and never waits: an operation is started, then stepped, and the
+** caller waits for the socket between two steps (pgmig_conn_step).
+**
+** Functions that can fail return -1 or NULL and fill the struct pgmig_error
+** given as last argument, which must have been zeroed or cleared before.
+** All text is UTF-8. Offsets count bytes from 0, lines and columns from 1,
+** and a column counts characters.
+*/
+#ifndef PGMIG_H
+#define PGMIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define PGMIG_NODISCARD __attribute__((warn_unused_result))
+#define PGMIG_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+/* ---- errors ---------------------------------------------------------- */
+
+/* What went wrong, as scripts see it: pgmig_error_kind_name() names it. */
+enum pgmig_error_kind {
+    PGMIG_E_NONE,
+    PGMIG_E_USAGE,   /* a bad argument */
+    PGMIG_E_PARSE,   /* a migration file that is refused */
+    PGMIG_E_NAMING,  /* a version or file name that is refused */
+    PGMIG_E_PLAN,    /* the database and the files do not fit together */
+    PGMIG_E_CONNECT, /* no connection, or it was lost; nothing was kept */
+    PGMIG_E_SQL,     /* the server refused a statement */
+    PGMIG_E_LOCK,    /* a lock was not to be had in time */
+    PGMIG_E_IO,      /* a file could not be read or written */
+    PGMIG_E_UNKNOWN, /* the connection was lost while COMMIT was under way */
+    PGMIG_E_MEMORY   /* out of memory */
+};
+
+/* One failure. Strings are owned by the struct and may be NULL. */
+struct pgmig_error {
+    enum pgmig_error_kind kind;
+    char *message;    /* one line, no trailing period */
+    char *file;       /* the migration file, as it was named */
+    char *text;       /* the source line that `line` points at */
+    char *detail;     /* the server's DETAIL */
+    char *hint;       /* what to do next */
+    char *context;    /* the server's CONTEXT */
+    char *statement;  /* the statement that failed */
+    int line;         /* 0: unknown */
+    int column;       /* 0: unknown */
+    char sqlstate[6]; /* "" when it is not from the server */
+};
+
+/* Free what an error owns and zero it; a zeroed error may be cleared. */
+void pgmig_error_clear(struct pgmig_error *err);
+
+/* The name of a kind: "parse", "sql", ... */
+const char *pgmig_error_kind_name(enum pgmig_error_kind kind);
+
+/* ---- versions -------------------------------------------------------- */
+
+#define PGMIG_VERSION_DIGITS 38 /* as many as NUMERIC(38) holds */
+
+/*
+** Bring a version to its one form: digits without leading zeros.
+** `out` receives at most PGMIG_VERSION_DIGITS digits and a NUL. Returns -1
+** (PGMIG_E_NAMING) for anything but 1 to 38 significant digits.
+*/
+PGMIG_NODISCARD int pgmig_version_parse(const char *digits, size_t len,
+                                        char out[PGMIG_VERSION_DIGITS + 1],
+                                        struct pgmig_error *err);
+
+/* Compare two parsed versions as numbers: <0, 0, >0. */
+int pgmig_version_compare(const char *a, const char *b);
+
+/* ---- files and directories ------------------------------------------- */
+
+/* The names of the regular files in one directory, in byte order. */
+struct pgmig_dir {
+    char **names;
+    size_t count;
+};
+
+/* List `path`; hidden files are left out. Free with pgmig_dir_free. */
+PGMIG_NODISCARD int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
+                                   struct pgmig_error *err);
+void pgmig_dir_free(struct pgmig_dir *dir);
+
+/* Create a file that must not exist yet and write `len` bytes to it. */
+PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
+                                      size_t len, struct pgmig_error *err);
+
+/* Read a whole file into *text (malloc, NUL behind its *len bytes). */
+PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text,
+                                    size_t *len, struct pgmig_error *err);
+
+/*
+** SHA-256 of a migration's text in hexadecimal. A byte order mark is left
+** out and CRLF counts as LF, so that a checkout's line ends do not matter;
+** for an LF file it equals what sha256sum prints.
+*/
+PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
+                                   struct pgmig_error *err);
+
+/* ---- scripts: one migration file ------------------------------------- */
+
+enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
+
+/* What the engine must know of a statement; a set of bits. */
+enum pgmig_trait {
+    PGMIG_T_SESSION = 1,     /* may change the session's state */
+    PGMIG_T_NO_BLOCK = 2,    /* cannot run in a transaction block */
+    PGMIG_T_TX_BEGIN = 4,    /* BEGIN, START TRANSACTION */
+    PGMIG_T_TX_COMMIT = 8,   /* a plain COMMIT or END */
+    PGMIG_T_TX_SET = 16,     /* SET TRANSACTION */
+    PGMIG_T_TX_REFUSED = 32, /* any other transaction control */
+    PGMIG_T_COPY_IN = 64,    /* COPY ... FROM STDIN, data follows */
+    PGMIG_T_ANY_START = 128  /* begins with a word that begins statements */
+};
+
+/* One statement: a range of the file's text. */
+struct pgmig_statement {
+    size_t start, end;           /* without the final semicolon */
+    size_t copy_start, copy_end; /* inline COPY data, else 0, 0 */
+    unsigned traits;             /* enum pgmig_trait */
+    char kind[32];               /* "CREATE TABLE", "INSERT", ... */
+};
+
+/* One `key=value` of a `-- pgmig:` line. */
+struct pgmig_directive {
+    char *key;
+    char *value; /* "" for a bare key */
+    size_t offset;
+};
+
+/* The statements of one direction. */
+struct pgmig_section {
+    bool present;
+    size_t start; /* where its marker stands; 0 without markers */
+    struct pgmig_statement *statements;
+    size_t statement_count;
+    struct pgmig_directive *directives;
+    size_t directive_count;
+    bool transaction; /* false: `-- pgmig: transaction=off` */
+    bool wrapped;     /* it has its own BEGIN ... COMMIT, which is left out */
+    char begin[96];   /* how its transaction is begun: isolation and mode */
+};
+
+/* Something worth telling that stops nothing. */
+struct pgmig_warning {
+    size_t offset;
+    const char *message;
+};
+
+/* A parsed migration file. */
+struct pgmig_script {
+    char *path;
+    char *text;
+    size_t len;
+    bool marked; /* it has a section marker */
+    struct pgmig_section sections[2];
+    struct pgmig_directive *directives; /* from above the first marker */
+    size_t directive_count;
+    struct pgmig_warning *warnings;
+    size_t warning_count;
+};
+
+enum pgmig_marker_kind {
+    PGMIG_MARKER_UP,
+    PGMIG_MARKER_DOWN,
+    PGMIG_MARKER_FOREIGN /* another tool's; `tool` says whose */
+};
+
+/*
+** A section marker: a line comment, alone on its line. `text` is compared
+** with what follows the two dashes, blanks folded, without case; a foreign
+** marker is recognised by its beginning.
+*/
+struct pgmig_marker {
+    const char *text;
+    enum pgmig_marker_kind kind;
+    const char *tool;
+};
+
+enum pgmig_value {
+    PGMIG_VALUE_NONE,     /* a bare key */
+    PGMIG_VALUE_SWITCH,   /* on or off */
+    PGMIG_VALUE_DURATION, /* PostgreSQL's: 500ms, 2s, 1min, 0 */
+    PGMIG_VALUE_COUNT,    /* a whole number */
+    PGMIG_VALUE_WORDS,    /* names, separated by commas */
+    PGMIG_VALUE_REST      /* the rest of the line, free text */
+};
+
+/* A key that a `-- pgmig:` line may have. */
+struct pgmig_directive_rule {
+    const char *key;
+    enum pgmig_value value;
+};
+
+/* The words that structure a file: the script parser knows none itself. */
+struct pgmig_vocabulary {
+    const struct pgmig_marker *markers;
+    size_t marker_count;
+    const char *directive_prefix; /* "pgmig:" */
+    const struct pgmig_directive_rule *directives;
+    size_t directive_count;
+};
+
+/* pgmig's own vocabulary: -- UP, -- DOWN, -- pgmig: ... */
+extern const struct pgmig_vocabulary pgmig_vocabulary_default;
+
+/*
+** Parse a file's text. Takes ownership of `text` (malloc), also on failure;
+** `path` names the file in errors. Free with pgmig_script_free.
+*/
+PGMIG_NODISCARD struct pgmig_script *
+pgmig_script_parse(const char *path, char *text, size_t len,
+                   const struct pgmig_vocabulary *words,
+                   struct pgmig_error *err);
+
+/* Read and parse a file. */
+PGMIG_NODISCARD struct pgmig_script *
+pgmig_script_read(const char *path, const struct pgmig_vocabulary *words,
+                  struct pgmig_error *err);
+void pgmig_script_free(struct pgmig_script *script);
+
+/* The value of a section's directive, else the file's, else NULL. */
+const char *pgmig_script_directive(const struct pgmig_script *script,
+                                   enum pgmig_direction direction,
+                                   const char *key);
+
+/* The reason that `irreversible` gives, in either section; NULL: none. */
+const char *pgmig_script_irreversible(const struct pgmig_script *script);
+
+/* Where a byte offset stands in its file. */
+struct pgmig_place {
+    int line;          /* from 1; lines end with LF or CRLF */
+    int column;        /* from 1, in characters; a BOM does not count */
+    size_t start, end; /* the line's bytes, without its end */
+};
+
+/*
+** Find an offset; one behind the end means the end. `place` is zeroed, or
+** the answer for a smaller offset, from which the count goes on.
+*/
+void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
+                         struct pgmig_place *place);
+
+/* ---- connections ----------------------------------------------------- */
+
+struct pgmig_conn;
+
+/* What a step waits for; 0 means that the operation has ended. */
+enum pgmig_want { PGMIG_WANT_READ = 1, PGMIG_WANT_WRITE = 2 };
+
+/* A message that the server sent beside its results. */
+struct pgmig_notice {
+    char *severity;
+    char *message;
+    char *detail;
+    char *hint;
+    char sqlstate[6];
+};
+
+/*
+** Begin to connect; NULL keywords end the lists, as in PQconnectStartParams
+** (libpq manual, "Database Connection Control Functions"). A `dbname` may be
+** a connection string. Only names that need no lookup connect without a wait
+** inside libpq. Step until 0, then ask pgmig_conn_finish.
+*/
+PGMIG_NODISCARD struct pgmig_conn *
+pgmig_conn_open(const char *const *keywords, const char *const *values,
+                struct pgmig_error *err);
+
+/* Close and free; in a forked child only the descriptor is closed. */
+void pgmig_conn_close(struct pgmig_conn *conn);
+
+/* Go as far as possible without waiting: a set of enum pgmig_want, or 0. */
+PGMIG_NODISCARD unsigned pgmig_conn_step(struct pgmig_conn *conn);
+
+/* The socket to wait for; it may change with every step. -1: none. */
+int pgmig_conn_fd(const struct pgmig_conn *conn);
+
+/*
+** Start one request: SQL text without parameters may hold several statements
+** (simple protocol); with parameters exactly one. A NULL value is SQL NULL.
+*/
+PGMIG_NODISCARD int pgmig_conn_send(struct pgmig_conn *conn, const char *sql,
+                                    size_t len, int nparams,
+                                    const char *const *params,
+                                    struct pgmig_error *err);
+
+/* After step returned 0: 0 when the operation succeeded, else its error. */
+PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
+                                      struct pgmig_error *err);
+
+/* The last result of the operation: its size and values. */
+int pgmig_conn_rows(const struct pgmig_conn *conn);
+int pgmig_conn_columns(const struct pgmig_conn *conn);
+const char *pgmig_conn_column_name(const struct pgmig_conn *conn, int column);
+unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column);
+/* NULL is SQL NULL; *len receives the length in bytes. */
+const char *pgmig_conn_value(const struct pgmig_conn *conn, int row,
+                             int column, size_t *len);
+/* The command tag, as `INSERT 0 1`. */
+const char *pgmig_conn_tag(const struct pgmig_conn *conn);
+
+/* COPY: the operation ended because the server waits for, or sends, data. */
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn);
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn);
+/* Send data (an operation). */
+PGMIG_NODISCARD int pgmig_conn_copy_put(struct pgmig_conn *conn,
+                                        const char *data, size_t len,
+                                        struct pgmig_error *err);
+/* End the data, or give up with a reason (an operation). */
+PGMIG_NODISCARD int pgmig_conn_copy_end(struct pgmig_conn *conn,
+                                        const char *reason,
+                                        struct pgmig_error *err);
+/* Receive data (an operation); then take it: NULL when there is no more. */
+PGMIG_NODISCARD int pgmig_conn_copy_get(struct pgmig_conn *conn,
+                                        struct pgmig_error *err);
+const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len);
+
+/* Take the oldest notice: true and *out (clear it), or false. */
+bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out);
+void pgmig_notice_clear(struct pgmig_notice *notice);
+
+/* Ask the server to stop the running statement; waits for a TCP connect. */
+void pgmig_conn_cancel(struct pgmig_conn *conn);
+
+enum pgmig_tx { PGMIG_TX_IDLE, PGMIG_TX_OPEN, PGMIG_TX_FAILED, PGMIG_TX_NONE };
+/* Whether a transaction is open; PGMIG_TX_NONE without a connection. */
+enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn);
+bool pgmig_conn_busy(const struct pgmig_conn *conn);
+int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
+/* As 150004 for 15.4. */
+int pgmig_conn_server_version(const struct pgmig_conn *conn);
+/* A setting that the server reports (PQparameterStatus), else NULL. */
+const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
+                                 const char *name);
+
+/* Quote for SQL; malloc, NULL on failure. */
+PGMIG_NODISCARD char *pgmig_conn_quote_literal(struct pgmig_conn *conn,
+                                               const char *s, size_t len,
+                                               struct pgmig_error *err);
+PGMIG_NODISCARD char *pgmig_conn_quote_ident(struct pgmig_conn *conn,
+                                             const char *s, size_t len,
+                                             struct pgmig_error *err);
+
+/* ---- ledger: the tracking table -------------------------------------- */
+
+struct pgmig_ledger;
+
+/*
+** A ledger for `table`, "name" or "schema.name" of plain identifiers
+** (letters, digits, _ and $, at most 63 bytes). Nothing is sent.
+*/
+PGMIG_NODISCARD struct pgmig_ledger *
+pgmig_ledger_new(const char *table, struct pgmig_error *err);
+void pgmig_ledger_free(struct pgmig_ledger *ledger);
+
+enum pgmig_ledger_op {
+    PGMIG_LEDGER_PROBE,  /* find the table and check its columns */
+    PGMIG_LEDGER_CREATE, /* create it where it is missing */
+    PGMIG_LEDGER_WIDEN,  /* make room for a long version (`version`) */
+    PGMIG_LEDGER_LIST    /* read it: the rows are the conn's last result */
+};
+
+/*
+** Start an operation on the table; step the connection, then finish with
+** pgmig_ledger_finish. Probe first: the others rely on what it found.
+** LIST yields version, name, applied_at (ISO 8601), applied_at_epoch.
+*/
+PGMIG_NODISCARD int pgmig_ledger_start(struct pgmig_ledger *ledger,
+                                       struct pgmig_conn *conn,
+                                       enum pgmig_ledger_op op,
+                                       const char *version,
+                                       struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_ledger_finish(struct pgmig_ledger *ledger,
+                                        struct pgmig_conn *conn,
+                                        struct pgmig_error *err);
+/* What the last probe found. */
+bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);
+bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
+/* Whether the version column has room for a version. */
+bool pgmig_ledger_fits(const struct pgmig_ledger *ledger,
+                       const char *version);
+
+/* ---- apply: running one migration ------------------------------------ */
+
+/* What to run. All pointers must stay valid until pgmig_apply_finish. */
+struct pgmig_job {
+    const struct pgmig_script *script;
+    enum pgmig_direction direction;
+    const char *version; /* parsed: pgmig_version_parse */
+    const char *name;
+    const char *lock_timeout; /* default for transactional migrations */
+};
+
+enum pgmig_outcome {
+    PGMIG_DONE,   /* committed */
+    PGMIG_RACED,  /* the claim says that another run was first */
+    PGMIG_FAILED, /* rolled back; for transaction=off see the error */
+};
+
+struct pgmig_apply;
+
+/*
+** Start a migration: begin, claim the tracking row, statements, bookkeeping,
+** commit; after an error roll back. Step the connection until 0, then
+** pgmig_apply_finish gives the outcome and frees the run.
+*/
+PGMIG_NODISCARD struct pgmig_apply *
+pgmig_apply_start(struct pgmig_conn *conn, const struct pgmig_ledger *ledger,
+                  const struct pgmig_job *job, struct pgmig_error *err);
+enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *apply,
+                                      struct pgmig_error *err);
+/* Give up a run whose connection is closed without another step. */
+void pgmig_apply_free(struct pgmig_apply *apply);
+
+#endif

@@ -1,0 +1,19 @@
+/* setting.h -- statements that change how the rest of a file reads. */
+#ifndef PGMIG_SETTING_H
+#define PGMIG_SETTING_H
+
+#include "pgmig.h"
+
+enum pgmig_setting {
+    PGMIG_SETTING_NONE,
+    PGMIG_SETTING_STANDARD, /* standard_conforming_strings becomes on */
+    PGMIG_SETTING_ESCAPES,  /* ... off: backslashes in '' are escapes */
+    PGMIG_SETTING_ENCODING  /* client_encoding becomes other than UTF-8 */
+};
+
+/* What a SET or RESET does to the text behind it. */
+enum pgmig_setting pgmig_setting_of(const char *text,
+                                    const struct pgmig_statement *st,
+                                    bool standard_strings);
+
+#endif

@@ -1,0 +1,368 @@
+/* split.c -- a text as statements and the comments between them. */
+#include "split.h"
+
+#include <string.h>
+
+#include "error.h"
+#include "kind.h"
+#include "locate.h"
+#include "setting.h"
+
+#define BOM "\xEF\xBB\xBF"
+#define BOM_LEN 3
+
+void pgmig_splitter_init(struct pgmig_splitter *sp, const char *path,
+                         const char *text, size_t len)
+{
+    *sp = (struct pgmig_splitter){.path = path};
+    sp->lx = (struct pgmig_lexer){
+        .text = text, .len = len, .final = true, .standard_strings = true};
+    if (len >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0)
+        sp->lx.pos = BOM_LEN;
+}
+
+/* Make the error point at an offset. */
+static struct pgmig_item fail(const struct pgmig_splitter *sp,
+                              struct pgmig_error *err, size_t at)
+{
+    pgmig_locate_error(err, sp->path, sp->lx.text, sp->lx.len, at);
+    return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+}
+
+static bool is_line_end(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\f' || c == '\v';
+}
+
+static size_t skip_blanks(const struct pgmig_splitter *sp, size_t at)
+{
+    while (at < sp->lx.len && is_blank(sp->lx.text[at]))
+        at++;
+    return at;
+}
+
+/* Nothing but blanks stands beside the token on its line or lines. */
+static bool alone(const struct pgmig_splitter *sp,
+                  const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text;
+    size_t before = tok->start;
+    size_t behind = skip_blanks(sp, tok->end);
+
+    while (before > 0 && is_blank(text[before - 1]))
+        before--;
+    if (behind < sp->lx.len && !is_line_end(text[behind]))
+        return false;
+    return before == 0 || is_line_end(text[before - 1]) ||
+           (before == BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0);
+}
+
+/* ---- the end of a statement ------------------------------------------ */
+
+/* The data of COPY ... FROM STDIN: the lines behind it up to \. */
+static bool take_copy_data(struct pgmig_splitter *sp,
+                           struct pgmig_statement *st,
+                           struct pgmig_error *err)
+{
+    const char *text = sp->lx.text;
+    size_t at = skip_blanks(sp, sp->lx.pos);
+
+    if (at + 1 < sp->lx.len && memcmp(text + at, "--", 2) == 0)
+        while (at < sp->lx.len && text[at] != '\n')
+            at++;
+    if (at < sp->lx.len && text[at] == '\r')
+        at++;
+    if (at < sp->lx.len && text[at] != '\n') {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "text behind COPY ... FROM STDIN on its line");
+        pgmig_error_hint(err, "the data begins on the next line");
+        fail(sp, err, at);
+        return false;
+    }
+    st->copy_start = at < sp->lx.len ? at + 1 : at;
+    for (at = st->copy_start; at < sp->lx.len;) {
+        const char *newline = memchr(text + at, '\n', sp->lx.len - at);
+        size_t next = newline ? (size_t)(newline - text) + 1 : sp->lx.len;
+        size_t end = newline ? next - 1 : next;
+
+        if (end > at && text[end - 1] == '\r')
+            end--;
+        if (end - at == 2 && memcmp(text + at, "\\.", 2) == 0) {
+            st->copy_end = at;
+            sp->lx.pos = next;
+            return true;
+        }
+        at = next;
+    }
+    pgmig_error_set(err, PGMIG_E_PARSE, "the data of this COPY has no end");
+    pgmig_error_hint(err, "end it with a line that holds only \\.");
+    fail(sp, err, st->start);
+    return false;
+}
+
+/* A SET that changes how the rest reads: follow or refuse it. */
+static bool follow_setting(struct pgmig_splitter *sp,
+                           const struct pgmig_statement *st,
+                           struct pgmig_error *err)
+{
+    switch (pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings)) {
+    case PGMIG_SETTING_STANDARD:
+        sp->lx.standard_strings = true;
+        return true;
+    case PGMIG_SETTING_ESCAPES:
+        sp->lx.standard_strings = false;
+        return true;
+    case PGMIG_SETTING_ENCODING:
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "a migration cannot change client_encoding");
+        pgmig_error_hint(err, "save the file as UTF-8 and delete this line");
+        fail(sp, err, st->start);
+        return false;
+    default:
+        return true;
+    }
+}
+
+static struct pgmig_item no_copy_data(const struct pgmig_splitter *sp,
+                                      struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "COPY ... FROM STDIN without data");
+    pgmig_error_hint(err, "end it with a semicolon, its data with a line "
+                          "that holds only \\.");
+    return fail(sp, err, sp->start);
+}
+
+static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
+                                struct pgmig_error *err)
+{
+    struct pgmig_item item = {.kind = PGMIG_ITEM_STATEMENT};
+    struct pgmig_statement *st = &item.statement;
+
+    st->start = sp->start;
+    st->end = sp->last;
+    sp->open = false;
+    pgmig_kind_classify(sp->lx.text, st, sp->lx.standard_strings);
+    if (!follow_setting(sp, st, err))
+        return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+    if ((st->traits & PGMIG_T_COPY_IN) == 0)
+        return item;
+    if (!semicolon)
+        return no_copy_data(sp, err);
+    if (!take_copy_data(sp, st, err))
+        return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+    return item;
+}
+
+bool pgmig_splitter_cut(struct pgmig_splitter *sp, struct pgmig_item *out,
+                        struct pgmig_error *err)
+{
+    if (!sp->open)
+        return false;
+    *out = finish(sp, false, err);
+    return true;
+}
+
+/* ---- tokens ---------------------------------------------------------- */
+
+static void begin_statement(struct pgmig_splitter *sp, size_t at)
+{
+    sp->open = true;
+    sp->start = at;
+    sp->words = 0;
+    sp->parens = 0;
+    sp->atomic = 0;
+    sp->routine = false;
+    sp->begin = false;
+    sp->label = false;
+}
+
+/* CREATE [OR REPLACE] FUNCTION | PROCEDURE: the words, one after another. */
+static void watch_routine(struct pgmig_splitter *sp,
+                          const struct pgmig_token *tok)
+{
+    static const char *const start[] = {"create", "or", "replace"};
+    const char *text = sp->lx.text;
+    int at = sp->words++;
+
+    if (at < 3 && pgmig_token_is(text, tok, start[at]))
+        return;
+    sp->routine = (at == 1 || at == 3) &&
+                  (pgmig_token_is(text, tok, "function") ||
+                   pgmig_token_is(text, tok, "procedure"));
+    sp->words = 4; /* it is decided */
+}
+
+/* BEGIN ATOMIC ... END; a CASE in it ends with END too. A label behind AS
+** or a dot may be any word. */
+static void watch_atomic(struct pgmig_splitter *sp,
+                         const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text;
+
+    if (sp->begin && sp->atomic == 0 && pgmig_token_is(text, tok, "atomic")) {
+        sp->atomic = 1;
+        sp->atomic_at = tok->start;
+    } else if (sp->atomic > 0 && !sp->label) {
+        if (pgmig_token_is(text, tok, "case"))
+            sp->atomic++;
+        else if (pgmig_token_is(text, tok, "end"))
+            sp->atomic--;
+    }
+}
+
+static void take_word(struct pgmig_splitter *sp, const struct pgmig_token *tok)
+{
+    if (sp->words < 4)
+        watch_routine(sp, tok);
+    if (!sp->routine)
+        return;
+    if (sp->parens == 0)
+        watch_atomic(sp, tok);
+    sp->begin = pgmig_token_is(sp->lx.text, tok, "begin");
+    sp->label = pgmig_token_is(sp->lx.text, tok, "as");
+}
+
+static void take_symbol(struct pgmig_splitter *sp,
+                        const struct pgmig_token *tok)
+{
+    char c = sp->lx.text[tok->start];
+
+    if (c == '(' && sp->parens++ == 0)
+        sp->paren_at = tok->start;
+    else if (c == ')' && sp->parens > 0)
+        sp->parens--;
+    sp->begin = false;
+    sp->label = c == '.';
+}
+
+static bool outside(const struct pgmig_splitter *sp)
+{
+    return !sp->open || (sp->parens == 0 && sp->atomic == 0);
+}
+
+static bool is_end_of_statement(const struct pgmig_splitter *sp,
+                                const struct pgmig_token *tok)
+{
+    return tok->kind == PGMIG_TOKEN_SYMBOL &&
+           sp->lx.text[tok->start] == ';' && outside(sp);
+}
+
+static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
+{
+    if (!sp->open)
+        begin_statement(sp, tok->start);
+    if (tok->kind == PGMIG_TOKEN_WORD) {
+        take_word(sp, tok);
+    } else if (tok->kind == PGMIG_TOKEN_SYMBOL) {
+        take_symbol(sp, tok);
+    } else {
+        sp->begin = false;
+        sp->label = false;
+    }
+    if (tok->kind != PGMIG_TOKEN_WORD)
+        sp->words = 4; /* CREATE OR REPLACE has nothing in between */
+    sp->last = tok->end;
+}
+
+/* ---- psql commands --------------------------------------------------- */
+
+/* pg_dump writes \restrict and \unrestrict around a dump. */
+static bool skip_restrict(struct pgmig_splitter *sp,
+                          const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text + tok->start;
+    size_t left = sp->lx.len - tok->start;
+    const char *newline = memchr(text, '\n', left);
+
+    if (sp->open || !((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
+                      (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0)))
+        return false;
+    sp->lx.pos = newline ? tok->start + (size_t)(newline - text)
+                         : sp->lx.len;
+    return true;
+}
+
+static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
+                                        const struct pgmig_token *tok,
+                                        struct pgmig_error *err)
+{
+    size_t end = tok->end;
+
+    while (end < sp->lx.len && end - tok->start < 40 &&
+           !is_blank(sp->lx.text[end]) && !is_line_end(sp->lx.text[end]))
+        end++;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "psql command %.*s: only SQL can be run here",
+                    (int)(end - tok->start), sp->lx.text + tok->start);
+    pgmig_error_hint(err, "say it in SQL, or run this file with psql");
+    return fail(sp, err, tok->start);
+}
+
+/* ---- items ----------------------------------------------------------- */
+
+static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
+                                      const struct pgmig_token *tok,
+                                      struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end", tok->what);
+    return fail(sp, err, tok->start);
+}
+
+static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
+                                     struct pgmig_error *err)
+{
+    if (!sp->open)
+        return (struct pgmig_item){.kind = PGMIG_ITEM_END};
+    if (sp->parens > 0) {
+        pgmig_error_set(err, PGMIG_E_PARSE, "this parenthesis is not closed");
+        return fail(sp, err, sp->paren_at);
+    }
+    if (sp->atomic > 0) {
+        pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without its END");
+        return fail(sp, err, sp->atomic_at);
+    }
+    return finish(sp, false, err);
+}
+
+static struct pgmig_item comment(const struct pgmig_splitter *sp,
+                                 const struct pgmig_token *tok)
+{
+    return (struct pgmig_item){
+        .kind = PGMIG_ITEM_COMMENT,
+        .alone = outside(sp) && alone(sp, tok),
+        .line_comment = tok->kind == PGMIG_TOKEN_LINE_COMMENT,
+        .start = tok->start,
+        .end = tok->end};
+}
+
+struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
+                                      struct pgmig_error *err)
+{
+    for (;;) {
+        struct pgmig_token tok = pgmig_lexer_next(&sp->lx);
+
+        switch (tok.kind) {
+        case PGMIG_TOKEN_END:
+            return end_of_text(sp, err);
+        case PGMIG_TOKEN_UNTERMINATED:
+            return unterminated(sp, &tok, err);
+        case PGMIG_TOKEN_LINE_COMMENT:
+        case PGMIG_TOKEN_BLOCK_COMMENT:
+            return comment(sp, &tok);
+        case PGMIG_TOKEN_BACKSLASH:
+            if (!skip_restrict(sp, &tok))
+                return refuse_command(sp, &tok, err);
+            break;
+        default:
+            if (!is_end_of_statement(sp, &tok))
+                take(sp, &tok);
+            else if (sp->open)
+                return finish(sp, true, err);
+        }
+    }
+}

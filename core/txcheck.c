@@ -1,0 +1,106 @@
+/* txcheck.c -- what a section may say about transactions. */
+#include "txcheck.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+#include "kind.h"
+#include "locate.h"
+
+#define TX_ANY                                                                \
+    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET |                  \
+     PGMIG_T_TX_REFUSED)
+
+static int point(const struct pgmig_script *script,
+                 const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    pgmig_locate_error(err, script->path, script->text, script->len,
+                       st->start);
+    return -1;
+}
+
+static void drop_first(struct pgmig_section *section)
+{
+    section->statement_count--;
+    memmove(section->statements, section->statements + 1,
+            section->statement_count * sizeof *section->statements);
+}
+
+/* The first statement asks for modes: take them over and drop it. */
+static int lift(const struct pgmig_script *script,
+                struct pgmig_section *section, struct pgmig_modes *modes,
+                struct pgmig_error *err)
+{
+    struct pgmig_statement *st = &section->statements[0];
+
+    pgmig_kind_modes(script->text, st, modes);
+    if (modes->refused != NULL) {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "a migration cannot run in a transaction with %s",
+                        modes->refused);
+        pgmig_error_hint(err, "its tracking row is written in the same "
+                              "transaction; leave this out");
+        return point(script, st, err);
+    }
+    drop_first(section);
+    return 0;
+}
+
+static int unwrap(const struct pgmig_script *script,
+                  struct pgmig_section *section, struct pgmig_modes *modes,
+                  struct pgmig_error *err)
+{
+    size_t n = section->statement_count;
+
+    if (n < 2 || !(section->statements[0].traits & PGMIG_T_TX_BEGIN) ||
+        !(section->statements[n - 1].traits & PGMIG_T_TX_COMMIT))
+        return 0;
+    section->wrapped = true;
+    section->statement_count--;
+    return lift(script, section, modes, err);
+}
+
+static int refuse(const struct pgmig_script *script,
+                  const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    if (st->traits & PGMIG_T_NO_BLOCK) {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s cannot run inside a transaction", st->kind);
+        pgmig_error_hint(err,
+                         "add the line `-- pgmig: transaction=off` to this "
+                         "section, best in a migration of its own");
+    } else {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s in a migration that runs in a transaction",
+                        st->kind);
+        pgmig_error_hint(err,
+                         "pgmig begins and commits itself; delete it, or "
+                         "add the line `-- pgmig: transaction=off`");
+    }
+    return point(script, st, err);
+}
+
+int pgmig_txcheck(const struct pgmig_script *script,
+                  struct pgmig_section *section, struct pgmig_error *err)
+{
+    struct pgmig_modes modes = {0};
+
+    if (!section->transaction)
+        return 0;
+    if (unwrap(script, section, &modes, err) != 0)
+        return -1;
+    if (section->statement_count > 0 &&
+        (section->statements[0].traits & PGMIG_T_TX_SET) &&
+        lift(script, section, &modes, err) != 0)
+        return -1;
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (section->statements[i].traits & (TX_ANY | PGMIG_T_NO_BLOCK))
+            return refuse(script, &section->statements[i], err);
+    snprintf(section->begin, sizeof section->begin,
+             "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
+             modes.isolation ? modes.isolation : "READ COMMITTED",
+             modes.deferrable ? " " : "",
+             modes.deferrable ? modes.deferrable : "");
+    return 0;
+}

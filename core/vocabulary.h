@@ -1,0 +1,26 @@
+/* vocabulary.h -- what a comment means: a marker, nearly one, or neither. */
+#ifndef PGMIG_VOCABULARY_H
+#define PGMIG_VOCABULARY_H
+
+#include "pgmig.h"
+
+enum pgmig_meaning {
+    PGMIG_MEANS_NOTHING,
+    PGMIG_MEANS_MARKER,
+    PGMIG_MEANS_NEARLY,   /* reads like a marker, but is not written as one */
+    PGMIG_MEANS_FOREIGN,  /* another tool's marker */
+    PGMIG_MEANS_DIRECTIVE /* begins with the directive prefix */
+};
+
+struct pgmig_comment {
+    enum pgmig_meaning meaning;
+    const struct pgmig_marker *marker; /* the one it is, or nearly is */
+    size_t body;                       /* where a directive's words begin */
+};
+
+/* What the comment at [start, end) of a text means. */
+struct pgmig_comment
+pgmig_vocabulary_read(const struct pgmig_vocabulary *words, const char *text,
+                      size_t start, size_t end, bool line_comment);
+
+#endif
