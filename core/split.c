@@ -158,6 +158,16 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
     return item;
 }
 
+/* A semicolon: comments in front of it still belong to the statement. */
+static struct pgmig_item finish_at(struct pgmig_splitter *sp, size_t end,
+                                   struct pgmig_error *err)
+{
+    while (is_blank(sp->lx.text[end - 1]) || is_line_end(sp->lx.text[end - 1]))
+        end--;
+    sp->last = end;
+    return finish(sp, true, err);
+}
+
 bool pgmig_splitter_cut(struct pgmig_splitter *sp, struct pgmig_item *out,
                         struct pgmig_error *err)
 {
@@ -362,7 +372,7 @@ struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
             if (!is_end_of_statement(sp, &tok))
                 take(sp, &tok);
             else if (sp->open)
-                return finish(sp, true, err);
+                return finish_at(sp, tok.start, err);
         }
     }
 }

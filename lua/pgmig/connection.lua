@@ -1,0 +1,266 @@
+--- A connection to PostgreSQL: `pgmig.connect` makes them.
+-- Here is the one loop that steps the core and waits; a driver does the waiting.
+local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
+local errors = require "pgmig.errors"
+
+local M = {}
+local connection = {}
+connection.__index = connection
+
+local CONNECT_TIMEOUT = 15 -- seconds
+
+-- ---- connecting ------------------------------------------------------------
+
+-- Options of `connect` that are not libpq's.
+local own_options = { url = true, database = true, wait = true, connect_timeout = true }
+
+--- Two lists for the core: libpq's key words and their values.
+local function parameters(options)
+  local keywords, values = {}, {}
+  local function add(keyword, value)
+    keywords[#keywords + 1] = keyword
+    values[#values + 1] = tostring(value)
+  end
+  local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
+  if database and database ~= "" then add("dbname", database) end
+  for keyword, value in pairs(options) do
+    if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
+  end
+  add("fallback_application_name", "pgmig")
+  add("client_encoding", "UTF8")
+  return keywords, values
+end
+
+local function check_options(source)
+  if source == nil then return {} end
+  if type(source) == "string" then return { url = source } end
+  if type(source) == "table" then return source end
+  errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
+end
+
+--- Connect to a database.
+-- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
+--   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
+--   driver, see pgmig.drivers) and `connect_timeout` in seconds; nil: DATABASE_URL, else libpq's
+--   own environment (PGHOST, ...), password and service files
+-- @return the connection
+-- @raise kinds "connect", and "usage" for a connection string that cannot be read
+function M.connect(source)
+  local options = check_options(source)
+  local keywords, values = parameters(options)
+  local self = setmetatable({
+    handle = core.open(keywords, values),
+    wait = options.wait or drivers.blocking,
+  }, connection)
+  local timeout = tonumber(options.connect_timeout or os.getenv "PGCONNECT_TIMEOUT")
+  local ok, err = pcall(function()
+    self:run(core.now() + (timeout and timeout > 0 and timeout or CONNECT_TIMEOUT))
+    self:finish()
+  end)
+  if ok then return self end
+  self.handle:close()
+  if errors.is(err, "sql") then err.kind = "connect" end
+  error(err, 0)
+end
+
+-- ---- the loop --------------------------------------------------------------
+
+local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
+
+--- A signal came: stop what runs on the server, once; a second one closes the connection.
+local function interrupt(self, signal)
+  if self.signal then
+    self.handle:close()
+    errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
+  end
+  self.signal = signal
+  self.handle:cancel()
+end
+
+--- Step the operation under way to its end, waiting with the driver.
+-- @param deadline a time of `core.now()`; nil: none
+-- @raise kind "connect" when the deadline passes; the connection is closed then
+function connection:run(deadline)
+  local handle = self.handle
+  local want = handle:step()
+  while want do
+    local signal = self.wait(handle, want, deadline)
+    if signal then interrupt(self, signal) end
+    if deadline and core.now() >= deadline then
+      handle:close()
+      errors.raise("connect", "the server did not answer in time", {
+        hint = "is it running and reachable? connect_timeout (seconds) allows more time",
+      })
+    end
+    want = handle:step()
+  end
+end
+
+--- Raise an interruption in place of the error that it caused on the server.
+local function raise(self, err)
+  if not (self.signal and errors.is(err)) then error(err, 0) end
+  err.kind = "interrupted"
+  err.message = "interrupted by " .. signal_names[self.signal]
+  err.signal = self.signal
+  error(err, 0)
+end
+
+local function deliver_notices(self)
+  for notice in self.handle.notice, self.handle do
+    if self.notice_handler then self.notice_handler(notice) end
+  end
+end
+
+--- End an operation with the core's `method`, which raises its error.
+function connection:finish(method)
+  local handle = self.handle
+  deliver_notices(self)
+  local ok, result = pcall(handle[method or "finish"], handle)
+  if not ok then raise(self, result) end
+  return result
+end
+
+--- Call `fn(notice)` for each message that the server sends beside its results; nil: for none.
+-- A notice has severity, message, detail, hint and sqlstate.
+function connection:on_notice(fn)
+  self.notice_handler = fn
+end
+
+--- Raise kind "interrupted" if a signal has come since the connection was made.
+function connection:check_interrupted()
+  local signal = self.signal
+  if not signal then return end
+  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
+end
+
+-- ---- SQL -------------------------------------------------------------------
+
+--- Run one statement.
+-- @param sql its text; `$1`, `$2`, ... stand for the parameters
+-- @param ... strings, numbers, booleans or nil
+-- @return a list of rows, tables by column name: booleans, floats and integers up to 2^53 are
+--   Lua's, everything else is text, NULL is nil
+-- @raise kind "sql"
+function connection:query(sql, ...)
+  self.handle:send(sql, ...)
+  self:run()
+  self:finish()
+  return self.handle:rows()
+end
+
+--- Run a script of any number of statements, without parameters.
+-- @return the command tag of the last one, as "INSERT 0 1"
+-- @raise kind "sql"
+function connection:exec(script)
+  self.handle:send(script)
+  self:run()
+  self:finish()
+  return self.handle:tag()
+end
+
+--- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises.
+-- @return what fn returns
+function connection:transaction(fn)
+  if self.handle:transaction_status() ~= "idle" then
+    errors.raise("usage", "a transaction is already open on this connection")
+  end
+  self:exec "BEGIN"
+  local result = { pcall(fn, self) }
+  if not result[1] then
+    if self.handle:is_open() and self.handle:transaction_status() ~= "none" then
+      self:exec "ROLLBACK"
+    end
+    error(result[2], 0)
+  end
+  if self:exec "COMMIT" ~= "COMMIT" then
+    errors.raise("sql", "the transaction was rolled back: a statement in it had failed")
+  end
+  return (unpack or table.unpack)(result, 2, table.maxn and table.maxn(result) or #result)
+end
+
+-- ---- COPY ------------------------------------------------------------------
+
+local function pieces(source)
+  if type(source) == "function" then return source end
+  local given = false
+  return function()
+    if given then return nil end
+    given = true
+    return source
+  end
+end
+
+local function copy_in(self, source)
+  local handle = self.handle
+  if type(source) ~= "string" and type(source) ~= "function" then
+    handle:copy_end "no data was given"
+    self:run()
+    pcall(handle.finish, handle)
+    errors.raise("usage", "COPY ... FROM STDIN needs data: a string, or a function that returns pieces")
+  end
+  local ok, err = pcall(function()
+    for piece in pieces(source) do
+      handle:copy_put(piece)
+      self:run()
+    end
+  end)
+  if not handle:is_open() then error(err, 0) end
+  handle:copy_end(not ok and "the data's source failed" or nil)
+  self:run()
+  if ok then return self:finish() end
+  pcall(handle.finish, handle)
+  error(err, 0)
+end
+
+local function copy_out(self, sink)
+  local handle, kept = self.handle, {}
+  sink = sink or function(piece) kept[#kept + 1] = piece end
+  while handle:copying() == "out" do
+    handle:copy_get()
+    self:run()
+    local piece = handle:copy_data()
+    if piece ~= "" then sink(piece) end
+  end
+  self:finish()
+  return table.concat(kept)
+end
+
+--- Run a COPY.
+-- @param sql COPY ... FROM STDIN or COPY ... TO STDOUT
+-- @param peer FROM STDIN: the data, a string or a function that returns pieces and at last nil;
+--   TO STDOUT: a function that takes pieces, or nil
+-- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
+function connection:copy(sql, peer)
+  local handle = self.handle
+  handle:send(sql)
+  self:run()
+  local way = handle:copying()
+  if way == "out" then return copy_out(self, peer) end
+  if way == "in" then copy_in(self, peer) else self:finish() end
+  return tonumber(handle:tag():match "^COPY (%d+)")
+end
+
+-- ---- the rest --------------------------------------------------------------
+
+--- A string as an SQL literal, quotes included.
+function connection:quote_literal(s) return self.handle:quote_literal(s) end
+
+--- A string as an SQL identifier, quotes included.
+function connection:quote_ident(s) return self.handle:quote_ident(s) end
+
+--- The process id of the server process that serves this connection.
+function connection:backend_pid() return self.handle:backend_pid() end
+
+--- The server's version as a number, 150004 for 15.4.
+function connection:server_version() return self.handle:server_version() end
+
+--- Close the connection; a second call does nothing.
+function connection:close() self.handle:close() end
+
+connection.__close = connection.close
+
+--- Whether a value is a connection.
+function M.is(value) return getmetatable(value) == connection end
+
+return M

@@ -1,0 +1,83 @@
+--- New migration files.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
+local M = {}
+
+local MIN_DIGITS = 3
+
+local template = [[
+-- Migration: %s
+-- Created: %s
+
+-- UP
+-- Write your migration SQL here
+
+
+-- DOWN
+-- Write your rollback SQL here (optional)
+
+]]
+
+--- A name for a file: lower case, every character but letters, digits and `_` as `_`.
+-- @raise kind "usage" when nothing is left
+function M.sanitise(name)
+  if type(name) ~= "string" then
+    errors.raise("usage", "a migration's name is a string, not a " .. type(name))
+  end
+  local trimmed = name:lower():match "^%s*(.-)%s*$"
+  local clean = trimmed:gsub("[\128-\191]", ""):gsub("[^%w_]", "_")
+  if not clean:find "%w" then
+    errors.raise("usage", ("the name %q has no letter or digit"):format(name), {
+      hint = "for example: create add_orders_table",
+    })
+  end
+  return clean
+end
+
+--- The digits of a number plus one, of any length.
+local function successor(digits)
+  local head, nines = digits:match "^(.-)(9*)$"
+  local last = head:sub(-1)
+  if last == "" then return "1" .. ("0"):rep(#nines) end
+  return head:sub(1, -2) .. tostring(tonumber(last) + 1):sub(1, 1) .. ("0"):rep(#nines)
+end
+
+local function is_timestamp(id)
+  return #id == 14 and (id:find "^19" or id:find "^20") ~= nil
+end
+
+local function widest(list)
+  local digits = MIN_DIGITS
+  for _, m in ipairs(list) do digits = math.max(digits, m.digits) end
+  return digits
+end
+
+--- The version after the newest: a timestamp behind timestamps or on request, else the next
+-- number with the folder's width.
+local function next_version(list, timestamp)
+  local newest = list[#list]
+  local following = newest and successor(newest.id) or "1"
+  if timestamp or (newest and is_timestamp(newest.id)) then
+    local now = os.date "!%Y%m%d%H%M%S"
+    return core.compare(now, following) > 0 and now or following
+  end
+  return ("0"):rep(widest(list) - #following) .. following
+end
+
+--- Write a new file from the template; never over another one.
+-- @param dir its folder
+-- @param list the migrations that are there, by version
+-- @param rule the naming rule
+-- @param name what it does, in words
+-- @param options { timestamp = true } for a timestamp as version
+-- @return its path
+function M.create(dir, list, rule, name, options)
+  local clean = M.sanitise(name)
+  local version = next_version(list, options and options.timestamp)
+  local path = dir:gsub("/*$", "") .. "/" .. rule.format(version, clean)
+  core.create_file(path, template:format(clean, os.date "!%Y-%m-%dT%H:%M:%SZ"))
+  return path
+end
+
+return M

@@ -1,0 +1,24 @@
+--- Drivers: how to wait for a connection's socket.
+-- A driver is `wait(handle, want, deadline)`: handle is the core's connection, want is "r", "w" or
+-- "rw", deadline a time of `core.now()` or nil. It returns when the socket may be ready or the
+-- deadline has passed; spurious returns are harmless. A signal's number as result interrupts the
+-- operation. A driver may yield.
+local core = require "pgmig.core"
+
+local M = {}
+
+local SLICE = 3600 -- seconds; a wait without deadline wakes up so often
+
+--- Wait in poll(2): for command lines and specs.
+function M.blocking(handle, want, deadline)
+  local seconds = deadline and math.max(0, deadline - core.now()) or SLICE
+  core.wait_fd(handle:fd(), want, seconds)
+  return core.interrupted()
+end
+
+--- Yield (handle, want, deadline) to a scheduler, which polls many sockets at once and resumes.
+function M.coroutine(handle, want, deadline)
+  return coroutine.yield(handle, want, deadline)
+end
+
+return M

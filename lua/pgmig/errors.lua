@@ -1,0 +1,82 @@
+--- What pgmig raises: tables that say where, why and what next.
+-- The C core raises tables of the same metatable, on Lua 5.4 and LuaJIT alike.
+local core = require "pgmig.core"
+
+local M = {}
+
+local error_metatable = core.error_metatable
+local WIDTH = 100 -- characters of a source line that are shown
+local BEFORE = 60 -- of them at most so many before the column
+
+--- The UTF-8 characters of a text, one string each.
+local function characters(text)
+  local list = {}
+  for char in text:gmatch("[%z\1-\127\194-\244][\128-\191]*") do list[#list + 1] = char end
+  return list
+end
+
+--- The part of a long line around a column, and where the column is in it.
+local function window(chars, column)
+  if #chars <= WIDTH then return chars, column, "", "" end
+  local first = math.max(1, column - BEFORE)
+  local last = math.min(#chars, first + WIDTH - 1)
+  local part = {}
+  for i = first, last do part[#part + 1] = chars[i] end
+  return part, column - first + 1, first > 1 and "..." or "", last < #chars and "..." or ""
+end
+
+--- The source line with a caret under the column.
+local function excerpt(err)
+  local chars, column, before, behind = window(characters(err.text), err.column or 1)
+  local margin = ("%5d | "):format(err.line)
+  local line = margin .. before .. table.concat(chars) .. behind
+  if not err.column then return line end
+  local pad = { (" "):rep(#margin + #before) }
+  for i = 1, column - 1 do pad[#pad + 1] = chars[i] == "\t" and "\t" or " " end
+  return line .. "\n" .. table.concat(pad) .. "^"
+end
+
+--- `file:line:column: `, as far as it is known.
+local function place(err)
+  local parts = {}
+  if err.file then parts[1] = err.file end
+  if err.line then parts[#parts + 1] = tostring(err.line) end
+  if err.line and err.column then parts[#parts + 1] = tostring(err.column) end
+  return #parts > 0 and table.concat(parts, ":") .. ": " or ""
+end
+
+--- The error for people: one line, then what helps.
+function error_metatable.__tostring(err)
+  local lines = { place(err) .. tostring(err.message) }
+  if err.text and err.line then lines[#lines + 1] = excerpt(err) end
+  if err.detail then lines[#lines + 1] = "DETAIL: " .. err.detail end
+  if err.hint then lines[#lines + 1] = "HINT: " .. err.hint end
+  if err.context then lines[#lines + 1] = "CONTEXT: " .. err.context end
+  if err.sqlstate then lines[#lines + 1] = "SQLSTATE: " .. err.sqlstate end
+  return table.concat(lines, "\n")
+end
+
+--- Make an error.
+-- @param kind "usage", "plan", ... (README, Errors)
+-- @param message one line, without a trailing period
+-- @param fields table of further fields, such as `hint` and `file`
+-- @return the error, to be raised with `error`
+function M.new(kind, message, fields)
+  local err = fields or {}
+  err.kind = kind
+  err.message = message
+  return setmetatable(err, error_metatable)
+end
+
+--- Raise an error; see `new`.
+function M.raise(kind, message, fields)
+  error(M.new(kind, message, fields), 0)
+end
+
+--- Whether a value is an error of pgmig's, of the given kind if one is given.
+-- @return boolean
+function M.is(value, kind)
+  return getmetatable(value) == error_metatable and (kind == nil or value.kind == kind)
+end
+
+return M

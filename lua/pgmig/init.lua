@@ -1,0 +1,38 @@
+--- pgmig: versioned migrations for PostgreSQL.
+local connection = require "pgmig.connection"
+local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
+local errors = require "pgmig.errors"
+local migrator = require "pgmig.migrator"
+
+local M = {
+  _VERSION = "0.1.0",
+  drivers = drivers,
+}
+
+--- Connect to a database; see `pgmig.connection`.
+M.connect = connection.connect
+
+--- Make a migrator; see `pgmig.migrator`.
+M.migrator = migrator.new
+
+--- Whether a value is an error of pgmig's, of the given kind if one is given.
+M.is_error = errors.is
+
+--- Parse a migration.
+-- @param text_or_path a path when it ends in ".sql" and has no line end, else the text itself
+-- @return { marked, directives, warnings = { { line, column, message } }, irreversible = reason,
+--   up = section, down = section }; a section has line, transaction, begin, empty, directives and
+--   statements = { { sql, kind, line, column, offset, copy_data } }
+-- @raise kinds "parse", "io"
+function M.parse(text_or_path)
+  local is_path = text_or_path:find "%.sql$" and not text_or_path:find "\n"
+  local script = is_path and core.read_script(text_or_path)
+    or core.parse_script(text_or_path, "(text)")
+  return script:describe()
+end
+
+--- SHA-256 of a migration's text in hexadecimal; line ends count as LF.
+M.checksum = core.checksum
+
+return M

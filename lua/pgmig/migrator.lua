@@ -1,0 +1,219 @@
+--- The migrator: a database, folders and a tracking table.
+local connection = require "pgmig.connection"
+local create = require "pgmig.create"
+local errors = require "pgmig.errors"
+local files = require "pgmig.files"
+local ledger = require "pgmig.ledger"
+local naming = require "pgmig.naming"
+local planning = require "pgmig.plan"
+local run = require "pgmig.run"
+
+local M = {}
+local migrator = {}
+migrator.__index = migrator
+
+local LOCK_TIMEOUT = "5s" -- polite: application queries queue behind a waiting ALTER TABLE
+
+local known_options = { table = "string", strict = "boolean", lock_timeout = "string" }
+
+local function check_options(options)
+  for key, value in pairs(options) do
+    if type(value) ~= known_options[key] then
+      errors.raise("usage", known_options[key]
+        and ("option %s takes a %s"):format(key, known_options[key])
+        or ("unknown option %s"):format(tostring(key)))
+    end
+  end
+  return options
+end
+
+local function check_dirs(dir)
+  local dirs = type(dir) == "table" and dir or { dir }
+  if #dirs == 0 then errors.raise("usage", "a migrations folder is needed") end
+  for _, path in ipairs(dirs) do
+    if type(path) ~= "string" then
+      errors.raise("usage", "a migrations folder is a path, not a " .. type(path))
+    end
+  end
+  return dirs
+end
+
+--- Make a migrator.
+-- @param db a connection from `pgmig.connect`; nil is enough for create
+-- @param dir the migrations folder, or a list of folders
+-- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
+--   strict = true: a .sql file that is no migration is an error;
+--   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise }
+-- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
+function M.new(db, dir, options)
+  options = check_options(options or {})
+  if db ~= nil and not connection.is(db) then
+    errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
+  end
+  local self = setmetatable({
+    db = db,
+    dirs = check_dirs(dir),
+    naming = naming,
+    strict = options.strict,
+    lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
+    ledger = ledger.new(options.table or "schema_migrations"),
+  }, migrator)
+  self:files() -- a missing folder is told at once
+  return self
+end
+
+--- Read the folders; see `pgmig.files`.
+function migrator:files()
+  local set = files.read(self.dirs, self.naming)
+  if self.strict and set.ignored[1] then
+    errors.raise("naming", "this file is not named like a migration", {
+      file = set.ignored[1], hint = "NNN_description.sql, for example 001_create_users.sql",
+    })
+  end
+  return set
+end
+
+--- What is there: files and tracking table compared.
+local function compare(self)
+  if not self.db then
+    errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
+  end
+  local set = self:files()
+  return planning.compare(set, self.ledger:read(self.db)), set
+end
+
+--- An options table, where a plain value stands for its main key.
+local function options_of(value, key)
+  if type(value) == "table" then return value end
+  return { [key] = value }
+end
+
+-- ---- reading ---------------------------------------------------------------
+
+local down_states = { ready = "ready", nothing = "ready" }
+
+--- See what can be known from a file: whether it parses, and whether there is a way back.
+local function inspect(m, problems)
+  local ok, result = pcall(run.script, m)
+  if not ok then
+    problems[#problems + 1] = {
+      kind = result.kind, message = tostring(result), path = m.path, migration = m,
+    }
+    return
+  end
+  local state = result:down_state()
+  m.down = down_states[state] or state
+  m.script = nil
+end
+
+--- Where the database stands. Creates and writes nothing; broken files are shown, not raised.
+-- @return { applied_count, pending_count, applied = migrations, pending = migrations,
+--   ignored = paths of .sql files that are no migrations,
+--   problems = { { kind, message, path, migration }, ... } }; a migration has `state` ("applied",
+--   "pending", "missing": applied, but its file is gone) and, with a readable file, `down`
+--   ("ready", "none", "empty", "irreversible")
+function migrator:status()
+  local state, set = compare(self)
+  local problems = {}
+  for _, m in ipairs(set.list) do inspect(m, problems) end
+  return {
+    applied_count = #state.applied, pending_count = #state.pending,
+    applied = state.applied, pending = state.pending,
+    ignored = set.ignored, problems = problems,
+  }
+end
+
+--- The migrations that are not applied, by version.
+function migrator:pending() return (compare(self)).pending end
+
+--- The applied migrations, by version, with applied_at and applied_at_epoch.
+function migrator:applied() return (compare(self)).applied end
+
+--- What `migrate` with the same options would run: a list with direction = "up".
+-- @raise kinds "plan" for an unknown target, "parse" for a file that is refused
+function migrator:plan(options)
+  local plan = planning.up(compare(self), options_of(options, "target"))
+  run.check(plan)
+  return plan
+end
+
+--- What `rollback` with the same options would undo: a list with direction = "down".
+function migrator:plan_rollback(options)
+  return planning.down(compare(self), options_of(options, "steps"))
+end
+
+-- ---- running ---------------------------------------------------------------
+
+local function emitter(on_event)
+  return on_event or function() end
+end
+
+--- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered.
+-- @param plan the list, with its direction
+-- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
+--   "skipped", "warning", "notice"), migration, and what belongs to it: duration in seconds,
+--   message, severity, detail, hint
+-- @return the migrations that were run
+-- @raise what failed, with `migration`, `applied` and `rolled_back`
+function migrator:run(plan, options)
+  if #plan == 0 then return {} end
+  local emit = emitter(options and options.on_event)
+  run.check(plan)
+  self.ledger:prepare(self.db, plan)
+  self.db:on_notice(function(notice)
+    notice.type = "notice"
+    emit(notice)
+  end)
+  local ok, result = pcall(run.run, {
+    db = self.db, ledger = self.ledger, emit = emit, lock_timeout = self.lock_timeout,
+  }, plan)
+  self.db:on_notice(nil)
+  if not ok then error(result, 0) end
+  return result
+end
+
+--- Apply pending migrations.
+-- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
+--   so many, on_event = see `run` }
+-- @return the migrations that were applied, in order
+-- @raise what failed; `applied` in it are those before. The failing one is rolled back whole
+function migrator:migrate(options)
+  options = options_of(options, "target")
+  return self:run(self:plan(options), options)
+end
+
+--- Undo applied migrations, newest first.
+-- @param options nil: the last one; a number of steps; or { steps = n }, { to = version that is
+--   kept, 0: undo all }, with on_event as in `run`
+-- @return the migrations that were rolled back, in order
+-- @raise kind "plan" when a migration has no way back; `rolled_back` are those before
+function migrator:rollback(options)
+  options = options_of(options, "steps")
+  return self:run(self:plan_rollback(options), options)
+end
+
+--- Undo the last migrations and apply the same ones again.
+-- @param options { steps = 1, on_event }
+-- @return { rolled_back = migrations, applied = migrations }
+function migrator:redo(options)
+  options = options_of(options, "steps")
+  local down = self:plan_rollback(options)
+  local up = { direction = "up" }
+  for i = #down, 1, -1 do up[#up + 1] = down[i] end
+  run.check(up) -- before anything is undone
+  local rolled_back = self:run(down, options)
+  return { rolled_back = rolled_back, applied = self:run(up, options) }
+end
+
+-- ---- files -----------------------------------------------------------------
+
+--- Write a new migration file from the template; needs no database.
+-- @param name what it does, as "add_orders_table"
+-- @param options { timestamp = true }: the time as version, not the next number
+-- @return its path
+-- @raise kinds "usage" for a name without letters, "io"
+function migrator:create(name, options)
+  return create.create(self.dirs[1], self:files().list, self.naming, name, options)
+end
+
+return M
