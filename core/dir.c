@@ -11,6 +11,14 @@
 #include "error.h"
 #include "pgmig.h"
 
+static int file_error(struct pgmig_error *err, const char *what,
+                      const char *path)
+{
+    pgmig_error_set(err, PGMIG_E_IO, "cannot %s: %s", what, strerror(errno));
+    pgmig_error_field(&err->file, path);
+    return -1;
+}
+
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -54,8 +62,7 @@ static int read_names(struct pgmig_dir *dir, DIR *stream, const char *path,
         if (is_file(dirfd(stream), entry) && keep(dir, entry->d_name) != 0)
             return pgmig_error_memory(err);
     if (errno != 0)
-        return pgmig_error_set(err, PGMIG_E_IO, "cannot list %s: %s", path,
-                               strerror(errno));
+        return file_error(err, "list the directory", path);
     return 0;
 }
 
@@ -66,12 +73,8 @@ int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
     int status;
 
     *dir = (struct pgmig_dir){0};
-    if (stream == NULL) {
-        pgmig_error_set(err, PGMIG_E_IO, "cannot open the directory %s: %s",
-                        path, strerror(errno));
-        pgmig_error_field(&err->file, path);
-        return -1;
-    }
+    if (stream == NULL)
+        return file_error(err, "open the directory", path);
     status = read_names(dir, stream, path, err);
     closedir(stream);
     if (status != 0) {
@@ -89,15 +92,6 @@ void pgmig_dir_free(struct pgmig_dir *dir)
         free(dir->names[i]);
     free(dir->names);
     *dir = (struct pgmig_dir){0};
-}
-
-static int file_error(struct pgmig_error *err, const char *what,
-                      const char *path)
-{
-    pgmig_error_set(err, PGMIG_E_IO, "cannot %s %s: %s", what, path,
-                    strerror(errno));
-    pgmig_error_field(&err->file, path);
-    return -1;
 }
 
 static int write_all(int fd, const char *text, size_t len)
@@ -122,12 +116,12 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
     int status;
 
     if (fd < 0)
-        return file_error(err, "create", path);
+        return file_error(err, "create the file", path);
     status = write_all(fd, text, len);
     if (close(fd) != 0)
         status = -1;
     if (status != 0) {
-        file_error(err, "write", path);
+        file_error(err, "write the file", path);
         unlink(path); /* half a template would be refused later */
     }
     return status;
@@ -157,10 +151,10 @@ int pgmig_file_read(const char *path, char **text, size_t *len,
     int status;
 
     if (fd < 0)
-        return file_error(err, "open", path);
+        return file_error(err, "open the file", path);
     status = read_all(fd, &buf);
     if (status != 0)
-        file_error(err, "read", path);
+        file_error(err, "read the file", path);
     else if (buf.failed)
         status = pgmig_error_memory(err);
     close(fd);

@@ -251,10 +251,12 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *version,
         break;
     default:
         pgmig_buf_addf(sql,
-                       "SELECT version::text, name, "
-                       "pg_catalog.to_json(applied_at) #>> '{}', "
+                       "SELECT version::text AS version, name, "
+                       "pg_catalog.to_json(applied_at) #>> '{}' "
+                       "AS applied_at, "
                        "pg_catalog.date_part('epoch', applied_at) "
-                       "FROM %s ORDER BY version",
+                       "AS applied_at_epoch FROM %s AS t "
+                       "ORDER BY t.version",
                        ledger->qualified);
     }
     return sql->failed ? pgmig_error_memory(err) : 0;

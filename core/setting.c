@@ -6,24 +6,52 @@
 
 #include "words.h"
 
-/* The value that SET gives, without quotes, in `out`. */
-static void read_value(struct pgmig_words *w, char *out, size_t size)
+/* The token's text without the quotes of a literal or a name. */
+static void plain(const struct pgmig_words *w, char *out, size_t size)
 {
-    size_t start;
-    size_t end;
+    const char *text = w->lx.text;
+    size_t start = w->tok.start;
+    size_t end = w->tok.end;
 
-    if (!pgmig_words_accept(w, "to") && w->tok.kind == PGMIG_TOKEN_SYMBOL)
-        pgmig_words_next(w); /* = */
-    start = w->tok.start;
-    end = w->tok.end;
-    if (w->tok.kind == PGMIG_TOKEN_STRING && end - start >= 2) {
-        start++;
+    if (w->tok.kind == PGMIG_TOKEN_STRING && text[start] == '$') {
+        size_t tag = strcspn(text + start + 1, "$") + 2;
+
+        start += tag;
+        end -= tag;
+    } else if (w->tok.kind == PGMIG_TOKEN_STRING ||
+               w->tok.kind == PGMIG_TOKEN_QUOTED) {
+        start += strcspn(text + start, "'\"") + 1; /* E'on' too */
         end--;
     }
     if (end - start >= size)
         end = start + size - 1;
-    memcpy(out, w->lx.text + start, end - start);
+    memcpy(out, text + start, end - start);
     out[end - start] = '\0';
+}
+
+/* Settings are found without case, also as quoted names (guc.c). */
+static bool names(const struct pgmig_words *w, const char *setting)
+{
+    char name[32];
+
+    plain(w, name, sizeof name);
+    return strcasecmp(name, setting) == 0;
+}
+
+static bool accept_name(struct pgmig_words *w, const char *setting)
+{
+    if (!names(w, setting))
+        return false;
+    pgmig_words_next(w);
+    return true;
+}
+
+/* The value that SET gives, without quotes, in `out`. */
+static void read_value(struct pgmig_words *w, char *out, size_t size)
+{
+    if (!pgmig_words_accept(w, "to") && w->tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(w); /* = */
+    plain(w, out, size);
 }
 
 static bool listed(const char *value, const char *const *names)
@@ -56,6 +84,22 @@ static enum pgmig_setting encoding_setting(struct pgmig_words *w)
     return listed(value, utf8) ? PGMIG_SETTING_NONE : PGMIG_SETTING_ENCODING;
 }
 
+/* set_config('standard_conforming_strings', ...) anywhere in a SELECT. */
+static enum pgmig_setting hidden_setting(struct pgmig_words *w)
+{
+    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
+        if (!pgmig_words_accept(w, "set_config"))
+            continue;
+        if (w->tok.kind == PGMIG_TOKEN_SYMBOL)
+            pgmig_words_next(w);
+        if (names(w, "standard_conforming_strings"))
+            return PGMIG_SETTING_HIDDEN;
+        if (names(w, "client_encoding"))
+            return PGMIG_SETTING_ENCODING;
+    }
+    return PGMIG_SETTING_NONE;
+}
+
 enum pgmig_setting pgmig_setting_of(const char *text,
                                     const struct pgmig_statement *st,
                                     bool standard_strings)
@@ -63,19 +107,19 @@ enum pgmig_setting pgmig_setting_of(const char *text,
     struct pgmig_words w;
 
     pgmig_words_init(&w, text, st, standard_strings);
+    if (pgmig_words_accept(&w, "select"))
+        return hidden_setting(&w);
     if (pgmig_words_accept(&w, "reset"))
-        return pgmig_words_at(&w, "standard_conforming_strings") ||
-                       pgmig_words_at(&w, "all")
+        return names(&w, "standard_conforming_strings") || names(&w, "all")
                    ? PGMIG_SETTING_STANDARD
                    : PGMIG_SETTING_NONE;
     if (!pgmig_words_accept(&w, "set"))
         return PGMIG_SETTING_NONE;
     if (!pgmig_words_accept(&w, "session"))
         pgmig_words_accept(&w, "local");
-    if (pgmig_words_accept(&w, "standard_conforming_strings"))
+    if (accept_name(&w, "standard_conforming_strings"))
         return strings_setting(&w);
-    if (pgmig_words_accept(&w, "client_encoding") ||
-        pgmig_words_accept(&w, "names"))
+    if (accept_name(&w, "client_encoding") || accept_name(&w, "names"))
         return encoding_setting(&w);
     return PGMIG_SETTING_NONE;
 }

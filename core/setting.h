@@ -8,10 +8,11 @@ enum pgmig_setting {
     PGMIG_SETTING_NONE,
     PGMIG_SETTING_STANDARD, /* standard_conforming_strings becomes on */
     PGMIG_SETTING_ESCAPES,  /* ... off: backslashes in '' are escapes */
-    PGMIG_SETTING_ENCODING  /* client_encoding becomes other than UTF-8 */
+    PGMIG_SETTING_ENCODING, /* client_encoding becomes other than UTF-8 */
+    PGMIG_SETTING_HIDDEN    /* set_config('standard_conforming_strings', ...) */
 };
 
-/* What a SET or RESET does to the text behind it. */
+/* What a SET, RESET or set_config() does to the text behind it. */
 enum pgmig_setting pgmig_setting_of(const char *text,
                                     const struct pgmig_statement *st,
                                     bool standard_strings);

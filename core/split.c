@@ -105,27 +105,49 @@ static bool take_copy_data(struct pgmig_splitter *sp,
     return false;
 }
 
+static bool refuse_setting(const struct pgmig_splitter *sp, size_t at,
+                           const char *message, const char *hint,
+                           struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
+    pgmig_error_hint(err, "%s", hint);
+    fail(sp, err, at);
+    return false;
+}
+
 /* A SET that changes how the rest reads: follow or refuse it. */
 static bool follow_setting(struct pgmig_splitter *sp,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
 {
-    switch (pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings)) {
+    enum pgmig_setting setting =
+        pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
+
+    switch (setting) {
     case PGMIG_SETTING_STANDARD:
-        sp->lx.standard_strings = true;
-        return true;
     case PGMIG_SETTING_ESCAPES:
-        sp->lx.standard_strings = false;
+        sp->lx.standard_strings = setting == PGMIG_SETTING_STANDARD;
+        sp->strings_set = true;
         return true;
     case PGMIG_SETTING_ENCODING:
-        pgmig_error_set(err, PGMIG_E_PARSE,
-                        "a migration cannot change client_encoding");
-        pgmig_error_hint(err, "save the file as UTF-8 and delete this line");
-        fail(sp, err, st->start);
-        return false;
+        return refuse_setting(
+            sp, st->start, "a migration cannot change client_encoding",
+            "save the file as UTF-8 and delete this line", err);
+    case PGMIG_SETTING_HIDDEN:
+        return refuse_setting(
+            sp, st->start, "set_config changes how the rest of the file reads",
+            "say it as SET standard_conforming_strings = ...", err);
     default:
-        return true;
+        break;
     }
+    if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
+        return refuse_setting(
+            sp, st->start,
+            "ROLLBACK TO in a file that sets standard_conforming_strings",
+            "it may take the setting back: put one of them in another "
+            "migration",
+            err);
+    return true;
 }
 
 static struct pgmig_item no_copy_data(const struct pgmig_splitter *sp,
@@ -185,10 +207,10 @@ static void begin_statement(struct pgmig_splitter *sp, size_t at)
     sp->start = at;
     sp->words = 0;
     sp->parens = 0;
-    sp->atomic = 0;
+    sp->atomic = false;
     sp->routine = false;
     sp->begin = false;
-    sp->label = false;
+    sp->closable = false;
 }
 
 /* CREATE [OR REPLACE] FUNCTION | PROCEDURE: the words, one after another. */
@@ -207,21 +229,22 @@ static void watch_routine(struct pgmig_splitter *sp,
     sp->words = 4; /* it is decided */
 }
 
-/* BEGIN ATOMIC ... END; a CASE in it ends with END too. A label behind AS
-** or a dot may be any word. */
+/* The body of BEGIN ATOMIC is a list of statements, each with its semicolon
+** (gram.y, routine_body_stmt_list): END closes it only behind ATOMIC or a
+** semicolon, anywhere else it belongs to CASE or is a label. */
 static void watch_atomic(struct pgmig_splitter *sp,
                          const struct pgmig_token *tok)
 {
     const char *text = sp->lx.text;
 
-    if (sp->begin && sp->atomic == 0 && pgmig_token_is(text, tok, "atomic")) {
-        sp->atomic = 1;
+    if (sp->atomic) {
+        if (sp->closable && pgmig_token_is(text, tok, "end"))
+            sp->atomic = false;
+        sp->closable = false;
+    } else if (sp->begin && pgmig_token_is(text, tok, "atomic")) {
+        sp->atomic = true;
         sp->atomic_at = tok->start;
-    } else if (sp->atomic > 0 && !sp->label) {
-        if (pgmig_token_is(text, tok, "case"))
-            sp->atomic++;
-        else if (pgmig_token_is(text, tok, "end"))
-            sp->atomic--;
+        sp->closable = true;
     }
 }
 
@@ -234,7 +257,6 @@ static void take_word(struct pgmig_splitter *sp, const struct pgmig_token *tok)
     if (sp->parens == 0)
         watch_atomic(sp, tok);
     sp->begin = pgmig_token_is(sp->lx.text, tok, "begin");
-    sp->label = pgmig_token_is(sp->lx.text, tok, "as");
 }
 
 static void take_symbol(struct pgmig_splitter *sp,
@@ -246,13 +268,12 @@ static void take_symbol(struct pgmig_splitter *sp,
         sp->paren_at = tok->start;
     else if (c == ')' && sp->parens > 0)
         sp->parens--;
-    sp->begin = false;
-    sp->label = c == '.';
+    sp->closable = c == ';' && sp->parens == 0;
 }
 
 static bool outside(const struct pgmig_splitter *sp)
 {
-    return !sp->open || (sp->parens == 0 && sp->atomic == 0);
+    return !sp->open || (sp->parens == 0 && !sp->atomic);
 }
 
 static bool is_end_of_statement(const struct pgmig_splitter *sp,
@@ -266,17 +287,16 @@ static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
 {
     if (!sp->open)
         begin_statement(sp, tok->start);
+    sp->last = tok->end;
     if (tok->kind == PGMIG_TOKEN_WORD) {
         take_word(sp, tok);
-    } else if (tok->kind == PGMIG_TOKEN_SYMBOL) {
-        take_symbol(sp, tok);
-    } else {
-        sp->begin = false;
-        sp->label = false;
+        return;
     }
-    if (tok->kind != PGMIG_TOKEN_WORD)
-        sp->words = 4; /* CREATE OR REPLACE has nothing in between */
-    sp->last = tok->end;
+    sp->words = 4; /* CREATE OR REPLACE has nothing in between */
+    sp->begin = false;
+    sp->closable = false;
+    if (tok->kind == PGMIG_TOKEN_SYMBOL)
+        take_symbol(sp, tok);
 }
 
 /* ---- psql commands --------------------------------------------------- */
@@ -332,7 +352,7 @@ static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
         pgmig_error_set(err, PGMIG_E_PARSE, "this parenthesis is not closed");
         return fail(sp, err, sp->paren_at);
     }
-    if (sp->atomic > 0) {
+    if (sp->atomic) {
         pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without its END");
         return fail(sp, err, sp->atomic_at);
     }

@@ -31,12 +31,13 @@ struct pgmig_splitter {
     bool open;        /* a statement has begun */
     int parens;       /* open parentheses */
     size_t paren_at;  /* the outermost one */
-    int atomic;       /* BEGIN ATOMIC and the CASEs in it */
-    size_t atomic_at; /* that BEGIN */
+    bool atomic;      /* in the body of BEGIN ATOMIC ... END */
+    size_t atomic_at; /* that ATOMIC */
     int words;        /* how many words the statement has so far */
     bool routine;     /* CREATE [OR REPLACE] FUNCTION | PROCEDURE */
     bool begin;       /* the token before was BEGIN */
-    bool label;       /* the token before was AS or a dot */
+    bool closable;    /* the token before was ATOMIC or a semicolon */
+    bool strings_set; /* standard_conforming_strings was set */
 };
 
 void pgmig_splitter_init(struct pgmig_splitter *sp, const char *path,

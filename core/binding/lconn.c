@@ -188,20 +188,20 @@ static int conn_finish(lua_State *L)
 enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, OID = 26, FLOAT4 = 700,
        FLOAT8 = 701 }; /* pg_type.dat */
 
-#define EXACT 9007199254740992.0 /* 2^53: doubles count so far */
+#define EXACT 9007199254740992 /* 2^53: doubles count so far */
 
 /* A value as Lua has it; what a double cannot hold exactly stays text. */
 static void push_value(lua_State *L, const char *value, size_t len,
                        unsigned type)
 {
-    double number;
+    long long number;
 
     switch (type) {
     case BOOL:
         lua_pushboolean(L, value[0] == 't');
         return;
     case INT8:
-        number = strtod(value, NULL);
+        number = strtoll(value, NULL, 10);
         if (number > EXACT || number < -EXACT)
             break;
         lua_pushinteger(L, (lua_Integer)number);
