@@ -305,10 +305,8 @@ static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
         if (modes->isolation == NULL)
             modes->refused = "an unknown isolation level";
     } else if (pgmig_words_accept(w, "read")) {
-        if (!pgmig_words_accept(w, "write")) {
+        if (!pgmig_words_accept(w, "write"))
             modes->refused = "READ ONLY";
-            pgmig_words_next(w);
-        }
     } else if (pgmig_words_accept(w, "not")) {
         modes->deferrable = "NOT DEFERRABLE";
         pgmig_words_accept(w, "deferrable");
@@ -320,7 +318,6 @@ static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
         modes->refused = pgmig_words_at(w, "snapshot")
                              ? "SNAPSHOT"
                              : "an unknown transaction mode";
-        pgmig_words_next(w);
     }
 }
 
@@ -334,6 +331,6 @@ void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
     if (!pgmig_words_accept(&w, "session"))
         pgmig_words_accept(&w, "local");
     skip_work(&w);
-    while (!pgmig_words_ended(&w))
+    while (!pgmig_words_ended(&w) && modes->refused == NULL)
         one_mode(&w, modes);
 }
