@@ -1,0 +1,150 @@
+--- The commands: each asks the migrator and hands the answer to the reporter.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local pgmig = require "pgmig"
+
+local M = {}
+
+local WAIT_LIMIT = 60 -- seconds
+local PAUSE = 0.2 -- seconds between two attempts of `wait`
+
+--- Connect, and make the migrator. `run.db` is closed when the command ends.
+local function open(run)
+  local options = run.options
+  run.db = pgmig.connect(options.database)
+  return pgmig.migrator(run.db, options.dirs, { table = options.table })
+end
+
+-- ---- looking ---------------------------------------------------------------
+
+function M.status(run)
+  local status = open(run):status()
+  run.report:status(status)
+  local unfinished = status.pending_count > 0 or #status.problems > 0
+  return run.options.exit_code and unfinished and 3 or 0
+end
+
+--- Why a script cannot be rolled back, or nil.
+local function obstacle(script)
+  if script.irreversible then return "it is irreversible" end
+  if not script.down then return "it has no DOWN section" end
+  if #script.down.statements == 0 and not script.down.empty then return "its DOWN has no SQL" end
+end
+
+--- A planned migration as it would run.
+local function step_of(m, direction)
+  if m.missing then return { migration = m, problem = "its file is missing" } end
+  local script = pgmig.parse(m.path)
+  local section = script[direction]
+  return {
+    migration = m, problem = direction == "down" and obstacle(script) or nil,
+    transaction = section and section.transaction, statements = section and #section.statements,
+  }
+end
+
+--- Report what a plan would do.
+-- @return the exit code that running it would end with
+local function show(run, plan)
+  local steps, code = {}, 0
+  for i, m in ipairs(plan) do
+    steps[i] = step_of(m, plan.direction)
+    if steps[i].problem and code == 0 then code = i == 1 and 2 or 1 end
+  end
+  run.report:plan(plan.direction, steps)
+  return code
+end
+
+--- The newest applied migration, or nil.
+local function newest(migrator)
+  local applied = migrator:applied()
+  return applied[#applied]
+end
+
+-- ---- running ---------------------------------------------------------------
+
+--- Report and record an event.
+local function watch(run)
+  return function(event)
+    event.migration = event.migration or run.record.current
+    run.record:event(event)
+    run.report:event(event)
+  end
+end
+
+--- Run a plan to its end.
+local function carry_out(run, migrator, plan)
+  if #plan == 0 then return run.report:nothing(plan.direction, newest(migrator)) end
+  migrator:run(plan, { on_event = watch(run) })
+  run.report:finished(run.record)
+end
+
+function M.up(run)
+  local options = run.options
+  local migrator = open(run)
+  local plan = migrator:plan { target = options.to, steps = options.steps }
+  if options.dry_run then return show(run, plan) end
+  carry_out(run, migrator, plan)
+end
+
+function M.plan(run)
+  run.options.dry_run = true
+  return M.up(run)
+end
+
+function M.down(run)
+  local options = run.options
+  local migrator = open(run)
+  local steps = options.all and math.huge or options.steps
+  local plan = migrator:plan_rollback { steps = steps, to = options.to }
+  if options.dry_run then return show(run, plan) end
+  carry_out(run, migrator, plan)
+end
+
+function M.redo(run)
+  open(run):redo { steps = run.options.steps, on_event = watch(run) }
+  if run.record:untouched() then return run.report:nothing "down" end
+  run.report:finished(run.record)
+end
+
+-- ---- files and servers -----------------------------------------------------
+
+function M.create(run)
+  local options = run.options
+  local migrator = pgmig.migrator(nil, options.dirs, { table = options.table })
+  run.report:created(migrator:create(options.name, { timestamp = options.timestamp }))
+end
+
+--- Try to connect once; the error when nobody answers.
+local function attempt(run, seconds)
+  local ok, result = pcall(pgmig.connect, {
+    url = run.options.database, connect_timeout = seconds,
+  })
+  if ok then
+    result:close()
+    return true
+  end
+  if not errors.is(result, "connect") then error(result, 0) end
+  return false, result
+end
+
+local function pause()
+  core.poll({}, {}, PAUSE)
+  local signal = core.interrupted()
+  if signal then errors.raise("interrupted", "interrupted while waiting", { signal = signal }) end
+end
+
+function M.wait(run)
+  local limit = run.options.timeout or WAIT_LIMIT
+  local deadline = core.now() + limit
+  while true do
+    local reached, err = attempt(run, math.max(deadline - core.now(), PAUSE))
+    if reached then return run.report:reached() end
+    if core.now() + PAUSE > deadline then
+      errors.raise("connect", ("the database took no connection within %g s"):format(limit),
+        { detail = err.message })
+    end
+    pause()
+  end
+end
+
+return M

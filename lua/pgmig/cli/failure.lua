@@ -1,0 +1,75 @@
+--- A failure for people: what happened, where the database stands now, what to do next.
+local pgmig = require "pgmig"
+
+local M = {}
+
+local function names(list)
+  local labels = {}
+  for i, m in ipairs(list) do labels[i] = m.label end
+  return table.concat(labels, ", ")
+end
+
+--- Whether the migration that failed ran in a transaction.
+local function in_transaction(record)
+  local ok, script = pcall(pgmig.parse, record.current.path)
+  local section = ok and script[record.direction]
+  return not section or section.transaction
+end
+
+--- What became of the migration that was running.
+local function fate(err, record)
+  local label = record.current.label
+  local still = record.direction == "up" and "not applied" or "still applied"
+  if err.kind == "unknown" then return label .. ": see `pgmig status`" end
+  if not in_transaction(record) then
+    return ("%s ran without a transaction; it is recorded as %s"):format(label, still)
+  end
+  if err.kind == "connect" then
+    return ("%s: the server rolls it back when it sees that the connection is gone"):format(label)
+  end
+  return ("%s was rolled back and is %s"):format(label, still)
+end
+
+local function standing(err, record)
+  local lines = {}
+  if #record.rolled_back > 0 then
+    lines[#lines + 1] = "rolled back before that: " .. names(record.rolled_back)
+  end
+  if #record.applied > 0 then
+    lines[#lines + 1] = "applied before that, and kept: " .. names(record.applied)
+  end
+  if record.current then lines[#lines + 1] = fate(err, record) end
+  return lines
+end
+
+--- What to do next, where the error's own hint does not say it.
+local function remedy(err, record)
+  if err.kind ~= "sql" or not record.current then return nil end
+  return ("correct the file, then run `pgmig %s` again"):format(record.direction)
+end
+
+--- The text for people.
+-- @param err an error of pgmig's
+-- @param record what the run had done before (pgmig.cli.record)
+function M.describe(err, record)
+  local lines = { "pgmig: " .. tostring(err) }
+  for _, line in ipairs(standing(err, record)) do lines[#lines + 1] = "pgmig: " .. line end
+  local next_step = remedy(err, record)
+  if next_step then lines[#lines + 1] = "pgmig: " .. next_step end
+  return table.concat(lines, "\n")
+end
+
+-- Kinds that refuse before anything is touched.
+local refusals = { usage = true, parse = true, naming = true, plan = true, io = true }
+
+local codes = { lock = 4, unknown = 5, connect = 6 }
+
+--- The exit code that a failure ends the program with.
+function M.exit_code(err, record)
+  if err.kind == "interrupted" then return 128 + err.signal end
+  if err.kind == "connect" and not record:untouched() then return 1 end
+  if refusals[err.kind] then return record:untouched() and 2 or 1 end
+  return codes[err.kind] or 1
+end
+
+return M

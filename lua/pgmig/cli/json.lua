@@ -1,0 +1,109 @@
+--- Reports for programs: JSON, one object per line.
+local dkjson = require "dkjson"
+
+local M = {}
+local json = {}
+json.__index = json
+
+-- Keys in this order, others behind them by name.
+local key_order = {
+  "event", "direction", "version", "name", "label", "state", "kind", "message", "file", "line",
+  "column", "sqlstate", "detail", "hint", "context", "statement", "migration", "severity",
+  "applied_count", "pending_count", "applied", "rolled_back", "pending", "missing", "ignored",
+  "problems", "migrations", "applied_at", "down", "transaction", "statements", "duration", "path",
+}
+
+local function object(fields) return setmetatable(fields, { __jsontype = "object" }) end
+
+--- A list, written as [] when it is empty.
+local function list(items, convert)
+  local result = setmetatable({}, { __jsontype = "array" })
+  for i, item in ipairs(items) do result[i] = convert and convert(item) or item end
+  return result
+end
+
+local function migration(m)
+  return object {
+    version = m.version, name = m.name, label = m.label, state = m.state, path = m.path,
+    applied_at = m.applied_at, down = m.down,
+  }
+end
+
+local function brief(m)
+  return object { version = m.version, name = m.name, label = m.label }
+end
+
+--- Make a reporter.
+-- @param output where to write (pgmig.cli.output)
+function M.new(output) return setmetatable({ output = output }, json) end
+
+local function encode(fields)
+  return dkjson.encode(object(fields), { keyorder = key_order })
+end
+
+function json:write(fields) self.output:line(encode(fields)) end
+
+-- ---- what commands report ---------------------------------------------------
+
+--- What `status` found.
+function json:status(status)
+  self:write {
+    applied_count = status.applied_count, pending_count = status.pending_count,
+    applied = list(status.applied, migration), pending = list(status.pending, migration),
+    ignored = list(status.ignored),
+    problems = list(status.problems, function(problem)
+      return object { kind = problem.kind, message = problem.message, path = problem.path }
+    end),
+  }
+end
+
+--- What a dry run found.
+-- @param steps list of { migration, transaction, statements }, or { migration, problem }
+function json:plan(direction, steps)
+  self:write {
+    direction = direction,
+    migrations = list(steps, function(step)
+      local fields = brief(step.migration)
+      fields.path, fields.problem = step.migration.path, step.problem
+      fields.transaction, fields.statements = step.transaction, step.statements
+      return fields
+    end),
+  }
+end
+
+--- Something happened during a run.
+function json:event(event)
+  local m = event.migration or {}
+  self:write {
+    event = event.type, direction = event.direction, version = m.version, name = m.name,
+    label = m.label, duration = event.duration and math.floor(event.duration * 1e6 + 0.5) / 1e6,
+    severity = event.severity, message = event.message, detail = event.detail, hint = event.hint,
+    line = event.line, file = event.line and m.path or nil,
+  }
+end
+
+--- A run has ended well.
+function json:finished(record)
+  self:write {
+    event = "finished", applied = list(record.applied, brief),
+    rolled_back = list(record.rolled_back, brief),
+  }
+end
+
+--- `create` wrote a file.
+function json:created(path) self:write { path = path } end
+
+--- `wait` has reached the database.
+function json:reached() self:write { event = "reached" } end
+
+--- A command failed.
+function json:failed(err, record)
+  self.output:always(encode {
+    event = "error", kind = err.kind, message = err.message, file = err.file, line = err.line,
+    column = err.column, sqlstate = err.sqlstate, detail = err.detail, hint = err.hint,
+    context = err.context, statement = err.statement, migration = err.migration,
+    applied = list(record.applied, brief), rolled_back = list(record.rolled_back, brief),
+  })
+end
+
+return M

@@ -1,0 +1,226 @@
+--- The command line's options: what there is, its help, and how words become a table.
+local argparse = require "argparse"
+
+local M = {}
+
+local description = [[
+Applies versioned SQL migrations to PostgreSQL, shows where a database stands,
+and takes migrations back.]]
+
+local epilog = [[
+The database is --database, else $DATABASE_URL, else what libpq's own variables
+say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). A password belongs into
+~/.pgpass or a variable: other users can see the words of a command line.
+
+Flags win over variables: PGMIG_DIR is --dir, PGMIG_TABLE is --table, and a
+NO_COLOR that is not empty is --no-color.
+
+Exit codes:
+   0  done
+   1  a migration failed
+   2  wrong usage, or refused before anything was touched
+   3  status --exit-code: something is pending
+   4  waited too long for a lock
+   5  the connection broke during a COMMIT: run again, or ask status
+   6  the database cannot be reached
+   130, 143  interrupted by SIGINT, SIGTERM
+
+With --json, standard output has one object per command, or for up and down one
+event per line; a failure is {"event":"error", ...} there, and its text for
+people goes to standard error as always.
+
+Examples:
+   pgmig create add_orders_table
+   pgmig --database postgres://app@localhost/shop status
+   pgmig up
+   pgmig down --steps 2
+`pgmig COMMAND --help` tells more about one command.]]
+
+-- ---- conversions -----------------------------------------------------------
+
+local function whole_number(text)
+  local number = text:match "^%d+$" and tonumber(text)
+  if number and number >= 1 then return number end
+  return nil, ("'%s' is not a whole number from 1"):format(text)
+end
+
+local function seconds(text)
+  local number = text:match "^%d+%.?%d*$" and tonumber(text)
+  if number and number > 0 then return number end
+  return nil, ("'%s' is not a number of seconds above 0"):format(text)
+end
+
+local function version(text)
+  if text:find "^%d+$" then return text end
+  return nil, ("'%s' is not a version: give its number, for example 3 or 003"):format(text)
+end
+
+--- An empty value is a script's unset variable: going on would use another database or folder.
+local function not_empty(option)
+  return function(text)
+    if text ~= "" then return text end
+    return nil, ("option '%s' is empty"):format(option)
+  end
+end
+
+-- ---- the parser ------------------------------------------------------------
+
+--- What parsing raises when it ends the program: help or version to be printed, or a mistake.
+local function finish(fields) error(fields, 0) end
+
+local function help_option(parser)
+  return {
+    name = "-h --help",
+    description = "Show this help.",
+    action = function() finish { print = parser:get_help() } end,
+  }
+end
+
+local function global_options(parser)
+  parser:option("--database"):hidden_name "-d":argname "URL":convert(not_empty "--database")
+    :description "The database, a URL or libpq's connection string. Short: -d."
+  parser:option("--dir"):argname "DIR":count "*":convert(not_empty "--dir"):target "dirs"
+    :description "The folder of the migrations (default: migrations).\nGive it again for more folders; new files go to the first."
+  parser:option("--table"):argname "NAME":convert(not_empty "--table")
+    :description "The tracking table (default: schema_migrations)."
+  parser:flag("--json"):description "Write JSON for programs."
+  parser:flag("-q --quiet"):description "Write errors only."
+  parser:flag("--no-color"):description "Write without colours, also on a terminal."
+  parser:flag("--version"):description "Show the version."
+    :action(function() finish { print = "pgmig " .. require("pgmig")._VERSION } end)
+end
+
+local function command(parser, name, summary, text)
+  local cmd = parser:command(name):summary(summary):description(summary .. "\n" .. text.about)
+    :epilog(text.examples .. "\n\nOptions for all commands: pgmig --help")
+    :add_help(false)
+  cmd:flag()(help_option(cmd))
+  return cmd
+end
+
+local function add_status(parser)
+  command(parser, "status", "Show what is applied and what is pending.", {
+    about = "Creates and changes nothing. Files that cannot be read are shown, too.",
+    examples = "Examples:\n   pgmig status\n   pgmig status --exit-code || pgmig up",
+  }):flag("--exit-code"):description "Exit with 3 when something is pending or a file is broken."
+end
+
+local function add_dry_run(cmd)
+  cmd:flag("--dry-run"):description "Only show what would run."
+end
+
+local function add_target(cmd)
+  cmd:option("--to"):argname "V":convert(version):description "Stop after version V."
+  cmd:option("--steps"):argname "N":convert(whole_number):description "Apply at most N migrations."
+end
+
+local function add_up(parser)
+  local cmd = command(parser, "up migrate", "Apply pending migrations, in order.", {
+    about = "Each one runs in a transaction of its own, together with its tracking row. All\n"
+      .. "files are read before the first statement runs.",
+    examples = "Examples:\n   pgmig up\n   pgmig up --to 5\n   pgmig up --steps 1 --dry-run",
+  })
+  add_target(cmd)
+  add_dry_run(cmd)
+end
+
+local function add_plan(parser)
+  add_target(command(parser, "plan", "Show what up would run; the same as up --dry-run.", {
+    about = "Creates and changes nothing.",
+    examples = "Examples:\n   pgmig plan\n   pgmig plan --to 5 --json",
+  }))
+end
+
+local function add_down(parser)
+  local cmd = command(parser, "down rollback", "Take back applied migrations, newest first.", {
+    about = "Runs their DOWN sections; without options that of the newest one.",
+    examples = "Examples:\n   pgmig down\n   pgmig down --steps 3\n   pgmig down --to 2 --dry-run\n"
+      .. "   pgmig down --all",
+  })
+  cmd:mutex(
+    cmd:option("--steps"):argname "N":convert(whole_number):description "Take back N migrations.",
+    cmd:option("--to"):argname "V":convert(version)
+      :description "Take back those after version V; V stays applied.",
+    cmd:flag("--all"):description "Take back everything."
+  )
+  add_dry_run(cmd)
+end
+
+local function add_redo(parser)
+  command(parser, "redo", "Take the newest migration back and apply it again.", {
+    about = "For work on a new migration: edit the file, then redo.",
+    examples = "Examples:\n   pgmig redo\n   pgmig redo --steps 2",
+  }):option("--steps"):argname "N":convert(whole_number)
+    :description "Do so with the N newest migrations."
+end
+
+local function add_create(parser)
+  local cmd = command(parser, "create", "Write a new migration file and print its path.", {
+    about = "Needs no database. The file gets the next number and never replaces another.",
+    examples = 'Examples:\n   pgmig create add_orders_table\n   "$EDITOR" "$(pgmig create add_orders_table)"',
+  })
+  cmd:argument("name"):argname "NAME":description "What it does, as in add_orders_table."
+  cmd:flag("--timestamp"):description "Use the time (UTC) as version, not the next number."
+end
+
+local function add_wait(parser)
+  command(parser, "wait", "Wait until the database accepts connections.", {
+    about = "For start scripts. Exits with 6 when it does not within the limit.",
+    examples = "Examples:\n   pgmig wait && pgmig up\n   pgmig wait --timeout 10",
+  }):option("--timeout"):argname "SECONDS":convert(seconds)
+    :description "How long to wait (default: 60)."
+end
+
+--- Hide what may hold a password: a word that names a database, wherever it was put by mistake.
+local function conceal(message, words)
+  for _, word in ipairs(words) do
+    if word:find("://", 1, true) or word:lower():find "password%s*=" then
+      local first, last = message:find(word, 1, true)
+      if first then message = message:sub(1, first - 1) .. "(a database; name it with --database)" .. message:sub(last + 1) end
+    end
+  end
+  return message
+end
+
+local function build(words)
+  local parser = argparse("pgmig", description, epilog)
+    :add_help(false):command_target "command":help_description_margin(24)
+    :usage_max_width(80)
+  parser:flag()(help_option(parser))
+  global_options(parser)
+  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create, add_wait } do
+    add(parser)
+  end
+  parser.error = function(at, message)
+    finish { usage = at:get_usage(), message = conceal(message, words) }
+  end
+  return parser
+end
+
+-- ---- reading the command line ----------------------------------------------
+
+local function variable(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local function add_environment(options)
+  if not options.dirs[1] then options.dirs = { variable "PGMIG_DIR" or "migrations" } end
+  options.table = options.table or variable "PGMIG_TABLE"
+  options.no_color = options.no_color or variable "NO_COLOR" ~= nil
+  return options
+end
+
+--- Read a command line.
+-- @param words list of arguments
+-- @return options: command, and what was given; or nil and { print = text } for --help and
+--   --version, or nil and { usage, message } for a mistake
+function M.parse(words)
+  local parser = build(words)
+  local ok, result = pcall(parser.parse, parser, words)
+  if ok then return add_environment(result) end
+  if type(result) ~= "table" then error(result, 0) end
+  return nil, result
+end
+
+return M

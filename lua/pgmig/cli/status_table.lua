@@ -1,0 +1,74 @@
+--- The table that `status` shows to people.
+local M = {}
+
+local colors = { applied = "green", pending = "yellow", missing = "red" }
+
+local no_way_back = {
+  none = "no DOWN section", empty = "DOWN has no SQL", irreversible = "irreversible",
+}
+
+--- `2024-05-01T12:00:00.123456+00:00` without the T and the fraction.
+local function time(iso)
+  return iso and iso:gsub("T", " "):gsub("%.%d+", "") or ""
+end
+
+--- The cells of a migration's row.
+local function row(m)
+  return { m.state, m.label, time(m.applied_at), no_way_back[m.down] or "" }
+end
+
+--- Characters, not bytes: names may be UTF-8.
+local function width(s) return #s:gsub("[\128-\191]", "") end
+
+local function pad(s, columns) return s .. (" "):rep(columns - width(s)) end
+
+local function widths(rows)
+  local result = {}
+  for _, cells in ipairs(rows) do
+    for i, cell in ipairs(cells) do result[i] = math.max(result[i] or 0, width(cell)) end
+  end
+  return result
+end
+
+local function write_rows(output, rows)
+  local columns = widths(rows)
+  for i, cells in ipairs(rows) do
+    local color = i == 1 and "bold" or colors[cells[1]]
+    local line = output:paint(1, color, pad(cells[1], columns[1]))
+    local rest = pad(cells[2], columns[2]) .. "  " .. pad(cells[3], columns[3]) .. "  " .. cells[4]
+    output:line((line .. "  " .. rest):gsub("%s+$", ""))
+  end
+end
+
+local function summary(status)
+  local missing = 0
+  for _, m in ipairs(status.applied) do missing = missing + (m.missing and 1 or 0) end
+  local parts = { status.applied_count .. " applied", status.pending_count .. " pending" }
+  if missing > 0 then parts[#parts + 1] = missing .. " without its file" end
+  if #status.problems > 0 then parts[#parts + 1] = #status.problems .. " broken" end
+  return table.concat(parts, ", ")
+end
+
+local function write_remarks(output, status)
+  for _, path in ipairs(status.ignored) do
+    output:line(("ignored: %s is not named like a migration (NNN_description.sql)"):format(path))
+  end
+  for _, problem in ipairs(status.problems) do
+    output:line(output:paint(1, "red", "broken:") .. " " .. problem.message)
+  end
+end
+
+--- Write a status.
+-- @param output where to (pgmig.cli.output)
+-- @param status of `migrator:status()`
+function M.write(output, status)
+  local rows = { { "STATE", "MIGRATION", "APPLIED AT", "" } }
+  for _, list in ipairs { status.applied, status.pending } do
+    for _, m in ipairs(list) do rows[#rows + 1] = row(m) end
+  end
+  if #rows > 1 then write_rows(output, rows) end
+  write_remarks(output, status)
+  output:line(summary(status))
+end
+
+return M

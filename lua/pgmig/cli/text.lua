@@ -1,0 +1,99 @@
+--- Reports for people.
+local status_table = require "pgmig.cli.status_table"
+
+local M = {}
+local text = {}
+text.__index = text
+
+--- Make a reporter.
+-- @param output where to write (pgmig.cli.output)
+function M.new(output) return setmetatable({ output = output }, text) end
+
+local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
+
+local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) end
+
+-- ---- what commands report ---------------------------------------------------
+
+--- What `status` found.
+function text:status(status) status_table.write(self.output, status) end
+
+local function plan_line(verb, step)
+  if step.problem then return ("cannot %s  %s: %s"):format(verb, step.migration.label, step.problem) end
+  local statements = count(step.statements, "statement")
+  local mode = step.transaction and "one transaction" or "transaction=off"
+  return ("would %s  %s  (%s, %s)"):format(verb, step.migration.label, mode, statements)
+end
+
+--- What a dry run found.
+-- @param steps list of { migration, transaction, statements }, or { migration, problem }
+function text:plan(direction, steps)
+  if #steps == 0 then return self:nothing(direction) end
+  local verb = direction == "up" and "apply" or "roll back"
+  for _, step in ipairs(steps) do self.output:line(plan_line(verb, step)) end
+  self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
+end
+
+--- There is nothing to do.
+-- @param newest the newest applied migration, where it is known
+function text:nothing(direction, newest)
+  if direction == "down" then return self.output:line "nothing to roll back" end
+  self.output:line("nothing to apply" .. (newest and ", at " .. newest.label or ""))
+end
+
+--- A run has ended well, and has done something.
+function text:finished(record)
+  local parts = {}
+  for _, what in ipairs { "rolled_back", "applied" } do
+    local n = #record[what]
+    if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
+  end
+  self.output:line(table.concat(parts, ", "))
+end
+
+--- `create` wrote a file.
+function text:created(path) self.output:line(path) end
+
+--- `wait` has reached the database.
+function text:reached() self.output:line "the database accepts connections" end
+
+-- ---- events ----------------------------------------------------------------
+
+local function remark(self, event)
+  local m = event.migration
+  local place = event.line and ("%s:%d"):format(m.path, event.line) or m.label
+  local lines = { place .. ": " .. (event.severity or "WARNING") .. ": " .. event.message }
+  if event.detail then lines[#lines + 1] = "DETAIL: " .. event.detail end
+  if event.hint then lines[#lines + 1] = "HINT: " .. event.hint end
+  self.output:note(table.concat(lines, "\n"))
+end
+
+local function ended(color, verb)
+  return function(self, event)
+    local done = self.output:paint(1, color, ("%-11s"):format(verb))
+    self.output:line(("%s  %s  (%s)"):format(done, event.migration.label,
+      milliseconds(event.duration)))
+  end
+end
+
+local on = {
+  start = function(self, event)
+    local verb = event.direction == "up" and "applying" or "rolling back"
+    self.output:running(("%-11s  %s ..."):format(verb, event.migration.label))
+  end,
+  applied = ended("green", "applied"),
+  rolled_back = ended("yellow", "rolled back"),
+  skipped = function(self, event)
+    self.output:line(("%-11s  %s  (%s)"):format("skipped", event.migration.label, event.message))
+  end,
+  warning = remark,
+  notice = remark,
+}
+
+--- Something happened during a run.
+function text:event(event)
+  local handle = on[event.type]
+  if handle then handle(self, event) end
+end
+
+return M
