@@ -248,16 +248,14 @@ static void advise(struct pgmig_apply *a)
                          a->at);
         return;
     }
-    if (err->hint != NULL)
-        return;
-    /* active_sql_transaction, invalid_transaction_termination,
-    ** unsafe_new_enum_value_usage */
-    if (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0)
-        pgmig_error_hint(err, "it cannot run in a transaction: add the line "
-                              "`-- pgmig: transaction=off`");
-    else if (strcmp(state, "55P04") == 0)
+    /* unsafe_new_enum_value_usage, active_sql_transaction,
+    ** invalid_transaction_termination, lock_not_available */
+    if (strcmp(state, "55P04") == 0)
         pgmig_error_hint(err, "a new enum value can be used only after "
                               "COMMIT: use it in the next migration");
+    else if (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0)
+        pgmig_error_hint(err, "it cannot run in a transaction: add the line "
+                              "`-- pgmig: transaction=off`");
     else if (strcmp(state, "55P03") == 0)
         pgmig_error_hint(err, "another session holds the lock; run again, or "
                               "wait longer with `-- pgmig: lock_timeout=30s`");

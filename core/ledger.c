@@ -225,6 +225,12 @@ static int finish_probe(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
 /* ---- operations ------------------------------------------------------ */
 
+/* One message is one implicit transaction (protocol manual, "Multiple
+** Statements in a Simple Query"): these hold for it, whatever the defaults. */
+static const char writable[] =
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+    "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s';";
+
 static int add_sql(const struct pgmig_ledger *ledger, const char *version,
                    struct pgmig_buf *sql, struct pgmig_error *err)
 {
@@ -237,16 +243,15 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *version,
     switch (ledger->op) {
     case PGMIG_LEDGER_CREATE:
         pgmig_buf_addf(sql,
-                       "CREATE TABLE IF NOT EXISTS %s ("
+                       "%s CREATE TABLE IF NOT EXISTS %s ("
                        "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
                        "applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW())",
-                       ledger->qualified);
+                       writable, ledger->qualified);
         break;
     case PGMIG_LEDGER_WIDEN:
         pgmig_buf_addf(sql,
-                       "BEGIN; SET LOCAL lock_timeout = '5s'; "
-                       "ALTER TABLE %s ALTER COLUMN version TYPE %s; COMMIT",
-                       ledger->qualified,
+                       "%s ALTER TABLE %s ALTER COLUMN version TYPE %s",
+                       writable, ledger->qualified,
                        strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
         break;
     default:
