@@ -1,25 +1,29 @@
 --- The splitter against the server itself, over the made-up files in spec/fixtures/split.
 --
--- Three kinds of files, three questions:
+-- Three kinds of files:
 --   *.sql          psql runs the file on a server that logs every statement (log_statement = all,
 --                  as CSV, which keeps texts of several lines exact). What the server was sent
 --                  must be what pgmig.parse finds: the same statements, byte for byte.
 --                  psql runs with --single-transaction, as a migration does; the BEGIN and
---                  COMMIT that this adds are left out.
+--                  COMMIT that this adds are left out. COPY data is in no log: files that have
+--                  some are also migrated, and pg_dump must show what it shows after psql.
 --   server/*.sql   psql misreads these files (each says how). The server's own parser gets the
 --                  whole text as one query, and debug_print_parse tells where it saw each
 --                  statement begin and end.
 --   refused/*.sql  psql accepts these; pgmig must refuse them in the line that their first line
 --                  names, never read them in its own way.
 --
--- pgmig's statement begins at its first token and ends at its last. The server's texts may have
--- comments and blanks around that and a semicolon behind; nothing else is made equal, except that
+-- pgmig's statement begins at its first token and has no semicolon. The server's texts may have
+-- comments and blanks around that, and the semicolon; nothing else is made equal, except that
 -- psql drops empty lines inside a statement (unless they stand in a literal or a comment).
 local pgmig = require "pgmig"
 local scratch = require "pgmig.scratch"
 
 local FIXTURES = "spec/fixtures/split/"
+local WITH_COPY_DATA = { "copy", "copy_blank", "crlf", "marker_lookalikes", "pg_dump_plain" }
 local LOG_WAITS = 600 -- times 50 ms, for a line to reach the log
+
+local unpack = table.unpack or unpack -- luacheck: ignore
 
 local function read_file(path, from)
   local file = assert(io.open(path, "rb"))
@@ -176,16 +180,14 @@ local function match_start(ours, theirs, drops_empty_lines)
   return at
 end
 
-local function same_statement(ours, theirs, drops_empty_lines)
-  local behind = match_start(ours, theirs, drops_empty_lines)
-  if not behind then
+--- Whether a text from psql, or one from the server's parser, is our statement.
+local function same_statement(ours, theirs, from_psql, is_last)
+  local behind = match_start(ours, theirs, from_psql)
+  if not behind or ours:find("%s$") then
     return false
   end
-  behind = skip_blanks(theirs, behind)
-  if theirs:sub(behind, behind) == ";" then
-    behind = behind + 1
-  end
-  return behind == #theirs + 1
+  local rest = theirs:sub(skip_blanks(theirs, behind))
+  return from_psql and rest == ";" or (is_last or not from_psql) and rest == ""
 end
 
 local function show(text)
@@ -193,10 +195,12 @@ local function show(text)
 end
 
 --- Raise the first difference, with its place in the file.
-local function compare(path, statements, theirs, drops_empty_lines)
-  for i = 1, math.max(#statements, #theirs) do
+local function compare(path, statements, theirs, from_psql)
+  local last = math.max(#statements, #theirs)
+  for i = 1, last do
     local ours = statements[i]
-    if not ours or not theirs[i] or not same_statement(ours.sql, theirs[i], drops_empty_lines) then
+    if not ours or not theirs[i]
+      or not same_statement(ours.sql, theirs[i], from_psql, i == last) then
       error(("%s:%s: statement %d differs\nthe server saw: %s\npgmig saw: %s"):format(
         path, ours and ours.line or "end", i, show(theirs[i]), show(ours and ours.sql)), 0)
     end
@@ -226,27 +230,60 @@ describe("splitting a file", function()
     return size
   end
 
-  local function psql(url, ...)
-    return run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, ...)
+  local function psql(database, ...)
+    return run("env", "PGCLIENTENCODING=UTF8", "psql", "-X", "-q", "-A", "-t",
+      "-v", "ON_ERROR_STOP=1", "-d", server:url(database), ...)
+  end
+
+  --- Call fn with the name of a new database.
+  local function with_database(fn)
+    databases = databases + 1
+    local database = "split_" .. databases
+    psql("postgres", "-c", "CREATE DATABASE " .. database .. " TEMPLATE template0")
+    local result = fn(database)
+    psql("postgres", "-c", "DROP DATABASE " .. database)
+    return result
   end
 
   --- Run psql on a new database; returns what the server logged meanwhile.
-  local function log_of(options, ...)
-    databases = databases + 1
-    local database = "split_" .. databases
-    psql(server:url("postgres"), "-c", "CREATE DATABASE " .. database .. " TEMPLATE template0")
-    local from = log_size()
-    run("env", "PGCLIENTENCODING=UTF8", "PGOPTIONS=" .. options, "psql", "-X", "-q",
-      "-v", "ON_ERROR_STOP=1", "-d", server:url(database), ...)
-    local records = session_log(log_path, from, database)
-    psql(server:url("postgres"), "-c", "DROP DATABASE " .. database)
-    return records
+  local function log_of(...)
+    local arguments = { ... }
+    return with_database(function(database)
+      local from = log_size()
+      psql(database, unpack(arguments))
+      return session_log(log_path, from, database)
+    end)
+  end
+
+  local function dump(database)
+    local text = run("pg_dump", "--exclude-table", "schema_migrations", server:url(database))
+    return (text:gsub("\n\\u?n?restrict [^\n]*", ""))
+  end
+
+  local function dump_after_psql(path)
+    return with_database(function(database)
+      psql(database, "--single-transaction", "-o", "/dev/null", "-f", path)
+      return dump(database)
+    end)
+  end
+
+  local function dump_after_migrate(path)
+    local folder = run("mktemp", "-d"):match("[^\n]+")
+    run("cp", path, folder .. "/001_fixture.sql")
+    local text = with_database(function(database)
+      local db = pgmig.connect(server:url(database))
+      pgmig.migrator(db, folder):migrate()
+      db:close()
+      return dump(database)
+    end)
+    run("rm", "-r", folder)
+    return text
   end
 
   --- What the server is sent when psql runs the file.
   local function sent_by_psql(path)
     local texts = {}
-    for _, record in ipairs(log_of("", "--single-transaction", "-f", path)) do
+    for _, record in ipairs(log_of("--single-transaction", "-f", path)) do
       texts[#texts + 1] = record[CSV.message]:match("^statement: (.*)$")
     end
     assert.are.equal("BEGIN", table.remove(texts, 1))
@@ -256,14 +293,15 @@ describe("splitting a file", function()
 
   --- What the server's parser makes of the whole text; function bodies run by it are left out.
   local function parsed_by_server(path)
-    local texts = {}
-    local options = "-c debug_print_parse=on -c check_function_bodies=off"
-    for _, record in ipairs(log_of(options, "-c", read_file(path))) do
-      if record[CSV.message] == "parse tree:" and record[CSV.context] == "" then
+    local file, texts = read_file(path), {}
+    local settings = "SET debug_print_parse = on; SET check_function_bodies = off"
+    for _, record in ipairs(log_of("-c", settings, "-c", file)) do
+      local top = record[CSV.context] == "" and record[CSV.query] == file
+      if record[CSV.message] == "parse tree:" and top then
         local start, length = record[CSV.detail]:match(
           ":stmt_location%s+(%d+)%s+:stmt_len%s+(%d+)%s*}%s*$")
         local stop = length == "0" and -1 or start + length
-        texts[#texts + 1] = record[CSV.query]:sub(start + 1, stop)
+        texts[#texts + 1] = file:sub(start + 1, stop)
       end
     end
     return without_empty(texts)
@@ -281,7 +319,7 @@ describe("splitting a file", function()
         log_disconnections = "on",
       },
     })
-    log_path = psql(server:url("postgres"), "-c",
+    log_path = psql("postgres", "-c",
       "SELECT current_setting('data_directory') || '/' || pg_current_logfile('csvlog')")
       :match("[^\n]+")
   end)
@@ -295,6 +333,13 @@ describe("splitting a file", function()
   for _, path in ipairs(list_fixtures(FIXTURES)) do
     it("finds the statements that psql sends: " .. path:sub(#FIXTURES + 1), function()
       compare(path, statements_of(path), sent_by_psql(path), true)
+    end)
+  end
+
+  for _, name in ipairs(WITH_COPY_DATA) do
+    it("sends the COPY data that psql sends: " .. name .. ".sql", function()
+      local path = FIXTURES .. name .. ".sql"
+      assert.are.equal(dump_after_psql(path), dump_after_migrate(path))
     end)
   end
 
@@ -314,6 +359,31 @@ describe("splitting a file", function()
       assert.are.equal(read_file(path):match("^%-%- Refused in line (%d+):"), tostring(err.line))
     end)
   end
+
+  it("finds the statements that psql sends, on lines of megabytes", function()
+    local path = run("mktemp", "--suffix=.sql"):match("[^\n]+")
+    local file = assert(io.open(path, "wb"))
+    file:write("SELECT length('", ("é;'' -- /* $$ "):rep(100000), "') -- ", ("; '"):rep(100000),
+      "\n;", ("SELECT ';';"):rep(500), "SELECT $a$", ("$$;\n\n'"):rep(100000), "$a$")
+    file:close()
+    compare(path, statements_of(path), sent_by_psql(path), true)
+    os.remove(path)
+  end)
+
+  it("follows standard_conforming_strings on the same line, where psql is a line late", function()
+    local text = "SET standard_conforming_strings = off; SELECT '\\';', 1; SELECT '\\\\', 2"
+    local list = pgmig.parse(text).up.statements
+    assert.are.equal(3, #list)
+    assert.are.equal("SELECT '\\';', 1", list[2].sql)
+    psql("postgres", "-c", list[1].sql, "-c", list[2].sql, "-c", list[3].sql)
+  end)
+
+  it("goes on behind an empty statement after COPY data, where psql stops", function()
+    local statements = pgmig.parse("COPY c FROM STDIN;\nx\n\\.\n;\nSELECT 1;\n").up.statements
+    assert.are.equal(2, #statements)
+    assert.are.equal("x\n", statements[1].copy_data)
+    assert.are.equal("SELECT 1", statements[2].sql)
+  end)
 
   it("is compared over at least 400 statements", function()
     local count = 0
