@@ -1,0 +1,192 @@
+--- A throwaway PostgreSQL server: for specs, demos and trying things out.
+--
+--     local scratch = require "pgmig.scratch"
+--     local server = scratch.start()
+--     local db = pgmig.connect(server:url())
+--
+-- The server listens on a unix socket in a temporary folder, which only its own user (and root)
+-- may enter. It ends and its folder goes when `stop` is called or the calling process ends, in
+-- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
+local M = {}
+local server = {}
+server.__index = server
+
+local START_LIMIT = 60 -- seconds
+local FOLDER_LIMIT = 70 -- bytes; the path of a unix socket has at most 107
+local LOG_SHOWN = 4000 -- bytes of the server's log in an error
+
+-- Speed, not safety: nothing here outlives the process. unix_socket_directories is the folder.
+local defaults = {
+  fsync = "off",
+  full_page_writes = "off",
+  listen_addresses = "",
+  port = 5432,
+  synchronous_commit = "off",
+}
+
+-- The shell that watches. $1: the folder, $2: where the server's programs are, $3: the settings;
+-- what follows, if anything, is the command that makes another user run a command.
+-- It starts the server, tells the outcome, waits until its caller closes the pipe or is gone, and
+-- cleans up; the order makes sure that it never cleans up half a start. Signals to a whole group
+-- of processes, as from Ctrl-C, must not end it early.
+local WATCH = [[
+trap '' INT TERM HUP
+PATH=$PATH:/usr/sbin:/sbin # runuser; `su` leaves root a PATH without
+caller=$PPID folder=$1 bin=$2 settings=$3
+shift 3
+cd "$folder" || exit
+
+start() {
+  if [ $# -gt 0 ]; then chown postgres . || return; fi
+  local locale=C
+  if locale -a | grep -qix 'C\.utf-\{0,1\}8'; then locale=C.UTF-8; fi
+  "$@" "$bin/initdb" --pgdata=data --username=postgres --auth=trust --encoding=UTF8 \
+    --locale=$locale --no-sync --no-instructions >/dev/null || return
+  printf '%s\n' "$settings" >>data/postgresql.conf
+  "$@" "$bin/pg_ctl" start --silent --wait --timeout=50 --pgdata=data
+}
+
+# A process that the caller started may hold the pipe open longer than the caller lives.
+caller_is_gone() {
+  local stat
+  read -r -a stat </proc/$$/stat
+  [ "${stat[3]}" != "$caller" ]
+}
+
+outcome=failed
+if start "$@" </dev/null >>server.log 2>&1; then outcome=ready; fi
+exec 3<>outcome
+echo $outcome >&3
+while read -r -t 0.5; [ $? -gt 128 ] && ! caller_is_gone; do :; done
+"$@" "$bin/pg_ctl" stop --mode=immediate --pgdata=data >>server.log 2>&1
+cd /
+rm -rf "$folder"
+]]
+
+local function quote(s)
+  return "'" .. s:gsub("'", "'\\''") .. "'"
+end
+
+--- What a command prints, without the last line end.
+local function output(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return (text:gsub("\n$", ""))
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  return file ~= nil and file:close() ~= nil
+end
+
+local function read_file(path)
+  local file = io.open(path, "rb")
+  if not file then return "" end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- The folder of initdb, pg_ctl and postgres.
+local function server_programs()
+  local bin = output "pg_config --bindir 2>/dev/null"
+  if bin == "" then
+    error("pg_config is not there: apt-get install libpq-dev postgresql", 0)
+  end
+  if not exists(bin .. "/initdb") then
+    error("no PostgreSQL server in " .. bin .. ": apt-get install postgresql", 0)
+  end
+  return bin
+end
+
+local function make_folder()
+  local base = os.getenv "TMPDIR" or ""
+  if base == "" or #base > FOLDER_LIMIT then base = "/tmp" end
+  local folder = output(("folder=$(mktemp -d %s) && mkfifo \"$folder/outcome\" && echo \"$folder\"")
+    :format(quote(base .. "/pgmig.XXXXXX")))
+  if folder == "" then error("cannot make a temporary folder in " .. base, 0) end
+  return folder
+end
+
+--- The lines of postgresql.conf.
+local function settings_text(settings)
+  local lines = {}
+  for key, value in pairs(settings) do
+    lines[#lines + 1] = ("%s = %s"):format(key, "'" .. tostring(value):gsub("'", "''") .. "'")
+  end
+  return table.concat(lines, "\n")
+end
+
+local function with_defaults(given, folder)
+  local settings = { unix_socket_directories = folder }
+  for key, value in pairs(defaults) do settings[key] = value end
+  for key, value in pairs(given or {}) do settings[key] = value end
+  return settings
+end
+
+--- Start the watching shell in a session of its own, with a pipe from us as its input.
+local function watch(folder, bin, settings)
+  local words = { "exec setsid -w bash -c", quote(WATCH), "pgmig-scratch" }
+  for _, argument in ipairs { folder, bin, settings } do words[#words + 1] = quote(argument) end
+  if output "id -u" == "0" then words[#words + 1] = "runuser -u postgres --" end -- root may not
+  words[#words + 1] = ">/dev/null 2>&1"
+  return assert(io.popen(table.concat(words, " "), "w"))
+end
+
+local function start_error(folder, outcome)
+  local why = outcome == "" and (" within %d seconds"):format(START_LIMIT) or ""
+  local log = read_file(folder .. "/server.log"):sub(-LOG_SHOWN)
+  return ("the scratch PostgreSQL did not start%s; its log:\n%s"):format(why, log)
+end
+
+-- A collected pipe would end its server, so each is kept until stop, or the end of the process.
+local running = {}
+
+--- Start a server. Takes half a second.
+-- @param options { settings = lines of postgresql.conf, by name }
+-- @return the server: `host` (folder of its socket), `port`, `log` (path), and the methods `url`
+--   and `stop`
+-- @raise a string: what is missing, or the log of a server that does not start
+function M.start(options)
+  local bin = server_programs()
+  local folder = make_folder()
+  local settings = with_defaults(options and options.settings, folder)
+  local pipe = watch(folder, bin, settings_text(settings))
+  local outcome = output(("timeout %d head -n 1 %s"):format(START_LIMIT, quote(folder .. "/outcome")))
+  if outcome ~= "ready" then
+    local message = start_error(folder, outcome)
+    pipe:close()
+    error(message, 0)
+  end
+  local self = setmetatable({
+    host = folder,
+    port = settings.port,
+    log = folder .. "/server.log",
+    pipe = pipe,
+  }, server)
+  running[self] = true
+  return self
+end
+
+local function percent_encode(s)
+  return (s:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+--- Where a database of the server is, for `pgmig.connect`, `psql -d` and whatever else takes a
+-- PostgreSQL URL.
+-- @param dbname default "postgres"
+-- @return the URL, as superuser postgres
+function server:url(dbname)
+  return ("postgresql:///%s?host=%s&port=%s&user=postgres"):format(
+    percent_encode(dbname or "postgres"), percent_encode(self.host), self.port)
+end
+
+--- Stop the server and remove its folder; a second call does nothing.
+function server:stop()
+  if not running[self] then return end
+  running[self] = nil
+  self.pipe:close() -- waits for the shell
+end
+
+return M
