@@ -18,16 +18,15 @@
 -- psql drops empty lines inside a statement (unless they stand in a literal or a comment).
 local pgmig = require "pgmig"
 local scratch = require "pgmig.scratch"
+local server_log = require "spec.db.server_log"
 
 local FIXTURES = "spec/fixtures/split/"
 local WITH_COPY_DATA = { "copy", "copy_blank", "crlf", "marker_lookalikes", "pg_dump_plain" }
-local LOG_WAITS = 600 -- times 50 ms, for a line to reach the log
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
-local function read_file(path, from)
+local function read_file(path)
   local file = assert(io.open(path, "rb"))
-  file:seek("set", from or 0)
   local text = file:read("*a")
   file:close()
   return text
@@ -62,65 +61,6 @@ local function list_fixtures(folder)
   end
   assert(#paths > 0, "no fixtures in " .. folder)
   return paths
-end
-
--- The server's log --------------------------------------------------------------------------------
-
-local CSV = { database = 3, message = 14, detail = 15, context = 19, query = 20 }
-
---- Read one field: its text and the place behind it, or nothing when it is cut off.
-local function csv_field(text, at)
-  if text:sub(at, at) ~= '"' then
-    local stop = text:find("[,\n]", at)
-    return stop and text:sub(at, stop - 1), stop
-  end
-  local stop = at
-  repeat
-    stop = text:find('"', stop + 1, true)
-    local doubled = stop and text:sub(stop + 1, stop + 1) == '"'
-    if doubled then
-      stop = stop + 1
-    end
-  until not doubled
-  if not stop or stop == #text then
-    return nil
-  end
-  return (text:sub(at + 1, stop - 1):gsub('""', '"')), stop + 1
-end
-
---- All complete records of a CSV text.
-local function csv_records(text)
-  local records, record, at = {}, {}, 1
-  while at <= #text do
-    local field, stop = csv_field(text, at)
-    if not field then
-      break
-    end
-    record[#record + 1] = field
-    if text:sub(stop, stop) == "\n" then
-      records[#records + 1] = record
-      record = {}
-    end
-    at = stop + 1
-  end
-  return records
-end
-
---- The log records of one database, complete once its session has ended.
-local function session_log(log_path, from, database)
-  for _ = 1, LOG_WAITS do
-    local mine = {}
-    for _, record in ipairs(csv_records(read_file(log_path, from))) do
-      if record[CSV.database] == database then
-        mine[#mine + 1] = record
-        if record[CSV.message]:find("^disconnection:") then
-          return mine
-        end
-      end
-    end
-    run("sleep", "0.05")
-  end
-  error("the session's end did not reach " .. log_path)
 end
 
 -- Texts -------------------------------------------------------------------------------------------
@@ -223,13 +163,6 @@ describe("splitting a file", function()
   local server, log_path
   local databases = 0
 
-  local function log_size()
-    local file = assert(io.open(log_path, "rb"))
-    local size = file:seek("end")
-    file:close()
-    return size
-  end
-
   local function psql(database, ...)
     return run("env", "PGCLIENTENCODING=UTF8", "psql", "-X", "-q", "-A", "-t",
       "-v", "ON_ERROR_STOP=1", "-d", server:url(database), ...)
@@ -249,9 +182,9 @@ describe("splitting a file", function()
   local function log_of(...)
     local arguments = { ... }
     return with_database(function(database)
-      local from = log_size()
+      local from = server_log.size(log_path)
       psql(database, unpack(arguments))
-      return session_log(log_path, from, database)
+      return server_log.session(log_path, from, database)
     end)
   end
 
@@ -284,7 +217,7 @@ describe("splitting a file", function()
   local function sent_by_psql(path)
     local texts = {}
     for _, record in ipairs(log_of("--single-transaction", "-f", path)) do
-      texts[#texts + 1] = record[CSV.message]:match("^statement: (.*)$")
+      texts[#texts + 1] = record.message:match("^statement: (.*)$")
     end
     assert.are.equal("BEGIN", table.remove(texts, 1))
     assert.are.equal("COMMIT", table.remove(texts))
@@ -296,9 +229,9 @@ describe("splitting a file", function()
     local file, texts = read_file(path), {}
     local settings = "SET debug_print_parse = on; SET check_function_bodies = off"
     for _, record in ipairs(log_of("-c", settings, "-c", file)) do
-      local top = record[CSV.context] == "" and record[CSV.query] == file
-      if record[CSV.message] == "parse tree:" and top then
-        local start, length = record[CSV.detail]:match(
+      local top = record.context == "" and record.query == file
+      if record.message == "parse tree:" and top then
+        local start, length = record.detail:match(
           ":stmt_location%s+(%d+)%s+:stmt_len%s+(%d+)%s*}%s*$")
         local stop = length == "0" and -1 or start + length
         texts[#texts + 1] = file:sub(start + 1, stop)
@@ -369,6 +302,20 @@ describe("splitting a file", function()
     compare(path, statements_of(path), sent_by_psql(path), true)
     os.remove(path)
   end)
+
+  for _, path in ipairs(list_fixtures(FIXTURES)) do
+    it("finds the same between section markers: " .. path:sub(#FIXTURES + 1), function()
+      local text = read_file(path):gsub("^\239\187\191", "")
+      local alone = statements_of(path)
+      local marked = pgmig.parse("-- UP\n" .. text .. "\n-- DOWN\nSELECT 'down';\n")
+      assert.are.equal(#alone, #marked.up.statements)
+      for i, statement in ipairs(marked.up.statements) do
+        assert.are.equal(alone[i].sql, statement.sql)
+        assert.are.equal(alone[i].copy_data, statement.copy_data)
+      end
+      assert.are.equal("SELECT 'down'", marked.down.statements[1].sql)
+    end)
+  end
 
   it("follows standard_conforming_strings on the same line, where psql is a line late", function()
     local text = "SET standard_conforming_strings = off; SELECT '\\';', 1; SELECT '\\\\', 2"
