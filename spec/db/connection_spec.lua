@@ -1,0 +1,247 @@
+local core = require "pgmig.core"
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+describe("a connection", function()
+  local url, db
+
+  before_each(function()
+    url = support.database()
+    db = pgmig.connect(url)
+  end)
+
+  after_each(function() db:close() end)
+
+  local function fails(fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_true(pgmig.is_error(err), tostring(err))
+    return err
+  end
+
+  describe("queried", function()
+    it("returns rows with Lua's own values where they are exact", function()
+      local row = db:query([[SELECT true AS yes, false AS no, 7::int2 AS small, -8 AS int,
+        9007199254740992 AS edge, 9007199254740993 AS above, -9007199254740993 AS below,
+        1.5::float8 AS float, 1.50::numeric AS exact, NULL AS nothing, 'ü' AS text,
+        '{"a":1}'::json AS json, '2024-01-15'::date AS day]])[1]
+      assert.same({ yes = true, no = false, small = 7, int = -8, edge = 9007199254740992,
+        above = "9007199254740993", below = "-9007199254740993", float = 1.5, exact = "1.50",
+        text = "ü", json = '{"a":1}', day = "2024-01-15" }, row)
+    end)
+
+    it("takes parameters, nil and booleans too", function()
+      local row = db:query("SELECT $1::int + 1 AS a, $2::text AS b, $3::bool AS c, $4::text IS NULL AS d",
+        41, "x'y", true, nil)[1]
+      assert.same({ a = 42, b = "x'y", c = true, d = true }, row)
+    end)
+
+    it("returns no rows for a statement without any", function()
+      assert.same({}, db:query "CREATE TABLE t (a int)")
+      assert.same({}, db:query "SELECT 1 WHERE false")
+    end)
+
+    it("refuses SQL and parameters with a NUL byte", function()
+      assert.equal("usage", fails(db.query, db, "SELECT 1;\0 DROP TABLE x").kind)
+      assert.is_false(pcall(db.query, db, "SELECT $1", "a\0b"))
+      assert.is_false(pcall(db.quote_literal, db, "a\0b"))
+    end)
+
+    it("raises what the server says and stays usable", function()
+      local err = fails(db.query, db, "SELECT 1/0")
+      assert.equal("22012", err.sqlstate)
+      assert.equal("sql", err.kind)
+      assert.equal(1, db:query("SELECT 1 AS one")[1].one)
+    end)
+  end)
+
+  it("runs scripts of several statements", function()
+    assert.equal("INSERT 0 2", db:exec "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)")
+  end)
+
+  it("quotes literals and names", function()
+    assert.equal([[ E'a''b\\c']], db:quote_literal "a'b\\c")
+    assert.equal('"a""b"', db:quote_ident 'a"b')
+  end)
+
+  it("hands notices to a handler", function()
+    local seen
+    db:on_notice(function(notice) seen = notice end)
+    db:exec "DO $$ BEGIN RAISE WARNING 'careful' USING HINT = 'h'; END $$"
+    assert.equal("WARNING", seen.severity)
+    assert.equal("careful", seen.message)
+    assert.equal("h", seen.hint)
+  end)
+
+  describe("in a transaction", function()
+    it("commits what the function did and returns its results", function()
+      local a, b = db:transaction(function(tx)
+        tx:exec "CREATE TABLE t ()"
+        return 1, 2
+      end)
+      assert.same({ 1, 2 }, { a, b })
+      assert.equal("t", db:query("SELECT to_regclass('t')::text AS t")[1].t)
+    end)
+
+    it("rolls back when it raises, and raises the same", function()
+      local ok, err = pcall(db.transaction, db, function(tx)
+        tx:exec "CREATE TABLE t ()"
+        error("stop", 0)
+      end)
+      assert.same({ false, "stop" }, { ok, err })
+      assert.is_nil(db:query("SELECT to_regclass('t')::text AS t")[1].t)
+    end)
+
+    it("does not report success when a failed statement was passed over", function()
+      local err = fails(db.transaction, db, function(tx) pcall(tx.query, tx, "SELECT 1/0") end)
+      assert.matches("rolled back", err.message)
+    end)
+
+    it("refuses to begin a second one", function()
+      assert.equal("usage", fails(db.transaction, db, function(tx)
+        tx:transaction(function() end)
+      end).kind)
+    end)
+  end)
+
+  describe("copying", function()
+    before_each(function() db:exec "CREATE TABLE t (a int)" end)
+
+    it("takes a string or a function's pieces, and counts", function()
+      assert.equal(2, db:copy("COPY t FROM STDIN", "1\n2\n"))
+      local left = 1000
+      assert.equal(1000, db:copy("COPY t FROM STDIN", function()
+        left = left - 1
+        if left >= 0 then return left .. "\n" end
+      end))
+    end)
+
+    it("gives data as a string, or to a function", function()
+      db:copy("COPY t FROM STDIN", "1\n2\n")
+      assert.equal("1\n2\n", db:copy "COPY t TO STDOUT")
+      local pieces = {}
+      db:copy("COPY (SELECT generate_series(1, 200000)) TO STDOUT",
+        function(piece) pieces[#pieces + 1] = piece end)
+      assert.equal(1288895, #table.concat(pieces))
+      assert.is_true(#pieces > 1)
+    end)
+
+    it("fails without data, with wrong data, and with a source that raises", function()
+      assert.equal("usage", fails(db.copy, db, "COPY t FROM STDIN").kind)
+      assert.equal("22P02", fails(db.copy, db, "COPY t FROM STDIN", "x\n").sqlstate)
+      local ok, err = pcall(db.copy, db, "COPY t FROM STDIN", function() error("dry", 0) end)
+      assert.same({ false, "dry" }, { ok, err })
+      assert.equal(0, db:query("SELECT count(*) AS n FROM t")[1].n)
+    end)
+  end)
+
+  describe("that cannot be made", function()
+    it("names what libpq says, as kind connect", function()
+      local err = fails(pgmig.connect, "host=/nonexistent dbname=x")
+      assert.equal("connect", err.kind)
+      assert.matches("No such file", err.message)
+    end)
+
+    it("names an unknown database", function()
+      local err = fails(pgmig.connect, { url = url, dbname = nil, options = "-c nix.nix" })
+      assert.equal("connect", err.kind)
+    end)
+
+    it("never repeats a piece of a connection string that it cannot read", function()
+      for _, secret in ipairs {
+        "postgresql://joe:s3cr%zzet@localhost/db", "postgresql://joe:s3cr@et@localhost/db",
+        "postgresql://joe:s3cr/et@localhost/db", "postgre://joe:s3cret@localhost/db",
+        "postgresql://joe:a?b@s3cret@localhost/db", "host=localhost password=s3cr et",
+        "postgresql://joe:s3cret@localhost:port/db?s3cret",
+      } do
+        local err = fails(pgmig.connect, secret)
+        assert.equal("usage", err.kind)
+        assert.is_nil(tostring(err):find("s3c", 1, true), tostring(err))
+        assert.is_nil(tostring(err):find("et@", 1, true))
+      end
+    end)
+
+    it("ends at connect_timeout when nobody answers", function()
+      local socket_dir = support.tempdir()
+      local path = socket_dir .. "/.s.PGSQL.5432"
+      local listener = io.popen(("exec timeout 20 perl -MIO::Socket::UNIX -e '" ..
+        "$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 1); print \"up\\n\"; " ..
+        "$| = 1; close STDOUT; sleep 20'"):format(path))
+      assert.equal("up", listener:read "*l")
+      local err = fails(pgmig.connect, { host = socket_dir, connect_timeout = 0.2 })
+      assert.equal("connect", err.kind)
+      assert.matches("in time", err.message)
+      err = fails(pgmig.connect, ("host=%s connect_timeout=1"):format(socket_dir))
+      assert.matches("in time", err.message)
+      support.run(("pkill -f %s"):format(socket_dir))
+      listener:close()
+    end)
+
+    it("takes a URL or a table, nothing else", function()
+      assert.equal("usage", fails(pgmig.connect, 7).kind)
+    end)
+  end)
+
+  it("is closed once, and says so afterwards", function()
+    db:close()
+    db:close()
+    assert.matches("closed", fails(db.query, db, "SELECT 1").message)
+  end)
+
+  it("that was lost says so, and what ran is rolled back", function()
+    local other = pgmig.connect(url)
+    local dir = support.tempdir()
+    support.write(dir, "001_suicide.sql",
+      "CREATE TABLE t ();\nSELECT pg_terminate_backend(pg_backend_pid());\n")
+    local migrator = pgmig.migrator(db, dir)
+    local err = fails(migrator.migrate, migrator)
+    assert.equal("connect", err.kind)
+    assert.equal("001_suicide", err.migration)
+    assert.is_nil(other:query("SELECT to_regclass('t')::text AS t")[1].t)
+    assert.equal("connect", fails(db.query, db, "SELECT 1").kind)
+    other:close()
+  end)
+
+  it("names its application, unless told otherwise", function()
+    assert.equal("pgmig", db:query("SHOW application_name")[1].application_name)
+    local other = pgmig.connect { url = url, application_name = "deploy" }
+    assert.equal("deploy", other:query("SHOW application_name")[1].application_name)
+    other:close()
+  end)
+
+  it("waits with any driver, many at once in one thread", function()
+    local scheduled, finished = {}, 0
+    for i = 1, 3 do
+      scheduled[i] = { thread = coroutine.create(function()
+        local own = pgmig.connect { url = url, wait = pgmig.drivers.coroutine }
+        own:query "SELECT pg_sleep(0.1)"
+        finished = finished + 1
+        own:close()
+      end) }
+    end
+    local live = 3
+    for _ = 1, 10000 do
+      local fds, wants = {}, {}
+      for _, task in ipairs(scheduled) do
+        if coroutine.status(task.thread) ~= "dead" then
+          local ok, handle, want = coroutine.resume(task.thread)
+          assert.is_true(ok, tostring(handle))
+          if handle then fds[#fds + 1], wants[#wants + 1] = handle:fd(), want end
+        end
+      end
+      live = #fds
+      if live == 0 then break end
+      core.poll(fds, wants, 0.05)
+    end
+    assert.equal(0, live)
+    assert.equal(3, finished)
+  end)
+
+  it("refuses a second operation while one is under way", function()
+    db.handle:send "SELECT 1"
+    assert.matches("busy", fails(db.query, db, "SELECT 2").message)
+    db:run()
+    db:finish()
+    assert.equal(2, db:query("SELECT 2 AS n")[1].n)
+  end)
+end)

@@ -1,0 +1,81 @@
+--- What the specs share: a scratch server, databases, temporary folders, commands.
+local scratch = require "pgmig.scratch"
+
+local M = {}
+
+local folders, watch -- the folder of all temporary folders, and the shell that removes it
+local folder_count = 0
+local database_count = 0
+local server
+
+--- A string as one word of a shell command.
+function M.quote(s)
+  return "'" .. s:gsub("'", "'\\''") .. "'"
+end
+
+local function make_folders()
+  local pipe = assert(io.popen "mktemp -d \"${TMPDIR:-/tmp}/pgmig-spec.XXXXXX\"")
+  folders = assert(pipe:read "*l", "mktemp failed")
+  pipe:close()
+  watch = assert(io.popen("trap '' INT TERM; cat >/dev/null; rm -rf " .. M.quote(folders), "w"))
+end
+
+--- A new empty folder, removed at exit.
+function M.tempdir()
+  if not watch then make_folders() end
+  folder_count = folder_count + 1
+  local path = folders .. "/" .. folder_count
+  assert(os.execute("mkdir " .. M.quote(path)))
+  return path
+end
+
+--- Write a file; returns its path.
+function M.write(dir, name, text)
+  local path = dir .. "/" .. name
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+--- The contents of a file.
+function M.read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- Run a shell command; returns its exit status, standard output and standard error.
+function M.run(command)
+  local dir = M.tempdir()
+  local pipe = assert(io.popen(("sh -c %s >%s/out 2>%s/err; echo $?"):format(
+    M.quote(command), M.quote(dir), M.quote(dir))))
+  local code = pipe:read "*n"
+  pipe:close()
+  return code, M.read(dir .. "/out"), M.read(dir .. "/err")
+end
+
+--- Run SQL with psql; returns what it prints, unaligned and without headers. Raises what fails.
+function M.psql(url, sql)
+  local code, out, err = M.run(("psql -XAtq -v ON_ERROR_STOP=1 -d %s -c %s"):format(
+    M.quote(url), M.quote(sql)))
+  if code ~= 0 then error(err, 2) end
+  return (out:gsub("\n$", ""))
+end
+
+--- The scratch server that all specs of this process share.
+function M.server()
+  server = server or scratch.start()
+  return server
+end
+
+--- The URL of a new empty database.
+function M.database()
+  database_count = database_count + 1
+  local name = "spec_" .. database_count
+  M.psql(M.server():url(), "CREATE DATABASE " .. name)
+  return M.server():url(name)
+end
+
+return M
