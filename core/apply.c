@@ -227,8 +227,8 @@ static void point(struct pgmig_apply *a, size_t position)
     size_t offset = st->start;
 
     if (position > 0)
-        offset += pgmig_utf8_offset(script->text + st->start, len,
-                                    position - 1);
+        offset +=
+            pgmig_utf8_offset(script->text + st->start, len, position - 1);
     else
         pgmig_trace(script, a->section, a->at, a->error.context, &offset);
     pgmig_locate_error(&a->error, script->path, script->text, script->len,
@@ -243,9 +243,11 @@ static void advise(struct pgmig_apply *a)
     const char *state = err->sqlstate;
 
     if (!a->section->transaction) {
-        pgmig_error_hint(err, "transaction=off: the %zu statements before it "
-                              "stay done; the next run begins at the first",
-                         a->at);
+        if (a->at > 0)
+            pgmig_error_hint(err,
+                             "transaction=off: %zu statement%s before it "
+                             "stay%s done; the next run begins at the first",
+                             a->at, a->at > 1 ? "s" : "", a->at > 1 ? "" : "s");
         return;
     }
     /* unsafe_new_enum_value_usage, active_sql_transaction,

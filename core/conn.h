@@ -29,17 +29,17 @@ struct pgmig_conn {
     pid_t owner; /* the process that opened it */
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
-    PGresult *result;  /* the last result of the request */
-    int results;       /* how many commands of the request succeeded */
-    bool discard;      /* rows are thrown away as they come */
-    bool tx_warning;   /* the server warned about transaction control */
-    const char *feed;  /* COPY data to send, when the request has its own */
+    PGresult *result; /* the last result of the request */
+    int results;      /* how many commands of the request succeeded */
+    bool discard;     /* rows are thrown away as they come */
+    bool tx_warning;  /* the server warned about transaction control */
+    const char *feed; /* COPY data to send, when the request has its own */
     size_t feed_len;
     bool feeding;
-    struct pgmig_buf copy; /* COPY data that came and is not taken yet */
-    bool copy_more;        /* there may be more of it */
+    struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
+    bool copy_more;           /* there may be more of it */
     struct pgmig_error error; /* the first failure of the operation */
-    size_t error_position; /* its character in the statement, from 1; 0 */
+    size_t error_position;    /* its character in the statement, from 1; 0 */
     struct pgmig_notice *notices;
     size_t notice_count;
     pgmig_next *next;
@@ -54,12 +54,14 @@ PGMIG_NODISCARD int pgmig_conn_check_idle(struct pgmig_conn *conn,
 void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx);
 
 /* Send one request of an operation: rows discarded, `feed` as COPY data. */
-PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn,
-                                       const char *sql, const char *feed,
-                                       size_t feed_len);
+PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
+                                       const char *feed, size_t feed_len);
 
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
+
+/* Clear the last result. */
+void pgmig_conn_forget_result(struct pgmig_conn *conn);
 
 /* Whether the connection is gone. */
 bool pgmig_conn_lost(const struct pgmig_conn *conn);

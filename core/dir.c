@@ -73,8 +73,11 @@ int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
     int status;
 
     *dir = (struct pgmig_dir){0};
-    if (stream == NULL)
-        return file_error(err, "open the directory", path);
+    if (stream == NULL) {
+        file_error(err, "open the migrations directory", path);
+        return pgmig_error_hint(err, "create it, or name another one (--dir, "
+                                     "the second argument of migrator)");
+    }
     status = read_names(dir, stream, path, err);
     closedir(stream);
     if (status != 0) {

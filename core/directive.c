@@ -41,8 +41,7 @@ find_rule(const struct pgmig_vocabulary *words, const struct word *word)
 /* The units of manual section 20.1.1; none means milliseconds. */
 static bool is_duration(const char *s, size_t len)
 {
-    static const char *const units[] = {"",    "us", "ms", "s",
-                                        "min", "h",  "d"};
+    static const char *const units[] = {"", "us", "ms", "s", "min", "h", "d"};
     size_t digits = 0;
 
     while (digits < len && isdigit((unsigned char)s[digits]))
@@ -80,8 +79,7 @@ static const char *wrong_value(const struct pgmig_directive_rule *rule,
                    ? NULL
                    : "takes a time such as 500ms, 2s or 1min";
     case PGMIG_VALUE_COUNT:
-        return is_count(w->value, w->value_len) ? NULL
-                                                : "takes a whole number";
+        return is_count(w->value, w->value_len) ? NULL : "takes a whole number";
     case PGMIG_VALUE_WORDS:
         return w->value_len > 0 ? NULL : "takes names separated by commas";
     case PGMIG_VALUE_REST:
@@ -127,8 +125,7 @@ static int check(const struct word *w, const struct pgmig_directive_rule *rule,
 }
 
 /* Read key[=value] at `at`; returns where it ends. */
-static size_t read_word(struct word *w, const char *text, size_t at,
-                        size_t end)
+static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
 {
     size_t start = at;
 

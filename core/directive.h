@@ -14,11 +14,11 @@ struct pgmig_directives {
 ** Add the directives at [start, end) of a script's text to a list. Unknown
 ** and repeated keys and values of the wrong form are errors.
 */
-PGMIG_NODISCARD int
-pgmig_directive_parse(struct pgmig_directives to,
-                      const struct pgmig_script *script,
-                      const struct pgmig_vocabulary *words, size_t start,
-                      size_t end, struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_directive_parse(struct pgmig_directives to,
+                                          const struct pgmig_script *script,
+                                          const struct pgmig_vocabulary *words,
+                                          size_t start, size_t end,
+                                          struct pgmig_error *err);
 
 /* The value of a key, NULL when it is not in the list. */
 const char *pgmig_directive_find(const struct pgmig_directive *list,

@@ -77,11 +77,11 @@ void pgmig_error_field(char **field, const char *value)
 const char *pgmig_error_kind_name(enum pgmig_error_kind kind)
 {
     static const char *const names[] = {
-        [PGMIG_E_NONE] = "none",       [PGMIG_E_USAGE] = "usage",
-        [PGMIG_E_PARSE] = "parse",     [PGMIG_E_NAMING] = "naming",
-        [PGMIG_E_PLAN] = "plan",       [PGMIG_E_CONNECT] = "connect",
-        [PGMIG_E_SQL] = "sql",         [PGMIG_E_LOCK] = "lock",
-        [PGMIG_E_IO] = "io",           [PGMIG_E_UNKNOWN] = "unknown",
+        [PGMIG_E_NONE] = "none",     [PGMIG_E_USAGE] = "usage",
+        [PGMIG_E_PARSE] = "parse",   [PGMIG_E_NAMING] = "naming",
+        [PGMIG_E_PLAN] = "plan",     [PGMIG_E_CONNECT] = "connect",
+        [PGMIG_E_SQL] = "sql",       [PGMIG_E_LOCK] = "lock",
+        [PGMIG_E_IO] = "io",         [PGMIG_E_UNKNOWN] = "unknown",
         [PGMIG_E_MEMORY] = "memory",
     };
 

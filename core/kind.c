@@ -55,8 +55,8 @@ static unsigned concurrently(struct pgmig_words *w)
 static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const modifiers[] = {
-        "or",        "replace", "global",     "local",      "temp",
-        "temporary", "unique",  "unlogged",   "recursive",  "trusted",
+        "or",        "replace",    "global",     "local",     "temp",
+        "temporary", "unique",     "unlogged",   "recursive", "trusted",
         "default",   "constraint", "procedural", NULL};
     static const char *const alone[] = {"database", "tablespace", NULL};
     unsigned traits = 0;
@@ -96,15 +96,30 @@ static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
     return pgmig_words_accept(w, "index") ? concurrently(w) : 0;
 }
 
+/* An option in parentheses that is not turned off. */
+static bool option_on(struct pgmig_words *w, const char *option)
+{
+    static const char *const off[] = {"off", "false", NULL};
+
+    if (!pgmig_words_accept(w, option))
+        return false;
+    return !at_any(w, off) && w->lx.text[w->tok.start] != '0';
+}
+
 static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const many[] = {"database", "system", "schema", NULL};
     unsigned traits = 0;
 
     (void)st;
-    for (; w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL;
-         pgmig_words_next(w)) /* (VERBOSE, CONCURRENTLY) */
-        traits |= concurrently(w);
+    while (w->parens > 0) { /* (VERBOSE, CONCURRENTLY) */
+        if (option_on(w, "concurrently"))
+            traits = PGMIG_T_NO_BLOCK;
+        else
+            pgmig_words_next(w);
+    }
+    if (w->tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(w);
     if (at_any(w, many))
         return PGMIG_T_NO_BLOCK;
     pgmig_words_next(w);
@@ -153,9 +168,13 @@ static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
     return pgmig_words_at(w, "to") ? 0 : PGMIG_T_TX_REFUSED;
 }
 
+/* PREPARE TRANSACTION 'id'; without a literal it is a statement's name. */
 static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
 {
-    if (!pgmig_words_at(w, "transaction"))
+    struct pgmig_words ahead = *w;
+
+    if (!pgmig_words_accept(&ahead, "transaction") ||
+        ahead.tok.kind != PGMIG_TOKEN_STRING)
         return PGMIG_T_SESSION;
     add_kind(st, w);
     return PGMIG_T_TX_REFUSED;
@@ -177,8 +196,7 @@ static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
 static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 {
     add_kind(st, w);
-    return PGMIG_T_SESSION |
-           (pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0);
+    return PGMIG_T_SESSION | (pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0);
 }
 
 /* Every word that begins a statement. What is not said to keep the session

@@ -191,8 +191,8 @@ static int check_table(struct pgmig_ledger *ledger,
         return refuse_table(ledger, conn, err);
     if (value_is(conn, P_UNIQUE, "t"))
         return 0;
-    pgmig_error_set(err, PGMIG_E_PLAN,
-                    "table %s has no primary key on version", ledger->asked);
+    pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on version",
+                    ledger->asked);
     return pgmig_error_hint(err,
                             "without it two runs could apply one migration "
                             "twice: ALTER TABLE %s ADD PRIMARY KEY (version)",
@@ -249,8 +249,7 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *version,
                        writable, ledger->qualified);
         break;
     case PGMIG_LEDGER_WIDEN:
-        pgmig_buf_addf(sql,
-                       "%s ALTER TABLE %s ALTER COLUMN version TYPE %s",
+        pgmig_buf_addf(sql, "%s ALTER TABLE %s ALTER COLUMN version TYPE %s",
                        writable, ledger->qualified,
                        strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
         break;
@@ -277,8 +276,8 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
     ledger->op = op;
     if (op == PGMIG_LEDGER_PROBE)
-        return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 1,
-                               params, err);
+        return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 1, params,
+                               err);
     status = add_sql(ledger, version, &sql, err);
     if (status == 0)
         status = pgmig_conn_send(conn, sql.data, sql.len, 0, NULL, err);
@@ -330,9 +329,8 @@ bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version)
 /* ---- inside a migration's transaction -------------------------------- */
 
 int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
-                           struct pgmig_conn *conn,
-                           const struct pgmig_job *job, struct pgmig_buf *sql,
-                           struct pgmig_error *err)
+                           struct pgmig_conn *conn, const struct pgmig_job *job,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
 {
     char *name;
 

@@ -18,7 +18,6 @@ PGMIG_NODISCARD int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
 
 /* Add a statement that fails with 22012 unless the claimed row is there. */
 void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
-                            const struct pgmig_job *job,
-                            struct pgmig_buf *sql);
+                            const struct pgmig_job *job, struct pgmig_buf *sql);
 
 #endif

@@ -22,8 +22,8 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
         offset = len;
     if (place->line == 0)
         place->line = 1;
-    while (offset > start && (newline = memchr(text + start, '\n',
-                                               offset - start)) != NULL) {
+    while (offset > start &&
+           (newline = memchr(text + start, '\n', offset - start)) != NULL) {
         start = (size_t)(newline - text) + 1;
         place->line++;
     }
@@ -34,8 +34,7 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
     if (start == 0 && len >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0)
         start = offset < BOM_LEN ? offset : BOM_LEN;
     place->start = start;
-    place->column =
-        1 + (int)pgmig_utf8_count(text + start, offset - start);
+    place->column = 1 + (int)pgmig_utf8_count(text + start, offset - start);
 }
 
 struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset)

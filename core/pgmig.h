@@ -92,8 +92,8 @@ PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
                                       size_t len, struct pgmig_error *err);
 
 /* Read a whole file into *text (malloc, NUL behind its *len bytes). */
-PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text,
-                                    size_t *len, struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
+                                    struct pgmig_error *err);
 
 /*
 ** SHA-256 of a migration's text in hexadecimal. A byte order mark is left
@@ -269,9 +269,9 @@ struct pgmig_notice {
 ** a connection string. Only names that need no lookup connect without a wait
 ** inside libpq. Step until 0, then ask pgmig_conn_finish.
 */
-PGMIG_NODISCARD struct pgmig_conn *
-pgmig_conn_open(const char *const *keywords, const char *const *values,
-                struct pgmig_error *err);
+PGMIG_NODISCARD struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
+                                                   const char *const *values,
+                                                   struct pgmig_error *err);
 
 /* Close and free; in a forked child only the descriptor is closed. */
 void pgmig_conn_close(struct pgmig_conn *conn);
@@ -301,8 +301,8 @@ int pgmig_conn_columns(const struct pgmig_conn *conn);
 const char *pgmig_conn_column_name(const struct pgmig_conn *conn, int column);
 unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column);
 /* NULL is SQL NULL; *len receives the length in bytes. */
-const char *pgmig_conn_value(const struct pgmig_conn *conn, int row,
-                             int column, size_t *len);
+const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
+                             size_t *len);
 /* The command tag, as `INSERT 0 1`. */
 const char *pgmig_conn_tag(const struct pgmig_conn *conn);
 
@@ -336,6 +336,9 @@ bool pgmig_conn_busy(const struct pgmig_conn *conn);
 int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
 /* As 150004 for 15.4. */
 int pgmig_conn_server_version(const struct pgmig_conn *conn);
+/* libpq's connect_timeout in seconds, from wherever; 0: none. libpq itself
+** does not heed it in a connection that is stepped. */
+int pgmig_conn_connect_timeout(const struct pgmig_conn *conn);
 /* A setting that the server reports (PQparameterStatus), else NULL. */
 const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
                                  const char *name);
@@ -356,8 +359,8 @@ struct pgmig_ledger;
 ** A ledger for `table`, "name" or "schema.name" of plain identifiers
 ** (letters, digits, _ and $, at most 63 bytes). Nothing is sent.
 */
-PGMIG_NODISCARD struct pgmig_ledger *
-pgmig_ledger_new(const char *table, struct pgmig_error *err);
+PGMIG_NODISCARD struct pgmig_ledger *pgmig_ledger_new(const char *table,
+                                                      struct pgmig_error *err);
 void pgmig_ledger_free(struct pgmig_ledger *ledger);
 
 enum pgmig_ledger_op {
@@ -384,8 +387,7 @@ PGMIG_NODISCARD int pgmig_ledger_finish(struct pgmig_ledger *ledger,
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */
-bool pgmig_ledger_fits(const struct pgmig_ledger *ledger,
-                       const char *version);
+bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
 
 /* ---- apply: running one migration ------------------------------------ */
 

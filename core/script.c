@@ -30,8 +30,8 @@ struct parser {
 
 static int point(const struct parser *p, size_t offset)
 {
-    pgmig_locate_error(p->err, p->script->path, p->script->text,
-                       p->script->len, offset);
+    pgmig_locate_error(p->err, p->script->path, p->script->text, p->script->len,
+                       offset);
     return -1;
 }
 
@@ -59,8 +59,8 @@ static const char *direction_name(const struct parser *p,
 static int add_statement(struct parser *p, const struct pgmig_statement *st)
 {
     struct pgmig_section *section = p->section;
-    struct pgmig_statement *list = pgmig_grow(
-        section->statements, section->statement_count, sizeof *list);
+    struct pgmig_statement *list =
+        pgmig_grow(section->statements, section->statement_count, sizeof *list);
 
     if (list == NULL)
         return pgmig_error_memory(p->err);
@@ -92,8 +92,8 @@ static int begin_section(struct parser *p, enum pgmig_direction direction,
     struct pgmig_section *section = &p->script->sections[direction];
 
     if (section->present) {
-        struct pgmig_place first = pgmig_locate(
-            p->script->text, p->script->len, section->start);
+        struct pgmig_place first =
+            pgmig_locate(p->script->text, p->script->len, section->start);
 
         pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
                         direction_name(p, section));
@@ -129,10 +129,8 @@ static int take_marker(struct parser *p, const struct pgmig_marker *marker,
         return point(p, p->section->statements[0].start);
     }
     p->cut = cut ? offset : NOWHERE;
-    return begin_section(p,
-                         marker->kind == PGMIG_MARKER_UP ? PGMIG_UP
-                                                         : PGMIG_DOWN,
-                         offset);
+    return begin_section(
+        p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
 }
 
 /* Directives above the first marker belong to the file, others to their
@@ -162,8 +160,7 @@ static void remember_doubt(struct parser *p, struct pgmig_comment doubt,
         p->doubtful = offset;
         p->doubt = doubt;
     }
-    if (p->doubtful_down == NOWHERE &&
-        doubt.marker->kind != PGMIG_MARKER_UP) {
+    if (p->doubtful_down == NOWHERE && doubt.marker->kind != PGMIG_MARKER_UP) {
         p->doubtful_down = offset;
         p->doubt_down = doubt;
     }
@@ -172,8 +169,7 @@ static void remember_doubt(struct parser *p, struct pgmig_comment doubt,
 static int take_comment(struct parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c = pgmig_vocabulary_read(
-        p->words, p->script->text, item->start, item->end,
-        item->line_comment);
+        p->words, p->script->text, item->start, item->end, item->line_comment);
 
     if (c.meaning == PGMIG_MEANS_DIRECTIVE)
         return take_directive(p, c.body, item);
@@ -237,8 +233,7 @@ static int check_doubts(struct parser *p)
 {
     if (!p->script->marked && p->doubtful != NOWHERE)
         return refuse_doubt(p, p->doubt, p->doubtful);
-    if (!p->script->sections[PGMIG_DOWN].present &&
-        p->doubtful_down != NOWHERE)
+    if (!p->script->sections[PGMIG_DOWN].present && p->doubtful_down != NOWHERE)
         return refuse_doubt(p, p->doubt_down, p->doubtful_down);
     return 0;
 }
@@ -384,8 +379,8 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
                                    const char *key)
 {
     const struct pgmig_section *section = &script->sections[direction];
-    const char *value = pgmig_directive_find(
-        section->directives, section->directive_count, key);
+    const char *value = pgmig_directive_find(section->directives,
+                                             section->directive_count, key);
 
     if (value != NULL)
         return value;

@@ -70,8 +70,7 @@ static enum pgmig_setting strings_setting(struct pgmig_words *w)
     char value[16];
 
     read_value(w, value, sizeof value);
-    return listed(value, off) ? PGMIG_SETTING_ESCAPES
-                              : PGMIG_SETTING_STANDARD;
+    return listed(value, off) ? PGMIG_SETTING_ESCAPES : PGMIG_SETTING_STANDARD;
 }
 
 static enum pgmig_setting encoding_setting(struct pgmig_words *w)

@@ -66,8 +66,7 @@ static bool alone(const struct pgmig_splitter *sp,
 
 /* The data of COPY ... FROM STDIN: the lines behind it up to \. */
 static bool take_copy_data(struct pgmig_splitter *sp,
-                           struct pgmig_statement *st,
-                           struct pgmig_error *err)
+                           struct pgmig_statement *st, struct pgmig_error *err)
 {
     const char *text = sp->lx.text;
     size_t at = skip_blanks(sp, sp->lx.pos);
@@ -223,9 +222,9 @@ static void watch_routine(struct pgmig_splitter *sp,
 
     if (at < 3 && pgmig_token_is(text, tok, start[at]))
         return;
-    sp->routine = (at == 1 || at == 3) &&
-                  (pgmig_token_is(text, tok, "function") ||
-                   pgmig_token_is(text, tok, "procedure"));
+    sp->routine =
+        (at == 1 || at == 3) && (pgmig_token_is(text, tok, "function") ||
+                                 pgmig_token_is(text, tok, "procedure"));
     sp->words = 4; /* it is decided */
 }
 
@@ -279,8 +278,8 @@ static bool outside(const struct pgmig_splitter *sp)
 static bool is_end_of_statement(const struct pgmig_splitter *sp,
                                 const struct pgmig_token *tok)
 {
-    return tok->kind == PGMIG_TOKEN_SYMBOL &&
-           sp->lx.text[tok->start] == ';' && outside(sp);
+    return tok->kind == PGMIG_TOKEN_SYMBOL && sp->lx.text[tok->start] == ';' &&
+           outside(sp);
 }
 
 static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
@@ -312,8 +311,7 @@ static bool skip_restrict(struct pgmig_splitter *sp,
     if (sp->open || !((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
                       (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0)))
         return false;
-    sp->lx.pos = newline ? tok->start + (size_t)(newline - text)
-                         : sp->lx.len;
+    sp->lx.pos = newline ? tok->start + (size_t)(newline - text) : sp->lx.len;
     return true;
 }
 
@@ -362,12 +360,12 @@ static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
 static struct pgmig_item comment(const struct pgmig_splitter *sp,
                                  const struct pgmig_token *tok)
 {
-    return (struct pgmig_item){
-        .kind = PGMIG_ITEM_COMMENT,
-        .alone = outside(sp) && alone(sp, tok),
-        .line_comment = tok->kind == PGMIG_TOKEN_LINE_COMMENT,
-        .start = tok->start,
-        .end = tok->end};
+    return (struct pgmig_item){.kind = PGMIG_ITEM_COMMENT,
+                               .alone = outside(sp) && alone(sp, tok),
+                               .line_comment =
+                                   tok->kind == PGMIG_TOKEN_LINE_COMMENT,
+                               .start = tok->start,
+                               .end = tok->end};
 }
 
 struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,

@@ -12,7 +12,7 @@ enum pgmig_item_kind {
     PGMIG_ITEM_END,
     PGMIG_ITEM_STATEMENT,
     PGMIG_ITEM_COMMENT,
-    PGMIG_ITEM_ERROR    /* err says what and where */
+    PGMIG_ITEM_ERROR /* err says what and where */
 };
 
 struct pgmig_item {

@@ -122,8 +122,8 @@ bool pgmig_trace(const struct pgmig_script *script,
         return false;
     if (st->copy_end > 0 && strncmp(context, "COPY ", 5) == 0 &&
         (line = line_number(context)) > 0) {
-        *offset = pgmig_locate_line(script->text, st->copy_start,
-                                    st->copy_end, line);
+        *offset =
+            pgmig_locate_line(script->text, st->copy_start, st->copy_end, line);
         return true;
     }
     return trace_routine(script, section, index, context, offset);

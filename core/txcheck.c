@@ -8,15 +8,13 @@
 #include "kind.h"
 #include "locate.h"
 
-#define TX_ANY                                                                \
-    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET |                  \
-     PGMIG_T_TX_REFUSED)
+#define TX_ANY \
+    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET | PGMIG_T_TX_REFUSED)
 
 static int point(const struct pgmig_script *script,
                  const struct pgmig_statement *st, struct pgmig_error *err)
 {
-    pgmig_locate_error(err, script->path, script->text, script->len,
-                       st->start);
+    pgmig_locate_error(err, script->path, script->text, script->len, st->start);
     return -1;
 }
 
@@ -74,9 +72,8 @@ static int refuse(const struct pgmig_script *script,
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "%s in a migration that runs in a transaction",
                         st->kind);
-        pgmig_error_hint(err,
-                         "pgmig begins and commits itself; delete it, or "
-                         "add the line `-- pgmig: transaction=off`");
+        pgmig_error_hint(err, "pgmig begins and commits itself; delete it, or "
+                              "add the line `-- pgmig: transaction=off`");
     }
     return point(script, st, err);
 }

@@ -100,9 +100,9 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
     return means(PGMIG_MEANS_NOTHING, NULL);
 }
 
-struct pgmig_comment
-pgmig_vocabulary_read(const struct pgmig_vocabulary *words, const char *text,
-                      size_t start, size_t end, bool line_comment)
+struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
+                                           const char *text, size_t start,
+                                           size_t end, bool line_comment)
 {
     size_t prefix = strlen(words->directive_prefix);
     char folded[FOLDED];

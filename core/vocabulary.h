@@ -19,8 +19,8 @@ struct pgmig_comment {
 };
 
 /* What the comment at [start, end) of a text means. */
-struct pgmig_comment
-pgmig_vocabulary_read(const struct pgmig_vocabulary *words, const char *text,
-                      size_t start, size_t end, bool line_comment);
+struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
+                                           const char *text, size_t start,
+                                           size_t end, bool line_comment);
 
 #endif

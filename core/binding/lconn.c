@@ -9,7 +9,7 @@ struct lconn {
     struct pgmig_apply *apply; /* the migration under way */
     struct pgmig_job job;
     struct pgmig_ledger *ledger; /* the ledger operation under way */
-    int anchor; /* what must live as long as the operation */
+    int anchor;                  /* what must live as long as the operation */
 };
 
 /* ---- life ------------------------------------------------------------ */
@@ -164,14 +164,12 @@ static int conn_send(lua_State *L)
     size_t len;
     const char *sql = luaL_checklstring(L, 2, &len);
     int n = lua_gettop(L) - 2;
-    const char **params =
-        lua_newuserdata(L, ((size_t)n + 1) * sizeof *params);
+    const char **params = lua_newuserdata(L, ((size_t)n + 1) * sizeof *params);
     struct pgmig_error *err = lpgmig_error_new(L);
 
     for (int i = 0; i < n; i++)
         params[i] = parameter(L, i + 3);
-    return started(L, pgmig_conn_send(lc->conn, sql, len, n, params, err),
-                   err);
+    return started(L, pgmig_conn_send(lc->conn, sql, len, n, params, err), err);
 }
 
 /* conn:finish() after the last step: raises the operation's error. */
@@ -185,8 +183,15 @@ static int conn_finish(lua_State *L)
 
 /* ---- results --------------------------------------------------------- */
 
-enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, OID = 26, FLOAT4 = 700,
-       FLOAT8 = 701 }; /* pg_type.dat */
+enum {
+    BOOL = 16,
+    INT8 = 20,
+    INT2 = 21,
+    INT4 = 23,
+    OID = 26,
+    FLOAT4 = 700,
+    FLOAT8 = 701
+}; /* pg_type.dat */
 
 #define EXACT 9007199254740992 /* 2^53: doubles count so far */
 
@@ -476,6 +481,13 @@ static int conn_server_version(lua_State *L)
     return 1;
 }
 
+/* conn:connect_timeout() --> libpq's, in seconds; 0 for none. */
+static int conn_connect_timeout(lua_State *L)
+{
+    lua_pushinteger(L, pgmig_conn_connect_timeout(check_open(L)->conn));
+    return 1;
+}
+
 static int push_quoted(lua_State *L, char *quoted, struct pgmig_error *err)
 {
     if (quoted == NULL)
@@ -494,8 +506,7 @@ static int conn_quote_literal(lua_State *L)
     struct pgmig_error *err = lpgmig_error_new(L);
 
     luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
-    return push_quoted(L, pgmig_conn_quote_literal(lc->conn, s, len, err),
-                       err);
+    return push_quoted(L, pgmig_conn_quote_literal(lc->conn, s, len, err), err);
 }
 
 static int conn_quote_ident(lua_State *L)
@@ -535,6 +546,7 @@ void lpgmig_open_conn(lua_State *L)
         {"is_open", conn_is_open},
         {"backend_pid", conn_backend_pid},
         {"server_version", conn_server_version},
+        {"connect_timeout", conn_connect_timeout},
         {"quote_literal", conn_quote_literal},
         {"quote_ident", conn_quote_ident},
         {"close", conn_close},

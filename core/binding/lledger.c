@@ -61,8 +61,7 @@ static int ledger_fits(lua_State *L)
 
 void lpgmig_open_ledger(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"ledger", ledger_new},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"ledger", ledger_new}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"exists", ledger_exists},
                                        {"read_only", ledger_read_only},
                                        {"fits", ledger_fits},

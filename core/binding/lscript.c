@@ -60,8 +60,8 @@ static int text_parse_script(lua_State *L)
     if (copy == NULL)
         return luaL_error(L, "out of memory");
     memcpy(copy, text, len + 1);
-    *script = pgmig_script_parse(path, copy, len, &pgmig_vocabulary_default,
-                                 err);
+    *script =
+        pgmig_script_parse(path, copy, len, &pgmig_vocabulary_default, err);
     if (*script == NULL)
         return lpgmig_error_raise(L, err);
     return 1;

@@ -101,12 +101,10 @@ static int text_checksum(lua_State *L)
 
 void lpgmig_open_text(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"version", text_version},
-                                         {"compare", text_compare},
-                                         {"list", text_list},
-                                         {"create_file", text_create_file},
-                                         {"checksum", text_checksum},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"version", text_version},   {"compare", text_compare},
+        {"list", text_list},         {"create_file", text_create_file},
+        {"checksum", text_checksum}, {NULL, NULL}};
 
     lpgmig_set(L, functions);
 }

@@ -53,11 +53,13 @@ function M.connect(source)
     handle = core.open(keywords, values),
     wait = options.wait or drivers.blocking,
   }, connection)
-  local timeout = tonumber(options.connect_timeout or os.getenv "PGCONNECT_TIMEOUT")
+  local timeout = tonumber(options.connect_timeout) or self.handle:connect_timeout()
+  self.connecting = true
   local ok, err = pcall(function()
-    self:run(core.now() + (timeout and timeout > 0 and timeout or CONNECT_TIMEOUT))
+    self:run(core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT))
     self:finish()
   end)
+  self.connecting = nil
   if ok then return self end
   self.handle:close()
   if errors.is(err, "sql") then err.kind = "connect" end
@@ -68,9 +70,10 @@ end
 
 local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
 
---- A signal came: stop what runs on the server, once; a second one closes the connection.
+--- A signal came: stop what runs on the server. A second one, or one while connecting, closes
+-- the connection.
 local function interrupt(self, signal)
-  if self.signal then
+  if self.signal or self.connecting then
     self.handle:close()
     errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
   end
@@ -90,7 +93,8 @@ function connection:run(deadline)
     if deadline and core.now() >= deadline then
       handle:close()
       errors.raise("connect", "the server did not answer in time", {
-        hint = "is it running and reachable? connect_timeout (seconds) allows more time",
+        hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, "
+          .. "or PGCONNECT_TIMEOUT, allows more time",
       })
     end
     want = handle:step()

@@ -129,17 +129,28 @@ function migrator:pending() return (compare(self)).pending end
 --- The applied migrations, by version, with applied_at and applied_at_epoch.
 function migrator:applied() return (compare(self)).applied end
 
---- What `migrate` with the same options would run: a list with direction = "up".
+local function plan_with(self, make, options)
+  local state, set = compare(self)
+  local plan = make(state, options)
+  plan.newest = state.applied[#state.applied]
+  plan.ignored = set.ignored
+  return plan
+end
+
+--- What `migrate` with the same options would run.
+-- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
+--   ignored = paths of .sql files that are no migrations
 -- @raise kinds "plan" for an unknown target, "parse" for a file that is refused
 function migrator:plan(options)
-  local plan = planning.up(compare(self), options_of(options, "target"))
+  local plan = plan_with(self, planning.up, options_of(options, "target"))
   run.check(plan)
   return plan
 end
 
---- What `rollback` with the same options would undo: a list with direction = "down".
+--- What `rollback` with the same options would undo.
+-- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
-  return planning.down(compare(self), options_of(options, "steps"))
+  return plan_with(self, planning.down, options_of(options, "steps"))
 end
 
 -- ---- running ---------------------------------------------------------------
@@ -160,10 +171,6 @@ function migrator:run(plan, options)
   local emit = emitter(options and options.on_event)
   run.check(plan)
   self.ledger:prepare(self.db, plan)
-  self.db:on_notice(function(notice)
-    notice.type = "notice"
-    emit(notice)
-  end)
   local ok, result = pcall(run.run, {
     db = self.db, ledger = self.ledger, emit = emit, lock_timeout = self.lock_timeout,
   }, plan)
@@ -194,7 +201,7 @@ end
 
 --- Undo the last migrations and apply the same ones again.
 -- @param options { steps = 1, on_event }
--- @return { rolled_back = migrations, applied = migrations }
+-- @return { rolled_back = migrations, applied = migrations }; an error has both fields too
 function migrator:redo(options)
   options = options_of(options, "steps")
   local down = self:plan_rollback(options)
@@ -202,7 +209,10 @@ function migrator:redo(options)
   for i = #down, 1, -1 do up[#up + 1] = down[i] end
   run.check(up) -- before anything is undone
   local rolled_back = self:run(down, options)
-  return { rolled_back = rolled_back, applied = self:run(up, options) }
+  local ok, applied = pcall(self.run, self, up, options)
+  if ok then return { rolled_back = rolled_back, applied = applied } end
+  if errors.is(applied) then applied.rolled_back = rolled_back end
+  error(applied, 0)
 end
 
 -- ---- files -----------------------------------------------------------------

@@ -56,6 +56,10 @@ end
 local function run_one(self, m, direction)
   local db, ledger = self.db, self.ledger
   if direction == "down" then check_down(m) end
+  db:on_notice(function(notice)
+    notice.type, notice.migration = "notice", m
+    self.emit(notice)
+  end)
   local started = core.now()
   self.emit { type = "start", migration = m, direction = direction }
   db.handle:apply(ledger.handle, M.script(m), direction, m.id, m.name, self.lock_timeout)
@@ -80,8 +84,7 @@ end
 local function complete(err, m, done, direction)
   if not errors.is(err) then return err end
   err.migration = m.label
-  err.applied = done
-  if direction == "down" then err.rolled_back = done end
+  err[direction == "up" and "applied" or "rolled_back"] = done
   return err
 end
 

@@ -1,0 +1,378 @@
+/* exchange.c -- requests and their answers, step by step. */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conn.h"
+#include "error.h"
+#include "report.h"
+
+#define FEED_CHUNK 65536  /* bytes of COPY data handed to libpq at once */
+#define COPY_CHUNK 262144 /* bytes of COPY data gathered for the caller */
+
+static bool has_error(const struct pgmig_conn *conn)
+{
+    return conn->error.kind != PGMIG_E_NONE;
+}
+
+/* ---- starting a request ---------------------------------------------- */
+
+static int check_process(const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (conn->owner == getpid())
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "this connection was opened in another process (fork)");
+    return pgmig_error_hint(err, "connect after forking");
+}
+
+int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase == PGMIG_PHASE_COPY_IN ||
+        conn->phase == PGMIG_PHASE_COPY_OUT)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "a COPY is under way on this connection");
+    if (conn->phase != PGMIG_PHASE_IDLE)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the connection is busy with an operation");
+    return 0;
+}
+
+void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
+{
+    pgmig_error_clear(&conn->error);
+    conn->error_position = 0;
+    conn->next = next;
+    conn->ctx = ctx;
+}
+
+static void begin_request(struct pgmig_conn *conn)
+{
+    pgmig_conn_forget_result(conn);
+    conn->results = 0;
+    conn->feeding = false;
+    conn->tx_warning = false;
+    conn->phase = PGMIG_PHASE_BUSY;
+}
+
+/* PQsend* failed or worked: the failure is the operation's. */
+static int sent(struct pgmig_conn *conn, int ok)
+{
+    if (ok)
+        return 0;
+    pgmig_report_libpq(conn);
+    conn->phase = PGMIG_PHASE_IDLE;
+    return -1;
+}
+
+int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
+                       const char *feed, size_t feed_len)
+{
+    begin_request(conn);
+    conn->discard = true;
+    conn->feed = feed;
+    conn->feed_len = feed_len;
+    if (sent(conn, PQsendQuery(conn->pg, sql)) != 0)
+        return -1;
+    PQsetSingleRowMode(conn->pg); /* rows are dropped one by one */
+    return 0;
+}
+
+int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
+                    int nparams, const char *const *params,
+                    struct pgmig_error *err)
+{
+    int ok;
+
+    if (pgmig_conn_check_idle(conn, err) != 0)
+        return -1;
+    if (memchr(sql, '\0', len) != NULL)
+        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
+    pgmig_conn_begin(conn, NULL, NULL);
+    begin_request(conn);
+    conn->discard = false;
+    conn->feed = NULL;
+    if (nparams == 0)
+        ok = PQsendQuery(conn->pg, sql);
+    else
+        ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL,
+                               0);
+    if (sent(conn, ok) == 0)
+        return 0;
+    return pgmig_conn_take_error(conn, err);
+}
+
+/* ---- stepping -------------------------------------------------------- */
+
+static unsigned step_connect(struct pgmig_conn *conn)
+{
+    conn->polling = PQconnectPoll(conn->pg);
+    switch (conn->polling) {
+    case PGRES_POLLING_READING:
+        return PGMIG_WANT_READ;
+    case PGRES_POLLING_OK:
+        conn->phase = PGMIG_PHASE_IDLE;
+        if (PQsetnonblocking(conn->pg, 1) != 0)
+            pgmig_report_libpq(conn);
+        return 0;
+    case PGRES_POLLING_FAILED:
+        pgmig_report_libpq(conn);
+        conn->phase = PGMIG_PHASE_IDLE;
+        return 0;
+    default:
+        return PGMIG_WANT_WRITE;
+    }
+}
+
+/* libpq cannot go on: let it find the connection lost. */
+static void abandon(struct pgmig_conn *conn)
+{
+    if (!has_error(conn))
+        pgmig_report_libpq(conn);
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+static void end_feed(struct pgmig_conn *conn)
+{
+    const char *reason =
+        conn->feed == NULL ? "no data stands behind this COPY" : NULL;
+
+    conn->feeding = false;
+    if (PQputCopyEnd(conn->pg, reason) != 1)
+        abandon(conn);
+}
+
+/* Hand COPY data to libpq, never more than the socket takes. */
+static void feed(struct pgmig_conn *conn)
+{
+    while (conn->feeding && PQflush(conn->pg) == 0) {
+        int n =
+            (int)(conn->feed_len < FEED_CHUNK ? conn->feed_len : FEED_CHUNK);
+
+        if (n == 0) {
+            end_feed(conn);
+        } else if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
+            conn->feed += n;
+            conn->feed_len -= (size_t)n;
+        } else {
+            conn->feeding = false;
+            abandon(conn);
+        }
+    }
+}
+
+static void keep_result(struct pgmig_conn *conn, PGresult *res)
+{
+    pgmig_conn_forget_result(conn);
+    conn->result = res;
+    conn->results++;
+}
+
+/* The server has begun to copy: true when the caller must act. */
+static bool take_copy_in(struct pgmig_conn *conn)
+{
+    if (conn->discard) { /* a migration: the file has the data, or none */
+        conn->feeding = true;
+        feed(conn);
+        return false;
+    }
+    conn->phase = PGMIG_PHASE_COPY_IN;
+    return true;
+}
+
+/* Look at one result: true when the operation pauses there. */
+static bool take_result(struct pgmig_conn *conn, PGresult *res)
+{
+    switch (PQresultStatus(res)) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+        keep_result(conn, res);
+        return false;
+    case PGRES_COPY_IN:
+        PQclear(res);
+        return take_copy_in(conn);
+    case PGRES_COPY_OUT:
+        PQclear(res);
+        conn->phase = PGMIG_PHASE_COPY_OUT;
+        conn->copy_more = true;
+        return !conn->discard;
+    case PGRES_SINGLE_TUPLE:
+        PQclear(res);
+        return false;
+    default:
+        if (!has_error(conn))
+            pgmig_report_result(conn, res);
+        PQclear(res);
+        return false;
+    }
+}
+
+/* Take COPY data that has come: true when the server has to be waited for. */
+static bool take_copy_out(struct pgmig_conn *conn)
+{
+    while (conn->discard || conn->copy.len < COPY_CHUNK) {
+        char *data;
+        int n = PQgetCopyData(conn->pg, &data, 1);
+
+        if (n == 0)
+            return true;
+        if (n < 0) { /* the end, or an error that PQgetResult tells */
+            conn->copy_more = false;
+            conn->phase = PGMIG_PHASE_BUSY;
+            return false;
+        }
+        if (!conn->discard)
+            pgmig_buf_add(&conn->copy, data, (size_t)n);
+        PQfreemem(data);
+    }
+    return false;
+}
+
+/* The request is answered: go on with the operation, or end it. */
+static bool request_done(struct pgmig_conn *conn)
+{
+    conn->phase = PGMIG_PHASE_IDLE;
+    if (pgmig_conn_lost(conn) && !has_error(conn))
+        pgmig_report_libpq(conn);
+    return conn->next == NULL || !conn->next(conn->ctx, conn);
+}
+
+static unsigned wanted(const struct pgmig_conn *conn)
+{
+    int pending = PQflush(conn->pg);
+
+    return PGMIG_WANT_READ | (pending == 1 ? PGMIG_WANT_WRITE : 0U);
+}
+
+static unsigned step_busy(struct pgmig_conn *conn)
+{
+    feed(conn);
+    PQflush(conn->pg);
+    (void)PQconsumeInput(conn->pg); /* a failure comes as a result */
+    for (;;) {
+        PGresult *res;
+
+        if (conn->phase == PGMIG_PHASE_COPY_OUT) {
+            if (take_copy_out(conn))
+                return wanted(conn);
+            if (conn->phase == PGMIG_PHASE_COPY_OUT)
+                return 0; /* a piece for the caller */
+        }
+        if (PQisBusy(conn->pg))
+            return wanted(conn);
+        res = PQgetResult(conn->pg);
+        if (res == NULL) {
+            if (request_done(conn))
+                return 0;
+        } else if (take_result(conn, res)) {
+            return 0;
+        } else if (conn->feeding) {
+            return wanted(conn);
+        }
+    }
+}
+
+static unsigned step_put(struct pgmig_conn *conn)
+{
+    int pending = PQflush(conn->pg);
+
+    if (pending == 1) {
+        (void)PQconsumeInput(conn->pg);
+        return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
+    }
+    if (pending < 0)
+        pgmig_report_libpq(conn);
+    conn->phase = PGMIG_PHASE_COPY_IN;
+    return 0;
+}
+
+unsigned pgmig_conn_step(struct pgmig_conn *conn)
+{
+    switch (conn->phase) {
+    case PGMIG_PHASE_CONNECT:
+        return step_connect(conn);
+    case PGMIG_PHASE_BUSY:
+    case PGMIG_PHASE_COPY_OUT:
+        return step_busy(conn);
+    case PGMIG_PHASE_PUT:
+        return step_put(conn);
+    default:
+        return 0;
+    }
+}
+
+int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    conn->next = NULL;
+    conn->ctx = NULL;
+    return pgmig_conn_take_error(conn, err);
+}
+
+/* ---- COPY for the caller --------------------------------------------- */
+
+int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
+                        struct pgmig_error *err)
+{
+    if (check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase != PGMIG_PHASE_COPY_IN)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the server does not wait for COPY data");
+    while (len > 0) {
+        int n = (int)(len < FEED_CHUNK ? len : FEED_CHUNK);
+        int ok = PQputCopyData(conn->pg, data, n);
+
+        if (ok != 1) {
+            pgmig_report_libpq(conn);
+            return pgmig_conn_take_error(conn, err);
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    conn->phase = PGMIG_PHASE_PUT;
+    return 0;
+}
+
+int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
+                        struct pgmig_error *err)
+{
+    if (check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase != PGMIG_PHASE_COPY_IN)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the server does not wait for COPY data");
+    conn->phase = PGMIG_PHASE_BUSY;
+    return sent(conn, PQputCopyEnd(conn->pg, reason) == 1) == 0
+               ? 0
+               : pgmig_conn_take_error(conn, err);
+}
+
+int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase != PGMIG_PHASE_COPY_OUT)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the server does not send COPY data");
+    conn->copy.len = 0;
+    return 0;
+}
+
+const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len)
+{
+    *len = conn->copy.len;
+    return conn->copy.len > 0 ? conn->copy.data : NULL;
+}
+
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_IN;
+}
+
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_OUT;
+}

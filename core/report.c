@@ -1,0 +1,130 @@
+/* report.c -- what the server and libpq say: notices and errors. */
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "error.h"
+
+#define NOTICES_MAX 1000 /* what nobody reads must not fill the memory */
+
+static char *field(const PGresult *res, int code)
+{
+    const char *value = PQresultErrorField(res, code);
+
+    return value ? pgmig_strndup(value, strlen(value)) : NULL;
+}
+
+static void copy_state(const PGresult *res, char sqlstate[6])
+{
+    const char *value = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    sqlstate[0] = '\0';
+    if (value != NULL && strlen(value) == 5)
+        memcpy(sqlstate, value, 6);
+}
+
+/* libpq calls this while it reads: only remember. */
+void pgmig_report_notice(void *arg, const PGresult *res)
+{
+    struct pgmig_conn *conn = arg;
+    struct pgmig_notice *list;
+    struct pgmig_notice *notice;
+
+    if (conn->notice_count >= NOTICES_MAX)
+        return;
+    list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
+    if (list == NULL)
+        return;
+    conn->notices = list;
+    notice = &list[conn->notice_count++];
+    copy_state(res, notice->sqlstate);
+    notice->severity = field(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    notice->message = field(res, PG_DIAG_MESSAGE_PRIMARY);
+    notice->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
+    notice->hint = field(res, PG_DIAG_MESSAGE_HINT);
+    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
+    if (strcmp(notice->sqlstate, "25001") == 0 ||
+        strcmp(notice->sqlstate, "25P01") == 0)
+        conn->tx_warning = true;
+}
+
+void pgmig_notice_clear(struct pgmig_notice *notice)
+{
+    free(notice->severity);
+    free(notice->message);
+    free(notice->detail);
+    free(notice->hint);
+    *notice = (struct pgmig_notice){0};
+}
+
+bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
+{
+    if (conn->notice_count == 0)
+        return false;
+    *out = conn->notices[0];
+    conn->notice_count--;
+    memmove(conn->notices, conn->notices + 1,
+            conn->notice_count * sizeof *conn->notices);
+    return true;
+}
+
+/* libpq's own text: its first line, the others as detail. */
+void pgmig_report_libpq(struct pgmig_conn *conn)
+{
+    const char *text = PQerrorMessage(conn->pg);
+    size_t first = strcspn(text, "\n");
+    size_t len = strlen(text);
+
+    while (len > first && text[len - 1] == '\n')
+        len--;
+    if (first == 0) {
+        text = "the connection was lost";
+        first = len = strlen(text);
+    }
+    pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
+    first += strspn(text + first, "\n\t ");
+    if (len > first)
+        conn->error.detail = pgmig_strndup(text + first, len - first);
+}
+
+static enum pgmig_error_kind kind_of_state(const char *sqlstate)
+{
+    /* lock_not_available; class 08 and 57P01..57P03: the session is gone */
+    if (strcmp(sqlstate, "55P03") == 0)
+        return PGMIG_E_LOCK;
+    if (strncmp(sqlstate, "08", 2) == 0 || strcmp(sqlstate, "57P01") == 0 ||
+        strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0)
+        return PGMIG_E_CONNECT;
+    return PGMIG_E_SQL;
+}
+
+void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
+{
+    struct pgmig_error *err = &conn->error;
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    const char *position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
+
+    if (message == NULL) { /* libpq made this result itself */
+        pgmig_report_libpq(conn);
+        return;
+    }
+    pgmig_error_set(err, PGMIG_E_SQL, "%s", message);
+    copy_state(res, err->sqlstate);
+    err->kind = kind_of_state(err->sqlstate);
+    err->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
+    err->hint = field(res, PG_DIAG_MESSAGE_HINT);
+    err->context = field(res, PG_DIAG_CONTEXT);
+    conn->error_position = position ? strtoul(position, NULL, 10) : 0;
+}
+
+int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (conn->error.kind == PGMIG_E_NONE)
+        return 0;
+    pgmig_error_clear(err);
+    *err = conn->error;
+    conn->error = (struct pgmig_error){0};
+    return -1;
+}
