@@ -13,7 +13,7 @@
 
 #include "conn.h"
 #include "error.h"
-#include "ledger.h"
+#include "frame.h"
 #include "locate.h"
 #include "trace.h"
 #include "utf8.h"
@@ -35,86 +35,6 @@ struct pgmig_apply {
     struct pgmig_error error;
     enum pgmig_outcome outcome;
 };
-
-/* ---- SQL around the statements --------------------------------------- */
-
-/* Commits are durable: raised where the database's default is lower. */
-static const char durable[] =
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
-    "WHERE pg_catalog.current_setting('synchronous_commit') "
-    "IN ('off', 'local', 'remote_write'); ";
-
-/* A killed client's locks go within a second (PostgreSQL 14 on Linux). */
-static const char check_client[] =
-    "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', "
-    "true) WHERE pg_catalog.version() LIKE '%linux%'; ";
-
-/* What a migration may leave behind in its session. */
-static const char reset[] =
-    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; "
-    "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; "
-    "SELECT pg_catalog.pg_advisory_unlock_all(); ";
-
-static void add(struct pgmig_apply *a, struct pgmig_buf *sql, const char *s)
-{
-    pgmig_buf_adds(sql, s);
-    a->before_claim++;
-}
-
-static const char *directive(const struct pgmig_apply *a, const char *key)
-{
-    return pgmig_script_directive(a->job->script, a->job->direction, key);
-}
-
-static void add_timeouts(struct pgmig_apply *a, struct pgmig_buf *sql,
-                         const char *scope, const char *lock_timeout)
-{
-    const char *lock = directive(a, "lock_timeout");
-    const char *statement = directive(a, "statement_timeout");
-
-    if (lock == NULL)
-        lock = lock_timeout;
-    if (lock != NULL) {
-        pgmig_buf_addf(sql, "SET %slock_timeout = '%s'; ", scope, lock);
-        a->before_claim++;
-    }
-    if (statement != NULL) {
-        pgmig_buf_addf(sql, "SET %sstatement_timeout = '%s'; ", scope,
-                       statement);
-        a->before_claim++;
-    }
-}
-
-/* BEGIN, settings and the claim. */
-static int add_open(struct pgmig_apply *a, const char *begin,
-                    struct pgmig_buf *sql)
-{
-    const char *strings =
-        pgmig_conn_parameter(a->conn, "standard_conforming_strings");
-
-    a->before_claim = 1;
-    pgmig_buf_addf(sql, "%s; ", begin);
-    add_timeouts(a, sql, "LOCAL ", a->job->lock_timeout);
-    add(a, sql, durable);
-    if (pgmig_conn_server_version(a->conn) >= 140000)
-        add(a, sql, check_client);
-    if (strings != NULL && strcmp(strings, "off") == 0)
-        add(a, sql, "SET LOCAL standard_conforming_strings = on; ");
-    return pgmig_ledger_add_claim(a->ledger, a->conn, a->job, sql, &a->error);
-}
-
-static void add_commit(struct pgmig_apply *a, struct pgmig_buf *sql)
-{
-    if (a->dirty) {
-        /* deferred triggers still see the migration's own settings */
-        pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
-        pgmig_buf_adds(sql, reset);
-        pgmig_buf_adds(sql, durable);
-    }
-    if (a->job->direction == PGMIG_UP)
-        pgmig_ledger_add_proof(a->ledger, a->job, sql);
-    pgmig_buf_adds(sql, "COMMIT");
-}
 
 /* ---- sending --------------------------------------------------------- */
 
@@ -151,8 +71,20 @@ static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
     if (tx != PGMIG_TX_IDLE)
         pgmig_buf_adds(&sql, "ROLLBACK; ");
     if (a->dirty)
-        pgmig_buf_adds(&sql, reset);
+        pgmig_buf_adds(&sql, pgmig_frame_reset);
     return send(a, &sql) || end(a, outcome);
+}
+
+/* BEGIN, settings and the claim; on failure the buffer is freed. */
+static int open_frame(struct pgmig_apply *a, const char *begin,
+                      struct pgmig_buf *sql)
+{
+    a->before_claim =
+        pgmig_frame_open(a->ledger, a->conn, a->job, begin, sql, &a->error);
+    if (a->before_claim >= 0)
+        return 0;
+    pgmig_buf_free(sql);
+    return -1;
 }
 
 static bool send_open(struct pgmig_apply *a)
@@ -160,17 +92,13 @@ static bool send_open(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     a->stage = OPEN;
-    if (a->section->transaction) {
-        if (add_open(a, a->section->begin, &sql) == 0)
-            return send(a, &sql);
-    } else {
-        add_timeouts(a, &sql, "", NULL);
-        a->dirty = sql.len > 0;
+    if (!a->section->transaction) {
+        a->dirty = pgmig_frame_settings(a->job, &sql) > 0;
         pgmig_buf_adds(&sql, "SELECT"); /* an empty message would not do */
-        return send(a, &sql);
+    } else if (open_frame(a, a->section->begin, &sql) != 0) {
+        return end(a, PGMIG_FAILED);
     }
-    pgmig_buf_free(&sql);
-    return false;
+    return send(a, &sql);
 }
 
 static bool send_statement(struct pgmig_apply *a)
@@ -198,16 +126,14 @@ static bool send_close(struct pgmig_apply *a)
     a->stage = CLOSE;
     if (!a->section->transaction) {
         if (a->dirty)
-            pgmig_buf_addf(&sql, "%s", reset);
+            pgmig_buf_adds(&sql, pgmig_frame_reset);
         a->dirty = false;
-        if (add_open(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                     &sql) != 0) {
-            pgmig_buf_free(&sql);
+        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                       &sql) != 0)
             return undo(a, PGMIG_FAILED);
-        }
         pgmig_buf_adds(&sql, "; ");
     }
-    add_commit(a, &sql);
+    pgmig_frame_close(a->ledger, a->job, a->dirty, &sql);
     return send(a, &sql);
 }
 
