@@ -56,6 +56,14 @@ function M.run(command)
   return code, M.read(dir .. "/out"), M.read(dir .. "/err")
 end
 
+--- The shell command that runs Lua code in a new process, with this Lua and these modules.
+function M.lua_command(code)
+  local engine = rawget(_G, "jit") and "luajit" or "lua5.4"
+  return ("LUA_PATH=%s LUA_CPATH=%s %s %s"):format(
+    M.quote(package.path), M.quote(package.cpath), engine,
+    M.quote(M.write(M.tempdir(), "code.lua", code)))
+end
+
 --- Run SQL with psql; returns what it prints, unaligned and without headers. Raises what fails.
 function M.psql(url, sql)
   local code, out, err = M.run(("psql -XAtq -v ON_ERROR_STOP=1 -d %s -c %s"):format(
