@@ -19,37 +19,25 @@
 local pgmig = require "pgmig"
 local scratch = require "pgmig.scratch"
 local server_log = require "spec.db.server_log"
+local support = require "spec.support"
 
 local FIXTURES = "spec/fixtures/split/"
-local WITH_COPY_DATA = { "copy", "copy_blank", "crlf", "marker_lookalikes", "pg_dump_plain" }
+local WITH_COPY_DATA = { "copy", "copy_blank", "crlf", "marker_lookalikes", "pg_dump_plain",
+  "refusal_lookalikes" }
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-local function shell_quote(word)
-  return "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
---- Run a command; raise what it printed when it fails.
+--- Run a command, each argument a word; returns what it printed, raises when it fails.
 local function run(...)
   local words = {}
   for i, word in ipairs({ ... }) do
-    words[i] = shell_quote(word)
+    words[i] = support.quote(word)
   end
-  local pipe = assert(io.popen("{ " .. table.concat(words, " ") .. "; echo \"status $?\"; } 2>&1"))
-  local output = pipe:read("*a")
-  pipe:close()
-  local text, status = output:match("^(.*)status (%d+)\n$")
-  if status ~= "0" then
-    error(words[1] .. " failed:\n" .. (text or output), 2)
+  local code, out, err = support.run(table.concat(words, " "))
+  if code ~= 0 then
+    error(words[1] .. " failed:\n" .. err, 2)
   end
-  return text
+  return out
 end
 
 local function list_fixtures(folder)
@@ -149,7 +137,7 @@ end
 
 --- The statements of a file without markers, each a range of its bytes.
 local function statements_of(path)
-  local text, statements = read_file(path), pgmig.parse(path).up.statements
+  local text, statements = support.read(path), pgmig.parse(path).up.statements
   for _, statement in ipairs(statements) do
     local start = statement.offset + 1
     assert.are.equal(text:sub(start, start + #statement.sql - 1), statement.sql)
@@ -201,16 +189,14 @@ describe("splitting a file", function()
   end
 
   local function dump_after_migrate(path)
-    local folder = run("mktemp", "-d"):match("[^\n]+")
-    run("cp", path, folder .. "/001_fixture.sql")
-    local text = with_database(function(database)
+    local folder = support.tempdir()
+    support.write(folder, "001_fixture.sql", support.read(path))
+    return with_database(function(database)
       local db = pgmig.connect(server:url(database))
       pgmig.migrator(db, folder):migrate()
       db:close()
       return dump(database)
     end)
-    run("rm", "-r", folder)
-    return text
   end
 
   --- What the server is sent when psql runs the file.
@@ -226,7 +212,7 @@ describe("splitting a file", function()
 
   --- What the server's parser makes of the whole text; function bodies run by it are left out.
   local function parsed_by_server(path)
-    local file, texts = read_file(path), {}
+    local file, texts = support.read(path), {}
     local settings = "SET debug_print_parse = on; SET check_function_bodies = off"
     for _, record in ipairs(log_of("-c", settings, "-c", file)) do
       local top = record.context == "" and record.query == file
@@ -289,23 +275,21 @@ describe("splitting a file", function()
       local ok, err = pcall(pgmig.parse, path)
       assert.is_false(ok)
       assert.is_true(pgmig.is_error(err, "parse"))
-      assert.are.equal(read_file(path):match("^%-%- Refused in line (%d+):"), tostring(err.line))
+      assert.are.equal(support.read(path):match("^%-%- Refused in line (%d+):"), tostring(err.line))
     end)
   end
 
   it("finds the statements that psql sends, on lines of megabytes", function()
-    local path = run("mktemp", "--suffix=.sql"):match("[^\n]+")
-    local file = assert(io.open(path, "wb"))
-    file:write("SELECT length('", ("é;'' -- /* $$ "):rep(100000), "') -- ", ("; '"):rep(100000),
-      "\n;", ("SELECT ';';"):rep(500), "SELECT $a$", ("$$;\n\n'"):rep(100000), "$a$")
-    file:close()
+    local path = support.write(support.tempdir(), "long.sql", table.concat({
+      "SELECT length('", ("é;'' -- /* $$ "):rep(100000), "') -- ", ("; '"):rep(100000), "\n;",
+      ("SELECT ';';"):rep(500), "SELECT $a$", ("$$;\n\n'"):rep(100000), "$a$",
+    }))
     compare(path, statements_of(path), sent_by_psql(path), true)
-    os.remove(path)
   end)
 
   for _, path in ipairs(list_fixtures(FIXTURES)) do
     it("finds the same between section markers: " .. path:sub(#FIXTURES + 1), function()
-      local text = read_file(path):gsub("^\239\187\191", "")
+      local text = support.read(path):gsub("^\239\187\191", "")
       local alone = statements_of(path)
       local marked = pgmig.parse("-- UP\n" .. text .. "\n-- DOWN\nSELECT 'down';\n")
       assert.are.equal(#alone, #marked.up.statements)
