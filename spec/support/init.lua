@@ -49,7 +49,7 @@ end
 --- Run a shell command; returns its exit status, standard output and standard error.
 function M.run(command)
   local dir = M.tempdir()
-  local pipe = assert(io.popen(("sh -c %s >%s/out 2>%s/err; echo $?"):format(
+  local pipe = assert(io.popen(("bash -c %s >%s/out 2>%s/err; echo $?"):format(
     M.quote(command), M.quote(dir), M.quote(dir))))
   local code = pipe:read "*n"
   pipe:close()
