@@ -26,7 +26,8 @@ end
 
 --- Why a script cannot be rolled back, or nil.
 local function obstacle(script)
-  if script.irreversible then return "it is irreversible" end
+  local reason = script.irreversible
+  if reason then return "it is irreversible" .. (reason ~= "" and ": " .. reason or "") end
   if not script.down then return "it has no DOWN section" end
   if #script.down.statements == 0 and not script.down.empty then return "its DOWN has no SQL" end
 end
@@ -50,14 +51,8 @@ local function show(run, plan)
     steps[i] = step_of(m, plan.direction)
     if steps[i].problem and code == 0 then code = i == 1 and 2 or 1 end
   end
-  run.report:plan(plan.direction, steps)
+  run.report:plan(plan, steps)
   return code
-end
-
---- The newest applied migration, or nil.
-local function newest(migrator)
-  local applied = migrator:applied()
-  return applied[#applied]
 end
 
 -- ---- running ---------------------------------------------------------------
@@ -73,7 +68,7 @@ end
 
 --- Run a plan to its end.
 local function carry_out(run, migrator, plan)
-  if #plan == 0 then return run.report:nothing(plan.direction, newest(migrator)) end
+  if #plan == 0 then return run.report:nothing(plan) end
   migrator:run(plan, { on_event = watch(run) })
   run.report:finished(run.record)
 end
@@ -83,6 +78,7 @@ function M.up(run)
   local migrator = open(run)
   local plan = migrator:plan { target = options.to, steps = options.steps }
   if options.dry_run then return show(run, plan) end
+  run.report:ignored(plan.ignored)
   carry_out(run, migrator, plan)
 end
 
@@ -102,7 +98,7 @@ end
 
 function M.redo(run)
   open(run):redo { steps = run.options.steps, on_event = watch(run) }
-  if run.record:untouched() then return run.report:nothing "down" end
+  if run.record:untouched() then return run.report:nothing { direction = "down" } end
   run.report:finished(run.record)
 end
 

@@ -25,7 +25,10 @@ local function fate(err, record)
     return ("%s ran without a transaction; it is recorded as %s"):format(label, still)
   end
   if err.kind == "connect" then
-    return ("%s: the server rolls it back when it sees that the connection is gone"):format(label)
+    return ("%s is %s: a lost connection undoes what it had begun"):format(label, still)
+  end
+  if record.direction == "down" then
+    return ("the rollback of %s was undone; it is %s"):format(label, still)
   end
   return ("%s was rolled back and is %s"):format(label, still)
 end

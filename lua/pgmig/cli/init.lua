@@ -31,7 +31,7 @@ end
 --- Report a failure.
 local function failed(run, err)
   if not errors.is(err) then
-    run.output:error("pgmig: this is a mistake in pgmig itself, please report it\n" .. tostring(err))
+    run.output:error("pgmig: a mistake in pgmig itself, please report it\n" .. tostring(err))
     return BROKEN
   end
   if run.options.json then run.report:failed(err, run.record) end

@@ -57,18 +57,25 @@ function json:status(status)
   }
 end
 
+local function planned(step)
+  local fields = brief(step.migration)
+  fields.path, fields.problem = step.migration.path, step.problem
+  fields.transaction, fields.statements = step.transaction, step.statements
+  return fields
+end
+
 --- What a dry run found.
+-- @param plan the migrator's plan
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
-function json:plan(direction, steps)
+function json:plan(plan, steps)
   self:write {
-    direction = direction,
-    migrations = list(steps, function(step)
-      local fields = brief(step.migration)
-      fields.path, fields.problem = step.migration.path, step.problem
-      fields.transaction, fields.statements = step.transaction, step.statements
-      return fields
-    end),
+    direction = plan.direction, migrations = list(steps, planned), ignored = list(plan.ignored),
   }
+end
+
+--- Files that look like migrations, and are not applied as such.
+function json:ignored(paths)
+  for _, path in ipairs(paths) do self:write { event = "ignored", path = path } end
 end
 
 --- Something happened during a run.
@@ -89,6 +96,9 @@ function json:finished(record)
     rolled_back = list(record.rolled_back, brief),
   }
 end
+
+--- There is nothing to do.
+function json:nothing() self:finished { applied = {}, rolled_back = {} } end
 
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end

@@ -80,7 +80,8 @@ local function global_options(parser)
   parser:option("--database"):hidden_name "-d":argname "URL":convert(not_empty "--database")
     :description "The database, a URL or libpq's connection string. Short: -d."
   parser:option("--dir"):argname "DIR":count "*":convert(not_empty "--dir"):target "dirs"
-    :description "The folder of the migrations (default: migrations).\nGive it again for more folders; new files go to the first."
+    :description("The folder of the migrations (default: migrations).\n"
+      .. "Give it again for more folders; new files go to the first.")
   parser:option("--table"):argname "NAME":convert(not_empty "--table")
     :description "The tracking table (default: schema_migrations)."
   parser:flag("--json"):description "Write JSON for programs."
@@ -157,7 +158,8 @@ end
 local function add_create(parser)
   local cmd = command(parser, "create", "Write a new migration file and print its path.", {
     about = "Needs no database. The file gets the next number and never replaces another.",
-    examples = 'Examples:\n   pgmig create add_orders_table\n   "$EDITOR" "$(pgmig create add_orders_table)"',
+    examples = "Examples:\n   pgmig create add_orders_table\n"
+      .. '   "$EDITOR" "$(pgmig create add_orders_table)"',
   })
   cmd:argument("name"):argname "NAME":description "What it does, as in add_orders_table."
   cmd:flag("--timestamp"):description "Use the time (UTC) as version, not the next number."
@@ -171,12 +173,19 @@ local function add_wait(parser)
     :description "How long to wait (default: 60)."
 end
 
+local CONCEALED = "(a database; name it with --database)"
+
+local function names_database(word)
+  return word:find("://", 1, true) or word:lower():find "password%s*="
+end
+
 --- Hide what may hold a password: a word that names a database, wherever it was put by mistake.
 local function conceal(message, words)
   for _, word in ipairs(words) do
-    if word:find("://", 1, true) or word:lower():find "password%s*=" then
-      local first, last = message:find(word, 1, true)
-      if first then message = message:sub(1, first - 1) .. "(a database; name it with --database)" .. message:sub(last + 1) end
+    local value = word:match "^%-%-[^=]*=(.*)$" or word
+    local first, last = message:find(value, 1, true)
+    if first and names_database(value) then
+      message = message:sub(1, first - 1) .. CONCEALED .. message:sub(last + 1)
     end
   end
   return message

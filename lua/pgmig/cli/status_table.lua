@@ -49,10 +49,13 @@ local function summary(status)
   return table.concat(parts, ", ")
 end
 
+--- What is said about a file that is no migration, and looks like one.
+function M.ignored(path)
+  return ("ignored: %s is not named like a migration (NNN_description.sql)"):format(path)
+end
+
 local function write_remarks(output, status)
-  for _, path in ipairs(status.ignored) do
-    output:line(("ignored: %s is not named like a migration (NNN_description.sql)"):format(path))
-  end
+  for _, path in ipairs(status.ignored) do output:line(M.ignored(path)) end
   for _, problem in ipairs(status.problems) do
     output:line(output:paint(1, "red", "broken:") .. " " .. problem.message)
   end

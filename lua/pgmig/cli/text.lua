@@ -19,36 +19,43 @@ local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) e
 function text:status(status) status_table.write(self.output, status) end
 
 local function plan_line(verb, step)
-  if step.problem then return ("cannot %s  %s: %s"):format(verb, step.migration.label, step.problem) end
+  local label = step.migration.label
+  if step.problem then return ("cannot %s  %s: %s"):format(verb, label, step.problem) end
   local statements = count(step.statements, "statement")
   local mode = step.transaction and "one transaction" or "transaction=off"
-  return ("would %s  %s  (%s, %s)"):format(verb, step.migration.label, mode, statements)
+  return ("would %s  %s  (%s, %s)"):format(verb, label, mode, statements)
 end
 
 --- What a dry run found.
+-- @param plan the migrator's plan
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
-function text:plan(direction, steps)
-  if #steps == 0 then return self:nothing(direction) end
-  local verb = direction == "up" and "apply" or "roll back"
+function text:plan(plan, steps)
+  if plan.direction == "up" then self:ignored(plan.ignored) end
+  if #plan == 0 then return self:nothing(plan) end
+  local verb = plan.direction == "up" and "apply" or "roll back"
   for _, step in ipairs(steps) do self.output:line(plan_line(verb, step)) end
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
 end
 
---- There is nothing to do.
--- @param newest the newest applied migration, where it is known
-function text:nothing(direction, newest)
-  if direction == "down" then return self.output:line "nothing to roll back" end
-  self.output:line("nothing to apply" .. (newest and ", at " .. newest.label or ""))
+--- Files that look like migrations, and are not applied as such.
+function text:ignored(paths)
+  for _, path in ipairs(paths) do self.output:note("pgmig: " .. status_table.ignored(path)) end
 end
 
---- A run has ended well, and has done something.
+--- A plan has nothing to do.
+function text:nothing(plan)
+  if plan.direction == "down" then return self.output:line "nothing to roll back" end
+  self.output:line("nothing to apply" .. (plan.newest and ", at " .. plan.newest.label or ""))
+end
+
+--- A run that had something to do has ended well.
 function text:finished(record)
   local parts = {}
   for _, what in ipairs { "rolled_back", "applied" } do
     local n = #record[what]
     if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
   end
-  self.output:line(table.concat(parts, ", "))
+  self.output:line(parts[1] and table.concat(parts, ", ") or "another run has done it all")
 end
 
 --- `create` wrote a file.
@@ -59,10 +66,15 @@ function text:reached() self.output:line "the database accepts connections" end
 
 -- ---- events ----------------------------------------------------------------
 
-local function remark(self, event)
+--- Where a remark comes from; a server may send one outside any migration.
+local function origin(event)
   local m = event.migration
-  local place = event.line and ("%s:%d"):format(m.path, event.line) or m.label
-  local lines = { place .. ": " .. (event.severity or "WARNING") .. ": " .. event.message }
+  if not m then return "" end
+  return (event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
+end
+
+local function remark(self, event)
+  local lines = { origin(event) .. (event.severity or "WARNING") .. ": " .. event.message }
   if event.detail then lines[#lines + 1] = "DETAIL: " .. event.detail end
   if event.hint then lines[#lines + 1] = "HINT: " .. event.hint end
   self.output:note(table.concat(lines, "\n"))

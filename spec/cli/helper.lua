@@ -1,0 +1,128 @@
+--- Running the real program: `bin/pgmig` with the interpreter that runs the specs.
+local core = require "pgmig.core"
+local dkjson = require "dkjson"
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local M = {}
+
+local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
+
+-- What the surroundings must not decide.
+local clean = "env -u DATABASE_URL -u PGMIG_DIR -u PGMIG_TABLE -u NO_COLOR -u PGHOST -u PGPORT"
+  .. " -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE"
+
+local function working_directory()
+  local pipe = assert(io.popen "pwd")
+  local path = pipe:read "*l"
+  pipe:close()
+  return path
+end
+
+M.root = working_directory()
+
+M.quote = support.quote
+
+--- The shell command that runs the program.
+-- @param words its arguments, as one would type them
+-- @param env variables, as a table
+function M.command(words, env)
+  local parts = { clean }
+  for name, value in pairs(env or {}) do parts[#parts + 1] = name .. "=" .. M.quote(value) end
+  parts[#parts + 1] = interpreter .. " " .. M.quote(M.root .. "/bin/pgmig") .. " " .. words
+  return table.concat(parts, " ")
+end
+
+--- Run the program.
+-- @return exit code, standard output, standard error
+function M.run(words, env) return support.run(M.command(words, env)) end
+
+local process = {}
+process.__index = process
+
+--- Start the program in the background.
+-- @return an object with code(tries), out(), err(), kill(signal)
+function M.start(words, env)
+  local dir = support.tempdir()
+  local run = "echo $$ >pid; exec " .. M.command(words, env)
+  os.execute(("cd %s && ( sh -c %s >out 2>err </dev/null; echo $? >code ) >/dev/null 2>&1 &")
+    :format(M.quote(dir), M.quote(run)))
+  return setmetatable({ dir = dir }, process)
+end
+
+local function read_number(path)
+  local file = io.open(path)
+  if not file then return nil end
+  local number = file:read "*n"
+  file:close()
+  return number
+end
+
+--- Its exit code, nil when it still runs after so many tenths of a second.
+function process:code(tries)
+  for _ = 1, tries do
+    local code = read_number(self.dir .. "/code")
+    if code then return code end
+    core.poll({}, {}, 0.1)
+  end
+  return read_number(self.dir .. "/code")
+end
+
+function process:out() return support.read(self.dir .. "/out") end
+
+function process:err() return support.read(self.dir .. "/err") end
+
+--- Send it a signal by name.
+function process:kill(signal)
+  local pid = assert(read_number(self.dir .. "/pid"), "it has not started")
+  os.execute(("kill -%s %d"):format(signal, pid))
+end
+
+--- A database and a folder with three migrations.
+-- @return { url, dir, db = a connection, run = function(words, env) }; `close` it at last
+function M.project()
+  local project = { url = support.database(), dir = support.tempdir() }
+  for i, name in ipairs { "a", "b", "c" } do
+    support.write(project.dir, ("%03d_create_%s.sql"):format(i, name),
+      ("-- UP\nCREATE TABLE %s (id int);\n-- DOWN\nDROP TABLE %s;\n"):format(name, name))
+  end
+  project.db = pgmig.connect(project.url)
+  function project.words(words) return "--dir " .. M.quote(project.dir) .. " " .. words end
+  function project.env(env)
+    env = env or {}
+    env.DATABASE_URL = env.DATABASE_URL or project.url
+    return env
+  end
+  function project.run(words, env) return M.run(project.words(words), project.env(env)) end
+  function project.write(name, text) return support.write(project.dir, name, text) end
+  function project.close() project.db:close() end
+  return project
+end
+
+--- The names of the tables in a database's public schema, in one string.
+function M.tables(db)
+  local rows = db:query [[
+    SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names FROM pg_tables
+    WHERE schemaname = 'public']]
+  return rows[1].names
+end
+
+--- The objects of an output that has one per line.
+function M.objects(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do
+    local object, _, problem = dkjson.decode(line, 1, dkjson.null)
+    assert(object, tostring(problem) .. ": " .. line)
+    list[#list + 1] = object
+  end
+  return list
+end
+
+--- The labels of a decoded list of migrations, in one string.
+function M.labels(list)
+  local labels = {}
+  for i, m in ipairs(list) do labels[i] = m.label end
+  return table.concat(labels, " ")
+end
+
+return M

@@ -1,0 +1,117 @@
+-- What the program says about itself, and to mistakes in its words.
+local cli = require "spec.cli.helper"
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local commands = { "status", "up", "down", "plan", "redo", "create", "wait" }
+
+describe("pgmig", function()
+  it("shows its version", function()
+    local code, out, err = cli.run "--version"
+    assert.equal(0, code)
+    assert.equal("pgmig " .. pgmig._VERSION .. "\n", out)
+    assert.equal("", err)
+  end)
+
+  it("helps with every command, exit code and variable, and with examples", function()
+    local code, out = cli.run "--help"
+    assert.equal(0, code)
+    for _, word in ipairs {
+      "Examples:", "DATABASE_URL", "PGHOST", "PGMIG_DIR", "PGMIG_TABLE", "NO_COLOR", "130, 143",
+      unpack and unpack(commands) or table.unpack(commands),
+    } do
+      assert.truthy(out:find(word, 1, true), word)
+    end
+  end)
+
+  for _, command in ipairs(commands) do
+    it("helps with " .. command .. ", without a database", function()
+      local code, out, err = cli.run(command .. " --help", { DATABASE_URL = "host=/nowhere" })
+      assert.equal(0, code)
+      assert.matches("^Usage: pgmig " .. command, out)
+      assert.truthy(out:find("Examples:\n   pgmig ", 1, true))
+      assert.equal("", err)
+    end)
+  end
+
+  it("runs through a symbolic link, from any folder, whatever its name", function()
+    local dir = support.tempdir()
+    local link = cli.quote(dir .. "/it's pgmig")
+    local code, out = support.run("ln -s " .. cli.quote(cli.root .. "/bin/pgmig") .. " " .. link
+      .. " && cd / && " .. (cli.command ""):gsub("'[^']*/bin/pgmig'", function() return link end)
+      .. " --version")
+    assert.equal(0, code)
+    assert.matches("^pgmig %d", out)
+  end)
+
+  it("without its C part says what to do", function()
+    local dir = support.tempdir()
+    local code, out, err = support.run(("cp -R bin lua %s && cd / && %s"):format(cli.quote(dir),
+      "env -u LUA_CPATH -u LUA_CPATH_5_4 "
+      .. cli.command("--version"):gsub(cli.root:gsub("%p", "%%%0"), function() return dir end)))
+    assert.equal(2, code)
+    assert.equal("", out)
+    assert.matches("^pgmig: the C part is not built for [%w.]+: run script/build\n$", err)
+  end)
+end)
+
+describe("a mistake in the words", function()
+  local cases = {
+    { "", "a command is required" },
+    { "frobnicate", "unknown command 'frobnicate'" },
+    { "statsu", "Did you mean 'status'" },
+    { "--frobnicate up", "unknown option '--frobnicate'" },
+    { "up 5", "too many arguments" },
+    { "up --to", "option '--to' requires an argument" },
+    { "up --to abc", "'abc' is not a version" },
+    { "up --steps 0", "'0' is not a whole number from 1" },
+    { "up --steps 1.5", "'1.5' is not a whole number from 1" },
+    { "down --steps x", "'x' is not a whole number from 1" },
+    { "down --all --steps 2", "can not be used together" },
+    { "down --to 2 --steps 2", "can not be used together" },
+    { "redo --steps -1", "unknown option '-1'" },
+    { "create", "missing argument 'name'" },
+    { "wait --timeout soon", "'soon' is not a number of seconds" },
+    { "wait --timeout 0", "'0' is not a number of seconds" },
+    { "--database '' status", "option '--database' is empty" },
+    { "--dir '' status", "option '--dir' is empty" },
+    { "status --table=", "option '--table' is empty" },
+  }
+  for _, case in ipairs(cases) do
+    it(("%q ends with 2 and says: %s"):format(case[1], case[2]), function()
+      local code, out, err = cli.run(case[1])
+      assert.equal(2, code)
+      assert.equal("", out)
+      assert.truthy(err:find(case[2], 1, true), err)
+      assert.truthy(err:find("Usage: pgmig", 1, true), err)
+    end)
+  end
+
+  local secret = "s3cr3t"
+  local places = {
+    "postgres://bob:s3cr3t@localhost/x up",
+    "--databse=postgres://bob:s3cr3t@localhost/x up",
+    "up postgres://bob:s3cr3t@localhost/x",
+    "up --to=postgres://bob:s3cr3t@localhost/x",
+    "up --to postgres://bob:s3cr3t@localhost/x",
+    "up --steps=postgres://bob:s3cr3t@localhost/x",
+    "'host=localhost password = s3cr3t' status",
+    "--postgres://bob:s3cr3t@localhost/x status",
+    "-d postgres://bob:s3cr3t%zz@localhost/x status",
+    "-d postgres://bob:s3cr3t@localhost:port/x status",
+    "-d 'host=localhost passwort=s3cr3t' status",
+    "-d 'host=/nowhere password=s3cr3t' status",
+    "--json -d 'host=/nowhere password=s3cr3t' status",
+    "-d 'host=/nowhere password=s3cr3t' wait --timeout 0.1",
+  }
+  for _, words in ipairs(places) do
+    it("does not show the password of: " .. words, function()
+      local dir = support.tempdir()
+      local code, out, err = cli.run("--dir " .. dir .. " " .. words)
+      assert.is_true(code == 2 or code == 6, code)
+      assert.not_equal("", err)
+      assert.is_nil((out .. err):find(secret, 1, true), out .. err)
+      assert.is_nil((out .. err):find("bob", 1, true), out .. err)
+    end)
+  end
+end)
