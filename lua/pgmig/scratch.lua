@@ -153,7 +153,7 @@ function M.start(options)
   local folder = make_folder()
   local settings = with_defaults(options and options.settings, folder)
   local pipe = watch(folder, bin, settings_text(settings))
-  local outcome = output(("timeout %d head -n 1 %s"):format(START_LIMIT, quote(folder .. "/outcome")))
+  local outcome = output(("timeout %d head -n 1 %s/outcome"):format(START_LIMIT, quote(folder)))
   if outcome ~= "ready" then
     local message = start_error(folder, outcome)
     pipe:close()

@@ -1,0 +1,11 @@
+-- Shipped code runs on Lua 5.4 and on LuaJIT: only what all Lua versions share is known there.
+std = "min"
+max_line_length = 100
+exclude_files = { "build*/" }
+read_globals = {
+  "unpack", -- of the 5.1 ABI; table.unpack is 5.4's
+  table = { fields = { "unpack", "maxn" } },
+}
+
+files["spec"] = { std = "min+busted" }
+files["bin/pgmig"] = { read_globals = { "arg" } }
