@@ -16,11 +16,16 @@ local function in_transaction(record)
   return not section or section.transaction
 end
 
+--- Whether nobody has told how the migration ended: the connection was closed, not asked.
+local function untold(err)
+  return err.kind == "unknown" or (err.kind == "interrupted" and not err.sqlstate)
+end
+
 --- What became of the migration that was running.
 local function fate(err, record)
   local label = record.current.label
   local still = record.direction == "up" and "not applied" or "still applied"
-  if err.kind == "unknown" then return label .. ": see `pgmig status`" end
+  if untold(err) then return label .. ": see `pgmig status`" end
   if not in_transaction(record) then
     return ("%s ran without a transaction; it is recorded as %s"):format(label, still)
   end
