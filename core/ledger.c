@@ -255,7 +255,7 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *version,
         break;
     default:
         pgmig_buf_addf(sql,
-                       "SELECT version::text AS version, name, "
+                       "SELECT version::text AS id, name, "
                        "pg_catalog.to_json(applied_at) #>> '{}' "
                        "AS applied_at, "
                        "pg_catalog.date_part('epoch', applied_at) "

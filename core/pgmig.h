@@ -373,7 +373,7 @@ enum pgmig_ledger_op {
 /*
 ** Start an operation on the table; step the connection, then finish with
 ** pgmig_ledger_finish. Probe first: the others rely on what it found.
-** LIST yields version, name, applied_at (ISO 8601), applied_at_epoch.
+** LIST yields id, name, applied_at (ISO 8601), applied_at_epoch.
 */
 PGMIG_NODISCARD int pgmig_ledger_start(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,

@@ -3,7 +3,8 @@
 
 #include "lpgmig.h"
 
-#define BOX "pgmig.error_box"
+#define BOX "pgmig.error_box"         /* its metatable */
+#define BOX_KEY "pgmig.error_box.one" /* the box itself */
 
 static int box_gc(lua_State *L)
 {
@@ -11,17 +12,30 @@ static int box_gc(lua_State *L)
     return 0;
 }
 
+/* One box serves the whole state: a function fails once, and raising empties
+** the box. Functions of the binding do not call each other. */
 struct pgmig_error *lpgmig_error_new(lua_State *L)
+{
+    struct pgmig_error *err;
+
+    lua_getfield(L, LUA_REGISTRYINDEX, BOX_KEY);
+    err = lua_touserdata(L, -1);
+    pgmig_error_clear(err);
+    return err; /* the registry keeps the box, the stack too */
+}
+
+void lpgmig_open_error(lua_State *L)
 {
     struct pgmig_error *err = lua_newuserdata(L, sizeof *err);
 
     memset(err, 0, sizeof *err);
-    if (luaL_newmetatable(L, BOX)) {
-        lua_pushcfunction(L, box_gc);
-        lua_setfield(L, -2, "__gc");
-    }
+    luaL_newmetatable(L, BOX);
+    lua_pushcfunction(L, box_gc);
+    lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    return err;
+    lua_setfield(L, LUA_REGISTRYINDEX, BOX_KEY);
+    luaL_newmetatable(L, LPGMIG_ERROR);
+    lua_setfield(L, -2, "error_metatable"); /* pgmig.errors completes it */
 }
 
 static void set_position(lua_State *L, const struct pgmig_error *err)

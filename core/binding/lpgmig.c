@@ -44,8 +44,7 @@ __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 int luaopen_pgmig_core(lua_State *L)
 {
     lua_newtable(L);
-    luaL_newmetatable(L, LPGMIG_ERROR);
-    lua_setfield(L, -2, "error_metatable"); /* pgmig.errors completes it */
+    lpgmig_open_error(L);
     lpgmig_open_text(L);
     lpgmig_open_script(L);
     lpgmig_open_conn(L);

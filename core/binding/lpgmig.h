@@ -18,7 +18,7 @@
 #define LPGMIG_LEDGER "pgmig.ledger"
 #define LPGMIG_ERROR "pgmig.error"
 
-/* A box that owns what a pgmig_error or a buffer holds. */
+/* An empty error that is freed whatever happens; pushes one value. */
 struct pgmig_error *lpgmig_error_new(lua_State *L);
 
 /* Raise the error as a table of LPGMIG_ERROR. */
@@ -39,6 +39,7 @@ struct pgmig_script *lpgmig_check_script(lua_State *L, int arg);
 struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
 
 /* Set the functions of one topic in the module's table. */
+void lpgmig_open_error(lua_State *L);
 void lpgmig_open_text(lua_State *L);
 void lpgmig_open_script(lua_State *L);
 void lpgmig_open_conn(lua_State *L);

@@ -18,19 +18,11 @@ local function operate(self, db, operation, version)
   db:finish "finish_ledger"
 end
 
-local function as_row(row)
-  return {
-    id = row.version, name = row.name, applied_at = row.applied_at,
-    applied_at_epoch = row.applied_at_epoch,
-  }
-end
-
 --- The rows of the table, by version; the table must be there.
+-- @return a list of { id, name, applied_at, applied_at_epoch }
 function ledger:list(db)
   operate(self, db, "list")
-  local rows = db.handle:rows()
-  for i, row in ipairs(rows) do rows[i] = as_row(row) end
-  return rows
+  return db.handle:rows()
 end
 
 --- Look for the table and read it. Creates nothing.

@@ -1,5 +1,6 @@
 --- The migrator: a database, folders and a tracking table.
 local connection = require "pgmig.connection"
+local core = require "pgmig.core"
 local create = require "pgmig.create"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
@@ -58,7 +59,7 @@ function M.new(db, dir, options)
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
-  self:files() -- a missing folder is told at once
+  for _, path in ipairs(self.dirs) do core.list(path) end -- a missing folder is told at once
   return self
 end
 

@@ -161,20 +161,40 @@ describe("a connection", function()
       end
     end)
 
-    it("ends at connect_timeout when nobody answers", function()
+    --- A server that accepts connections and says nothing, for 20 seconds at most.
+    local function silent_server()
       local socket_dir = support.tempdir()
-      local path = socket_dir .. "/.s.PGSQL.5432"
       local listener = io.popen(("exec timeout 20 perl -MIO::Socket::UNIX -e '" ..
         "$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 1); print \"up\\n\"; " ..
-        "$| = 1; close STDOUT; sleep 20'"):format(path))
+        "$| = 1; close STDOUT; sleep 20'"):format(socket_dir .. "/.s.PGSQL.5432"))
       assert.equal("up", listener:read "*l")
+      return socket_dir, function()
+        support.run(("pkill -f %s"):format(socket_dir))
+        listener:close()
+      end
+    end
+
+    it("ends at connect_timeout when nobody answers", function()
+      local socket_dir, stop = silent_server()
       local err = fails(pgmig.connect, { host = socket_dir, connect_timeout = 0.2 })
       assert.equal("connect", err.kind)
       assert.matches("in time", err.message)
       err = fails(pgmig.connect, ("host=%s connect_timeout=1"):format(socket_dir))
       assert.matches("in time", err.message)
-      support.run(("pkill -f %s"):format(socket_dir))
-      listener:close()
+      stop()
+    end)
+
+    it("ends at once when a signal comes", function()
+      local socket_dir, stop = silent_server()
+      local code, out = support.run("timeout -s INT 1 env " .. support.lua_command(([[
+        local core = require "pgmig.core"
+        core.interrupt_on_signals()
+        local ok, err = pcall(require("pgmig").connect, "host=%s")
+        io.write(tostring(ok), " ", err.kind, " ", err.signal)
+      ]]):format(socket_dir)))
+      assert.equal("false interrupted 2", out)
+      assert.is_number(code)
+      stop()
     end)
 
     it("takes a URL or a table, nothing else", function()
