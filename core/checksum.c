@@ -28,7 +28,7 @@ static void to_hex(const unsigned char *digest, char out[65])
 {
     static const char hex[] = "0123456789abcdef";
 
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         out[2 * i] = hex[digest[i] >> 4];
         out[2 * i + 1] = hex[digest[i] & 15];
     }

@@ -106,9 +106,7 @@ static size_t escaped_end(const struct pgmig_lexer *lx, size_t at)
     while (at < lx->len) {
         char c = lx->text[at];
 
-        if (c == '\\')
-            at += 2;
-        else if (c == '\'' && peek(lx, at + 1) == '\'')
+        if (c == '\\' || (c == '\'' && peek(lx, at + 1) == '\''))
             at += 2;
         else if (c == '\'')
             return at + 1;

@@ -201,7 +201,9 @@ local function copy_in(self, source)
     handle:copy_end "no data was given"
     self:run()
     pcall(handle.finish, handle)
-    errors.raise("usage", "COPY ... FROM STDIN needs data: a string, or a function that returns pieces")
+    errors.raise("usage", "COPY ... FROM STDIN needs data", {
+      hint = "give a string, or a function that returns pieces",
+    })
   end
   local ok, err = pcall(function()
     for piece in pieces(source) do

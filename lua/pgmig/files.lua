@@ -30,7 +30,8 @@ end
 local function add(set, m)
   local other = set.by_id[m.id]
   if other then
-    errors.raise("naming", ("two files have version %s: %s and %s"):format(m.id, other.path, m.path), {
+    local message = ("two files have version %s: %s and %s"):format(m.id, other.path, m.path)
+    errors.raise("naming", message, {
       file = m.path, hint = "give one of them another number",
     })
   end

@@ -65,14 +65,16 @@ describe("a migration", function()
       CREATE SCHEMA app; SET search_path = app; SET work_mem = '123MB';
       CREATE TEMP TABLE t (); PREPARE p AS SELECT 1; LISTEN ch;
       DECLARE c CURSOR WITH HOLD FOR SELECT 1; SELECT pg_advisory_lock(42);
-      CREATE ROLE pgmig_spec_role; GRANT pgmig_spec_role TO CURRENT_USER; SET ROLE pgmig_spec_role;]])
+      CREATE ROLE pgmig_spec_role; GRANT pgmig_spec_role TO CURRENT_USER;
+      SET ROLE pgmig_spec_role;]])
     support.write(dir, "002_look.sql", [[
       CREATE TABLE public.seen AS SELECT current_setting('search_path') AS path,
         current_setting('work_mem') AS mem, current_user::text AS who, session_user::text AS me,
         (SELECT count(*) FROM pg_prepared_statements) AS prepared,
         (SELECT count(*) FROM pg_cursors WHERE is_holdable) AS cursors,
         (SELECT count(*) FROM pg_listening_channels()) AS channels,
-        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+        (SELECT count(*) FROM pg_locks
+          WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
         to_regclass('pg_temp.t')::text AS temp;]])
     migrator:migrate()
     local seen = db:query("SELECT * FROM public.seen")[1]
@@ -145,7 +147,8 @@ describe("a migration", function()
 
   it("may bring its COPY data", function()
     support.write(dir, "001_copy.sql", "-- UP\nCREATE TABLE t (a int, b text);\n" ..
-      "COPY t FROM STDIN;\n1\tsemi;colon\n2\t-- DOWN\n\\.\nCOPY t (b) FROM stdin WITH (FORMAT csv);\r\n" ..
+      "COPY t FROM STDIN;\n1\tsemi;colon\n2\t-- DOWN\n\\.\n" ..
+      "COPY t (b) FROM stdin WITH (FORMAT csv);\r\n" ..
       "\"x\"\"y\"\r\n\\.\r\nINSERT INTO t VALUES (3, 'end');\n-- DOWN\nDROP TABLE t;\n")
     migrator:migrate()
     assert.equal("semi;colon/-- DOWN/x\"y/end",
@@ -175,7 +178,8 @@ describe("a migration", function()
   end)
 
   it("may be a plain dump", function()
-    db:exec "CREATE TABLE d (a int); INSERT INTO d VALUES (1), (2); CREATE VIEW v AS SELECT * FROM d"
+    db:exec("CREATE TABLE d (a int); INSERT INTO d VALUES (1), (2);" ..
+      "CREATE VIEW v AS SELECT * FROM d")
     local code, dump = support.run("pg_dump -d '" .. url .. "'")
     assert.equal(0, code)
     support.write(dir, "001_dump.sql", dump)
@@ -197,7 +201,8 @@ describe("a migration", function()
 
   it("whose deferred constraint fails is rolled back", function()
     support.write(dir, "001_deferred.sql", "CREATE TABLE p (id int PRIMARY KEY);" ..
-      "CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED); INSERT INTO c VALUES (1);")
+      "CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED);" ..
+      "INSERT INTO c VALUES (1);")
     local err = fails()
     assert.equal("23503", err.sqlstate)
     assert.matches("001_deferred.sql", err.file)

@@ -31,7 +31,8 @@ describe("a connection", function()
     end)
 
     it("takes parameters, nil and booleans too", function()
-      local row = db:query("SELECT $1::int + 1 AS a, $2::text AS b, $3::bool AS c, $4::text IS NULL AS d",
+      local row = db:query(
+        "SELECT $1::int + 1 AS a, $2::text AS b, $3::bool AS c, $4::text IS NULL AS d",
         41, "x'y", true, nil)[1]
       assert.same({ a = 42, b = "x'y", c = true, d = true }, row)
     end)

@@ -55,7 +55,8 @@ describe("an error", function()
   end)
 
   it("is placed in a DOWN section", function()
-    support.write(dir, "003_create_orders.sql", "-- UP\nSELECT 1;\n-- DOWN\nSELECT 1;\nDROP TABLE nix;\n")
+    support.write(dir, "003_create_orders.sql",
+      "-- UP\nSELECT 1;\n-- DOWN\nSELECT 1;\nDROP TABLE nix;\n")
     migrator:migrate()
     local ok, err = pcall(migrator.rollback, migrator)
     assert.is_false(ok)
@@ -73,7 +74,8 @@ describe("an error", function()
   end)
 
   it("in a function of the same file points at its line there", function()
-    local err = run("-- UP\nCREATE FUNCTION app_fail(a int) RETURNS int LANGUAGE plpgsql AS $body$\n" ..
+    local err = run("-- UP\n" ..
+      "CREATE FUNCTION app_fail(a int) RETURNS int LANGUAGE plpgsql AS $body$\n" ..
       "DECLARE\n  b int;\nBEGIN\n  b := 1 / a;\n  RETURN b;\nEND $body$;\n\nSELECT app_fail(0);\n")
     assert.equal("6:3", place(err))
     assert.matches("app_fail", err.context)

@@ -65,7 +65,8 @@ describe("the tracking table", function()
   it("of another program is refused before anything is touched", function()
     for _, made in ipairs {
       "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)|dbmate",
-      "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty bool NOT NULL)|golang%-migrate",
+      "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty bool NOT NULL)" ..
+        "|golang%-migrate",
       "CREATE TABLE schema_migrations (id int PRIMARY KEY, note text)|another program",
       "CREATE VIEW schema_migrations AS SELECT 1 AS a|another program",
     } do

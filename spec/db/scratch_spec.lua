@@ -1,0 +1,105 @@
+local scratch = require "pgmig.scratch"
+local support = require "spec.support"
+
+describe("a scratch server", function()
+  local WAIT = "timeout 20 sh -c " -- a shell loop that must come to its end
+
+  local function gone(folder)
+    return (support.run(WAIT .. support.quote("while [ -e " .. folder .. " ]; do sleep 0.1; done")))
+      == 0
+  end
+
+  local function is_running(url)
+    return (support.run("pg_isready -q -d " .. support.quote(url))) == 0
+  end
+
+  it("runs in a folder of its own until it is stopped", function()
+    local server = scratch.start()
+    local url = server:url()
+    assert.equal("postgres|UTF8|off|off", support.psql(url, [[
+      SELECT current_user, current_setting('server_encoding'), current_setting('fsync'),
+        CASE current_setting('listen_addresses') WHEN '' THEN 'off' END]]))
+    assert.matches("ready to accept connections", support.read(server.log))
+    server:stop()
+    assert.is_false(is_running(url))
+    assert.is_true(gone(server.host))
+    server:stop() -- does nothing
+  end)
+
+  it("lets nobody else in", function()
+    local _, out = support.run("stat --format=%a " .. support.server().host)
+    assert.equal("700\n", out)
+  end)
+
+  it("has URLs for any database name", function()
+    local url = support.server():url()
+    support.psql(url, [[CREATE DATABASE "a b/c?d=%41"]])
+    assert.equal("a b/c?d=%41",
+      support.psql(support.server():url("a b/c?d=%41"), "SELECT current_database()"))
+  end)
+
+  it("takes settings", function()
+    local server = scratch.start { settings = { application_name = "it's", max_connections = 7 } }
+    local shown = support.psql(server:url(), "SHOW max_connections")
+    server:stop()
+    assert.equal("7", shown)
+  end)
+
+  it("shows its log when it does not start", function()
+    local ok, err = pcall(scratch.start, { settings = { no_such_setting = 1 } })
+    assert.is_false(ok)
+    assert.matches("did not start; its log:\n.*no_such_setting", err)
+    assert.is_true(gone(err:match '"(%S+)/data/postgresql.conf"'))
+  end)
+
+  it("says what to install when there is no PostgreSQL", function()
+    local tools = support.tempdir()
+    local code, _, err = support.run(("ln -s $(type -P sh luajit lua5.4) %s; PATH=%s %s"):format(
+      tools, tools, support.lua_command [[require("pgmig.scratch").start()]]))
+    assert.equal(1, code)
+    assert.matches("apt%-get install libpq%-dev postgresql", err)
+  end)
+
+  it("is found by pg_config, and missed where that says", function()
+    local tools = support.tempdir()
+    support.write(tools, "pg_config", "#!/bin/sh\necho /nowhere\n")
+    local _, _, err = support.run("chmod +x " .. tools .. "/pg_config; PATH=" .. tools .. ":$PATH " ..
+      support.lua_command [[require("pgmig.scratch").start()]])
+    assert.matches("no PostgreSQL server in /nowhere: apt%-get install postgresql", err)
+  end)
+
+  describe("ends with its process", function()
+    -- The process prints the server's folder and ends as `ending` says.
+    local function folder_of(ending, prefix)
+      local _, out = support.run((prefix or "") .. support.lua_command(([[
+        local server = require("pgmig.scratch").start()
+        print(server.host)
+        io.stdout:flush()
+        %s
+      ]]):format(ending)))
+      return assert(out:match "^(/%S+)\n$", out)
+    end
+
+    it("which returns", function() assert.is_true(gone(folder_of "")) end)
+
+    it("which raises", function() assert.is_true(gone(folder_of "error 'x'")) end)
+
+    it("which exits at once", function() assert.is_true(gone(folder_of "os.exit(3)")) end)
+
+    for _, signal in ipairs { "INT", "TERM", "HUP", "KILL" } do
+      it("which is ended by SIG" .. signal, function()
+        local folder = folder_of(("os.execute 'kill -%s $PPID; sleep 1'"):format(signal))
+        assert.is_true(gone(folder))
+      end)
+    end
+
+    it("also while a child of it lives on", function()
+      local folder = folder_of "os.execute 'sleep 30 >/dev/null 2>&1 & kill -KILL $PPID'"
+      assert.is_true(gone(folder))
+    end)
+
+    it("also when its whole process group is killed", function()
+      assert.is_true(gone(folder_of("os.execute 'kill -KILL 0'", "exec setsid -w env ")))
+    end)
+  end)
+end)
