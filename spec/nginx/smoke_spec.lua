@@ -1,0 +1,84 @@
+-- pgmig in a worker of Debian's nginx: the same module on LuaJIT, in a timer.
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local MODULES = "/usr/lib/nginx/modules" -- of libnginx-mod-http-lua
+
+local CONFIGURATION = [[
+load_module MODULES/ndk_http_module.so;
+load_module MODULES/ngx_http_lua_module.so;
+user root; # ignored unless root starts it
+worker_processes 1;
+daemon off;
+pid DIR/nginx.pid;
+error_log DIR/error.log notice;
+events {}
+http {
+  access_log off;
+  client_body_temp_path DIR;
+  proxy_temp_path DIR;
+  fastcgi_temp_path DIR;
+  uwsgi_temp_path DIR;
+  scgi_temp_path DIR;
+  lua_package_path "ROOT/lua/?.lua;ROOT/lua/?/init.lua;;";
+  lua_package_cpath "ROOT/BUILD/luajit/?.so;;";
+  init_worker_by_lua_file DIR/worker.lua;
+}
+]]
+
+local WORKER = [[
+local function migrate()
+  local pgmig = require "pgmig"
+  local db = pgmig.connect "URL"
+  local applied = pgmig.migrator(db, "ROOT/migrations"):migrate()
+  db:close()
+  return ("%d applied, the last is %s"):format(#applied, tostring(applied[#applied]))
+end
+
+ngx.timer.at(0, function()
+  local _, result = pcall(migrate)
+  local file = assert(io.open("DIR/result.new", "w"))
+  file:write(tostring(result))
+  file:close()
+  os.rename("DIR/result.new", "DIR/result")
+end)
+]]
+
+describe("in nginx", function()
+  local dir, url, nginx
+
+  local function fill(template)
+    local _, root = support.run "pwd"
+    local values = {
+      MODULES = MODULES, DIR = dir, URL = url, ROOT = root:match "[^\n]+",
+      BUILD = os.getenv "PGMIG_BUILD" or "build",
+    }
+    return (template:gsub("%u%u%u+", values))
+  end
+
+  -- The pipe's end, also when this process is killed, stops nginx.
+  local function start_nginx(configuration)
+    return assert(io.popen(("PATH=$PATH:/usr/sbin; exec >%s/out 2>&1; nginx -e %s/error.log -c %s & "
+      .. "cat >/dev/null; kill $!; wait"):format(dir, dir, configuration), "w"))
+  end
+
+  before_each(function()
+    dir = support.tempdir()
+    url = support.database()
+    support.write(dir, "worker.lua", fill(WORKER))
+    nginx = start_nginx(support.write(dir, "nginx.conf", fill(CONFIGURATION)))
+  end)
+
+  after_each(function() nginx:close() end)
+
+  it("a timer of a worker migrates a database", function()
+    local code = support.run(("timeout 20 sh -c 'until [ -e %s/result ]; do sleep 0.05; done'")
+      :format(dir))
+    assert.equal(0, code, support.read(dir .. "/error.log") .. support.read(dir .. "/out"))
+    assert.equal("5 applied, the last is 005_restructure_permissions",
+      support.read(dir .. "/result"))
+    local db = pgmig.connect(url)
+    assert.equal(0, pgmig.migrator(db, "migrations"):status().pending_count)
+    db:close()
+  end)
+end)
