@@ -50,7 +50,8 @@ describe("the sample history", function()
     migrator:migrate(4)
     assert.equal("ada-lovelace", support.psql(url, "SELECT slug FROM users"))
     migrator:rollback()
-    assert.equal("9.90", support.psql(url, "SELECT total FROM orders JOIN users ON users.id = user_id"))
+    assert.equal("9.90",
+      support.psql(url, "SELECT total FROM orders JOIN users ON users.id = user_id"))
   end)
 
   it("refuses two usernames with one slug, and changes nothing then", function()

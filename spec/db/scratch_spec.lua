@@ -63,8 +63,8 @@ describe("a scratch server", function()
   it("is found by pg_config, and missed where that says", function()
     local tools = support.tempdir()
     support.write(tools, "pg_config", "#!/bin/sh\necho /nowhere\n")
-    local _, _, err = support.run("chmod +x " .. tools .. "/pg_config; PATH=" .. tools .. ":$PATH " ..
-      support.lua_command [[require("pgmig.scratch").start()]])
+    local _, _, err = support.run(("chmod +x %s/pg_config; PATH=%s:$PATH %s"):format(
+      tools, tools, support.lua_command [[require("pgmig.scratch").start()]]))
     assert.matches("no PostgreSQL server in /nowhere: apt%-get install postgresql", err)
   end)
 
