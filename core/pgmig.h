@@ -211,8 +211,9 @@ struct pgmig_vocabulary {
 extern const struct pgmig_vocabulary pgmig_vocabulary_default;
 
 /*
-** Parse a file's text. Takes ownership of `text` (malloc), also on failure;
-** `path` names the file in errors. Free with pgmig_script_free.
+** Parse a file's text: len bytes with a NUL behind them, from malloc. Takes
+** ownership of it, also on failure; `path` names the file in errors. Free
+** with pgmig_script_free.
 */
 PGMIG_NODISCARD struct pgmig_script *
 pgmig_script_parse(const char *path, char *text, size_t len,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "copydata.h"
 #include "error.h"
 #include "kind.h"
 #include "locate.h"
@@ -64,46 +65,6 @@ static bool alone(const struct pgmig_splitter *sp,
 
 /* ---- the end of a statement ------------------------------------------ */
 
-/* The data of COPY ... FROM STDIN: the lines behind it up to \. */
-static bool take_copy_data(struct pgmig_splitter *sp,
-                           struct pgmig_statement *st, struct pgmig_error *err)
-{
-    const char *text = sp->lx.text;
-    size_t at = skip_blanks(sp, sp->lx.pos);
-
-    if (at + 1 < sp->lx.len && memcmp(text + at, "--", 2) == 0)
-        while (at < sp->lx.len && text[at] != '\n')
-            at++;
-    if (at < sp->lx.len && text[at] == '\r')
-        at++;
-    if (at < sp->lx.len && text[at] != '\n') {
-        pgmig_error_set(err, PGMIG_E_PARSE,
-                        "text behind COPY ... FROM STDIN on its line");
-        pgmig_error_hint(err, "the data begins on the next line");
-        fail(sp, err, at);
-        return false;
-    }
-    st->copy_start = at < sp->lx.len ? at + 1 : at;
-    for (at = st->copy_start; at < sp->lx.len;) {
-        const char *newline = memchr(text + at, '\n', sp->lx.len - at);
-        size_t next = newline ? (size_t)(newline - text) + 1 : sp->lx.len;
-        size_t end = newline ? next - 1 : next;
-
-        if (end > at && text[end - 1] == '\r')
-            end--;
-        if (end - at == 2 && memcmp(text + at, "\\.", 2) == 0) {
-            st->copy_end = at;
-            sp->lx.pos = next;
-            return true;
-        }
-        at = next;
-    }
-    pgmig_error_set(err, PGMIG_E_PARSE, "the data of this COPY has no end");
-    pgmig_error_hint(err, "end it with a line that holds only \\.");
-    fail(sp, err, st->start);
-    return false;
-}
-
 static bool refuse_setting(const struct pgmig_splitter *sp, size_t at,
                            const char *message, const char *hint,
                            struct pgmig_error *err)
@@ -149,15 +110,6 @@ static bool follow_setting(struct pgmig_splitter *sp,
     return true;
 }
 
-static struct pgmig_item no_copy_data(const struct pgmig_splitter *sp,
-                                      struct pgmig_error *err)
-{
-    pgmig_error_set(err, PGMIG_E_PARSE, "COPY ... FROM STDIN without data");
-    pgmig_error_hint(err, "end it with a semicolon, its data with a line "
-                          "that holds only \\.");
-    return fail(sp, err, sp->start);
-}
-
 static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
                                 struct pgmig_error *err)
 {
@@ -172,10 +124,8 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
         return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
     if ((st->traits & PGMIG_T_COPY_IN) == 0)
         return item;
-    if (!semicolon)
-        return no_copy_data(sp, err);
-    if (!take_copy_data(sp, st, err))
-        return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+    if (pgmig_copydata_find(&sp->lx, st, semicolon, err) != 0)
+        return fail(sp, err, st->start);
     return item;
 }
 

@@ -1,0 +1,107 @@
+/* lresult.c -- what a request gave: rows, tag, notices. */
+#include <stdlib.h>
+
+#include "lconn.h"
+
+enum {
+    BOOL = 16,
+    INT8 = 20,
+    INT2 = 21,
+    INT4 = 23,
+    OID = 26,
+    FLOAT4 = 700,
+    FLOAT8 = 701
+}; /* pg_type.dat */
+
+#define EXACT 9007199254740992 /* 2^53: doubles count so far */
+
+/* A value as Lua has it; what a double cannot hold exactly stays text. */
+static void push_value(lua_State *L, const char *value, size_t len,
+                       unsigned type)
+{
+    long long number;
+
+    switch (type) {
+    case BOOL:
+        lua_pushboolean(L, value[0] == 't');
+        return;
+    case INT8:
+        number = strtoll(value, NULL, 10);
+        if (number > EXACT || number < -EXACT)
+            break;
+        lua_pushinteger(L, (lua_Integer)number);
+        return;
+    case INT2:
+    case INT4:
+    case OID:
+        lua_pushinteger(L, (lua_Integer)strtoll(value, NULL, 10));
+        return;
+    case FLOAT4:
+    case FLOAT8:
+        lua_pushnumber(L, strtod(value, NULL));
+        return;
+    default:
+        break;
+    }
+    lua_pushlstring(L, value, len);
+}
+
+static void push_row(lua_State *L, const struct pgmig_conn *conn, int row)
+{
+    int columns = pgmig_conn_columns(conn);
+
+    lua_createtable(L, 0, columns);
+    for (int i = 0; i < columns; i++) {
+        size_t len;
+        const char *value = pgmig_conn_value(conn, row, i, &len);
+
+        if (value == NULL)
+            continue; /* NULL is nil */
+        push_value(L, value, len, pgmig_conn_column_type(conn, i));
+        lua_setfield(L, -2, pgmig_conn_column_name(conn, i));
+    }
+}
+
+/* conn:rows() --> the last result's rows, tables by column name. */
+static int conn_rows(lua_State *L)
+{
+    const struct pgmig_conn *conn = lconn_check(L)->conn;
+    int rows = pgmig_conn_rows(conn);
+
+    lua_createtable(L, rows, 0);
+    for (int i = 0; i < rows; i++) {
+        push_row(L, conn, i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
+static int conn_tag(lua_State *L)
+{
+    lua_pushstring(L, pgmig_conn_tag(lconn_check(L)->conn));
+    return 1;
+}
+
+/* conn:notice() --> the oldest notice, a table, or nil. */
+static int conn_notice(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_notice notice;
+
+    if (!pgmig_conn_notice(lc->conn, &notice))
+        return 0;
+    lua_newtable(L);
+    lpgmig_set_string(L, "severity", notice.severity);
+    lpgmig_set_string(L, "message", notice.message);
+    lpgmig_set_string(L, "detail", notice.detail);
+    lpgmig_set_string(L, "hint", notice.hint);
+    lpgmig_set_string(L, "sqlstate", notice.sqlstate);
+    pgmig_notice_clear(&notice);
+    return 1;
+}
+
+const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
+                                         {"tag", conn_tag},
+                                         {"notice", conn_notice},
+                                         {NULL, NULL}};
