@@ -285,11 +285,13 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return status;
 }
 
-/* Two that create at once: IF NOT EXISTS does not save the second one. */
+/* Two that create at once: IF NOT EXISTS does not save the second one, which
+** meets the table, its type (duplicate_object), or their catalog rows. */
 static bool created_meanwhile(const struct pgmig_error *err)
 {
-    return strcmp(err->sqlstate, "23505") == 0 ||
-           strcmp(err->sqlstate, "42P07") == 0;
+    return strcmp(err->sqlstate, "42P07") == 0 ||
+           strcmp(err->sqlstate, "42710") == 0 ||
+           strcmp(err->sqlstate, "23505") == 0;
 }
 
 int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
