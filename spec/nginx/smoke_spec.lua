@@ -58,8 +58,8 @@ describe("in nginx", function()
 
   -- The pipe's end, also when this process is killed, stops nginx.
   local function start_nginx(configuration)
-    return assert(io.popen(("PATH=$PATH:/usr/sbin; exec >%s/out 2>&1; nginx -e %s/error.log -c %s & "
-      .. "cat >/dev/null; kill $!; wait"):format(dir, dir, configuration), "w"))
+    return assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; nginx -e %s/error.log -c %s &"
+      .. " cat >/dev/null; kill $!; wait"):format(dir, dir, configuration), "w"))
   end
 
   before_each(function()
