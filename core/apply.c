@@ -11,14 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blame.h"
 #include "conn.h"
 #include "error.h"
 #include "frame.h"
-#include "locate.h"
-#include "trace.h"
-#include "utf8.h"
-
-#define STATEMENT_MAX 4096 /* bytes of a statement that an error carries */
 
 enum stage { OPEN, STATEMENT, CLOSE, UNDO, ENDED };
 
@@ -28,9 +24,11 @@ struct pgmig_apply {
     const struct pgmig_job *job;
     const struct pgmig_section *section;
     enum stage stage;
-    size_t at;             /* the statement under way */
-    int before_claim;      /* commands that stand before the claim */
-    bool dirty;            /* a statement may have changed the session */
+    size_t at;        /* the statement under way */
+    int before_claim; /* commands that stand before the claim */
+    bool dirty;       /* a statement may have changed the session */
+    bool replaced;    /* the statement under way is not the file's */
+    enum pgmig_pause paused;
     struct pgmig_buf text; /* the statement that is sent */
     struct pgmig_error error;
     enum pgmig_outcome outcome;
@@ -101,22 +99,41 @@ static bool send_open(struct pgmig_apply *a)
     return send(a, &sql);
 }
 
-static bool send_statement(struct pgmig_apply *a)
+/* Send the text that stands in a->text as statement a->at. */
+static bool send_text(struct pgmig_apply *a)
 {
     const struct pgmig_statement *st = &a->section->statements[a->at];
-    const char *text = a->job->script->text;
-    const char *data = st->copy_end > 0 ? text + st->copy_start : NULL;
+    const char *file = a->job->script->text;
+    const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
 
     a->stage = STATEMENT;
-    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
-    a->text.len = 0;
-    pgmig_buf_add(&a->text, text + st->start, st->end - st->start);
     if (a->text.failed) {
         pgmig_error_memory(&a->error);
         return undo(a, PGMIG_FAILED);
     }
     return pgmig_conn_request(a->conn, a->text.data, data,
                               st->copy_end - st->copy_start) == 0;
+}
+
+static bool send_statement(struct pgmig_apply *a)
+{
+    const struct pgmig_statement *st = &a->section->statements[a->at];
+
+    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
+    a->replaced = false;
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, a->job->script->text + st->start,
+                  st->end - st->start);
+    return send_text(a);
+}
+
+static bool send_replacement(struct pgmig_apply *a, const char *sql)
+{
+    a->dirty = true;
+    a->replaced = true;
+    a->text.len = 0;
+    pgmig_buf_adds(&a->text, sql);
+    return send_text(a);
 }
 
 static bool send_close(struct pgmig_apply *a)
@@ -144,49 +161,11 @@ static bool fail(struct pgmig_apply *a)
     return undo(a, PGMIG_FAILED);
 }
 
-/* Let the error point at the statement, at the place the server named. */
-static void point(struct pgmig_apply *a, size_t position)
+/* Let the error point into the statement under way. */
+static void place(struct pgmig_apply *a, size_t position)
 {
-    const struct pgmig_script *script = a->job->script;
-    const struct pgmig_statement *st = &a->section->statements[a->at];
-    size_t len = st->end - st->start;
-    size_t offset = st->start;
-
-    if (position > 0)
-        offset +=
-            pgmig_utf8_offset(script->text + st->start, len, position - 1);
-    else
-        pgmig_trace(script, a->section, a->at, a->error.context, &offset);
-    pgmig_locate_error(&a->error, script->path, script->text, script->len,
-                       offset);
-    a->error.statement = pgmig_strndup(
-        script->text + st->start, len < STATEMENT_MAX ? len : STATEMENT_MAX);
-}
-
-static void advise(struct pgmig_apply *a)
-{
-    struct pgmig_error *err = &a->error;
-    const char *state = err->sqlstate;
-
-    if (!a->section->transaction) {
-        if (a->at > 0)
-            pgmig_error_hint(err,
-                             "transaction=off: %zu statement%s before it "
-                             "stay%s done; the next run begins at the first",
-                             a->at, a->at > 1 ? "s" : "", a->at > 1 ? "" : "s");
-        return;
-    }
-    /* unsafe_new_enum_value_usage, active_sql_transaction,
-    ** invalid_transaction_termination, lock_not_available */
-    if (strcmp(state, "55P04") == 0)
-        pgmig_error_hint(err, "a new enum value can be used only after "
-                              "COMMIT: use it in the next migration");
-    else if (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0)
-        pgmig_error_hint(err, "it cannot run in a transaction: add the line "
-                              "`-- pgmig: transaction=off`");
-    else if (strcmp(state, "55P03") == 0)
-        pgmig_error_hint(err, "another session holds the lock; run again, or "
-                              "wait longer with `-- pgmig: lock_timeout=30s`");
+    pgmig_blame_place(&a->error, a->job->script, a->section, a->at,
+                      a->replaced ? 0 : position);
 }
 
 static bool statement_failed(struct pgmig_apply *a)
@@ -194,8 +173,8 @@ static bool statement_failed(struct pgmig_apply *a)
     size_t position = a->conn->error_position;
 
     pgmig_conn_take_error(a->conn, &a->error);
-    point(a, position);
-    advise(a);
+    place(a, position);
+    pgmig_blame_advise(&a->error, a->section, a->at);
     return fail(a);
 }
 
@@ -256,21 +235,39 @@ static bool close_failed(struct pgmig_apply *a)
 static bool refuse(struct pgmig_apply *a, const char *message)
 {
     pgmig_error_set(&a->error, PGMIG_E_SQL, "%s", message);
+    name_file(a);
     return fail(a);
 }
 
 /* ---- the chain of requests ------------------------------------------- */
 
-static bool proceed(struct pgmig_apply *a)
+/* Stop at a point that the job asks for: the caller resumes. */
+static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
 {
-    if (a->at < a->section->statement_count)
-        return send_statement(a);
+    if ((a->job->pauses & (unsigned)point) == 0)
+        return false;
+    a->paused = point;
+    return true;
+}
+
+static bool finish(struct pgmig_apply *a)
+{
     if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE) {
         a->dirty = true;
-        name_file(a);
         return refuse(a, "the migration has left a transaction open");
     }
+    if (pause(a, PGMIG_PAUSE_CLOSING))
+        return false;
     return send_close(a);
+}
+
+static bool proceed(struct pgmig_apply *a)
+{
+    if (a->at >= a->section->statement_count)
+        return finish(a);
+    if (pause(a, PGMIG_PAUSE_BEFORE))
+        return false;
+    return send_statement(a);
 }
 
 static bool opened(struct pgmig_apply *a)
@@ -281,6 +278,8 @@ static bool opened(struct pgmig_apply *a)
     if (a->section->transaction && a->job->direction == PGMIG_DOWN &&
         strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
         return undo(a, PGMIG_RACED);
+    if (pause(a, PGMIG_PAUSE_OPENED))
+        return false;
     return proceed(a);
 }
 
@@ -293,9 +292,11 @@ static bool statement_done(struct pgmig_apply *a)
         pgmig_error_set(&a->error, PGMIG_E_SQL,
                         "the statement has touched the migration's "
                         "transaction");
-        point(a, 0);
+        place(a, 0);
         return fail(a);
     }
+    if (pause(a, PGMIG_PAUSE_AFTER))
+        return false;
     a->at++;
     return proceed(a);
 }
@@ -309,7 +310,6 @@ static bool closed(struct pgmig_apply *a)
         return close_failed(a);
     }
     if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0) {
-        name_file(a);
         return refuse(a, "the server answered COMMIT with ROLLBACK");
     }
     return end(a, PGMIG_DONE);
@@ -359,11 +359,65 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     a->conn = conn;
     a->ledger = ledger;
     a->job = job;
-    a->section = &job->script->sections[job->direction];
+    a->section = &job->script->sections[job->section];
     a->outcome = PGMIG_FAILED;
     pgmig_conn_begin(conn, next, a);
     (void)send_open(a); /* a failure to send is told by finish */
     return a;
+}
+
+enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
+                                    size_t *statement)
+{
+    *statement = a->at;
+    return a->paused;
+}
+
+/* What the caller did at a pause must have left the transaction open. */
+static bool still_open(const struct pgmig_apply *a)
+{
+    return !a->section->transaction || pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
+}
+
+static bool go_on(struct pgmig_apply *a, enum pgmig_pause point)
+{
+    switch (point) {
+    case PGMIG_PAUSE_BEFORE:
+        return send_statement(a);
+    case PGMIG_PAUSE_AFTER:
+        a->at++;
+        return proceed(a);
+    case PGMIG_PAUSE_CLOSING:
+        return send_close(a);
+    default:
+        return proceed(a);
+    }
+}
+
+int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
+                       const char *sql, bool touched, struct pgmig_error *err)
+{
+    enum pgmig_pause point = a->paused;
+
+    if (pgmig_conn_check_idle(a->conn, err) != 0)
+        return -1;
+    a->paused = PGMIG_PAUSE_NONE;
+    a->dirty = a->dirty || touched;
+    pgmig_conn_begin(a->conn, next, a);
+    if (how == PGMIG_GIVE_UP) {
+        (void)undo(a, PGMIG_GIVEN_UP);
+    } else if (!still_open(a)) {
+        (void)refuse(a, "a hook has ended or broken the migration's "
+                        "transaction");
+    } else if (how == PGMIG_SKIP && point == PGMIG_PAUSE_BEFORE) {
+        a->at++;
+        (void)proceed(a);
+    } else if (how == PGMIG_REPLACE && point == PGMIG_PAUSE_BEFORE) {
+        (void)send_replacement(a, sql);
+    } else {
+        (void)go_on(a, point);
+    }
+    return 0;
 }
 
 void pgmig_apply_free(struct pgmig_apply *a)

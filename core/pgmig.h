@@ -392,31 +392,65 @@ bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
 
 /* ---- apply: running one migration ------------------------------------ */
 
+/* Where a run may stop and hand over to the caller; a set of bits. */
+enum pgmig_pause {
+    PGMIG_PAUSE_NONE = 0,
+    PGMIG_PAUSE_OPENED = 1, /* the row is claimed, no statement has run */
+    PGMIG_PAUSE_BEFORE = 2, /* a statement is about to be sent */
+    PGMIG_PAUSE_AFTER = 4,  /* it succeeded */
+    PGMIG_PAUSE_CLOSING = 8 /* all are done, COMMIT comes next */
+};
+
 /* What to run. All pointers must stay valid until pgmig_apply_finish. */
 struct pgmig_job {
     const struct pgmig_script *script;
     enum pgmig_direction direction;
-    const char *version; /* parsed: pgmig_version_parse */
+    enum pgmig_direction section; /* mostly the same; paired files: UP */
+    const char *version;          /* parsed: pgmig_version_parse */
     const char *name;
     const char *lock_timeout; /* default for transactional migrations */
+    unsigned pauses;          /* enum pgmig_pause */
 };
 
 enum pgmig_outcome {
-    PGMIG_DONE,   /* committed */
-    PGMIG_RACED,  /* the claim says that another run was first */
-    PGMIG_FAILED, /* rolled back; for transaction=off see the error */
+    PGMIG_DONE,     /* committed */
+    PGMIG_RACED,    /* the claim says that another run was first */
+    PGMIG_GIVEN_UP, /* the caller gave up at a pause; rolled back */
+    PGMIG_FAILED    /* rolled back; for transaction=off see the error */
 };
 
 struct pgmig_apply;
 
 /*
 ** Start a migration: begin, claim the tracking row, statements, bookkeeping,
-** commit; after an error roll back. Step the connection until 0, then
+** commit; after an error roll back. Step the connection until 0; where
+** pgmig_apply_paused names a point, resume and step on; else
 ** pgmig_apply_finish gives the outcome and frees the run.
 */
 PGMIG_NODISCARD struct pgmig_apply *
 pgmig_apply_start(struct pgmig_conn *conn, const struct pgmig_ledger *ledger,
                   const struct pgmig_job *job, struct pgmig_error *err);
+
+/*
+** The point where the run has stopped, PGMIG_PAUSE_NONE when it has ended;
+** *statement receives the index of the statement. The connection may be used
+** meanwhile: in the migration's transaction.
+*/
+enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *apply,
+                                    size_t *statement);
+
+enum pgmig_resume {
+    PGMIG_GO_ON,
+    PGMIG_SKIP,    /* at BEFORE: leave this statement out */
+    PGMIG_REPLACE, /* at BEFORE: send `sql` in its place */
+    PGMIG_GIVE_UP  /* roll back; the outcome is PGMIG_GIVEN_UP */
+};
+
+/* Go on from a pause; `touched`: the session may have been changed. */
+PGMIG_NODISCARD int pgmig_apply_resume(struct pgmig_apply *apply,
+                                       enum pgmig_resume how, const char *sql,
+                                       bool touched, struct pgmig_error *err);
+
 enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *apply,
                                       struct pgmig_error *err);
 /* Give up a run whose connection is closed without another step. */

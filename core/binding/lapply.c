@@ -1,4 +1,6 @@
 /* lapply.c -- operations of the ledger, and migrations. */
+#include <string.h>
+
 #include "lconn.h"
 
 /* Keep the values from `first` to the top alive until release(). */
@@ -53,25 +55,86 @@ static int conn_finish_ledger(lua_State *L)
     return lconn_started(L, status, err);
 }
 
+static const char *const directions[] = {"up", "down", NULL};
+
+/* A string field of the table at `arg`; the table keeps it alive. */
+static const char *field(lua_State *L, int arg, const char *key)
+{
+    const char *s;
+
+    lua_getfield(L, arg, key);
+    if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "field %s: a string expected", key);
+    s = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return s;
+}
+
+static const char *needed_field(lua_State *L, int arg, const char *key)
+{
+    const char *s = field(L, arg, key);
+
+    if (s == NULL)
+        luaL_error(L, "field %s: a string expected", key);
+    return s;
+}
+
+static enum pgmig_direction direction_field(lua_State *L, int arg,
+                                            const char *key)
+{
+    const char *s = needed_field(L, arg, key);
+
+    return strcmp(s, directions[PGMIG_DOWN]) == 0 ? PGMIG_DOWN : PGMIG_UP;
+}
+
+static const struct {
+    const char *name;
+    enum pgmig_pause point;
+} pauses[] = {{"opened", PGMIG_PAUSE_OPENED},
+              {"before", PGMIG_PAUSE_BEFORE},
+              {"after", PGMIG_PAUSE_AFTER},
+              {"closing", PGMIG_PAUSE_CLOSING}};
+
+#define PAUSES (sizeof pauses / sizeof *pauses)
+
+/* The field `pauses`: { before = true, ... } */
+static unsigned pauses_field(lua_State *L, int arg)
+{
+    unsigned set = 0;
+
+    lua_getfield(L, arg, "pauses");
+    for (size_t i = 0; lua_istable(L, -1) && i < PAUSES; i++) {
+        lua_getfield(L, -1, pauses[i].name);
+        if (lua_toboolean(L, -1))
+            set |= (unsigned)pauses[i].point;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return set;
+}
+
 /*
-** conn:apply(ledger, script, "up" | "down", version, name, lock_timeout)
-** starts a migration; lock_timeout may be nil: the server's.
+** conn:apply(ledger, script, job) starts a migration. job = { direction =
+** "up" | "down", section = the same, mostly, version, name, lock_timeout =
+** nil: the server's, pauses = { opened, before, after, closing = true } }
 */
 static int conn_apply(lua_State *L)
 {
-    static const char *const names[] = {"up", "down", NULL};
     struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    struct pgmig_script *script = lpgmig_check_script(L, 3);
     struct pgmig_error *err;
 
-    lua_settop(L, 7);
-    lc->job = (struct pgmig_job){
-        .script = lpgmig_check_script(L, 3),
-        .direction = (enum pgmig_direction)luaL_checkoption(L, 4, NULL, names),
-        .version = luaL_checkstring(L, 5),
-        .name = luaL_checkstring(L, 6),
-        .lock_timeout = luaL_optstring(L, 7, NULL)};
-    anchor(L, lc, 2, 7);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    lc->job =
+        (struct pgmig_job){.script = script,
+                           .direction = direction_field(L, 4, "direction"),
+                           .section = direction_field(L, 4, "section"),
+                           .version = needed_field(L, 4, "version"),
+                           .name = needed_field(L, 4, "name"),
+                           .lock_timeout = field(L, 4, "lock_timeout"),
+                           .pauses = pauses_field(L, 4)};
+    anchor(L, lc, 2, 4);
     err = lpgmig_error_new(L);
     lc->apply = pgmig_apply_start(lc->conn, ledger, &lc->job, err);
     if (lc->apply == NULL)
@@ -79,27 +142,74 @@ static int conn_apply(lua_State *L)
     return 0;
 }
 
-/* conn:outcome() after the last step --> "done" or "raced"; raises what
-** made the migration fail. */
-static int conn_outcome(lua_State *L)
+static struct pgmig_apply *check_apply(lua_State *L, const struct lconn *lc)
+{
+    if (lc->apply == NULL)
+        luaL_error(L, "no migration was started");
+    return lc->apply;
+}
+
+/*
+** conn:paused() after the last step --> "opened", "before", "after" or
+** "closing", and the statement's number from 1; nil: the migration has ended.
+*/
+static int conn_paused(lua_State *L)
 {
     struct lconn *lc = lconn_check(L);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    enum pgmig_outcome outcome;
+    size_t statement;
+    enum pgmig_pause point = pgmig_apply_paused(check_apply(L, lc), &statement);
 
-    if (lc->apply == NULL)
-        return luaL_error(L, "no migration was started");
-    outcome = pgmig_apply_finish(lc->apply, err);
+    for (size_t i = 0; i < PAUSES; i++) {
+        if (pauses[i].point != point)
+            continue;
+        lua_pushstring(L, pauses[i].name);
+        lua_pushinteger(L, (lua_Integer)statement + 1);
+        return 2;
+    }
+    return 0;
+}
+
+/*
+** conn:resume("go_on" | "skip" | "replace" | "give_up", touched [, sql])
+** starts going on from a pause; touched: the session may have been changed.
+*/
+static int conn_resume(lua_State *L)
+{
+    static const char *const ways[] = {"go_on", "skip", "replace", "give_up",
+                                       NULL};
+    struct lconn *lc = lconn_check(L);
+    enum pgmig_resume how =
+        (enum pgmig_resume)luaL_checkoption(L, 2, NULL, ways);
+    const char *sql = how == PGMIG_REPLACE ? luaL_checkstring(L, 4) : NULL;
+    struct pgmig_error *err = lpgmig_error_new(L);
+
+    return lconn_started(L,
+                         pgmig_apply_resume(check_apply(L, lc), how, sql,
+                                            lua_toboolean(L, 3), err),
+                         err);
+}
+
+/* conn:outcome() after the last step --> "done", "raced" or "given_up";
+** raises what made the migration fail. */
+static int conn_outcome(lua_State *L)
+{
+    static const char *const names[] = {"done", "raced", "given_up"};
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    enum pgmig_outcome outcome = pgmig_apply_finish(check_apply(L, lc), err);
+
     lc->apply = NULL;
     lconn_release(L, lc);
     if (outcome == PGMIG_FAILED)
         return lpgmig_error_raise(L, err);
-    lua_pushstring(L, outcome == PGMIG_DONE ? "done" : "raced");
+    lua_pushstring(L, names[outcome]);
     return 1;
 }
 
 const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
                                         {"finish_ledger", conn_finish_ledger},
                                         {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"resume", conn_resume},
                                         {"outcome", conn_outcome},
                                         {NULL, NULL}};

@@ -62,7 +62,10 @@ local function run_one(self, m, direction)
   end)
   local started = core.now()
   self.emit { type = "start", migration = m, direction = direction }
-  db.handle:apply(ledger.handle, M.script(m), direction, m.id, m.name, self.lock_timeout)
+  db.handle:apply(ledger.handle, M.script(m), {
+    direction = direction, section = direction, version = m.id, name = m.name,
+    lock_timeout = self.lock_timeout,
+  })
   db:run()
   if db:finish "outcome" == "done" then
     self.emit {

@@ -1,0 +1,21 @@
+/* blame.h -- an error of the server's, told in terms of the file. */
+#ifndef PGMIG_BLAME_H
+#define PGMIG_BLAME_H
+
+#include "pgmig.h"
+
+/*
+** Make an error point at statement `at` of a section: at the character
+** `position` in it (from 1), or where the error's CONTEXT leads, or at its
+** first character.
+*/
+void pgmig_blame_place(struct pgmig_error *err,
+                       const struct pgmig_script *script,
+                       const struct pgmig_section *section, size_t at,
+                       size_t position);
+
+/* Say what to do about it, where pgmig knows better than the server. */
+void pgmig_blame_advise(struct pgmig_error *err,
+                        const struct pgmig_section *section, size_t at);
+
+#endif
