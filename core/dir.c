@@ -24,62 +24,106 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Symbolic links count as what they point at; a dangling one is kept, so
-** that reading it says what is wrong. */
-static bool is_file(int dirfd, const struct dirent *entry)
-{
-    struct stat st;
+#define DEPTH_MAX 8 /* folders below folders */
 
-    if (entry->d_name[0] == '.')
-        return false;
-    if (entry->d_type == DT_REG)
-        return true;
-    if (entry->d_type == DT_DIR)
-        return false;
-    return fstatat(dirfd, entry->d_name, &st, 0) != 0 || S_ISREG(st.st_mode);
-}
+/* A folder while it is listed. */
+struct listing {
+    struct pgmig_dir *dir;
+    const char *path;    /* of the topmost folder, for messages */
+    struct pgmig_buf at; /* path of the entry, from the topmost folder */
+    bool deep;
+    struct pgmig_error *err;
+};
 
-static int keep(struct pgmig_dir *dir, const char *name)
+static int list(struct listing *l, int fd, int depth);
+
+static int keep(struct listing *l)
 {
+    struct pgmig_dir *dir = l->dir;
     char **names = pgmig_grow(dir->names, dir->count, sizeof *names);
 
     if (names == NULL)
-        return -1;
+        return pgmig_error_memory(l->err);
     dir->names = names;
-    names[dir->count] = pgmig_strndup(name, strlen(name));
+    names[dir->count] = pgmig_strndup(l->at.data, l->at.len);
     if (names[dir->count] == NULL)
-        return -1;
+        return pgmig_error_memory(l->err);
     dir->count++;
     return 0;
 }
 
-static int read_names(struct pgmig_dir *dir, DIR *stream, const char *path,
-                      struct pgmig_error *err)
+static int descend(struct listing *l, int parent, const char *name, int depth)
 {
-    struct dirent *entry;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    for (errno = 0; (entry = readdir(stream)) != NULL; errno = 0)
-        if (is_file(dirfd(stream), entry) && keep(dir, entry->d_name) != 0)
-            return pgmig_error_memory(err);
-    if (errno != 0)
-        return file_error(err, "list the directory", path);
-    return 0;
+    if (fd < 0)
+        return file_error(l->err, "open the directory", l->at.data);
+    pgmig_buf_adds(&l->at, "/");
+    return list(l, fd, depth + 1);
 }
 
-int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
+/* Symbolic links to files count as files, those to folders are passed over;
+** a dangling one is kept, so that reading it says what is wrong. */
+static int take(struct listing *l, int fd, const struct dirent *entry,
+                int depth)
+{
+    const char *name = entry->d_name;
+    struct stat st;
+
+    pgmig_buf_adds(&l->at, name);
+    if (l->at.failed)
+        return pgmig_error_memory(l->err);
+    if (entry->d_type == DT_REG) /* most are, and need no look */
+        return keep(l);
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0; /* it has gone meanwhile */
+    if (S_ISDIR(st.st_mode))
+        return l->deep && depth < DEPTH_MAX ? descend(l, fd, name, depth) : 0;
+    if (S_ISLNK(st.st_mode) && fstatat(fd, name, &st, 0) == 0 &&
+        !S_ISREG(st.st_mode))
+        return 0;
+    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? keep(l) : 0;
+}
+
+/* List the folder that fd is open on, and close it. */
+static int list(struct listing *l, int fd, int depth)
+{
+    size_t prefix = l->at.len;
+    DIR *stream = fdopendir(fd);
+    struct dirent *entry;
+    int status = 0;
+
+    if (stream == NULL) {
+        close(fd);
+        return file_error(l->err, "list the directory", l->path);
+    }
+    for (errno = 0; status == 0 && (entry = readdir(stream)) != NULL;
+         errno = 0) {
+        l->at.len = prefix;
+        if (entry->d_name[0] != '.')
+            status = take(l, fd, entry, depth);
+    }
+    if (status == 0 && errno != 0)
+        status = file_error(l->err, "list the directory", l->path);
+    closedir(stream);
+    return status;
+}
+
+int pgmig_dir_read(struct pgmig_dir *dir, const char *path, bool deep,
                    struct pgmig_error *err)
 {
-    DIR *stream = opendir(path);
+    struct listing l = {.dir = dir, .path = path, .deep = deep, .err = err};
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int status;
 
     *dir = (struct pgmig_dir){0};
-    if (stream == NULL) {
+    if (fd < 0) {
         file_error(err, "open the migrations directory", path);
         return pgmig_error_hint(err, "create it, or name another one (--dir, "
                                      "the second argument of migrator)");
     }
-    status = read_names(dir, stream, path, err);
-    closedir(stream);
+    status = list(&l, fd, 0);
+    pgmig_buf_free(&l.at);
     if (status != 0) {
         pgmig_dir_free(dir);
         return -1;
@@ -112,12 +156,28 @@ static int write_all(int fd, const char *text, size_t len)
     return 0;
 }
 
+/* The folder of a file, where it is missing: one migration may be one. */
+static void make_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder;
+
+    if (slash == NULL || slash == path)
+        return;
+    folder = pgmig_strndup(path, (size_t)(slash - path));
+    if (folder != NULL)
+        (void)mkdir(folder, 0777); /* open() tells what is wrong */
+    free(folder);
+}
+
 int pgmig_file_create(const char *path, const char *text, size_t len,
                       struct pgmig_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int status;
+    int fd;
 
+    make_folder(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         return file_error(err, "create the file", path);
     status = write_all(fd, text, len);

@@ -76,18 +76,20 @@ int pgmig_version_compare(const char *a, const char *b);
 
 /* ---- files and directories ------------------------------------------- */
 
-/* The names of the regular files in one directory, in byte order. */
+/* The files in a directory, as paths relative to it, in byte order. */
 struct pgmig_dir {
     char **names;
     size_t count;
 };
 
-/* List `path`; hidden files are left out. Free with pgmig_dir_free. */
+/* List `path`, and with `deep` the folders in it; what begins with a dot is
+** left out. Free with pgmig_dir_free. */
 PGMIG_NODISCARD int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
-                                   struct pgmig_error *err);
+                                   bool deep, struct pgmig_error *err);
 void pgmig_dir_free(struct pgmig_dir *dir);
 
-/* Create a file that must not exist yet and write `len` bytes to it. */
+/* Create a file that must not exist yet, and its folder where that is
+** missing, and write `len` bytes to it. */
 PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
                                       size_t len, struct pgmig_error *err);
 

@@ -3,16 +3,16 @@
 
 #include "lconn.h"
 
-/* Keep the values from `first` to the top alive until release(). */
-static void anchor(lua_State *L, struct lconn *lc, int first, int last)
+/* Keep the values from `first` to `last` alive until lconn_release(). */
+static void keep(lua_State *L, int *anchor, int first, int last)
 {
-    lconn_release(L, lc);
+    lconn_release(L, anchor);
     lua_createtable(L, last - first + 1, 0);
     for (int i = first; i <= last; i++) {
         lua_pushvalue(L, i);
         lua_rawseti(L, -2, i - first + 1);
     }
-    lc->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    *anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 /*
@@ -31,7 +31,7 @@ static int conn_ledger(lua_State *L)
 
     luaL_argcheck(L, version != NULL || op != PGMIG_LEDGER_WIDEN, 4,
                   "a version expected");
-    anchor(L, lc, 2, 2);
+    keep(L, &lc->anchor, 2, 2);
     err = lpgmig_error_new(L);
     lc->ledger = ledger;
     return lconn_started(L,
@@ -51,7 +51,8 @@ static int conn_finish_ledger(lua_State *L)
     if (lc->ledger == NULL)
         return luaL_error(L, "no ledger operation was started");
     status = pgmig_ledger_finish(lc->ledger, lc->conn, err);
-    lconn_release(L, lc);
+    lc->ledger = NULL;
+    lconn_release(L, &lc->anchor);
     return lconn_started(L, status, err);
 }
 
@@ -126,6 +127,8 @@ static int conn_apply(lua_State *L)
     struct pgmig_error *err;
 
     luaL_checktype(L, 4, LUA_TTABLE);
+    if (lc->apply != NULL)
+        return luaL_error(L, "a migration is under way on this connection");
     lc->job =
         (struct pgmig_job){.script = script,
                            .direction = direction_field(L, 4, "direction"),
@@ -134,7 +137,7 @@ static int conn_apply(lua_State *L)
                            .name = needed_field(L, 4, "name"),
                            .lock_timeout = field(L, 4, "lock_timeout"),
                            .pauses = pauses_field(L, 4)};
-    anchor(L, lc, 2, 4);
+    keep(L, &lc->apply_anchor, 2, 4);
     err = lpgmig_error_new(L);
     lc->apply = pgmig_apply_start(lc->conn, ledger, &lc->job, err);
     if (lc->apply == NULL)
@@ -199,7 +202,7 @@ static int conn_outcome(lua_State *L)
     enum pgmig_outcome outcome = pgmig_apply_finish(check_apply(L, lc), err);
 
     lc->apply = NULL;
-    lconn_release(L, lc);
+    lconn_release(L, &lc->apply_anchor);
     if (outcome == PGMIG_FAILED)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, names[outcome]);

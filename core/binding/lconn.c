@@ -26,11 +26,10 @@ struct lconn *lconn_check(lua_State *L)
     return lc;
 }
 
-void lconn_release(lua_State *L, struct lconn *lc)
+void lconn_release(lua_State *L, int *anchor)
 {
-    luaL_unref(L, LUA_REGISTRYINDEX, lc->anchor);
-    lc->anchor = LUA_NOREF;
-    lc->ledger = NULL;
+    luaL_unref(L, LUA_REGISTRYINDEX, *anchor);
+    *anchor = LUA_NOREF;
 }
 
 /* conn:close(); also __gc and __close. A second call does nothing. */
@@ -42,7 +41,9 @@ static int conn_close(lua_State *L)
     lc->apply = NULL;
     pgmig_conn_close(lc->conn);
     lc->conn = NULL;
-    lconn_release(L, lc);
+    lc->ledger = NULL;
+    lconn_release(L, &lc->anchor);
+    lconn_release(L, &lc->apply_anchor);
     return 0;
 }
 
@@ -52,6 +53,7 @@ static struct lconn *new_conn(lua_State *L)
 
     memset(lc, 0, sizeof *lc);
     lc->anchor = LUA_NOREF;
+    lc->apply_anchor = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_CONN);
     lua_setmetatable(L, -2);
     return lc;

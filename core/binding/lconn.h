@@ -9,14 +9,15 @@ struct lconn {
     struct pgmig_apply *apply; /* the migration under way */
     struct pgmig_job job;
     struct pgmig_ledger *ledger; /* the ledger operation under way */
-    int anchor;                  /* what must live as long as the operation */
+    int anchor;       /* keeps the ledger of the operation under way */
+    int apply_anchor; /* keeps what the migration under way needs */
 };
 
 /* The connection at argument 1; raises kind "usage" when it is closed. */
 struct lconn *lconn_check(lua_State *L);
 
-/* Let go what the operation under way needed. */
-void lconn_release(lua_State *L, struct lconn *lc);
+/* Let go what a registry reference of the connection keeps alive. */
+void lconn_release(lua_State *L, int *anchor);
 
 /* Return nothing, or raise the error of an operation that did not start. */
 int lconn_started(lua_State *L, int status, struct pgmig_error *err);

@@ -84,6 +84,19 @@ static void set_range(lua_State *L, const struct pgmig_script *script,
     lua_setfield(L, -2, key);
 }
 
+static void push_statement(lua_State *L, const struct pgmig_script *script,
+                           const struct pgmig_statement *st,
+                           struct pgmig_place *place)
+{
+    lua_createtable(L, 0, 6);
+    set_range(L, script, "sql", st->start, st->end);
+    lpgmig_set_string(L, "kind", st->kind);
+    lpgmig_set_integer(L, "offset", (lua_Integer)st->start);
+    set_place(L, script, st->start, place);
+    if (st->copy_start > 0)
+        set_range(L, script, "copy_data", st->copy_start, st->copy_end);
+}
+
 static void push_statements(lua_State *L, const struct pgmig_script *script,
                             const struct pgmig_section *section)
 {
@@ -91,15 +104,7 @@ static void push_statements(lua_State *L, const struct pgmig_script *script,
 
     lua_createtable(L, (int)section->statement_count, 0);
     for (size_t i = 0; i < section->statement_count; i++) {
-        const struct pgmig_statement *st = &section->statements[i];
-
-        lua_createtable(L, 0, 6);
-        set_range(L, script, "sql", st->start, st->end);
-        lpgmig_set_string(L, "kind", st->kind);
-        lpgmig_set_integer(L, "offset", (lua_Integer)st->start);
-        set_place(L, script, st->start, &place);
-        if (st->copy_start > 0)
-            set_range(L, script, "copy_data", st->copy_start, st->copy_end);
+        push_statement(L, script, &section->statements[i], &place);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
@@ -171,6 +176,27 @@ static int script_describe(lua_State *L)
     return 1;
 }
 
+/*
+** script:statement("up" | "down", n) --> its n-th statement, a table, and how
+** many there are.
+*/
+static int script_statement(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    static const char *const names[] = {"up", "down", NULL};
+    const struct pgmig_section *section =
+        &script->sections[luaL_checkoption(L, 2, NULL, names)];
+    lua_Integer n = luaL_checkinteger(L, 3);
+    struct pgmig_place place = {0};
+
+    luaL_argcheck(L, n >= 1 && (size_t)n <= section->statement_count, 3,
+                  "no such statement");
+    push_statement(L, script, &section->statements[n - 1], &place);
+    lpgmig_set_integer(L, "index", n);
+    lua_pushinteger(L, (lua_Integer)section->statement_count);
+    return 2;
+}
+
 /* script:warnings() --> { { line, column, message }, ... } */
 static int script_warnings(lua_State *L)
 {
@@ -208,11 +234,10 @@ void lpgmig_open_script(lua_State *L)
     static const luaL_Reg functions[] = {{"read_script", text_read_script},
                                          {"parse_script", text_parse_script},
                                          {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"describe", script_describe},
-                                       {"warnings", script_warnings},
-                                       {"down_state", script_down_state},
-                                       {"__gc", script_gc},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"describe", script_describe}, {"statement", script_statement},
+        {"warnings", script_warnings}, {"down_state", script_down_state},
+        {"__gc", script_gc},           {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_SCRIPT, methods);
     lpgmig_set(L, functions);

@@ -51,14 +51,15 @@ static struct pgmig_dir *new_dir(lua_State *L)
     return dir;
 }
 
-/* list(path) --> the names of its files, sorted. Raises kind "io". */
+/* list(path, deep) --> the files in it, and with deep in its folders, as
+** relative paths, sorted. Raises kind "io". */
 static int text_list(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_dir *dir = new_dir(L);
 
-    if (pgmig_dir_read(dir, path, err) != 0)
+    if (pgmig_dir_read(dir, path, lua_toboolean(L, 2), err) != 0)
         return lpgmig_error_raise(L, err);
     lua_createtable(L, (int)dir->count, 0);
     for (size_t i = 0; i < dir->count; i++) {
