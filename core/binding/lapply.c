@@ -49,7 +49,7 @@ static int conn_finish_ledger(lua_State *L)
     int status;
 
     if (lc->ledger == NULL)
-        return luaL_error(L, "no ledger operation was started");
+        return lpgmig_error_usage(L, "no ledger operation was started");
     status = pgmig_ledger_finish(lc->ledger, lc->conn, err);
     lc->ledger = NULL;
     lconn_release(L, &lc->anchor);
@@ -128,7 +128,8 @@ static int conn_apply(lua_State *L)
 
     luaL_checktype(L, 4, LUA_TTABLE);
     if (lc->apply != NULL)
-        return luaL_error(L, "a migration is under way on this connection");
+        return lpgmig_error_usage(
+            L, "a migration is under way on this connection");
     lc->job =
         (struct pgmig_job){.script = script,
                            .direction = direction_field(L, 4, "direction"),
@@ -148,7 +149,7 @@ static int conn_apply(lua_State *L)
 static struct pgmig_apply *check_apply(lua_State *L, const struct lconn *lc)
 {
     if (lc->apply == NULL)
-        luaL_error(L, "no migration was started");
+        lpgmig_error_usage(L, "no migration was started");
     return lc->apply;
 }
 

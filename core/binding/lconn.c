@@ -15,14 +15,8 @@ struct lconn *lconn_check(lua_State *L)
 {
     struct lconn *lc = check_object(L);
 
-    if (lc->conn == NULL) {
-        struct pgmig_error *err = lpgmig_error_new(L);
-        static const char message[] = "the connection is closed";
-
-        err->kind = PGMIG_E_USAGE;
-        err->message = strdup(message);
-        lpgmig_error_raise(L, err);
-    }
+    if (lc->conn == NULL)
+        lpgmig_error_usage(L, "the connection is closed");
     return lc;
 }
 

@@ -12,6 +12,16 @@ static int box_gc(lua_State *L)
     return 0;
 }
 
+int lpgmig_error_usage(lua_State *L, const char *message)
+{
+    lua_newtable(L);
+    lpgmig_set_string(L, "kind", pgmig_error_kind_name(PGMIG_E_USAGE));
+    lpgmig_set_string(L, "message", message);
+    luaL_getmetatable(L, LPGMIG_ERROR);
+    lua_setmetatable(L, -2);
+    return lua_error(L);
+}
+
 /* One box serves the whole state: a function fails once, and raising empties
 ** the box. Functions of the binding do not call each other. */
 struct pgmig_error *lpgmig_error_new(lua_State *L)

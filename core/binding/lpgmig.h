@@ -24,6 +24,9 @@ struct pgmig_error *lpgmig_error_new(lua_State *L);
 /* Raise the error as a table of LPGMIG_ERROR. */
 int lpgmig_error_raise(lua_State *L, struct pgmig_error *err);
 
+/* Raise an error of kind "usage". */
+int lpgmig_error_usage(lua_State *L, const char *message);
+
 /* Create the metatable `name` with these methods; __index is itself. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
 

@@ -147,6 +147,7 @@ end
 --   Lua's, everything else is text, NULL is nil
 -- @raise kind "sql"
 function connection:query(sql, ...)
+  self.touched = true -- a hook that used the connection may have changed its session
   self.handle:send(sql, ...)
   self:run()
   self:finish()
@@ -157,6 +158,7 @@ end
 -- @return the command tag of the last one, as "INSERT 0 1"
 -- @raise kind "sql"
 function connection:exec(script)
+  self.touched = true
   self.handle:send(script)
   self:run()
   self:finish()
@@ -238,6 +240,7 @@ end
 --   TO STDOUT: a function that takes pieces, or nil
 -- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
 function connection:copy(sql, peer)
+  self.touched = true
   local handle = self.handle
   handle:send(sql)
   self:run()

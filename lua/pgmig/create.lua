@@ -65,19 +65,39 @@ local function next_version(list, timestamp)
   return ("0"):rep(widest(list) - #following) .. following
 end
 
---- Write a new file from the template; never over another one.
+local function next_of(rule, list, timestamp)
+  if rule.next then return rule.next(list[#list]) end
+  if rule.dotted then
+    errors.raise("usage", "this naming rule cannot count dotted versions", {
+      hint = "give the rule a function next(newest) that returns the next version",
+    })
+  end
+  return next_version(list, timestamp)
+end
+
+local header = "-- Migration: %s\n-- Created: %s\n\n"
+
+--- Write a new file, or pair of files, from the template; never over another one.
 -- @param dir its folder
 -- @param list the migrations that are there, by version
 -- @param rule the naming rule
 -- @param name what it does, in words
 -- @param options { timestamp = true } for a timestamp as version
--- @return its path
+-- @return its path, and that of the way back where the rule gives it a file of its own
 function M.create(dir, list, rule, name, options)
   local clean = M.sanitise(name)
-  local version = next_version(list, options and options.timestamp)
-  local path = dir:gsub("/*$", "") .. "/" .. rule.format(version, clean)
-  core.create_file(path, template:format(clean, os.date "!%Y-%m-%dT%H:%M:%SZ"))
-  return path
+  local version = next_of(rule, list, options and options.timestamp)
+  local folder = dir:gsub("/*$", "") .. "/"
+  local up, down = rule.format(version, clean, "up"), rule.format(version, clean, "down")
+  local created = os.date "!%Y-%m-%dT%H:%M:%SZ"
+  if up == down then
+    core.create_file(folder .. up, template:format(clean, created))
+    return folder .. up
+  end
+  local head = header:format(clean, created)
+  core.create_file(folder .. up, head .. "-- Write your migration SQL here\n")
+  core.create_file(folder .. down, head .. "-- Write your rollback SQL here\n")
+  return folder .. up, folder .. down
 end
 
 return M

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local migration = require "pgmig.migration"
+local naming = require "pgmig.naming"
 
 local M = {}
 
@@ -9,55 +10,90 @@ local function join(dir, name)
   return dir:sub(-1) == "/" and dir .. name or dir .. "/" .. name
 end
 
-local function read_name(rule, dir, name)
-  local parsed = rule.parse(name)
-  if not parsed then return nil end
-  local path = join(dir, name)
-  if parsed.language == "lua" then
-    errors.raise("naming", "this version of pgmig runs SQL migrations only", {
-      file = path, hint = "rename it, or move it out of the folder",
-    })
+--- The digits of a version as a rule gives it.
+local function digits_of(rule, version, path)
+  if type(version) == "number" then version = ("%.0f"):format(version) end
+  if type(version) ~= "string" then
+    errors.raise("naming", "the naming rule gives no version", { file = path })
   end
+  return rule.dotted and naming.dotted(version) or version
+end
+
+--- What the rule says of a file, as a migration.
+local function new_migration(rule, parsed, dir, name)
+  local path = join(dir, name)
+  local digits = digits_of(rule, parsed.version, path)
   return migration.new {
-    id = core.version(parsed.version),
+    id = core.version(digits),
     name = parsed.name,
-    label = parsed.version .. "_" .. parsed.name,
+    label = parsed.label or ("%s_%s"):format(parsed.version, parsed.name),
     path = path,
-    digits = #parsed.version,
+    digits = #digits,
+    language = parsed.language or "sql",
+    direction = parsed.direction,
   }
+end
+
+local function clash(m, other)
+  local message = ("two files have version %s: %s and %s"):format(m.id, other.path, m.path)
+  errors.raise("naming", message, { file = m.path, hint = "give one of them another number" })
+end
+
+--- The other file of a pair joins its migration.
+local function join_pair(set, m, other)
+  if not m.direction or m.direction == other.direction or other.down_path
+    or m.name ~= other.name then
+    clash(m, other)
+  end
+  local up, down = other, m
+  if m.direction == "up" then up, down = m, other end
+  up.down_path = down.path
+  set.by_id[m.id] = up
 end
 
 local function add(set, m)
   local other = set.by_id[m.id]
-  if other then
-    local message = ("two files have version %s: %s and %s"):format(m.id, other.path, m.path)
-    errors.raise("naming", message, {
-      file = m.path, hint = "give one of them another number",
-    })
-  end
+  if other then return join_pair(set, m, other) end
   set.by_id[m.id] = m
-  set.list[#set.list + 1] = m
+end
+
+local function sorted(by_id)
+  local list = {}
+  for _, m in pairs(by_id) do
+    if m.direction == "down" then
+      errors.raise("naming", "this file has no UP beside it", {
+        file = m.path, hint = "bring back the file of the same number that goes up",
+      })
+    end
+    list[#list + 1] = m
+  end
+  table.sort(list, migration.before)
+  return list
+end
+
+local function read_dir(set, dir, rule)
+  for _, name in ipairs(core.list(dir, rule.deep)) do
+    local parsed = rule.parse(name)
+    if parsed and parsed.repeatable then
+      set.repeatable[#set.repeatable + 1] = join(dir, name)
+    elseif parsed then
+      add(set, new_migration(rule, parsed, dir, name))
+    elseif name:find "%.sql$" then
+      set.ignored[#set.ignored + 1] = join(dir, name)
+    end
+  end
 end
 
 --- Read folders.
 -- @param dirs list of folders
 -- @param rule a naming rule (pgmig.naming)
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
---   that the rule does not know }
+--   that the rule does not know, repeatable = paths of files that it calls repeatable }
 -- @raise kinds "io" for a missing folder, "naming" for two files of one version
 function M.read(dirs, rule)
-  local set = { list = {}, by_id = {}, ignored = {} }
-  for _, dir in ipairs(dirs) do
-    for _, name in ipairs(core.list(dir)) do
-      local m = read_name(rule, dir, name)
-      if m then
-        add(set, m)
-      elseif name:find "%.sql$" then
-        set.ignored[#set.ignored + 1] = join(dir, name)
-      end
-    end
-  end
-  table.sort(set.list, migration.before)
+  local set = { list = {}, by_id = {}, ignored = {}, repeatable = {} }
+  for _, dir in ipairs(dirs) do read_dir(set, dir, rule) end
+  set.list = sorted(set.by_id)
   return set
 end
 

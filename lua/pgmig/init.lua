@@ -4,10 +4,12 @@ local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local migrator = require "pgmig.migrator"
+local naming = require "pgmig.naming"
 
 local M = {
   _VERSION = "0.1.0",
   drivers = drivers,
+  naming = naming,
 }
 
 --- Connect to a database; see `pgmig.connection`.

@@ -4,10 +4,12 @@ local core = require "pgmig.core"
 local create = require "pgmig.create"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
+local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
 local run = require "pgmig.run"
+local source = require "pgmig.source"
 
 local M = {}
 local migrator = {}
@@ -15,7 +17,10 @@ migrator.__index = migrator
 
 local LOCK_TIMEOUT = "5s" -- polite: application queries queue behind a waiting ALTER TABLE
 
-local known_options = { table = "string", strict = "boolean", lock_timeout = "string" }
+local known_options = {
+  table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
+  hooks = "table", log = "function",
+}
 
 local function check_options(options)
   for key, value in pairs(options) do
@@ -39,12 +44,22 @@ local function check_dirs(dir)
   return dirs
 end
 
+local function register(self, given)
+  for event, handlers in pairs(given or {}) do
+    for _, fn in ipairs(type(handlers) == "table" and handlers or { handlers }) do
+      self:on(event, fn)
+    end
+  end
+end
+
 --- Make a migrator.
 -- @param db a connection from `pgmig.connect`; nil is enough for create
 -- @param dir the migrations folder, or a list of folders
 -- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
 --   strict = true: a .sql file that is no migration is an error;
---   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise }
+--   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise;
+--   naming = a rule (pgmig.naming); hooks = { [event] = a function or a list of them };
+--   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, options)
   options = check_options(options or {})
@@ -54,11 +69,14 @@ function M.new(db, dir, options)
   local self = setmetatable({
     db = db,
     dirs = check_dirs(dir),
-    naming = naming,
+    naming = naming.check(options.naming or naming.default),
+    hooks = hooks.new(),
+    log = options.log,
     strict = options.strict,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
+  register(self, options.hooks)
   for _, path in ipairs(self.dirs) do core.list(path) end -- a missing folder is told at once
   return self
 end
@@ -95,21 +113,21 @@ local down_states = { ready = "ready", nothing = "ready" }
 
 --- See what can be known from a file: whether it parses, and whether there is a way back.
 local function inspect(m, problems)
-  local ok, result = pcall(run.script, m)
-  if not ok then
-    problems[#problems + 1] = {
-      kind = result.kind, message = tostring(result), path = m.path, migration = m,
-    }
+  local ok, state = pcall(source.down_state, m)
+  source.forget(m)
+  if ok then
+    m.down = down_states[state] or state
     return
   end
-  local state = result:down_state()
-  m.down = down_states[state] or state
-  m.script = nil
+  problems[#problems + 1] = {
+    kind = state.kind, message = tostring(state), path = m.path, migration = m,
+  }
 end
 
 --- Where the database stands. Creates and writes nothing; broken files are shown, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
---   ignored = paths of .sql files that are no migrations,
+--   ignored = paths of .sql files that are no migrations, repeatable = paths of files that the
+--   naming rule calls so (this version does not run them),
 --   problems = { { kind, message, path, migration }, ... } }; a migration has `state` ("applied",
 --   "pending", "missing": applied, but its file is gone) and, with a readable file, `down`
 --   ("ready", "none", "empty", "irreversible")
@@ -120,7 +138,7 @@ function migrator:status()
   return {
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending,
-    ignored = set.ignored, problems = problems,
+    ignored = set.ignored, repeatable = set.repeatable, problems = problems,
   }
 end
 
@@ -156,8 +174,31 @@ end
 
 -- ---- running ---------------------------------------------------------------
 
-local function emitter(on_event)
-  return on_event or function() end
+local levels = { start = "debug", notice = "info", warning = "warn", skipped = "warn" }
+
+--- What an event says, for a log.
+local function describe(event)
+  local words = event.type:gsub("_", " ")
+  if event.migration then words = words .. " " .. event.migration.label end
+  return event.message and words .. ": " .. event.message or words
+end
+
+--- The function that hands out events: to the caller and to the log.
+local function emitter(self, on_event)
+  return function(event)
+    if on_event then on_event(event) end
+    if self.log then self.log(levels[event.type] or "info", describe(event), event) end
+  end
+end
+
+--- Register a hook: `fn(ctx)` is called at an event of every later run.
+-- @param event "before_all", "before_each", "before_statement", "after_statement", "after_each",
+--   "committed", "error", "progress", "after_all" (README, Hooks)
+-- @param fn the handler; handlers run in the order of their registration and may yield
+-- @return the migrator
+function migrator:on(event, fn)
+  self.hooks:on(event, fn)
+  return self
 end
 
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered.
@@ -169,15 +210,28 @@ end
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)
   if #plan == 0 then return {} end
-  local emit = emitter(options and options.on_event)
   run.check(plan)
   self.ledger:prepare(self.db, plan)
   local ok, result = pcall(run.run, {
-    db = self.db, ledger = self.ledger, emit = emit, lock_timeout = self.lock_timeout,
+    db = self.db, ledger = self.ledger, hooks = self.hooks, lock_timeout = self.lock_timeout,
+    emit = emitter(self, options and options.on_event),
   }, plan)
   self.db:on_notice(nil)
-  if not ok then error(result, 0) end
-  return result
+  if ok then return result end
+  if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
+  error(result, 0)
+end
+
+--- Record pending migrations as applied, without running them: for a database that has their
+-- schema already.
+-- @param version up to this one, inclusive
+-- @param options { on_event } as in `run`
+-- @return the migrations that were recorded
+function migrator:baseline(version, options)
+  if version == nil then errors.raise("usage", "baseline needs a version") end
+  local plan = plan_with(self, planning.up, { target = version })
+  plan.record_only = true
+  return self:run(plan, options)
 end
 
 --- Apply pending migrations.

@@ -1,22 +1,82 @@
---- The default naming rule: `NNN_description.sql`.
--- A rule is pure. `parse(relative_path)` returns { version = digits, name = string } or nil for a
--- file that is none of its; `format(version, name)` is the reverse.
+--- Naming rules: from file names to versions and back.
+-- A rule is a pure table of functions:
+--
+-- * `parse(path)`, path relative to the migrations folder, returns nil for a file that is none of
+--   its, or { version = digits; name = string; direction = "up" | "down" for
+--   one of a pair of files; language = "lua"; repeatable = true; label = what people see }
+-- * `format(version, name, direction)` returns the path of a new file. When it differs for "up" and
+--   "down", create writes both.
+-- * `next(newest)`, optional: the version after the newest migration (nil: the first); needed for
+--   dotted versions
+-- * `dotted`, optional: true for a rule whose versions are numbers with dots: `1.10` after `1.9`
+-- * `deep`, optional: true for a rule that wants the files of folders in the folder
+local errors = require "pgmig.errors"
+
 local M = {}
 
---- Read a file name.
--- @param path relative to the migrations folder
--- @return { version, name, language = "sql" | "lua" }, or nil
-function M.parse(path)
-  local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
-  if language ~= "sql" and language ~= "lua" then return nil end
-  return { version = version, name = name, language = language }
+local PARTS, PART_DIGITS = 4, 5
+
+--- The default rule: `NNN_description.sql` or `.lua`.
+M.default = {
+  parse = function(path)
+    local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
+    if language ~= "sql" and language ~= "lua" then return nil end
+    return { version = version, name = name, language = language }
+  end,
+  format = function(version, name) return version .. "_" .. name .. ".sql" end,
+}
+
+--- Pairs of files: `NNN_description.up.sql` and `NNN_description.down.sql`.
+M.paired = {
+  parse = function(path)
+    local version, name, direction = path:match "^(%d+)_(.+)%.(%a+)%.sql$"
+    if direction ~= "up" and direction ~= "down" then return nil end
+    return { version = version, name = name, direction = direction }
+  end,
+  format = function(version, name, direction)
+    return ("%s_%s.%s.sql"):format(version, name, direction)
+  end,
+}
+
+--- A folder for each migration: `NNN_description/up.sql` and `down.sql`.
+M.folders = {
+  deep = true,
+  parse = function(path)
+    local version, name, direction = path:match "^(%d+)_([^/]+)/(%a+)%.sql$"
+    if direction ~= "up" and direction ~= "down" then return nil end
+    return { version = version, name = name, direction = direction }
+  end,
+  format = function(version, name, direction)
+    return ("%s_%s/%s.sql"):format(version, name, direction)
+  end,
+}
+
+--- A dotted version as digits that sort like it: `1.10.2` comes after `1.9`.
+-- @param version up to four numbers of up to five digits, with dots
+-- @return digits
+-- @raise kind "naming"
+function M.dotted(version)
+  local parts = {}
+  for part in (version .. "."):gmatch "(%d*)%." do parts[#parts + 1] = part end
+  local digits = {}
+  for i = 1, PARTS do
+    local part = (parts[i] or "0"):gsub("^0+(%d)", "%1")
+    if part == "" or #part > PART_DIGITS or #parts > PARTS then
+      errors.raise("naming", ("version %s: up to %d numbers of up to %d digits, with dots")
+        :format(version, PARTS, PART_DIGITS))
+    end
+    digits[i] = ("0"):rep(PART_DIGITS - #part) .. part
+  end
+  return table.concat(digits)
 end
 
---- The file name of a new migration.
--- @param version digits, with the width that is wanted
--- @param name already sanitised
-function M.format(version, name)
-  return version .. "_" .. name .. ".sql"
+--- Check that a value is a rule.
+-- @raise kind "usage"
+function M.check(rule)
+  if type(rule) ~= "table" or type(rule.parse) ~= "function" or type(rule.format) ~= "function" then
+    errors.raise("usage", "a naming rule is a table with functions parse and format")
+  end
+  return rule
 end
 
 return M

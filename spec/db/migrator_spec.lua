@@ -177,7 +177,7 @@ describe("a migrator", function()
       end).kind)
     end)
 
-    it("refuses a Lua file instead of passing over it", function()
+    it("refuses a Lua file without functions instead of passing over it", function()
       support.write(dir, "004_later.lua", "return {}")
       assert.matches("004_later.lua", tostring(raises(migrator.migrate, migrator)), 1, true)
     end)

@@ -1,0 +1,114 @@
+--- What a migration runs: its parsed SQL file, pair of files, or Lua functions.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
+local M = {}
+
+-- A Lua migration has no statements of its own; its transaction is a script's all the same.
+local no_statements = "%s-- UP\n-- pgmig: empty\n-- DOWN\n-- pgmig: empty\n"
+
+local function check_file(m)
+  if not m.missing then return end
+  errors.raise("plan", ("migration %s is applied, but its file is missing"):format(m.label), {
+    hint = "bring the file back, for example from version control",
+  })
+end
+
+-- ---- Lua files -------------------------------------------------------------
+
+--- An error that Lua's compiler or a file's top level raised, with its line.
+local function file_error(path, raised)
+  local text = tostring(raised)
+  local line, message = text:match(":(%d+): (.*)$")
+  errors.raise("parse", message or text, { file = path, line = tonumber(line) })
+end
+
+local function check_functions(path, functions)
+  local what = type(functions) == "table" and functions or {}
+  local down = type(what.down)
+  if type(what.up) == "function" and (down == "nil" or down == "function") then return end
+  errors.raise("parse", "a Lua migration returns a table with a function `up`", {
+    file = path, hint = "return { up = function(db) ... end, down = function(db) ... end }",
+  })
+end
+
+--- Load a Lua migration: { up, down, transaction }.
+local function load_functions(path)
+  local chunk, message = loadfile(path) -- not dofile: a file may yield
+  if not chunk then file_error(path, message) end
+  local ok, functions = pcall(chunk)
+  if not ok then file_error(path, functions) end
+  check_functions(path, functions)
+  return functions
+end
+
+local function read_lua(m)
+  local functions = load_functions(m.path)
+  local head = functions.transaction == false and "-- pgmig: transaction=off\n" or ""
+  return { script = core.parse_script(no_statements:format(head), m.path), functions = functions }
+end
+
+-- ---- SQL files -------------------------------------------------------------
+
+--- One file of a pair: all of it goes one way.
+local function read_half(path)
+  local script = core.read_script(path)
+  if not script:describe().marked then return script end
+  errors.raise("parse", "a section marker in a file of a pair", {
+    file = path, hint = "delete the markers: the file's name says its direction",
+  })
+end
+
+local function read_pair(m)
+  return { script = read_half(m.path), down = m.down_path and read_half(m.down_path), pair = true }
+end
+
+-- ---- both ------------------------------------------------------------------
+
+--- Read and check what a migration runs, once.
+-- @return { script, down = the script of the way back where it has its own, pair = boolean,
+--   functions = { up, down } of a Lua file }
+-- @raise kinds "io", "parse", and "plan" when the file is gone
+function M.read(m)
+  check_file(m)
+  if not m.source then
+    if m.language == "lua" then
+      m.source = read_lua(m)
+    elseif m.direction then
+      m.source = read_pair(m)
+    else
+      m.source = { script = core.read_script(m.path) }
+    end
+  end
+  return m.source
+end
+
+--- Forget it: a long history must not fill the memory.
+function M.forget(m) m.source = nil end
+
+--- The script of a direction, and which of its sections that is.
+function M.script(m, direction)
+  local source = M.read(m)
+  if source.pair then return direction == "up" and source.script or source.down, "up" end
+  return source.script, direction
+end
+
+--- The function of a direction, for a Lua migration.
+function M.fn(m, direction)
+  local functions = M.read(m).functions
+  return functions and functions[direction]
+end
+
+--- Whether there is a way back: "ready", "none" (no DOWN), "empty" (without SQL), "nothing" (empty
+-- on purpose), or "irreversible" and the reason.
+function M.down_state(m)
+  local source = M.read(m)
+  if source.functions then return source.functions.down and "ready" or "none" end
+  if not source.pair then return source.script:down_state() end
+  if not source.down then return "none" end
+  local up = source.down:describe().up
+  if #up.statements > 0 then return "ready" end
+  return up.empty and "nothing" or "empty"
+end
+
+return M

@@ -1,0 +1,164 @@
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local naming = pgmig.naming
+
+local function labels(list)
+  local result = {}
+  for i, m in ipairs(list) do result[i] = tostring(m) end
+  return result
+end
+
+describe("a naming rule", function()
+  local db, dir
+
+  before_each(function()
+    db = pgmig.connect(support.database())
+    dir = support.tempdir()
+  end)
+
+  after_each(function() db:close() end)
+
+  local function fails(rule)
+    local ok, err = pcall(function()
+      return pgmig.migrator(db, dir, { naming = rule }):migrate()
+    end)
+    assert.is_false(ok)
+    return err
+  end
+
+  local function exists(name)
+    return db:query("SELECT to_regclass($1) IS NOT NULL AS there", name)[1].there
+  end
+
+  it("may be any pure function of the path", function()
+    support.write(dir, "7.create-users.sql", "CREATE TABLE users ();")
+    support.write(dir, "10.create-orders.sql", "CREATE TABLE orders ();")
+    local rule = {
+      parse = function(path)
+        local version, name = path:match "^(%d+)%.(.+)%.sql$"
+        return version and { version = version, name = name, label = version .. ": " .. name }
+      end,
+      format = function(version, name) return version .. "." .. name .. ".sql" end,
+    }
+    local migrator = pgmig.migrator(db, dir, { naming = rule })
+    assert.same({ "7: create-users", "10: create-orders" }, labels(migrator:migrate()))
+    assert.matches("/011%.next%.sql$", migrator:create "next")
+  end)
+
+  it("must be a rule", function()
+    assert.equal("usage", fails({ parse = print }).kind)
+  end)
+
+  describe("for pairs of files", function()
+    before_each(function()
+      support.write(dir, "001_a.up.sql", "CREATE TABLE a ();")
+      support.write(dir, "001_a.down.sql", "DROP TABLE a;")
+      support.write(dir, "002_b.up.sql", "CREATE TABLE b ();")
+    end)
+
+    it("runs one up and the other down", function()
+      local migrator = pgmig.migrator(db, dir, { naming = naming.paired })
+      assert.same({ "001_a", "002_b" }, labels(migrator:migrate()))
+      assert.equal("ready", migrator:status().applied[1].down)
+      assert.equal("none", migrator:status().applied[2].down)
+      support.write(dir, "002_b.down.sql", "DROP TABLE b;")
+      assert.same({ "002_b", "001_a" }, labels(migrator:rollback(2)))
+      assert.is_false(exists "a")
+    end)
+
+    it("points errors at the file that failed", function()
+      support.write(dir, "002_b.down.sql", "SELECT 1;\nDROP TABLE nix;")
+      local migrator = pgmig.migrator(db, dir, { naming = naming.paired })
+      migrator:migrate()
+      local ok, err = pcall(migrator.rollback, migrator)
+      assert.is_false(ok)
+      assert.matches("002_b.down.sql:2:1", tostring(err), 1, true)
+      assert.is_true(exists "b")
+    end)
+
+    it("refuses markers in them, a down without up, and two of one direction", function()
+      support.write(dir, "001_a.up.sql", "-- UP\nCREATE TABLE a ();")
+      assert.equal("parse", fails(naming.paired).kind)
+      support.write(dir, "001_a.up.sql", "CREATE TABLE a ();")
+      support.write(dir, "003_c.down.sql", "SELECT 1;")
+      assert.matches("003_c.down.sql", fails(naming.paired).file, 1, true)
+      support.write(dir, "003_c.up.sql", "SELECT 1;")
+      support.write(dir, "3_d.up.sql", "SELECT 1;")
+      assert.equal("naming", fails(naming.paired).kind)
+    end)
+
+    it("creates both", function()
+      local up, down = pgmig.migrator(nil, dir, { naming = naming.paired }):create "add c"
+      assert.equal(dir .. "/003_add_c.up.sql", up)
+      assert.equal(dir .. "/003_add_c.down.sql", down)
+      assert.matches("Migration: add_c", support.read(down))
+    end)
+  end)
+
+  describe("for a folder for each migration", function()
+    it("sees paths, and creates the folder", function()
+      local migrator = pgmig.migrator(db, dir, { naming = naming.folders })
+      local up, down = migrator:create "first"
+      assert.equal(dir .. "/001_first/up.sql", up)
+      os.remove(up)
+      os.remove(down)
+      support.write(dir .. "/001_first", "up.sql", "CREATE TABLE a ();")
+      support.write(dir .. "/001_first", "down.sql", "DROP TABLE a;")
+      assert.same({ "001_first" }, labels(migrator:migrate()))
+      assert.same({ "001_first" }, labels(migrator:rollback()))
+    end)
+  end)
+
+  describe("with dotted versions", function()
+    local rule = {
+      dotted = true,
+      parse = function(path)
+        local version, name = path:match "^V([%d.]+)__(.+)%.sql$"
+        return version and { version = version, name = name }
+      end,
+      format = function(version, name) return "V" .. version .. "__" .. name .. ".sql" end,
+    }
+
+    it("orders them by their numbers and shows them as they are", function()
+      for _, version in ipairs { "1.10", "1.9", "1.9.2", "2", "1" } do
+        support.write(dir, ("V%s__x.sql"):format(version), "SELECT 1;")
+      end
+      local migrator = pgmig.migrator(db, dir, { naming = rule })
+      assert.same({ "1_x", "1.9_x", "1.9.2_x", "1.10_x", "2_x" }, labels(migrator:migrate()))
+      assert.equal("1.10_x", tostring(migrator:applied()[4]))
+      assert.same({ "2_x", "1.10_x" }, labels(migrator:plan_rollback(2)))
+    end)
+
+    it("creates with the rule's own next", function()
+      local migrator = pgmig.migrator(nil, dir, { naming = rule })
+      assert.equal("usage", select(2, pcall(migrator.create, migrator, "y")).kind)
+      local counting = { dotted = true, parse = rule.parse, format = rule.format,
+        next = function(newest) return newest and "1.1" or "1" end }
+      migrator = pgmig.migrator(nil, dir, { naming = counting })
+      assert.equal(dir .. "/V1__y.sql", migrator:create "y")
+      assert.equal(dir .. "/V1.1__z.sql", migrator:create "z")
+    end)
+
+    it("refuses what has no place in the digits", function()
+      for _, version in ipairs { "1.2.3.4.5", "1..2", ".1", "1.", "1.123456" } do
+        assert.is_false(pcall(naming.dotted, version), version)
+      end
+      assert.equal("00001000100000200000", naming.dotted "1.010.2")
+    end)
+  end)
+
+  it("may call files repeatable: listed apart, not run by this version", function()
+    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+    support.write(dir, "R__views.sql", "SELECT nix;")
+    local migrator = pgmig.migrator(db, dir, { naming = {
+      parse = function(path)
+        if path:find "^R__" then return { repeatable = true, name = path } end
+        return naming.default.parse(path)
+      end,
+      format = naming.default.format,
+    } })
+    assert.same({ "001_a" }, labels(migrator:migrate()))
+    assert.same({ dir .. "/R__views.sql" }, migrator:status().repeatable)
+  end)
+end)
