@@ -313,14 +313,21 @@ int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
 
 /* ---- COPY for the caller --------------------------------------------- */
 
-int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
-                        struct pgmig_error *err)
+static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (check_process(conn, err) != 0)
         return -1;
-    if (conn->phase != PGMIG_PHASE_COPY_IN)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the server does not wait for COPY data");
+    if (conn->phase == PGMIG_PHASE_COPY_IN)
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_USAGE,
+                           "the server does not wait for COPY data");
+}
+
+int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
+                        struct pgmig_error *err)
+{
+    if (check_copy_in(conn, err) != 0)
+        return -1;
     while (len > 0) {
         int n = (int)(len < FEED_CHUNK ? len : FEED_CHUNK);
         int ok = PQputCopyData(conn->pg, data, n);
@@ -339,11 +346,8 @@ int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
 int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
                         struct pgmig_error *err)
 {
-    if (check_process(conn, err) != 0)
+    if (check_copy_in(conn, err) != 0)
         return -1;
-    if (conn->phase != PGMIG_PHASE_COPY_IN)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the server does not wait for COPY data");
     conn->phase = PGMIG_PHASE_BUSY;
     return sent(conn, PQputCopyEnd(conn->pg, reason) == 1) == 0
                ? 0

@@ -7,9 +7,12 @@ local M = {}
 local hooks = {}
 hooks.__index = hooks
 
+-- Nothing is retried and no lock is waited for yet: these two are known, so that scripts may
+-- register for them, and not called.
 local events = {
   before_all = true, after_all = true, before_each = true, before_statement = true,
   after_statement = true, after_each = true, committed = true, error = true, progress = true,
+  retry = true, lock_wait = true,
 }
 
 local skippable = { before_each = true, before_statement = true }
