@@ -11,7 +11,7 @@ local M = {}
 local server = {}
 server.__index = server
 
-local START_LIMIT = 60 -- seconds
+local START_LIMIT = 120 -- seconds; the shell below gives up earlier
 local FOLDER_LIMIT = 70 -- bytes; the path of a unix socket has at most 107
 local LOG_SHOWN = 4000 -- bytes of the server's log in an error
 
@@ -32,6 +32,7 @@ local defaults = {
 local WATCH = [[
 trap '' INT TERM HUP
 PATH=$PATH:/usr/sbin:/sbin # runuser; `su` leaves root a PATH without
+unset LD_PRELOAD # a sanitizer for the caller, say; initdb would hang in it
 caller=$PPID folder=$1 bin=$2 settings=$3
 shift 3
 cd "$folder" || exit
@@ -40,8 +41,8 @@ start() {
   if [ $# -gt 0 ]; then chown postgres . || return; fi
   local locale=C
   if locale -a | grep -qix 'C\.utf-\{0,1\}8'; then locale=C.UTF-8; fi
-  "$@" "$bin/initdb" --pgdata=data --username=postgres --auth=trust --encoding=UTF8 \
-    --locale=$locale --no-sync --no-instructions >/dev/null || return
+  timeout --kill-after=5 50 "$@" "$bin/initdb" --pgdata=data --username=postgres --auth=trust \
+    --encoding=UTF8 --locale=$locale --no-sync --no-instructions >/dev/null || return
   printf '%s\n' "$settings" >>data/postgresql.conf
   "$@" "$bin/pg_ctl" start --silent --wait --timeout=50 --pgdata=data
 }
