@@ -4,6 +4,8 @@ local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 
+local unpack = unpack or table.unpack
+
 local M = {}
 local connection = {}
 connection.__index = connection
@@ -165,6 +167,8 @@ function connection:exec(script)
   return self.handle:tag()
 end
 
+local function pack(...) return { n = select("#", ...), ... } end
+
 --- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises.
 -- @return what fn returns
 function connection:transaction(fn)
@@ -172,7 +176,7 @@ function connection:transaction(fn)
     errors.raise("usage", "a transaction is already open on this connection")
   end
   self:exec "BEGIN"
-  local result = { pcall(fn, self) }
+  local result = pack(pcall(fn, self))
   if not result[1] then
     if self.handle:is_open() and self.handle:transaction_status() ~= "none" then
       self:exec "ROLLBACK"
@@ -182,7 +186,7 @@ function connection:transaction(fn)
   if self:exec "COMMIT" ~= "COMMIT" then
     errors.raise("sql", "the transaction was rolled back: a statement in it had failed")
   end
-  return (unpack or table.unpack)(result, 2, table.maxn and table.maxn(result) or #result)
+  return unpack(result, 2, result.n)
 end
 
 -- ---- COPY ------------------------------------------------------------------

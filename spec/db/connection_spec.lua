@@ -76,11 +76,12 @@ describe("a connection", function()
 
   describe("in a transaction", function()
     it("commits what the function did and returns its results", function()
-      local a, b = db:transaction(function(tx)
+      local function pack(...) return { n = select("#", ...), ... } end
+      local results = pack(db:transaction(function(tx)
         tx:exec "CREATE TABLE t ()"
-        return 1, 2
-      end)
-      assert.same({ 1, 2 }, { a, b })
+        return nil, nil, 3, nil
+      end))
+      assert.same({ n = 4, [3] = 3 }, results)
       assert.equal("t", db:query("SELECT to_regclass('t')::text AS t")[1].t)
     end)
 
