@@ -128,7 +128,9 @@ static size_t continuation(const struct pgmig_lexer *lx, size_t at)
     while (p < lx->len) {
         char c = lx->text[p];
 
-        if (c == '-' && peek(lx, p + 1) == '-') {
+        if (c == '-' && p + 1 == lx->len)
+            break; /* perhaps half a comment */
+        if (c == '-' && lx->text[p + 1] == '-') {
             p = line_end(lx, p);
         } else if (is(lx, p, BLANK)) {
             newline = newline || c == '\n' || c == '\r';
@@ -170,34 +172,42 @@ static struct pgmig_token quoted_name(const struct pgmig_lexer *lx,
     return token(lx, PGMIG_TOKEN_QUOTED, at);
 }
 
-/* Length of the $tag$ at `at`, 0 when there is none. */
-static size_t dollar_tag(const struct pgmig_lexer *lx, size_t at)
+/* Where the name of a $tag$ whose first dollar stands at `at` ends. */
+static size_t tag_end(const struct pgmig_lexer *lx, size_t at)
 {
     size_t p = at + 1;
 
     if (is(lx, p, NAME_START))
         while (is(lx, p, NAME) && lx->text[p] != '$')
             p++;
-    return peek(lx, p) == '$' ? p + 1 - at : 0;
+    return p;
 }
 
+static struct pgmig_token parameter(const struct pgmig_lexer *lx)
+{
+    size_t at = lx->pos + 1;
+
+    while (is(lx, at, DIGIT))
+        at++;
+    return token(lx, PGMIG_TOKEN_SYMBOL, at);
+}
+
+/* A dollar-quoted string, a parameter such as $1, or a lone dollar. */
 static struct pgmig_token dollar(const struct pgmig_lexer *lx)
 {
-    size_t tag = dollar_tag(lx, lx->pos);
+    size_t from = tag_end(lx, lx->pos) + 1;
     const char *p;
-    size_t from = lx->pos + tag;
 
-    if (tag == 0) {
-        size_t at = lx->pos + 1;
-
-        while (is(lx, at, DIGIT)) /* $1, a parameter */
-            at++;
-        return token(lx, PGMIG_TOKEN_SYMBOL, at);
-    }
-    p = memmem(lx->text + from, lx->len - from, lx->text + lx->pos, tag);
+    if (from > lx->len && !lx->final)
+        return open_ended(lx, "dollar-quoted string"); /* the tag goes on */
+    if (peek(lx, from - 1) != '$')
+        return parameter(lx);
+    p = memmem(lx->text + from, lx->len - from, lx->text + lx->pos,
+               from - lx->pos);
     if (p == NULL)
         return open_ended(lx, "dollar-quoted string");
-    return token(lx, PGMIG_TOKEN_STRING, (size_t)(p - lx->text) + tag);
+    return token(lx, PGMIG_TOKEN_STRING,
+                 (size_t)(p - lx->text) + from - lx->pos);
 }
 
 static struct pgmig_token number(const struct pgmig_lexer *lx)

@@ -1,0 +1,4 @@
+-- UP
+CREATE TABLE t (a int);
+-- DOWN
+DROP TABLE t;

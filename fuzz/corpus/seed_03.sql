@@ -1,0 +1,5 @@
+COPY t FROM STDIN;
+1\t2
+-- DOWN
+\\.
+SELECT 1;

@@ -1,0 +1,3 @@
+-- pgmig: transaction=off lock_timeout=2s
+-- UP
+VACUUM;

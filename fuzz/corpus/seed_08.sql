@@ -1,0 +1,3 @@
+\\restrict x
+SELECT 1;
+\\unrestrict x

@@ -1,0 +1,4 @@
+-- UP
+-- pgmig: empty
+-- DOWN
+-- pgmig: irreversible no way back

@@ -1,0 +1,1 @@
+SELECT $tag$x$tag$, $títé_0$y$títé_0$, $1;
