@@ -47,9 +47,12 @@ static void object(struct pgmig_words *w, struct pgmig_statement *st)
     add_kind(st, w);
 }
 
-static unsigned concurrently(struct pgmig_words *w)
+static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
 {
-    return pgmig_words_at(w, "concurrently") ? PGMIG_T_NO_BLOCK : 0;
+    if (!pgmig_words_at(w, "concurrently"))
+        return 0;
+    add_kind(st, w);
+    return PGMIG_T_NO_BLOCK;
 }
 
 static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
@@ -68,7 +71,7 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
     if (at_any(w, alone))
         return traits | PGMIG_T_NO_BLOCK;
     if (pgmig_words_accept(w, "index"))
-        return traits | concurrently(w);
+        return traits | concurrently(w, st);
     return traits;
 }
 
@@ -93,7 +96,7 @@ static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
     object(w, st);
     if (pgmig_words_at(w, "database") || pgmig_words_at(w, "tablespace"))
         return PGMIG_T_NO_BLOCK;
-    return pgmig_words_accept(w, "index") ? concurrently(w) : 0;
+    return pgmig_words_accept(w, "index") ? concurrently(w, st) : 0;
 }
 
 /* An option in parentheses that is not turned off. */
@@ -111,7 +114,6 @@ static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
     static const char *const many[] = {"database", "system", "schema", NULL};
     unsigned traits = 0;
 
-    (void)st;
     while (w->parens > 0) { /* (VERBOSE, CONCURRENTLY) */
         if (option_on(w, "concurrently"))
             traits = PGMIG_T_NO_BLOCK;
@@ -123,7 +125,7 @@ static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
     if (at_any(w, many))
         return PGMIG_T_NO_BLOCK;
     pgmig_words_next(w);
-    return traits | concurrently(w);
+    return traits | concurrently(w, st);
 }
 
 /* CLUSTER of all tables runs a transaction a table. */

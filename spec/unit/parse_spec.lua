@@ -335,6 +335,14 @@ describe("statements", function()
     assert.equal(6, up.statements[4].line)
   end)
 
+  it("say CONCURRENTLY in their kind", function()
+    local up = parse("-- pgmig: transaction=off", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);",
+      "DROP INDEX CONCURRENTLY i; REINDEX INDEX i;").up
+    assert.equal("CREATE INDEX CONCURRENTLY", up.statements[1].kind)
+    assert.equal("DROP INDEX CONCURRENTLY", up.statements[2].kind)
+    assert.equal("REINDEX", up.statements[3].kind)
+  end)
+
   it("keep empty COPY data", function()
     assert.equal("", parse("COPY t FROM STDIN;", "\\.").up.statements[1].copy_data)
   end)
