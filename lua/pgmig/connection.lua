@@ -142,6 +142,33 @@ end
 
 -- ---- SQL -------------------------------------------------------------------
 
+--- End a COPY that `query` or `exec` has started by mistake: the connection stays usable.
+local function refuse_copy(self, way)
+  local handle = self.handle
+  if way == "in" then
+    handle:copy_end "COPY needs db:copy"
+    self:run()
+  end
+  while handle:copying() == "out" do
+    handle:copy_get()
+    self:run()
+  end
+  pcall(handle.finish, handle)
+  errors.raise("usage", "COPY with STDIN or STDOUT needs db:copy", {
+    hint = "db:copy(sql, data), or local data = db:copy(sql)",
+  })
+end
+
+--- Send a request and wait for its end.
+local function request(self, ...)
+  self.touched = true -- a hook that used the connection may have changed its session
+  self.handle:send(...)
+  self:run()
+  local way = self.handle:copying()
+  if way then refuse_copy(self, way) end
+  self:finish()
+end
+
 --- Run one statement.
 -- @param sql its text; `$1`, `$2`, ... stand for the parameters
 -- @param ... strings, numbers, booleans or nil
@@ -149,10 +176,7 @@ end
 --   Lua's, everything else is text, NULL is nil
 -- @raise kind "sql"
 function connection:query(sql, ...)
-  self.touched = true -- a hook that used the connection may have changed its session
-  self.handle:send(sql, ...)
-  self:run()
-  self:finish()
+  request(self, sql, ...)
   return self.handle:rows()
 end
 
@@ -160,10 +184,7 @@ end
 -- @return the command tag of the last one, as "INSERT 0 1"
 -- @raise kind "sql"
 function connection:exec(script)
-  self.touched = true
-  self.handle:send(script)
-  self:run()
-  self:finish()
+  request(self, script)
   return self.handle:tag()
 end
 

@@ -128,6 +128,18 @@ describe("a connection", function()
       assert.is_true(#pieces > 1)
     end)
 
+    it("is refused by query and exec, which stay usable", function()
+      for _, sql in ipairs { "COPY t FROM STDIN", "COPY t TO STDOUT; SELECT 1",
+        "COPY (SELECT generate_series(1, 200000)) TO STDOUT" } do
+        for _, method in ipairs { "query", "exec" } do
+          if method == "exec" or not sql:find ";" then
+            assert.matches("db:copy", fails(db[method], db, sql).message)
+            assert.equal(1, db:query("SELECT 1 AS one")[1].one)
+          end
+        end
+      end
+    end)
+
     it("fails without data, with wrong data, and with a source that raises", function()
       assert.equal("usage", fails(db.copy, db, "COPY t FROM STDIN").kind)
       assert.equal("22P02", fails(db.copy, db, "COPY t FROM STDIN", "x\n").sqlstate)
