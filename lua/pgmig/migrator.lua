@@ -172,6 +172,17 @@ function migrator:plan_rollback(options)
   return plan_with(self, planning.down, options_of(options, "steps"))
 end
 
+--- What a migration of a plan would run.
+-- @param m a migration
+-- @param direction "up" or "down"
+-- @return { transaction = whether it runs in one, statements = { { sql, kind, line, ... } },
+--   problem = why it cannot be rolled back, or nil }
+function migrator.describe(_, m, direction)
+  local described = source.describe(m, direction)
+  source.forget(m)
+  return described
+end
+
 -- ---- running ---------------------------------------------------------------
 
 local levels = { start = "debug", notice = "info", warning = "warn", skipped = "warn" }

@@ -5,21 +5,12 @@ local source = require "pgmig.source"
 
 local M = {}
 
-local no_way_back = {
-  none = { "it has no DOWN section", "write one, or restore a backup" },
-  empty = { "its DOWN section has no SQL", "write it, or the line `-- pgmig: empty`" },
-}
-
 --- Refuse a rollback that the file does not provide for.
 local function check_down(m)
-  local state, reason = source.down_state(m)
-  local why = no_way_back[state]
-  if state == "irreversible" then
-    why = { "it is irreversible" .. (reason ~= "" and ": " .. reason or ""), nil }
-  end
+  local why, hint = source.obstacle(m)
   if not why then return end
-  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why[1]), {
-    file = m.path, hint = why[2],
+  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
+    file = m.path, hint = hint,
   })
 end
 

@@ -111,4 +111,33 @@ function M.down_state(m)
   return up.empty and "nothing" or "empty"
 end
 
+local obstacles = {
+  none = { "it has no DOWN section", "write one, or restore a backup" },
+  empty = { "its DOWN section has no SQL", "write it, or the line `-- pgmig: empty`" },
+}
+
+--- Why a migration cannot be rolled back, and what to do; nil when it can.
+function M.obstacle(m)
+  local state, reason = M.down_state(m)
+  if state == "irreversible" then
+    return "it is irreversible" .. (reason ~= "" and ": " .. reason or "")
+  end
+  local why = obstacles[state]
+  if why then return why[1], why[2] end
+end
+
+--- What a migration would run, for people.
+-- @param direction "up" or "down"
+-- @return { transaction = boolean, statements = list, problem = why it cannot run, or nil }
+-- @raise kinds "io", "parse", "plan"
+function M.describe(m, direction)
+  local script, section = M.script(m, direction)
+  local found = script and script:describe()[section]
+  return {
+    transaction = not found or found.transaction,
+    statements = found and found.statements or {},
+    problem = direction == "down" and M.obstacle(m) or nil,
+  }
+end
+
 return M

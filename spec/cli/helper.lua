@@ -9,7 +9,8 @@ local M = {}
 local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 
 -- What the surroundings must not decide.
-local clean = "env -u DATABASE_URL -u PGMIG_DIR -u PGMIG_TABLE -u NO_COLOR -u PGHOST -u PGPORT"
+local clean = "env -u DATABASE_URL -u PGMIG_DIR -u PGMIG_TABLE -u NO_COLOR"
+  .. " -u PGMIG_CONFIG -u PGMIG_LOCK_TIMEOUT -u PGHOST -u PGPORT"
   .. " -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE"
 
 local function working_directory()

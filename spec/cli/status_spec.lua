@@ -122,8 +122,8 @@ describe("a dry run", function()
     assert.equal(0, (project.run "up --quiet"))
     local code, out = project.run "down --all --dry-run"
     assert.equal(0, code)
-    assert.matches("would roll back  003_create_c[^\n]*\nwould roll back  002_create_b[^\n]*\n"
-      .. "would roll back  001_create_a[^\n]*\n3 migrations to roll back; nothing was run\n$", out)
+    assert.matches("would roll back  003_create_c.-\nwould roll back  002_create_b.-\n"
+      .. "would roll back  001_create_a.-\n3 migrations to roll back; nothing was run\n$", out)
     assert.equal("a b c schema_migrations", cli.tables(project.db))
   end)
 

@@ -2,17 +2,26 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local pgmig = require "pgmig"
+local settings = require "pgmig.cli.settings"
 
 local M = {}
 
 local WAIT_LIMIT = 60 -- seconds
 local PAUSE = 0.2 -- seconds between two attempts of `wait`
 
+--- The migrator, with a connection or without.
+local function new_migrator(run, db)
+  local options = settings.migrator_options(run.settings)
+  local migrator = pgmig.migrator(db, run.settings.values.dir, options)
+  if not run.options.verbose then return migrator end
+  return migrator:on("after_statement", function(ctx) run.report:statement(ctx) end)
+end
+
 --- Connect, and make the migrator. `run.db` is closed when the command ends.
 local function open(run)
-  local options = run.options
-  run.db = pgmig.connect(options.database)
-  return pgmig.migrator(run.db, options.dirs, { table = options.table })
+  run.settings = settings.read(run.options)
+  run.db = pgmig.connect(settings.connection(run.settings))
+  return new_migrator(run, run.db)
 end
 
 -- ---- looking ---------------------------------------------------------------
@@ -24,31 +33,20 @@ function M.status(run)
   return run.options.exit_code and unfinished and 3 or 0
 end
 
---- Why a script cannot be rolled back, or nil.
-local function obstacle(script)
-  local reason = script.irreversible
-  if reason then return "it is irreversible" .. (reason ~= "" and ": " .. reason or "") end
-  if not script.down then return "it has no DOWN section" end
-  if #script.down.statements == 0 and not script.down.empty then return "its DOWN has no SQL" end
-end
-
 --- A planned migration as it would run.
-local function step_of(m, direction)
+local function step_of(migrator, m, direction)
   if m.missing then return { migration = m, problem = "its file is missing" } end
-  local script = pgmig.parse(m.path)
-  local section = script[direction]
-  return {
-    migration = m, problem = direction == "down" and obstacle(script) or nil,
-    transaction = section and section.transaction, statements = section and #section.statements,
-  }
+  local step = migrator:describe(m, direction)
+  step.migration = m
+  return step
 end
 
 --- Report what a plan would do.
 -- @return the exit code that running it would end with
-local function show(run, plan)
+local function show(run, migrator, plan)
   local steps, code = {}, 0
   for i, m in ipairs(plan) do
-    steps[i] = step_of(m, plan.direction)
+    steps[i] = step_of(migrator, m, plan.direction)
     if steps[i].problem and code == 0 then code = i == 1 and 2 or 1 end
   end
   run.report:plan(plan, steps)
@@ -77,7 +75,7 @@ function M.up(run)
   local options = run.options
   local migrator = open(run)
   local plan = migrator:plan { target = options.to, steps = options.steps }
-  if options.dry_run then return show(run, plan) end
+  if options.dry_run then return show(run, migrator, plan) end
   run.report:ignored(plan.ignored)
   carry_out(run, migrator, plan)
 end
@@ -92,7 +90,7 @@ function M.down(run)
   local migrator = open(run)
   local steps = options.all and math.huge or options.steps
   local plan = migrator:plan_rollback { steps = steps, to = options.to }
-  if options.dry_run then return show(run, plan) end
+  if options.dry_run then return show(run, migrator, plan) end
   carry_out(run, migrator, plan)
 end
 
@@ -102,19 +100,32 @@ function M.redo(run)
   run.report:finished(run.record)
 end
 
+function M.baseline(run)
+  local migrator = open(run)
+  migrator:baseline(run.options.version, { on_event = watch(run) })
+  if run.record:untouched() then return run.report:nothing(migrator:plan()) end
+  run.report:finished(run.record)
+end
+
 -- ---- files and servers -----------------------------------------------------
 
 function M.create(run)
   local options = run.options
-  local migrator = pgmig.migrator(nil, options.dirs, { table = options.table })
+  run.settings = settings.read(options)
+  local migrator = new_migrator(run)
   run.report:created(migrator:create(options.name, { timestamp = options.timestamp }))
 end
 
+function M.config(run)
+  run.report:settings(settings.describe(settings.read(run.options)))
+end
+
 --- Try to connect once; the error when nobody answers.
-local function attempt(run, seconds)
-  local ok, result = pcall(pgmig.connect, {
-    url = run.options.database, connect_timeout = seconds,
-  })
+local function attempt(source, seconds)
+  local options = { connect_timeout = seconds }
+  if type(source) == "string" then options.url = source end
+  for key, value in pairs(type(source) == "table" and source or {}) do options[key] = value end
+  local ok, result = pcall(pgmig.connect, options)
   if ok then
     result:close()
     return true
@@ -132,8 +143,9 @@ end
 function M.wait(run)
   local limit = run.options.timeout or WAIT_LIMIT
   local deadline = core.now() + limit
+  local source = settings.connection(settings.read(run.options))
   while true do
-    local reached, err = attempt(run, math.max(deadline - core.now(), PAUSE))
+    local reached, err = attempt(source, math.max(deadline - core.now(), PAUSE))
     if reached then return run.report:reached() end
     if core.now() + PAUSE > deadline then
       errors.raise("connect", ("the database took no connection within %g s"):format(limit),

@@ -1,5 +1,5 @@
 --- A failure for people: what happened, where the database stands now, what to do next.
-local pgmig = require "pgmig"
+local source = require "pgmig.source"
 
 local M = {}
 
@@ -11,9 +11,8 @@ end
 
 --- Whether the migration that failed ran in a transaction.
 local function in_transaction(record)
-  local ok, script = pcall(pgmig.parse, record.current.path)
-  local section = ok and script[record.direction]
-  return not section or section.transaction
+  local ok, described = pcall(source.describe, record.current, record.direction)
+  return not ok or described.transaction
 end
 
 --- Whether nobody has told how the migration ended: the connection was closed, not asked.

@@ -24,7 +24,8 @@ local function new_run(given)
   local out = output.new(given)
   local reporter = given.json and "pgmig.cli.json" or "pgmig.cli.text"
   return {
-    options = given, output = out, record = record.new(), report = require(reporter).new(out),
+    options = given, output = out, record = record.new(),
+    report = require(reporter).new(out, given),
   }
 end
 

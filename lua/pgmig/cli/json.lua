@@ -60,7 +60,7 @@ end
 local function planned(step)
   local fields = brief(step.migration)
   fields.path, fields.problem = step.migration.path, step.problem
-  fields.transaction, fields.statements = step.transaction, step.statements
+  fields.transaction, fields.statements = step.transaction, step.statements and #step.statements
   return fields
 end
 
@@ -102,6 +102,24 @@ function json:nothing() self:finished { applied = {}, rolled_back = {} } end
 
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end
+
+--- What `config` found: a list of { key, value, source }.
+function json:settings(settings)
+  local fields = {}
+  for _, setting in ipairs(settings) do
+    fields[setting.key] = object { value = setting.value, source = setting.source }
+  end
+  self:write(fields)
+end
+
+--- A statement has run (--verbose).
+function json:statement(ctx)
+  self:write {
+    event = "statement", label = ctx.migration.label, file = ctx.migration.path,
+    line = ctx.statement.line, kind = ctx.statement.kind, statement = ctx.sql,
+    duration = math.floor(ctx.duration * 1e6 + 0.5) / 1e6,
+  }
+end
 
 --- `wait` has reached the database.
 function json:reached() self:write { event = "reached" } end

@@ -12,8 +12,10 @@ The database is --database, else $DATABASE_URL, else what libpq's own variables
 say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). A password belongs into
 ~/.pgpass or a variable: other users can see the words of a command line.
 
-Flags win over variables: PGMIG_DIR is --dir, PGMIG_TABLE is --table, and a
-NO_COLOR that is not empty is --no-color.
+Flags win over variables, those over the file .env, and that over pgmig.conf.lua:
+PGMIG_DIR is --dir, PGMIG_TABLE is --table, PGMIG_LOCK_TIMEOUT is --lock-timeout,
+PGMIG_CONFIG is --config, and a NO_COLOR that is not empty is --no-color.
+`pgmig config` shows what is in force and where it comes from.
 
 Exit codes:
    0  done
@@ -79,13 +81,21 @@ end
 local function global_options(parser)
   parser:option("--database"):hidden_name "-d":argname "URL":convert(not_empty "--database")
     :description "The database, a URL or libpq's connection string. Short: -d."
-  parser:option("--dir"):argname "DIR":count "*":convert(not_empty "--dir"):target "dirs"
+  parser:option("--dir"):argname "DIR":count "*":convert(not_empty "--dir")
     :description("The folder of the migrations (default: migrations).\n"
       .. "Give it again for more folders; new files go to the first.")
   parser:option("--table"):argname "NAME":convert(not_empty "--table")
     :description "The tracking table (default: schema_migrations)."
+  parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
+    :description "How long a statement waits for a lock (default: 5s)."
+  parser:option("--config"):argname "FILE":convert(not_empty "--config")
+    :target "config_file"
+    :description "The config file (default: pgmig.conf.lua, where there is one)."
   parser:flag("--json"):description "Write JSON for programs."
-  parser:flag("-q --quiet"):description "Write errors only."
+  parser:mutex(
+    parser:flag("-q --quiet"):description "Write errors only.",
+    parser:flag("-v --verbose"):description "Write each statement with its time; in a plan all SQL."
+  )
   parser:flag("--no-color"):description "Write without colours, also on a terminal."
   parser:flag("--version"):description "Show the version."
     :action(function() finish { print = "pgmig " .. require("pgmig")._VERSION } end)
@@ -173,6 +183,20 @@ local function add_wait(parser)
     :description "How long to wait (default: 60)."
 end
 
+local function add_baseline(parser)
+  command(parser, "baseline", "Record migrations as applied, without running them.", {
+    about = "For a database that has their schema already. Records all up to version V.",
+    examples = "Example:\n   pgmig baseline 12",
+  }):argument("version"):argname "V":convert(version):description "The last version to record."
+end
+
+local function add_config(parser)
+  command(parser, "config", "Show the settings in force and where each comes from.", {
+    about = "Passwords are not shown. Needs no database.",
+    examples = "Examples:\n   pgmig config\n   pgmig config --json",
+  })
+end
+
 local CONCEALED = "(a database; name it with --database)"
 
 local function names_database(word)
@@ -197,7 +221,8 @@ local function build(words)
     :usage_max_width(80)
   parser:flag()(help_option(parser))
   global_options(parser)
-  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create, add_wait } do
+  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
+    add_baseline, add_config, add_wait } do
     add(parser)
   end
   parser.error = function(at, message)
@@ -208,15 +233,9 @@ end
 
 -- ---- reading the command line ----------------------------------------------
 
-local function variable(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
-
-local function add_environment(options)
-  if not options.dirs[1] then options.dirs = { variable "PGMIG_DIR" or "migrations" } end
-  options.table = options.table or variable "PGMIG_TABLE"
-  options.no_color = options.no_color or variable "NO_COLOR" ~= nil
+local function complete(options)
+  if not options.dir[1] then options.dir = nil end
+  options.no_color = options.no_color or (os.getenv "NO_COLOR" or "") ~= ""
   return options
 end
 
@@ -227,7 +246,7 @@ end
 function M.parse(words)
   local parser = build(words)
   local ok, result = pcall(parser.parse, parser, words)
-  if ok then return add_environment(result) end
+  if ok then return complete(result) end
   if type(result) ~= "table" then error(result, 0) end
   return nil, result
 end

@@ -7,7 +7,12 @@ text.__index = text
 
 --- Make a reporter.
 -- @param output where to write (pgmig.cli.output)
-function M.new(output) return setmetatable({ output = output }, text) end
+-- @param options verbose: show statements whole
+function M.new(output, options)
+  return setmetatable({ output = output, verbose = options.verbose }, text)
+end
+
+local WIDTH = 70 -- of a statement's first line
 
 local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
@@ -21,9 +26,25 @@ function text:status(status) status_table.write(self.output, status) end
 local function plan_line(verb, step)
   local label = step.migration.label
   if step.problem then return ("cannot %s  %s: %s"):format(verb, label, step.problem) end
-  local statements = count(step.statements, "statement")
+  local statements = count(#step.statements, "statement")
+  if step.migration.language == "lua" then statements = "Lua" end
   local mode = step.transaction and "one transaction" or "transaction=off"
   return ("would %s  %s  (%s, %s)"):format(verb, label, mode, statements)
+end
+
+local function first_line(sql)
+  local line = sql:match "^[^\r\n]*"
+  if #line > WIDTH or line ~= sql then line = line:sub(1, WIDTH) .. " ..." end
+  return line
+end
+
+--- The statements of a planned migration: all of them, whole with --verbose.
+function text:statements(step)
+  if step.problem then return end
+  for _, statement in ipairs(step.statements) do
+    local sql = self.verbose and statement.sql or first_line(statement.sql)
+    self.output:line(("  %s:%d: %s"):format(step.migration.path, statement.line, sql))
+  end
 end
 
 --- What a dry run found.
@@ -33,7 +54,10 @@ function text:plan(plan, steps)
   if plan.direction == "up" then self:ignored(plan.ignored) end
   if #plan == 0 then return self:nothing(plan) end
   local verb = plan.direction == "up" and "apply" or "roll back"
-  for _, step in ipairs(steps) do self.output:line(plan_line(verb, step)) end
+  for _, step in ipairs(steps) do
+    self.output:line(plan_line(verb, step))
+    self:statements(step)
+  end
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
 end
 
@@ -60,6 +84,20 @@ end
 
 --- `create` wrote a file.
 function text:created(path) self.output:line(path) end
+
+--- What `config` found: a list of { key, value, source }.
+function text:settings(list)
+  for _, setting in ipairs(list) do
+    self.output:line(("%-13s %-40s %s"):format(setting.key, setting.value, setting.source))
+  end
+end
+
+--- A statement has run (--verbose).
+function text:statement(ctx)
+  local s = ctx.statement
+  self.output:line(("  %s:%d: %s  (%s)"):format(ctx.migration.path, s.line, first_line(ctx.sql),
+    milliseconds(ctx.duration)))
+end
 
 --- `wait` has reached the database.
 function text:reached() self.output:line "the database accepts connections" end

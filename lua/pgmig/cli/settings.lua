@@ -1,0 +1,155 @@
+--- The settings of a command: from flags, variables, `.env`, the config file, or defaults, in this
+-- order.
+local config = require "pgmig.config"
+local dotenv = require "pgmig.cli.dotenv"
+local errors = require "pgmig.errors"
+
+local M = {}
+
+-- What there is, in the order of `pgmig config`.
+local known = {
+  { key = "database", variable = "DATABASE_URL" },
+  { key = "dir", variable = "PGMIG_DIR", default = "migrations" },
+  { key = "table", variable = "PGMIG_TABLE", default = "schema_migrations" },
+  { key = "lock_timeout", variable = "PGMIG_LOCK_TIMEOUT", default = "5s" },
+  { key = "strict", default = false },
+  { key = "naming" },
+  { key = "hooks" },
+  { key = "log" },
+}
+
+-- libpq reads these from the real environment by itself; those of `.env` are handed to it.
+local libpq = {
+  PGHOST = "host", PGPORT = "port", PGUSER = "user", PGPASSWORD = "password",
+  PGDATABASE = "dbname", PGSSLMODE = "sslmode", PGSERVICE = "service",
+}
+
+local function variable(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local function exists(path)
+  local file = io.open(path)
+  return file ~= nil and file:close()
+end
+
+--- The config file's table, and its path; {} when there is none.
+local function read_config(options)
+  local named = options.config_file or variable "PGMIG_CONFIG"
+  if named and not exists(named) then
+    errors.raise("usage", "there is no such config file", { file = named })
+  end
+  local path = named or (exists(config.FILE) and config.FILE)
+  if not path then return {} end
+  return config.load(path), path
+end
+
+--- Where a setting comes from: its value and its source.
+local function find(setting, options, env, file, path)
+  local key, name = setting.key, setting.variable
+  local flag = options[key]
+  if flag ~= nil then return flag, "--" .. key:gsub("_", "-") end
+  if name and variable(name) then return variable(name), name end
+  if name and env[name] and env[name] ~= "" then return env[name], ".env: " .. name end
+  if file[key] ~= nil then return file[key], path end
+  if setting.default ~= nil then return setting.default, "default" end
+end
+
+--- libpq's variables that only `.env` has, as parameters of a connection.
+local function parameters(env)
+  local list
+  for name, keyword in pairs(libpq) do
+    if env[name] and not variable(name) then
+      list = list or {}
+      list[keyword] = env[name]
+    end
+  end
+  return list
+end
+
+--- Find all settings.
+-- @param options the command line's options
+-- @return { values = by key, sources = by key }; values.dir is a list
+-- @raise kind "usage"
+function M.read(options)
+  local env = dotenv.read ".env"
+  local file, path = read_config(options)
+  local found = { values = {}, sources = {} }
+  for _, setting in ipairs(known) do
+    local value, source = find(setting, options, env, file, path)
+    found.values[setting.key], found.sources[setting.key] = value, source
+  end
+  local dir = found.values.dir
+  found.values.dir = type(dir) == "table" and dir or { dir }
+  if not found.values.database then found.parameters = parameters(env) end
+  return found
+end
+
+--- What `pgmig.connect` takes.
+function M.connection(settings)
+  return settings.values.database or settings.parameters
+end
+
+--- The options of `pgmig.migrator`.
+function M.migrator_options(settings)
+  local values, options = settings.values, {}
+  for _, key in ipairs { "table", "lock_timeout", "strict", "naming", "hooks", "log" } do
+    options[key] = values[key]
+  end
+  return options
+end
+
+-- ---- for people ------------------------------------------------------------
+
+local HIDDEN = "(set, not shown)"
+
+--- A URL of plain parts, its password masked.
+local function mask_url(text)
+  local scheme, rest = text:match "^(postgres%l*://)(.*)$"
+  if not scheme or rest:find "[?%%]" then return HIDDEN end
+  if rest:find "^[%w_.-]*@[%w_.-]*:?%d*/?[%w_.-]*$" then return text end
+  local user, host = rest:match "^([%w_.-]*):[^@/:]*@([%w_.-]*:?%d*/?[%w_.-]*)$"
+  if user then return ("%s%s:********@%s"):format(scheme, user, host) end
+  return rest:find "^[%w_.-]*:?%d*/?[%w_.-]*$" and not rest:find "@" and text or HIDDEN
+end
+
+--- A connection string of plain `key=value` words, its password masked.
+local function mask_words(text)
+  local words = {}
+  for word in text:gmatch "%S+" do
+    local key, value = word:match "^([%l_]+)=([^'\\=]*)$"
+    if not key then return HIDDEN end
+    words[#words + 1] = key .. "=" .. (key:find "pass" and "********" or value)
+  end
+  return table.concat(words, " ")
+end
+
+--- A connection string as it may be shown; only `(set, not shown)` when in doubt.
+function M.mask(text)
+  if text:find("://", 1, true) then return mask_url(text) end
+  return text:find "^[%w_-]+$" and text or mask_words(text)
+end
+
+local function shown(key, value)
+  if value == nil then return key == "database" and "(libpq's own environment)" or "(none)" end
+  if key == "database" then return M.mask(value) end
+  if key == "dir" then return table.concat(value, ", ") end
+  if type(value) == "table" or type(value) == "function" then return "(set)" end
+  return tostring(value)
+end
+
+--- The settings as they may be shown.
+-- @return a list of { key, value = text, source = text }
+function M.describe(settings)
+  local list = {}
+  for i, setting in ipairs(known) do
+    local key = setting.key
+    local source = settings.sources[key]
+    if key == "database" and settings.parameters then source = ".env: PG*" end
+    list[i] = { key = key, value = shown(key, settings.values[key]), source = source or "default" }
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,65 @@
+--- The config file, `pgmig.conf.lua`: Lua that returns a table.
+local errors = require "pgmig.errors"
+
+local M = {}
+
+--- The name that the command line looks for.
+M.FILE = "pgmig.conf.lua"
+
+local types = {
+  database = { string = true },
+  dir = { string = true, table = true },
+  table = { string = true },
+  strict = { boolean = true },
+  lock_timeout = { string = true },
+  naming = { table = true },
+  hooks = { table = true },
+  log = { ["function"] = true },
+}
+
+local function names(set)
+  local list = {}
+  for name in pairs(set) do list[#list + 1] = name end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+local function check(path, config)
+  if type(config) ~= "table" then
+    errors.raise("usage", "a config file returns a table", { file = path })
+  end
+  for key, value in pairs(config) do
+    local allowed = types[key]
+    if not allowed then
+      errors.raise("usage", ("unknown key %s"):format(tostring(key)), {
+        file = path, hint = "keys are: " .. names(types),
+      })
+    end
+    if not allowed[type(value)] then
+      errors.raise("usage", ("key %s is a %s, not a %s"):format(key, names(allowed), type(value)), {
+        file = path,
+      })
+    end
+  end
+  return config
+end
+
+local function failed(path, raised)
+  local line, message = tostring(raised):match ":(%d+): (.*)$"
+  errors.raise("usage", message or tostring(raised), { file = path, line = tonumber(line) })
+end
+
+--- Read a config file.
+-- @param path its path
+-- @return its table: database, dir (a folder or a list), table, strict, lock_timeout, naming,
+--   hooks, log
+-- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
+function M.load(path)
+  local chunk, message = loadfile(path) -- not dofile: it may yield
+  if not chunk then failed(path, message) end
+  local ok, config = pcall(chunk)
+  if not ok then failed(path, config) end
+  return check(path, config)
+end
+
+return M

@@ -1,0 +1,192 @@
+-- Settings: flags over variables over .env over pgmig.conf.lua over defaults.
+local cli = require "spec.cli.helper"
+local dkjson = require "dkjson"
+local support = require "spec.support"
+
+describe("settings", function()
+  local dir
+  before_each(function() dir = support.tempdir() end)
+
+  --- Run the program in the folder.
+  local function run(words, env)
+    return support.run(("cd %s && %s"):format(cli.quote(dir), cli.command(words, env)))
+  end
+
+  --- What `config` shows of a key: value and source.
+  local function shown(key, words, env)
+    local code, out, err = run((words or "") .. " config --json", env)
+    assert.same({ 0, "" }, { code, err })
+    local entry = assert(dkjson.decode(out))[key]
+    return entry.value, entry.source
+  end
+
+  local function write_config(text) return support.write(dir, "pgmig.conf.lua", text) end
+
+  it("have defaults", function()
+    assert.same({ "schema_migrations", "default" }, { shown "table" })
+    assert.same({ "migrations", "default" }, { shown "dir" })
+    assert.same({ "5s", "default" }, { shown "lock_timeout" })
+  end)
+
+  it("come from each source, the stronger one first", function()
+    write_config 'return { table = "from_file", dir = { "a", "b" } }'
+    assert.same({ "from_file", "pgmig.conf.lua" }, { shown "table" })
+    assert.same({ "a, b", "pgmig.conf.lua" }, { shown "dir" })
+    support.write(dir, ".env", "PGMIG_TABLE=from_dotenv\n")
+    assert.same({ "from_dotenv", ".env: PGMIG_TABLE" }, { shown "table" })
+    local env = { PGMIG_TABLE = "from_env" }
+    assert.same({ "from_env", "PGMIG_TABLE" }, { shown("table", nil, env) })
+    assert.same({ "from_flag", "--table" }, { shown("table", "--table from_flag", env) })
+    assert.same({ "x, y", "--dir" }, { shown("dir", "--dir x --dir y") })
+  end)
+
+  it("are printed for people too", function()
+    local code, out = run "config --lock-timeout 2s"
+    assert.equal(0, code)
+    assert.matches("lock_timeout +2s +%-%-lock%-timeout\n", out)
+    assert.matches("database +%(libpq's own environment%)", out)
+  end)
+
+  it("read .env as people write it", function()
+    support.write(dir, ".env", table.concat({ "# comment", "", "export PGMIG_TABLE=a # b",
+      'PGMIG_DIR="with space # and hash"', "PGMIG_LOCK_TIMEOUT='1s'\r", "OTHER=" }, "\n"))
+    assert.equal("a", (shown "table"))
+    assert.equal("with space # and hash", (shown "dir"))
+    assert.equal("1s", (shown "lock_timeout"))
+  end)
+
+  it("refuse a .env line that is none, with its number", function()
+    support.write(dir, ".env", "A=1\nnonsense\n")
+    local code, _, err = run "config"
+    assert.equal(2, code)
+    assert.matches(".env:2: this line is not NAME=value", err, 1, true)
+  end)
+
+  it("take libpq's variables from .env, but the real ones first", function()
+    local url = support.database()
+    local host, port = support.server().host, support.server().port
+    support.write(dir, ".env", ("PGHOST=%s\nPGPORT=%s\nPGUSER=postgres\nPGDATABASE=%s\n"):format(
+      host, port, url:match "dbname=([%w_]+)" or url:match "([%w_]+)%?" or "postgres"))
+    support.run("mkdir " .. cli.quote(dir .. "/migrations"))
+    assert.equal(0, (run "status"))
+    assert.same({ "(libpq's own environment)", ".env: PG*" }, { shown "database" })
+    assert.equal(6, (run("status", { PGHOST = "/nonexistent" })))
+  end)
+
+  it("never show a password, or a piece of one", function()
+    for url, expected in pairs {
+      ["postgresql://joe:s3cret@db.example:5432/shop"] =
+        "postgresql://joe:********@db.example:5432/shop",
+      ["postgresql://joe@db/shop"] = "postgresql://joe@db/shop",
+      ["postgresql:///shop"] = "postgresql:///shop",
+      ["host=db password=s3cret user=joe"] = "host=db password=******** user=joe",
+      ["host=db password='s3 cret' user=joe"] = "(set, not shown)",
+      ["postgresql://joe:s3@cret@db/shop"] = "(set, not shown)",
+      ["postgresql://joe:s3/cret@db/shop"] = "(set, not shown)",
+      ["postgresql://joe:s3?cret@db/shop"] = "(set, not shown)",
+      ["postgresql://db/shop?password=s3cret"] = "(set, not shown)",
+      ["shop"] = "shop",
+    } do
+      assert.equal(expected, (shown("database", nil, { DATABASE_URL = url })))
+    end
+  end)
+
+  it("refuse a config file with mistakes, naming file, line and key", function()
+    for text, message in pairs {
+      ["return {\n  table = \n}"] = "pgmig.conf.lua:3: ",
+      ["\nerror 'no'"] = "pgmig.conf.lua:2: no",
+      ["return 1"] = "returns a table",
+      ["return { tabel = 'x' }"] = "unknown key tabel",
+      ["return { table = 1 }"] = "key table is a string, not a number",
+      ["return { hooks = { before_lunch = print } }"] = "before_lunch",
+    } do
+      write_config(text)
+      support.run("mkdir -p " .. cli.quote(dir .. "/migrations"))
+      local code, _, err = run "create x"
+      assert.equal(2, code, text)
+      assert.matches(message, err, 1, true)
+    end
+  end)
+
+  it("refuse a config file that is named and missing", function()
+    local code, _, err = run "--config nothing.lua config"
+    assert.equal(2, code)
+    assert.matches("nothing.lua", err, 1, true)
+    assert.equal(2, (run("config", { PGMIG_CONFIG = "nothing.lua" })))
+  end)
+
+  it("bring hooks, naming rules and a log from the config file", function()
+    local project = cli.project()
+    support.write(dir, "a.1.sql", "CREATE TABLE a ();")
+    write_config([[
+      local seen = {}
+      return {
+        database = "]] .. project.url .. [[", dir = ".",
+        naming = {
+          parse = function(path)
+            local name, version = path:match "^(%a+)%.(%d+)%.sql$"
+            return version and { version = version, name = name }
+          end,
+          format = function(version, name) return name .. "." .. version .. ".sql" end,
+        },
+        hooks = { before_each = { function(ctx) seen[#seen + 1] = ctx.migration.label end } },
+        log = function(level, message) io.stderr:write(level, ": ", message, "\n") end,
+      }]])
+    local code, out, err = run "up"
+    assert.equal(0, code)
+    assert.matches("applied +1_a", out)
+    assert.matches("info: applied 1_a", err)
+    assert.matches("/?next%.002%.sql\n$", select(2, run "create next"))
+    project.close()
+  end)
+end)
+
+describe("pgmig", function()
+  local project
+  before_each(function() project = cli.project() end)
+  after_each(function() project.close() end)
+
+  it("baseline records without running", function()
+    local code, out = project.run "baseline 2"
+    assert.equal(0, code)
+    assert.matches("2 migrations applied", out)
+    assert.equal("schema_migrations", cli.tables(project.db))
+    assert.matches("003_create_c", select(2, project.run "up"))
+    assert.equal("c schema_migrations", cli.tables(project.db))
+    assert.equal(0, (project.run "baseline 2"))
+    assert.equal(2, (project.run "baseline 99"))
+    assert.equal(2, (project.run "baseline"))
+  end)
+
+  it("up --verbose writes each statement with its time", function()
+    local code, out = project.run "up --verbose"
+    assert.equal(0, code)
+    assert.matches("001_create_a.sql:2: CREATE TABLE a %(id int%)  %(%d+ ms%)\napplied", out)
+    local objects = cli.objects(select(2, project.run "down --verbose --json"))
+    assert.equal("statement", objects[2].event)
+    assert.equal("DROP TABLE", objects[2].kind)
+    assert.equal(2, (project.run "up --verbose --quiet"))
+  end)
+
+  it("plan prints files, statements and transaction mode, and all SQL with --verbose", function()
+    project.write("004_long.sql", "-- pgmig: transaction=off\nSELECT 1,\n  2;\nVACUUM;\n")
+    local _, out = project.run "plan"
+    assert.matches("would apply  004_long  %(transaction=off, 2 statements%)\n"
+      .. "  %S+/004_long.sql:2: SELECT 1, %.%.%.\n  %S+/004_long.sql:4: VACUUM\n", out)
+    _, out = project.run "plan -v"
+    assert.matches("004_long.sql:2: SELECT 1,\n  2\n", out)
+    assert.equal("", cli.tables(project.db))
+  end)
+
+  it("runs and plans Lua migrations", function()
+    project.write("004_lua.lua", "return { up = function(db) db:exec 'CREATE TABLE l ()' end }")
+    assert.matches("would apply  004_lua  %(one transaction, Lua%)", select(2, project.run "plan"))
+    assert.matches("applied +004_lua", select(2, project.run "up"))
+    assert.matches("cannot roll back  004_lua", select(2, project.run "down --dry-run"))
+    project.write("005_bad.lua", "return { up = function(db)\n  error 'no luck'\nend }")
+    local code, _, err = project.run "up"
+    assert.equal(1, code)
+    assert.matches("005_bad.lua:2: no luck", err, 1, true)
+    assert.matches("005_bad was rolled back", err)
+  end)
+end)
