@@ -94,10 +94,20 @@ describe("cmake --install", function()
         or path:find "^%./lib/libpgmig%.a$" or path:find "^%./lib/pkgconfig/pgmig%.pc$"
         or path:find "^%./lib/lua/5%.[14]/pgmig/core%.so$"
         or path:find "^%./share/lua/5%.[14]/pgmig/[%w_/]+%.lua$"
+        or path == "./share/man/man1/pgmig.1"
+        or path == "./share/bash-completion/completions/pgmig"
+        or path == "./share/zsh/site-functions/_pgmig"
         or path:find "^%./share/doc/pgmig/%u+%.?m?d?$" or path:find "/LICENSE$"
       if not known then unexpected[#unexpected + 1] = path end
     end
     assert.same({}, unexpected)
+  end)
+
+  it("brings the man page and completions", function()
+    for _, path in ipairs { "man/man1/pgmig.1", "bash-completion/completions/pgmig",
+      "zsh/site-functions/_pgmig" } do
+      assert.is_true(#support.read(prefix .. "/share/" .. path) > 0)
+    end
   end)
 
   it("writes every module of the checkout", function()

@@ -1,0 +1,70 @@
+-- Man page and completions know every command and option that --help knows.
+local cli = require "spec.cli.helper"
+local support = require "spec.support"
+
+--- Commands and options of the help texts.
+local function known()
+  local commands, options = {}, {}
+  local _, help = cli.run "--help"
+  for names in help:match "\nCommands:\n(.-)\n\n":gmatch "\n?   (%l[%l, ]*%l)   " do
+    for name in names:gmatch "%l+" do commands[#commands + 1] = name end
+  end
+  local texts = { help }
+  for _, name in ipairs(commands) do texts[#texts + 1] = select(2, cli.run(name .. " --help")) end
+  for _, text in ipairs(texts) do
+    for option in text:gmatch "[%s,](%-%-%l[%l-]*)" do options[option] = true end
+  end
+  return commands, options
+end
+
+describe("the manual", function()
+  local commands, options
+  setup(function() commands, options = known() end)
+
+  it("is compared with all that there is", function()
+    assert.equal(11, #commands)
+    assert.is_true(options["--dry-run"] and options["--exit-code"] and options["--lock-timeout"])
+  end)
+
+  it("names every command and option in the man page", function()
+    local page = support.read "man/pgmig.1"
+    for _, name in ipairs(commands) do assert.matches("Cm " .. name, page, 1, true) end
+    for option in pairs(options) do
+      assert.matches("[FlO ,]%-?" .. option:sub(2):gsub("%-", "%%-"), page, nil, nil, option)
+    end
+  end)
+
+  it("names every command and option in both completions", function()
+    for _, path in ipairs { "completions/pgmig.bash", "completions/_pgmig" } do
+      local text = support.read(path)
+      for _, name in ipairs(commands) do assert.matches(name, text, 1, true) end
+      for option in pairs(options) do assert.matches(option, text, 1, true) end
+    end
+  end)
+
+  it("is laid out without complaints", function()
+    local code, _, err = support.run "groff -man -mdoc -ww -Tutf8 man/pgmig.1 >/dev/null"
+    assert.same({ 0, "" }, { code, err })
+  end)
+
+  --- What bash offers behind some words.
+  local function offered(line)
+    local _, out = support.run(([[source completions/pgmig.bash
+      COMP_WORDS=(%s) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+      _pgmig; printf '%%s ' "${COMPREPLY[@]}"]]):format(line))
+    return out
+  end
+
+  it("completes in bash", function()
+    assert.equal("status ", offered "pgmig sta")
+    assert.equal("--dry-run ", offered "pgmig --json up --dry")
+    assert.equal("--all ", offered "pgmig rollback --al")
+    assert.equal("migrations ", offered "pgmig --dir migr")
+    assert.equal(" ", offered "pgmig up --to 3")
+  end)
+
+  it("is read by zsh", function()
+    local code, _, err = support.run "zsh -n completions/_pgmig"
+    assert.same({ 0, "" }, { code, err })
+  end)
+end)
