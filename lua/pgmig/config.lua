@@ -1,4 +1,5 @@
 --- The config file, `pgmig.conf.lua`: Lua that returns a table.
+-- @module pgmig.config
 local errors = require "pgmig.errors"
 
 local M = {}

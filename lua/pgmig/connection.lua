@@ -1,5 +1,6 @@
 --- A connection to PostgreSQL: `pgmig.connect` makes them.
 -- Here is the one loop that steps the core and waits; a driver does the waiting.
+-- @module pgmig.connection
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"

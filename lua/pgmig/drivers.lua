@@ -3,6 +3,7 @@
 -- "rw", deadline a time of `core.now()` or nil. It returns when the socket may be ready or the
 -- deadline has passed; spurious returns are harmless. A signal's number as result interrupts the
 -- operation. A driver may yield.
+-- @module pgmig.drivers
 local core = require "pgmig.core"
 
 local M = {}

@@ -1,5 +1,12 @@
 --- What pgmig raises: tables that say where, why and what next.
--- The C core raises tables of the same metatable, on Lua 5.4 and LuaJIT alike.
+-- The C core raises tables of the same metatable, on Lua 5.4 and LuaJIT alike. Fields, where they
+-- are known: `kind` ("usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook",
+-- "lua", "interrupted", "unknown", "memory"); `message`, one line; `file`, `line`, `column` in
+-- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as the server said;
+-- `statement`; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
+-- migrations done before it; `hook`, `cause` and `traceback` of what a hook or a Lua migration
+-- raised; `signal`. `tostring(err)` is the text for people.
+-- @module pgmig.errors
 local core = require "pgmig.core"
 
 local M = {}

@@ -1,6 +1,7 @@
 --- Hooks: functions that steer a run.
 -- Handlers of an event run in the order of their registration, for up and down alike, and may
 -- yield. A handler gets a context; what it may do with it depends on the event (README, Hooks).
+-- @module pgmig.hooks
 local errors = require "pgmig.errors"
 
 local M = {}
@@ -75,6 +76,7 @@ local function as_error(event)
 end
 
 --- Call the handlers of an event, until one skips.
+-- @param event its name
 -- @param ctx the fields of the context
 -- @return the context
 -- @raise what a handler raised, as an error of pgmig's

@@ -1,4 +1,5 @@
 --- pgmig: versioned migrations for PostgreSQL.
+-- @module pgmig
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"

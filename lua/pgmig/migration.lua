@@ -1,4 +1,9 @@
 --- A migration, as scripts see it.
+-- `version` is a number below 10^14, else the string of digits; `id` is always the string. `name`,
+-- `path`, `label` (`tostring(m)`), `state` ("applied", "pending", "missing"), `language` ("sql",
+-- "lua"), and where applied `applied_at` (ISO 8601 with offset) and `applied_at_epoch` (seconds);
+-- `down` after `status`.
+-- @module pgmig.migration
 local core = require "pgmig.core"
 
 local M = {}

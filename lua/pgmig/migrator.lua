@@ -1,4 +1,5 @@
 --- The migrator: a database, folders and a tracking table.
+-- @module pgmig.migrator
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
@@ -175,11 +176,12 @@ end
 --- What a migration of a plan would run.
 -- @param m a migration
 -- @param direction "up" or "down"
--- @return { transaction = whether it runs in one, statements = { { sql, kind, line, ... } },
---   problem = why it cannot be rolled back, or nil }
-function migrator.describe(_, m, direction)
+-- @return { migration = m, table = the tracking table, transaction = whether it runs in one,
+--   statements = { { sql, kind, line, ... } }, problem = why it cannot be rolled back, or nil }
+function migrator:describe(m, direction)
   local described = source.describe(m, direction)
   source.forget(m)
+  described.migration, described.table = m, self.ledger.name
   return described
 end
 

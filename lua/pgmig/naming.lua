@@ -10,6 +10,7 @@
 --   dotted versions
 -- * `dotted`, optional: true for a rule whose versions are numbers with dots: `1.10` after `1.9`
 -- * `deep`, optional: true for a rule that wants the files of folders in the folder
+-- @module pgmig.naming
 local errors = require "pgmig.errors"
 
 local M = {}

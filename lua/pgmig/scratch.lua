@@ -7,6 +7,7 @@
 -- The server listens on a unix socket in a temporary folder, which only its own user (and root)
 -- may enter. It ends and its folder goes when `stop` is called or the calling process ends, in
 -- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
+-- @module pgmig.scratch
 local M = {}
 local server = {}
 server.__index = server

@@ -36,9 +36,7 @@ end
 --- A planned migration as it would run.
 local function step_of(migrator, m, direction)
   if m.missing then return { migration = m, problem = "its file is missing" } end
-  local step = migrator:describe(m, direction)
-  step.migration = m
-  return step
+  return migrator:describe(m, direction)
 end
 
 --- Report what a plan would do.

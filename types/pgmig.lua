@@ -1,0 +1,298 @@
+---@meta pgmig
+-- Definitions for editors (lua-language-server): add this folder to `workspace.library`.
+
+---@class pgmig.Error
+---@field kind string "usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook", "lua", "interrupted", "unknown" or "memory"
+---@field message string one line
+---@field file string?
+---@field line integer?
+---@field column integer? in characters
+---@field text string? the source line
+---@field sqlstate string?
+---@field detail string?
+---@field hint string?
+---@field context string?
+---@field statement string?
+---@field migration string? the label of the migration that failed
+---@field applied pgmig.Migration[]? committed before it
+---@field rolled_back pgmig.Migration[]? rolled back before it
+---@field hook string? the event whose handler raised
+---@field cause any what it raised
+---@field traceback string?
+---@field signal integer?
+
+---@class pgmig.Migration
+---@field version integer|string a number below 10^14, else the string of digits
+---@field id string digits without leading zeros
+---@field name string
+---@field path string?
+---@field label string
+---@field state "applied"|"pending"|"missing"
+---@field language "sql"|"lua"
+---@field applied_at string? ISO 8601 with offset
+---@field applied_at_epoch number? seconds
+---@field down "ready"|"none"|"empty"|"irreversible"|nil after status
+---@field missing boolean?
+
+---@class pgmig.Plan: pgmig.Migration[]
+---@field direction "up"|"down"
+---@field newest pgmig.Migration? the newest applied one
+---@field ignored string[] .sql files that are no migrations
+
+---@class pgmig.Problem
+---@field kind string
+---@field message string
+---@field path string
+---@field migration pgmig.Migration
+
+---@class pgmig.Status
+---@field applied_count integer
+---@field pending_count integer
+---@field applied pgmig.Migration[]
+---@field pending pgmig.Migration[]
+---@field ignored string[]
+---@field repeatable string[]
+---@field problems pgmig.Problem[]
+
+---@class pgmig.Event
+---@field type "start"|"applied"|"rolled_back"|"skipped"|"warning"|"notice"
+---@field migration pgmig.Migration?
+---@field direction "up"|"down"|nil
+---@field duration number? seconds
+---@field message string?
+---@field severity string?
+---@field detail string?
+---@field hint string?
+---@field line integer?
+
+---@class pgmig.Statement
+---@field sql string without its final semicolon
+---@field kind string "CREATE TABLE", "INSERT", ...
+---@field line integer
+---@field column integer
+---@field offset integer bytes from 0
+---@field copy_data string?
+---@field index integer?
+---@field count integer?
+
+---@class pgmig.Section
+---@field line integer
+---@field transaction boolean
+---@field empty boolean
+---@field begin string?
+---@field directives table<string, string>
+---@field statements pgmig.Statement[]
+
+---@class pgmig.Script
+---@field path string
+---@field marked boolean
+---@field directives table<string, string>
+---@field warnings { line: integer, column: integer, message: string }[]
+---@field irreversible string?
+---@field up pgmig.Section?
+---@field down pgmig.Section?
+
+---@class pgmig.Context
+---@field event string
+---@field migration pgmig.Migration?
+---@field direction "up"|"down"
+---@field db pgmig.Connection
+---@field attempt integer
+---@field statement pgmig.Statement?
+---@field sql string? may be replaced in before_statement
+---@field duration number? seconds
+---@field error pgmig.Error?
+---@field plan pgmig.Plan?
+---@field applied pgmig.Migration[]?
+---@field done integer?
+---@field total integer?
+local context = {}
+
+---Leave this migration (before_each) or statement (before_statement) out.
+---@param reason string?
+function context:skip(reason) end
+
+---@class pgmig.Rule
+---@field parse fun(path: string): table?
+---@field format fun(version: string, name: string, direction: "up"|"down"): string
+---@field next? fun(newest: pgmig.Migration?): string
+---@field dotted? boolean
+---@field deep? boolean
+
+---@class pgmig.Options
+---@field table? string
+---@field strict? boolean
+---@field lock_timeout? string
+---@field naming? pgmig.Rule
+---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
+---@field log? fun(level: string, message: string, event: table)
+
+---@class pgmig.Connection
+local connection = {}
+
+---@param sql string
+---@param ... string|number|boolean|nil
+---@return table[] rows
+function connection:query(sql, ...) end
+
+---@param script string
+---@return string tag
+function connection:exec(script) end
+
+---@param fn fun(db: pgmig.Connection): ...
+---@return any ...
+function connection:transaction(fn) end
+
+---@param sql string
+---@param peer string|fun(): string?|fun(piece: string)|nil
+---@return integer|string|nil
+function connection:copy(sql, peer) end
+
+---@param s string
+---@return string
+function connection:quote_literal(s) end
+
+---@param s string
+---@return string
+function connection:quote_ident(s) end
+
+---@param fn fun(notice: table)?
+function connection:on_notice(fn) end
+
+---@return integer
+function connection:backend_pid() end
+
+---@return integer
+function connection:server_version() end
+
+function connection:check_interrupted() end
+
+function connection:close() end
+
+---@param deadline number?
+function connection:run(deadline) end
+
+---@param method string?
+---@return any
+function connection:finish(method) end
+
+---@class pgmig.Migrator
+local migrator = {}
+
+---@return pgmig.Status
+function migrator:status() end
+
+---@return pgmig.Migration[]
+function migrator:pending() end
+
+---@return pgmig.Migration[]
+function migrator:applied() end
+
+---@param options integer|string|{ target: integer|string?, steps: integer? }|nil
+---@return pgmig.Plan
+function migrator:plan(options) end
+
+---@param options integer|{ steps: integer?, to: integer|string? }|nil
+---@return pgmig.Plan
+function migrator:plan_rollback(options) end
+
+---@param m pgmig.Migration
+---@param direction "up"|"down"
+---@return { migration: pgmig.Migration, table: string, transaction: boolean, statements: pgmig.Statement[], problem: string? }
+function migrator:describe(m, direction) end
+
+---@param event "before_all"|"after_all"|"before_each"|"before_statement"|"after_statement"|"after_each"|"committed"|"error"|"progress"|"retry"|"lock_wait"
+---@param fn fun(ctx: pgmig.Context)
+---@return pgmig.Migrator
+function migrator:on(event, fn) end
+
+---@param plan pgmig.Plan
+---@param options { on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Migration[]
+function migrator:run(plan, options) end
+
+---@param version integer|string
+---@param options { on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Migration[]
+function migrator:baseline(version, options) end
+
+---@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)? }|nil
+---@return pgmig.Migration[]
+function migrator:migrate(options) end
+
+---@param options integer|{ steps: integer?, to: integer|string?, on_event: fun(event: pgmig.Event)? }|nil
+---@return pgmig.Migration[]
+function migrator:rollback(options) end
+
+---@param options integer|{ steps: integer?, on_event: fun(event: pgmig.Event)? }|nil
+---@return { rolled_back: pgmig.Migration[], applied: pgmig.Migration[] }
+function migrator:redo(options) end
+
+---@param name string
+---@param options { timestamp: boolean? }?
+---@return string path
+---@return string? down_path
+function migrator:create(name, options) end
+
+---@return table
+function migrator:files() end
+
+---@class pgmig.naming
+---@field default pgmig.Rule
+---@field paired pgmig.Rule
+---@field folders pgmig.Rule
+local naming = {}
+
+---@param version string
+---@return string digits
+function naming.dotted(version) end
+
+---@param rule pgmig.Rule
+---@return pgmig.Rule
+function naming.check(rule) end
+
+---@class pgmig.drivers
+local drivers = {}
+
+---@param handle userdata
+---@param want "r"|"w"|"rw"
+---@param deadline number?
+---@return integer? signal
+function drivers.blocking(handle, want, deadline) end
+
+---@param handle userdata
+---@param want "r"|"w"|"rw"
+---@param deadline number?
+---@return integer? signal
+function drivers.coroutine(handle, want, deadline) end
+
+---@class pgmig
+---@field _VERSION string
+---@field naming pgmig.naming
+---@field drivers pgmig.drivers
+local pgmig = {}
+
+---@param source string|table|nil
+---@return pgmig.Connection
+function pgmig.connect(source) end
+
+---@param db pgmig.Connection?
+---@param dir string|string[]
+---@param options pgmig.Options?
+---@return pgmig.Migrator
+function pgmig.migrator(db, dir, options) end
+
+---@param value any
+---@param kind string?
+---@return boolean
+function pgmig.is_error(value, kind) end
+
+---@param text_or_path string
+---@return pgmig.Script
+function pgmig.parse(text_or_path) end
+
+---@param text string
+---@return string
+function pgmig.checksum(text) end
+
+return pgmig
