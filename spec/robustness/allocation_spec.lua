@@ -1,0 +1,95 @@
+-- Memory that runs out at the n-th allocation, for every n: a clean error, nothing lost, no leak.
+local support = require "spec.support"
+
+local q = support.quote
+
+local function compile(source, output, flags)
+  local code, _, err = support.run(("cc -g -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icore " ..
+    "-fsanitize=address,undefined -fno-sanitize-recover=undefined %s -o %s %s"):format(
+    source, output, flags))
+  assert.equal(0, code, err)
+end
+
+--- Print how many allocations were made to fail, and expect some.
+local function report(what, count, least)
+  print(("# %s: %d failed allocations"):format(what, count))
+  assert.is_true(count >= least, count .. " allocations")
+end
+
+describe("an allocation that fails in libpgmig", function()
+  local program
+
+  setup(function()
+    program = support.tempdir() .. "/alloc"
+    compile("spec/fixtures/c/alloc.c core/*.c", program,
+      "-Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc "
+      .. "$(pkg-config --cflags --libs libpq libcrypto)")
+  end)
+
+  --- How many allocations were made to fail.
+  local function tried(arguments)
+    local code, out, err = support.run(program .. " " .. arguments)
+    assert.same({ 0, "" }, { code, err })
+    return tonumber(out)
+  end
+
+  it("while parsing is an error, whichever it is", function()
+    report("parsing",
+      tried "parse migrations/*.sql fuzz/corpus/*.sql spec/fixtures/split/*.sql", 300)
+  end)
+
+  it("in a run leaves the database consistent, whichever it is", function()
+    local path = support.write(support.tempdir(), "001_made.sql", "-- pgmig: lock_timeout=2s\n" ..
+      "-- UP\nSET search_path = public;\nCREATE TABLE made (a int);\n" ..
+      "COPY made FROM STDIN;\n1\n\\.\n" ..
+      "DO $$ BEGIN RAISE NOTICE 'n'; END $$;\n-- DOWN\nDROP TABLE made;\n")
+    report("a run", tried(("run %s %s"):format(q(support.database()), path)), 30)
+  end)
+
+  it("would be found out if it left the database inconsistent", function()
+    local path = support.write(support.tempdir(), "001_made.sql",
+      "-- UP\nCREATE TABLE made (a int);\nDROP TABLE made;\n-- DOWN\nDROP TABLE made;\n")
+    local code, _, err = support.run(("%s run %s %s"):format(program, q(support.database()), path))
+    assert.equal(3, code)
+    assert.matches("disagree", err) -- the table is not there, its row is
+  end)
+end)
+
+describe("an allocation that fails in Lua", function()
+  it("raises, loses nothing, and the database stays consistent", function()
+    local program, dir = support.tempdir() .. "/lua_alloc", support.tempdir()
+    compile("spec/fixtures/c/lua_alloc.c", program, "-Wl,-E $(pkg-config --cflags --libs lua5.4)")
+    support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n int);\nINSERT INTO a VALUES (1);\n" ..
+      "-- DOWN\nDROP TABLE a;\n")
+    support.write(dir, "002_b.lua", "return { up = function(db) db:exec 'CREATE TABLE b ()' end,\n"
+      .. "  down = function(db) db:exec 'DROP TABLE b' end }")
+    local url = support.database()
+    local script = support.write(support.tempdir(), "run.lua", ([[
+      local pgmig = require "pgmig"
+      local db = pgmig.connect(%q)
+      local check = pgmig.connect(%q)
+      check:exec "DROP TABLE IF EXISTS schema_migrations, a, b"
+      arm()
+      local ok, err = pcall(function()
+        local migrator = pgmig.migrator(db, %q)
+        migrator:on("before_each", function() end)
+        migrator:migrate()
+        migrator:rollback(2)
+      end)
+      db:close()
+      if check:query("SELECT to_regclass('schema_migrations') IS NOT NULL AS t")[1].t then
+        local row = check:query [=[SELECT to_regclass('a') IS NOT NULL AS a,
+          to_regclass('b') IS NOT NULL AS b, EXISTS (SELECT FROM schema_migrations WHERE version = 1) AS ra,
+          EXISTS (SELECT FROM schema_migrations WHERE version = 2) AS rb]=][1]
+        if row.a ~= row.ra or row.b ~= row.rb then os.exit(9) end
+      end
+      check:close()
+      if not ok then error(err, 0) end
+    ]]):format(url, url, dir))
+    local code, out, err = support.run(
+      ("LUA_PATH=%s LUA_CPATH=%s ASAN_OPTIONS=detect_leaks=0 %s %s 1 100000"):format(
+        q(package.path), q "build/lua5.4/?.so", program, script))
+    assert.same({ 0, "" }, { code, err })
+    report("Lua", tonumber(out), 300)
+  end)
+end)
