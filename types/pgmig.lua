@@ -266,6 +266,63 @@ function drivers.blocking(handle, want, deadline) end
 ---@return integer? signal
 function drivers.coroutine(handle, want, deadline) end
 
+---@class pgmig.testing
+local testing = {}
+
+---A connection to a new database with all migrations applied; it has database_name and database_url.
+---@param options { dir: string|string[]?, table: string?, url: string? }?
+---@return pgmig.Connection
+function testing.database(options) end
+
+---@param db pgmig.Connection
+function testing.drop(db) end
+
+---@class pgmig.scratch.Server
+---@field host string the folder of its socket
+---@field port integer
+---@field log string
+local server = {}
+
+---@param dbname string?
+---@return string
+function server:url(dbname) end
+
+function server:stop() end
+
+---@class pgmig.scratch
+local scratch = {}
+
+---@param options { settings: table<string, string>? }?
+---@return pgmig.scratch.Server
+function scratch.start(options) end
+
+---@class pgmig.config
+---@field FILE string
+local config = {}
+
+---@param path string
+---@return table
+function config.load(path) end
+
+---@class pgmig.errors
+local errors = {}
+
+---@param kind string
+---@param message string
+---@param fields table?
+---@return pgmig.Error
+function errors.new(kind, message, fields) end
+
+---@param kind string
+---@param message string
+---@param fields table?
+function errors.raise(kind, message, fields) end
+
+---@param value any
+---@param kind string?
+---@return boolean
+function errors.is(value, kind) end
+
 ---@class pgmig
 ---@field _VERSION string
 ---@field naming pgmig.naming

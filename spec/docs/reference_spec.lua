@@ -11,6 +11,11 @@ local function public_functions()
     { "drivers", pgmig.drivers, "drivers" },
     { "connection", getmetatable(db), "connection" },
     { "migrator", getmetatable(pgmig.migrator(nil, "migrations")), "migrator" },
+    { "testing", require "pgmig.testing", "testing" },
+    { "scratch", require "pgmig.scratch", "scratch" },
+    { "server", getmetatable(support.server()), "scratch" },
+    { "config", require "pgmig.config", "config" },
+    { "errors", require "pgmig.errors", "errors" },
   }
   local list = {}
   for _, class in ipairs(classes) do

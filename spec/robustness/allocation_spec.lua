@@ -79,7 +79,8 @@ describe("an allocation that fails in Lua", function()
       db:close()
       if check:query("SELECT to_regclass('schema_migrations') IS NOT NULL AS t")[1].t then
         local row = check:query [=[SELECT to_regclass('a') IS NOT NULL AS a,
-          to_regclass('b') IS NOT NULL AS b, EXISTS (SELECT FROM schema_migrations WHERE version = 1) AS ra,
+          to_regclass('b') IS NOT NULL AS b,
+          EXISTS (SELECT FROM schema_migrations WHERE version = 1) AS ra,
           EXISTS (SELECT FROM schema_migrations WHERE version = 2) AS rb]=][1]
         if row.a ~= row.ra or row.b ~= row.rb then os.exit(9) end
       end
