@@ -55,7 +55,7 @@
 ---@field problems pgmig.Problem[]
 
 ---@class pgmig.Event
----@field type "start"|"applied"|"rolled_back"|"skipped"|"warning"|"notice"
+---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"|nil
 ---@field duration number? seconds

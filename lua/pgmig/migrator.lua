@@ -217,8 +217,8 @@ end
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered.
 -- @param plan the list, with its direction
 -- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "skipped", "warning", "notice"), migration, and what belongs to it: duration in seconds,
---   message, severity, detail, hint
+--   "recorded", "skipped", "warning", "notice"), migration, and what belongs to it: duration in
+--   seconds, message, severity, detail, hint
 -- @return the migrations that were run
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)

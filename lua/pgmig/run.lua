@@ -175,12 +175,14 @@ local function raced(step)
   step.run.emit { type = "skipped", migration = step.m, message = "another run was first" }
 end
 
+local function done_type(step)
+  if step.plan.record_only then return "recorded" end
+  return step.direction == "up" and "applied" or "rolled_back"
+end
+
 local function committed(step)
   local duration = core.now() - step.started
-  step.run.emit {
-    type = step.direction == "up" and "applied" or "rolled_back", migration = step.m,
-    duration = duration,
-  }
+  step.run.emit { type = done_type(step), migration = step.m, duration = duration }
   step.run:look("committed", context(step, { duration = duration }))
 end
 

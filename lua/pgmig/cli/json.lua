@@ -94,11 +94,12 @@ function json:finished(record)
   self:write {
     event = "finished", applied = list(record.applied, brief),
     rolled_back = list(record.rolled_back, brief),
+    recorded = record.recorded[1] and list(record.recorded, brief) or nil,
   }
 end
 
 --- There is nothing to do.
-function json:nothing() self:finished { applied = {}, rolled_back = {} } end
+function json:nothing() self:finished { applied = {}, rolled_back = {}, recorded = {} } end
 
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end

@@ -4,17 +4,17 @@ local record = {}
 record.__index = record
 
 --- Make an empty record.
--- @return { applied, rolled_back = finished migrations, in order; current = the one that has begun
---   and not ended, and its direction }
+-- @return { applied, rolled_back, recorded = finished migrations, in order; current = the one that
+--   has begun and not ended, and its direction }
 function M.new()
-  return setmetatable({ applied = {}, rolled_back = {} }, record)
+  return setmetatable({ applied = {}, rolled_back = {}, recorded = {} }, record)
 end
 
 --- Take in an event of the migrator.
 function record:event(event)
   if event.type == "start" then
     self.current, self.direction = event.migration, event.direction
-  elseif event.type == "applied" or event.type == "rolled_back" then
+  elseif self[event.type] and event.migration then
     table.insert(self[event.type], event.migration)
     self.current = nil
   elseif event.type == "skipped" then
@@ -24,7 +24,7 @@ end
 
 --- Whether nothing has happened to the database.
 function record:untouched()
-  return not self.current and #self.applied == 0 and #self.rolled_back == 0
+  return not self.current and #self.applied + #self.rolled_back + #self.recorded == 0
 end
 
 return M

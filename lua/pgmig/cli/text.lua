@@ -75,7 +75,7 @@ end
 --- A run that had something to do has ended well.
 function text:finished(record)
   local parts = {}
-  for _, what in ipairs { "rolled_back", "applied" } do
+  for _, what in ipairs { "rolled_back", "applied", "recorded" } do
     local n = #record[what]
     if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
   end
@@ -133,6 +133,7 @@ local on = {
   end,
   applied = ended("green", "applied"),
   rolled_back = ended("yellow", "rolled back"),
+  recorded = ended("green", "recorded"),
   skipped = function(self, event)
     self.output:line(("%-11s  %s  (%s)"):format("skipped", event.migration.label, event.message))
   end,
