@@ -16,8 +16,10 @@ describe("examples/deploy.lua", function()
   local function deploy(words, input)
     local list = {}
     for i, url in ipairs(urls) do list[i] = support.quote(url) end
-    local code, out, err = support.run(("printf '%s' | %s examples/deploy.lua %s %s %s"):format(
-      input or "", interpreter, words or "", dir, table.concat(list, " ")))
+    local paths = ("LUA_PATH=%s LUA_CPATH=%s"):format(
+      support.quote(package.path), support.quote(package.cpath))
+    local code, out, err = support.run(("printf '%s' | %s %s examples/deploy.lua %s %s %s"):format(
+      input or "", paths, interpreter, words or "", dir, table.concat(list, " ")))
     local objects = {}
     for line in out:gmatch "[^\n]+" do objects[#objects + 1] = assert(dkjson.decode(line)) end
     return code, objects, err
