@@ -158,6 +158,8 @@ local function plan_with(self, make, options)
 end
 
 --- What `migrate` with the same options would run.
+-- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
+--   so many }
 -- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
 --   ignored = paths of .sql files that are no migrations
 -- @raise kinds "plan" for an unknown target, "parse" for a file that is refused
@@ -168,6 +170,8 @@ function migrator:plan(options)
 end
 
 --- What `rollback` with the same options would undo.
+-- @param options nil: the last one; a number of steps; or { steps = n }, { to = version that is
+--   kept, 0: undo all }
 -- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
   return plan_with(self, planning.down, options_of(options, "steps"))
