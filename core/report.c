@@ -70,19 +70,33 @@ bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
     return true;
 }
 
+/*
+** The length of what matters in libpq's text. While connecting that is all of
+** it: each host has its say. Later the first message, with its lines that
+** begin with a tab: what comes behind is about the socket that is gone.
+*/
+static size_t telling(const char *text, bool connecting)
+{
+    size_t len = strcspn(text, "\n");
+
+    while (text[len] == '\n' && (connecting || text[len + 1] == '\t'))
+        len += 1 + strcspn(text + len + 1, "\n");
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    return len;
+}
+
 /* libpq's own text: its first line, the others as detail. */
 void pgmig_report_libpq(struct pgmig_conn *conn)
 {
     const char *text = PQerrorMessage(conn->pg);
-    size_t first = strcspn(text, "\n");
-    size_t len = strlen(text);
+    size_t first;
+    size_t len;
 
-    while (len > first && text[len - 1] == '\n')
-        len--;
-    if (first == 0) {
+    if (*text == '\0')
         text = "the connection was lost";
-        first = len = strlen(text);
-    }
+    first = strcspn(text, "\n");
+    len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
     pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
     first += strspn(text + first, "\n\t ");
     if (len > first)
