@@ -173,11 +173,6 @@ enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn)
     }
 }
 
-bool pgmig_conn_busy(const struct pgmig_conn *conn)
-{
-    return conn->phase != PGMIG_PHASE_IDLE;
-}
-
 int pgmig_conn_backend_pid(const struct pgmig_conn *conn)
 {
     return PQbackendPID(conn->pg);

@@ -335,7 +335,6 @@ void pgmig_conn_cancel(struct pgmig_conn *conn);
 enum pgmig_tx { PGMIG_TX_IDLE, PGMIG_TX_OPEN, PGMIG_TX_FAILED, PGMIG_TX_NONE };
 /* Whether a transaction is open; PGMIG_TX_NONE without a connection. */
 enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn);
-bool pgmig_conn_busy(const struct pgmig_conn *conn);
 int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
 /* As 150004 for 15.4. */
 int pgmig_conn_server_version(const struct pgmig_conn *conn);

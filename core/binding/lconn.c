@@ -188,13 +188,6 @@ static int conn_cancel(lua_State *L)
     return 0;
 }
 
-/* conn:busy() --> whether an operation is under way. */
-static int conn_busy(lua_State *L)
-{
-    lua_pushboolean(L, pgmig_conn_busy(lconn_check(L)->conn));
-    return 1;
-}
-
 /* conn:is_open() --> false after close. */
 static int conn_is_open(lua_State *L)
 {
@@ -265,7 +258,6 @@ void lpgmig_open_conn(lua_State *L)
         {"finish", conn_finish},
         {"transaction_status", conn_transaction_status},
         {"cancel", conn_cancel},
-        {"busy", conn_busy},
         {"is_open", conn_is_open},
         {"backend_pid", conn_backend_pid},
         {"server_version", conn_server_version},
