@@ -1,13 +1,50 @@
--- What is installed must work without the checkout: every command runs in another folder, with an
--- empty environment.
+-- What is installed must work without the checkout. So everything here is built in a copy of the
+-- checkout, which is removed before anything installed runs; and that runs in another folder, with
+-- an empty environment.
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
 local q = support.quote
+local limit = "timeout --kill-after=5 " -- seconds follow
 
---- Run a command as a stranger would.
+--- Run a command that has to succeed; returns what it prints.
+local function must(command)
+  local code, out, err = support.run(command)
+  if code ~= 0 then error(("%s\nexit status %s\n%s%s"):format(command, code, out, err), 2) end
+  return out
+end
+
+--- Run a command as a stranger would, in a home folder of its own.
 local function away(command)
-  return support.run("cd / && env -i PATH=/usr/local/bin:/usr/bin:/bin " .. command)
+  return support.run(("cd / && %s 60 env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=%s %s")
+    :format(limit, q(support.tempdir()), command))
+end
+
+--- A copy of what git would commit.
+local function copy()
+  local dir = support.tempdir()
+  must(("git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t %s")
+    :format(q(dir)))
+  return dir
+end
+
+local function remove(dir)
+  must(("rm -rf %s && [ ! -e %s ]"):format(q(dir), q(dir)))
+end
+
+--- Configure and build a copy; `options` are CMake's.
+local function build(dir, options)
+  must(("cd %s && %s 300 script/build build %s"):format(q(dir), limit, options or ""))
+end
+
+local function cmake_install(dir, prefix)
+  must(("%s 60 cmake --install %s/build --prefix %s"):format(limit, q(dir), q(prefix)))
+end
+
+--- All files under a folder, sorted, one a line.
+local function files_of(tree, pattern)
+  return must(("cd %s && find . ! -type d -path '%s' | LC_ALL=C sort"):format(q(tree),
+    pattern or "*"))
 end
 
 local function sample()
@@ -18,13 +55,14 @@ end
 
 --- The program does its main job.
 local function assert_program_works(program)
-  local url, dir = support.database(), sample()
-  local options = ("--database %s --dir %s"):format(q(url), q(dir))
-  local code, out, err = away(("%s %s up"):format(program, options))
+  local options = ("--database %s --dir %s"):format(q(support.database()), q(sample()))
+  local code, out, err = away(program .. " --version")
+  assert.same({ 0, "pgmig " .. pgmig._VERSION .. "\n", "" }, { code, out, err })
+  code, out, err = away(("%s %s up"):format(program, options))
   assert.same({ 0, "" }, { code, err })
   assert.matches("applied +001_a", out)
-  code, out = away(("%s %s status"):format(program, options))
-  assert.equal(0, code)
+  code, out, err = away(("%s %s status"):format(program, options))
+  assert.same({ 0, "" }, { code, err })
   assert.matches("1 applied, 0 pending", out)
 end
 
@@ -44,18 +82,47 @@ local function assert_module_works(interpreter, version, tree)
   assert.equal(pgmig._VERSION .. " 1", out)
 end
 
-local function files_of(tree)
-  local _, out = support.run(("cd %s && find . -type f | LC_ALL=C sort"):format(q(tree)))
-  return out
+--- A C program builds with what pkg-config says, and does its main job.
+local function assert_c_works(pkg_config_path, flags)
+  local program, dir = support.tempdir() .. "/migrate", sample()
+  must(([[flags=$(PKG_CONFIG_PATH=%s pkg-config --cflags --libs %s pgmig) &&
+    cc -std=c11 -Wall -Werror spec/fixtures/c/migrate.c -o %s $flags]])
+    :format(q(pkg_config_path), flags, q(program)))
+  local code, out, err = away(("%s %s %s/001_a.sql"):format(program, q(support.database()), dir))
+  assert.same({ 0, "" }, { code, err })
+  assert.matches("done", out)
+end
+
+--- The files that a prefix has to hold, as files_of() gives them.
+local function expected_files()
+  local expected = {
+    "./bin/pgmig", "./include/pgmig.h", "./lib/libpgmig.a", "./lib/pkgconfig/pgmig.pc",
+    "./lib/lua/5.1/pgmig/core.so", "./lib/lua/5.4/pgmig/core.so", "./share/man/man1/pgmig.1",
+    "./share/bash-completion/completions/pgmig", "./share/zsh/site-functions/_pgmig",
+    "./share/doc/pgmig/CHANGELOG.md", "./share/doc/pgmig/LICENSE", "./share/doc/pgmig/README.md",
+  }
+  for path in files_of("lua", "*.lua"):gmatch "%./([^\n]+)" do
+    expected[#expected + 1] = "./share/lua/5.1/" .. path
+    expected[#expected + 1] = "./share/lua/5.4/" .. path
+  end
+  table.sort(expected)
+  return table.concat(expected, "\n") .. "\n"
 end
 
 describe("cmake --install", function()
-  local prefix
+  local prefix, jit_only, stage, final -- `final`: where what is in `stage` would go later
 
   setup(function()
-    prefix = support.tempdir()
-    local code, _, err = support.run("cmake --install build --prefix " .. q(prefix))
-    assert.equal(0, code, err)
+    prefix, jit_only, stage = support.tempdir(), support.tempdir(), support.tempdir()
+    final = support.tempdir() .. "/final"
+    local dir = copy()
+    build(dir)
+    cmake_install(dir, prefix)
+    build(dir, "-DPGMIG_LUA=luajit")
+    cmake_install(dir, jit_only)
+    build(dir, ("-DCMAKE_INSTALL_PREFIX=%s -DCMAKE_INSTALL_LIBDIR=lib/machine"):format(q(final)))
+    must(("DESTDIR=%s %s 60 cmake --install %s/build"):format(q(stage), limit, q(dir)))
+    remove(dir)
   end)
 
   it("gives a program that runs anywhere, on both VMs", function()
@@ -65,8 +132,8 @@ describe("cmake --install", function()
 
   it("gives a program that may be linked to", function()
     local dir = support.tempdir()
-    assert.equal(0, (support.run(("ln -s %s/bin/pgmig %s/pgmig"):format(prefix, dir))))
-    assert.equal(0, (away(dir .. "/pgmig --version")))
+    must(("ln -s %s/bin/pgmig %s/pgmig"):format(prefix, dir))
+    assert_program_works(dir .. "/pgmig")
   end)
 
   it("gives the module for both ABIs", function()
@@ -75,72 +142,69 @@ describe("cmake --install", function()
   end)
 
   it("gives header, library and a pkg-config file for C", function()
-    local url, dir = support.database(), sample()
-    local program = support.tempdir() .. "/migrate"
-    local code, _, err = support.run(([[export PKG_CONFIG_PATH=%s/lib/pkgconfig
-      cc -std=c11 -Wall -Werror spec/fixtures/c/migrate.c -o %s \
-        $(pkg-config --cflags --libs pgmig)]]):format(prefix, program))
-    assert.equal(0, code, err)
-    local out
-    code, out = away(("%s %s %s/001_a.sql"):format(program, q(url), dir))
-    assert.equal(0, code)
-    assert.matches("done", out)
+    assert_c_works(prefix .. "/lib/pkgconfig", "")
+    assert_c_works(prefix .. "/lib/pkgconfig", "--static")
   end)
 
-  it("writes nothing but what belongs to it", function()
-    local unexpected = {}
-    for path in files_of(prefix):gmatch "[^\n]+" do
-      local known = path:find "^%./bin/pgmig$" or path:find "^%./include/pgmig%.h$"
-        or path:find "^%./lib/libpgmig%.a$" or path:find "^%./lib/pkgconfig/pgmig%.pc$"
-        or path:find "^%./lib/lua/5%.[14]/pgmig/core%.so$"
-        or path:find "^%./share/lua/5%.[14]/pgmig/[%w_/]+%.lua$"
-        or path == "./share/man/man1/pgmig.1"
-        or path == "./share/bash-completion/completions/pgmig"
-        or path == "./share/zsh/site-functions/_pgmig"
-        or path:find "^%./share/doc/pgmig/%u+%.?m?d?$" or path:find "/LICENSE$"
-      if not known then unexpected[#unexpected + 1] = path end
-    end
-    assert.same({}, unexpected)
+  it("writes what belongs to it, and nothing else", function()
+    assert.equal(expected_files(), files_of(prefix))
   end)
 
-  it("brings the man page and completions", function()
-    for _, path in ipairs { "man/man1/pgmig.1", "bash-completion/completions/pgmig",
-      "zsh/site-functions/_pgmig" } do
-      assert.is_true(#support.read(prefix .. "/share/" .. path) > 0)
+  it("leaves the files as they are in the checkout", function()
+    for installed, path in pairs {
+      ["bin/pgmig"] = "bin/pgmig", ["include/pgmig.h"] = "core/pgmig.h",
+      ["share/man/man1/pgmig.1"] = "man/pgmig.1",
+      ["share/bash-completion/completions/pgmig"] = "completions/pgmig.bash",
+      ["share/zsh/site-functions/_pgmig"] = "completions/_pgmig",
+      ["share/lua/5.1/pgmig/init.lua"] = "lua/pgmig/init.lua",
+    } do
+      assert.equal(support.read(path), support.read(prefix .. "/" .. installed))
     end
   end)
 
-  it("writes every module of the checkout", function()
-    local _, modules = support.run "cd lua && find . -name '*.lua' | LC_ALL=C sort"
-    local _, installed = support.run(("cd %s/share/lua/5.4 && find . -type f | LC_ALL=C sort")
-      :format(q(prefix)))
-    assert.equal(modules, installed)
+  it("gives a program for LuaJIT when that is the only engine", function()
+    assert.equal("./lib/lua/5.1/pgmig/core.so\n", files_of(jit_only, "*.so"))
+    assert_program_works(jit_only .. "/bin/pgmig")
+  end)
+
+  it("honours DESTDIR, and a library folder that lies deeper", function()
+    assert_program_works("luajit " .. stage .. final .. "/bin/pgmig")
+    assert_c_works(stage .. final .. "/lib/machine/pkgconfig", "")
+    must("[ ! -e " .. q(final) .. " ]")
   end)
 end)
 
 describe("luarocks make", function()
-  --- A copy of what git tracks, so that two builds do not meet.
-  local function copy()
-    local dir = support.tempdir()
-    local code, _, err = support.run(
-      ("git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t %s")
-        :format(q(dir)))
-    assert.equal(0, code, err)
-    return dir
+  --- As the README says; a copy for each, so that two builds do not meet.
+  local function make(version, variables)
+    local tree, dir = support.tempdir(), copy()
+    must(("cd %s && %s 300 luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(
+      q(dir), limit, version, q(tree), "rockspec/pgmig-scm-1.rockspec", variables))
+    remove(dir)
+    return tree
   end
 
-  for version, headers in pairs { ["5.4"] = "lua5.4", ["5.1"] = "luajit" } do
-    it("builds a rock for Lua " .. version, function()
-      local tree, dir = support.tempdir(), copy()
-      local code, _, err = support.run(([[cd %s && luarocks --lua-version=%s --tree %s make \
-        --deps-mode=none rockspec/pgmig-scm-1.rockspec \
-        LUA_INCDIR="$(pkg-config --cflags-only-I %s | sed 's/^-I//; s/ *$//')"]])
-        :format(dir, version, tree, headers))
-      assert.equal(0, code, err)
-      assert_program_works(tree .. "/bin/pgmig")
-      assert_module_works(version == "5.4" and "lua5.4" or "luajit", version, tree)
-    end)
+  --- The tree has what that version needs, and nothing of another one.
+  local function assert_only(version, tree)
+    assert.equal(("./lib/lua/%s/pgmig/core.so\n"):format(version), files_of(tree, "*.so"))
+    assert.equal(files_of("lua", "*.lua"), files_of(tree .. "/share/lua/" .. version))
+    assert.equal(version .. "\n", must(("ls %s/share/lua"):format(q(tree))))
   end
+
+  it("builds a rock for Lua 5.4", function()
+    local tree = make("5.4", "")
+    assert_only("5.4", tree)
+    assert_program_works(tree .. "/bin/pgmig")
+    assert_module_works("lua5.4", "5.4", tree)
+  end)
+
+  it("builds a rock for Lua 5.1 with LuaJIT's headers", function()
+    local tree = make("5.1", "LUA_INCDIR=/usr/include/luajit-2.1")
+    assert_only("5.1", tree)
+    assert_program_works(tree .. "/bin/pgmig")
+    assert_program_works("luajit " .. tree .. "/lib/luarocks/rocks-5.1/pgmig/scm-1/bin/pgmig")
+    assert_module_works("luajit", "5.1", tree)
+  end)
 end)
 
 describe("the version", function()
@@ -149,5 +213,15 @@ describe("the version", function()
     assert.equal(pgmig._VERSION, cmake)
     local _, out = support.run "lua5.4 bin/pgmig --version"
     assert.equal("pgmig " .. cmake .. "\n", out)
+  end)
+
+  -- Until the first release the changelog has no number.
+  it("is the newest one in the changelog", function()
+    local changelog = support.read "CHANGELOG.md"
+    local newest = changelog:match "\n## %[?(%d[%d.]*)"
+    if newest then return assert.equal(pgmig._VERSION, newest) end
+    local headings = {}
+    for heading in changelog:gmatch "\n## ([^\n]*)" do headings[#headings + 1] = heading end
+    assert.same({ "Unreleased" }, headings)
   end)
 end)
