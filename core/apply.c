@@ -11,66 +11,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blame.h"
-#include "conn.h"
+#include "apply.h"
 #include "error.h"
 #include "frame.h"
-
-enum stage { OPEN, STATEMENT, CLOSE, UNDO, ENDED };
-
-struct pgmig_apply {
-    struct pgmig_conn *conn;
-    const struct pgmig_ledger *ledger;
-    const struct pgmig_job *job;
-    const struct pgmig_section *section;
-    enum stage stage;
-    size_t at;        /* the statement under way */
-    int before_claim; /* commands that stand before the claim */
-    bool dirty;       /* a statement may have changed the session */
-    bool replaced;    /* the statement under way is not the file's */
-    enum pgmig_pause paused;
-    struct pgmig_buf text; /* the statement that is sent */
-    struct pgmig_error error;
-    enum pgmig_outcome outcome;
-};
+#include "journal.h"
+#include "verify.h"
 
 /* ---- sending --------------------------------------------------------- */
 
-/* Send `sql` and free it; false: the operation ends here. */
-static bool send(struct pgmig_apply *a, struct pgmig_buf *sql)
-{
-    int status = -1;
-
-    if (sql->failed)
-        pgmig_error_memory(&a->error);
-    else
-        status = pgmig_conn_request(a->conn, sql->data, NULL, 0);
-    pgmig_buf_free(sql);
-    return status == 0;
-}
-
 static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
-    a->stage = ENDED;
+    a->stage = PGMIG_STAGE_ENDED;
     a->outcome = outcome;
     return false;
 }
 
-/* Take the migration back, and the session to its start. */
-static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
+bool pgmig_apply_send(struct pgmig_apply *a, enum pgmig_stage stage,
+                      struct pgmig_buf *sql)
+{
+    int status = -1;
+
+    a->stage = stage;
+    if (sql->failed)
+        pgmig_error_memory(&a->error);
+    else
+        status = pgmig_conn_ask(a->conn, sql->data);
+    pgmig_buf_free(sql);
+    return status == 0;
+}
+
+bool pgmig_apply_built(struct pgmig_apply *a, enum pgmig_stage stage,
+                       struct pgmig_buf *sql, int status)
+{
+    if (status == 0)
+        return pgmig_apply_send(a, stage, sql);
+    pgmig_buf_free(sql);
+    return pgmig_apply_undo(a, PGMIG_FAILED);
+}
+
+/* With transaction=off the journal must know that a statement has failed:
+** without that its outcome would count as unknown. */
+static void add_verdict(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    struct pgmig_error ignored = {0};
+
+    if (a->alone && pgmig_journal_add_failed(a->ledger, a->conn, &a->job, sql,
+                                             &ignored) != 0)
+        sql->failed = true;
+    pgmig_error_clear(&ignored);
+}
+
+bool pgmig_apply_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
     struct pgmig_buf sql = {0};
     enum pgmig_tx tx = pgmig_conn_tx(a->conn);
 
     a->outcome = outcome;
-    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty))
+    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty && !a->alone))
         return end(a, outcome);
-    a->stage = UNDO;
     if (tx != PGMIG_TX_IDLE)
         pgmig_buf_adds(&sql, "ROLLBACK; ");
     if (a->dirty)
         pgmig_buf_adds(&sql, pgmig_frame_reset);
-    return send(a, &sql) || end(a, outcome);
+    add_verdict(a, &sql);
+    return pgmig_apply_send(a, PGMIG_STAGE_UNDO, &sql) || end(a, outcome);
 }
 
 /* BEGIN, settings and the claim; on failure the buffer is freed. */
@@ -78,41 +82,40 @@ static int open_frame(struct pgmig_apply *a, const char *begin,
                       struct pgmig_buf *sql)
 {
     a->before_claim =
-        pgmig_frame_open(a->ledger, a->conn, a->job, begin, sql, &a->error);
-    if (a->before_claim >= 0)
-        return 0;
-    pgmig_buf_free(sql);
-    return -1;
+        pgmig_frame_open(a->ledger, a->conn, &a->job, begin, sql, &a->error);
+    return a->before_claim < 0 ? -1 : 0;
 }
 
 static bool send_open(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    a->stage = OPEN;
-    if (!a->section->transaction) {
-        a->dirty = pgmig_frame_settings(a->job, &sql) > 0;
-        pgmig_buf_adds(&sql, "SELECT"); /* an empty message would not do */
-    } else if (open_frame(a, a->section->begin, &sql) != 0) {
-        return end(a, PGMIG_FAILED);
-    }
-    return send(a, &sql);
+    if (!a->section->transaction)
+        return pgmig_journaled_open(a);
+    return pgmig_apply_built(a, PGMIG_STAGE_OPEN, &sql,
+                             open_frame(a, a->section->begin, &sql));
 }
 
-/* Send the text that stands in a->text as statement a->at. */
-static bool send_text(struct pgmig_apply *a)
+bool pgmig_apply_send_text(struct pgmig_apply *a)
 {
     const struct pgmig_statement *st = &a->section->statements[a->at];
-    const char *file = a->job->script->text;
+    const char *file = a->job.script->text;
     const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
 
-    a->stage = STATEMENT;
+    a->stage = PGMIG_STAGE_STATEMENT;
     if (a->text.failed) {
         pgmig_error_memory(&a->error);
-        return undo(a, PGMIG_FAILED);
+        return pgmig_apply_undo(a, PGMIG_FAILED);
     }
     return pgmig_conn_request(a->conn, a->text.data, data,
                               st->copy_end - st->copy_start) == 0;
+}
+
+static bool begin_statement(struct pgmig_apply *a)
+{
+    if (a->section->transaction)
+        return pgmig_apply_send_text(a);
+    return pgmig_journaled_prepare(a);
 }
 
 static bool send_statement(struct pgmig_apply *a)
@@ -122,9 +125,9 @@ static bool send_statement(struct pgmig_apply *a)
     a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
     a->replaced = false;
     a->text.len = 0;
-    pgmig_buf_add(&a->text, a->job->script->text + st->start,
+    pgmig_buf_add(&a->text, a->job.script->text + st->start,
                   st->end - st->start);
-    return send_text(a);
+    return begin_statement(a);
 }
 
 static bool send_replacement(struct pgmig_apply *a, const char *sql)
@@ -133,118 +136,46 @@ static bool send_replacement(struct pgmig_apply *a, const char *sql)
     a->replaced = true;
     a->text.len = 0;
     pgmig_buf_adds(&a->text, sql);
-    return send_text(a);
+    return begin_statement(a);
+}
+
+static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    bool dirty = a->dirty;
+
+    if (!a->section->transaction) {
+        if (dirty)
+            pgmig_buf_adds(sql, pgmig_frame_reset);
+        dirty = false;
+        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                       sql) != 0)
+            return -1;
+        pgmig_buf_adds(sql, "; ");
+    }
+    return pgmig_frame_close(a->ledger, a->conn, &a->job, dirty, sql,
+                             &a->error);
 }
 
 static bool send_close(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
+    int status = build_close(a, &sql);
 
-    a->stage = CLOSE;
-    if (!a->section->transaction) {
-        if (a->dirty)
-            pgmig_buf_adds(&sql, pgmig_frame_reset);
-        a->dirty = false;
-        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                       &sql) != 0)
-            return undo(a, PGMIG_FAILED);
-        pgmig_buf_adds(&sql, "; ");
-    }
-    pgmig_frame_close(a->ledger, a->job, a->dirty, &sql);
-    return send(a, &sql);
-}
-
-/* ---- errors ---------------------------------------------------------- */
-
-static bool fail(struct pgmig_apply *a)
-{
-    return undo(a, PGMIG_FAILED);
-}
-
-/* Let the error point into the statement under way. */
-static void place(struct pgmig_apply *a, size_t position)
-{
-    pgmig_blame_place(&a->error, a->job->script, a->section, a->at,
-                      a->replaced ? 0 : position);
-}
-
-static bool statement_failed(struct pgmig_apply *a)
-{
-    size_t position = a->conn->error_position;
-
-    pgmig_conn_take_error(a->conn, &a->error);
-    place(a, position);
-    pgmig_blame_advise(&a->error, a->section, a->at);
-    return fail(a);
-}
-
-static void name_file(struct pgmig_apply *a)
-{
-    pgmig_error_field(&a->error.file, a->job->script->path);
-}
-
-/* The claim, or what stands around it, failed. */
-static bool claim_failed(struct pgmig_apply *a, bool claim)
-{
-    struct pgmig_error *err = &a->error;
-
-    pgmig_conn_take_error(a->conn, err);
-    if (claim && strcmp(err->sqlstate, "23505") == 0)
-        return undo(a, PGMIG_RACED);
-    if (claim && err->kind == PGMIG_E_LOCK) {
-        pgmig_error_set(err, PGMIG_E_LOCK,
-                        "another run is at work on this migration");
-        pgmig_error_hint(err, "wait for it, then run again: what it has "
-                              "applied is skipped");
-    } else if (claim && strcmp(err->sqlstate, "42P01") == 0) {
-        pgmig_error_set(err, PGMIG_E_PLAN,
-                        "another run has changed the tracking table");
-        pgmig_error_hint(err, "run again");
-    }
-    name_file(a);
-    return fail(a);
-}
-
-/* COMMIT was sent, and nobody told whether it was carried out. */
-static void outcome_unknown(struct pgmig_apply *a)
-{
-    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
-                    "the connection was lost during COMMIT: whether the "
-                    "migration took effect is not known");
-    pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
-                                "tells, and a second run is safe");
-}
-
-static bool close_failed(struct pgmig_apply *a)
-{
-    bool lost = pgmig_conn_lost(a->conn);
-
-    pgmig_conn_take_error(a->conn, &a->error);
-    if (lost) {
-        outcome_unknown(a);
-    } else if (strcmp(a->error.sqlstate, "22012") == 0) {
-        pgmig_error_set(&a->error, PGMIG_E_SQL,
-                        "the migration has removed its own tracking row");
-        pgmig_error_hint(&a->error, "a migration must leave the tracking "
-                                    "table alone");
-    }
-    name_file(a);
-    return fail(a);
-}
-
-static bool refuse(struct pgmig_apply *a, const char *message)
-{
-    pgmig_error_set(&a->error, PGMIG_E_SQL, "%s", message);
-    name_file(a);
-    return fail(a);
+    a->alone = false;
+    return pgmig_apply_built(a, PGMIG_STAGE_CLOSE, &sql, status);
 }
 
 /* ---- the chain of requests ------------------------------------------- */
 
+static bool has_failed(const struct pgmig_apply *a)
+{
+    return a->conn->error.kind != PGMIG_E_NONE;
+}
+
 /* Stop at a point that the job asks for: the caller resumes. */
 static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
 {
-    if ((a->job->pauses & (unsigned)point) == 0)
+    if ((a->job.pauses & (unsigned)point) == 0)
         return false;
     a->paused = point;
     return true;
@@ -254,86 +185,220 @@ static bool finish(struct pgmig_apply *a)
 {
     if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE) {
         a->dirty = true;
-        return refuse(a, "the migration has left a transaction open");
+        return pgmig_failure_refuse(
+            a, false, "the migration has left a transaction open", NULL);
     }
     if (pause(a, PGMIG_PAUSE_CLOSING))
         return false;
     return send_close(a);
 }
 
+/* What an attempt before has done is left out, but for the settings of its
+** session, which went with it. */
+static bool done_before(const struct pgmig_apply *a)
+{
+    return a->at < a->job.done;
+}
+
 static bool proceed(struct pgmig_apply *a)
 {
+    while (done_before(a) &&
+           !(a->section->statements[a->at].traits & PGMIG_T_SETTING))
+        a->at++;
     if (a->at >= a->section->statement_count)
         return finish(a);
-    if (pause(a, PGMIG_PAUSE_BEFORE))
+    if (!done_before(a) && pause(a, PGMIG_PAUSE_BEFORE))
         return false;
     return send_statement(a);
 }
 
-static bool opened(struct pgmig_apply *a)
+bool pgmig_apply_begun(struct pgmig_apply *a)
 {
-    if (a->conn->error.kind != PGMIG_E_NONE)
-        return claim_failed(a, a->section->transaction &&
-                                   a->conn->results == a->before_claim);
-    if (a->section->transaction && a->job->direction == PGMIG_DOWN &&
-        strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
-        return undo(a, PGMIG_RACED);
     if (pause(a, PGMIG_PAUSE_OPENED))
         return false;
     return proceed(a);
 }
 
-static bool statement_done(struct pgmig_apply *a)
+/* The process id that our own requests yield as their first value. */
+static void note_server(struct pgmig_apply *a)
 {
-    if (a->conn->error.kind != PGMIG_E_NONE)
-        return statement_failed(a);
-    if (a->section->transaction &&
-        (a->conn->tx_warning || pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN)) {
-        pgmig_error_set(&a->error, PGMIG_E_SQL,
-                        "the statement has touched the migration's "
-                        "transaction");
-        place(a, 0);
-        return fail(a);
-    }
-    if (pause(a, PGMIG_PAUSE_AFTER))
+    size_t len;
+    const char *pid;
+
+    if (pgmig_conn_rows(a->conn) < 1)
+        return;
+    pid = pgmig_conn_value(a->conn, 0, 0, &len);
+    a->conn->server_pid = pid ? atoi(pid) : 0;
+}
+
+/* Behind a pooler the next transaction may have another server process. */
+void pgmig_apply_forget_server(struct pgmig_apply *a)
+{
+    if (a->conn->server_pid != pgmig_conn_backend_pid(a->conn))
+        a->conn->server_pid = 0;
+}
+
+static bool opened(struct pgmig_apply *a)
+{
+    if (has_failed(a))
+        return pgmig_failure_at_claim(a, a->conn->results >= a->before_claim);
+    if (a->section->transaction && a->job.direction == PGMIG_DOWN &&
+        strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
+        return pgmig_apply_undo(a, PGMIG_RACED);
+    note_server(a);
+    if (!a->section->transaction)
+        return pgmig_journaled_opened(a);
+    return pgmig_apply_begun(a);
+}
+
+static bool settings_made(struct pgmig_apply *a)
+{
+    if (has_failed(a))
+        return pgmig_failure_at_claim(a, false);
+    return pgmig_apply_begun(a);
+}
+
+static bool prepared(struct pgmig_apply *a)
+{
+    if (has_failed(a))
+        return pgmig_failure_of_journal(a);
+    note_server(a);
+    if (a->alone)
+        pgmig_apply_forget_server(a);
+    return pgmig_apply_send_text(a);
+}
+
+bool pgmig_apply_done(struct pgmig_apply *a)
+{
+    bool before = done_before(a);
+
+    a->alone = false;
+    if (!before && pause(a, PGMIG_PAUSE_AFTER))
         return false;
     a->at++;
     return proceed(a);
 }
 
+/* A statement may not end the transaction that the bookkeeping needs. */
+static bool broke_transaction(const struct pgmig_apply *a)
+{
+    if (a->alone || a->grouped || (!a->section->transaction && done_before(a)))
+        return false;
+    return a->conn->tx_warning || pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN;
+}
+
+static bool verify(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    if (!pgmig_verify_add(a->conn, a->job.script->text,
+                          &a->section->statements[a->at], &sql, &a->error))
+        return a->section->transaction ? pgmig_apply_done(a)
+                                       : pgmig_journaled_settle(a);
+    return pgmig_apply_send(a, PGMIG_STAGE_VERIFY, &sql) ||
+           pgmig_apply_undo(a, PGMIG_FAILED);
+}
+
+/* active_sql_transaction: what cannot run in a transaction, though nothing in
+** its text says so, runs without. */
+static bool wants_isolation(const struct pgmig_apply *a)
+{
+    return !a->section->transaction && !a->alone && !a->grouped &&
+           !done_before(a) && strcmp(a->conn->error.sqlstate, "25001") == 0;
+}
+
+static bool answered(struct pgmig_apply *a)
+{
+    if (has_failed(a))
+        return wants_isolation(a) ? pgmig_journaled_isolate(a)
+                                  : pgmig_failure_of_statement(a);
+    if (broke_transaction(a))
+        return pgmig_failure_refuse(
+            a, true, "the statement has touched the migration's transaction",
+            NULL);
+    return verify(a);
+}
+
+static bool verified(struct pgmig_apply *a)
+{
+    size_t len;
+
+    if (has_failed(a))
+        return pgmig_failure_of_journal(a);
+    if (pgmig_conn_rows(a->conn) > 0) {
+        const char *index = pgmig_conn_value(a->conn, 0, 0, &len);
+        struct pgmig_buf hint = {0};
+        bool going;
+
+        pgmig_buf_addf(&hint,
+                       "an earlier attempt has left it; DROP INDEX "
+                       "CONCURRENTLY %s, then run again",
+                       index);
+        going =
+            pgmig_failure_refuse(a, true, "this index is INVALID", hint.data);
+        pgmig_buf_free(&hint);
+        return going;
+    }
+    return a->section->transaction ? pgmig_apply_done(a)
+                                   : pgmig_journaled_settle(a);
+}
+
+static bool settled(struct pgmig_apply *a)
+{
+    if (has_failed(a))
+        return pgmig_failure_of_journal(a);
+    return pgmig_apply_done(a);
+}
+
 static bool closed(struct pgmig_apply *a)
 {
-    if (a->conn->error.kind != PGMIG_E_NONE) {
-        if (!a->section->transaction &&
-            strcmp(a->conn->error.sqlstate, "23505") == 0)
-            return claim_failed(a, true);
-        return close_failed(a);
-    }
-    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0) {
-        return refuse(a, "the server answered COMMIT with ROLLBACK");
-    }
+    if (has_failed(a))
+        return pgmig_failure_at_close(a);
+    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
+        return pgmig_failure_refuse(
+            a, false, "the server answered COMMIT with ROLLBACK", NULL);
     return end(a, PGMIG_DONE);
+}
+
+/* The first error is the one that matters. */
+static bool undone(struct pgmig_apply *a)
+{
+    struct pgmig_error ignored = {0};
+
+    pgmig_conn_take_error(a->conn, &ignored);
+    pgmig_error_clear(&ignored);
+    return end(a, a->outcome);
 }
 
 static bool next(void *ctx, struct pgmig_conn *conn)
 {
+    static bool (*const on[])(struct pgmig_apply *) = {
+        [PGMIG_STAGE_OPEN] = opened,
+        [PGMIG_STAGE_SETTINGS] = settings_made,
+        [PGMIG_STAGE_PREPARE] = prepared,
+        [PGMIG_STAGE_STATEMENT] = answered,
+        [PGMIG_STAGE_VERIFY] = verified,
+        [PGMIG_STAGE_SETTLE] = settled,
+        [PGMIG_STAGE_CLOSE] = closed,
+        [PGMIG_STAGE_UNDO] = undone};
     struct pgmig_apply *a = ctx;
-    struct pgmig_error ignored = {0};
 
-    switch (a->stage) {
-    case OPEN:
-        return opened(a);
-    case STATEMENT:
-        return statement_done(a);
-    case CLOSE:
-        return closed(a);
-    case UNDO: /* the first error is the one that matters */
-        pgmig_conn_take_error(conn, &ignored);
-        pgmig_error_clear(&ignored);
-        return end(a, a->outcome);
-    default:
-        return false;
-    }
+    (void)conn;
+    return a->stage != PGMIG_STAGE_ENDED && on[a->stage](a);
+}
+
+/* The event and the checksum, where the caller has not given them. */
+static int fill_in(struct pgmig_apply *a, struct pgmig_error *err)
+{
+    struct pgmig_entry *entry = &a->job.entry;
+    const struct pgmig_script *script = a->job.script;
+
+    if (entry->event == NULL)
+        entry->event = a->job.direction == PGMIG_UP ? "up" : "down";
+    if (entry->checksum != NULL)
+        return 0;
+    entry->checksum = a->checksum;
+    return pgmig_checksum(script->text, script->len, a->checksum, err);
 }
 
 struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
@@ -358,9 +423,14 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     }
     a->conn = conn;
     a->ledger = ledger;
-    a->job = job;
+    a->job = *job;
     a->section = &job->script->sections[job->section];
     a->outcome = PGMIG_FAILED;
+    if (fill_in(a, err) != 0) {
+        pgmig_apply_free(a);
+        return NULL;
+    }
+    pgmig_apply_forget_server(a);
     pgmig_conn_begin(conn, next, a);
     (void)send_open(a); /* a failure to send is told by finish */
     return a;
@@ -405,10 +475,11 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
     a->dirty = a->dirty || touched;
     pgmig_conn_begin(a->conn, next, a);
     if (how == PGMIG_GIVE_UP) {
-        (void)undo(a, PGMIG_GIVEN_UP);
+        (void)pgmig_apply_undo(a, PGMIG_GIVEN_UP);
     } else if (!still_open(a)) {
-        (void)refuse(a, "a hook has ended or broken the migration's "
-                        "transaction");
+        (void)pgmig_failure_refuse(
+            a, false, "a hook has ended or broken the migration's transaction",
+            NULL);
     } else if (how == PGMIG_SKIP && point == PGMIG_PAUSE_BEFORE) {
         a->at++;
         (void)proceed(a);
@@ -439,7 +510,7 @@ enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *a,
         a->error.kind == PGMIG_E_NONE) {
         a->error = late;
         late = (struct pgmig_error){0};
-        name_file(a);
+        pgmig_failure_name_file(a);
     }
     pgmig_error_clear(&late);
     pgmig_error_clear(err);

@@ -178,6 +178,11 @@ int pgmig_conn_backend_pid(const struct pgmig_conn *conn)
     return PQbackendPID(conn->pg);
 }
 
+int pgmig_conn_server_pid(const struct pgmig_conn *conn)
+{
+    return conn->server_pid;
+}
+
 int pgmig_conn_server_version(const struct pgmig_conn *conn)
 {
     return PQserverVersion(conn->pg);

@@ -30,6 +30,7 @@ struct pgmig_conn {
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
     PGresult *result; /* the last result of the request */
+    int server_pid;   /* the server process that answered a claim; 0 */
     int results;      /* how many commands of the request succeeded */
     bool discard;     /* rows are thrown away as they come */
     bool tx_warning;  /* the server warned about transaction control */
@@ -57,13 +58,13 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx);
 PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
                                        const char *feed, size_t feed_len);
 
+/* Send one request of an operation, SQL of our own: its rows are kept. */
+PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);
+
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
 
 /* Clear the last result. */
 void pgmig_conn_forget_result(struct pgmig_conn *conn);
-
-/* Whether the connection is gone. */
-bool pgmig_conn_lost(const struct pgmig_conn *conn);
 
 #endif

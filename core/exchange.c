@@ -80,6 +80,14 @@ int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
     return 0;
 }
 
+int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql)
+{
+    begin_request(conn);
+    conn->discard = false;
+    conn->feed = NULL;
+    return sent(conn, PQsendQuery(conn->pg, sql));
+}
+
 int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
                     int nparams, const char *const *params,
                     struct pgmig_error *err)
@@ -91,14 +99,14 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
     if (memchr(sql, '\0', len) != NULL)
         return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
     pgmig_conn_begin(conn, NULL, NULL);
+    if (nparams == 0)
+        return pgmig_conn_ask(conn, sql) == 0
+                   ? 0
+                   : pgmig_conn_take_error(conn, err);
     begin_request(conn);
     conn->discard = false;
     conn->feed = NULL;
-    if (nparams == 0)
-        ok = PQsendQuery(conn->pg, sql);
-    else
-        ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL,
-                               0);
+    ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL, 0);
     if (sent(conn, ok) == 0)
         return 0;
     return pgmig_conn_take_error(conn, err);
@@ -132,6 +140,13 @@ static void abandon(struct pgmig_conn *conn)
     if (!has_error(conn))
         pgmig_report_libpq(conn);
     shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
+{
+    if (!has_error(conn))
+        pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%s", reason);
+    abandon(conn);
 }
 
 static void end_feed(struct pgmig_conn *conn)

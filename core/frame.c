@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "ledger.h"
+#include "journal.h"
 
 const char pgmig_frame_reset[] =
     "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; "
@@ -17,9 +17,18 @@ static const char durable[] =
     "IN ('off', 'local', 'remote_write'); ";
 
 /* A killed client's locks go within a second (PostgreSQL 14 on Linux). */
-static const char check_client[] =
-    "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', "
-    "true) WHERE pg_catalog.version() LIKE '%linux%'; ";
+static int add_check_client(const struct pgmig_conn *conn, bool local,
+                            struct pgmig_buf *sql)
+{
+    if (pgmig_conn_server_version(conn) < 140000)
+        return 0;
+    pgmig_buf_addf(sql,
+                   "SELECT pg_catalog.set_config("
+                   "'client_connection_check_interval', '1s', %s) "
+                   "WHERE pg_catalog.version() LIKE '%%linux%%'; ",
+                   local ? "true" : "false");
+    return 1;
+}
 
 static int add(struct pgmig_buf *sql, const char *command)
 {
@@ -41,12 +50,15 @@ static const char *directive(const struct pgmig_job *job, const char *key)
     return pgmig_script_directive(job->script, job->direction, key);
 }
 
-int pgmig_frame_settings(const struct pgmig_job *job, struct pgmig_buf *sql)
+int pgmig_frame_session(const struct pgmig_conn *conn,
+                        const struct pgmig_job *job, bool check_client,
+                        struct pgmig_buf *sql)
 {
     return add_timeout(sql, "", "lock_timeout",
                        directive(job, "lock_timeout")) +
            add_timeout(sql, "", "statement_timeout",
-                       directive(job, "statement_timeout"));
+                       directive(job, "statement_timeout")) +
+           (check_client ? add_check_client(conn, false, sql) : 0);
 }
 
 static int add_local_settings(const struct pgmig_job *job,
@@ -60,38 +72,70 @@ static int add_local_settings(const struct pgmig_job *job,
                        directive(job, "statement_timeout"));
 }
 
+int pgmig_frame_begin(struct pgmig_conn *conn, const struct pgmig_job *job,
+                      const char *begin, struct pgmig_buf *sql)
+{
+    const char *strings =
+        pgmig_conn_parameter(conn, "standard_conforming_strings");
+    int commands = add(sql, begin) + add(sql, "; ") - 1;
+
+    commands += add_local_settings(job, sql) + add(sql, durable);
+    commands += add_check_client(conn, true, sql);
+    if (strings != NULL && strcmp(strings, "off") == 0)
+        commands += add(sql, "SET LOCAL standard_conforming_strings = on; ");
+    return commands;
+}
+
 int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                      const struct pgmig_job *job, const char *begin,
                      struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    const char *strings =
-        pgmig_conn_parameter(conn, "standard_conforming_strings");
-    int commands;
+    int commands = pgmig_frame_begin(conn, job, begin, sql);
 
-    commands = add(sql, begin);
-    pgmig_buf_adds(sql, "; ");
-    commands += add_local_settings(job, sql);
-    commands += add(sql, durable);
-    if (pgmig_conn_server_version(conn) >= 140000)
-        commands += add(sql, check_client);
-    if (strings != NULL && strcmp(strings, "off") == 0)
-        commands += add(sql, "SET LOCAL standard_conforming_strings = on; ");
+    if (job->entry.version == NULL)
+        commands++; /* the lock that stands in for a row */
     if (pgmig_ledger_add_claim(ledger, conn, job, sql, err) != 0)
         return -1;
     return commands;
 }
 
-void pgmig_frame_close(const struct pgmig_ledger *ledger,
-                       const struct pgmig_job *job, bool dirty,
-                       struct pgmig_buf *sql)
+/* With transaction=off: the journal's row ends here; the change has begun
+** when it did. */
+static int add_journal_end(const struct pgmig_ledger *ledger,
+                           struct pgmig_conn *conn, const struct pgmig_job *job,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
 {
+    struct pgmig_buf begun = {0};
+    int status = pgmig_journal_add_begun(ledger, conn, job, &begun, err) != 0 ||
+                         begun.failed ||
+                         pgmig_history_add(ledger, conn, &job->entry,
+                                           begun.data, sql, err) != 0
+                     ? -1
+                     : pgmig_journal_add_end(ledger, conn, job, sql, err);
+
+    pgmig_buf_free(&begun);
+    return status;
+}
+
+int pgmig_frame_close(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      bool dirty, struct pgmig_buf *sql,
+                      struct pgmig_error *err)
+{
+    const struct pgmig_section *section = &job->script->sections[job->section];
+    int status;
+
     if (dirty) {
         /* deferred triggers still see the migration's own settings */
         pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
         pgmig_buf_adds(sql, pgmig_frame_reset);
         pgmig_buf_adds(sql, durable);
     }
-    if (job->direction == PGMIG_UP)
-        pgmig_ledger_add_proof(ledger, job, sql);
+    if (section->transaction)
+        status = pgmig_history_add(ledger, conn, &job->entry, NULL, sql, err);
+    else
+        status = add_journal_end(ledger, conn, job, sql, err);
+    pgmig_ledger_add_proof(ledger, job, job->direction == PGMIG_UP, sql);
     pgmig_buf_adds(sql, "COMMIT");
+    return status;
 }

@@ -7,6 +7,8 @@
 
 #include "words.h"
 
+#define SETTING (PGMIG_T_SESSION | PGMIG_T_SETTING)
+
 typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
 
 /* Append " WORD" for the current token to the kind. */
@@ -177,7 +179,7 @@ static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
 
     if (!pgmig_words_accept(&ahead, "transaction") ||
         ahead.tok.kind != PGMIG_TOKEN_STRING)
-        return PGMIG_T_SESSION;
+        return SETTING;
     add_kind(st, w);
     return PGMIG_T_TX_REFUSED;
 }
@@ -192,7 +194,7 @@ static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
         add_kind(st, w);
         return PGMIG_T_TX_SET;
     }
-    return local ? 0 : PGMIG_T_SESSION;
+    return local ? 0 : SETTING;
 }
 
 static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
@@ -213,7 +215,7 @@ static const struct first_word {
     {"analyse", 0, NULL},
     {"analyze", 0, NULL},
     {"begin", PGMIG_T_TX_BEGIN, NULL},
-    {"call", PGMIG_T_SESSION, NULL},
+    {"call", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
     {"checkpoint", 0, NULL},
     {"close", PGMIG_T_SESSION, NULL},
     {"cluster", 0, cluster},
@@ -221,11 +223,11 @@ static const struct first_word {
     {"commit", 0, commit},
     {"copy", 0, copy},
     {"create", 0, create},
-    {"deallocate", PGMIG_T_SESSION, NULL},
+    {"deallocate", SETTING, NULL},
     {"declare", PGMIG_T_SESSION, NULL},
     {"delete", 0, NULL},
     {"discard", 0, discard},
-    {"do", PGMIG_T_SESSION, NULL},
+    {"do", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
     {"drop", 0, drop},
     {"end", 0, commit},
     {"execute", PGMIG_T_SESSION, NULL},
@@ -234,8 +236,8 @@ static const struct first_word {
     {"grant", 0, NULL},
     {"import", 0, NULL},
     {"insert", 0, NULL},
-    {"listen", PGMIG_T_SESSION, NULL},
-    {"load", PGMIG_T_SESSION, NULL},
+    {"listen", SETTING, NULL},
+    {"load", SETTING, NULL},
     {"lock", 0, NULL},
     {"merge", 0, NULL},
     {"move", PGMIG_T_SESSION, NULL},
@@ -245,7 +247,7 @@ static const struct first_word {
     {"refresh", 0, NULL},
     {"reindex", 0, reindex},
     {"release", 0, NULL},
-    {"reset", PGMIG_T_SESSION, NULL},
+    {"reset", SETTING, NULL},
     {"revoke", 0, NULL},
     {"rollback", 0, rollback},
     {"savepoint", 0, NULL},
@@ -256,7 +258,7 @@ static const struct first_word {
     {"start", PGMIG_T_TX_BEGIN, NULL},
     {"table", 0, NULL},
     {"truncate", 0, NULL},
-    {"unlisten", PGMIG_T_SESSION, NULL},
+    {"unlisten", SETTING, NULL},
     {"update", 0, NULL},
     {"vacuum", PGMIG_T_NO_BLOCK, NULL},
     {"values", 0, NULL},

@@ -1,4 +1,4 @@
-/* ledger.c -- all SQL on the tracking table. */
+/* ledger.c -- the tracking table: its name, its shape, its rows. */
 #include "ledger.h"
 
 #include <ctype.h>
@@ -7,22 +7,15 @@
 
 #include "conn.h"
 #include "error.h"
+#include "journal.h"
 
-#define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
-
-struct pgmig_ledger {
-    char *asked;     /* as the caller named it, for messages */
-    char *reference; /* quoted; with the schema where one was given */
-    char *qualified; /* quoted, with its schema: known after a probe */
-    bool exists;
-    bool read_only;
-    int digits; /* versions of so many digits fit its column */
-    enum pgmig_ledger_op op;
-};
+#define NAME_MAX_BYTES 63         /* NAMEDATALEN - 1 */
+#define SUFFIX_BYTES 8            /* "_history", "_journal" */
+#define REPEATABLE_KEY 1885826410 /* class of advisory locks: "pgmj" */
 
 /* ---- its name -------------------------------------------------------- */
 
-static size_t plain_name(const char *s)
+static size_t plain_name(const char *s, size_t max)
 {
     size_t n = 0;
 
@@ -30,71 +23,107 @@ static size_t plain_name(const char *s)
         return 0;
     while (isalnum((unsigned char)s[n]) || s[n] == '_' || s[n] == '$')
         n++;
-    return n <= NAME_MAX_BYTES ? n : 0;
+    return n <= max ? n : 0;
 }
 
-/* "name" or "schema"."name"; NULL when the name is refused. */
-static char *quote_reference(const char *table)
+/* Take "name" or "schema.name" apart: false when the name is refused. */
+static bool valid_name(const char *name, size_t *schema)
 {
-    struct pgmig_buf out = {0};
-    size_t n = plain_name(table);
+    size_t n = plain_name(name, NAME_MAX_BYTES);
 
-    if (n == 0)
-        return NULL;
-    pgmig_buf_addf(&out, "\"%.*s\"", (int)n, table);
-    if (table[n] == '.') {
-        table += n + 1;
-        n = plain_name(table);
-        pgmig_buf_addf(&out, ".\"%.*s\"", (int)n, table);
+    *schema = n > 0 && name[n] == '.' ? n : 0;
+    if (*schema > 0)
+        name += n + 1;
+    n = plain_name(name, NAME_MAX_BYTES - SUFFIX_BYTES);
+    return n > 0 && name[n] == '\0';
+}
+
+static int refuse_name(const char *table, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_USAGE, "invalid table name \"%.100s\"", table);
+    return pgmig_error_hint(err,
+                            "letters, digits and _, at most %d, not first a "
+                            "digit; schema.table names a schema too",
+                            NAME_MAX_BYTES - SUFFIX_BYTES);
+}
+
+static int set_names(struct pgmig_ledger *ledger, const char *table,
+                     size_t schema)
+{
+    struct pgmig_buf reference = {0};
+
+    if (schema > 0) {
+        ledger->schema = pgmig_strndup(table, schema);
+        pgmig_buf_addf(&reference, "\"%.*s\".", (int)schema, table);
+        table += schema + 1;
     }
-    if (n == 0 || table[n] != '\0' || out.failed)
-        pgmig_buf_free(&out);
-    return out.data;
+    ledger->table = pgmig_strndup(table, strlen(table));
+    pgmig_buf_addf(&reference, "\"%s\"", table);
+    ledger->reference = reference.data;
+    return reference.failed || ledger->table == NULL ||
+                   (schema > 0 && ledger->schema == NULL)
+               ? -1
+               : 0;
 }
 
 struct pgmig_ledger *pgmig_ledger_new(const char *table,
                                       struct pgmig_error *err)
 {
     struct pgmig_ledger *ledger;
-    char *reference = quote_reference(table);
+    size_t schema;
 
-    if (reference == NULL) {
-        pgmig_error_set(err, PGMIG_E_USAGE, "invalid table name \"%.100s\"",
-                        table);
-        pgmig_error_hint(err, "letters, digits and _, at most 63, not first a "
-                              "digit; schema.table names a schema too");
+    if (!valid_name(table, &schema)) {
+        refuse_name(table, err);
         return NULL;
     }
     ledger = calloc(1, sizeof *ledger);
     if (ledger != NULL) {
-        ledger->reference = reference;
         ledger->asked = pgmig_strndup(table, strlen(table));
-        if (ledger->asked != NULL)
+        if (ledger->asked != NULL && set_names(ledger, table, schema) == 0)
             return ledger;
     }
-    free(reference);
-    free(ledger);
+    pgmig_ledger_free(ledger);
     pgmig_error_memory(err);
     return NULL;
+}
+
+static void forget_qualified(struct pgmig_ledger *ledger)
+{
+    free(ledger->tracking);
+    free(ledger->history);
+    free(ledger->journal);
+    ledger->tracking = ledger->history = ledger->journal = NULL;
 }
 
 void pgmig_ledger_free(struct pgmig_ledger *ledger)
 {
     if (ledger == NULL)
         return;
+    forget_qualified(ledger);
     free(ledger->asked);
+    free(ledger->schema);
+    free(ledger->table);
     free(ledger->reference);
-    free(ledger->qualified);
     free(ledger);
 }
 
 /* ---- probe ----------------------------------------------------------- */
 
-enum { P_STANDBY, P_SCHEMA, P_HERE, P_KIND, P_COLUMNS, P_UNIQUE };
+enum {
+    P_PID,
+    P_STANDBY,
+    P_FOUND,
+    P_SCHEMA,
+    P_COLUMNS,
+    P_UNIQUE,
+    P_HISTORY,
+    P_FORMAT
+};
 
+/* $1: the table as a reference, $2: the schema that was given, $3: its name */
 static const char probe_sql[] =
-    "SELECT pg_catalog.pg_is_in_recovery(), n.nspname,"
-    " pg_catalog.current_schema(), c.relkind,"
+    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
+    " c.oid IS NOT NULL, s.name,"
     " (SELECT pg_catalog.string_agg(a.attname || ' ' || t.typname, ','"
     "   ORDER BY a.attname COLLATE \"C\")"
     "  FROM pg_catalog.pg_attribute a"
@@ -104,10 +133,21 @@ static const char probe_sql[] =
     "  JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
     "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid"
-    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = 'version')"
+    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = 'version'),"
+    " h.oid IS NOT NULL,"
+    " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
+    "  FROM pg_catalog.pg_attribute a"
+    "  JOIN pg_catalog.pg_attrdef d"
+    "   ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+    "  WHERE a.attrelid = h.oid AND a.attname = 'format')"
     " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
     " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid"
-    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " CROSS JOIN LATERAL (SELECT COALESCE(n.nspname,"
+    "  $2::pg_catalog.name, pg_catalog.current_schema()) AS name) s"
+    " LEFT JOIN pg_catalog.pg_namespace hn ON hn.nspname = s.name"
+    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace = hn.oid"
+    "  AND h.relname = ($3 || '_history')";
 
 static bool value_is(const struct pgmig_conn *conn, int column,
                      const char *wanted)
@@ -162,25 +202,36 @@ static int refuse_table(const struct pgmig_ledger *ledger,
     return -1;
 }
 
-/* "schema"."table", from the schema that was found or would be used. */
-static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   const char *schema, size_t len, struct pgmig_error *err)
+/* "schema"."table", in the schema that was found or would be used. */
+static char *qualified(const char *schema, const char *table,
+                       const char *suffix)
 {
-    const char *dot = strchr(ledger->reference, '.');
     struct pgmig_buf out = {0};
+
+    pgmig_buf_addf(&out, "%s.\"%s%s\"", schema, table, suffix);
+    return out.data;
+}
+
+static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                   struct pgmig_error *err)
+{
+    size_t len;
+    const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
     char *quoted;
 
-    free(ledger->qualified);
-    ledger->qualified = NULL;
+    forget_qualified(ledger);
     if (schema == NULL)
         return 0;
     quoted = pgmig_conn_quote_ident(conn, schema, len, err);
     if (quoted == NULL)
         return -1;
-    pgmig_buf_addf(&out, "%s.%s", quoted, dot ? dot + 1 : ledger->reference);
+    ledger->tracking = qualified(quoted, ledger->table, "");
+    ledger->history = qualified(quoted, ledger->table, "_history");
+    ledger->journal = qualified(quoted, ledger->table, "_journal");
     free(quoted);
-    ledger->qualified = out.data;
-    return out.failed ? pgmig_error_memory(err) : 0;
+    if (ledger->tracking && ledger->history && ledger->journal)
+        return 0;
+    return pgmig_error_memory(err);
 }
 
 static int check_table(struct pgmig_ledger *ledger,
@@ -196,31 +247,47 @@ static int check_table(struct pgmig_ledger *ledger,
     return pgmig_error_hint(err,
                             "without it two runs could apply one migration "
                             "twice: ALTER TABLE %s ADD PRIMARY KEY (version)",
-                            ledger->qualified);
+                            ledger->tracking);
+}
+
+static int check_history(struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
+
+    ledger->format = format ? atoi(format) : 0;
+    if (ledger->format > PGMIG_HISTORY_FORMAT) {
+        pgmig_error_set(err, PGMIG_E_PLAN,
+                        "table %s was written by a newer pgmig (format %d)",
+                        ledger->history, ledger->format);
+        return pgmig_error_hint(err,
+                                "upgrade this one: it knows formats up "
+                                "to %d",
+                                PGMIG_HISTORY_FORMAT);
+    }
+    if (ledger->format > 0 || !value_is(conn, P_HISTORY, "t"))
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN, "table %s is not a pgmig history",
+                    ledger->history);
+    return pgmig_error_hint(err, "choose another name with --table (option "
+                                 "`table`); nothing was touched");
 }
 
 static int finish_probe(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         struct pgmig_error *err)
 {
     size_t len;
-    const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
 
+    conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
     ledger->read_only = value_is(conn, P_STANDBY, "t");
-    ledger->exists = schema != NULL;
-    if (ledger->exists) {
-        if (qualify(ledger, conn, schema, len, err) != 0)
-            return -1;
-        return check_table(ledger, conn, err);
-    }
+    ledger->exists = value_is(conn, P_FOUND, "t");
     ledger->digits = 9;
-    if (strchr(ledger->reference, '.') != NULL) {
-        free(ledger->qualified);
-        ledger->qualified =
-            pgmig_strndup(ledger->reference, strlen(ledger->reference));
-        return ledger->qualified ? 0 : pgmig_error_memory(err);
-    }
-    schema = pgmig_conn_value(conn, 0, P_HERE, &len);
-    return qualify(ledger, conn, schema, len, err);
+    if (qualify(ledger, conn, err) != 0)
+        return -1;
+    if (ledger->exists && check_table(ledger, conn, err) != 0)
+        return -1;
+    return check_history(ledger, conn, err);
 }
 
 /* ---- operations ------------------------------------------------------ */
@@ -231,27 +298,43 @@ static const char writable[] =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
     "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s';";
 
-static int add_sql(const struct pgmig_ledger *ledger, const char *version,
+static void add_prepare(const struct pgmig_ledger *ledger,
+                        struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(sql,
+                   "%s CREATE TABLE IF NOT EXISTS %s ("
+                   "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+                   "applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW());",
+                   writable, ledger->tracking);
+    pgmig_history_add_tables(ledger, sql);
+}
+
+static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
                    struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    if (ledger->qualified == NULL) {
+    if (ledger->tracking == NULL) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "no schema to keep the tracking table in");
         return pgmig_error_hint(err, "search_path is empty: name the table as "
                                      "schema.table");
     }
     switch (ledger->op) {
-    case PGMIG_LEDGER_CREATE:
-        pgmig_buf_addf(sql,
-                       "%s CREATE TABLE IF NOT EXISTS %s ("
-                       "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
-                       "applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW())",
-                       writable, ledger->qualified);
+    case PGMIG_LEDGER_PREPARE:
+        add_prepare(ledger, sql);
         break;
     case PGMIG_LEDGER_WIDEN:
         pgmig_buf_addf(sql, "%s ALTER TABLE %s ALTER COLUMN version TYPE %s",
-                       writable, ledger->qualified,
-                       strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
+                       writable, ledger->tracking,
+                       strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
+        break;
+    case PGMIG_LEDGER_MARKS:
+        pgmig_history_add_marks(ledger, sql);
+        break;
+    case PGMIG_LEDGER_HISTORY:
+        pgmig_history_add_list(ledger, argument ? argument : "ALL", sql);
+        break;
+    case PGMIG_LEDGER_JOURNAL:
+        pgmig_journal_add_list(ledger, sql);
         break;
     default:
         pgmig_buf_addf(sql,
@@ -261,61 +344,110 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *version,
                        "pg_catalog.date_part('epoch', applied_at) "
                        "AS applied_at_epoch FROM %s AS t "
                        "ORDER BY t.version",
-                       ledger->qualified);
+                       ledger->tracking);
     }
-    return sql->failed ? pgmig_error_memory(err) : 0;
+    return 0;
 }
 
-int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                       enum pgmig_ledger_op op, const char *version,
-                       struct pgmig_error *err)
+/* Send what was written down, and free it. */
+static int send(struct pgmig_conn *conn, struct pgmig_buf *sql, int status,
+                struct pgmig_error *err)
 {
-    const char *params[] = {ledger->reference};
-    struct pgmig_buf sql = {0};
-    int status;
-
-    ledger->op = op;
-    if (op == PGMIG_LEDGER_PROBE)
-        return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 1, params,
-                               err);
-    status = add_sql(ledger, version, &sql, err);
+    if (status == 0 && sql->failed)
+        status = pgmig_error_memory(err);
     if (status == 0)
-        status = pgmig_conn_send(conn, sql.data, sql.len, 0, NULL, err);
-    pgmig_buf_free(&sql);
+        status = pgmig_conn_send(conn, sql->data, sql->len, 0, NULL, err);
+    pgmig_buf_free(sql);
     return status;
 }
 
+int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       enum pgmig_ledger_op op, const char *argument,
+                       struct pgmig_error *err)
+{
+    const char *params[] = {ledger->reference, ledger->schema, ledger->table};
+    struct pgmig_buf sql = {0};
+
+    ledger->op = op;
+    if (op == PGMIG_LEDGER_PROBE)
+        return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 3, params,
+                               err);
+    return send(conn, &sql, add_sql(ledger, argument, &sql, err), err);
+}
+
+static int add_change(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, enum pgmig_ledger_change change,
+                      const struct pgmig_entry *entry, struct pgmig_buf *sql,
+                      struct pgmig_error *err)
+{
+    pgmig_buf_adds(sql, writable);
+    if (change == PGMIG_CHANGE_NAME) {
+        pgmig_buf_addf(sql, " UPDATE %s SET name = ", ledger->tracking);
+        if (pgmig_ledger_add_text(conn, entry->name, sql, err) != 0)
+            return -1;
+        pgmig_buf_addf(sql, " WHERE version = %s;", entry->version);
+    } else if (change != PGMIG_CHANGE_NONE) {
+        if (pgmig_journal_add_change(ledger, conn, change, entry, sql, err) !=
+            0)
+            return -1;
+    }
+    return pgmig_history_add(ledger, conn, entry, NULL, sql, err);
+}
+
+int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                        enum pgmig_ledger_change change,
+                        const struct pgmig_entry *entry,
+                        struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    ledger->op = PGMIG_LEDGER_RECORD;
+    return send(conn, &sql, add_change(ledger, conn, change, entry, &sql, err),
+                err);
+}
+
 /* Two that create at once: IF NOT EXISTS does not save the second one, which
-** meets the table, its type (duplicate_object), or their catalog rows. */
+** meets the table, its type (duplicate_object), a column, or catalog rows. */
 static bool created_meanwhile(const struct pgmig_error *err)
 {
-    return strcmp(err->sqlstate, "42P07") == 0 ||
-           strcmp(err->sqlstate, "42710") == 0 ||
-           strcmp(err->sqlstate, "23505") == 0;
+    static const char *const states[] = {"42P07", "42710", "23505", "42701"};
+
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            return true;
+    return false;
 }
 
 int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         struct pgmig_error *err)
 {
     if (pgmig_conn_finish(conn, err) != 0) {
-        if (ledger->op != PGMIG_LEDGER_CREATE || !created_meanwhile(err))
+        if (ledger->op != PGMIG_LEDGER_PREPARE || !created_meanwhile(err))
             return -1;
         pgmig_error_clear(err);
     }
-    switch (ledger->op) {
-    case PGMIG_LEDGER_PROBE:
-        return finish_probe(ledger, conn, err);
-    case PGMIG_LEDGER_CREATE:
-        ledger->exists = true;
-        return 0;
-    default:
-        return 0;
-    }
+    return ledger->op == PGMIG_LEDGER_PROBE ? finish_probe(ledger, conn, err)
+                                            : 0;
 }
 
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
 {
     return ledger->exists;
+}
+
+bool pgmig_ledger_complete(const struct pgmig_ledger *ledger)
+{
+    return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT;
+}
+
+int pgmig_ledger_format(const struct pgmig_ledger *ledger)
+{
+    return ledger->format;
+}
+
+const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
+{
+    return ledger->tracking;
 }
 
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger)
@@ -330,31 +462,88 @@ bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version)
 
 /* ---- inside a migration's transaction -------------------------------- */
 
+int pgmig_ledger_add_text(struct pgmig_conn *conn, const char *text,
+                          struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    char *quoted;
+
+    if (text == NULL) {
+        pgmig_buf_adds(sql, "NULL");
+        return 0;
+    }
+    quoted = pgmig_conn_quote_literal(conn, text, strlen(text), err);
+    if (quoted == NULL)
+        return -1;
+    pgmig_buf_adds(sql, quoted);
+    free(quoted);
+    return 0;
+}
+
+/*
+** The row of a repeatable migration is the last one of its name in the
+** history. Two statements: the second one's snapshot is taken when the lock
+** is held, so it sees what its last holder has committed.
+*/
+static int add_repeatable_claim(const struct pgmig_ledger *ledger,
+                                struct pgmig_conn *conn,
+                                const struct pgmig_entry *entry,
+                                struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_addf(sql,
+                   "SELECT pg_catalog.pg_advisory_xact_lock(%d, "
+                   "pg_catalog.hashtext(",
+                   REPEATABLE_KEY);
+    if (pgmig_ledger_add_text(conn, entry->name, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ")); SELECT pg_catalog.pg_backend_pid(), 1 "
+                        "OPERATOR(pg_catalog./) (SELECT CASE WHEN checksum "
+                        "OPERATOR(pg_catalog.=) ");
+    if (pgmig_ledger_add_text(conn, entry->checksum, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql,
+                   " THEN 0 ELSE 1 END FROM (SELECT (SELECT checksum FROM %s "
+                   "WHERE version IS NULL AND event OPERATOR(pg_catalog.<>) "
+                   "'failed' AND name OPERATOR(pg_catalog.=) ",
+                   ledger->history);
+    if (pgmig_ledger_add_text(conn, entry->name, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, " ORDER BY id DESC LIMIT 1) AS checksum) AS newest)");
+    return 0;
+}
+
 int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
                            struct pgmig_conn *conn, const struct pgmig_job *job,
                            struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    char *name;
+    const struct pgmig_entry *entry = &job->entry;
+    int status;
 
+    if (entry->version == NULL)
+        return add_repeatable_claim(ledger, conn, entry, sql, err);
     if (job->direction == PGMIG_DOWN) {
         pgmig_buf_addf(sql, "DELETE FROM %s WHERE version = %s",
-                       ledger->qualified, job->version);
-        return 0;
+                       ledger->tracking, entry->version);
+    } else {
+        pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
+                       ledger->tracking, entry->version);
+        status = pgmig_ledger_add_text(conn, entry->name, sql, err);
+        if (status != 0)
+            return status;
+        pgmig_buf_adds(sql, ")");
     }
-    name = pgmig_conn_quote_literal(conn, job->name, strlen(job->name), err);
-    if (name == NULL)
-        return -1;
-    pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, %s)",
-                   ledger->qualified, job->version, name);
-    free(name);
+    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");
     return 0;
 }
 
 void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
-                            const struct pgmig_job *job, struct pgmig_buf *sql)
+                            const struct pgmig_job *job, bool there,
+                            struct pgmig_buf *sql)
 {
+    if (job->entry.version == NULL)
+        return;
     pgmig_buf_addf(sql,
-                   "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
+                   "SELECT 1 OPERATOR(pg_catalog./) CASE pg_catalog.count(*) "
+                   "WHEN %d THEN 1 ELSE 0 END "
                    "FROM %s WHERE version OPERATOR(pg_catalog.=) %s; ",
-                   ledger->qualified, job->version);
+                   there ? 1 : 0, ledger->tracking, job->entry.version);
 }

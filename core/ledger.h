@@ -1,14 +1,42 @@
-/* ledger.h -- the SQL on the tracking table, for the module that applies. */
+/*
+** ledger.h -- the three tables of the bookkeeping, for the modules that
+** write to them: the tracking table, its history and its journal.
+*/
 #ifndef PGMIG_LEDGER_H
 #define PGMIG_LEDGER_H
 
 #include "buf.h"
 #include "pgmig.h"
 
+#define PGMIG_HISTORY_FORMAT 2 /* of the history and the journal */
+
+struct pgmig_ledger {
+    char *asked;     /* as the caller named it, for messages */
+    char *schema;    /* the schema that was given; NULL: none was */
+    char *table;     /* the bare name */
+    char *reference; /* quoted; with the schema where one was given */
+    char *tracking;  /* quoted, with its schema: known after a probe */
+    char *history;   /* likewise */
+    char *journal;
+    bool exists;
+    int format; /* of the history; 0: there is none */
+    bool read_only;
+    int digits; /* versions of so many digits fit its column */
+    enum pgmig_ledger_op op;
+};
+
+/* Add a text as a literal, NULL for a NULL. */
+PGMIG_NODISCARD int pgmig_ledger_add_text(struct pgmig_conn *conn,
+                                          const char *text,
+                                          struct pgmig_buf *sql,
+                                          struct pgmig_error *err);
+
 /*
-** Add the claim of a migration: the INSERT (or DELETE, for DOWN) of its row.
-** The primary key makes a second run wait, then fail with 23505 (or delete
-** nothing).
+** Add the claim of a migration: the INSERT (or DELETE, for DOWN) of its row,
+** which yields the server's process id. The primary key makes a second run
+** wait, then fail with 23505 (or delete nothing). A repeatable migration has
+** no row: a lock of its name takes its place, and 22012 tells that another
+** run has applied the same text.
 */
 PGMIG_NODISCARD int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
                                            struct pgmig_conn *conn,
@@ -16,8 +44,32 @@ PGMIG_NODISCARD int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
 
-/* Add a statement that fails with 22012 unless the claimed row is there. */
+/* Add a statement that fails with 22012 unless the table has the job's row,
+** or has it not; ends with a semicolon. */
 void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
-                            const struct pgmig_job *job, struct pgmig_buf *sql);
+                            const struct pgmig_job *job, bool there,
+                            struct pgmig_buf *sql);
+
+/* ---- history.c ------------------------------------------------------- */
+
+/* Add what brings the history and the journal to this format. */
+void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
+                              struct pgmig_buf *sql);
+
+/*
+** Add the row of a change that ends now, with a semicolon. It began with its
+** transaction, where `seconds` is 0 and `begun` (an expression) NULL.
+*/
+PGMIG_NODISCARD int pgmig_history_add(const struct pgmig_ledger *ledger,
+                                      struct pgmig_conn *conn,
+                                      const struct pgmig_entry *entry,
+                                      const char *begun, struct pgmig_buf *sql,
+                                      struct pgmig_error *err);
+
+/* Add queries: the last state of everything; the newest `limit` events. */
+void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
+                             struct pgmig_buf *sql);
+void pgmig_history_add_list(const struct pgmig_ledger *ledger,
+                            const char *limit, struct pgmig_buf *sql);
 
 #endif

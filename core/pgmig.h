@@ -118,7 +118,9 @@ enum pgmig_trait {
     PGMIG_T_TX_SET = 16,     /* SET TRANSACTION */
     PGMIG_T_TX_REFUSED = 32, /* any other transaction control */
     PGMIG_T_COPY_IN = 64,    /* COPY ... FROM STDIN, data follows */
-    PGMIG_T_ANY_START = 128  /* begins with a word that begins statements */
+    PGMIG_T_ANY_START = 128, /* begins with a word that begins statements */
+    PGMIG_T_SETTING = 256,   /* prepares the session and does nothing else */
+    PGMIG_T_MAY_COMMIT = 512 /* may end the transaction that it runs in */
 };
 
 /* One statement: a range of the file's text. */
@@ -148,6 +150,35 @@ struct pgmig_section {
     bool wrapped;     /* it has its own BEGIN ... COMMIT, which is left out */
     char begin[96];   /* how its transaction is begun: isolation and mode */
 };
+
+/* What a statement does to indexes. */
+enum pgmig_index_action {
+    PGMIG_INDEX_NONE,
+    PGMIG_INDEX_CREATE,
+    PGMIG_INDEX_DROP,
+    PGMIG_INDEX_REINDEX,      /* of one index */
+    PGMIG_INDEX_REINDEX_TABLE /* of all indexes of a table */
+};
+
+/* A piece of the statement's text; empty: there is none. */
+struct pgmig_range {
+    size_t start, end;
+};
+
+struct pgmig_index {
+    enum pgmig_index_action action;
+    bool concurrently;
+    bool optional;            /* IF NOT EXISTS, IF EXISTS */
+    struct pgmig_range name;  /* of the index, as it is written */
+    struct pgmig_range table; /* of its table, where that is written */
+};
+
+/* Read CREATE INDEX, DROP INDEX or REINDEX; action NONE for any other. */
+void pgmig_index_read(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_index *out);
+
+/* The name of an action: "create", ...; NULL for none. */
+const char *pgmig_index_action_name(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
@@ -329,13 +360,23 @@ const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len);
 bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out);
 void pgmig_notice_clear(struct pgmig_notice *notice);
 
+/* Give up waiting for an answer: the connection counts as lost, and the next
+** steps end the operation with `reason`. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason);
+
 /* Ask the server to stop the running statement; waits for a TCP connect. */
 void pgmig_conn_cancel(struct pgmig_conn *conn);
 
 enum pgmig_tx { PGMIG_TX_IDLE, PGMIG_TX_OPEN, PGMIG_TX_FAILED, PGMIG_TX_NONE };
 /* Whether a transaction is open; PGMIG_TX_NONE without a connection. */
 enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn);
+/* The process id that the connection was opened with: behind a pooler the
+** pooler's own. */
 int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
+/* The server process that runs the migration under way; 0: not known. */
+int pgmig_conn_server_pid(const struct pgmig_conn *conn);
+/* Whether the connection is gone. */
+bool pgmig_conn_lost(const struct pgmig_conn *conn);
 /* As 150004 for 15.4. */
 int pgmig_conn_server_version(const struct pgmig_conn *conn);
 /* libpq's connect_timeout in seconds, from wherever; 0: none. libpq itself
@@ -366,27 +407,70 @@ PGMIG_NODISCARD struct pgmig_ledger *pgmig_ledger_new(const char *table,
 void pgmig_ledger_free(struct pgmig_ledger *ledger);
 
 enum pgmig_ledger_op {
-    PGMIG_LEDGER_PROBE,  /* find the table and check its columns */
-    PGMIG_LEDGER_CREATE, /* create it where it is missing */
-    PGMIG_LEDGER_WIDEN,  /* make room for a long version (`version`) */
-    PGMIG_LEDGER_LIST    /* read it: the rows are the conn's last result */
+    PGMIG_LEDGER_PROBE,   /* find the tables and check their columns */
+    PGMIG_LEDGER_PREPARE, /* create what is missing, upgrade what is old */
+    PGMIG_LEDGER_WIDEN,   /* make room for a long version (`argument`) */
+    PGMIG_LEDGER_LIST,    /* the tracking table's rows */
+    PGMIG_LEDGER_MARKS,   /* what the history says last of each migration */
+    PGMIG_LEDGER_HISTORY, /* its newest events; `argument`: how many */
+    PGMIG_LEDGER_JOURNAL, /* migrations with transaction=off under way */
+    PGMIG_LEDGER_RECORD   /* see pgmig_ledger_record */
 };
 
 /*
-** Start an operation on the table; step the connection, then finish with
-** pgmig_ledger_finish. Probe first: the others rely on what it found.
-** LIST yields id, name, applied_at (ISO 8601), applied_at_epoch.
+** Start an operation on the tables; step the connection, then finish with
+** pgmig_ledger_finish. Probe first: the others rely on what it found. What a
+** query finds is the connection's last result. LIST yields id, name,
+** applied_at (ISO 8601), applied_at_epoch.
 */
 PGMIG_NODISCARD int pgmig_ledger_start(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        enum pgmig_ledger_op op,
-                                       const char *version,
+                                       const char *argument,
                                        struct pgmig_error *err);
 PGMIG_NODISCARD int pgmig_ledger_finish(struct pgmig_ledger *ledger,
                                         struct pgmig_conn *conn,
                                         struct pgmig_error *err);
-/* What the last probe found. */
+
+/* What the history says of a change. Unknown texts may be NULL. */
+struct pgmig_entry {
+    const char *event;    /* "up", "down", "failed", ... */
+    const char *version;  /* pgmig_version_parse; NULL: a repeatable one */
+    const char *name;     /* of the migration */
+    const char *checksum; /* of its file */
+    const char *host;     /* where the run takes place */
+    const char *program;  /* which program, with its version */
+    const char *run;      /* a word that no other run has */
+    const char *message;  /* an error, a reason */
+    double seconds;       /* how long ago it began; 0: with its transaction */
+};
+
+/* What is changed together with the event that is recorded. */
+enum pgmig_ledger_change {
+    PGMIG_CHANGE_NONE,
+    PGMIG_CHANGE_NAME,   /* the tracking row takes the entry's name */
+    PGMIG_CHANGE_DONE,   /* the statement under way counts as done */
+    PGMIG_CHANGE_REDO,   /* ... as not done */
+    PGMIG_CHANGE_RESTART /* forget what is done: begin again */
+};
+
+/* Start to record an event, and its change, in a transaction of its own;
+** finish with pgmig_ledger_finish. 22012: there is nothing to change. */
+PGMIG_NODISCARD int pgmig_ledger_record(struct pgmig_ledger *ledger,
+                                        struct pgmig_conn *conn,
+                                        enum pgmig_ledger_change change,
+                                        const struct pgmig_entry *entry,
+                                        struct pgmig_error *err);
+
+/* What the last probe found: the tracking table. */
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);
+/* All tables, in the format of this version. */
+bool pgmig_ledger_complete(const struct pgmig_ledger *ledger);
+/* The format of the history; 0: there is none. */
+int pgmig_ledger_format(const struct pgmig_ledger *ledger);
+/* The tracking table's quoted name with its schema; NULL: no schema. */
+const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
+/* Whether the server is a standby. */
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */
 bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
@@ -407,10 +491,13 @@ struct pgmig_job {
     const struct pgmig_script *script;
     enum pgmig_direction direction;
     enum pgmig_direction section; /* mostly the same; paired files: UP */
-    const char *version;          /* parsed: pgmig_version_parse */
-    const char *name;
-    const char *lock_timeout; /* default for transactional migrations */
-    unsigned pauses;          /* enum pgmig_pause */
+    struct pgmig_entry entry;     /* event NULL: "up" or "down" */
+    const char *lock_timeout;     /* default for transactional migrations */
+    unsigned pauses;              /* enum pgmig_pause */
+    /* for transaction=off: */
+    const char *owner;      /* a word that no other attempt has */
+    const char *taken_from; /* the owner of an attempt that is taken over */
+    size_t done;            /* how many statements that one has done */
 };
 
 enum pgmig_outcome {

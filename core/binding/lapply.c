@@ -16,27 +16,27 @@ static void keep(lua_State *L, int *anchor, int first, int last)
 }
 
 /*
-** conn:ledger(ledger, "probe" | "create" | "widen" | "list" [, version])
-** starts an operation on the tracking table.
+** conn:ledger(ledger, "probe" | "prepare" | "widen" | "list" | "marks" |
+** "history" | "journal" [, argument]) starts an operation on the tables.
 */
 static int conn_ledger(lua_State *L)
 {
-    static const char *const names[] = {"probe", "create", "widen", "list",
-                                        NULL};
+    static const char *const names[] = {"probe", "prepare", "widen",   "list",
+                                        "marks", "history", "journal", NULL};
     struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int op = luaL_checkoption(L, 3, NULL, names);
-    const char *version = luaL_optstring(L, 4, NULL);
+    const char *argument = luaL_optstring(L, 4, NULL);
     struct pgmig_error *err;
 
-    luaL_argcheck(L, version != NULL || op != PGMIG_LEDGER_WIDEN, 4,
+    luaL_argcheck(L, argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
                   "a version expected");
     keep(L, &lc->anchor, 2, 2);
     err = lpgmig_error_new(L);
     lc->ledger = ledger;
     return lconn_started(L,
                          pgmig_ledger_start(ledger, lc->conn,
-                                            (enum pgmig_ledger_op)op, version,
+                                            (enum pgmig_ledger_op)op, argument,
                                             err),
                          err);
 }
@@ -114,10 +114,62 @@ static unsigned pauses_field(lua_State *L, int arg)
     return set;
 }
 
+/* A number field of the table at `arg`; 0 where it is missing. */
+static lua_Number number_field(lua_State *L, int arg, const char *key)
+{
+    lua_Number n;
+
+    lua_getfield(L, arg, key);
+    n = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+/* The entry at `arg`: { event, version, name, checksum, host, program, run,
+** message, seconds }. */
+static struct pgmig_entry entry_at(lua_State *L, int arg)
+{
+    luaL_checktype(L, arg, LUA_TTABLE);
+    return (struct pgmig_entry){.event = field(L, arg, "event"),
+                                .version = field(L, arg, "version"),
+                                .name = needed_field(L, arg, "name"),
+                                .checksum = field(L, arg, "checksum"),
+                                .host = field(L, arg, "host"),
+                                .program = field(L, arg, "program"),
+                                .run = field(L, arg, "run"),
+                                .message = field(L, arg, "message"),
+                                .seconds = number_field(L, arg, "seconds")};
+}
+
 /*
-** conn:apply(ledger, script, job) starts a migration. job = { direction =
-** "up" | "down", section = the same, mostly, version, name, lock_timeout =
-** nil: the server's, pauses = { opened, before, after, closing = true } }
+** conn:record(ledger, "none" | "name" | "done" | "redo" | "restart", entry)
+** starts to record an event, and its change; finish_ledger() ends it.
+*/
+static int conn_record(lua_State *L)
+{
+    static const char *const changes[] = {"none", "name",    "done",
+                                          "redo", "restart", NULL};
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    int change = luaL_checkoption(L, 3, NULL, changes);
+    struct pgmig_entry entry = entry_at(L, 4);
+    struct pgmig_error *err;
+
+    keep(L, &lc->anchor, 2, 2);
+    err = lpgmig_error_new(L);
+    lc->ledger = ledger;
+    return lconn_started(L,
+                         pgmig_ledger_record(ledger, lc->conn,
+                                             (enum pgmig_ledger_change)change,
+                                             &entry, err),
+                         err);
+}
+
+/*
+** conn:apply(ledger, script, job, entry) starts a migration. job = {
+** direction = "up" | "down", section = the same, mostly, lock_timeout = nil:
+** the server's, pauses = { opened, before, after, closing = true }, and for
+** transaction=off owner, taken_from, done }
 */
 static int conn_apply(lua_State *L)
 {
@@ -134,11 +186,13 @@ static int conn_apply(lua_State *L)
         (struct pgmig_job){.script = script,
                            .direction = direction_field(L, 4, "direction"),
                            .section = direction_field(L, 4, "section"),
-                           .version = needed_field(L, 4, "version"),
-                           .name = needed_field(L, 4, "name"),
+                           .entry = entry_at(L, 5),
                            .lock_timeout = field(L, 4, "lock_timeout"),
-                           .pauses = pauses_field(L, 4)};
-    keep(L, &lc->apply_anchor, 2, 4);
+                           .pauses = pauses_field(L, 4),
+                           .owner = needed_field(L, 4, "owner"),
+                           .taken_from = field(L, 4, "taken_from"),
+                           .done = (size_t)number_field(L, 4, "done")};
+    keep(L, &lc->apply_anchor, 2, 5);
     err = lpgmig_error_new(L);
     lc->apply = pgmig_apply_start(lc->conn, ledger, &lc->job, err);
     if (lc->apply == NULL)
@@ -210,10 +264,8 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
-                                        {"finish_ledger", conn_finish_ledger},
-                                        {"apply", conn_apply},
-                                        {"paused", conn_paused},
-                                        {"resume", conn_resume},
-                                        {"outcome", conn_outcome},
-                                        {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {
+    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
+    {"record", conn_record},   {"apply", conn_apply},
+    {"paused", conn_paused},   {"resume", conn_resume},
+    {"outcome", conn_outcome}, {NULL, NULL}};

@@ -188,10 +188,34 @@ static int conn_cancel(lua_State *L)
     return 0;
 }
 
+/* conn:abandon(reason): no answer will come; step on to the end. */
+static int conn_abandon(lua_State *L)
+{
+    pgmig_conn_abandon(lconn_check(L)->conn, luaL_checkstring(L, 2));
+    return 0;
+}
+
 /* conn:is_open() --> false after close. */
 static int conn_is_open(lua_State *L)
 {
     lua_pushboolean(L, check_object(L)->conn != NULL);
+    return 1;
+}
+
+/* conn:server_pid() --> the server process of the migration under way, 0 when
+** it is not known. */
+static int conn_server_pid(lua_State *L)
+{
+    lua_pushinteger(L, pgmig_conn_server_pid(lconn_check(L)->conn));
+    return 1;
+}
+
+/* conn:is_lost() --> whether the connection is gone, or closed. */
+static int conn_is_lost(lua_State *L)
+{
+    const struct lconn *lc = check_object(L);
+
+    lua_pushboolean(L, lc->conn == NULL || pgmig_conn_lost(lc->conn));
     return 1;
 }
 
@@ -259,6 +283,9 @@ void lpgmig_open_conn(lua_State *L)
         {"transaction_status", conn_transaction_status},
         {"cancel", conn_cancel},
         {"is_open", conn_is_open},
+        {"server_pid", conn_server_pid},
+        {"is_lost", conn_is_lost},
+        {"abandon", conn_abandon},
         {"backend_pid", conn_backend_pid},
         {"server_version", conn_server_version},
         {"connect_timeout", conn_connect_timeout},

@@ -1,4 +1,4 @@
-/* lledger.c -- the tracking table. */
+/* lledger.c -- the tables of the bookkeeping. */
 #include "lpgmig.h"
 
 struct lledger {
@@ -44,6 +44,28 @@ static int ledger_exists(lua_State *L)
     return 1;
 }
 
+/* ledger:complete() --> whether all tables are there, as this version wants
+** them. */
+static int ledger_complete(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_complete(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
+/* ledger:format() --> the format of the history; 0: there is none. */
+static int ledger_format(lua_State *L)
+{
+    lua_pushinteger(L, pgmig_ledger_format(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
+/* ledger:qualified() --> the tracking table, quoted, with its schema; nil. */
+static int ledger_qualified(lua_State *L)
+{
+    lua_pushstring(L, pgmig_ledger_qualified(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
 /* ledger:read_only() --> whether the server is a standby. */
 static int ledger_read_only(lua_State *L)
 {
@@ -63,6 +85,9 @@ void lpgmig_open_ledger(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"ledger", ledger_new}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"exists", ledger_exists},
+                                       {"complete", ledger_complete},
+                                       {"format", ledger_format},
+                                       {"qualified", ledger_qualified},
                                        {"read_only", ledger_read_only},
                                        {"fits", ledger_fits},
                                        {"__gc", ledger_gc},

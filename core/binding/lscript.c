@@ -84,6 +84,26 @@ static void set_range(lua_State *L, const struct pgmig_script *script,
     lua_setfield(L, -2, key);
 }
 
+/* The field `index` of a statement about indexes. */
+static void set_index(lua_State *L, const struct pgmig_script *script,
+                      const struct pgmig_statement *st)
+{
+    struct pgmig_index index;
+
+    pgmig_index_read(script->text, st, &index);
+    if (index.action == PGMIG_INDEX_NONE)
+        return;
+    lua_createtable(L, 0, 5);
+    lpgmig_set_string(L, "action", pgmig_index_action_name(index.action));
+    lpgmig_set_boolean(L, "concurrently", index.concurrently);
+    lpgmig_set_boolean(L, "optional", index.optional);
+    if (index.name.end > index.name.start)
+        set_range(L, script, "name", index.name.start, index.name.end);
+    if (index.table.end > index.table.start)
+        set_range(L, script, "table", index.table.start, index.table.end);
+    lua_setfield(L, -2, "index");
+}
+
 static void push_statement(lua_State *L, const struct pgmig_script *script,
                            const struct pgmig_statement *st,
                            struct pgmig_place *place)
@@ -95,6 +115,7 @@ static void push_statement(lua_State *L, const struct pgmig_script *script,
     set_place(L, script, st->start, place);
     if (st->copy_start > 0)
         set_range(L, script, "copy_data", st->copy_start, st->copy_end);
+    set_index(L, script, st);
 }
 
 static void push_statements(lua_State *L, const struct pgmig_script *script,
@@ -197,6 +218,44 @@ static int script_statement(lua_State *L)
     return 2;
 }
 
+/* script:directive("up" | "down", key) --> its value, the section's before the
+** file's; nil. */
+static int script_directive(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    static const char *const names[] = {"up", "down", NULL};
+    int direction = luaL_checkoption(L, 2, NULL, names);
+
+    lua_pushstring(L, pgmig_script_directive(script,
+                                             (enum pgmig_direction)direction,
+                                             luaL_checkstring(L, 3)));
+    return 1;
+}
+
+/* script:transaction("up" | "down") --> whether the section runs in one. */
+static int script_transaction(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    static const char *const names[] = {"up", "down", NULL};
+
+    lua_pushboolean(
+        L, script->sections[luaL_checkoption(L, 2, NULL, names)].transaction);
+    return 1;
+}
+
+/* script:checksum() --> of its text, as pgmig.checksum. */
+static int script_checksum(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[65];
+
+    if (pgmig_checksum(script->text, script->len, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
 /* script:warnings() --> { { line, column, message }, ... } */
 static int script_warnings(lua_State *L)
 {
@@ -234,10 +293,15 @@ void lpgmig_open_script(lua_State *L)
     static const luaL_Reg functions[] = {{"read_script", text_read_script},
                                          {"parse_script", text_parse_script},
                                          {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"describe", script_describe}, {"statement", script_statement},
-        {"warnings", script_warnings}, {"down_state", script_down_state},
-        {"__gc", script_gc},           {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"describe", script_describe},
+                                       {"statement", script_statement},
+                                       {"checksum", script_checksum},
+                                       {"directive", script_directive},
+                                       {"transaction", script_transaction},
+                                       {"warnings", script_warnings},
+                                       {"down_state", script_down_state},
+                                       {"__gc", script_gc},
+                                       {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_SCRIPT, methods);
     lpgmig_set(L, functions);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,6 +125,41 @@ static int system_isatty(lua_State *L)
     return 1;
 }
 
+/* hostname() --> this machine's name. */
+static int system_hostname(lua_State *L)
+{
+    char name[256] = "";
+
+    (void)gethostname(name, sizeof name - 1); /* then it has none */
+    lua_pushstring(L, name);
+    return 1;
+}
+
+/* token() --> 16 random hexadecimal digits. */
+static int system_token(lua_State *L)
+{
+    unsigned char random[8];
+    char text[2 * sizeof random + 1];
+
+    if (getentropy(random, sizeof random) != 0)
+        return luaL_error(L, "getentropy: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(text + 2 * i, 3, "%02x", random[i]);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* random() --> a number from 0 to below 1, not for secrets. */
+static int system_random(lua_State *L)
+{
+    unsigned int bits;
+
+    if (getentropy(&bits, sizeof bits) != 0)
+        return luaL_error(L, "getentropy: %s", strerror(errno));
+    lua_pushnumber(L, (lua_Number)bits / 4294967296.0);
+    return 1;
+}
+
 void lpgmig_open_system(lua_State *L)
 {
     static const luaL_Reg functions[] = {
@@ -133,6 +169,9 @@ void lpgmig_open_system(lua_State *L)
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},
+        {"hostname", system_hostname},
+        {"token", system_token},
+        {"random", system_random},
         {NULL, NULL}};
 
     lpgmig_set(L, functions);

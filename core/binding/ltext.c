@@ -100,12 +100,35 @@ static int text_checksum(lua_State *L)
     return 1;
 }
 
+/* file_checksum(path) --> the same, of a file. Raises kind "io". */
+static int text_file_checksum(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[65];
+    char *text;
+    size_t len;
+    int status;
+
+    if (pgmig_file_read(path, &text, &len, err) != 0)
+        return lpgmig_error_raise(L, err);
+    status = pgmig_checksum(text, len, out, err);
+    free(text);
+    if (status != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
 void lpgmig_open_text(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"version", text_version},   {"compare", text_compare},
-        {"list", text_list},         {"create_file", text_create_file},
-        {"checksum", text_checksum}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"version", text_version},
+                                         {"compare", text_compare},
+                                         {"list", text_list},
+                                         {"create_file", text_create_file},
+                                         {"checksum", text_checksum},
+                                         {"file_checksum", text_file_checksum},
+                                         {NULL, NULL}};
 
     lpgmig_set(L, functions);
 }

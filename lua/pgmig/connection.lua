@@ -12,11 +12,14 @@ local connection = {}
 connection.__index = connection
 
 local CONNECT_TIMEOUT = 15 -- seconds
+local RESPONSE_TIMEOUT = 15 -- seconds
 
 -- ---- connecting ------------------------------------------------------------
 
 -- Options of `connect` that are not libpq's.
-local own_options = { url = true, database = true, wait = true, connect_timeout = true }
+local own_options = {
+  url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
+}
 
 --- Two lists for the core: libpq's key words and their values.
 local function parameters(options)
@@ -42,65 +45,152 @@ local function check_options(source)
   errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
 end
 
---- Connect to a database.
--- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
---   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
---   driver, see pgmig.drivers) and `connect_timeout` in seconds; nil: DATABASE_URL, else libpq's
---   own environment (PGHOST, ...), password and service files
--- @return the connection
--- @raise kinds "connect", and "usage" for a connection string that cannot be read
-function M.connect(source)
-  local options = check_options(source)
-  local keywords, values = parameters(options)
-  local self = setmetatable({
-    handle = core.open(keywords, values),
-    wait = options.wait or drivers.blocking,
-  }, connection)
-  local timeout = tonumber(options.connect_timeout) or self.handle:connect_timeout()
-  self.connecting = true
+--- Connect a new handle and make it the connection's.
+local function open(self, keywords, values, deadline)
+  self.handle = core.open(keywords, values)
+  local timeout = self.connect_timeout or self.handle:connect_timeout()
+  local latest = core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT)
+  self.abrupt = true
   local ok, err = pcall(function()
-    self:run(core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT))
+    self:run(math.min(latest, deadline or latest))
     self:finish()
   end)
-  self.connecting = nil
-  if ok then return self end
+  self.abrupt = self.auxiliary
+  if ok then return end
   self.handle:close()
   if errors.is(err, "sql") then err.kind = "connect" end
   error(err, 0)
 end
 
+--- A time in seconds that an option gives.
+local function seconds(options, key, default)
+  local value = options[key]
+  if value == nil then return default end
+  local number = tonumber(value)
+  if number and number >= 0 then return number end
+  errors.raise("usage", ("%s is a time in seconds, not %s"):format(key, tostring(value)))
+end
+
+--- Connect to a database.
+-- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
+--   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
+--   driver, see pgmig.drivers), `connect_timeout` and `response_timeout` in seconds (how long the
+--   server may leave a request of pgmig's own without an answer; 15); nil: DATABASE_URL, else
+--   libpq's own environment (PGHOST, ...), password and service files
+-- @return the connection
+-- @raise kinds "connect", and "usage" for a connection string that cannot be read
+function M.connect(source)
+  local options = check_options(source)
+  local self = setmetatable({
+    options = options,
+    wait = options.wait or drivers.blocking,
+    connect_timeout = seconds(options, "connect_timeout"),
+    response_timeout = seconds(options, "response_timeout", RESPONSE_TIMEOUT),
+  }, connection)
+  open(self, parameters(options))
+  return self
+end
+
+--- Connect again, with the same parameters, in place of a connection that was lost.
+-- @param deadline a time of `core.now()`
+-- @raise kind "connect"
+function connection:reconnect(deadline)
+  self.handle:close()
+  local keywords, values = parameters(self.options)
+  open(self, keywords, values, deadline)
+end
+
+--- A second connection to the same database, which a signal closes at once.
+-- @param application_name how it shows in pg_stat_activity
+-- @param deadline a time of `core.now()`
+-- @raise kind "connect"
+function connection:beside(application_name, deadline)
+  local other = setmetatable({
+    options = self.options, wait = self.wait, auxiliary = true,
+    connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
+  }, connection)
+  local keywords, values = parameters(self.options)
+  keywords[#keywords + 1], values[#values + 1] = "application_name", application_name
+  open(other, keywords, values, deadline)
+  return other
+end
+
+--- Whether the connection is gone, or closed.
+function connection:is_lost() return self.handle:is_lost() end
+
 -- ---- the loop --------------------------------------------------------------
 
 local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
 
---- A signal came: stop what runs on the server. A second one, or one while connecting, closes
--- the connection.
-local function interrupt(self, signal)
-  if self.signal or self.connecting then
-    self.handle:close()
-    errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
-  end
-  self.signal = signal
-  self.handle:cancel()
+--- Raise an interruption; the connection may be closed.
+local function raise_interrupted(signal)
+  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
 end
 
---- Step the operation under way to its end, waiting with the driver.
--- @param deadline a time of `core.now()`; nil: none
--- @raise kind "connect" when the deadline passes; the connection is closed then
+--- A signal came: stop what runs on the server, which has to answer soon. A second signal, or one
+-- that an auxiliary connection meets, closes the connection.
+local function interrupt(self, signal)
+  if self.signal or self.abrupt then
+    self.handle:close()
+    raise_interrupted(signal)
+  end
+  self.signal = signal
+  self.give_up_at = core.now() + self.response_timeout
+  if not (self.vigil and self.vigil:cancel()) then self.handle:cancel() end
+end
+
+local NO_ANSWER = "the server did not answer in time"
+
+--- The deadline has passed. What is under way ends as if the connection were lost.
+local function expire(self)
+  if not (self.abrupt and not self.auxiliary) then return self.handle:abandon(NO_ANSWER) end
+  self.handle:close()
+  errors.raise("connect", NO_ANSWER, {
+    hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, or "
+      .. "PGCONNECT_TIMEOUT, allows more time",
+  })
+end
+
+--- Step the operation under way to its end, waiting with the driver. Without a deadline a vigil
+-- (pgmig.vigil), where there is one, looks after the server now and then.
+-- @param deadline a time of `core.now()`, when the connection is given up; nil: none
 function connection:run(deadline)
   local handle = self.handle
+  local vigil = not deadline and self.vigil
+  if vigil then vigil:begin() end
   local want = handle:step()
   while want do
-    local signal = self.wait(handle, want, deadline)
+    local limit = deadline or self.give_up_at
+    local signal = self.wait(handle, want, limit or vigil and vigil.due or nil)
     if signal then interrupt(self, signal) end
-    if deadline and core.now() >= deadline then
-      handle:close()
-      errors.raise("connect", "the server did not answer in time", {
-        hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, "
-          .. "or PGCONNECT_TIMEOUT, allows more time",
-      })
-    end
     want = handle:step()
+    if want and limit and core.now() >= limit then
+      expire(self)
+      deadline, self.give_up_at, vigil = nil, nil, nil
+      want = handle:step()
+    elseif want and vigil and not limit and core.now() >= vigil.due then
+      vigil:look()
+    end
+  end
+end
+
+--- How long a request of pgmig's own may take: a deadline for `run`; nil with a vigil.
+function connection:patience()
+  if self.vigil then return nil end
+  return core.now() + self.response_timeout
+end
+
+--- Wait for some time.
+-- @param pause_seconds how long
+-- @raise kind "interrupted"
+function connection:sleep(pause_seconds)
+  local deadline = core.now() + pause_seconds
+  while core.now() < deadline do
+    local signal = self.wait(nil, nil, deadline)
+    if signal then
+      self.signal = signal
+      raise_interrupted(signal)
+    end
   end
 end
 
@@ -136,9 +226,7 @@ end
 
 --- Raise kind "interrupted" if a signal has come since the connection was made.
 function connection:check_interrupted()
-  local signal = self.signal
-  if not signal then return end
-  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
+  if self.signal then raise_interrupted(self.signal) end
 end
 
 -- ---- SQL -------------------------------------------------------------------
@@ -164,7 +252,7 @@ end
 local function request(self, ...)
   self.touched = true -- a hook that used the connection may have changed its session
   self.handle:send(...)
-  self:run()
+  self:run(self.auxiliary and self:patience())
   local way = self.handle:copying()
   if way then refuse_copy(self, way) end
   self:finish()

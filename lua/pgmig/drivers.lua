@@ -1,8 +1,8 @@
 --- Drivers: how to wait for a connection's socket.
 -- A driver is `wait(handle, want, deadline)`: handle is the core's connection, want is "r", "w" or
 -- "rw", deadline a time of `core.now()` or nil. It returns when the socket may be ready or the
--- deadline has passed; spurious returns are harmless. A signal's number as result interrupts the
--- operation. A driver may yield.
+-- deadline has passed; spurious returns are harmless. Without a handle it waits for the deadline. A
+-- signal's number as result interrupts the operation. A driver may yield.
 -- @module pgmig.drivers
 local core = require "pgmig.core"
 
@@ -13,7 +13,11 @@ local SLICE = 3600 -- seconds; a wait without deadline wakes up so often
 --- Wait in poll(2): for command lines and specs.
 function M.blocking(handle, want, deadline)
   local seconds = deadline and math.max(0, deadline - core.now()) or SLICE
-  core.wait_fd(handle:fd(), want, seconds)
+  if handle then
+    core.wait_fd(handle:fd(), want, seconds)
+  else
+    core.poll({}, {}, seconds)
+  end
   return core.interrupted()
 end
 

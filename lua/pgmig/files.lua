@@ -34,16 +34,26 @@ local function new_migration(rule, parsed, dir, name)
   }
 end
 
-local function clash(m, other)
-  local message = ("two files have version %s: %s and %s"):format(m.id, other.path, m.path)
-  errors.raise("naming", message, { file = m.path, hint = "give one of them another number" })
+--- A repeatable migration: its name is its identity.
+local function new_repeatable(parsed, dir, name)
+  return migration.new {
+    name = parsed.name, label = parsed.label or parsed.name, path = join(dir, name),
+    language = parsed.language or "sql", repeatable = true,
+  }
+end
+
+local function clash(set, m, other)
+  local what = m.id and "version " .. m.id or "name " .. m.name
+  set.duplicates[#set.duplicates + 1] = errors.new("naming",
+    ("two files have %s: %s and %s"):format(what, other.path, m.path),
+    { file = m.path, hint = "give one of them another " .. (m.id and "number" or "name") })
 end
 
 --- The other file of a pair joins its migration.
 local function join_pair(set, m, other)
   if not m.direction or m.direction == other.direction or other.down_path
     or m.name ~= other.name then
-    clash(m, other)
+    return clash(set, m, other)
   end
   local up, down = other, m
   if m.direction == "up" then up, down = m, other end
@@ -71,11 +81,18 @@ local function sorted(by_id)
   return list
 end
 
+local function add_repeatable(set, m)
+  local other = set.by_name[m.name]
+  if other then return clash(set, m, other) end
+  set.by_name[m.name] = m
+  set.repeatable[#set.repeatable + 1] = m
+end
+
 local function read_dir(set, dir, rule)
   for _, name in ipairs(core.list(dir, rule.deep)) do
     local parsed = rule.parse(name)
     if parsed and parsed.repeatable then
-      set.repeatable[#set.repeatable + 1] = join(dir, name)
+      add_repeatable(set, new_repeatable(parsed, dir, name))
     elseif parsed then
       add(set, new_migration(rule, parsed, dir, name))
     elseif name:find "%.sql$" then
@@ -88,12 +105,16 @@ end
 -- @param dirs list of folders
 -- @param rule a naming rule (pgmig.naming)
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
---   that the rule does not know, repeatable = paths of files that it calls repeatable }
--- @raise kinds "io" for a missing folder, "naming" for two files of one version
+--   that the rule does not know, repeatable = migrations that run again, by name, duplicates =
+--   errors about two files of one version or name }
+-- @raise kinds "io" for a missing folder, "naming" for a file whose version is none
 function M.read(dirs, rule)
-  local set = { list = {}, by_id = {}, ignored = {}, repeatable = {} }
+  local set = {
+    list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, duplicates = {},
+  }
   for _, dir in ipairs(dirs) do read_dir(set, dir, rule) end
   set.list = sorted(set.by_id)
+  table.sort(set.repeatable, function(a, b) return a.name < b.name end)
   return set
 end
 

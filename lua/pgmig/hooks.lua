@@ -8,8 +8,6 @@ local M = {}
 local hooks = {}
 hooks.__index = hooks
 
--- Nothing is retried and no lock is waited for yet: these two are known, so that scripts may
--- register for them, and not called.
 local events = {
   before_all = true, after_all = true, before_each = true, before_statement = true,
   after_statement = true, after_each = true, committed = true, error = true, progress = true,
@@ -28,6 +26,14 @@ function context:skip(reason)
     errors.raise("usage", ("%s cannot skip anything"):format(self.event))
   end
   self.skipped = reason or "skipped by a hook"
+end
+
+--- Do not try the migration again (retry): its error is final.
+function context:stop()
+  if self.event ~= "retry" then
+    errors.raise("usage", ("%s cannot stop anything"):format(self.event))
+  end
+  self.stopped = true
 end
 
 --- A registry of handlers.

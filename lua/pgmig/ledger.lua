@@ -1,4 +1,5 @@
---- The tracking table, read and prepared through the core.
+--- The tables of the bookkeeping, read and written through the core: the tracking table, its
+-- history and its journal.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -6,59 +7,133 @@ local M = {}
 local ledger = {}
 ledger.__index = ledger
 
+local PREPARE_ATTEMPTS = 3 -- other runs may create the same tables
+
 --- A ledger for a table's name; nothing is sent.
 -- @raise kind "usage" for an invalid name
 function M.new(table_name)
   return setmetatable({ handle = core.ledger(table_name), name = table_name }, ledger)
 end
 
-local function operate(self, db, operation, version)
-  db.handle:ledger(self.handle, operation, version)
-  db:run()
+local function finish(db)
+  db:run(db:patience())
   db:finish "finish_ledger"
 end
 
---- The rows of the table, by version; the table must be there.
--- @return a list of { id, name, applied_at, applied_at_epoch }
-function ledger:list(db)
-  operate(self, db, "list")
+local function operate(self, db, operation, argument)
+  db.handle:ledger(self.handle, operation, argument)
+  finish(db)
+end
+
+local function rows(self, db, operation, argument)
+  operate(self, db, operation, argument)
   return db.handle:rows()
 end
 
---- Look for the table and read it. Creates nothing.
--- @return its rows; none when there is no table
--- @raise kind "plan" for a table that is not ours
-function ledger:read(db)
-  operate(self, db, "probe")
-  if not self.handle:exists() then return {} end
-  return self:list(db)
+--- Look for the tables.
+-- @raise kind "plan" for tables that are not ours
+function ledger:probe(db) operate(self, db, "probe") end
+
+--- The tracking table's rows, by version; nothing when there is no table.
+-- @return a list of { id, name, applied_at, applied_at_epoch }
+function ledger:list(db)
+  return self.handle:exists() and rows(self, db, "list") or {}
 end
 
---- The longest version of a plan.
+--- What the history says last of each migration.
+-- @return { by_id = { [id] = mark }, by_name = repeatable ones }, a mark being { checksum = the
+--   last one recorded, event, message, at, run }
+function ledger:marks(db)
+  local marks = { by_id = {}, by_name = {} }
+  if self.handle:format() == 0 then return marks end
+  for _, row in ipairs(rows(self, db, "marks")) do
+    if row.id then marks.by_id[row.id] = row else marks.by_name[row.repeatable] = row end
+  end
+  return marks
+end
+
+local function hashes(array)
+  local list = {}
+  for hash in (array or ""):gmatch "%x+" do list[#list + 1] = hash end
+  return list
+end
+
+--- Migrations with transaction=off that are under way or were left.
+-- @return { [key] = { direction, owner, state, done = hashes, running, statement, existed = oids,
+--   pid, backend_start, started_at } }; key as `M.key`
+function ledger:journal(db)
+  local journal = {}
+  if self.handle:format() < 2 then return journal end
+  for _, row in ipairs(rows(self, db, "journal")) do
+    row.done, row.existed = hashes(row.done), hashes(row.existed)
+    journal[row.migration] = row
+  end
+  return journal
+end
+
+--- The key of a migration in the journal.
+function M.key(m) return m.repeatable and "repeatable:" .. m.name or m.id end
+
+--- Look for the tables and read all that is needed to compare it with files. Creates nothing.
+-- @return { rows, marks, journal }
+-- @raise kind "plan" for tables that are not ours
+function ledger:read(db)
+  self:probe(db)
+  return { rows = self:list(db), marks = self:marks(db), journal = self:journal(db) }
+end
+
+--- The newest events of the history, oldest first.
+-- @param limit how many; nil: all
+function ledger:history(db, limit)
+  self:probe(db)
+  if self.handle:format() == 0 then return {} end
+  return rows(self, db, "history", limit and ("%d"):format(limit))
+end
+
+--- Record an event, with what changes together with it.
+-- @param change "none", "name", "done", "redo" or "restart" (pgmig.h, enum pgmig_ledger_change)
+-- @param entry as of `pgmig.entry`
+function ledger:record(db, change, entry)
+  db.handle:record(self.handle, change, entry)
+  finish(db)
+end
+
+--- The longest version of a plan; nil when none has one.
 local function widest(plan)
-  local id = plan[1].id
+  local id
   for _, m in ipairs(plan) do
-    if core.compare(m.id, id) > 0 then id = m.id end
+    if m.id and (not id or core.compare(m.id, id) > 0) then id = m.id end
   end
   return id
 end
 
---- Make the table ready to take a plan's rows; `read` comes first.
--- @raise kind "plan" on a standby
+--- Refuse to write where that is impossible, or where nobody would know the table's place.
+-- @raise kind "plan"
+function ledger:check_writable()
+  if not self.handle:read_only() then return end
+  errors.raise("plan", "this server is a standby: migrations run on the primary", {
+    hint = "name the primary, or several hosts with target_session_attrs=read-write",
+  })
+end
+
+--- Create what is missing: other runs, or other programs, may do the same.
+local function complete(self, db)
+  for _ = 1, PREPARE_ATTEMPTS do
+    if self.handle:complete() then return end
+    operate(self, db, "prepare")
+    self:probe(db)
+  end
+  if not self.handle:complete() then
+    errors.raise("plan", ("the tables of %s cannot be created"):format(self.name))
+  end
+end
+
+--- Make the tables ready to take a plan's rows; `read` comes first.
 function ledger:prepare(db, plan)
-  local handle = self.handle
-  if handle:read_only() then
-    errors.raise("plan", "this server is a standby: migrations run on the primary", {
-      hint = "name the primary, or several hosts with target_session_attrs=read-write",
-    })
-  end
-  if plan.direction ~= "up" then return end
-  if not handle:exists() then
-    operate(self, db, "create")
-    operate(self, db, "probe") -- another run may have made it, or another program
-  end
-  local id = widest(plan)
-  if not handle:fits(id) then operate(self, db, "widen", id) end
+  self:check_writable()
+  complete(self, db)
+  local id = plan and plan.direction == "up" and widest(plan)
+  if id and not self.handle:fits(id) then operate(self, db, "widen", id) end
 end
 
 return M

@@ -3,24 +3,33 @@
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
+local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
+local lock = require "pgmig.lock"
+local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
+local recovery = require "pgmig.recovery"
 local run = require "pgmig.run"
 local source = require "pgmig.source"
+local vigil = require "pgmig.vigil"
 
 local M = {}
 local migrator = {}
 migrator.__index = migrator
 
 local LOCK_TIMEOUT = "5s" -- polite: application queries queue behind a waiting ALTER TABLE
+local LOCK_WAIT = 300 -- seconds, for another run
+local RETRIES = 10
+local RECONNECT = 60 -- seconds
 
 local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
-  hooks = "table", log = "function",
+  hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
+  reconnect = "number",
 }
 
 local function check_options(options)
@@ -59,6 +68,11 @@ end
 -- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
 --   strict = true: a .sql file that is no migration is an error;
 --   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise;
+--   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
+--   serialization failure; lock_wait = 300: seconds to wait for another run;
+--   reconnect = 60: seconds to find the server again after a lost connection;
+--   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn" }: what
+--   a run does about each, "error", "warn" or "allow";
 --   naming = a rule (pgmig.naming); hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
@@ -75,6 +89,10 @@ function M.new(db, dir, options)
     log = options.log,
     strict = options.strict,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
+    lock_wait = options.lock_wait or LOCK_WAIT,
+    retries = options.retries or RETRIES,
+    reconnect = options.reconnect or RECONNECT,
+    policy = drift.policy(options.policy),
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
   register(self, options.hooks)
@@ -83,8 +101,10 @@ function M.new(db, dir, options)
 end
 
 --- Read the folders; see `pgmig.files`.
+-- @raise kind "naming" for two files of one version, and with `strict` for an ignored one
 function migrator:files()
   local set = files.read(self.dirs, self.naming)
+  if set.duplicates[1] then error(set.duplicates[1], 0) end
   if self.strict and set.ignored[1] then
     errors.raise("naming", "this file is not named like a migration", {
       file = set.ignored[1], hint = "NNN_description.sql, for example 001_create_users.sql",
@@ -93,13 +113,22 @@ function migrator:files()
   return set
 end
 
---- What is there: files and tracking table compared.
-local function compare(self)
-  if not self.db then
-    errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
-  end
-  local set = self:files()
-  return planning.compare(set, self.ledger:read(self.db)), set
+local function check_db(self)
+  if self.db then return end
+  errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
+end
+
+--- Call a function that only reads, or may be repeated, over lost connections.
+local function persist(self, fn) return recovery.persist(self.db, self.reconnect, fn) end
+
+--- What is there: files and tables compared.
+local function compare(self, set)
+  check_db(self)
+  set = set or self:files()
+  local read = persist(self, function() return self.ledger:read(self.db) end)
+  local state = planning.compare(set, read)
+  drift.find(state)
+  return state, set
 end
 
 --- An options table, where a plain value stands for its main key.
@@ -127,19 +156,24 @@ end
 
 --- Where the database stands. Creates and writes nothing; broken files are shown, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
---   ignored = paths of .sql files that are no migrations, repeatable = paths of files that the
---   naming rule calls so (this version does not run them),
---   problems = { { kind, message, path, migration }, ... } }; a migration has `state` ("applied",
---   "pending", "missing": applied, but its file is gone) and, with a readable file, `down`
---   ("ready", "none", "empty", "irreversible")
+--   repeatable = migrations that run again when they change, ignored = paths of .sql files that are
+--   no migrations, problems = { { kind, message, path, migration }, ... } }; a migration has
+--   `state` (pgmig.migration), with a readable file `down` ("ready", "none", "empty",
+--   "irreversible"), and where it failed or was left half-way `failure` { message, at } and
+--   `unfinished` { direction, done = statements, running = the text of one whose outcome is
+--   unknown, since }
 function migrator:status()
-  local state, set = compare(self)
+  local state, set = compare(self, files.read(self.dirs, self.naming))
   local problems = {}
+  for _, err in ipairs(set.duplicates) do
+    problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
+  end
   for _, m in ipairs(set.list) do inspect(m, problems) end
+  for _, m in ipairs(set.repeatable) do inspect(m, problems) end
   return {
     applied_count = #state.applied, pending_count = #state.pending,
-    applied = state.applied, pending = state.pending,
-    ignored = set.ignored, repeatable = set.repeatable, problems = problems,
+    applied = state.applied, pending = state.pending, repeatable = set.repeatable,
+    ignored = set.ignored, problems = problems,
   }
 end
 
@@ -149,11 +183,26 @@ function migrator:pending() return (compare(self)).pending end
 --- The applied migrations, by version, with applied_at and applied_at_epoch.
 function migrator:applied() return (compare(self)).applied end
 
+--- What has happened: every event that changed something, and every failure.
+-- @param limit the newest so many; nil: all
+-- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake", "resumed",
+--   "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
+--   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
+function migrator:history(limit)
+  check_db(self)
+  local events = persist(self, function() return self.ledger:history(self.db, limit) end)
+  for _, event in ipairs(events) do
+    if event.id then event.version = migration.version_of(event.id) end
+  end
+  return events
+end
+
 local function plan_with(self, make, options)
   local state, set = compare(self)
   local plan = make(state, options)
   plan.newest = state.applied[#state.applied]
   plan.ignored = set.ignored
+  plan.warnings = drift.judge(state, plan.direction == "up" and self.policy or {}, plan)
   return plan
 end
 
@@ -161,8 +210,10 @@ end
 -- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
 --   so many }
 -- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
---   ignored = paths of .sql files that are no migrations
--- @raise kinds "plan" for an unknown target, "parse" for a file that is refused
+--   ignored = paths of .sql files that are no migrations, warnings = { { state, migration,
+--   message } } of the policy
+-- @raise kinds "plan" for an unknown target, "parse" for a file that is refused, "drift" for what
+--   the policy refuses
 function migrator:plan(options)
   local plan = plan_with(self, planning.up, options_of(options, "target"))
   run.check(plan)
@@ -191,7 +242,10 @@ end
 
 -- ---- running ---------------------------------------------------------------
 
-local levels = { start = "debug", notice = "info", warning = "warn", skipped = "warn" }
+local levels = {
+  start = "debug", notice = "info", warning = "warn", skipped = "warn", waiting = "warn",
+  retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
+}
 
 --- What an event says, for a log.
 local function describe(event)
@@ -218,22 +272,95 @@ function migrator:on(event, fn)
   return self
 end
 
---- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered.
+--- Let hooks and listeners know who is waited for.
+local function tell_wait(self, emit, fields)
+  emit(fields)
+  pcall(self.hooks.fire, self.hooks, "lock_wait", {
+    db = self.db, holder = fields.holder, blockers = fields.blockers,
+  })
+end
+
+--- Take the lock of the tracking table.
+local function acquire(self, emit)
+  return lock.acquire(self.db, {
+    key = self.ledger.handle:qualified() or self.ledger.name, limit = self.lock_wait,
+    on_wait = function(holder)
+      tell_wait(self, emit, {
+        type = "waiting", holder = holder, message = "another run holds the lock: "
+          .. lock.describe(holder),
+      })
+    end,
+  })
+end
+
+--- With the lock held: read the tables again, make them ready, run what is left.
+local function run_locked(self, held, plan, emit)
+  local settled = persist(self, function()
+    local read = self.ledger:read(self.db)
+    self.ledger:prepare(self.db, plan)
+    return planning.drop_settled(plan, read)
+  end)
+  for _, m in ipairs(settled) do
+    emit { type = "skipped", migration = m, message = "another run was first" }
+  end
+  if #plan == 0 then return {} end
+  self.db.vigil = vigil.new(self.db, held, function(blockers)
+    tell_wait(self, emit, { type = "blocked", blockers = blockers, message = "waiting for a lock" })
+  end)
+  return run.run({
+    db = self.db, ledger = self.ledger, lock = held, hooks = self.hooks, emit = emit,
+    token = core.token(), lock_timeout = self.lock_timeout, retries = self.retries,
+    lock_wait = self.lock_wait, reconnect = self.reconnect,
+  }, plan)
+end
+
+--- A plan may be shortened while it runs, and stays the caller's.
+local function copy_of(plan)
+  local copy = {}
+  for key, value in pairs(plan) do copy[key] = value end
+  return copy
+end
+
+--- A run begins and commits transactions of its own.
+local function check_idle(db)
+  if db.handle:transaction_status() == "idle" then return end
+  errors.raise("usage", "a transaction is open on this connection", {
+    hint = "commit or roll it back before migrating; a hook cannot start another run on it",
+  })
+end
+
+local function with_lock(self, plan, emit)
+  check_idle(self.db)
+  local held = persist(self, function()
+    if not self.ledger.handle:qualified() then self.ledger:probe(self.db) end
+    self.ledger:check_writable()
+    return acquire(self, emit)
+  end)
+  local ok, result = pcall(run_locked, self, held, copy_of(plan), emit)
+  self.db.vigil = nil
+  self.db:on_notice(nil)
+  held:release()
+  if ok then return result end
+  error(result, 0)
+end
+
+--- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
+-- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
 -- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice"), migration, and what belongs to it: duration in
---   seconds, message, severity, detail, hint
+--   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed"),
+--   migration, and what belongs to it: duration in seconds, message, severity, detail, hint,
+--   holder, blockers, attempt, delay
 -- @return the migrations that were run
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)
   if #plan == 0 then return {} end
   run.check(plan)
-  self.ledger:prepare(self.db, plan)
-  local ok, result = pcall(run.run, {
-    db = self.db, ledger = self.ledger, hooks = self.hooks, lock_timeout = self.lock_timeout,
-    emit = emitter(self, options and options.on_event),
-  }, plan)
-  self.db:on_notice(nil)
+  local emit = emitter(self, options and options.on_event)
+  for _, warning in ipairs(plan.warnings or {}) do
+    emit { type = "warning", migration = warning.migration, message = warning.message }
+  end
+  local ok, result = pcall(with_lock, self, plan, emit)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)
@@ -247,7 +374,18 @@ end
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline needs a version") end
   local plan = plan_with(self, planning.up, { target = version })
-  plan.record_only = true
+  plan.record_only = "baseline"
+  return self:run(plan, options)
+end
+
+--- Record one pending migration as applied, without running it: its change was made by hand.
+-- @param version its version
+-- @param options { on_event } as in `run`
+-- @return a list with the migration; empty when it is applied already
+function migrator:fake(version, options)
+  if version == nil then errors.raise("usage", "fake needs a version") end
+  local plan = planning.one((compare(self)), version)
+  plan.record_only = "fake"
   return self:run(plan, options)
 end
 

@@ -17,9 +17,19 @@ local M = {}
 
 local PARTS, PART_DIGITS = 4, 5
 
---- The default rule: `NNN_description.sql` or `.lua`.
+--- A repeatable migration's name: `R__name.sql` or `.lua`.
+local function parse_repeatable(path)
+  local name, language = path:match "^R__(.+)%.(%a+)$"
+  if language ~= "sql" and language ~= "lua" then return nil end
+  return { name = name, language = language, repeatable = true, label = "R__" .. name }
+end
+
+--- The default rule: `NNN_description.sql` or `.lua`; `R__name.sql` or `.lua` runs again whenever
+-- it changes.
 M.default = {
   parse = function(path)
+    local repeatable = parse_repeatable(path)
+    if repeatable then return repeatable end
     local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
     if language ~= "sql" and language ~= "lua" then return nil end
     return { version = version, name = name, language = language }

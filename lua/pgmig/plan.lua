@@ -1,6 +1,7 @@
 --- What a run would do: files and tracking table compared, nothing touched.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local ledger = require "pgmig.ledger"
 local migration = require "pgmig.migration"
 
 local M = {}
@@ -15,26 +16,67 @@ local function without_file(row)
   }
 end
 
---- Compare files with the tracking table's rows.
+--- What the tables say of an applied migration.
+local function note_row(m, row, mark)
+  m.state = m.missing and "missing" or "applied"
+  m.applied_at, m.applied_at_epoch = row.applied_at, row.applied_at_epoch
+  m.recorded_name = row.name
+  m.recorded_checksum, m.recorded_event = mark and mark.checksum, mark and mark.event
+end
+
+--- What the tables say of a migration that failed or was left half-way.
+local function note_attempt(m, mark, unfinished)
+  if unfinished then
+    m.unfinished = {
+      direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
+      running = unfinished.state == "running" and unfinished.statement or nil,
+    }
+  end
+  if mark and mark.event == "failed" then
+    m.failure = { message = mark.message, at = mark.at }
+  end
+  if m.state == "pending" then
+    m.state = m.unfinished and "unfinished" or m.failure and "failed" or "pending"
+  end
+end
+
+local function compare_repeatable(files, read)
+  local pending = {}
+  for _, m in ipairs(files.repeatable) do
+    local mark = read.marks.by_name[m.name]
+    local ok, checksum = pcall(core.file_checksum, m.path)
+    m.state = mark and ok and mark.checksum == checksum and "applied" or "pending"
+    m.applied_at = mark and mark.checksum and mark.at or nil
+    note_attempt(m, mark, read.journal[ledger.key(m)])
+    if m.state ~= "applied" then pending[#pending + 1] = m end
+  end
+  return pending
+end
+
+--- Compare files with what the tables say.
 -- @param files what `pgmig.files` read
--- @param rows { id, name, applied_at, applied_at_epoch }, by version
--- @return { applied = migrations, pending = migrations, by_id = all of them }
-function M.compare(files, rows)
-  local state = { applied = {}, pending = {}, by_id = {} }
-  for _, row in ipairs(rows) do
+-- @param read what `ledger:read` returned
+-- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
+--   repeatable ones, changed = those of them that would run }
+function M.compare(files, read)
+  local state = { applied = {}, pending = {}, by_id = {}, repeatable = files.repeatable }
+  for _, row in ipairs(read.rows) do
     local m = files.by_id[row.id] or without_file(row)
-    m.state = m.missing and "missing" or "applied"
-    m.applied_at, m.applied_at_epoch = row.applied_at, row.applied_at_epoch
+    local mark = read.marks.by_id[row.id]
+    note_row(m, row, mark)
+    note_attempt(m, mark, read.journal[m.id])
     state.applied[#state.applied + 1] = m
     state.by_id[m.id] = m
   end
   for _, m in ipairs(files.list) do
     if not state.by_id[m.id] then
       m.state = "pending"
+      note_attempt(m, read.marks.by_id[m.id], read.journal[m.id])
       state.pending[#state.pending + 1] = m
       state.by_id[m.id] = m
     end
   end
+  state.changed = compare_repeatable(files, read)
   return state
 end
 
@@ -62,7 +104,8 @@ local function check_steps(steps)
   return number
 end
 
---- Which pending migrations `migrate` would apply, in order.
+--- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
+-- other is left.
 -- @param options { target = version, inclusive; steps = at most so many }
 -- @return a list with direction = "up"
 -- @raise kind "plan" for an unknown target
@@ -75,7 +118,38 @@ function M.up(state, options)
     if steps and #plan >= steps then break end
     plan[#plan + 1] = m
   end
+  if #plan < #state.pending then return plan end
+  for _, m in ipairs(state.changed) do
+    if steps and #plan >= steps then break end
+    plan[#plan + 1] = m
+  end
   return plan
+end
+
+--- One pending migration; nothing when it is applied.
+-- @raise kind "plan" for an unknown version
+function M.one(state, version)
+  local m = state.by_id[check_target(state, version)]
+  return { direction = "up", not m.applied_at and m or nil }
+end
+
+--- Leave out of a plan what another run has done meanwhile.
+-- @param plan a list with its direction
+-- @param read what `ledger:read` returned just now
+-- @return the migrations that were left out
+function M.drop_settled(plan, read)
+  local there, settled = {}, {}
+  for _, row in ipairs(read.rows) do there[row.id] = true end
+  for i = #plan, 1, -1 do
+    local m = plan[i]
+    local done = (there[m.id] or false) == (plan.direction == "up")
+    if m.repeatable then
+      local mark = read.marks.by_name[m.name]
+      done = mark ~= nil and mark.checksum == core.file_checksum(m.path)
+    end
+    if done then table.insert(settled, 1, table.remove(plan, i)) end
+  end
+  return settled
 end
 
 --- The version that `to` keeps; nil: none is kept.

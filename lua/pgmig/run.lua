@@ -1,18 +1,14 @@
---- Running a plan: one migration after another, with hooks around and in them.
+--- Running a plan: one migration after another, each tried until its end is known.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local recovery = require "pgmig.recovery"
+local resume = require "pgmig.resume"
 local source = require "pgmig.source"
+local steps = require "pgmig.step"
 
 local M = {}
 
---- Refuse a rollback that the file does not provide for.
-local function check_down(m)
-  local why, hint = source.obstacle(m)
-  if not why then return end
-  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
-    file = m.path, hint = hint,
-  })
-end
+local MAX_RACES = 5 -- another run may be first; then its work shows in the table
 
 --- Check everything that can be known before the first statement runs.
 function M.check(plan)
@@ -28,151 +24,17 @@ end
 
 -- ---- one migration ---------------------------------------------------------
 
---- The script of a plan that only records rows.
-local function empty_script(m)
-  return core.parse_script("-- UP\n-- pgmig: empty\n", m.path), "up"
-end
-
---- A context for hooks: what they may know of the migration.
-local function context(step, more)
-  local ctx = { migration = step.m, direction = step.direction, db = step.run.db, attempt = 1 }
-  for key, value in pairs(more or {}) do ctx[key] = value end
-  return ctx
-end
-
---- An error in a Lua migration: the line of its file, and a traceback.
-local function lua_error(path)
-  return function(raised)
-    local traceback = debug.traceback("", 2):gsub("^\n", "")
-    local place = path:gsub("%p", "%%%0") .. ":(%d+):"
-    local message = tostring(raised):gsub("^.-" .. place .. " ", "")
-    local err = errors.is(raised) and raised or errors.new("lua", message, { cause = raised })
-    err.file = path
-    err.line = tonumber(tostring(raised):match("^.-" .. place) or traceback:match(place))
-    err.traceback = traceback
-    return err
-  end
-end
-
-local function call_function(step)
-  local fn = source.fn(step.m, step.direction)
-  if not fn or step.plan.record_only then return end
-  local ok, err = xpcall(function() fn(step.run.db) end, lua_error(step.m.path))
-  if not ok then error(err, 0) end
-end
-
--- What happens at the points where the core pauses: each returns how to resume, and the SQL of a
--- replaced statement.
-local at = {}
-
-function at.opened(step)
-  local ctx = step.run.hooks:fire("before_each", context(step))
-  if ctx.skipped then
-    step.skipped = ctx.skipped
-    return "give_up"
-  end
-  call_function(step)
-  return "go_on"
-end
-
-local function statement_context(step, index)
-  local statement, count = step.script:statement(step.section, index)
-  statement.count = count
-  return context(step, { statement = statement, sql = statement.sql })
-end
-
-function at.before(step, index)
-  local ctx = statement_context(step, index)
-  local sql = ctx.sql
-  step.run.hooks:fire("before_statement", ctx)
-  step.sent, step.statement_started = ctx.sql, core.now()
-  if ctx.skipped then return "skip" end
-  if ctx.sql ~= sql then return "replace", ctx.sql end
-  return "go_on"
-end
-
-function at.after(step, index)
-  local ctx = statement_context(step, index)
-  ctx.sql = step.sent or ctx.sql
-  ctx.duration = step.statement_started and core.now() - step.statement_started
-  step.run.hooks:fire("after_statement", ctx)
-  step.run:progress(step, ctx.statement)
-  return "go_on"
-end
-
-function at.closing(step)
-  step.run.hooks:fire("after_each", context(step))
-  return "go_on"
-end
-
---- Where the core has to pause for the hooks that there are.
-local function pauses(step)
-  local hooks = step.run.hooks
-  local timed = hooks:has "after_statement" or hooks:has "progress"
-  return {
-    opened = hooks:has "before_each" or source.fn(step.m, step.direction) ~= nil,
-    before = hooks:has "before_statement" or timed,
-    after = timed,
-    closing = hooks:has "after_each",
-  }
-end
-
---- Step the migration from pause to pause. A hook that raises makes it give up.
-local function drive(step)
-  local db = step.run.db
-  local handle, raised = db.handle, nil
-  db:run()
-  local point, index = handle:paused()
-  while point do
-    db.touched = false
-    local ok, how, sql = pcall(at[point], step, index)
-    if not handle:is_open() then error(how, 0) end
-    if not ok then raised, how = how, "give_up" end
-    handle:resume(how, db.touched, sql)
-    db:run()
-    point, index = handle:paused()
-  end
-  local outcome = db:finish "outcome"
-  if raised then error(raised, 0) end
-  return outcome
-end
-
-local function start(step)
-  local self, m = step.run, step.m
-  if step.plan.record_only then
-    step.script, step.section = empty_script(m)
-  else
-    if step.direction == "down" then check_down(m) end
-    step.script, step.section = source.script(m, step.direction)
-  end
-  self.db:on_notice(function(notice)
-    notice.type, notice.migration = "notice", m
-    self.emit(notice)
-  end)
-  self.emit { type = "start", migration = m, direction = step.direction }
-  step.started = core.now()
-  self.db.handle:apply(self.ledger.handle, step.script, {
-    direction = step.direction, section = step.section, version = m.id, name = m.name,
-    lock_timeout = self.lock_timeout, pauses = not step.plan.record_only and pauses(step) or nil,
-  })
-end
-
---- The claim was refused: another run was first. True when its work shows in the table.
-local function settled_elsewhere(step)
+--- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
+-- was carried out though its answer was lost.
+local function settled(step)
+  local run = step.run
+  local marks = run.ledger:marks(run.db)
+  local mark = step.m.id and marks.by_id[step.m.id] or marks.by_name[step.m.name]
+  local ours = mark ~= nil and mark.run == run.token
+  if step.m.repeatable then return mark ~= nil and mark.checksum == step.checksum, ours end
   local there = false
-  for _, row in ipairs(step.run.ledger:list(step.run.db)) do
-    there = there or row.id == step.m.id
-  end
-  return there == (step.direction == "up")
-end
-
-local function raced(step)
-  if not settled_elsewhere(step) then
-    errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
-      hint = "a trigger or rule on it may be in the way",
-    })
-  end
-  step.run.emit { type = "skipped", migration = step.m, message = "another run was first" }
+  for _, row in ipairs(run.ledger:list(run.db)) do there = there or row.id == step.m.id end
+  return there == (step.direction == "up"), ours
 end
 
 local function done_type(step)
@@ -183,23 +45,69 @@ end
 local function committed(step)
   local duration = core.now() - step.started
   step.run.emit { type = done_type(step), migration = step.m, duration = duration }
-  step.run:look("committed", context(step, { duration = duration }))
+  step.run:look("committed", step:context { duration = duration })
+end
+
+local function skipped(step, message)
+  step.run.emit { type = "skipped", migration = step.m, message = message }
+end
+
+--- The claim was refused: another run was first, or this one before its connection was lost.
+-- @return true or false as `run_one`; nil: try again
+local function raced(step)
+  local done, ours = settled(step)
+  if done and ours then
+    committed(step)
+    return true
+  elseif done then
+    skipped(step, "another run was first")
+    return false
+  end
+  step.races = (step.races or 0) + 1
+  if step.races <= MAX_RACES then return nil end
+  errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
+    hint = "a trigger or rule on it may be in the way",
+  })
+end
+
+--- With transaction=off: where an earlier attempt has stopped.
+local function find_start(step)
+  if step.transaction then return nil end
+  local start = resume.prepare(step)
+  if start then
+    step.run.emit {
+      type = "resumed", migration = step.m, message = ("from statement %d"):format(start.done + 1),
+    }
+  end
+  return start
+end
+
+local function attempt(step)
+  step.run:check_lock()
+  return step:try(find_start(step))
 end
 
 --- Run one migration: true when it was, false when it was skipped.
 local function run_one(step)
-  start(step)
-  local outcome = drive(step)
-  if outcome == "done" then
-    committed(step)
-    return true
+  step:load()
+  step.run.emit { type = "start", migration = step.m, direction = step.direction }
+  step.started = core.now()
+  local result
+  while result == nil do
+    local ok, outcome = pcall(attempt, step)
+    if not ok then
+      recovery.recover(step, outcome)
+    elseif outcome == "raced" then
+      result = raced(step)
+    elseif outcome == "done" then
+      committed(step)
+      result = true
+    else
+      skipped(step, step.skipped)
+      result = false
+    end
   end
-  if outcome == "raced" then
-    raced(step)
-  else
-    step.run.emit { type = "skipped", migration = step.m, message = step.skipped }
-  end
-  return false
+  return result
 end
 
 -- ---- the run ---------------------------------------------------------------
@@ -217,9 +125,14 @@ end
 --- Tell how far the run is.
 function run:progress(step, statement)
   if not self.hooks:has "progress" then return end
-  self:look("progress", context(step, {
+  self:look("progress", step:context {
     done = #self.done, total = #step.plan, statement = statement,
-  }))
+  })
+end
+
+--- No migration begins without the lock: when its connection was lost, it is taken again.
+function run:check_lock()
+  if not self.lock:held() then self.lock:take() end
 end
 
 local function warn(self, m)
@@ -238,8 +151,20 @@ local function complete(err, m, done, direction)
   return err
 end
 
+--- Write a failure into the history, in a transaction of its own: as far as that is possible.
+local function record_failure(self, step, err)
+  if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
+  local vigil, signal = self.db.vigil, self.db.signal
+  self.db.vigil, self.db.give_up_at = nil, nil
+  pcall(self.ledger.record, self.ledger, self.db, "none", step:entry {
+    event = "failed", seconds = core.now() - step.started,
+    message = errors.is(err) and err.message or tostring(err),
+  })
+  self.db.vigil, self.db.signal = vigil, signal
+end
+
 local function run_step(self, plan, m)
-  local step = { run = self, plan = plan, m = m, direction = plan.direction }
+  local step = steps.new(self, plan, m)
   local ok, result = pcall(function()
     self.db:check_interrupted()
     if not m.missing and not plan.record_only then warn(self, m) end
@@ -247,8 +172,9 @@ local function run_step(self, plan, m)
   end)
   source.forget(m)
   if not ok then
+    record_failure(self, step, result)
     complete(result, m, self.done, plan.direction)
-    self:look("error", context(step, { error = result }))
+    self:look("error", step:context { error = result })
     error(result, 0)
   end
   if result then self.done[#self.done + 1] = m end
@@ -268,8 +194,10 @@ local function after_all(self, plan, ok, err)
 end
 
 --- Run a plan.
--- @param options { db, ledger, hooks, emit = fn(event), lock_timeout }
--- @param plan a list of migrations with direction, and record_only = true to write rows only
+-- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
+--   lock_wait and reconnect in seconds }
+-- @param plan a list of migrations with direction, and record_only = the event's name to write
+--   rows only
 -- @return the migrations that were run, in order
 -- @raise the error, with migration, applied or for rollbacks rolled_back
 function M.run(options, plan)

@@ -83,6 +83,14 @@ function M.read(m)
   return m.source
 end
 
+--- The checksum of a migration's file, of the bytes that are run; of a pair: of its UP.
+-- @raise as `read`
+function M.checksum(m)
+  local read = M.read(m)
+  if not read.functions then return read.script:checksum() end
+  return core.file_checksum(m.path)
+end
+
 --- Forget it: a long history must not fill the memory.
 function M.forget(m) m.source = nil end
 

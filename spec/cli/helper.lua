@@ -104,7 +104,7 @@ end
 function M.tables(db)
   local rows = db:query [[
     SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names FROM pg_tables
-    WHERE schemaname = 'public']]
+    WHERE schemaname = 'public' AND tablename !~ '_(history|journal)$']]
   return rows[1].names
 end
 

@@ -10,7 +10,7 @@ end
 
 local function table_names(db)
   local rows = db:query [[SELECT tablename::text AS name FROM pg_tables
-    WHERE schemaname = 'public' ORDER BY 1]]
+    WHERE schemaname = 'public' AND tablename !~ '_(history|journal)$' ORDER BY 1]]
   for i, row in ipairs(rows) do rows[i] = row.name end
   return rows
 end

@@ -148,17 +148,19 @@ describe("a naming rule", function()
     end)
   end)
 
-  it("may call files repeatable: listed apart, not run by this version", function()
+  it("may call files repeatable, by names of its own", function()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
-    support.write(dir, "R__views.sql", "SELECT nix;")
+    support.write(dir, "views.always.sql", "CREATE OR REPLACE VIEW v AS SELECT 1 AS one;")
     local migrator = pgmig.migrator(db, dir, { naming = {
       parse = function(path)
-        if path:find "^R__" then return { repeatable = true, name = path } end
+        local name = path:match "^(.+)%.always%.sql$"
+        if name then return { repeatable = true, name = name } end
         return naming.default.parse(path)
       end,
       format = naming.default.format,
     } })
-    assert.same({ "001_a" }, labels(migrator:migrate()))
-    assert.same({ dir .. "/R__views.sql" }, migrator:status().repeatable)
+    assert.same({ "001_a", "views" }, labels(migrator:migrate()))
+    assert.same({ "views" }, labels(migrator:status().repeatable))
+    assert.equal("applied", migrator:status().repeatable[1].state)
   end)
 end)

@@ -1,0 +1,89 @@
+/*
+** apply.h -- what the files about a migration under way share.
+**
+** apply.c has the chain of requests, journaled.c what is different for a
+** section with transaction=off, failure.c what a failure means.
+*/
+#ifndef PGMIG_APPLY_H
+#define PGMIG_APPLY_H
+
+#include "buf.h"
+#include "conn.h"
+
+enum pgmig_stage {
+    PGMIG_STAGE_OPEN,      /* the claim */
+    PGMIG_STAGE_SETTINGS,  /* of the session, for transaction=off */
+    PGMIG_STAGE_PREPARE,   /* the journal, before a statement */
+    PGMIG_STAGE_STATEMENT, /* of the file */
+    PGMIG_STAGE_VERIFY,    /* the index that it has named */
+    PGMIG_STAGE_SETTLE,    /* the journal, after a statement */
+    PGMIG_STAGE_CLOSE,     /* the bookkeeping and COMMIT */
+    PGMIG_STAGE_UNDO,
+    PGMIG_STAGE_ENDED
+};
+
+struct pgmig_apply {
+    struct pgmig_conn *conn;
+    const struct pgmig_ledger *ledger;
+    struct pgmig_job job; /* the caller's, with its gaps filled */
+    const struct pgmig_section *section;
+    enum pgmig_stage stage;
+    size_t at;        /* the statement under way */
+    int before_claim; /* commands that stand before the claim */
+    bool dirty;       /* a statement may have changed the session */
+    bool replaced;    /* the statement under way is not the file's */
+    bool alone;       /* it runs outside any transaction of ours */
+    bool grouped;     /* it stands in a BEGIN ... COMMIT of the file's own */
+    bool settled;     /* the journal has it already */
+    size_t group;     /* where that BEGIN stands, else the statement */
+    enum pgmig_pause paused;
+    struct pgmig_buf text; /* the statement that is sent */
+    char checksum[65];     /* of the file */
+    struct pgmig_error error;
+    enum pgmig_outcome outcome;
+};
+
+/* Each of these returns true when a request is on its way, and false when
+** the operation has stopped: the answer that conn.h asks of `next`. */
+
+/* Send a request and free it; its rows are kept when it asks for some. */
+bool pgmig_apply_send(struct pgmig_apply *a, enum pgmig_stage stage,
+                      struct pgmig_buf *sql);
+/* The same, when building it has worked (status 0). */
+bool pgmig_apply_built(struct pgmig_apply *a, enum pgmig_stage stage,
+                       struct pgmig_buf *sql, int status);
+/* Send the text of the statement under way. */
+bool pgmig_apply_send_text(struct pgmig_apply *a);
+/* Take the migration back, and the session to its start. */
+bool pgmig_apply_undo(struct pgmig_apply *a, enum pgmig_outcome outcome);
+/* Forget which server process is at work, unless it is always the same. */
+void pgmig_apply_forget_server(struct pgmig_apply *a);
+/* The claim holds: go on with the first statement. */
+bool pgmig_apply_begun(struct pgmig_apply *a);
+/* The statement under way is done. */
+bool pgmig_apply_done(struct pgmig_apply *a);
+
+/* ---- journaled.c ----------------------------------------------------- */
+
+bool pgmig_journaled_open(struct pgmig_apply *a);
+bool pgmig_journaled_opened(struct pgmig_apply *a);
+/* Get ready for the statement under way, then send its text. */
+bool pgmig_journaled_prepare(struct pgmig_apply *a);
+/* Run the statement again, outside any transaction. */
+bool pgmig_journaled_isolate(struct pgmig_apply *a);
+/* Write down that it is done. */
+bool pgmig_journaled_settle(struct pgmig_apply *a);
+
+/* ---- failure.c ------------------------------------------------------- */
+
+bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim);
+bool pgmig_failure_of_statement(struct pgmig_apply *a);
+bool pgmig_failure_of_journal(struct pgmig_apply *a);
+bool pgmig_failure_at_close(struct pgmig_apply *a);
+/* The server refused nothing, we do: message, at the statement or not. */
+bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
+                          const char *message, const char *hint);
+/* Let the error name its file. */
+void pgmig_failure_name_file(struct pgmig_apply *a);
+
+#endif

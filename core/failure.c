@@ -1,0 +1,135 @@
+/* failure.c -- what a failure means for the migration under way. */
+#include <string.h>
+
+#include "apply.h"
+#include "blame.h"
+#include "error.h"
+
+static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
+{
+    return strcmp(a->error.sqlstate, sqlstate) == 0;
+}
+
+static bool fail(struct pgmig_apply *a)
+{
+    return pgmig_apply_undo(a, PGMIG_FAILED);
+}
+
+void pgmig_failure_name_file(struct pgmig_apply *a)
+{
+    pgmig_error_field(&a->error.file, a->job.script->path);
+}
+
+/* Let the error point into the statement under way. */
+static void place(struct pgmig_apply *a, size_t position)
+{
+    pgmig_blame_place(&a->error, a->job.script, a->section, a->at,
+                      a->replaced ? 0 : position);
+}
+
+/* The claim, or what stands around it, failed. 23505: the row is there;
+** 22012: a proof says that another run has done it. */
+bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
+{
+    struct pgmig_error *err = &a->error;
+
+    pgmig_conn_take_error(a->conn, err);
+    if (claim && (state_is(a, "23505") || state_is(a, "22012")))
+        return pgmig_apply_undo(a, PGMIG_RACED);
+    if (claim && err->kind == PGMIG_E_LOCK) {
+        pgmig_error_field(&err->message,
+                          "another run is at work on this migration");
+        pgmig_error_hint(err, "wait for it, then run again: what it has "
+                              "applied is skipped");
+    } else if (claim && state_is(a, "42P01")) {
+        pgmig_error_set(err, PGMIG_E_PLAN,
+                        "another run has changed the tracking table");
+        pgmig_error_hint(err, "run again");
+    }
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+/* A statement outside transactions was sent, and nobody told how it went. */
+static void untold(struct pgmig_apply *a)
+{
+    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
+                    "the connection was lost while this statement ran outside "
+                    "a transaction: whether it took effect is not known");
+    pgmig_error_hint(&a->error, "run again: pgmig finds out where it can");
+}
+
+bool pgmig_failure_of_statement(struct pgmig_apply *a)
+{
+    size_t position = a->conn->error_position;
+    bool lost = pgmig_conn_lost(a->conn);
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (lost && a->alone)
+        untold(a);
+    place(a, position);
+    if (!lost)
+        pgmig_blame_advise(&a->error, a->section, a->at);
+    return fail(a);
+}
+
+static bool displaced(struct pgmig_apply *a)
+{
+    pgmig_error_set(&a->error, PGMIG_E_PLAN,
+                    "another run has taken over this migration");
+    pgmig_error_hint(&a->error, "wait for it, then run again");
+    a->alone = false; /* the journal is no longer ours */
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+bool pgmig_failure_of_journal(struct pgmig_apply *a)
+{
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (state_is(a, "22012"))
+        return displaced(a);
+    place(a, 0);
+    return fail(a);
+}
+
+/* COMMIT was sent, and nobody told whether it was carried out. */
+static void outcome_unknown(struct pgmig_apply *a)
+{
+    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
+                    "the connection was lost during COMMIT: whether the "
+                    "migration took effect is not known");
+    pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
+                                "tells, and a second run is safe");
+}
+
+bool pgmig_failure_at_close(struct pgmig_apply *a)
+{
+    bool lost = pgmig_conn_lost(a->conn);
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (!a->section->transaction && state_is(a, "23505"))
+        return pgmig_apply_undo(a, PGMIG_RACED);
+    if (lost) {
+        outcome_unknown(a);
+    } else if (state_is(a, "22012")) {
+        pgmig_error_set(&a->error, PGMIG_E_SQL,
+                        "the migration has changed its own tracking row");
+        pgmig_error_hint(&a->error, "a migration must leave the tracking "
+                                    "table alone");
+    }
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
+                          const char *message, const char *hint)
+{
+    pgmig_error_set(&a->error, PGMIG_E_SQL, "%s", message);
+    if (hint != NULL)
+        pgmig_error_hint(&a->error, "%s", hint);
+    if (at_statement)
+        place(a, 0);
+    else
+        pgmig_failure_name_file(a);
+    return fail(a);
+}

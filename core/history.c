@@ -1,0 +1,107 @@
+/* history.c -- the history: one row for each event, never changed. */
+#include <string.h>
+
+#include "conn.h"
+#include "error.h"
+#include "ledger.h"
+
+/*
+** Format n is what the steps 1 to n make; a new format is a step more. The
+** default of `format` tells which one a table has, and each row which one it
+** was written in.
+*/
+static const char step_1[] =
+    " CREATE TABLE IF NOT EXISTS %s (id BIGSERIAL PRIMARY KEY,"
+    " format INTEGER NOT NULL DEFAULT 1, event TEXT NOT NULL,"
+    " version NUMERIC, name TEXT NOT NULL, checksum TEXT,"
+    " started_at TIMESTAMPTZ NOT NULL,"
+    " finished_at TIMESTAMPTZ NOT NULL DEFAULT pg_catalog.clock_timestamp(),"
+    " db_user TEXT NOT NULL DEFAULT session_user, host TEXT, program TEXT,"
+    " message TEXT);";
+static const char step_2[] =
+    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS run TEXT,"
+    " ALTER COLUMN format SET DEFAULT 2;"
+    " CREATE TABLE IF NOT EXISTS %s (migration TEXT PRIMARY KEY,"
+    " direction TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,"
+    " done TEXT[] NOT NULL DEFAULT '{}', running TEXT, statement TEXT,"
+    " existed OID[], pid INTEGER, backend_start TIMESTAMPTZ,"
+    " started_at TIMESTAMPTZ NOT NULL DEFAULT pg_catalog.now());";
+
+void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
+                              struct pgmig_buf *sql)
+{
+    if (ledger->format < 1)
+        pgmig_buf_addf(sql, step_1, ledger->history);
+    if (ledger->format < 2)
+        pgmig_buf_addf(sql, step_2, ledger->history, ledger->journal);
+}
+
+static void add_begun(const struct pgmig_entry *entry, const char *begun,
+                      struct pgmig_buf *sql)
+{
+    if (begun != NULL)
+        pgmig_buf_addf(sql, ", COALESCE(%s, pg_catalog.now())", begun);
+    else
+        pgmig_buf_addf(sql,
+                       ", pg_catalog.now() OPERATOR(pg_catalog.-) "
+                       "pg_catalog.make_interval(secs => %.6f)",
+                       entry->seconds);
+}
+
+int pgmig_history_add(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                      const char *begun, struct pgmig_buf *sql,
+                      struct pgmig_error *err)
+{
+    const char *const texts[] = {entry->event,  entry->name,    entry->checksum,
+                                 entry->host,   entry->program, entry->run,
+                                 entry->message};
+
+    pgmig_buf_addf(sql,
+                   "INSERT INTO %s (version, event, name, checksum, host, "
+                   "program, run, message, started_at) VALUES (%s",
+                   ledger->history, entry->version ? entry->version : "NULL");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        pgmig_buf_adds(sql, ", ");
+        if (pgmig_ledger_add_text(conn, texts[i], sql, err) != 0)
+            return -1;
+    }
+    add_begun(entry, begun, sql);
+    pgmig_buf_adds(sql, "); ");
+    return 0;
+}
+
+/*
+** For each version, and for each name without one: the checksum that was
+** recorded last, and the last event. What failed has changed nothing.
+*/
+void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
+                             struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(
+        sql,
+        "SELECT version::text AS id, min(name) FILTER (WHERE version IS NULL) "
+        "AS repeatable, (pg_catalog.array_agg(checksum ORDER BY id DESC) "
+        "FILTER (WHERE event <> 'failed'))[1] AS checksum, "
+        "(pg_catalog.array_agg(event ORDER BY id DESC))[1] AS event, "
+        "(pg_catalog.array_agg(message ORDER BY id DESC))[1] AS message, "
+        "(pg_catalog.array_agg(%s ORDER BY id DESC))[1] AS run, "
+        "pg_catalog.to_json(pg_catalog.max(finished_at)) #>> '{}' AS at "
+        "FROM %s AS h GROUP BY version, "
+        "CASE WHEN version IS NULL THEN name END",
+        ledger->format >= 2 ? "run" : "NULL::text", ledger->history);
+}
+
+void pgmig_history_add_list(const struct pgmig_ledger *ledger,
+                            const char *limit, struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(
+        sql,
+        "SELECT event, version::text AS id, name, checksum, "
+        "pg_catalog.to_json(started_at) #>> '{}' AS started_at, "
+        "pg_catalog.to_json(finished_at) #>> '{}' AS finished_at, "
+        "pg_catalog.date_part('epoch', finished_at - started_at) AS duration, "
+        "db_user, host, program, %s AS run, message FROM (SELECT * FROM %s "
+        "ORDER BY id DESC LIMIT %s) AS h ORDER BY h.id",
+        ledger->format >= 2 ? "run" : "NULL::text", ledger->history, limit);
+}

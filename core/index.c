@@ -1,0 +1,106 @@
+/* index.c -- what a statement does to indexes. */
+#include "pgmig.h"
+
+#include "words.h"
+
+static bool at_name(const struct pgmig_words *w)
+{
+    return w->tok.kind == PGMIG_TOKEN_WORD || w->tok.kind == PGMIG_TOKEN_QUOTED;
+}
+
+static bool at_dot(const struct pgmig_words *w)
+{
+    return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == '.';
+}
+
+/* A name, with what stands before it and a dot. */
+static struct pgmig_range read_name(struct pgmig_words *w)
+{
+    struct pgmig_range range = {w->tok.start, w->tok.start};
+
+    while (at_name(w)) {
+        range.end = w->tok.end;
+        pgmig_words_next(w);
+        if (!at_dot(w))
+            break;
+        pgmig_words_next(w);
+    }
+    return range;
+}
+
+/* IF EXISTS, IF NOT EXISTS. */
+static bool read_optional(struct pgmig_words *w)
+{
+    if (!pgmig_words_accept(w, "if"))
+        return false;
+    pgmig_words_accept(w, "not");
+    return pgmig_words_accept(w, "exists");
+}
+
+static void read_create(struct pgmig_words *w, struct pgmig_index *out)
+{
+    pgmig_words_accept(w, "unique");
+    if (!pgmig_words_accept(w, "index"))
+        return;
+    out->action = PGMIG_INDEX_CREATE;
+    out->concurrently = pgmig_words_accept(w, "concurrently");
+    out->optional = read_optional(w);
+    if (!pgmig_words_at(w, "on"))
+        out->name = read_name(w);
+    if (!pgmig_words_accept(w, "on"))
+        return;
+    pgmig_words_accept(w, "only");
+    out->table = read_name(w);
+}
+
+static void read_drop(struct pgmig_words *w, struct pgmig_index *out)
+{
+    if (!pgmig_words_accept(w, "index"))
+        return;
+    out->action = PGMIG_INDEX_DROP;
+    out->concurrently = pgmig_words_accept(w, "concurrently");
+    out->optional = read_optional(w);
+    out->name = read_name(w);
+}
+
+static void read_reindex(struct pgmig_words *w, struct pgmig_index *out)
+{
+    while (w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL) {
+        out->concurrently |= pgmig_words_at(w, "concurrently");
+        pgmig_words_next(w);
+    }
+    if (pgmig_words_accept(w, "index"))
+        out->action = PGMIG_INDEX_REINDEX;
+    else if (pgmig_words_accept(w, "table"))
+        out->action = PGMIG_INDEX_REINDEX_TABLE;
+    else
+        return;
+    out->concurrently |= pgmig_words_accept(w, "concurrently");
+    if (out->action == PGMIG_INDEX_REINDEX)
+        out->name = read_name(w);
+    else
+        out->table = read_name(w);
+}
+
+void pgmig_index_read(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_index *out)
+{
+    struct pgmig_words w;
+
+    *out = (struct pgmig_index){0};
+    pgmig_words_init(&w, text, st, true);
+    if (pgmig_words_accept(&w, "create"))
+        read_create(&w, out);
+    else if (pgmig_words_accept(&w, "drop"))
+        read_drop(&w, out);
+    else if (pgmig_words_accept(&w, "reindex"))
+        read_reindex(&w, out);
+}
+
+const char *pgmig_index_action_name(enum pgmig_index_action action)
+{
+    static const char *const names[] = {NULL, "create", "drop", "reindex",
+                                        "reindex_table"};
+
+    return names[action];
+}

@@ -1,0 +1,132 @@
+/*
+** journaled.c -- a section with transaction=off, statement by statement.
+**
+** A statement that can run in a transaction shares one with its journal
+** entry: done and written down together, or neither. What cannot (CREATE
+** INDEX CONCURRENTLY, VACUUM) or may commit by itself (CALL, DO) runs alone:
+** the journal says so before, and that it is done after. Only there can an
+** outcome be unknown. A BEGIN ... COMMIT of the file's own is one unit.
+*/
+#include "apply.h"
+#include "error.h"
+#include "frame.h"
+#include "journal.h"
+
+#define BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+static const struct pgmig_statement *current(const struct pgmig_apply *a)
+{
+    return &a->section->statements[a->at];
+}
+
+bool pgmig_journaled_open(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    a->before_claim = pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+    return pgmig_apply_built(
+        a, PGMIG_STAGE_OPEN, &sql,
+        pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
+}
+
+/* Settings of the session: a pooler would give them to another client. */
+bool pgmig_journaled_opened(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+    bool pooled = a->conn->server_pid != pgmig_conn_backend_pid(a->conn);
+
+    if (pgmig_frame_session(a->conn, &a->job, !pooled, &sql) == 0) {
+        pgmig_buf_free(&sql);
+        return pgmig_apply_begun(a);
+    }
+    a->dirty = true;
+    return pgmig_apply_send(a, PGMIG_STAGE_SETTINGS, &sql);
+}
+
+static int add_done(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    return pgmig_journal_add_done(a->ledger, a->conn, &a->job, a->group, a->at,
+                                  sql, &a->error);
+}
+
+/* In the file's own transaction: its COMMIT takes the journal along. */
+static bool prepare_grouped(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    if (!(current(a)->traits & PGMIG_T_TX_COMMIT))
+        return pgmig_apply_send_text(a);
+    a->settled = true;
+    return pgmig_apply_built(a, PGMIG_STAGE_PREPARE, &sql, add_done(a, &sql));
+}
+
+static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    int status;
+
+    a->alone = true;
+    pgmig_frame_begin(a->conn, &a->job, BEGIN, sql);
+    status = pgmig_journal_add_running(a->ledger, a->conn, &a->job, current(a),
+                                       sql, &a->error);
+    pgmig_buf_adds(sql, "COMMIT");
+    return pgmig_apply_built(a, PGMIG_STAGE_PREPARE, sql, status);
+}
+
+static bool prepare_shared(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+    return pgmig_apply_built(
+        a, PGMIG_STAGE_PREPARE, &sql,
+        pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql, &a->error));
+}
+
+bool pgmig_journaled_prepare(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+    unsigned traits = current(a)->traits;
+
+    a->alone = a->settled = false;
+    if (a->at < a->job.done) { /* a setting that the lost session had */
+        a->settled = true;
+        return pgmig_apply_send_text(a);
+    }
+    if (a->grouped)
+        return prepare_grouped(a);
+    a->group = a->at;
+    if (traits & PGMIG_T_TX_BEGIN) {
+        a->grouped = true;
+        return pgmig_apply_send_text(a);
+    }
+    if (traits & (PGMIG_T_NO_BLOCK | PGMIG_T_MAY_COMMIT))
+        return prepare_alone(a, &sql);
+    return prepare_shared(a);
+}
+
+bool pgmig_journaled_isolate(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    pgmig_error_clear(&a->conn->error);
+    pgmig_buf_adds(&sql, "ROLLBACK; ");
+    return prepare_alone(a, &sql);
+}
+
+bool pgmig_journaled_settle(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+    bool open = pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
+    int status;
+
+    if (a->grouped && open)
+        return pgmig_apply_done(a);
+    a->grouped = false;
+    if (a->settled)
+        return pgmig_apply_done(a);
+    if (!open)
+        pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+    status = add_done(a, &sql);
+    pgmig_buf_adds(&sql, "COMMIT");
+    return pgmig_apply_built(a, PGMIG_STAGE_SETTLE, &sql, status);
+}

@@ -1,0 +1,126 @@
+--- Where files and database do not fit together: each way has a name, and a policy.
+-- `edited`: the file is not the one that was applied. `renamed`: applied under another name.
+-- `missing`: applied, and the file is gone. `out_of_order`: pending, and lower than the newest
+-- applied one.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
+local M = {}
+
+--- What happens to a run that meets a state: "error" (refused before anything runs), "warn" or
+-- "allow".
+M.defaults = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn" }
+
+local choices = { error = true, warn = true, allow = true }
+
+--- Check a policy, and complete it with the defaults.
+-- @param given { [state] = choice } or nil
+-- @raise kind "usage"
+function M.policy(given)
+  local policy = {}
+  for state, choice in pairs(M.defaults) do policy[state] = choice end
+  for state, choice in pairs(given or {}) do
+    if not M.defaults[state] then
+      errors.raise("usage", ("policy: unknown state %s"):format(tostring(state)), {
+        hint = "states are: edited, missing, out_of_order, renamed",
+      })
+    end
+    if not choices[choice] then
+      errors.raise("usage", ("policy: %s is error, warn or allow, not %s")
+        :format(state, tostring(choice)))
+    end
+    policy[state] = choice
+  end
+  return policy
+end
+
+--- Whether the file of an applied migration is another one than was applied. Without a recorded
+-- checksum, as from another tool, nobody can tell.
+local function is_edited(m)
+  if not m.recorded_checksum or m.recorded_event == "down" then return false end
+  local ok, checksum = pcall(core.file_checksum, m.path)
+  return not ok or checksum ~= m.recorded_checksum
+end
+
+--- Find the states of migrations that were compared (pgmig.plan): sets `state`.
+-- @param state what `plan.compare` returned
+function M.find(state)
+  local newest = state.applied[#state.applied]
+  for _, m in ipairs(state.applied) do
+    if not m.missing then
+      if is_edited(m) then
+        m.state = "edited"
+      elseif m.recorded_name ~= m.name then
+        m.state = "renamed"
+      end
+    end
+  end
+  for _, m in ipairs(state.pending) do
+    if m.state == "pending" and newest and core.compare(m.id, newest.id) < 0 then
+      m.state = "out_of_order"
+    end
+  end
+end
+
+local sentences = {
+  edited = function(m) return ("%s was edited after it was applied"):format(m.path) end,
+  renamed = function(m)
+    return ("%s was applied under the name %s"):format(m.label, m.recorded_name)
+  end,
+  missing = function(m) return ("%s is applied, but its file is missing"):format(m.label) end,
+  out_of_order = function(m)
+    return ("%s is lower than the newest applied migration"):format(m.label)
+  end,
+}
+
+local hints = {
+  edited = function(m)
+    return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.id)
+  end,
+  renamed = function(m) return ("let the table say so too: pgmig repair %s"):format(m.id) end,
+  missing = function() return "bring the file back, for example from version control" end,
+  out_of_order = function() return "give it a higher number, or apply it all the same" end,
+}
+
+--- What is said about a migration's state: a sentence, and a hint; nil for a usual state.
+function M.describe(m)
+  if not sentences[m.state] then return nil end
+  return sentences[m.state](m), hints[m.state](m)
+end
+
+local function refuse(list)
+  local first = list[1]
+  local sentence, hint = M.describe(first)
+  local others = {}
+  for i = 2, #list do others[#others + 1] = (M.describe(list[i])) end
+  errors.raise("drift", sentence, {
+    file = first.path, migration = first.label, hint = hint .. "; or allow it by policy "
+      .. first.state .. "=warn",
+    detail = #others > 0 and "also: " .. table.concat(others, "; ") or nil,
+  })
+end
+
+--- Judge a comparison before a run.
+-- @param state what `plan.compare` returned, with its states found
+-- @param policy of `M.policy`
+-- @param planned the migrations that the run is about; out_of_order counts only among them
+-- @return warnings: { { state, migration, message } }
+-- @raise kind "drift"
+function M.judge(state, policy, planned)
+  local refused, warnings, is_planned = {}, {}, {}
+  for _, m in ipairs(planned) do is_planned[m] = true end
+  local function look(m)
+    local choice = policy[m.state]
+    if not choice or (m.state == "out_of_order" and not is_planned[m]) then return end
+    if choice == "error" then refused[#refused + 1] = m end
+    if choice == "warn" then
+      warnings[#warnings + 1] = { state = m.state, migration = m, message = (M.describe(m)) }
+    end
+  end
+  for _, m in ipairs(state.applied) do look(m) end
+  for _, m in ipairs(state.pending) do look(m) end
+  if refused[1] then refuse(refused) end
+  return warnings
+end
+
+return M

@@ -1,0 +1,150 @@
+--- The lock that makes waiting polite: one run at a time works on a tracking table.
+-- A second connection holds an advisory lock in an idle transaction: it goes with the process that
+-- holds it, passes through transaction poolers, and holds no snapshot that CREATE INDEX
+-- CONCURRENTLY would wait for. It is asked for again and again, never waited for inside the
+-- server: a blocked waiter does keep a snapshot. What makes double application impossible is not
+-- the lock but the claim (core/README.md).
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
+local M = {}
+local lock = {}
+lock.__index = lock
+
+local CLASS = 1885826409 -- of the advisory locks: "pgmi"
+local WORKER = 1885826411 -- beside it, by the same session: who does the work
+local FIRST_PAUSE, LAST_PAUSE = 0.05, 1 -- seconds between two attempts
+local REMINDER = 15 -- seconds between two reports of who is waited for
+
+--- Ask for the lock: true when it is held from now on. The database's defaults must not end the
+-- transaction that holds it.
+local function try(self)
+  local newer = self.conn:server_version() >= 170000
+  local rows = self.conn:query(([[
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL idle_in_transaction_session_timeout = 0;%s
+    SELECT pg_catalog.pg_try_advisory_xact_lock(%d, pg_catalog.hashtext(%s)) AS held,
+      pg_catalog.pg_try_advisory_xact_lock(%d, %d)]]):format(
+    newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
+    WORKER, self.worker))
+  if rows[1].held then return true end
+  self.conn:exec "ROLLBACK"
+  return false
+end
+
+--- Who holds the lock: { pid, application_name, user, client, since, seconds, worker, query }.
+local function holder(self)
+  return self.conn:query([[
+    SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
+      pg_catalog.to_json(a.xact_start) #>> '{}' AS since,
+      pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS seconds,
+      w.pid AS worker, w.query, w.state
+    FROM pg_catalog.pg_locks l
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    LEFT JOIN pg_catalog.pg_locks p ON p.pid = l.pid AND p.locktype = 'advisory'
+      AND p.classid = $3::int8::oid AND p.objsubid = 2
+    LEFT JOIN pg_catalog.pg_stat_activity w ON w.pid = p.objid::int8
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $2::int8::oid
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database
+        WHERE datname = pg_catalog.current_database())
+      AND l.objid = (pg_catalog.hashtext($1)::int8 & 4294967295)::oid]],
+    self.key, CLASS, WORKER)[1]
+end
+
+--- What is said about a holder.
+function M.describe(who)
+  if not who then return "another session" end
+  local parts = { ("pid %d"):format(who.pid) }
+  if who.application_name then parts[#parts + 1] = who.application_name end
+  if who.user then parts[#parts + 1] = "user " .. who.user end
+  if who.since then parts[#parts + 1] = "since " .. who.since end
+  if who.worker then
+    parts[#parts + 1] = ("its worker pid %d: %s"):format(who.worker, who.query or "(query hidden)")
+  end
+  return table.concat(parts, ", ")
+end
+
+local function refuse(who, limit)
+  errors.raise("lock", ("another run has held the lock for longer than %g s"):format(limit), {
+    detail = "held by " .. M.describe(who), holder = who,
+    hint = "wait for it, or if it hangs end it: SELECT pg_terminate_backend(" ..
+      (who and who.pid or "PID") .. ")",
+  })
+end
+
+local function wait(self, options)
+  local deadline, pause, remind_at = core.now() + options.limit, FIRST_PAUSE, 0
+  while not try(self) do
+    local now, who = core.now(), holder(self)
+    if now >= deadline then refuse(who, options.limit) end
+    if who and now >= remind_at then
+      options.on_wait(who)
+      remind_at = now + REMINDER
+    end
+    local jitter = pause * (0.5 + core.random())
+    self.db:sleep(math.min(jitter, math.max(deadline - now, 0.001)))
+    pause = math.min(pause * 1.5, LAST_PAUSE)
+  end
+end
+
+local function connect(self)
+  return self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
+end
+
+--- Take the lock, waiting for other runs.
+-- @param db the connection that will do the work
+-- @param options { key = what is locked, limit = seconds to wait, on_wait = fn(holder) }
+-- @return the lock
+-- @raise kinds "lock" when the limit passes, "connect", "interrupted"
+function M.acquire(db, options)
+  local self = setmetatable({ db = db, key = options.key, options = options }, lock)
+  self:take()
+  return self
+end
+
+--- Take the lock, again where its connection was lost.
+-- @raise as acquire
+function lock:take()
+  self:release()
+  self.worker = self.db:backend_pid()
+  self.conn = connect(self)
+  local ok, err = pcall(wait, self, self.options)
+  if ok then return end
+  self:release()
+  error(err, 0)
+end
+
+--- Whether the lock is still held.
+function lock:held()
+  return self:ask "SELECT 1" ~= nil and self.conn.handle:transaction_status() == "open"
+end
+
+--- Connect again, where the connection was lost in the middle of a migration. The lock is held
+-- again when nobody else has it.
+local function restore(self)
+  if self.conn and not self.conn:is_lost() then return end
+  self.conn = connect(self)
+  try(self)
+end
+
+--- Ask a question beside the work.
+-- @return rows; nil when there is no answer
+-- @raise kind "interrupted"
+function lock:ask(sql)
+  local ok, result = pcall(function()
+    restore(self)
+    return self.conn:query(sql)
+  end)
+  if ok then return result end
+  if errors.is(result, "interrupted") then error(result, 0) end
+  self:release()
+  return nil
+end
+
+--- Let it go; a second call does nothing.
+function lock:release()
+  if self.conn then self.conn:close() end
+  self.conn = nil
+end
+
+return M

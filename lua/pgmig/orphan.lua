@@ -1,0 +1,52 @@
+--- Server processes whose client is gone. What one was told to do it may still do, so nothing is
+-- decided before it has ended.
+local core = require "pgmig.core"
+
+local M = {}
+
+local PAUSE = 0.05 -- seconds between two looks
+local GRACE = 2 -- seconds: by itself it ends within client_connection_check_interval, 1 s
+local COMPARED = 500 -- characters of a query that pg_stat_activity surely shows
+
+--- Whether the process is there: "gone", "idle", "busy". Behind a pooler the process lives on and
+-- serves others: it counts only while it runs the same text.
+local function look(db, orphan)
+  local row = db:query([[
+    SELECT pg_catalog.bool_or(state IS NULL OR state !~ '^idle') AS busy
+    FROM pg_catalog.pg_stat_activity
+    WHERE pid <> pg_catalog.pg_backend_pid() AND datname = pg_catalog.current_database()
+      AND (pid = $1::int4 AND (backend_start IS NULL OR $2::timestamptz IS NULL
+          OR backend_start = $2::timestamptz)
+        OR ($1::int4 IS NULL AND state !~ '^idle'
+          AND pg_catalog.left(query, $4::int4) = pg_catalog.left($3::text, $4::int4)))]],
+    orphan.pid, orphan.backend_start, orphan.statement, COMPARED)[1]
+  if row.busy == nil then return "gone" end
+  return row.busy and "busy" or "idle"
+end
+
+local function terminate(db, orphan)
+  pcall(db.query, db, "SELECT pg_catalog.pg_terminate_backend($1::int4)", orphan.pid)
+end
+
+--- Wait until a server process has ended. One that idles beyond some grace waits for a client that
+-- is gone, and is ended; so is a busy one when `orphan.ours` says that the client was this run.
+-- @param orphan { pid = nil behind a pooler, backend_start, statement = what it ran, ours }
+-- @param limit seconds to wait at most
+-- @return whether it has ended
+function M.wait(db, orphan, limit)
+  local started = core.now()
+  local told = false
+  while true do
+    local state = look(db, orphan)
+    if state == "gone" then return true end
+    local waited = core.now() - started
+    if waited > GRACE and not told and orphan.pid and (state == "idle" or orphan.ours) then
+      told = true
+      terminate(db, orphan)
+    end
+    if waited >= limit then return false end
+    db:sleep(PAUSE)
+  end
+end
+
+return M

@@ -1,0 +1,140 @@
+--- What to do when an attempt fails for reasons that pass: wait and try again, or connect again.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local orphan = require "pgmig.orphan"
+
+local M = {}
+
+local MAX_LOSSES = 3 -- a migration that ends its connection so often does so itself
+local FENCE_LIMIT = 10 -- seconds for the old server process to end
+local FIRST_PAUSE, LAST_PAUSE = 0.1, 2 -- seconds between attempts to connect
+local FIRST_DELAY, LAST_DELAY = 0.2, 5 -- seconds before a migration is tried again
+
+-- lock_not_available, deadlock_detected, serialization_failure (manual, appendix A): the
+-- transaction is rolled back, and the same one may succeed later.
+local passing = { ["55P03"] = true, ["40P01"] = true, ["40001"] = true }
+
+-- ---- lost connections ------------------------------------------------------
+
+--- Connect again until it works or the time is over.
+-- @param err the error that the loss raised: raised when it does not work
+local function connect_again(db, budget, err)
+  local deadline, pause = core.now() + budget, FIRST_PAUSE
+  while true do
+    local ok, why = pcall(db.reconnect, db, deadline)
+    if ok then return end
+    if errors.is(why, "interrupted") then error(why, 0) end
+    if core.now() + pause >= deadline then
+      err.detail = ("no new connection within %g s: %s"):format(budget,
+        errors.is(why) and why.message or tostring(why))
+      error(err, 0)
+    end
+    db:sleep(pause * (0.5 + core.random()))
+    pause = math.min(pause * 2, LAST_PAUSE)
+  end
+end
+
+--- The server process that the connection had for itself; nil behind a pooler.
+local function own_process(db)
+  local handle = db.handle
+  if not handle:is_open() then return nil end
+  local pid = handle:server_pid()
+  return pid ~= 0 and pid == handle:backend_pid() and pid or nil
+end
+
+--- Replace a lost connection. What the old one's server process still does is waited for, and
+-- ended when it takes too long: nobody waits for its answer any more.
+-- @param db the connection
+-- @param budget seconds to connect within; 0: do not try
+-- @param err the error that the loss raised
+-- @raise err, or kind "interrupted"
+function M.reconnect(db, budget, err)
+  local pid = own_process(db)
+  if budget <= 0 then error(err, 0) end
+  connect_again(db, budget, err)
+  if pid then orphan.wait(db, { pid = pid, ours = true }, FENCE_LIMIT) end
+end
+
+--- Whether an error means that the connection is gone, and not because somebody wanted that.
+function M.is_loss(db, err)
+  return errors.is(err) and err.kind ~= "interrupted" and not db.signal and db:is_lost()
+end
+
+--- Call a function that reads or may be repeated, again with a new connection when it loses its
+-- own.
+-- @return what it returns
+function M.persist(db, budget, fn)
+  local losses = 0
+  while true do
+    local ok, result = pcall(fn)
+    if ok then return result end
+    losses = losses + 1
+    if not M.is_loss(db, result) or losses > MAX_LOSSES then error(result, 0) end
+    M.reconnect(db, budget, result)
+  end
+end
+
+-- ---- a migration that failed -----------------------------------------------
+
+local function recover_loss(step, err)
+  local run = step.run
+  step.losses = (step.losses or 0) + 1
+  if step.losses > MAX_LOSSES then error(err, 0) end
+  run.emit { type = "lost", migration = step.m, message = err.message }
+  local vigil = run.db.vigil
+  run.db.vigil = nil
+  local ok, why = pcall(M.reconnect, run.db, run.reconnect, err)
+  run.db.vigil = vigil
+  if not ok then error(why, 0) end
+end
+
+local function describe_blocker(b)
+  return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
+    b.user or "?", b.state or "state hidden", b.since or "?", b.query or "query hidden")
+end
+
+--- Let the error say who was in the way.
+local function name_blockers(err, blockers)
+  if not blockers then return end
+  err.blockers = blockers
+  local lines = { err.detail }
+  for _, b in ipairs(blockers) do lines[#lines + 1] = "blocked by " .. describe_blocker(b) end
+  err.detail = table.concat(lines, "\n")
+end
+
+--- How often a migration may be tried again: as its file says, else the run.
+local function allowed_retries(step)
+  local own = step.script:directive(step.section, "retries")
+  return tonumber(own) or step.run.retries
+end
+
+local function recover_passing(step, err)
+  local run = step.run
+  local used = step.retries or 0
+  local delay = math.min(FIRST_DELAY * 2 ^ used, LAST_DELAY) * (0.5 + core.random())
+  name_blockers(err, run.db.vigil and run.db.vigil.blockers)
+  if used >= allowed_retries(step) then error(err, 0) end
+  local ctx = step:context { delay = delay, error = err, blockers = err.blockers }
+  run.hooks:fire("retry", ctx)
+  if ctx.stopped then error(err, 0) end
+  step.retries = used + 1
+  run.emit {
+    type = "retry", migration = step.m, attempt = step.attempt, delay = ctx.delay,
+    message = err.message, blockers = err.blockers,
+  }
+  run.db:sleep(ctx.delay)
+end
+
+--- Get ready for another attempt at a migration.
+-- @param step the migration
+-- @param err what its attempt raised
+-- @raise err when another attempt would not help; kind "interrupted"
+function M.recover(step, err)
+  if M.is_loss(step.run.db, err) then return recover_loss(step, err) end
+  if errors.is(err) and passing[err.sqlstate] and not step.run.db.signal then
+    return recover_passing(step, err)
+  end
+  error(err, 0)
+end
+
+return M

@@ -1,0 +1,185 @@
+--- One attempt at one migration: from its claim to its COMMIT, with hooks at the pauses.
+local core = require "pgmig.core"
+local entry = require "pgmig.entry"
+local errors = require "pgmig.errors"
+local source = require "pgmig.source"
+
+local M = {}
+local step = {}
+step.__index = step
+
+--- A migration of a run.
+-- @param run the run (pgmig.run)
+-- @param plan its plan
+-- @param m the migration
+function M.new(run, plan, m)
+  return setmetatable({
+    run = run, plan = plan, m = m, direction = plan.direction, attempt = 0,
+  }, step)
+end
+
+--- What the history says of it.
+-- @param fields see pgmig.entry
+function step:entry(fields)
+  fields.checksum = fields.checksum or self.checksum
+  return entry.new(self.m, self.run.token, fields)
+end
+
+--- A context for hooks: what they may know of the migration.
+function step:context(more)
+  local ctx = {
+    migration = self.m, direction = self.direction, db = self.run.db, attempt = self.attempt,
+  }
+  for key, value in pairs(more or {}) do ctx[key] = value end
+  return ctx
+end
+
+-- ---- what runs at the pauses -----------------------------------------------
+
+--- An error in a Lua migration: the line of its file, and a traceback.
+local function lua_error(path)
+  return function(raised)
+    local traceback = debug.traceback("", 2):gsub("^\n", "")
+    local place = path:gsub("%p", "%%%0") .. ":(%d+):"
+    local message = tostring(raised):gsub("^.-" .. place .. " ", "")
+    local err = errors.is(raised) and raised or errors.new("lua", message, { cause = raised })
+    err.file = path
+    err.line = tonumber(tostring(raised):match("^.-" .. place) or traceback:match(place))
+    err.traceback = traceback
+    return err
+  end
+end
+
+local function call_function(self)
+  local fn = source.fn(self.m, self.direction)
+  if not fn or self.plan.record_only then return end
+  local ok, err = xpcall(function() fn(self.run.db) end, lua_error(self.m.path))
+  if not ok then error(err, 0) end
+end
+
+-- Each returns how to resume, and the SQL of a replaced statement.
+local at = {}
+
+function at.opened(self)
+  local ctx = self.run.hooks:fire("before_each", self:context())
+  if ctx.skipped then
+    self.skipped = ctx.skipped
+    return "give_up"
+  end
+  call_function(self)
+  return "go_on"
+end
+
+local function statement_context(self, index)
+  local statement, count = self.script:statement(self.section, index)
+  statement.count = count
+  return self:context { statement = statement, sql = statement.sql }
+end
+
+function at.before(self, index)
+  local ctx = statement_context(self, index)
+  local sql = ctx.sql
+  self.run.hooks:fire("before_statement", ctx)
+  self.sent, self.statement_started = ctx.sql, core.now()
+  if ctx.skipped then return "skip" end
+  if ctx.sql ~= sql then return "replace", ctx.sql end
+  return "go_on"
+end
+
+function at.after(self, index)
+  local ctx = statement_context(self, index)
+  ctx.sql = self.sent or ctx.sql
+  ctx.duration = self.statement_started and core.now() - self.statement_started
+  self.run.hooks:fire("after_statement", ctx)
+  self.run:progress(self, ctx.statement)
+  return "go_on"
+end
+
+function at.closing(self)
+  self.run.hooks:fire("after_each", self:context())
+  return "go_on"
+end
+
+--- Where the core has to pause for the hooks that there are.
+local function pauses(self)
+  local hooks = self.run.hooks
+  local timed = hooks:has "after_statement" or hooks:has "progress"
+  return {
+    opened = hooks:has "before_each" or source.fn(self.m, self.direction) ~= nil,
+    before = hooks:has "before_statement" or timed,
+    after = timed,
+    closing = hooks:has "after_each",
+  }
+end
+
+--- Step the migration from pause to pause. A hook that raises makes it give up.
+local function drive(self)
+  local db = self.run.db
+  local handle, raised = db.handle, nil
+  db:run()
+  local point, index = handle:paused()
+  while point do
+    db.touched = false
+    local ok, how, sql = pcall(at[point], self, index)
+    if not handle:is_open() then error(how, 0) end
+    if not ok then raised, how = how, "give_up" end
+    handle:resume(how, db.touched, sql)
+    db:run()
+    point, index = handle:paused()
+  end
+  local outcome = db:finish "outcome"
+  if raised then error(raised, 0) end
+  return outcome
+end
+
+-- ---- the attempt -----------------------------------------------------------
+
+--- Refuse a rollback that the file does not provide for.
+local function check_down(m)
+  local why, hint = source.obstacle(m)
+  if not why then return end
+  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
+    file = m.path, hint = hint,
+  })
+end
+
+--- The script of a plan that only records rows.
+local function empty_script(m)
+  return core.parse_script("-- UP\n-- pgmig: empty\n", m.path), "up"
+end
+
+--- Read the file: once for all attempts.
+function step:load()
+  if self.script then return end
+  if self.direction == "down" then check_down(self.m) end
+  if self.plan.record_only then
+    self.script, self.section = empty_script(self.m)
+  else
+    self.script, self.section = source.script(self.m, self.direction)
+  end
+  self.checksum = not self.m.missing
+    and (self.plan.record_only and core.file_checksum(self.m.path) or source.checksum(self.m))
+  self.transaction = self.script:transaction(self.section)
+end
+
+--- Try once.
+-- @param resume for transaction=off: { taken_from, done } of pgmig.resume; nil: from the start
+-- @return "done", "raced" or "given_up"
+-- @raise what made it fail
+function step:try(resume)
+  local run, m = self.run, self.m
+  self.attempt = self.attempt + 1
+  run.db:on_notice(function(notice)
+    notice.type, notice.migration = "notice", m
+    run.emit(notice)
+  end)
+  run.db.handle:apply(run.ledger.handle, self.script, {
+    direction = self.direction, section = self.section, lock_timeout = run.lock_timeout,
+    pauses = not self.plan.record_only and pauses(self) or nil,
+    owner = ("%s:%d"):format(run.token, self.attempt),
+    taken_from = resume and resume.taken_from, done = resume and resume.done,
+  }, self:entry { event = self.plan.record_only or self.direction })
+  return drive(self)
+end
+
+return M

@@ -1,0 +1,103 @@
+--- A look at the server, now and then, while it is busy for a run: through the lock's connection.
+-- It tells a long statement from an answer that got lost (the server is idle, and nothing comes),
+-- and remembers who blocks the statement, for the error that a lock timeout raises later.
+local core = require "pgmig.core"
+
+local M = {}
+local vigil = {}
+vigil.__index = vigil
+
+local INTERVAL = 1 -- seconds between two looks
+local FIRST_LOOK = 0.05 -- the first comes early: lock timeouts may be short
+local ABSENT_LOOKS = 2 -- so often must the server process be missing
+
+--- The backend's state and who blocks it. A statistics view keeps what it showed first until its
+-- transaction ends, and the lock's transaction is long.
+local QUERY = [[
+  SELECT pg_catalog.pg_stat_clear_snapshot();
+  SELECT me.pid IS NOT NULL AS there, me.state, b.pid, b.application_name,
+    b.usename::text AS "user", b.state AS blocker_state, b.query,
+    pg_catalog.to_json(b.xact_start) #>> '{}' AS since
+  FROM (SELECT %d AS pid) AS p
+  LEFT JOIN pg_catalog.pg_stat_activity me ON me.pid = p.pid
+  LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ANY (pg_catalog.pg_blocking_pids(p.pid))]]
+
+--- A vigil over a connection; `db.vigil` makes its loop use it.
+-- @param db the connection that does the work
+-- @param lock of pgmig.lock
+-- @param on_blocked called with the blockers when they are seen first; nil
+function M.new(db, lock, on_blocked)
+  return setmetatable({ db = db, lock = lock, on_blocked = on_blocked, due = 0 }, vigil)
+end
+
+--- A new request has been sent: what was seen before does not count.
+function vigil:begin()
+  self.due, self.pause = core.now() + FIRST_LOOK, FIRST_LOOK
+  self.idle_since, self.absent, self.blockers = nil, 0, nil
+end
+
+local function give_up(self, reason) self.db.handle:abandon(reason) end
+
+--- The server has nothing to do, and its answer has not come.
+local function note_idle(self, state)
+  if not (state and state:find "^idle") then
+    self.idle_since = nil
+    return
+  end
+  self.idle_since = self.idle_since or core.now()
+  if core.now() - self.idle_since >= self.db.response_timeout then
+    give_up(self, "the server's answer was lost on the way")
+  end
+end
+
+local function note_absent(self, there)
+  self.absent = there and 0 or self.absent + 1
+  if self.absent >= ABSENT_LOOKS then give_up(self, "the server process is gone") end
+end
+
+local function note_blockers(self, rows)
+  local list = {}
+  for _, row in ipairs(rows) do
+    if row.pid then
+      list[#list + 1] = {
+        pid = row.pid, application_name = row.application_name, user = row.user,
+        state = row.blocker_state, query = row.query, since = row.since,
+      }
+    end
+  end
+  if #list == 0 then return end
+  if not self.blockers and self.on_blocked then self.on_blocked(list) end
+  self.blockers = list
+end
+
+--- The lock's connection does not answer: nobody can tell what the server does.
+local function unanswered(self)
+  self.silent_since = self.silent_since or core.now()
+  if core.now() - self.silent_since >= self.db.response_timeout then
+    give_up(self, "the server did not answer in time")
+  end
+end
+
+--- Look once.
+-- Gives the connection up when no answer will come.
+function vigil:look()
+  self.pause = math.min((self.pause or FIRST_LOOK) * 2, INTERVAL)
+  local pid = self.db.handle:server_pid()
+  local rows = self.lock:ask(QUERY:format(pid))
+  self.due = core.now() + self.pause
+  if not rows then return unanswered(self) end
+  self.silent_since = nil
+  if pid == 0 then return end
+  note_absent(self, rows[1].there)
+  note_idle(self, rows[1].state)
+  note_blockers(self, rows)
+end
+
+--- Stop the running statement; false when that has to be done in another way.
+function vigil:cancel()
+  local pid = self.db.handle:server_pid()
+  if pid == 0 then return false end
+  return self.lock:ask(("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid)) ~= nil
+end
+
+return M
