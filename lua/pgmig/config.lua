@@ -13,6 +13,11 @@ local types = {
   table = { string = true },
   strict = { boolean = true },
   lock_timeout = { string = true },
+  lock_wait = { number = true },
+  retries = { number = true },
+  reconnect = { number = true },
+  response_timeout = { number = true },
+  policy = { table = true },
   naming = { table = true },
   hooks = { table = true },
   log = { ["function"] = true },
@@ -52,8 +57,8 @@ end
 
 --- Read a config file.
 -- @param path its path
--- @return its table: database, dir (a folder or a list), table, strict, lock_timeout, naming,
---   hooks, log
+-- @return its table: database, dir (a folder or a list), table, strict, lock_timeout, lock_wait,
+--   retries, reconnect, response_timeout, policy, naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
   local chunk, message = loadfile(path) -- not dofile: it may yield

@@ -63,7 +63,7 @@ function M.find(state)
 end
 
 local sentences = {
-  edited = function(m) return ("%s was edited after it was applied"):format(m.path) end,
+  edited = function(m) return ("%s was edited after it was applied"):format(m.label) end,
   renamed = function(m)
     return ("%s was applied under the name %s"):format(m.label, m.recorded_name)
   end,
@@ -94,8 +94,8 @@ local function refuse(list)
   local others = {}
   for i = 2, #list do others[#others + 1] = (M.describe(list[i])) end
   errors.raise("drift", sentence, {
-    file = first.path, migration = first.label, hint = hint .. "; or allow it by policy "
-      .. first.state .. "=warn",
+    file = first.path, migration = first.label, hint = ("%s; or allow it: --policy %s=warn")
+      :format(hint, first.state),
     detail = #others > 0 and "also: " .. table.concat(others, "; ") or nil,
   })
 end

@@ -32,9 +32,13 @@ local function try(self)
   return false
 end
 
---- Who holds the lock: { pid, application_name, user, client, since, seconds, worker, query }.
-local function holder(self)
-  return self.conn:query([[
+--- Who holds a lock.
+-- @param conn a connection
+-- @param key what is locked
+-- @return { pid, application_name, user, client, since, seconds, worker = pid of the connection
+--   that works, query, state }; nil when nobody does
+function M.holder(conn, key)
+  return conn:query([[
     SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
       pg_catalog.to_json(a.xact_start) #>> '{}' AS since,
       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS seconds,
@@ -48,7 +52,7 @@ local function holder(self)
       AND l.database = (SELECT oid FROM pg_catalog.pg_database
         WHERE datname = pg_catalog.current_database())
       AND l.objid = (pg_catalog.hashtext($1)::int8 & 4294967295)::oid]],
-    self.key, CLASS, WORKER)[1]
+    key, CLASS, WORKER)[1]
 end
 
 --- What is said about a holder.
@@ -75,7 +79,7 @@ end
 local function wait(self, options)
   local deadline, pause, remind_at = core.now() + options.limit, FIRST_PAUSE, 0
   while not try(self) do
-    local now, who = core.now(), holder(self)
+    local now, who = core.now(), M.holder(self.conn, self.key)
     if now >= deadline then refuse(who, options.limit) end
     if who and now >= remind_at then
       options.on_wait(who)

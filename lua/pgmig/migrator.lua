@@ -3,6 +3,7 @@
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
+local doctor = require "pgmig.doctor"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
@@ -13,6 +14,7 @@ local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
+local repair = require "pgmig.repair"
 local run = require "pgmig.run"
 local source = require "pgmig.source"
 local vigil = require "pgmig.vigil"
@@ -146,7 +148,7 @@ local function inspect(m, problems)
   local ok, state = pcall(source.down_state, m)
   source.forget(m)
   if ok then
-    m.down = down_states[state] or state
+    m.down = not m.repeatable and (down_states[state] or state) or nil
     return
   end
   problems[#problems + 1] = {
@@ -423,6 +425,56 @@ function migrator:redo(options)
   if ok then return { rolled_back = rolled_back, applied = applied } end
   if errors.is(applied) then applied.rolled_back = rolled_back end
   error(applied, 0)
+end
+
+-- ---- repairs ---------------------------------------------------------------
+
+--- Everything odd about the database and its migrations. Changes nothing.
+-- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
+function migrator:doctor()
+  check_db(self)
+  return doctor.examine(self)
+end
+
+--- The migration that a script names: by version, or a repeatable one by name.
+local function find(state, version)
+  for _, m in ipairs(state.repeatable) do
+    if m.name == version or m.label == version then return m end
+  end
+  return planning.find(state, version)
+end
+
+local function prepared(self)
+  local state = compare(self)
+  self.ledger:prepare(self.db)
+  return state
+end
+
+--- Accept what a file is now: its checksum and name are recorded, and a failure is settled.
+-- @param version which migration; nil: all
+-- @return the migrations whose records were changed
+function migrator:repair(version)
+  local state = prepared(self)
+  if version ~= nil then return repair.accept(self, { find(state, version) }) end
+  local all = {}
+  for _, list in ipairs { state.applied, state.pending, state.repeatable } do
+    for _, m in ipairs(list) do all[#all + 1] = m end
+  end
+  return repair.accept(self, all)
+end
+
+--- Settle what became of a migration with transaction=off, where nobody but a person can know.
+-- @param version which migration
+-- @param how "done": the statement under way has taken effect; "redo": it has not; "restart": the
+--   next run begins with the first statement again
+-- @return the migration
+function migrator:resolve(version, how)
+  if how ~= "done" and how ~= "redo" and how ~= "restart" then
+    errors.raise("usage", "resolve takes done, redo or restart")
+  end
+  local m = find(prepared(self), version)
+  repair.settle(self, m, how)
+  return m
 end
 
 -- ---- files -----------------------------------------------------------------

@@ -95,6 +95,10 @@ local function check_target(state, target)
   errors.raise("plan", "there is no migration " .. id, { hint = known_versions(state) })
 end
 
+--- The migration of a version, applied or not.
+-- @raise kind "plan" for an unknown one
+function M.find(state, version) return state.by_id[check_target(state, version)] end
+
 --- A whole number that an option gives.
 local function check_steps(steps)
   local number = tonumber(steps)
@@ -129,7 +133,7 @@ end
 --- One pending migration; nothing when it is applied.
 -- @raise kind "plan" for an unknown version
 function M.one(state, version)
-  local m = state.by_id[check_target(state, version)]
+  local m = M.find(state, version)
   return { direction = "up", not m.applied_at and m or nil }
 end
 

@@ -26,11 +26,31 @@ end
 
 -- ---- looking ---------------------------------------------------------------
 
+--- Whether nothing is pending, drifted or broken.
+local function settled(status)
+  if status.pending_count > 0 or #status.problems > 0 then return false end
+  for _, list in ipairs { status.applied, status.repeatable } do
+    for _, m in ipairs(list) do
+      if m.state ~= "applied" then return false end
+    end
+  end
+  return true
+end
+
 function M.status(run)
   local status = open(run):status()
   run.report:status(status)
-  local unfinished = status.pending_count > 0 or #status.problems > 0
-  return run.options.exit_code and unfinished and 3 or 0
+  return run.options.exit_code and not settled(status) and 3 or 0
+end
+
+function M.history(run)
+  run.report:history(open(run):history(run.options.limit))
+end
+
+function M.doctor(run)
+  local findings = open(run):doctor()
+  run.report:findings(findings)
+  return run.options.exit_code and #findings > 0 and 3 or 0
 end
 
 --- A planned migration as it would run.
@@ -69,9 +89,16 @@ local function carry_out(run, migrator, plan)
   run.report:finished(run.record)
 end
 
+local function fake(run, migrator)
+  migrator:fake(run.options.fake, { on_event = watch(run) })
+  if run.record:untouched() then return run.report:nothing(migrator:plan()) end
+  run.report:finished(run.record)
+end
+
 function M.up(run)
   local options = run.options
   local migrator = open(run)
+  if options.fake then return fake(run, migrator) end
   local plan = migrator:plan { target = options.to, steps = options.steps }
   if options.dry_run then return show(run, migrator, plan) end
   run.report:ignored(plan.ignored)
@@ -105,6 +132,23 @@ function M.baseline(run)
   run.report:finished(run.record)
 end
 
+-- ---- repairs ---------------------------------------------------------------
+
+function M.repair(run)
+  local options = run.options
+  if (options.version == nil) == not options.all then
+    errors.raise("usage", "repair takes a version, or --all")
+  end
+  run.report:repaired(open(run):repair(options.version))
+end
+
+function M.resolve(run)
+  local options = run.options
+  local how = options.done and "done" or options.redo and "redo" or options.restart and "restart"
+  if not how then errors.raise("usage", "resolve takes --done, --redo or --restart") end
+  run.report:resolved(open(run):resolve(options.version, how), how)
+end
+
 -- ---- files and servers -----------------------------------------------------
 
 function M.create(run)
@@ -121,8 +165,7 @@ end
 --- Try to connect once; the error when nobody answers.
 local function attempt(source, seconds)
   local options = { connect_timeout = seconds }
-  if type(source) == "string" then options.url = source end
-  for key, value in pairs(type(source) == "table" and source or {}) do options[key] = value end
+  for key, value in pairs(source) do options[key] = value end
   local ok, result = pcall(pgmig.connect, options)
   if ok then
     result:close()

@@ -26,7 +26,8 @@ local function fate(err, record)
   local still = record.direction == "up" and "not applied" or "still applied"
   if untold(err) then return label .. ": see `pgmig status`" end
   if not in_transaction(record) then
-    return ("%s ran without a transaction; it is recorded as %s"):format(label, still)
+    return ("%s ran without a transaction: what it has done stays, the next run goes on behind it; "
+      .. "it is recorded as %s"):format(label, still)
   end
   if err.kind == "connect" then
     return ("%s is %s: a lost connection undoes what it had begun"):format(label, still)
@@ -67,7 +68,9 @@ function M.describe(err, record)
 end
 
 -- Kinds that refuse before anything is touched.
-local refusals = { usage = true, parse = true, naming = true, plan = true, io = true }
+local refusals = {
+  usage = true, parse = true, naming = true, plan = true, io = true, drift = true,
+}
 
 local codes = { lock = 4, unknown = 5, connect = 6 }
 

@@ -26,6 +26,11 @@ local function migration(m)
   return object {
     version = m.version, name = m.name, label = m.label, state = m.state, path = m.path,
     applied_at = m.applied_at, down = m.down,
+    failure = m.failure and object { message = m.failure.message, at = m.failure.at },
+    unfinished = m.unfinished and object {
+      direction = m.unfinished.direction, done = m.unfinished.done,
+      statement = m.unfinished.running, since = m.unfinished.since,
+    },
   }
 end
 
@@ -50,7 +55,7 @@ function json:status(status)
   self:write {
     applied_count = status.applied_count, pending_count = status.pending_count,
     applied = list(status.applied, migration), pending = list(status.pending, migration),
-    ignored = list(status.ignored),
+    repeatable = list(status.repeatable, migration), ignored = list(status.ignored),
     problems = list(status.problems, function(problem)
       return object { kind = problem.kind, message = problem.message, path = problem.path }
     end),
@@ -86,6 +91,8 @@ function json:event(event)
     label = m.label, duration = event.duration and math.floor(event.duration * 1e6 + 0.5) / 1e6,
     severity = event.severity, message = event.message, detail = event.detail, hint = event.hint,
     line = event.line, file = event.line and m.path or nil,
+    attempt = event.attempt, delay = event.delay, holder = event.holder and object(event.holder),
+    blockers = event.blockers and list(event.blockers, object),
   }
 end
 
@@ -113,6 +120,32 @@ function json:settings(settings)
   self:write(fields)
 end
 
+--- What `history` found.
+function json:history(events)
+  self:write { history = list(events, function(event)
+    local fields = {}
+    for key, value in pairs(event) do fields[key] = value end
+    fields.id = nil
+    return object(fields)
+  end) }
+end
+
+--- What `doctor` found.
+function json:findings(findings)
+  self:write { findings = list(findings, function(finding)
+    return object {
+      kind = finding.kind, message = finding.message, remedy = finding.remedy,
+      migration = finding.migration and finding.migration.label,
+    }
+  end) }
+end
+
+--- What `repair` has accepted.
+function json:repaired(migrations) self:write { repaired = list(migrations, brief) } end
+
+--- What `resolve` has settled.
+function json:resolved(m, how) self:write { resolved = brief(m), how = how } end
+
 --- A statement has run (--verbose).
 function json:statement(ctx)
   self:write {
@@ -131,6 +164,8 @@ function json:failed(err, record)
     event = "error", kind = err.kind, message = err.message, file = err.file, line = err.line,
     column = err.column, sqlstate = err.sqlstate, detail = err.detail, hint = err.hint,
     context = err.context, statement = err.statement, migration = err.migration,
+    holder = err.holder and object(err.holder),
+    blockers = err.blockers and list(err.blockers, object),
     applied = list(record.applied, brief), rolled_back = list(record.rolled_back, brief),
   })
 end

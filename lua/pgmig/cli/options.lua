@@ -14,16 +14,16 @@ say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). A password belongs int
 
 Flags win over variables, those over the file .env, and that over pgmig.conf.lua:
 PGMIG_DIR is --dir, PGMIG_TABLE is --table, PGMIG_LOCK_TIMEOUT is --lock-timeout,
-PGMIG_CONFIG is --config, and a NO_COLOR that is not empty is --no-color.
+and so on for each option with a value; a NO_COLOR that is not empty is --no-color.
 `pgmig config` shows what is in force and where it comes from.
 
 Exit codes:
    0  done
    1  a migration failed
    2  wrong usage, or refused before anything was touched
-   3  status --exit-code: something is pending
+   3  with --exit-code: something is pending, drifted or odd
    4  waited too long for a lock
-   5  the connection broke during a COMMIT: run again, or ask status
+   5  an outcome is not known: run again, or see doctor
    6  the database cannot be reached
    130, 143  interrupted by SIGINT, SIGTERM
 
@@ -50,6 +50,12 @@ local function seconds(text)
   local number = text:match "^%d+%.?%d*$" and tonumber(text)
   if number and number > 0 then return number end
   return nil, ("'%s' is not a number of seconds above 0"):format(text)
+end
+
+local function number(text)
+  local value = text:match "^%d+%.?%d*$" and tonumber(text)
+  if value then return value end
+  return nil, ("'%s' is not a number"):format(text)
 end
 
 local function version(text)
@@ -88,6 +94,17 @@ local function global_options(parser)
     :description "The tracking table (default: schema_migrations)."
   parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
     :description "How long a statement waits for a lock (default: 5s)."
+  parser:option("--lock-wait"):argname "SECONDS":convert(number)
+    :description "How long to wait for another run (default: 300)."
+  parser:option("--retries"):argname "N":convert(number)
+    :description "How often to try again after a lock timeout or\ndeadlock (default: 10)."
+  parser:option("--reconnect"):argname "SECONDS":convert(number)
+    :description "How long to look for a lost server (default: 60)."
+  parser:option("--response-timeout"):argname "SECONDS":convert(seconds)
+    :description "How long the server may leave us without an answer\n(default: 15)."
+  parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
+    :description("What up does about edited, renamed, missing and\n"
+      .. "out_of_order migrations: error, warn or allow.")
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
     :description "The config file (default: pgmig.conf.lua, where there is one)."
@@ -113,7 +130,47 @@ local function add_status(parser)
   command(parser, "status", "Show what is applied and what is pending.", {
     about = "Creates and changes nothing. Files that cannot be read are shown, too.",
     examples = "Examples:\n   pgmig status\n   pgmig status --exit-code || pgmig up",
-  }):flag("--exit-code"):description "Exit with 3 when something is pending or a file is broken."
+  }):flag("--exit-code")
+    :description "Exit with 3 when something is pending, drifted or broken."
+end
+
+local function add_history(parser)
+  command(parser, "history", "Show what has happened, with every failure.", {
+    about = "Creates and changes nothing.",
+    examples = "Examples:\n   pgmig history\n   pgmig history --limit 20 --json",
+  }):option("--limit"):argname "N":convert(whole_number):description "Only the newest N events."
+end
+
+local function add_doctor(parser)
+  command(parser, "doctor", "Explain everything odd, with the command that repairs it.", {
+    about = "Changes nothing.",
+    examples = "Examples:\n   pgmig doctor\n   pgmig doctor --exit-code --json",
+  }):flag("--exit-code"):description "Exit with 3 when something is odd."
+end
+
+local function add_repair(parser)
+  local cmd = command(parser, "repair", "Accept files as they are now.", {
+    about = "Records the checksum of an edited file, the new name of a renamed one, and that\n"
+      .. "a failure is settled. The schema is not touched.",
+    examples = "Examples:\n   pgmig repair 12\n   pgmig repair --all",
+  })
+  cmd:argument("version"):args "?":argname "V"
+    :description "The version, or a repeatable one's name."
+  cmd:flag("--all"):description "All migrations."
+end
+
+local function add_resolve(parser)
+  local cmd = command(parser, "resolve", "Settle a statement whose outcome nobody knows.", {
+    about = "For a migration with transaction=off that was cut off: look into the database,\n"
+      .. "then say what became of its statement.",
+    examples = "Examples:\n   pgmig resolve 12 --done\n   pgmig resolve 12 --redo",
+  })
+  cmd:argument("version"):argname "V":description "The version, or a repeatable one's name."
+  cmd:mutex(
+    cmd:flag("--done"):description "It has taken effect: go on behind it.",
+    cmd:flag("--redo"):description "It has not: run it again.",
+    cmd:flag("--restart"):description "Begin with the first statement again."
+  )
 end
 
 local function add_dry_run(cmd)
@@ -132,6 +189,8 @@ local function add_up(parser)
     examples = "Examples:\n   pgmig up\n   pgmig up --to 5\n   pgmig up --steps 1 --dry-run",
   })
   add_target(cmd)
+  cmd:option("--fake"):argname "V":convert(version)
+    :description "Record version V as applied, without running it."
   add_dry_run(cmd)
 end
 
@@ -222,7 +281,7 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
-    add_baseline, add_config, add_wait } do
+    add_baseline, add_history, add_doctor, add_repair, add_resolve, add_config, add_wait } do
     add(parser)
   end
   parser.error = function(at, message)

@@ -6,12 +6,29 @@ local errors = require "pgmig.errors"
 
 local M = {}
 
+--- `edited=warn,missing=allow` as a table.
+local function policy(text)
+  if type(text) ~= "string" then return text end
+  local choices = {}
+  for item in text:gmatch "[^,%s]+" do
+    local state, choice = item:match "^([%l_]+)=(%l+)$"
+    if not state then return nil, "state=error, state=warn or state=allow, with commas between" end
+    choices[state] = choice
+  end
+  return choices
+end
+
 -- What there is, in the order of `pgmig config`.
 local known = {
   { key = "database", variable = "DATABASE_URL" },
   { key = "dir", variable = "PGMIG_DIR", default = "migrations" },
   { key = "table", variable = "PGMIG_TABLE", default = "schema_migrations" },
   { key = "lock_timeout", variable = "PGMIG_LOCK_TIMEOUT", default = "5s" },
+  { key = "lock_wait", variable = "PGMIG_LOCK_WAIT", default = 300, number = true },
+  { key = "retries", variable = "PGMIG_RETRIES", default = 10, number = true },
+  { key = "reconnect", variable = "PGMIG_RECONNECT", default = 60, number = true },
+  { key = "response_timeout", variable = "PGMIG_RESPONSE_TIMEOUT", default = 15, number = true },
+  { key = "policy", variable = "PGMIG_POLICY", convert = policy },
   { key = "strict", default = false },
   { key = "naming" },
   { key = "hooks" },
@@ -56,6 +73,19 @@ local function find(setting, options, env, file, path)
   if setting.default ~= nil then return setting.default, "default" end
 end
 
+--- A setting's value in its own type.
+local function converted(setting, value, source)
+  local result, expected = value, nil
+  if setting.number then
+    result, expected = tonumber(value), "a number"
+    if result and result < 0 then result = nil end
+  elseif setting.convert then
+    result, expected = setting.convert(value)
+  end
+  if result ~= nil or value == nil then return result end
+  errors.raise("usage", ("%s: %s is %s"):format(source, setting.key, expected))
+end
+
 --- libpq's variables that only `.env` has, as parameters of a connection.
 local function parameters(env)
   local list
@@ -78,7 +108,8 @@ function M.read(options)
   local found = { values = {}, sources = {} }
   for _, setting in ipairs(known) do
     local value, source = find(setting, options, env, file, path)
-    found.values[setting.key], found.sources[setting.key] = value, source
+    found.values[setting.key] = converted(setting, value, source)
+    found.sources[setting.key] = source
   end
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
@@ -88,13 +119,17 @@ end
 
 --- What `pgmig.connect` takes.
 function M.connection(settings)
-  return settings.values.database or settings.parameters
+  local options = { response_timeout = settings.values.response_timeout }
+  for keyword, value in pairs(settings.parameters or {}) do options[keyword] = value end
+  options.url = settings.values.database
+  return options
 end
 
 --- The options of `pgmig.migrator`.
 function M.migrator_options(settings)
   local values, options = settings.values, {}
-  for _, key in ipairs { "table", "lock_timeout", "strict", "naming", "hooks", "log" } do
+  for _, key in ipairs { "table", "lock_timeout", "lock_wait", "retries", "reconnect", "policy",
+    "strict", "naming", "hooks", "log" } do
     options[key] = values[key]
   end
   return options
@@ -131,10 +166,18 @@ function M.mask(text)
   return text:find "^[%w_-]+$" and text or mask_words(text)
 end
 
+local function shown_policy(policy_of)
+  local items = {}
+  for state, choice in pairs(policy_of) do items[#items + 1] = state .. "=" .. tostring(choice) end
+  table.sort(items)
+  return table.concat(items, ",")
+end
+
 local function shown(key, value)
   if value == nil then return key == "database" and "(libpq's own environment)" or "(none)" end
   if key == "database" then return M.mask(value) end
   if key == "dir" then return table.concat(value, ", ") end
+  if key == "policy" then return shown_policy(value) end
   if type(value) == "table" or type(value) == "function" then return "(set)" end
   return tostring(value)
 end

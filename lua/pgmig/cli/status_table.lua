@@ -1,7 +1,12 @@
 --- The table that `status` shows to people.
+local drift = require "pgmig.drift"
+
 local M = {}
 
-local colors = { applied = "green", pending = "yellow", missing = "red" }
+local colors = {
+  applied = "green", pending = "yellow", missing = "red", edited = "red", renamed = "yellow",
+  out_of_order = "yellow", failed = "red", unfinished = "red",
+}
 
 local no_way_back = {
   none = "no DOWN section", empty = "DOWN has no SQL", irreversible = "irreversible",
@@ -41,10 +46,14 @@ local function write_rows(output, rows)
 end
 
 local function summary(status)
-  local missing = 0
-  for _, m in ipairs(status.applied) do missing = missing + (m.missing and 1 or 0) end
+  local missing, edited = 0, 0
+  for _, m in ipairs(status.applied) do
+    missing = missing + (m.missing and 1 or 0)
+    edited = edited + (m.state == "edited" and 1 or 0)
+  end
   local parts = { status.applied_count .. " applied", status.pending_count .. " pending" }
   if missing > 0 then parts[#parts + 1] = missing .. " without its file" end
+  if edited > 0 then parts[#parts + 1] = edited .. " edited" end
   if #status.problems > 0 then parts[#parts + 1] = #status.problems .. " broken" end
   return table.concat(parts, ", ")
 end
@@ -54,7 +63,25 @@ function M.ignored(path)
   return ("ignored: %s is not named like a migration (NNN_description.sql)"):format(path)
 end
 
+--- What a state means, and what to do.
+local function explain(m)
+  local sentence, hint = drift.describe(m)
+  if m.state == "failed" then
+    sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then up"
+  elseif m.unfinished then
+    sentence = ("%s stopped after %d statements"):format(m.label, m.unfinished.done)
+    hint = "run again; pgmig doctor tells more"
+  end
+  return sentence and sentence .. "; " .. hint
+end
+
 local function write_remarks(output, status)
+  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
+    for _, m in ipairs(list) do
+      local remark = explain(m)
+      if remark then output:line(output:paint(1, "red", m.state .. ":") .. " " .. remark) end
+    end
+  end
   for _, path in ipairs(status.ignored) do output:line(M.ignored(path)) end
   for _, problem in ipairs(status.problems) do
     output:line(output:paint(1, "red", "broken:") .. " " .. problem.message)
@@ -66,7 +93,7 @@ end
 -- @param status of `migrator:status()`
 function M.write(output, status)
   local rows = { { "STATE", "MIGRATION", "APPLIED AT", "" } }
-  for _, list in ipairs { status.applied, status.pending } do
+  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
     for _, m in ipairs(list) do rows[#rows + 1] = row(m) end
   end
   if #rows > 1 then write_rows(output, rows) end

@@ -102,6 +102,41 @@ end
 --- `wait` has reached the database.
 function text:reached() self.output:line "the database accepts connections" end
 
+local function moment(iso) return iso:gsub("T", " "):gsub("%.%d+", "") end
+
+local function history_line(e)
+  local label = (e.id and ("0"):rep(3 - #e.id) .. e.id .. "_" or "R__") .. e.name
+  local parts = { moment(e.finished_at), ("%-9s"):format(e.event), label }
+  if e.duration > 0 then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
+  parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")
+  if e.message then parts[#parts + 1] = "- " .. first_line(e.message) end
+  return table.concat(parts, "  ")
+end
+
+--- What `history` found.
+function text:history(events)
+  for _, event in ipairs(events) do self.output:line(history_line(event)) end
+  if #events == 0 then self.output:line "nothing has happened yet" end
+end
+
+--- What `doctor` found.
+function text:findings(findings)
+  for _, finding in ipairs(findings) do
+    self.output:line(self.output:paint(1, "yellow", finding.kind .. ":") .. " " .. finding.message)
+    self.output:line("   " .. finding.remedy)
+  end
+  self.output:line(#findings == 0 and "all is well" or count(#findings, "finding"))
+end
+
+--- What `repair` has accepted.
+function text:repaired(list)
+  for _, m in ipairs(list) do self.output:line("repaired  " .. m.label) end
+  if #list == 0 then self.output:line "nothing to repair" end
+end
+
+--- What `resolve` has settled.
+function text:resolved(m, how) self.output:line(("resolved  %s  (%s)"):format(m.label, how)) end
+
 -- ---- events ----------------------------------------------------------------
 
 --- Where a remark comes from; a server may send one outside any migration.
@@ -139,6 +174,24 @@ local on = {
   end,
   warning = remark,
   notice = remark,
+  waiting = function(self, event) self.output:note("pgmig: " .. event.message) end,
+  blocked = function(self, event)
+    for _, b in ipairs(event.blockers) do
+      self.output:note(("pgmig: waiting for a lock that pid %d holds (%s): %s"):format(b.pid,
+        b.application_name or "?", first_line(b.query or "query hidden")))
+    end
+  end,
+  retry = function(self, event)
+    self.output:note(("%s: %s; trying again in %.1f s"):format(event.migration.label,
+      event.message, event.delay))
+  end,
+  lost = function(self, event)
+    self.output:note(("%s: the connection was lost (%s); connecting again"):format(
+      event.migration.label, event.message))
+  end,
+  resumed = function(self, event)
+    self.output:note(("%s: going on %s"):format(event.migration.label, event.message))
+  end,
 }
 
 --- Something happened during a run.

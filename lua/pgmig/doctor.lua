@@ -1,0 +1,148 @@
+--- Everything that is odd about a database and its migrations, in plain words, with the command
+-- that repairs it.
+local drift = require "pgmig.drift"
+local errors = require "pgmig.errors"
+local lock = require "pgmig.lock"
+
+local M = {}
+
+--- A path as one word of a shell command.
+local function word(text)
+  if text:find "^[%w_./-]+$" then return text end
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function psql(sql) return 'psql "$DATABASE_URL" -c ' .. word(sql) end
+
+-- ---- migrations ------------------------------------------------------------
+
+local function bring_back(migrator, m)
+  local digits = ("0"):rep(3 - #m.id) .. m.id
+  local path = word(migrator.dirs[1] .. "/" .. migrator.naming.format(digits, m.name, "up"))
+  return ('git checkout "$(git rev-list -n 1 HEAD -- %s)^" -- %s'):format(path, path)
+end
+
+local remedies = {
+  edited = function(_, m) return "pgmig repair " .. m.id end,
+  renamed = function(_, m) return "pgmig repair " .. m.id end,
+  missing = bring_back,
+  out_of_order = function() return "pgmig up" end,
+}
+
+local function of_state(migrator, m, add)
+  local sentence, hint = drift.describe(m)
+  if sentence then add(m.state, sentence .. "; " .. hint, remedies[m.state](migrator, m), m) end
+end
+
+local function of_failure(m, add)
+  if not m.failure then return end
+  add("failed", ("%s failed at %s: %s"):format(m.label, m.failure.at, m.failure.message),
+    "pgmig repair " .. (m.id or m.name), m)
+end
+
+local function of_journal(m, add)
+  local left = m.unfinished
+  if not left then return end
+  local key = m.id or m.name
+  local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
+  if stale then
+    add("stale_journal", ("the journal has an unfinished %s of %s, which is over")
+      :format(left.direction, m.label), ("pgmig resolve %s --restart"):format(key), m)
+  elseif left.running then
+    add("unknown", ("whether this statement of %s took effect was not known when its run ended:"
+      .. " %s; a run finds out where that is possible"):format(m.label, left.running),
+      "pgmig " .. left.direction, m)
+  else
+    add("unfinished", ("%s stopped after %d statements; a run goes on behind them")
+      :format(m.label, left.done), "pgmig " .. left.direction, m)
+  end
+end
+
+local function look_at_migrations(migrator, status, add)
+  local unrecorded = 0
+  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
+    for _, m in ipairs(list) do
+      of_state(migrator, m, add)
+      of_failure(m, add)
+      of_journal(m, add)
+      if m.state == "applied" and not m.repeatable and not m.recorded_checksum then
+        unrecorded = unrecorded + 1
+      end
+    end
+  end
+  if unrecorded > 0 then
+    add("no_checksum", ("of %d applied migrations no checksum is recorded, as another tool or an "
+      .. "older version applied them: edits of their files go unnoticed"):format(unrecorded),
+      "pgmig repair --all")
+  end
+end
+
+-- ---- files -----------------------------------------------------------------
+
+local function look_at_files(status, add)
+  for _, problem in ipairs(status.problems) do
+    add(problem.kind, problem.message, '"$EDITOR" ' .. word(problem.path), problem.migration)
+  end
+  for _, path in ipairs(status.ignored) do
+    add("ignored", path .. " is not named like a migration, and is never run",
+      ("mv %s %s"):format(word(path), word(path:gsub("[^/]*$", "NNN_description.sql"))))
+  end
+end
+
+-- ---- the database ----------------------------------------------------------
+
+--- INVALID indexes that nobody is building now.
+local function look_at_indexes(db, add)
+  local rows = db:query [[
+    SELECT c.oid::pg_catalog.regclass::text AS name,
+      i.indrelid::pg_catalog.regclass::text AS "table", c.relname ~ '_cc(new|old)\d*$' AS copy
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_stat_progress_create_index p
+      WHERE p.index_relid = c.oid OR p.relid = i.indrelid)
+    ORDER BY 1]]
+  for _, row in ipairs(rows) do
+    local action = row.copy and "DROP" or "REINDEX"
+    add("invalid_index", ("index %s of %s is INVALID: what built it failed; it costs time and "
+      .. "guarantees nothing"):format(row.name, row.table),
+      psql(("%s INDEX CONCURRENTLY %s"):format(action, row.name)))
+  end
+end
+
+local function look_at_lock(migrator, add)
+  local who = lock.holder(migrator.db, migrator.ledger.handle:qualified() or "")
+  if not who then return end
+  add("locked", "a run is at work: " .. lock.describe(who),
+    psql(("SELECT pg_terminate_backend(%d)"):format(who.pid)))
+end
+
+local function look_at_server(migrator, add)
+  if migrator.ledger.handle:read_only() then
+    add("standby", "this server is a standby: migrations run on the primary",
+      "pgmig --database 'host=A,B target_session_attrs=read-write' up")
+  end
+  look_at_indexes(migrator.db, add)
+  look_at_lock(migrator, add)
+end
+
+--- Look at everything. Changes nothing.
+-- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
+function M.examine(migrator)
+  local findings = {}
+  local function add(kind, message, remedy, m)
+    findings[#findings + 1] = { kind = kind, message = message, remedy = remedy, migration = m }
+  end
+  local ok, status = pcall(migrator.status, migrator)
+  if not ok then
+    if not errors.is(status, "plan") then error(status, 0) end
+    add("foreign_table", status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
+      "pgmig --table pgmig_migrations status")
+    return findings
+  end
+  look_at_migrations(migrator, status, add)
+  look_at_files(status, add)
+  look_at_server(migrator, add)
+  return findings
+end
+
+return M
