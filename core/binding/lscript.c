@@ -84,7 +84,7 @@ static void set_range(lua_State *L, const struct pgmig_script *script,
     lua_setfield(L, -2, key);
 }
 
-/* The field `index` of a statement about indexes. */
+/* The field `index_change` of a statement about indexes. */
 static void set_index(lua_State *L, const struct pgmig_script *script,
                       const struct pgmig_statement *st)
 {
@@ -101,7 +101,7 @@ static void set_index(lua_State *L, const struct pgmig_script *script,
         set_range(L, script, "name", index.name.start, index.name.end);
     if (index.table.end > index.table.start)
         set_range(L, script, "table", index.table.start, index.table.end);
-    lua_setfield(L, -2, "index");
+    lua_setfield(L, -2, "index_change");
 }
 
 static void push_statement(lua_State *L, const struct pgmig_script *script,

@@ -74,7 +74,7 @@ local settle = {
 }
 
 --- Find out whether a statement is done, and remove what it has left INVALID.
--- @param index the statement's `index` (pgmig.parse)
+-- @param index the statement's `index_change` (pgmig.parse)
 -- @param existed oids of the table's indexes before it
 -- @param on_drop called with the name of each index that is dropped
 -- @return whether it need not run again

@@ -6,6 +6,7 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local orphan = require "pgmig.orphan"
 
 local M = {}
 local lock = {}
@@ -91,8 +92,12 @@ local function wait(self, options)
   end
 end
 
+--- Connect; what is left of a connection before may still hold the lock.
 local function connect(self)
-  return self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
+  local conn = self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
+  if self.lost_pid then orphan.fence(conn, self.lost_pid) end
+  self.lost_pid = conn:backend_pid()
+  return conn
 end
 
 --- Take the lock, waiting for other runs.

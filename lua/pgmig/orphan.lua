@@ -6,6 +6,8 @@ local M = {}
 
 local PAUSE = 0.05 -- seconds between two looks
 local GRACE = 2 -- seconds: by itself it ends within client_connection_check_interval, 1 s
+local OWN_GRACE = 0.3 -- seconds, when the client was this process
+local FENCE_LIMIT = 10 -- seconds for it to end
 local COMPARED = 500 -- characters of a query that pg_stat_activity surely shows
 
 --- Whether the process is there: "gone", "idle", "busy". Behind a pooler the process lives on and
@@ -34,19 +36,28 @@ end
 -- @param limit seconds to wait at most
 -- @return whether it has ended
 function M.wait(db, orphan, limit)
-  local started = core.now()
-  local told = false
+  local started, told = core.now(), false
+  local grace = orphan.ours and OWN_GRACE or GRACE
   while true do
     local state = look(db, orphan)
     if state == "gone" then return true end
     local waited = core.now() - started
-    if waited > GRACE and not told and orphan.pid and (state == "idle" or orphan.ours) then
+    if waited > grace and not told and orphan.pid and (state == "idle" or orphan.ours) then
       told = true
       terminate(db, orphan)
     end
     if waited >= limit then return false end
     db:sleep(PAUSE)
   end
+end
+
+--- End what is left of a connection that this process has lost: its server process may not know.
+-- @param db a new connection with the same parameters
+-- @param pid the process id that the lost one had (PQbackendPID)
+function M.fence(db, pid)
+  local own = db:query("SELECT pg_catalog.pg_backend_pid() AS pid")[1].pid
+  if own ~= db:backend_pid() then return end -- a pooler's number; it looks after its own
+  M.wait(db, { pid = pid, ours = true }, FENCE_LIMIT)
 end
 
 return M

@@ -6,7 +6,6 @@ local orphan = require "pgmig.orphan"
 local M = {}
 
 local MAX_LOSSES = 3 -- a migration that ends its connection so often does so itself
-local FENCE_LIMIT = 10 -- seconds for the old server process to end
 local FIRST_PAUSE, LAST_PAUSE = 0.1, 2 -- seconds between attempts to connect
 local FIRST_DELAY, LAST_DELAY = 0.2, 5 -- seconds before a migration is tried again
 
@@ -34,14 +33,6 @@ local function connect_again(db, budget, err)
   end
 end
 
---- The server process that the connection had for itself; nil behind a pooler.
-local function own_process(db)
-  local handle = db.handle
-  if not handle:is_open() then return nil end
-  local pid = handle:server_pid()
-  return pid ~= 0 and pid == handle:backend_pid() and pid or nil
-end
-
 --- Replace a lost connection. What the old one's server process still does is waited for, and
 -- ended when it takes too long: nobody waits for its answer any more.
 -- @param db the connection
@@ -49,10 +40,10 @@ end
 -- @param err the error that the loss raised
 -- @raise err, or kind "interrupted"
 function M.reconnect(db, budget, err)
-  local pid = own_process(db)
   if budget <= 0 then error(err, 0) end
+  local pid = db.handle:is_open() and db:backend_pid() or 0
   connect_again(db, budget, err)
-  if pid then orphan.wait(db, { pid = pid, ours = true }, FENCE_LIMIT) end
+  if pid ~= 0 then orphan.fence(db, pid) end
 end
 
 --- Whether an error means that the connection is gone, and not because somebody wanted that.

@@ -53,11 +53,13 @@ local repeatable_kinds = {
 
 --- Find out about the statement under way: true when it is done. What it has left is removed.
 local function examine(step, row)
-  local ok, script = pcall(core.parse_script, row.statement, step.m.path)
+  local text = "-- pgmig: transaction=off\n" .. row.statement
+  local ok, script = pcall(core.parse_script, text, step.m.path)
   local statement = ok and script:statement("up", 1)
   if not statement then return unprovable(step, row) end
-  if statement.index and statement.index.concurrently then
-    return indexes.settle(step.run.db, statement.index, row.existed, function(name)
+  local change = statement.index_change
+  if change and change.concurrently then
+    return indexes.settle(step.run.db, change, row.existed, function(name)
       step.run.emit {
         type = "warning", migration = step.m,
         message = ("dropped the INVALID index %s that an earlier attempt has left"):format(name),

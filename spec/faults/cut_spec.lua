@@ -1,0 +1,51 @@
+-- One fault at each message that the program sends, in each way a connection can break.
+local cases = require "spec.faults.cases"
+local faults = require "spec.faults.support"
+local summary = require "spec.faults.summary"
+
+local SHORT_CASES = 8 -- of each mode
+local MOST = 2000 -- messages; a run has far fewer
+
+describe("a fault at one message", function()
+  local dir, clean
+
+  setup(function()
+    dir = faults.workload()
+    clean = cases.run(dir, "none", 0)
+    assert.same({}, clean.problems)
+    print(("# a run without faults sends %d messages"):format(clean.messages))
+  end)
+
+  --- Which messages of a mode are tried: all, or a sample that moves with the mode.
+  local function points(offset)
+    local list = {}
+    local stride = faults.whole and 1 or math.max(1, math.floor(clean.messages / SHORT_CASES))
+    for k = faults.whole and 1 or 1 + offset % stride, clean.messages, stride do list[#list + 1] = k end
+    return list
+  end
+
+  local function try(mode, offset)
+    local problems, met = {}, 0
+    for _, k in ipairs(points(offset)) do
+      local case = cases.run(dir, mode, k, clean.print)
+      summary.add(mode, case)
+      if case.kind then met = met + 1 end
+      for _, problem in ipairs(case.problems) do
+        problems[#problems + 1] = ("%s %d (%s): %s"):format(mode, k, case.kind or "-", problem)
+      end
+    end
+    assert.same({}, problems)
+    return met
+  end
+
+  for offset, mode in ipairs { "before", "after", "half", "orphan", "stall", "swallow", "kill",
+    "killed" } do
+    it("of mode " .. mode .. " loses nothing and does nothing twice", function()
+      try(mode, offset * 5)
+      if not faults.whole then return end
+      local beyond = cases.run(dir, mode, clean.messages + MOST, clean.print)
+      assert.same({}, beyond.problems)
+      assert.is_nil(beyond.kind) -- every message has been hit: the next one does not exist
+    end)
+  end
+end)
