@@ -56,7 +56,10 @@ local function open(self, keywords, values, deadline)
     self:finish()
   end)
   self.abrupt = self.auxiliary
-  if ok then return end
+  if ok then
+    self.pid = self.handle:backend_pid() -- libpq forgets it with the connection
+    return
+  end
   self.handle:close()
   if errors.is(err, "sql") then err.kind = "connect" end
   error(err, 0)
@@ -372,8 +375,8 @@ function connection:quote_literal(s) return self.handle:quote_literal(s) end
 --- A string as an SQL identifier, quotes included.
 function connection:quote_ident(s) return self.handle:quote_ident(s) end
 
---- The process id of the server process that serves this connection.
-function connection:backend_pid() return self.handle:backend_pid() end
+--- The process id of the server process that serves this connection, or served it.
+function connection:backend_pid() return self.pid end
 
 --- The server's version as a number, 150004 for 15.4.
 function connection:server_version() return self.handle:server_version() end

@@ -41,9 +41,9 @@ end
 -- @raise err, or kind "interrupted"
 function M.reconnect(db, budget, err)
   if budget <= 0 then error(err, 0) end
-  local pid = db.handle:is_open() and db:backend_pid() or 0
+  local pid = db:backend_pid()
   connect_again(db, budget, err)
-  if pid ~= 0 then orphan.fence(db, pid) end
+  orphan.fence(db, pid)
 end
 
 --- Whether an error means that the connection is gone, and not because somebody wanted that.
