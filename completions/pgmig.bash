@@ -2,9 +2,11 @@
 
 _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local global='-h --help -d --database --dir --table --lock-timeout --config --json -q --quiet
-    -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo create baseline config wait'
+  local global='-h --help -d --database --dir --table --lock-timeout --lock-wait --retries
+    --reconnect --response-timeout --policy --config --json -q --quiet -v --verbose --no-color
+    --version'
+  local commands='status up migrate down rollback plan redo create baseline history doctor repair
+    resolve config wait'
 
   COMPREPLY=()
   case $previous in
@@ -16,11 +18,20 @@ _pgmig() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    -d | --database | --table | --lock-timeout | --to | --steps | --timeout) return ;;
+    --policy)
+      local states='edited renamed missing out_of_order' choices='' state
+      for state in $states; do
+        choices+=" $state=error $state=warn $state=allow"
+      done
+      mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
+      return
+      ;;
+    -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
+      --response-timeout | --to | --steps | --fake | --limit | --timeout) return ;;
   esac
 
   for ((i = 1; i < COMP_CWORD; i++)); do
-    if [[ " $commands " == *" ${COMP_WORDS[i]} "* ]]; then
+    if [[ " ${commands//[[:space:]]/ } " == *" ${COMP_WORDS[i]} "* ]]; then
       command=${COMP_WORDS[i]}
       break
     fi
@@ -29,12 +40,15 @@ _pgmig() {
   local own=''
   case $command in
     '') own=$commands ;;
-    status) own='--exit-code' ;;
-    up | migrate) own='--to --steps --dry-run' ;;
+    status | doctor) own='--exit-code' ;;
+    up | migrate) own='--to --steps --fake --dry-run' ;;
     down | rollback) own='--steps --to --all --dry-run' ;;
     plan) own='--to --steps' ;;
     redo) own='--steps' ;;
     create) own='--timestamp' ;;
+    history) own='--limit' ;;
+    repair) own='--all' ;;
+    resolve) own='--done --redo --restart' ;;
     wait) own='--timeout' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$own $global" -- "$word")

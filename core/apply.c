@@ -26,16 +26,29 @@ static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
     return false;
 }
 
+/* A transaction that cannot even be rolled back ends with its connection. */
+static bool out_of_memory(struct pgmig_apply *a)
+{
+    bool undoing = a->stage == PGMIG_STAGE_UNDO;
+
+    pgmig_error_memory(&a->error);
+    if (!undoing)
+        return pgmig_apply_undo(a, PGMIG_FAILED);
+    pgmig_conn_abandon(a->conn, "out of memory");
+    return end(a, a->outcome);
+}
+
 bool pgmig_apply_send(struct pgmig_apply *a, enum pgmig_stage stage,
                       struct pgmig_buf *sql)
 {
-    int status = -1;
+    int status;
 
     a->stage = stage;
-    if (sql->failed)
-        pgmig_error_memory(&a->error);
-    else
-        status = pgmig_conn_ask(a->conn, sql->data);
+    if (sql->failed) {
+        pgmig_buf_free(sql);
+        return out_of_memory(a);
+    }
+    status = pgmig_conn_ask(a->conn, sql->data);
     pgmig_buf_free(sql);
     return status == 0;
 }
@@ -295,8 +308,7 @@ static bool verify(struct pgmig_apply *a)
                           &a->section->statements[a->at], &sql, &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
-    return pgmig_apply_send(a, PGMIG_STAGE_VERIFY, &sql) ||
-           pgmig_apply_undo(a, PGMIG_FAILED);
+    return pgmig_apply_send(a, PGMIG_STAGE_VERIFY, &sql);
 }
 
 /* active_sql_transaction: what cannot run in a transaction, though nothing in

@@ -35,8 +35,9 @@ static void advise_outside(struct pgmig_error *err, size_t done)
     if (done > 0)
         pgmig_error_hint(err,
                          "transaction=off: %zu statement%s before it stay%s "
-                         "done; the next run begins at the first",
-                         done, done > 1 ? "s" : "", done > 1 ? "" : "s");
+                         "done; the next run goes on behind %s",
+                         done, done > 1 ? "s" : "", done > 1 ? "" : "s",
+                         done > 1 ? "them" : "it");
 }
 
 void pgmig_blame_advise(struct pgmig_error *err,

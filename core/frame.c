@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "journal.h"
 
 const char pgmig_frame_reset[] =
@@ -16,15 +17,19 @@ static const char durable[] =
     "WHERE pg_catalog.current_setting('synchronous_commit') "
     "IN ('off', 'local', 'remote_write'); ";
 
-/* A killed client's locks go within a second (PostgreSQL 14 on Linux). */
+/* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
+** of a machine that vanished within half a minute. */
 static int add_check_client(const struct pgmig_conn *conn, bool local,
                             struct pgmig_buf *sql)
 {
     if (pgmig_conn_server_version(conn) < 140000)
         return 0;
     pgmig_buf_addf(sql,
-                   "SELECT pg_catalog.set_config("
-                   "'client_connection_check_interval', '1s', %s) "
+                   "SELECT pg_catalog.set_config(name, setting, %s) FROM "
+                   "(VALUES ('client_connection_check_interval', '1s'), "
+                   "('tcp_keepalives_idle', '10'), "
+                   "('tcp_keepalives_interval', '5'), "
+                   "('tcp_keepalives_count', '3')) AS checks (name, setting) "
                    "WHERE pg_catalog.version() LIKE '%%linux%%'; ",
                    local ? "true" : "false");
     return 1;
@@ -106,13 +111,17 @@ static int add_journal_end(const struct pgmig_ledger *ledger,
                            struct pgmig_buf *sql, struct pgmig_error *err)
 {
     struct pgmig_buf begun = {0};
-    int status = pgmig_journal_add_begun(ledger, conn, job, &begun, err) != 0 ||
-                         begun.failed ||
-                         pgmig_history_add(ledger, conn, &job->entry,
-                                           begun.data, sql, err) != 0
-                     ? -1
-                     : pgmig_journal_add_end(ledger, conn, job, sql, err);
+    int status = pgmig_journal_add_begun(ledger, conn, job, &begun, err);
 
+    if (status == 0 && begun.failed) {
+        pgmig_error_memory(err);
+        status = -1;
+    }
+    if (status == 0)
+        status =
+            pgmig_history_add(ledger, conn, &job->entry, begun.data, sql, err);
+    if (status == 0)
+        status = pgmig_journal_add_end(ledger, conn, job, sql, err);
     pgmig_buf_free(&begun);
     return status;
 }

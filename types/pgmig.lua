@@ -2,7 +2,7 @@
 -- Definitions for editors (lua-language-server): add this folder to `workspace.library`.
 
 ---@class pgmig.Error
----@field kind string "usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook", "lua", "interrupted", "unknown" or "memory"
+---@field kind string "usage", "parse", "naming", "plan", "drift", "connect", "sql", "lock", "io", "hook", "lua", "interrupted", "unknown" or "memory"
 ---@field message string one line
 ---@field file string?
 ---@field line integer?
@@ -20,24 +20,70 @@
 ---@field cause any what it raised
 ---@field traceback string?
 ---@field signal integer?
+---@field holder pgmig.Holder? who held the lock of the tracking table
+---@field blockers pgmig.Blocker[]? who blocked the statement that gave up
+
+---@class pgmig.Holder
+---@field pid integer
+---@field application_name string?
+---@field user string?
+---@field client string?
+---@field since string? ISO 8601
+---@field seconds number? how long
+---@field worker integer? the connection that does its work
+---@field query string? of the worker; hidden from roles that may not see it
+---@field state string?
+
+---@class pgmig.Blocker
+---@field pid integer
+---@field application_name string?
+---@field user string?
+---@field state string?
+---@field query string?
+---@field since string?
 
 ---@class pgmig.Migration
----@field version integer|string a number below 10^14, else the string of digits
----@field id string digits without leading zeros
+---@field version integer|string|nil a number below 10^14, else the string of digits; nil when repeatable
+---@field id string? digits without leading zeros; nil when repeatable
 ---@field name string
 ---@field path string?
 ---@field label string
----@field state "applied"|"pending"|"missing"
+---@field state "applied"|"pending"|"missing"|"edited"|"renamed"|"out_of_order"|"failed"|"unfinished"
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds
 ---@field down "ready"|"none"|"empty"|"irreversible"|nil after status
 ---@field missing boolean?
+---@field repeatable boolean?
+---@field failure { message: string, at: string }? its last attempt
+---@field unfinished { direction: "up"|"down", done: integer, running: string?, since: string }? of transaction=off
 
 ---@class pgmig.Plan: pgmig.Migration[]
 ---@field direction "up"|"down"
 ---@field newest pgmig.Migration? the newest applied one
 ---@field ignored string[] .sql files that are no migrations
+---@field warnings { state: string, migration: pgmig.Migration, message: string }[] of the policy
+
+---@class pgmig.Happening
+---@field event "up"|"down"|"failed"|"baseline"|"fake"|"repaired"|"resolved"
+---@field version integer|string|nil
+---@field id string?
+---@field name string
+---@field checksum string?
+---@field started_at string
+---@field finished_at string
+---@field duration number seconds
+---@field db_user string
+---@field host string?
+---@field program string?
+---@field run string?
+---@field message string?
+
+---@class pgmig.Finding
+---@field kind string
+---@field message string
+---@field remedy string a shell command
+---@field migration pgmig.Migration?
 
 ---@class pgmig.Problem
 ---@field kind string
@@ -51,11 +97,11 @@
 ---@field applied pgmig.Migration[]
 ---@field pending pgmig.Migration[]
 ---@field ignored string[]
----@field repeatable string[]
+---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
 
 ---@class pgmig.Event
----@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"
+---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"|nil
 ---@field duration number? seconds
@@ -64,6 +110,10 @@
 ---@field detail string?
 ---@field hint string?
 ---@field line integer?
+---@field holder pgmig.Holder? waiting
+---@field blockers pgmig.Blocker[]? blocked
+---@field attempt integer? retry
+---@field delay number? retry, seconds
 
 ---@class pgmig.Statement
 ---@field sql string without its final semicolon
@@ -102,6 +152,9 @@
 ---@field sql string? may be replaced in before_statement
 ---@field duration number? seconds
 ---@field error pgmig.Error?
+---@field delay number? retry: seconds before the next attempt; may be changed
+---@field holder pgmig.Holder? lock_wait
+---@field blockers pgmig.Blocker[]? lock_wait
 ---@field plan pgmig.Plan?
 ---@field applied pgmig.Migration[]?
 ---@field done integer?
@@ -112,6 +165,9 @@ local context = {}
 ---@param reason string?
 function context:skip(reason) end
 
+---Do not try again (retry).
+function context:stop() end
+
 ---@class pgmig.Rule
 ---@field parse fun(path: string): table?
 ---@field format fun(version: string, name: string, direction: "up"|"down"): string
@@ -119,10 +175,16 @@ function context:skip(reason) end
 ---@field dotted? boolean
 ---@field deep? boolean
 
+---@alias pgmig.Choice "error"|"warn"|"allow"
+
 ---@class pgmig.Options
 ---@field table? string
 ---@field strict? boolean
 ---@field lock_timeout? string
+---@field lock_wait? number seconds
+---@field retries? integer
+---@field reconnect? number seconds
+---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice? }
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)
@@ -167,6 +229,23 @@ function connection:server_version() end
 
 function connection:check_interrupted() end
 
+---@return boolean
+function connection:is_lost() end
+
+---@param deadline number? of core.now()
+function connection:reconnect(deadline) end
+
+---@param application_name string
+---@param deadline number? of core.now()
+---@return pgmig.Connection
+function connection:beside(application_name, deadline) end
+
+---@return number? deadline
+function connection:patience() end
+
+---@param pause_seconds number
+function connection:sleep(pause_seconds) end
+
 function connection:close() end
 
 ---@param deadline number?
@@ -187,6 +266,10 @@ function migrator:pending() end
 
 ---@return pgmig.Migration[]
 function migrator:applied() end
+
+---@param limit integer?
+---@return pgmig.Happening[]
+function migrator:history(limit) end
 
 ---@param options integer|string|{ target: integer|string?, steps: integer? }|nil
 ---@return pgmig.Plan
@@ -215,6 +298,23 @@ function migrator:run(plan, options) end
 ---@param options { on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration[]
 function migrator:baseline(version, options) end
+
+---@param version integer|string
+---@param options { on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Migration[]
+function migrator:fake(version, options) end
+
+---@return pgmig.Finding[]
+function migrator:doctor() end
+
+---@param version integer|string|nil nil: all
+---@return pgmig.Migration[]
+function migrator:repair(version) end
+
+---@param version integer|string
+---@param how "done"|"redo"|"restart"
+---@return pgmig.Migration
+function migrator:resolve(version, how) end
 
 ---@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)? }|nil
 ---@return pgmig.Migration[]
@@ -254,14 +354,14 @@ function naming.check(rule) end
 ---@class pgmig.drivers
 local drivers = {}
 
----@param handle userdata
----@param want "r"|"w"|"rw"
+---@param handle userdata? nil: only wait for the deadline
+---@param want "r"|"w"|"rw"|nil
 ---@param deadline number?
 ---@return integer? signal
 function drivers.blocking(handle, want, deadline) end
 
----@param handle userdata
----@param want "r"|"w"|"rw"
+---@param handle userdata? nil: only wait for the deadline
+---@param want "r"|"w"|"rw"|nil
 ---@param deadline number?
 ---@return integer? signal
 function drivers.coroutine(handle, want, deadline) end

@@ -108,12 +108,13 @@ end
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"
 function connection:beside(application_name, deadline)
+  local options = { application_name = application_name }
+  for key, value in pairs(self.options) do options[key] = options[key] or value end
   local other = setmetatable({
-    options = self.options, wait = self.wait, auxiliary = true,
+    options = options, wait = self.wait, auxiliary = true,
     connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
   }, connection)
-  local keywords, values = parameters(self.options)
-  keywords[#keywords + 1], values[#values + 1] = "application_name", application_name
+  local keywords, values = parameters(options)
   open(other, keywords, values, deadline)
   return other
 end

@@ -6,7 +6,7 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local orphan = require "pgmig.orphan"
+local recovery = require "pgmig.recovery"
 
 local M = {}
 local lock = {}
@@ -18,12 +18,15 @@ local FIRST_PAUSE, LAST_PAUSE = 0.05, 1 -- seconds between two attempts
 local REMINDER = 15 -- seconds between two reports of who is waited for
 
 --- Ask for the lock: true when it is held from now on. The database's defaults must not end the
--- transaction that holds it.
+-- transaction that holds it; a machine that vanishes must, within half a minute.
 local function try(self)
   local newer = self.conn:server_version() >= 170000
   local rows = self.conn:query(([[
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL idle_in_transaction_session_timeout = 0;%s
+    SET LOCAL tcp_keepalives_idle = 10;
+    SET LOCAL tcp_keepalives_interval = 5;
+    SET LOCAL tcp_keepalives_count = 3;
     SELECT pg_catalog.pg_try_advisory_xact_lock(%d, pg_catalog.hashtext(%s)) AS held,
       pg_catalog.pg_try_advisory_xact_lock(%d, %d)]]):format(
     newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
@@ -92,32 +95,26 @@ local function wait(self, options)
   end
 end
 
---- Connect; what is left of a connection before may still hold the lock.
-local function connect(self)
-  local conn = self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
-  if self.lost_pid then orphan.fence(conn, self.lost_pid) end
-  self.lost_pid = conn:backend_pid()
-  return conn
-end
-
---- Take the lock, waiting for other runs.
+--- A lock that is not taken yet.
 -- @param db the connection that will do the work
--- @param options { key = what is locked, limit = seconds to wait, on_wait = fn(holder) }
--- @return the lock
--- @raise kinds "lock" when the limit passes, "connect", "interrupted"
-function M.acquire(db, options)
-  local self = setmetatable({ db = db, key = options.key, options = options }, lock)
-  self:take()
-  return self
+-- @param options { key = what is locked, limit = seconds to wait, reconnect = seconds to find the
+--   server again, on_wait = fn(holder) }
+function M.new(db, options)
+  return setmetatable({ db = db, key = options.key, options = options }, lock)
 end
 
---- Take the lock, again where its connection was lost.
--- @raise as acquire
+local function connect(self)
+  self.conn = self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
+end
+
+--- Take the lock, waiting for other runs; again where its connection was lost.
+-- @raise kinds "lock" when the limit passes, "connect", "interrupted"
 function lock:take()
-  self:release()
   self.worker = self.db:backend_pid()
-  self.conn = connect(self)
-  local ok, err = pcall(wait, self, self.options)
+  if not self.conn then connect(self) end
+  local ok, err = pcall(recovery.persist, self.conn, self.options.reconnect, function()
+    wait(self, self.options)
+  end)
   if ok then return end
   self:release()
   error(err, 0)
@@ -132,7 +129,11 @@ end
 -- again when nobody else has it.
 local function restore(self)
   if self.conn and not self.conn:is_lost() then return end
-  self.conn = connect(self)
+  if self.conn then
+    recovery.reconnect(self.conn, self.db.response_timeout, errors.new("connect", "lost"))
+  else
+    connect(self)
+  end
   try(self)
 end
 
@@ -146,7 +147,7 @@ function lock:ask(sql)
   end)
   if ok then return result end
   if errors.is(result, "interrupted") then error(result, 0) end
-  self:release()
+  if self.conn and not self.conn:is_lost() then self:release() end
   return nil
 end
 

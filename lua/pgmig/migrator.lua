@@ -284,8 +284,9 @@ end
 
 --- Take the lock of the tracking table.
 local function acquire(self, emit)
-  return lock.acquire(self.db, {
+  local held = lock.new(self.db, {
     key = self.ledger.handle:qualified() or self.ledger.name, limit = self.lock_wait,
+    reconnect = self.reconnect,
     on_wait = function(holder)
       tell_wait(self, emit, {
         type = "waiting", holder = holder, message = "another run holds the lock: "
@@ -293,6 +294,8 @@ local function acquire(self, emit)
       })
     end,
   })
+  held:take()
+  return held
 end
 
 --- With the lock held: read the tables again, make them ready, run what is left.
@@ -333,11 +336,11 @@ end
 
 local function with_lock(self, plan, emit)
   check_idle(self.db)
-  local held = persist(self, function()
+  persist(self, function()
     if not self.ledger.handle:qualified() then self.ledger:probe(self.db) end
     self.ledger:check_writable()
-    return acquire(self, emit)
   end)
+  local held = acquire(self, emit)
   local ok, result = pcall(run_locked, self, held, copy_of(plan), emit)
   self.db.vigil = nil
   self.db:on_notice(nil)

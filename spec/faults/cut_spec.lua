@@ -2,6 +2,7 @@
 local cases = require "spec.faults.cases"
 local faults = require "spec.faults.support"
 local summary = require "spec.faults.summary"
+local workload = require "spec.faults.workload"
 
 local SHORT_CASES = 8 -- of each mode
 local MOST = 2000 -- messages; a run has far fewer
@@ -10,7 +11,7 @@ describe("a fault at one message", function()
   local dir, clean
 
   setup(function()
-    dir = faults.workload()
+    dir = workload.ten()
     clean = cases.run(dir, "none", 0)
     assert.same({}, clean.problems)
     print(("# a run without faults sends %d messages"):format(clean.messages))
@@ -18,9 +19,10 @@ describe("a fault at one message", function()
 
   --- Which messages of a mode are tried: all, or a sample that moves with the mode.
   local function points(offset)
-    local list = {}
-    local stride = faults.whole and 1 or math.max(1, math.floor(clean.messages / SHORT_CASES))
-    for k = faults.whole and 1 or 1 + offset % stride, clean.messages, stride do list[#list + 1] = k end
+    local list, stride = {}, math.max(1, math.floor(clean.messages / SHORT_CASES))
+    local first = 1 + offset % stride
+    if faults.whole then first, stride = 1, 1 end
+    for k = first, clean.messages, stride do list[#list + 1] = k end
     return list
   end
 

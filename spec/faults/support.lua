@@ -20,66 +20,6 @@ local function absolute(path)
   return (out:gsub("%s+$", ""))
 end
 
--- ---- the workload ----------------------------------------------------------
-
---- A migration: what it does, and that it is counted.
-local function transactional(n, up, down)
-  return ("-- UP\n%s\nINSERT INTO counter VALUES (%d);\n-- DOWN\n%s\nINSERT INTO counter VALUES (%d);\n")
-    :format(up, n, down, -n)
-end
-
---- The ten migrations of the cut-point loops. `counter` has no constraint: what runs twice shows.
-function M.workload()
-  local dir = support.tempdir()
-  local files = { [[
--- UP
-CREATE TABLE counter (version int);
-INSERT INTO counter VALUES (1);
--- DOWN
-DROP TABLE counter;
-]],
-    transactional(2, "CREATE TABLE users (id int PRIMARY KEY, name text, age int);", "DROP TABLE users;"),
-    transactional(3, "COPY users FROM STDIN;\n1\tada\t36\n2\tgrace\t85\n\\.\n", "DELETE FROM users;"),
-    transactional(4, "CREATE TABLE orders (id int, user_id int REFERENCES users " ..
-      "DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO orders VALUES (1, 3);\n" ..
-      "INSERT INTO users VALUES (3, 'alan', 41);",
-      "DROP TABLE orders;\nDELETE FROM users WHERE id = 3;"),
-    [[-- UP
--- pgmig: transaction=off
-CREATE INDEX CONCURRENTLY users_name ON users (name);
-INSERT INTO counter VALUES (5);
-CREATE INDEX CONCURRENTLY users_age ON users (age);
--- DOWN
-DROP INDEX users_name, users_age;
-]],
-    transactional(6, "SET search_path = pg_catalog;\nSET search_path = public;\nSELECT 1;\n" ..
-      "ALTER TABLE users ADD email text;", "ALTER TABLE users DROP email;"),
-    [[-- UP
--- pgmig: transaction=off
-SET statement_timeout = 0;
-INSERT INTO counter VALUES (7);
-REINDEX INDEX CONCURRENTLY users_name;
-DROP INDEX CONCURRENTLY users_age;
-VACUUM users;
--- DOWN
--- pgmig: empty
-]],
-    transactional(8, "CREATE VIEW adults AS SELECT * FROM users WHERE age >= 18;", "DROP VIEW adults;"),
-    transactional(9, "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';",
-      "DROP FUNCTION one();"),
-    [[-- UP
-CREATE TABLE last (a int);
-INSERT INTO counter VALUES (10);
--- DOWN
--- pgmig: transaction=off
-INSERT INTO counter VALUES (-10);
-DROP TABLE last;
-]],
-  }
-  for n, text in ipairs(files) do support.write(dir, ("%03d_step.sql"):format(n), text) end
-  return dir
-end
-
 -- ---- the program -----------------------------------------------------------
 
 --- Run the program, with short times; returns exit code, output, errors.
@@ -87,26 +27,27 @@ end
 -- @param words its arguments
 -- @param pid_file where to write its process id; nil
 function M.run(url, words, pid_file)
-  local command = ("%s %s %s"):format(interpreter, support.quote(absolute(tree) .. "/bin/pgmig"), words)
+  local program = support.quote(absolute(tree) .. "/bin/pgmig")
+  local command = ("%s %s %s"):format(interpreter, program, words)
   if pid_file then
     command = ("sh -c %s"):format(support.quote(("echo $$ >%s; exec %s")
       :format(support.quote(pid_file), command)))
   end
-  return support.run(("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=15 "
-    .. "timeout -k 5 %d %s"):format(support.quote(url), LIMIT, command))
+  return support.run(("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 "
+    .. "PGMIG_RECONNECT=15 timeout -k 5 %d %s"):format(support.quote(url), LIMIT, command))
 end
 
 -- ---- the proxy -------------------------------------------------------------
 
-local program
+local compiled
 
 local function proxy_program()
-  if program then return program end
-  program = support.tempdir() .. "/proxy"
+  if compiled then return compiled end
+  compiled = support.tempdir() .. "/proxy"
   local code, _, err = support.run(
-    "cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 spec/faults/proxy.c -o " .. program)
+    "cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 spec/faults/proxy.c -o " .. compiled)
   assert(code == 0, err)
-  return program
+  return compiled
 end
 
 local function exists(path)
@@ -217,7 +158,9 @@ end
 --- What a run's output claims as applied or rolled back, by version.
 function M.claims(out)
   local claims = {}
-  for what, version in out:gmatch "(%l[%l ]-)%s%s+(%d%d%d)_step" do claims[tonumber(version)] = what end
+  for what, version in out:gmatch "(%l[%l ]-)%s%s+(%d%d%d)_step" do
+    claims[tonumber(version)] = what
+  end
   return claims
 end
 

@@ -9,8 +9,9 @@ json.__index = json
 local key_order = {
   "event", "direction", "version", "name", "label", "state", "kind", "message", "file", "line",
   "column", "sqlstate", "detail", "hint", "context", "statement", "migration", "severity",
-  "applied_count", "pending_count", "applied", "rolled_back", "pending", "missing", "ignored",
-  "problems", "migrations", "applied_at", "down", "transaction", "statements", "duration", "path",
+  "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
+  "ignored", "problems", "migrations", "applied_at", "down", "transaction", "statements",
+  "duration", "path",
 }
 
 local function object(fields) return setmetatable(fields, { __jsontype = "object" }) end

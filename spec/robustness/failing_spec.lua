@@ -1,4 +1,5 @@
--- Memory that runs out at the n-th allocation, for every n: a clean error, nothing lost, no leak.
+-- The n-th allocation fails, or the n-th call of libpq, for every n: a clean error, nothing lost,
+-- no leak.
 local support = require "spec.support"
 
 local q = support.quote
@@ -10,46 +11,62 @@ local function compile(source, output, flags)
   assert.equal(0, code, err)
 end
 
---- Print how many allocations were made to fail, and expect some.
+--- Print how many failures were tried, and expect some.
 local function report(what, count, least)
-  print(("# %s: %d failed allocations"):format(what, count))
-  assert.is_true(count >= least, count .. " allocations")
+  print(("# %s: %d failures"):format(what, count))
+  assert.is_true(count >= least, count .. " failures")
 end
 
-describe("an allocation that fails in libpgmig", function()
-  local program
+-- What failing.c makes fail.
+local wrapped = { "malloc", "calloc", "realloc", "PQsetnonblocking", "PQsendQuery",
+  "PQsendQueryParams", "PQflush", "PQconsumeInput", "PQputCopyData", "PQputCopyEnd",
+  "PQescapeLiteral", "PQescapeIdentifier", "PQconnectPoll" }
+
+local STATEMENTS = "SET search_path = public;\nCOPY made FROM STDIN;\n1\n\\.\n" ..
+  "DO $$ BEGIN RAISE NOTICE 'n'; END $$;\n"
+
+describe("what fails in libpgmig", function()
+  local program, transactional, journaled
 
   setup(function()
-    program = support.tempdir() .. "/alloc"
-    compile("spec/fixtures/c/alloc.c core/*.c", program,
-      "-Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc "
-      .. "$(pkg-config --cflags --libs libpq libcrypto)")
+    local dir = support.tempdir()
+    program = dir .. "/failing"
+    compile("spec/fixtures/c/failing.c core/*.c", program, "-Wl,--wrap="
+      .. table.concat(wrapped, " -Wl,--wrap=") .. " $(pkg-config --cflags --libs libpq libcrypto)")
+    local text = "CREATE TABLE made (a int);\n" .. STATEMENTS .. "-- DOWN\nDROP TABLE made;\n"
+    transactional = support.write(dir, "001_made.sql", "-- pgmig: lock_timeout=2s\n-- UP\n" .. text)
+    journaled = support.write(dir, "002_made.sql", "-- pgmig: transaction=off\n-- UP\n" .. text)
   end)
 
-  --- How many allocations were made to fail.
+  --- How many failures were tried.
   local function tried(arguments)
     local code, out, err = support.run(program .. " " .. arguments)
     assert.same({ 0, "" }, { code, err })
     return tonumber(out)
   end
 
-  it("while parsing is an error, whichever it is", function()
+  it("an allocation while parsing is an error, whichever it is", function()
     report("parsing",
       tried "parse migrations/*.sql fuzz/corpus/*.sql spec/fixtures/split/*.sql", 300)
   end)
 
-  it("in a run leaves the database consistent, whichever it is", function()
-    local path = support.write(support.tempdir(), "001_made.sql", "-- pgmig: lock_timeout=2s\n" ..
-      "-- UP\nSET search_path = public;\nCREATE TABLE made (a int);\n" ..
-      "COPY made FROM STDIN;\n1\n\\.\n" ..
-      "DO $$ BEGIN RAISE NOTICE 'n'; END $$;\n-- DOWN\nDROP TABLE made;\n")
-    report("a run", tried(("run %s %s"):format(q(support.database()), path)), 30)
-  end)
+  for what, least in pairs { memory = 50, calls = 50, cut = 50 } do
+    it(what .. " in a run leaves the database consistent, whichever it is", function()
+      local n = tried(("%s %s %s"):format(what, q(support.database()), transactional))
+      report("a run, " .. what, n, least)
+    end)
+
+    it(what .. " without a transaction leaves the journal right, whichever it is", function()
+      local n = tried(("%s %s %s"):format(what, q(support.database()), journaled))
+      report("a run with transaction=off, " .. what, n, least)
+    end)
+  end
 
   it("would be found out if it left the database inconsistent", function()
     local path = support.write(support.tempdir(), "001_made.sql",
       "-- UP\nCREATE TABLE made (a int);\nDROP TABLE made;\n-- DOWN\nDROP TABLE made;\n")
-    local code, _, err = support.run(("%s run %s %s"):format(program, q(support.database()), path))
+    local code, _, err = support.run(
+      ("%s memory %s %s"):format(program, q(support.database()), path))
     assert.equal(3, code)
     assert.matches("disagree", err) -- the table is not there, its row is
   end)

@@ -1,0 +1,68 @@
+--- Migration folders for the fault specs. Each migration counts its executions in a table without
+-- a constraint: what runs twice shows.
+local support = require "spec.support"
+
+local M = {}
+
+--- A migration: what it does, and that it is counted.
+local function transactional(n, up, down)
+  local count = "INSERT INTO counter VALUES (%d);\n"
+  return ("-- UP\n%s\n" .. count .. "-- DOWN\n%s\n" .. count):format(up, n, down, -n)
+end
+
+--- The ten migrations of the cut-point loops.
+function M.ten()
+  local dir = support.tempdir()
+  local files = { [[
+-- UP
+CREATE TABLE counter (version int);
+INSERT INTO counter VALUES (1);
+-- DOWN
+DROP TABLE counter;
+]],
+    transactional(2, "CREATE TABLE users (id int PRIMARY KEY, name text, age int);",
+      "DROP TABLE users;"),
+    transactional(3, "COPY users FROM STDIN;\n1\tada\t36\n2\tgrace\t85\n\\.\n",
+      "DELETE FROM users;"),
+    transactional(4, "CREATE TABLE orders (id int, user_id int REFERENCES users " ..
+      "DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO orders VALUES (1, 3);\n" ..
+      "INSERT INTO users VALUES (3, 'alan', 41);",
+      "DROP TABLE orders;\nDELETE FROM users WHERE id = 3;"),
+    [[-- UP
+-- pgmig: transaction=off
+CREATE INDEX CONCURRENTLY users_name ON users (name);
+INSERT INTO counter VALUES (5);
+CREATE INDEX CONCURRENTLY users_age ON users (age);
+-- DOWN
+DROP INDEX users_name, users_age;
+]],
+    transactional(6, "SET search_path = pg_catalog;\nSET search_path = public;\nSELECT 1;\n" ..
+      "ALTER TABLE users ADD email text;", "ALTER TABLE users DROP email;"),
+    [[-- UP
+-- pgmig: transaction=off
+SET statement_timeout = 0;
+INSERT INTO counter VALUES (7);
+REINDEX INDEX CONCURRENTLY users_name;
+DROP INDEX CONCURRENTLY users_age;
+VACUUM users;
+-- DOWN
+-- pgmig: empty
+]],
+    transactional(8, "CREATE VIEW adults AS SELECT * FROM users WHERE age >= 18;",
+      "DROP VIEW adults;"),
+    transactional(9, "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+      "DROP FUNCTION one();"),
+    [[-- UP
+CREATE TABLE last (a int);
+INSERT INTO counter VALUES (10);
+-- DOWN
+-- pgmig: transaction=off
+INSERT INTO counter VALUES (-10);
+DROP TABLE last;
+]],
+  }
+  for n, text in ipairs(files) do support.write(dir, ("%03d_step.sql"):format(n), text) end
+  return dir
+end
+
+return M
