@@ -11,12 +11,6 @@ const char pgmig_frame_reset[] =
     "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; "
     "SELECT pg_catalog.pg_advisory_unlock_all(); ";
 
-/* Commits are durable: raised where the database's default is lower. */
-static const char durable[] =
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
-    "WHERE pg_catalog.current_setting('synchronous_commit') "
-    "IN ('off', 'local', 'remote_write'); ";
-
 /* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
 ** of a machine that vanished within half a minute. */
 static int add_check_client(const struct pgmig_conn *conn, bool local,
@@ -84,7 +78,7 @@ int pgmig_frame_begin(struct pgmig_conn *conn, const struct pgmig_job *job,
         pgmig_conn_parameter(conn, "standard_conforming_strings");
     int commands = add(sql, begin) + add(sql, "; ") - 1;
 
-    commands += add_local_settings(job, sql) + add(sql, durable);
+    commands += add_local_settings(job, sql) + add(sql, pgmig_ledger_durable);
     commands += add_check_client(conn, true, sql);
     if (strings != NULL && strcmp(strings, "off") == 0)
         commands += add(sql, "SET LOCAL standard_conforming_strings = on; ");
@@ -138,7 +132,7 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         /* deferred triggers still see the migration's own settings */
         pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
         pgmig_buf_adds(sql, pgmig_frame_reset);
-        pgmig_buf_adds(sql, durable);
+        pgmig_buf_adds(sql, pgmig_ledger_durable);
     }
     if (section->transaction)
         status = pgmig_history_add(ledger, conn, &job->entry, NULL, sql, err);

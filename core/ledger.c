@@ -292,20 +292,32 @@ static int finish_probe(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
 /* ---- operations ------------------------------------------------------ */
 
+const char pgmig_ledger_durable[] =
+    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
+    "WHERE pg_catalog.current_setting('synchronous_commit') "
+    "IN ('off', 'local', 'remote_write'); ";
+
 /* One message is one implicit transaction (protocol manual, "Multiple
 ** Statements in a Simple Query"): these hold for it, whatever the defaults. */
 static const char writable[] =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
-    "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s';";
+    "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s'; ";
+
+static void add_writable(struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql, writable);
+    pgmig_buf_adds(sql, pgmig_ledger_durable);
+}
 
 static void add_prepare(const struct pgmig_ledger *ledger,
                         struct pgmig_buf *sql)
 {
+    add_writable(sql);
     pgmig_buf_addf(sql,
-                   "%s CREATE TABLE IF NOT EXISTS %s ("
+                   "CREATE TABLE IF NOT EXISTS %s ("
                    "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
                    "applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW());",
-                   writable, ledger->tracking);
+                   ledger->tracking);
     pgmig_history_add_tables(ledger, sql);
 }
 
@@ -323,8 +335,9 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
         add_prepare(ledger, sql);
         break;
     case PGMIG_LEDGER_WIDEN:
-        pgmig_buf_addf(sql, "%s ALTER TABLE %s ALTER COLUMN version TYPE %s",
-                       writable, ledger->tracking,
+        add_writable(sql);
+        pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
+                       ledger->tracking,
                        strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
         break;
     case PGMIG_LEDGER_MARKS:
@@ -380,9 +393,9 @@ static int add_change(const struct pgmig_ledger *ledger,
                       const struct pgmig_entry *entry, struct pgmig_buf *sql,
                       struct pgmig_error *err)
 {
-    pgmig_buf_adds(sql, writable);
+    add_writable(sql);
     if (change == PGMIG_CHANGE_NAME) {
-        pgmig_buf_addf(sql, " UPDATE %s SET name = ", ledger->tracking);
+        pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
         if (pgmig_ledger_add_text(conn, entry->name, sql, err) != 0)
             return -1;
         pgmig_buf_addf(sql, " WHERE version = %s;", entry->version);

@@ -50,6 +50,10 @@ void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
                             const struct pgmig_job *job, bool there,
                             struct pgmig_buf *sql);
 
+/* Commits are durable: raised where the database's default is lower. One
+** command, for the transaction. */
+extern const char pgmig_ledger_durable[];
+
 /* ---- history.c ------------------------------------------------------- */
 
 /* Add what brings the history and the journal to this format. */

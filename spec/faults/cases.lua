@@ -1,6 +1,8 @@
---- One case of the cut-point loops: the workload up and three migrations down, with one fault, then
--- again without; and what must hold at the end.
+--- One case: the ten migrations up and three of them down, with one fault, then again without; and
+-- what must hold at the end.
 local faults = require "spec.faults.support"
+local proxies = require "spec.faults.proxy"
+local states = require "spec.faults.state"
 local support = require "spec.support"
 
 local M = {}
@@ -10,13 +12,13 @@ local ALL = 10
 local CANNOT_CONNECT = 6
 
 -- Modes after which the run itself cannot go on.
-local fatal = { kill = true, killed = true }
+local fatal = { kill = true, killed = true, time = true }
 
 local function add(case, ...) case.problems[#case.problems + 1] = (...):format(select(2, ...)) end
 
 --- What the run's output says must be so.
 local function check_claims(case, out, state, words)
-  for version, what in pairs(faults.claims(out)) do
+  for version, what in pairs(states.claims(out)) do
     local there = state.versions[version] ~= nil
     if what:find "^applied" and not there and words == "up" then
       case.lost = case.lost + 1
@@ -28,9 +30,10 @@ local function check_claims(case, out, state, words)
 end
 
 --- Run a command with the fault; where that ends it, again without: which must work at once.
-local function run(case, words, proxy_url, url, pid_file)
-  local code, out, err = faults.run(proxy_url, words, pid_file)
-  check_claims(case, out, faults.look(url), words:match "^%l+")
+-- @param attempt fn(words) runs it with the fault, as faults.run
+local function run(case, words, attempt, url)
+  local code, out, err = attempt(words)
+  check_claims(case, out, states.look(url), words:match "^%l+")
   if code == 0 then return end
   if not (fatal[case.mode] or code == CANNOT_CONNECT) then
     add(case, "%s ended with %d: %s", words, code, err)
@@ -55,32 +58,45 @@ local function check_counts(case, state)
 end
 
 local function check_end(case, url, reference)
-  local state = faults.look(url)
+  local state = states.look(url)
+  case.print = state.print
   check_counts(case, state)
-  if state.print ~= reference then add(case, "the schema is another one: %s", state.text) end
+  if state.print ~= (reference or state.print) then
+    add(case, "the schema is another one: %s", state.text)
+  end
   if state.journal ~= 0 then add(case, "%d rows are left in the journal", state.journal) end
-  local left = faults.leftovers(url)
+  local left = states.leftovers(url)
   if left ~= 0 then add(case, "%d sessions or locks are left", left) end
 end
 
 --- Run one case.
 -- @param dir the workload
+-- @param mode the fault's name
+-- @param database its name; it exists and is empty
+-- @param attempt fn(words) runs the program with the fault, as faults.run
+-- @param reference the fingerprint of the schema without faults; nil: it is found
+-- @return { problems = list, lost, doubled, print }
+function M.run(dir, mode, database, attempt, reference)
+  local case = { mode = mode, problems = {}, lost = 0, doubled = 0 }
+  local url = support.server():url(database)
+  run(case, "up --dir " .. dir, attempt, url)
+  run(case, ("down --to %d --dir %s"):format(KEPT, dir), attempt, url)
+  check_end(case, url, reference)
+  return case
+end
+
+--- Run one case through the proxy.
 -- @param mode the proxy's mode
 -- @param k the message that meets the fault
--- @param reference the fingerprint of the schema without faults; nil: it is found
--- @return { problems = list, lost, doubled, messages, kind = of the message, print }
-function M.run(dir, mode, k, reference)
-  local case = { mode = mode, k = k, problems = {}, lost = 0, doubled = 0 }
-  local name = faults.database()
-  local url = support.server():url(name)
-  local proxy = faults.proxy(mode, k)
-  local options = "--dir " .. dir .. " "
-  run(case, "up " .. options, proxy.url(name), url, proxy.pid_file)
-  run(case, ("down --to %d %s"):format(KEPT, options), proxy.url(name), url, proxy.pid_file)
+-- @return as run, with messages = how many there were, kind = of the k-th, nil without it
+function M.cut(dir, mode, k, reference)
+  local database = faults.database()
+  local proxy = proxies.start(mode, k)
+  local case = M.run(dir, mode, database, function(words)
+    return faults.run(proxy.url(database), words, proxy.pid_file)
+  end, reference)
   case.messages, case.kind = proxy.stop()
-  case.print = faults.look(url).print
-  check_end(case, url, reference or case.print)
-  faults.drop(name)
+  faults.drop(database)
   return case
 end
 

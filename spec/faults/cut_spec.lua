@@ -12,7 +12,7 @@ describe("a fault at one message", function()
 
   setup(function()
     dir = workload.ten()
-    clean = cases.run(dir, "none", 0)
+    clean = cases.cut(dir, "none", 0)
     assert.same({}, clean.problems)
     print(("# a run without faults sends %d messages"):format(clean.messages))
   end)
@@ -29,7 +29,7 @@ describe("a fault at one message", function()
   local function try(mode, offset)
     local problems, met = {}, 0
     for _, k in ipairs(points(offset)) do
-      local case = cases.run(dir, mode, k, clean.print)
+      local case = cases.cut(dir, mode, k, clean.print)
       summary.add(mode, case)
       if case.kind then met = met + 1 end
       for _, problem in ipairs(case.problems) do
@@ -45,7 +45,7 @@ describe("a fault at one message", function()
     it("of mode " .. mode .. " loses nothing and does nothing twice", function()
       try(mode, offset * 5)
       if not faults.whole then return end
-      local beyond = cases.run(dir, mode, clean.messages + MOST, clean.print)
+      local beyond = cases.cut(dir, mode, clean.messages + MOST, clean.print)
       assert.same({}, beyond.problems)
       assert.is_nil(beyond.kind) -- every message has been hit: the next one does not exist
     end)

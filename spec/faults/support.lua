@@ -1,5 +1,4 @@
---- What the fault specs share: a workload, the proxy, one case of it, and what must hold after.
-local core = require "pgmig.core"
+--- What the fault specs share: running the program, and databases for it.
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -13,7 +12,6 @@ local tree = os.getenv "PGMIG_FAULTS_TREE" or "."
 
 local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 local LIMIT = 60 -- seconds for one run of the program
-local START_LIMIT = 5 -- seconds for the proxy to listen
 
 local function absolute(path)
   local _, out = support.run("cd " .. support.quote(path) .. " && pwd")
@@ -22,119 +20,51 @@ end
 
 -- ---- the program -----------------------------------------------------------
 
---- Run the program, with short times; returns exit code, output, errors.
+--- The command that runs the program, with short times.
+local function command(url, words)
+  local program = support.quote(absolute(tree) .. "/bin/pgmig")
+  return ("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=15 %s %s %s")
+    :format(support.quote(url), interpreter, program, words)
+end
+
+--- Run the program.
 -- @param url the database
 -- @param words its arguments
 -- @param pid_file where to write its process id; nil
+-- @return exit code, output, errors
 function M.run(url, words, pid_file)
-  local program = support.quote(absolute(tree) .. "/bin/pgmig")
-  local command = ("%s %s %s"):format(interpreter, program, words)
-  if pid_file then
-    command = ("sh -c %s"):format(support.quote(("echo $$ >%s; exec %s")
-      :format(support.quote(pid_file), command)))
+  local line = "exec " .. command(url, words)
+  if pid_file then line = ("echo $$ >%s; %s"):format(support.quote(pid_file), line) end
+  return support.run(("timeout -k 5 %d sh -c %s"):format(LIMIT, support.quote(line)))
+end
+
+--- Run the program, and kill it.
+-- @param seconds after which
+-- @return as run; the exit code is 137 when it was killed
+function M.run_killed(url, words, seconds)
+  return support.run(("%s & p=$!; sleep %.4f; kill -9 $p; wait $p"):format(command(url, words),
+    seconds))
+end
+
+--- Run the program several times at once.
+-- @param words a list: the arguments of each
+-- @return a list of { code, out, err }
+function M.run_at_once(url, words)
+  local dir, lines = support.tempdir(), {}
+  for i, arguments in ipairs(words) do
+    lines[i] = ("(timeout -k 5 %d %s >%s/%d.out 2>%s/%d.err; echo $? >%s/%d.code) &"):format(LIMIT,
+      command(url, arguments), dir, i, dir, i, dir, i)
   end
-  return support.run(("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 "
-    .. "PGMIG_RECONNECT=15 timeout -k 5 %d %s"):format(support.quote(url), LIMIT, command))
-end
-
--- ---- the proxy -------------------------------------------------------------
-
-local compiled
-
-local function proxy_program()
-  if compiled then return compiled end
-  compiled = support.tempdir() .. "/proxy"
-  local code, _, err = support.run(
-    "cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 spec/faults/proxy.c -o " .. compiled)
-  assert(code == 0, err)
-  return compiled
-end
-
-local function exists(path)
-  return (os.rename(path, path))
-end
-
---- Start the proxy before the specs' server.
--- @return { url = fn(database), pid_file, stop = fn() returning how many messages it has seen, and
---   the type of the one that met the fault }
-function M.proxy(mode, k)
-  local dir = support.tempdir()
-  local socket, report, pid_file = dir .. "/.s.PGSQL.5432", dir .. "/report", dir .. "/pid"
-  local server = support.server()
-  local upstream = ("%s/.s.PGSQL.%d"):format(server.host, server.port)
-  local pipe = assert(io.popen(("%s %s %s %s %d %s %s"):format(proxy_program(), socket, upstream,
-    mode, k, report, pid_file), "w"))
-  local limit = core.now() + START_LIMIT
-  while not exists(socket) do
-    assert(core.now() < limit, "the proxy does not listen")
-    core.poll({}, {}, 0.002)
+  support.run(table.concat(lines, "\n") .. "\nwait")
+  local results = {}
+  for i in ipairs(words) do
+    local function read(what) return support.read(("%s/%d.%s"):format(dir, i, what)) end
+    results[i] = { code = tonumber(read "code"), out = read "out", err = read "err" }
   end
-  return {
-    pid_file = pid_file,
-    url = function(database) return ("postgresql://postgres@/%s?host=%s"):format(database, dir) end,
-    stop = function()
-      pipe:close()
-      local count, kind = support.read(report):match "^(%d+) (.)"
-      return tonumber(count), kind ~= "-" and kind or nil
-    end,
-  }
+  return results
 end
 
--- ---- what must hold --------------------------------------------------------
-
-local FINGERPRINT = [[
-  SELECT pg_catalog.md5(pg_catalog.string_agg(line, ';' ORDER BY line)) AS print,
-    pg_catalog.string_agg(line, ';' ORDER BY line) AS text FROM (
-    SELECT 'column ' || c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-      AS line FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
-        AND c.relname !~ '^schema_migrations'
-    UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) || ' ' || i.indisvalid
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-      WHERE c.relnamespace = 'public'::regnamespace AND c.relname !~ '^schema_migrations'
-    UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid)
-      FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-        AND conrelid::regclass::text !~ '^schema_migrations'
-    UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-  ) AS lines]]
-
---- What a database looks like: { print, text = the schema; counts = executions by number; versions
--- = rows by version; locks, journal, sessions = how many are left }.
-function M.look(url)
-  local db = pgmig.connect(url)
-  local state = db:query(FINGERPRINT)[1]
-  state.counts, state.versions = {}, {}
-  if db:query("SELECT to_regclass('counter') IS NOT NULL AS there")[1].there then
-    for _, row in ipairs(db:query "SELECT version, count(*) AS n FROM counter GROUP BY 1") do
-      state.counts[row.version] = row.n
-    end
-  end
-  local tables = db:query("SELECT to_regclass('schema_migrations') IS NOT NULL AS rows, "
-    .. "to_regclass('schema_migrations_journal') IS NOT NULL AS journal")[1]
-  for _, row in ipairs(tables.rows and db:query "SELECT version FROM schema_migrations" or {}) do
-    state.versions[row.version] = (state.versions[row.version] or 0) + 1
-  end
-  state.journal = tables.journal
-    and db:query("SELECT count(*) AS n FROM schema_migrations_journal")[1].n or 0
-  db:close()
-  return state
-end
-
---- How many sessions and advisory locks of the program are left after a moment.
-function M.leftovers(url)
-  local db = pgmig.connect(url)
-  local left
-  for _ = 1, 60 do
-    left = db:query([[SELECT count(*) AS n FROM pg_stat_activity WHERE pid <> pg_backend_pid()
-      AND datname = current_database() AND application_name LIKE 'pgmig%']])[1].n
-      + db:query([[SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory'
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())]])[1].n
-    if left == 0 then break end
-    core.poll({}, {}, 0.05)
-  end
-  db:close()
-  return left
-end
+-- ---- databases -------------------------------------------------------------
 
 local databases = 0
 
@@ -153,15 +83,6 @@ function M.drop(name)
   local db = pgmig.connect(support.server():url())
   db:exec("DROP DATABASE IF EXISTS " .. name .. " WITH (FORCE)")
   db:close()
-end
-
---- What a run's output claims as applied or rolled back, by version.
-function M.claims(out)
-  local claims = {}
-  for what, version in out:gmatch "(%l[%l ]-)%s%s+(%d%d%d)_step" do
-    claims[tonumber(version)] = what
-  end
-  return claims
 end
 
 return M
