@@ -65,4 +65,22 @@ DROP TABLE last;
   return dir
 end
 
+--- Many migrations, for many processes at once.
+-- @param count how many
+-- @param alone every so many one runs without a transaction; nil: none
+function M.many(count, alone)
+  local dir = support.tempdir()
+  support.write(dir, "001_step.sql", "-- UP\nCREATE TABLE counter (version int);\n"
+    .. "INSERT INTO counter VALUES (1);\n-- DOWN\nDROP TABLE counter;\n")
+  for n = 2, count do
+    local up, down = ("CREATE TABLE t%d (a int);"):format(n), ("DROP TABLE t%d;"):format(n)
+    if alone and n % alone == 0 then
+      up = ("-- pgmig: transaction=off\n%s\nCREATE INDEX CONCURRENTLY ON t%d (a);"):format(up, n)
+    end
+    local text = transactional(n, up, down)
+    support.write(dir, ("%03d_step.sql"):format(n), text)
+  end
+  return dir
+end
+
 return M

@@ -1,0 +1,55 @@
+--- A real pgbouncer in transaction mode before the specs' server.
+local core = require "pgmig.core"
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local M = {}
+
+local START_LIMIT = 5 -- seconds to listen
+
+local function listens(url)
+  local ok, db = pcall(pgmig.connect, url)
+  if ok then db:close() end
+  return ok
+end
+
+--- Start it.
+-- @param pool_size connections to the server, per database
+-- @return { url = fn(database), stop = fn() }
+function M.start(pool_size)
+  local server, dir = support.server(), support.tempdir()
+  support.write(dir, "users.txt", '"postgres" ""\n')
+  local ini = support.write(dir, "pgbouncer.ini", ([[
+[databases]
+* = host=%s port=%d user=postgres
+[pgbouncer]
+listen_addr =
+unix_socket_dir = %s
+listen_port = 6432
+auth_type = any
+pool_mode = transaction
+default_pool_size = %d
+max_client_conn = 200
+server_reset_query =
+logfile = %s/log
+]]):format(server.host, server.port, dir, pool_size, dir))
+  local user = ""
+  if select(2, support.run "id -u"):match "^0%s" then
+    user = "runuser -u postgres -- "
+    support.run(("chmod a+x %s/.. && chown -R postgres %s"):format(dir, dir))
+  end
+  -- It ends with its input, like the specs' server: with this process, whatever becomes of it.
+  local pipe = assert(io.popen(("%s sh -c '/usr/sbin/pgbouncer -q %s & p=$!; cat >/dev/null; "
+    .. "kill $p; wait $p' >/dev/null 2>&1"):format(user, ini), "w"))
+  local function url(database)
+    return ("postgresql://postgres@/%s?host=%s&port=6432"):format(database, dir)
+  end
+  local limit = core.now() + START_LIMIT
+  while not listens(url "postgres") do
+    assert(core.now() < limit, "pgbouncer does not listen")
+    core.poll({}, {}, 0.02)
+  end
+  return { url = url, stop = function() pipe:close() end }
+end
+
+return M
