@@ -50,7 +50,7 @@ void pgmig_blame_advise(struct pgmig_error *err,
         return;
     }
     /* unsafe_new_enum_value_usage, active_sql_transaction,
-    ** invalid_transaction_termination, lock_not_available */
+    ** invalid_transaction_termination, lock_not_available, query_canceled */
     if (strcmp(state, "55P04") == 0)
         pgmig_error_hint(err, "a new enum value can be used only after "
                               "COMMIT: use it in the next migration");
@@ -60,4 +60,8 @@ void pgmig_blame_advise(struct pgmig_error *err,
     else if (strcmp(state, "55P03") == 0)
         pgmig_error_hint(err, "another session holds the lock; run again, or "
                               "wait longer with `-- pgmig: lock_timeout=30s`");
+    else if (strcmp(state, "57014") == 0 &&
+             strstr(err->message, "statement timeout") != NULL)
+        pgmig_error_hint(err, "statement_timeout ended it; the line `-- pgmig: "
+                              "statement_timeout=0` allows it any time");
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -181,6 +182,14 @@ int pgmig_conn_backend_pid(const struct pgmig_conn *conn)
 int pgmig_conn_server_pid(const struct pgmig_conn *conn)
 {
     return conn->server_pid;
+}
+
+void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,
+                        int *unsent)
+{
+    *moved = conn->moved;
+    if (ioctl(PQsocket(conn->pg), TIOCOUTQ, unsent) != 0)
+        *unsent = 0;
 }
 
 int pgmig_conn_server_version(const struct pgmig_conn *conn)

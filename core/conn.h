@@ -31,6 +31,7 @@ struct pgmig_conn {
     PostgresPollingStatusType polling;
     PGresult *result; /* the last result of the request */
     int server_pid;   /* the server process that answered a claim; 0 */
+    size_t moved;     /* pieces of data that went or came, rows included */
     int results;      /* how many commands of the request succeeded */
     bool discard;     /* rows are thrown away as they come */
     bool tx_warning;  /* the server warned about transaction control */

@@ -171,6 +171,7 @@ static void feed(struct pgmig_conn *conn)
         } else if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
             conn->feed += n;
             conn->feed_len -= (size_t)n;
+            conn->moved++;
         } else {
             conn->feeding = false;
             abandon(conn);
@@ -200,6 +201,7 @@ static bool take_copy_in(struct pgmig_conn *conn)
 /* Look at one result: true when the operation pauses there. */
 static bool take_result(struct pgmig_conn *conn, PGresult *res)
 {
+    conn->moved++;
     switch (PQresultStatus(res)) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
@@ -234,6 +236,7 @@ static bool take_copy_out(struct pgmig_conn *conn)
 
         if (n == 0)
             return true;
+        conn->moved++;
         if (n < 0) { /* the end, or an error that PQgetResult tells */
             conn->copy_more = false;
             conn->phase = PGMIG_PHASE_BUSY;

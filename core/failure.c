@@ -43,8 +43,11 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
                               "applied is skipped");
     } else if (claim && state_is(a, "42P01")) {
         pgmig_error_set(err, PGMIG_E_PLAN,
-                        "another run has changed the tracking table");
-        pgmig_error_hint(err, "run again");
+                        "table %s is gone: another session has dropped it "
+                        "during this run",
+                        pgmig_ledger_qualified(a->ledger));
+        pgmig_error_hint(err, "restore its rows before the next run, which "
+                              "would begin with an empty one");
     }
     pgmig_failure_name_file(a);
     return fail(a);

@@ -11,7 +11,8 @@
 ** was written in.
 */
 static const char step_1[] =
-    " CREATE TABLE IF NOT EXISTS %s (id BIGSERIAL PRIMARY KEY,"
+    " CREATE TABLE IF NOT EXISTS %s (id BIGINT GENERATED ALWAYS AS IDENTITY "
+    "PRIMARY KEY,"
     " format INTEGER NOT NULL DEFAULT 1, event TEXT NOT NULL,"
     " version NUMERIC, name TEXT NOT NULL, checksum TEXT,"
     " started_at TIMESTAMPTZ NOT NULL,"

@@ -375,6 +375,12 @@ enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn);
 int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
 /* The server process that runs the migration under way; 0: not known. */
 int pgmig_conn_server_pid(const struct pgmig_conn *conn);
+
+/* What tells whether data still goes or comes: how many pieces have, and how
+** many bytes the system has taken that have not reached the other side (0
+** where it does not say). */
+void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,
+                        int *unsent);
 /* Whether the connection is gone. */
 bool pgmig_conn_lost(const struct pgmig_conn *conn);
 /* As 150004 for 15.4. */

@@ -197,6 +197,11 @@ local connection = {}
 ---@return table[] rows
 function connection:query(sql, ...) end
 
+---@param sql string
+---@param ... string|number|boolean|nil
+---@return table[] rows
+function connection:ask(sql, ...) end
+
 ---@param script string
 ---@return string tag
 function connection:exec(script) end

@@ -210,6 +210,18 @@ static int conn_server_pid(lua_State *L)
     return 1;
 }
 
+/* conn:traffic() --> pieces of data that went or came, bytes on their way */
+static int conn_traffic(lua_State *L)
+{
+    size_t moved;
+    int unsent;
+
+    pgmig_conn_traffic(lconn_check(L)->conn, &moved, &unsent);
+    lua_pushinteger(L, (lua_Integer)moved);
+    lua_pushinteger(L, unsent);
+    return 2;
+}
+
 /* conn:is_lost() --> whether the connection is gone, or closed. */
 static int conn_is_lost(lua_State *L)
 {
@@ -285,6 +297,7 @@ void lpgmig_open_conn(lua_State *L)
         {"is_open", conn_is_open},
         {"server_pid", conn_server_pid},
         {"is_lost", conn_is_lost},
+        {"traffic", conn_traffic},
         {"abandon", conn_abandon},
         {"backend_pid", conn_backend_pid},
         {"server_version", conn_server_version},

@@ -1,6 +1,7 @@
 --- The config file, `pgmig.conf.lua`: Lua that returns a table.
 -- @module pgmig.config
 local errors = require "pgmig.errors"
+local lua_file = require "pgmig.lua_file"
 
 local M = {}
 
@@ -34,6 +35,11 @@ local function check(path, config)
   if type(config) ~= "table" then
     errors.raise("usage", "a config file returns a table", { file = path })
   end
+  for _, folder in ipairs(type(config.dir) == "table" and config.dir or {}) do
+    if type(folder) ~= "string" then
+      errors.raise("usage", "key dir is a folder or a list of folders", { file = path })
+    end
+  end
   for key, value in pairs(config) do
     local allowed = types[key]
     if not allowed then
@@ -50,9 +56,11 @@ local function check(path, config)
   return config
 end
 
-local function failed(path, raised)
-  local line, message = tostring(raised):match ":(%d+): (.*)$"
-  errors.raise("usage", message or tostring(raised), { file = path, line = tonumber(line) })
+--- What the compiler quotes is left out: a password may be in it.
+local function failed(path, raised, compiling)
+  local line, message = lua_file.place(path, raised)
+  if compiling then message = message:gsub("%s+near%s.*$", "") end
+  errors.raise("usage", message, { file = path, line = line })
 end
 
 --- Read a config file.
@@ -61,11 +69,9 @@ end
 --   retries, reconnect, response_timeout, policy, naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
-  local chunk, message = loadfile(path) -- not dofile: it may yield
-  if not chunk then failed(path, message) end
-  local ok, config = pcall(chunk)
-  if not ok then failed(path, config) end
-  return check(path, config)
+  return check(path, lua_file.run(path, function(raised, compiling)
+    failed(path, raised, compiling)
+  end))
 end
 
 return M

@@ -253,10 +253,11 @@ local function refuse_copy(self, way)
 end
 
 --- Send a request and wait for its end.
-local function request(self, ...)
+-- @param deadline a time of `core.now()`; nil: none
+local function request(self, deadline, ...)
   self.touched = true -- a hook that used the connection may have changed its session
   self.handle:send(...)
-  self:run(self.auxiliary and self:patience())
+  self:run(deadline)
   local way = self.handle:copying()
   if way then refuse_copy(self, way) end
   self:finish()
@@ -269,7 +270,14 @@ end
 --   Lua's, everything else is text, NULL is nil
 -- @raise kind "sql"
 function connection:query(sql, ...)
-  request(self, sql, ...)
+  request(self, nil, sql, ...)
+  return self.handle:rows()
+end
+
+--- As query, for questions of pgmig's own, which the server has to answer soon.
+-- @raise kinds "sql", and "connect" when no answer comes
+function connection:ask(sql, ...)
+  request(self, self:patience(), sql, ...)
   return self.handle:rows()
 end
 
@@ -277,7 +285,7 @@ end
 -- @return the command tag of the last one, as "INSERT 0 1"
 -- @raise kind "sql"
 function connection:exec(script)
-  request(self, script)
+  request(self, nil, script)
   return self.handle:tag()
 end
 

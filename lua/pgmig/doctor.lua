@@ -93,7 +93,7 @@ end
 
 --- INVALID indexes that nobody is building now.
 local function look_at_indexes(db, add)
-  local rows = db:query [[
+  local rows = db:ask [[
     SELECT c.oid::pg_catalog.regclass::text AS name,
       i.indrelid::pg_catalog.regclass::text AS "table", c.relname ~ '_cc(new|old)\d*$' AS copy
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid

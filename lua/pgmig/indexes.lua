@@ -10,18 +10,18 @@ local COLUMNS = [[
 
 --- The indexes of a table, given as it is written in SQL.
 local function of_table(db, name)
-  return db:query(COLUMNS .. "WHERE i.indrelid = pg_catalog.to_regclass($1)", name)
+  return db:ask(COLUMNS .. "WHERE i.indrelid = pg_catalog.to_regclass($1)", name)
 end
 
 --- The indexes of the table that an index belonged to, by what was there before.
 local function of_siblings(db, existed)
-  return db:query(COLUMNS .. [[WHERE i.indrelid = (SELECT t.indrelid FROM pg_catalog.pg_index t
+  return db:ask(COLUMNS .. [[WHERE i.indrelid = (SELECT t.indrelid FROM pg_catalog.pg_index t
     WHERE t.indexrelid = ANY ($1::oid[]) LIMIT 1)]], "{" .. table.concat(existed, ",") .. "}")
 end
 
 local function bare_name(db, name)
   if not name then return nil end
-  local row = db:query("SELECT parts[pg_catalog.array_upper(parts, 1)] AS name "
+  local row = db:ask("SELECT parts[pg_catalog.array_upper(parts, 1)] AS name "
     .. "FROM pg_catalog.parse_ident($1) AS parts", name)[1]
   return row.name
 end
@@ -64,7 +64,7 @@ end
 
 --- DROP INDEX: done when there was one and it is gone.
 local function settle_drop(db, index, existed)
-  local row = db:query("SELECT pg_catalog.to_regclass($1) IS NULL AS gone", index.name)[1]
+  local row = db:ask("SELECT pg_catalog.to_regclass($1) IS NULL AS gone", index.name)[1]
   return row.gone and #existed > 0
 end
 

@@ -21,7 +21,7 @@ local REMINDER = 15 -- seconds between two reports of who is waited for
 -- transaction that holds it; a machine that vanishes must, within half a minute.
 local function try(self)
   local newer = self.conn:server_version() >= 170000
-  local rows = self.conn:query(([[
+  local rows = self.conn:ask(([[
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL idle_in_transaction_session_timeout = 0;%s
     SET LOCAL tcp_keepalives_idle = 10;
@@ -32,7 +32,7 @@ local function try(self)
     newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
     WORKER, self.worker))
   if rows[1].held then return true end
-  self.conn:exec "ROLLBACK"
+  self.conn:ask "ROLLBACK"
   return false
 end
 
@@ -42,7 +42,7 @@ end
 -- @return { pid, application_name, user, client, since, seconds, worker = pid of the connection
 --   that works, query, state }; nil when nobody does
 function M.holder(conn, key)
-  return conn:query([[
+  return conn:ask([[
     SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
       pg_catalog.to_json(a.xact_start) #>> '{}' AS since,
       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS seconds,
@@ -104,7 +104,15 @@ function M.new(db, options)
 end
 
 local function connect(self)
-  self.conn = self.db:beside("pgmig lock", core.now() + self.db.response_timeout)
+  local ok, conn = pcall(self.db.beside, self.db, "pgmig lock",
+    core.now() + self.db.response_timeout)
+  if not ok then
+    if errors.is(conn, "connect") then
+      conn.hint = conn.hint or "a run needs two connections: one holds the lock, the other works"
+    end
+    error(conn, 0)
+  end
+  self.conn = conn
 end
 
 --- Take the lock, waiting for other runs; again where its connection was lost.
@@ -143,7 +151,7 @@ end
 function lock:ask(sql)
   local ok, result = pcall(function()
     restore(self)
-    return self.conn:query(sql)
+    return self.conn:ask(sql)
   end)
   if ok then return result end
   if errors.is(result, "interrupted") then error(result, 0) end

@@ -298,13 +298,24 @@ local function acquire(self, emit)
   return held
 end
 
---- With the lock held: read the tables again, make them ready, run what is left.
-local function run_locked(self, held, plan, emit)
-  local settled = persist(self, function()
+--- With the lock held: make the tables ready, and leave out of the plan what is done meanwhile.
+local function prepare_plan(self, held, plan)
+  local ok, result = pcall(persist, self, function()
     local read = self.ledger:read(self.db)
     self.ledger:prepare(self.db, plan)
     return planning.drop_settled(plan, read)
   end)
+  if ok then return result end
+  if errors.is(result, "connect") and held:held() then
+    result.hint = "the lock's connection does get answers: is there a pooler with a single "
+      .. "connection to the server? a run needs two"
+  end
+  error(result, 0)
+end
+
+--- With the lock held: run what is left of the plan.
+local function run_locked(self, held, plan, emit)
+  local settled = prepare_plan(self, held, plan)
   for _, m in ipairs(settled) do
     emit { type = "skipped", migration = m, message = "another run was first" }
   end

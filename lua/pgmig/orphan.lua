@@ -13,7 +13,7 @@ local COMPARED = 500 -- characters of a query that pg_stat_activity surely shows
 --- Whether the process is there: "gone", "idle", "busy". Behind a pooler the process lives on and
 -- serves others: it counts only while it runs the same text.
 local function look(db, orphan)
-  local row = db:query([[
+  local row = db:ask([[
     SELECT pg_catalog.bool_or(state IS NULL OR state !~ '^idle') AS busy
     FROM pg_catalog.pg_stat_activity
     WHERE pid <> pg_catalog.pg_backend_pid() AND datname = pg_catalog.current_database()
@@ -27,7 +27,7 @@ local function look(db, orphan)
 end
 
 local function terminate(db, orphan)
-  pcall(db.query, db, "SELECT pg_catalog.pg_terminate_backend($1::int4)", orphan.pid)
+  pcall(db.ask, db, "SELECT pg_catalog.pg_terminate_backend($1::int4)", orphan.pid)
 end
 
 --- Wait until a server process has ended. One that idles beyond some grace waits for a client that
@@ -55,7 +55,7 @@ end
 -- @param db a new connection with the same parameters
 -- @param pid the process id that the lost one had (PQbackendPID)
 function M.fence(db, pid)
-  local own = db:query("SELECT pg_catalog.pg_backend_pid() AS pid")[1].pid
+  local own = db:ask("SELECT pg_catalog.pg_backend_pid() AS pid")[1].pid
   if own ~= db:backend_pid() then return end -- a pooler's number; it looks after its own
   M.wait(db, { pid = pid, ours = true }, FENCE_LIMIT)
 end

@@ -1,6 +1,7 @@
 --- What a migration runs: its parsed SQL file, pair of files, or Lua functions.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local lua_file = require "pgmig.lua_file"
 
 local M = {}
 
@@ -18,9 +19,8 @@ end
 
 --- An error that Lua's compiler or a file's top level raised, with its line.
 local function file_error(path, raised)
-  local text = tostring(raised)
-  local line, message = text:match(":(%d+): (.*)$")
-  errors.raise("parse", message or text, { file = path, line = tonumber(line) })
+  local line, message = lua_file.place(path, raised)
+  errors.raise("parse", message, { file = path, line = line })
 end
 
 local function check_functions(path, functions)
@@ -34,10 +34,7 @@ end
 
 --- Load a Lua migration: { up, down, transaction }.
 local function load_functions(path)
-  local chunk, message = loadfile(path) -- not dofile: a file may yield
-  if not chunk then file_error(path, message) end
-  local ok, functions = pcall(chunk)
-  if not ok then file_error(path, functions) end
+  local functions = lua_file.run(path, function(raised) file_error(path, raised) end)
   check_functions(path, functions)
   return functions
 end

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
+local lua_file = require "pgmig.lua_file"
 local source = require "pgmig.source"
 
 local M = {}
@@ -40,11 +41,9 @@ end
 local function lua_error(path)
   return function(raised)
     local traceback = debug.traceback("", 2):gsub("^\n", "")
-    local place = path:gsub("%p", "%%%0") .. ":(%d+):"
-    local message = tostring(raised):gsub("^.-" .. place .. " ", "")
+    local line, message = lua_file.place(path, raised)
     local err = errors.is(raised) and raised or errors.new("lua", message, { cause = raised })
-    err.file = path
-    err.line = tonumber(tostring(raised):match("^.-" .. place) or traceback:match(place))
+    err.file, err.line = path, line or lua_file.line_in(path, traceback)
     err.traceback = traceback
     return err
   end

@@ -8,15 +8,16 @@ local vigil = {}
 vigil.__index = vigil
 
 local INTERVAL = 1 -- seconds between two looks
-local FIRST_LOOK = 0.05 -- the first comes early: lock timeouts may be short
+local FIRST_LOOK = 0.01 -- the first comes early: lock timeouts may be short
 local ABSENT_LOOKS = 2 -- so often must the server process be missing
 
 --- The backend's state and who blocks it. A statistics view keeps what it showed first until its
 -- transaction ends, and the lock's transaction is long.
 local QUERY = [[
   SELECT pg_catalog.pg_stat_clear_snapshot();
-  SELECT me.pid IS NOT NULL AS there, me.state, b.pid, b.application_name,
-    b.usename::text AS "user", b.state AS blocker_state, b.query,
+  SELECT me.pid IS NOT NULL AS there,
+    me.state ~ '^idle' OR me.wait_event IN ('ClientRead', 'ClientWrite') AS quiet,
+    b.pid, b.application_name, b.usename::text AS "user", b.state AS blocker_state, b.query,
     pg_catalog.to_json(b.xact_start) #>> '{}' AS since
   FROM (SELECT %d AS pid) AS p
   LEFT JOIN pg_catalog.pg_stat_activity me ON me.pid = p.pid
@@ -33,19 +34,17 @@ end
 --- A new request has been sent: what was seen before does not count.
 function vigil:begin()
   self.due, self.pause = core.now() + FIRST_LOOK, FIRST_LOOK
-  self.idle_since, self.absent, self.blockers = nil, 0, nil
+  self.quiet_since, self.absent, self.blockers = nil, 0, nil
 end
 
 local function give_up(self, reason) self.db.handle:abandon(reason) end
 
---- The server has nothing to do, and its answer has not come.
-local function note_idle(self, state)
-  if not (state and state:find "^idle") then
-    self.idle_since = nil
-    return
-  end
-  self.idle_since = self.idle_since or core.now()
-  if core.now() - self.idle_since >= self.db.response_timeout then
+--- The server has nothing to do, or waits for its client, and nothing moves between the two.
+local function note_quiet(self, quiet)
+  local traffic = ("%d %d"):format(self.db.handle:traffic())
+  if not quiet or traffic ~= self.traffic or not self.quiet_since then
+    self.quiet_since, self.traffic = quiet and core.now() or nil, traffic
+  elseif core.now() - self.quiet_since >= self.db.response_timeout then
     give_up(self, "the server's answer was lost on the way")
   end
 end
@@ -89,7 +88,7 @@ function vigil:look()
   self.silent_since = nil
   if pid == 0 then return end
   note_absent(self, rows[1].there)
-  note_idle(self, rows[1].state)
+  note_quiet(self, rows[1].quiet)
   note_blockers(self, rows)
 end
 

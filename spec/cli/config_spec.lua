@@ -98,14 +98,44 @@ describe("settings", function()
       ["return 1"] = "returns a table",
       ["return { tabel = 'x' }"] = "unknown key tabel",
       ["return { table = 1 }"] = "key table is a string, not a number",
+      ["return { dir = { {} } }"] = "key dir is a folder or a list of folders",
+      ["dofile 'other.lua'"] = "pgmig: pgmig.conf.lua: other.lua:2: no", -- no line of this file
       ["return { hooks = { before_lunch = print } }"] = "before_lunch",
     } do
       write_config(text)
+      support.write(dir, "other.lua", "\nerror 'no'")
       support.run("mkdir -p " .. cli.quote(dir .. "/migrations"))
       local code, _, err = run "create x"
       assert.equal(2, code, text)
       assert.matches(message, err, 1, true)
     end
+  end)
+
+  it("quote nothing of a config file that is no Lua: a password may stand there", function()
+    for _, text in ipairs {
+      'return { database = "postgresql://app:s3cret@db/x }',
+      "return { database = postgresql://app:s3cret@db/x }",
+      "return { password = 3cret }",
+    } do
+      write_config(text)
+      local code, out, err = run "config"
+      assert.equal(2, code)
+      assert.matches("pgmig.conf.lua:1: ", err, 1, true)
+      assert.not_matches("3cret", out .. err, 1, true)
+    end
+  end)
+
+  it("refuse a .env that cannot be read", function()
+    support.run("mkdir " .. cli.quote(dir .. "/.env"))
+    local code, _, err = run "config"
+    assert.equal(2, code)
+    assert.matches(".env: ", err, 1, true)
+  end)
+
+  it("take the config file's name from .env too", function()
+    support.write(dir, ".env", "PGMIG_CONFIG=other.lua\nPGMIG_TABLE= # none\n")
+    support.write(dir, "other.lua", "return { table = 'named' }")
+    assert.same({ "named", "other.lua" }, { shown "table" })
   end)
 
   it("refuse a config file that is named and missing", function()

@@ -54,7 +54,8 @@ describe("16 processes at once", function()
       local database = faults.database()
       local own_url = support.server():url(database)
       local case = { problems = {}, lost = 0, doubled = 0 }
-      local results = faults.run_at_once(url(database), same_words(PROCESSES, "up --dir " .. folder))
+      local words = same_words(PROCESSES, "up --dir " .. folder)
+      local results = faults.run_at_once(url(database), words)
       check(case, results, states.look(own_url))
       if states.locks(own_url) ~= 0 then
         case.problems[#case.problems + 1] = "locks are left"
@@ -109,9 +110,8 @@ INSERT INTO counter VALUES (2);
     local waited, queries = 0, 0
     for _, result in ipairs(results) do
       assert.same({ 0, nil }, { result.code, result.code ~= 0 and result.err or nil })
-      if result.err:find "another run holds the lock: pid %d+, pgmig lock, user postgres, since" then
-        waited = waited + 1
-      end
+      local waits = "another run holds the lock: pid %d+, pgmig lock, user postgres, since"
+      if result.err:find(waits) then waited = waited + 1 end
       if result.err:find "its worker pid %d+: " then queries = queries + 1 end
     end
     assert.equal(8, waited)

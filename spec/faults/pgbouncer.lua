@@ -1,6 +1,7 @@
 --- A real pgbouncer in transaction mode before the specs' server.
 local core = require "pgmig.core"
 local pgmig = require "pgmig"
+local programs = require "spec.faults.programs"
 local support = require "spec.support"
 
 local M = {}
@@ -17,8 +18,7 @@ end
 -- @param pool_size connections to the server, per database
 -- @return { url = fn(database), stop = fn() }
 function M.start(pool_size)
-  local server, dir = support.server(), support.tempdir()
-  support.write(dir, "users.txt", '"postgres" ""\n')
+  local server, dir = support.server(), programs.folder()
   local ini = support.write(dir, "pgbouncer.ini", ([[
 [databases]
 * = host=%s port=%d user=postgres
@@ -33,14 +33,7 @@ max_client_conn = 200
 server_reset_query =
 logfile = %s/log
 ]]):format(server.host, server.port, dir, pool_size, dir))
-  local user = ""
-  if select(2, support.run "id -u"):match "^0%s" then
-    user = "runuser -u postgres -- "
-    support.run(("chmod a+x %s/.. && chown -R postgres %s"):format(dir, dir))
-  end
-  -- It ends with its input, like the specs' server: with this process, whatever becomes of it.
-  local pipe = assert(io.popen(("%s sh -c '/usr/sbin/pgbouncer -q %s & p=$!; cat >/dev/null; "
-    .. "kill $p; wait $p' >/dev/null 2>&1"):format(user, ini), "w"))
+  local stop = programs.keep(("/usr/sbin/pgbouncer -q %s & p=$!"):format(ini), "kill $p; wait $p")
   local function url(database)
     return ("postgresql://postgres@/%s?host=%s&port=6432"):format(database, dir)
   end
@@ -49,7 +42,7 @@ logfile = %s/log
     assert(core.now() < limit, "pgbouncer does not listen")
     core.poll({}, {}, 0.02)
   end
-  return { url = url, stop = function() pipe:close() end }
+  return { url = url, stop = stop }
 end
 
 return M

@@ -1,16 +1,15 @@
 --- The specs' server, stopped as by a crash and started again.
 local faults = require "spec.faults.support"
+local programs = require "spec.faults.programs"
 local support = require "spec.support"
 
 local M = {}
 
---- A command of pg_ctl's, as the server's own user.
+--- A command of pg_ctl's.
 local function pg_ctl(words)
   local data = support.server().host .. "/data"
-  local _, bin = support.run "pg_config --bindir"
-  local _, user = support.run "id -u"
   return ("%s%s/pg_ctl --silent --wait --pgdata=%s --log=%s/restarts.log %s"):format(
-    user:match "^0%s" and "runuser -u postgres -- " or "", bin:gsub("%s+$", ""), data, data, words)
+    programs.as_user, programs.bin, data, data, words)
 end
 
 --- Run the program, and stop and start the server meanwhile.

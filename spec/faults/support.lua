@@ -1,4 +1,5 @@
 --- What the fault specs share: running the program, and databases for it.
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -66,12 +67,9 @@ end
 
 -- ---- databases -------------------------------------------------------------
 
-local databases = 0
-
 --- The name of a new empty database on the specs' server.
 function M.database()
-  databases = databases + 1
-  local name = "fault_" .. databases
+  local name = "fault_" .. core.token():gsub("%W", ""):lower()
   local db = pgmig.connect(support.server():url())
   db:exec("CREATE DATABASE " .. name)
   db:close()

@@ -10,6 +10,7 @@ local function unquote(text)
   local single = text:match "^'(.*)'%s*$" or text:match "^'(.-)'%s+#"
   if single then return single end
   if text:find "^[\"']" then return nil end
+  if text:find "^#" then return "" end
   return (text:gsub("%s+#.*$", ""):gsub("%s+$", ""))
 end
 
@@ -22,24 +23,35 @@ local function read_line(line)
   return name, value
 end
 
+local NO_SUCH_FILE = 2 -- ENOENT
+
+--- The text of a file; "" when there is none.
+local function read_text(path)
+  local file, why, code = io.open(path, "rb")
+  if not file then
+    if code == NO_SUCH_FILE then return "" end
+    errors.raise("usage", why:match "[^:]+$" :match "^%s*(.*)", { file = path })
+  end
+  local text, reason = file:read "*a"
+  file:close()
+  if text then return text end
+  errors.raise("usage", reason, { file = path })
+end
+
 --- Read a file of variables.
 -- @param path its path
 -- @return a table of them; empty when there is no such file
--- @raise kind "usage" for a line that is no `NAME=value`
+-- @raise kind "usage" for a line that is no `NAME=value`, and a file that cannot be read
 function M.read(path)
-  local file = io.open(path)
-  if not file then return {} end
   local variables, number = {}, 0
-  for line in file:lines() do
+  for line in (read_text(path) .. "\n"):gmatch "(.-)\r?\n" do
     number = number + 1
-    local name, value = read_line((line:gsub("\r$", "")))
+    local name, value = read_line(line)
     if name == false then
-      file:close()
       errors.raise("usage", "this line is not NAME=value", { file = path, line = number })
     end
     if name then variables[name] = value end
   end
-  file:close()
   return variables
 end
 

@@ -53,7 +53,8 @@ end
 --- What to do next, where the error's own hint does not say it.
 local function remedy(err, record)
   if err.kind ~= "sql" or not record.current then return nil end
-  return ("correct the file, then run `pgmig %s` again"):format(record.direction)
+  return ("%s, then run `pgmig %s` again"):format(
+    err.line and "correct the file" or "see to that", record.direction)
 end
 
 --- The text for people.

@@ -52,8 +52,8 @@ local function exists(path)
 end
 
 --- The config file's table, and its path; {} when there is none.
-local function read_config(options)
-  local named = options.config_file or variable "PGMIG_CONFIG"
+local function read_config(options, env)
+  local named = options.config_file or variable "PGMIG_CONFIG" or env.PGMIG_CONFIG
   if named and not exists(named) then
     errors.raise("usage", "there is no such config file", { file = named })
   end
@@ -104,7 +104,7 @@ end
 -- @raise kind "usage"
 function M.read(options)
   local env = dotenv.read ".env"
-  local file, path = read_config(options)
+  local file, path = read_config(options, env)
   local found = { values = {}, sources = {} }
   for _, setting in ipairs(known) do
     local value, source = find(setting, options, env, file, path)

@@ -34,8 +34,12 @@ end
 
 local function first_line(sql)
   local line = sql:match "^[^\r\n]*"
-  if #line > WIDTH or line ~= sql then line = line:sub(1, WIDTH) .. " ..." end
-  return line
+  if #line > WIDTH then
+    local last = WIDTH
+    while line:find("^[\128-\191]", last + 1) do last = last - 1 end -- no half of a character
+    line = line:sub(1, last)
+  end
+  return line == sql and line or line .. " ..."
 end
 
 --- The statements of a planned migration: all of them, whole with --verbose.
