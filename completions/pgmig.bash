@@ -19,7 +19,7 @@ _pgmig() {
       return
       ;;
     --policy)
-      local states='edited renamed missing out_of_order' choices='' state
+      local states='edited renamed missing out_of_order ignored' choices='' state
       for state in $states; do
         choices+=" $state=error $state=warn $state=allow"
       done

@@ -184,7 +184,7 @@ function context:stop() end
 ---@field lock_wait? number seconds
 ---@field retries? integer
 ---@field reconnect? number seconds
----@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice? }
+---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)

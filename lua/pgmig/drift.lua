@@ -1,7 +1,8 @@
 --- Where files and database do not fit together: each way has a name, and a policy.
 -- `edited`: the file is not the one that was applied. `renamed`: applied under another name.
 -- `missing`: applied, and the file is gone. `out_of_order`: pending, and lower than the newest
--- applied one.
+-- applied one. `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of
+-- one version, which is always an error.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -9,7 +10,10 @@ local M = {}
 
 --- What happens to a run that meets a state: "error" (refused before anything runs), "warn" or
 -- "allow".
-M.defaults = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn" }
+M.defaults = {
+  edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn", ignored = "warn",
+  duplicate = "error",
+}
 
 local choices = { error = true, warn = true, allow = true }
 
@@ -22,12 +26,17 @@ function M.policy(given)
   for state, choice in pairs(given or {}) do
     if not M.defaults[state] then
       errors.raise("usage", ("policy: unknown state %s"):format(tostring(state)), {
-        hint = "states are: edited, missing, out_of_order, renamed",
+        hint = "states are: edited, renamed, missing, out_of_order, ignored, duplicate",
       })
     end
     if not choices[choice] then
       errors.raise("usage", ("policy: %s is error, warn or allow, not %s")
         :format(state, tostring(choice)))
+    end
+    if state == "duplicate" and choice ~= "error" then
+      errors.raise("usage", "policy: duplicate is always error", {
+        hint = "nobody can tell which of two files of one version is meant",
+      })
     end
     policy[state] = choice
   end

@@ -68,13 +68,13 @@ end
 -- @param db a connection from `pgmig.connect`; nil is enough for create
 -- @param dir the migrations folder, or a list of folders
 -- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
---   strict = true: a .sql file that is no migration is an error;
+--   strict = true: a .sql file that is no migration is an error, as with policy.ignored = "error";
 --   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise;
 --   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to find the server again after a lost connection;
---   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn" }: what
---   a run does about each, "error", "warn" or "allow";
+--   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
+--   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   naming = a rule (pgmig.naming); hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
@@ -89,7 +89,6 @@ function M.new(db, dir, options)
     naming = naming.check(options.naming or naming.default),
     hooks = hooks.new(),
     log = options.log,
-    strict = options.strict,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
     lock_wait = options.lock_wait or LOCK_WAIT,
     retries = options.retries or RETRIES,
@@ -97,17 +96,18 @@ function M.new(db, dir, options)
     policy = drift.policy(options.policy),
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
+  if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)
   for _, path in ipairs(self.dirs) do core.list(path) end -- a missing folder is told at once
   return self
 end
 
 --- Read the folders; see `pgmig.files`.
--- @raise kind "naming" for two files of one version, and with `strict` for an ignored one
+-- @raise kind "naming" for two files of one version, and for an ignored one that the policy refuses
 function migrator:files()
   local set = files.read(self.dirs, self.naming)
   if set.duplicates[1] then error(set.duplicates[1], 0) end
-  if self.strict and set.ignored[1] then
+  if self.policy.ignored == "error" and set.ignored[1] then
     errors.raise("naming", "this file is not named like a migration", {
       file = set.ignored[1], hint = "NNN_description.sql, for example 001_create_users.sql",
     })
@@ -203,7 +203,7 @@ local function plan_with(self, make, options)
   local state, set = compare(self)
   local plan = make(state, options)
   plan.newest = state.applied[#state.applied]
-  plan.ignored = set.ignored
+  plan.ignored = self.policy.ignored == "allow" and {} or set.ignored
   plan.warnings = drift.judge(state, plan.direction == "up" and self.policy or {}, plan)
   return plan
 end
@@ -389,7 +389,7 @@ end
 -- @return the migrations that were recorded
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline needs a version") end
-  local plan = plan_with(self, planning.up, { target = version })
+  local plan = plan_with(self, planning.up, { target = version, versioned = true })
   plan.record_only = "baseline"
   return self:run(plan, options)
 end

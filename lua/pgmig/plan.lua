@@ -110,7 +110,8 @@ end
 
 --- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
 -- other is left.
--- @param options { target = version, inclusive; steps = at most so many }
+-- @param options { target = version, inclusive; steps = at most so many; versioned = true: no
+--   repeatable ones }
 -- @return a list with direction = "up"
 -- @raise kind "plan" for an unknown target
 function M.up(state, options)
@@ -122,7 +123,7 @@ function M.up(state, options)
     if steps and #plan >= steps then break end
     plan[#plan + 1] = m
   end
-  if #plan < #state.pending then return plan end
+  if #plan < #state.pending or options.versioned then return plan end
   for _, m in ipairs(state.changed) do
     if steps and #plan >= steps then break end
     plan[#plan + 1] = m

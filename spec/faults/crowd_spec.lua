@@ -57,8 +57,8 @@ describe("16 processes at once", function()
       local words = same_words(PROCESSES, "up --dir " .. folder)
       local results = faults.run_at_once(url(database), words)
       check(case, results, states.look(own_url))
-      if states.locks(own_url) ~= 0 then
-        case.problems[#case.problems + 1] = "locks are left"
+      if states.leftovers(own_url) ~= 0 then
+        case.problems[#case.problems + 1] = "sessions or locks are left"
       end
       summary.add(name, case)
       assert.same({}, case.problems)

@@ -42,30 +42,20 @@ function M.look(url)
   return state
 end
 
---- Ask for a count until it is 0, for a moment.
-local function settled(url, query)
+--- How many sessions at work and advisory locks are left after a moment.
+function M.leftovers(url)
   local db = pgmig.connect(url)
   local left
   for _ = 1, 60 do
-    left = db:query(query)[1].n
+    left = db:query([[SELECT count(*) + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS n
+      FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
+      AND application_name LIKE 'pgmig%' AND state <> 'idle']])[1].n
     if left == 0 then break end
     core.poll({}, {}, 0.05)
   end
   db:close()
   return left
-end
-
-local LOCKS = [[(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))]]
-
---- How many advisory locks of the database are left after a moment.
-function M.locks(url) return settled(url, "SELECT " .. LOCKS .. " AS n") end
-
---- How many sessions and advisory locks of the program are left after a moment.
-function M.leftovers(url)
-  return settled(url, [[SELECT count(*) + ]] .. LOCKS .. [[ AS n FROM pg_stat_activity
-    WHERE pid <> pg_backend_pid() AND datname = current_database()
-    AND application_name LIKE 'pgmig%']])
 end
 
 --- What a run's output claims as applied or rolled back, by version.

@@ -104,7 +104,7 @@ local function global_options(parser)
     :description "How long the server may leave us without an answer\n(default: 15)."
   parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
     :description("What up does about edited, renamed, missing and\n"
-      .. "out_of_order migrations: error, warn or allow.")
+      .. "out_of_order migrations, and about ignored files:\nerror, warn or allow.")
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
     :description "The config file (default: pgmig.conf.lua, where there is one)."
