@@ -74,7 +74,8 @@ int pgmig_history_add(const struct pgmig_ledger *ledger,
 
 /*
 ** For each version, and for each name without one: the checksum that was
-** recorded last, and the last event. What failed has changed nothing.
+** recorded last, and the last event. What failed has changed nothing, nor has
+** what was settled.
 */
 void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
                              struct pgmig_buf *sql)
@@ -83,7 +84,7 @@ void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
         sql,
         "SELECT version::text AS id, min(name) FILTER (WHERE version IS NULL) "
         "AS repeatable, (pg_catalog.array_agg(checksum ORDER BY id DESC) "
-        "FILTER (WHERE event <> 'failed'))[1] AS checksum, "
+        "FILTER (WHERE event NOT IN ('failed', 'resolved')))[1] AS checksum, "
         "(pg_catalog.array_agg(event ORDER BY id DESC))[1] AS event, "
         "(pg_catalog.array_agg(message ORDER BY id DESC))[1] AS message, "
         "(pg_catalog.array_agg(%s ORDER BY id DESC))[1] AS run, "

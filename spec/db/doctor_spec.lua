@@ -1,0 +1,118 @@
+-- doctor: every odd state in plain words, with a command that repairs it.
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+describe("doctor", function()
+  local url, db, dir, migrator
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    db = pgmig.connect(url)
+    migrator = pgmig.migrator(db, dir)
+    support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n int);\n-- DOWN\nDROP TABLE a;\n")
+    support.write(dir, "002_b.sql", "-- UP\nCREATE TABLE b (n int);\n-- DOWN\nDROP TABLE b;\n")
+  end)
+
+  after_each(function() db:close() end)
+
+  --- Its findings by kind.
+  local function findings()
+    local list = {}
+    for _, finding in ipairs(migrator:doctor()) do list[finding.kind] = finding end
+    return list
+  end
+
+  --- Run a remedy as it was printed.
+  local function run(remedy)
+    local code, out, err = support.run(("cd %s && export PATH=$OLDPWD/bin:$PATH DATABASE_URL=%s "
+      .. "PGMIG_DIR=%s && %s"):format(dir, support.quote(url), dir, remedy))
+    assert.equal(0, code, out .. err)
+  end
+
+  it("finds nothing where all is well, and writes nothing", function()
+    assert.same({}, migrator:doctor())
+    migrator:migrate()
+    assert.same({}, migrator:doctor())
+  end)
+
+  it("has a command for an edited and for a renamed file, which helps", function()
+    migrator:migrate()
+    support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n text);\n-- DOWN\nDROP TABLE a;\n")
+    os.rename(dir .. "/002_b.sql", dir .. "/002_c.sql")
+    local found = findings()
+    assert.equal("pgmig repair 1", found.edited.remedy)
+    assert.equal("pgmig repair 2", found.renamed.remedy)
+    run(found.edited.remedy)
+    run(found.renamed.remedy)
+    assert.same({}, migrator:doctor())
+  end)
+
+  it("brings a missing file back from version control", function()
+    local git = "git -c user.name=a -c user.email=a@b -C " .. dir
+    support.run(("git init -q %s && %s add -A && %s commit -qm 1"):format(dir, git, git))
+    migrator:migrate()
+    os.remove(dir .. "/002_b.sql")
+    support.run(("%s commit -qam 2"):format(git))
+    local found = findings()
+    assert.matches("002_b is applied, but its file is missing", found.missing.message)
+    run(found.missing.remedy)
+    assert.same({}, migrator:doctor())
+  end)
+
+  it("has a command for a failure, which helps", function()
+    support.write(dir, "002_b.sql", "-- UP\nSELECT 1/0;\n-- DOWN\n")
+    pcall(migrator.migrate, migrator)
+    local found = findings()
+    assert.matches("002_b failed at .*: division by zero", found.failed.message)
+    run(found.failed.remedy)
+    assert.same({}, migrator:doctor())
+    assert.equal("pending", migrator:pending()[1].state)
+  end)
+
+  it("has a command for an INVALID index, which helps", function()
+    db:exec "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1)"
+    pcall(db.exec, db, 'CREATE UNIQUE INDEX CONCURRENTLY "odd name" ON t (a)')
+    db:exec "DELETE FROM t"
+    local found = findings()
+    assert.matches('index "odd name" of t is INVALID', found.invalid_index.message)
+    run(found.invalid_index.remedy)
+    assert.same({}, migrator:doctor())
+  end)
+
+  it("has a command for a stale journal, which helps", function()
+    migrator:migrate()
+    db:exec [[INSERT INTO schema_migrations_journal (migration, direction, owner, state)
+      VALUES ('1', 'up', 'x:1', 'failed')]]
+    local found = findings()
+    assert.matches("unfinished up of 001_a, which is over", found.stale_journal.message)
+    run(found.stale_journal.remedy)
+    assert.same({}, migrator:doctor())
+  end)
+
+  it("knows a foreign tracking table", function()
+    db:exec "CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY)"
+    local found = findings()
+    assert.matches("schema_migrations", found.foreign_table.message)
+    run(found.foreign_table.remedy)
+  end)
+
+  it("tells of files that are no migrations, broken ones and two of one version", function()
+    support.write(dir, "notes.sql", "")
+    support.write(dir, "003_bad.sql", "-- UP\nSELECT 'x;\n")
+    support.write(dir, "02_twin.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+    local found = findings()
+    assert.matches("notes.sql is not named like a migration", found.ignored.message)
+    assert.matches("003_bad.sql", found.parse.message)
+    assert.matches("02_twin.sql", found.naming.message)
+  end)
+
+  it("tells of a run at work", function()
+    local found
+    local other = pgmig.connect(url)
+    pgmig.migrator(other, dir, { hooks = { before_each = function() found = findings() end } })
+      :migrate(1)
+    assert.matches("a run is at work: pid %d+, pgmig lock", found.locked.message)
+    assert.matches("pg_terminate_backend", found.locked.remedy)
+    other:close()
+  end)
+end)

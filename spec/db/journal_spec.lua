@@ -1,0 +1,191 @@
+-- Migrations with transaction=off: the journal, going on after a failure, and what is refused.
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+describe("a migration with transaction=off", function()
+  local url, db, dir, migrator
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    db = pgmig.connect(url)
+    migrator = pgmig.migrator(db, dir, { retries = 0 })
+    db:exec "CREATE TABLE t (a int, b int); CREATE TABLE counter (n int)"
+  end)
+
+  after_each(function() db:close() end)
+
+  local function write(up, down)
+    support.write(dir, "001_off.sql", "-- UP\n-- pgmig: transaction=off\n" .. up .. "-- DOWN\n"
+      .. (down or "-- pgmig: empty\n"))
+  end
+
+  local function fails()
+    local ok, err = pcall(migrator.migrate, migrator)
+    assert.is_false(ok)
+    return err
+  end
+
+  local function counts()
+    local list = {}
+    for _, row in ipairs(db:query "SELECT n FROM counter ORDER BY n") do list[#list + 1] = row.n end
+    return list
+  end
+
+  --- Let the journal say what it would if the run had died in the middle of a statement that is
+  -- done.
+  local function leave_running(number, text)
+    db:exec(([[UPDATE schema_migrations_journal SET state = 'running', pid = NULL,
+      running = done[%d], statement = '%s', done = done[1:%d] ]]):format(number, text, number - 1))
+  end
+
+  it("goes on behind the statements that are done", function()
+    write "INSERT INTO counter VALUES (1);\nVACUUM t;\nINSERT INTO missing VALUES (1);\n"
+    local err = fails()
+    assert.equal(5, err.line)
+    assert.matches("2 statements before it stay done; the next run goes on behind them", err.hint)
+    local m = migrator:status().pending[1]
+    assert.same({ "unfinished", 2, "up" }, { m.state, m.unfinished.done, m.unfinished.direction })
+    assert.equal("unfinished", migrator:doctor()[2].kind)
+    write "INSERT INTO counter VALUES (1);\nVACUUM t;\nINSERT INTO counter VALUES (3);\n"
+    assert.equal(1, #migrator:migrate())
+    assert.same({ 1, 3 }, counts())
+    assert.same({}, db:query "SELECT 1 FROM schema_migrations_journal")
+  end)
+
+  it("runs the settings of its session again when it goes on", function()
+    write("SET search_path = public, other;\nINSERT INTO counter VALUES (1);\nSELECT 1/0;\n")
+    fails()
+    write("SET search_path = public, other;\nINSERT INTO counter VALUES (1);\n"
+      .. "INSERT INTO counter SELECT length(current_setting('search_path'));\n")
+    migrator:migrate()
+    assert.same({ 1, #"public, other" }, counts())
+  end)
+
+  it("is refused when a statement that is done was edited", function()
+    write "INSERT INTO counter VALUES (1);\nSELECT 1/0;\n"
+    fails()
+    write "INSERT INTO counter VALUES (2);\nINSERT INTO counter VALUES (3);\n"
+    local err = fails()
+    assert.equal("drift", err.kind)
+    assert.matches("statement 1 was edited after it was run", err.message)
+    assert.equal(3, err.line)
+    assert.matches("pgmig resolve 1 %-%-restart", err.hint)
+    assert.same({ 1 }, counts())
+    migrator:resolve(1, "restart")
+    migrator:migrate()
+    assert.same({ 1, 2, 3 }, counts())
+  end)
+
+  it("is refused when a statement that is done was taken out", function()
+    write "INSERT INTO counter VALUES (1);\nINSERT INTO counter VALUES (2);\nSELECT 1/0;\n"
+    fails()
+    write "INSERT INTO counter VALUES (1);\n"
+    assert.equal("drift", fails().kind)
+  end)
+
+  it("that stopped in an unknown place is refused until somebody settles it", function()
+    write("INSERT INTO counter VALUES (1);\nCREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN "
+      .. "INSERT INTO counter VALUES (2); COMMIT; END $$;\nCALL p();\n"
+      .. "INSERT INTO counter VALUES (4);\nSELECT 1/0;\n")
+    fails()
+    leave_running(3, "CALL p()")
+    support.write(dir, "001_off.sql", (support.read(dir .. "/001_off.sql"):gsub("SELECT 1/0;", "")))
+    local err = fails()
+    assert.equal("unknown", err.kind)
+    assert.matches("nobody knows whether statement 3 has taken effect", err.message)
+    assert.equal("CALL p()", err.statement)
+    assert.matches("pgmig resolve 1 %-%-done", err.hint)
+    assert.equal("unknown", migrator:doctor()[2].kind)
+    local ok = pcall(migrator.resolve, migrator, 1, "maybe")
+    assert.is_false(ok)
+  end)
+
+  for _, case in ipairs { { "done", { 1, 2 } }, { "redo", { 1, 2, 2 } } } do
+    local how, expected = case[1], case[2]
+
+    it("goes on as somebody says: " .. how, function()
+      write("INSERT INTO counter VALUES (1);\nDO $$ BEGIN INSERT INTO counter VALUES (2); COMMIT; "
+        .. "END $$;\nSELECT 1/0;\n")
+      fails()
+      leave_running(2, "DO $$ BEGIN INSERT INTO counter VALUES (2); COMMIT; END $$")
+      support.write(dir, "001_off.sql", (support.read(dir .. "/001_off.sql"):gsub("SELECT 1/0;",
+        "SELECT 1;")))
+      assert.equal("unknown", fails().kind)
+      migrator:resolve(1, how)
+      assert.equal("resolved", migrator:history(1)[1].event)
+      migrator:migrate()
+      assert.same(expected, counts())
+    end)
+  end
+
+  it("removes the INVALID index that its own failed CREATE INDEX has left", function()
+    db:exec "INSERT INTO t VALUES (1), (1)"
+    write "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\nINSERT INTO counter VALUES (1);\n"
+    assert.matches("could not create unique index", fails().message)
+    assert.equal("invalid_index", migrator:doctor()[3].kind)
+    db:exec "DELETE FROM t"
+    local warnings = {}
+    migrator:run(migrator:plan(), { on_event = function(event)
+      if event.type == "warning" then warnings[#warnings + 1] = event.message end
+    end })
+    assert.same({ "dropped the INVALID index i that an earlier attempt has left" }, warnings)
+    assert.same({ { valid = true } }, db:query [[SELECT indisvalid AS valid FROM pg_index
+      WHERE indexrelid = 'i'::regclass]])
+    assert.same({ 1 }, counts())
+  end)
+
+  it("leaves an INVALID index alone that it has not made", function()
+    db:exec "INSERT INTO t VALUES (1), (1)"
+    pcall(db.exec, db, "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)")
+    db:exec "DELETE FROM t"
+    write "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\n"
+    assert.matches('relation "i" already exists', fails().message)
+    assert.equal(1, #db:query "SELECT 1 FROM pg_index WHERE NOT indisvalid")
+  end)
+
+  it("is not recorded while an index that it names is INVALID, also with IF NOT EXISTS", function()
+    db:exec "INSERT INTO t VALUES (1), (1)"
+    pcall(db.exec, db, "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)")
+    db:exec "DELETE FROM t"
+    write "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a);\n"
+    local err = fails()
+    assert.matches("this index is INVALID", err.message)
+    assert.matches("DROP INDEX CONCURRENTLY", err.hint)
+    assert.same({}, migrator:applied())
+  end)
+
+  it("goes one way only: the other waits until the first is done or given up", function()
+    write("INSERT INTO counter VALUES (1);\n",
+      "-- pgmig: transaction=off\nINSERT INTO counter VALUES (-1);\nSELECT 1/0;\n")
+    migrator:migrate()
+    assert.is_false(pcall(migrator.rollback, migrator))
+    assert.same({ -1, 1 }, counts())
+    local m = migrator:status().applied[1]
+    assert.same({ "down", 1 }, { m.unfinished.direction, m.unfinished.done })
+    write("INSERT INTO counter VALUES (1);\n",
+      "-- pgmig: transaction=off\nINSERT INTO counter VALUES (-1);\n")
+    assert.equal(1, #migrator:rollback())
+    assert.same({ -1, 1 }, counts())
+  end)
+
+  it("has nothing to resolve when nothing is unknown", function()
+    write "INSERT INTO counter VALUES (1);\n"
+    migrator:migrate()
+    local ok, err = pcall(migrator.resolve, migrator, 1, "done")
+    assert.is_false(ok)
+    assert.matches("nothing about 001_off is to be resolved", err.message)
+  end)
+
+  it("waits for the statement of a run that was killed", function()
+    write("INSERT INTO counter VALUES (1);\nSELECT pg_sleep(1.2);\n"
+      .. "INSERT INTO counter VALUES (3);\n")
+    support.run(support.lua_command(([[
+      local pgmig = require "pgmig"
+      local db = pgmig.connect(%q)
+      pgmig.migrator(db, %q):migrate()]]):format(url, dir))
+      .. " & p=$!; sleep 0.4; kill -9 $p; wait $p")
+    assert.equal("unfinished", migrator:status().pending[1].state)
+    assert.equal(1, #migrator:migrate())
+    assert.same({ 1, 3 }, counts())
+  end)
+end)
