@@ -35,7 +35,7 @@ local function of_state(migrator, m, add)
 end
 
 local function of_failure(m, add)
-  if not m.failure then return end
+  if not m.failure or m.unfinished then return end
   add("failed", ("%s failed at %s: %s"):format(m.label, m.failure.at, m.failure.message),
     "pgmig repair " .. (m.id or m.name), m)
 end
@@ -53,8 +53,9 @@ local function of_journal(m, add)
       .. " %s; a run finds out where that is possible"):format(m.label, left.running),
       "pgmig " .. left.direction, m)
   else
-    add("unfinished", ("%s stopped after %d statements; a run goes on behind them")
-      :format(m.label, left.done), "pgmig " .. left.direction, m)
+    local why = m.failure and ": " .. m.failure.message or ""
+    add("unfinished", ("%s stopped at statement %d%s; a run goes on there"):format(m.label,
+      left.done + 1, why), "pgmig " .. left.direction, m)
   end
 end
 

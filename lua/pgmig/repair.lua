@@ -11,7 +11,7 @@ local function reason(m)
   local sentence = drift.describe(m)
   if m.state == "edited" or m.state == "renamed" then return sentence end
   if m.failure then return "its failure is settled" end
-  if m.applied_at and not m.missing and not m.recorded_checksum then
+  if m.applied_at and not (m.missing or m.repeatable or m.recorded_checksum) then
     return "no checksum was recorded"
   end
 end

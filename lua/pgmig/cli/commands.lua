@@ -90,7 +90,11 @@ local function carry_out(run, migrator, plan)
 end
 
 local function fake(run, migrator)
-  migrator:fake(run.options.fake, { on_event = watch(run) })
+  local options = run.options
+  if options.to or options.steps or options.dry_run then
+    errors.raise("usage", "up --fake takes no other option: it records one version")
+  end
+  migrator:fake(options.fake, { on_event = watch(run) })
   if run.record:untouched() then return run.report:nothing(migrator:plan()) end
   run.report:finished(run.record)
 end

@@ -11,7 +11,8 @@ local key_order = {
   "column", "sqlstate", "detail", "hint", "context", "statement", "migration", "severity",
   "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
   "ignored", "problems", "migrations", "applied_at", "down", "transaction", "statements",
-  "duration", "path",
+  "duration", "path", "checksum", "started_at", "finished_at", "db_user", "host", "program", "run",
+  "remedy",
 }
 
 local function object(fields) return setmetatable(fields, { __jsontype = "object" }) end

@@ -69,7 +69,7 @@ local function explain(m)
   if m.state == "failed" then
     sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then up"
   elseif m.unfinished then
-    sentence = ("%s stopped after %d statements"):format(m.label, m.unfinished.done)
+    sentence = ("%s stopped at statement %d"):format(m.label, m.unfinished.done + 1)
     hint = "run again; pgmig doctor tells more"
   end
   return sentence and sentence .. "; " .. hint

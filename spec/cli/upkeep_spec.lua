@@ -1,0 +1,133 @@
+-- history, doctor, repair, resolve, up --fake and policies, as a user of the program sees them.
+local cli = require "spec.cli.helper"
+local dkjson = require "dkjson"
+
+describe("pgmig", function()
+  local project
+
+  before_each(function() project = cli.project() end)
+
+  after_each(function() project.close() end)
+
+  local function run(words) return project.run(words) end
+
+  it("history shows what has happened, the newest last", function()
+    assert.same({ 0, "nothing has happened yet\n", "" }, { run "history" })
+    run "up"
+    run "down"
+    local code, out = run "history"
+    assert.equal(0, code)
+    assert.matches("^%d+%-%d+%-%d+ %d+:%d+:%d+%S*  up +001_create_a  %(%d+ ms%)  postgres@%S+\n",
+      out)
+    assert.matches("down +003_create_c  %(%d+ ms%)  postgres@%S+\n$", out)
+    local _, newest = run "history --limit 1"
+    assert.equal(out:match "[^\n]+\n$", newest)
+  end)
+
+  it("history --json has all of it, in a fixed order", function()
+    run "up --to 1"
+    local code, out = run "history --json"
+    assert.equal(0, code)
+    assert.matches('^{"history":%[{"event":"up","version":1,"name":"create_a","duration":[%d.e-]+,'
+      .. '"checksum":"%x+","started_at":"[^"]+","finished_at":"[^"]+","db_user":"postgres",'
+      .. '"host":"[^"]+","program":"pgmig [%d.]+","run":"%w+"}%]}\n$', out)
+  end)
+
+  it("status and doctor end with 0, and name the odd", function()
+    run "up --to 2"
+    project.write("001_create_a.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+    local code, out = run "status"
+    assert.equal(0, code)
+    assert.matches("edited +001_create_a", out)
+    assert.matches("edited: 001_create_a was edited after it was applied; .*pgmig repair 1", out)
+    code, out = run "doctor"
+    assert.equal(0, code)
+    assert.matches("edited: 001_create_a was edited after it was applied.*\n   pgmig repair 1\n",
+      out)
+    assert.matches("1 finding\n$", out)
+    local _, json = run "doctor --json"
+    local finding = dkjson.decode(json).findings[1]
+    assert.same({ "edited", "pgmig repair 1" }, { finding.kind, finding.remedy })
+  end)
+
+  it("up refuses an edited file with code 2, --policy lets it pass, repair settles it", function()
+    run "up --to 2"
+    project.write("001_create_a.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+    local code, _, err = run "up"
+    assert.equal(2, code)
+    assert.matches("001_create_a.sql: 001_create_a was edited after it was applied", err)
+    assert.matches("pgmig repair 1; or allow it: %-%-policy edited=warn", err)
+    code, _, err = run "--policy edited=warn up --to 3"
+    assert.equal(0, code)
+    assert.matches("WARNING: 001_create_a was edited", err)
+    assert.same({ 0, "repaired  001_create_a\n", "" }, { run "repair 1" })
+    code, _, err = run "up"
+    assert.same({ 0, "" }, { code, err })
+    assert.same({ 0, "nothing to repair\n", "" }, { run "repair --all" })
+  end)
+
+  it("refuses a policy that is none", function()
+    for policy, message in pairs {
+      ["edited"] = "--policy", ["edited=perhaps"] = "error, warn or allow",
+      ["eaten=warn"] = "states are", ["duplicate=warn"] = "always error",
+    } do
+      local code, _, err = run("--policy " .. policy .. " up")
+      assert.equal(2, code)
+      assert.matches(message, err, 1, true)
+    end
+  end)
+
+  it("up --fake records one without running it", function()
+    local code, out = run "up --fake 1"
+    assert.equal(0, code)
+    assert.matches("recorded +001_create_a .*1 migration recorded", out)
+    assert.equal("schema_migrations", cli.tables(project.db))
+    code, out = run "up --fake 1"
+    assert.equal(0, code)
+    assert.not_matches("recorded +001", out)
+    assert.equal(2, (run "up --fake 77"))
+    assert.equal(2, (run "up --fake 2 --to 3"))
+  end)
+
+  it("resolve settles what is unknown, and nothing else", function()
+    project.write("004_off.sql", "-- UP\n-- pgmig: transaction=off\nCREATE TABLE d (n int);\n"
+      .. "CALL nothing();\n-- DOWN\n")
+    assert.equal(1, (run "up"))
+    local code, _, err = run "resolve 4 --done"
+    assert.equal(2, code)
+    assert.matches("nothing about 004_off is to be resolved", err)
+    project.db:exec [[UPDATE schema_migrations_journal SET state = 'running', pid = NULL,
+      running = done[1], statement = 'CALL nothing()']]
+    code, _, err = run "up"
+    assert.equal(5, code)
+    assert.matches("nobody knows whether statement 2 has taken effect", err)
+    assert.matches("pgmig resolve 4 %-%-done, or %-%-redo", err)
+    assert.equal(2, (run "resolve 4"))
+    local out
+    code, out = run "resolve 4 --redo"
+    assert.same({ 0, "resolved  004_off  (redo)\n" }, { code, out })
+    project.write("004_off.sql", "-- UP\n-- pgmig: transaction=off\nCREATE TABLE d (n int);\n"
+      .. "ANALYZE d;\n-- DOWN\n")
+    code, out, err = run "up"
+    assert.equal(0, code)
+    assert.matches("going on from statement 2", err)
+    assert.matches("applied +004_off", out)
+  end)
+
+  it("shows repeatable migrations, and runs them when they change", function()
+    project.write("R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT id FROM a;\n")
+    local _, out = run "status"
+    assert.matches("pending +R__view", out)
+    _, out = run "up"
+    assert.matches("applied +003_create_c.*applied +R__view.*4 migrations applied", out)
+    _, out = run "status"
+    assert.matches("applied +R__view", out)
+    _, out = run "up"
+    assert.not_matches("R__view", out)
+    project.write("R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT id, 1 AS one FROM a;\n")
+    _, out = run "plan"
+    assert.matches("R__view", out)
+    _, out = run "up"
+    assert.matches("applied +R__view", out)
+  end)
+end)
