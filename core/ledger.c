@@ -516,7 +516,7 @@ static int add_repeatable_claim(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql,
                    " THEN 0 ELSE 1 END FROM (SELECT (SELECT checksum FROM %s "
                    "WHERE version IS NULL AND event OPERATOR(pg_catalog.<>) "
-                   "'failed' AND name OPERATOR(pg_catalog.=) ",
+                   "ALL ('{failed,resolved}') AND name OPERATOR(pg_catalog.=) ",
                    ledger->history);
     if (pgmig_ledger_add_text(conn, entry->name, sql, err) != 0)
         return -1;

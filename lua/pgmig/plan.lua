@@ -47,6 +47,7 @@ local function compare_repeatable(files, read)
     local ok, checksum = pcall(core.file_checksum, m.path)
     m.state = mark and ok and mark.checksum == checksum and "applied" or "pending"
     m.applied_at = mark and mark.checksum and mark.at or nil
+    m.recorded_checksum = mark and mark.checksum
     note_attempt(m, mark, read.journal[ledger.key(m)])
     if m.state ~= "applied" then pending[#pending + 1] = m end
   end

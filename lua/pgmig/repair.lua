@@ -11,16 +11,19 @@ local function reason(m)
   local sentence = drift.describe(m)
   if m.state == "edited" or m.state == "renamed" then return sentence end
   if m.failure then return "its failure is settled" end
-  if m.applied_at and not (m.missing or m.repeatable or m.recorded_checksum) then
+  if m.applied_at and not (m.missing or m.recorded_checksum) then
     return "no checksum was recorded"
   end
 end
 
+--- The checksum that counts from now on: a repeatable migration stays due.
+local function checksum_of(m)
+  if m.repeatable then return m.recorded_checksum end
+  return m.applied_at and core.file_checksum(m.path) or nil
+end
+
 local function entry_of(m, run, message)
-  return entry.new(m, run, {
-    event = "repaired", message = message,
-    checksum = (m.applied_at or m.repeatable) and core.file_checksum(m.path) or nil,
-  })
+  return entry.new(m, run, { event = "repaired", message = message, checksum = checksum_of(m) })
 end
 
 --- Accept the files as they are now.

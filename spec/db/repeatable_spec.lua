@@ -68,6 +68,18 @@ describe("a repeatable migration", function()
     assert.same({ "R__view" }, labels(migrator:migrate()))
   end)
 
+  it("stays due when its failure is settled", function()
+    migrator:migrate()
+    local text = support.read(dir .. "/R__view.sql")
+    support.write(dir, "R__view.sql", text .. "SELECT 1/0;\n")
+    assert.is_false(pcall(migrator.migrate, migrator))
+    assert.same({ "R__view" }, labels(migrator:repair()))
+    assert.equal("pending", migrator:status().repeatable[1].state)
+    support.write(dir, "R__view.sql", text)
+    assert.same({}, migrator:migrate()) -- it is what was applied last
+    assert.same({}, migrator:doctor())
+  end)
+
   it("may be Lua, and may run without a transaction", function()
     support.write(dir, "R__lua.lua",
       "return { up = function(db) db:exec 'CREATE TABLE made ()' end }")
