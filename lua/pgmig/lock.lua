@@ -6,6 +6,7 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local orphan = require "pgmig.orphan"
 local recovery = require "pgmig.recovery"
 
 local M = {}
@@ -159,10 +160,23 @@ function lock:ask(sql)
   return nil
 end
 
---- Let it go; a second call does nothing.
+--- End the server process of a lost connection: until the server notices, it may hold the lock.
+local function end_lost(conn)
+  local pid = conn:backend_pid()
+  conn:reconnect(core.now() + conn.response_timeout)
+  orphan.fence(conn, pid)
+end
+
+--- Let it go, and know that it is gone; a second call does nothing.
 function lock:release()
-  if self.conn then self.conn:close() end
+  local conn = self.conn
   self.conn = nil
+  if not conn then return end
+  local answered, err = pcall(conn.ask, conn, "ROLLBACK")
+  if not answered and conn:is_lost() and not errors.is(err, "interrupted") then
+    pcall(end_lost, conn)
+  end
+  conn:close()
 end
 
 return M

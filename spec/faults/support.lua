@@ -8,8 +8,8 @@ local M = {}
 --- Whether the whole suite is wanted, not its short form.
 M.whole = os.getenv "PGMIG_FAULTS" == "whole"
 
--- The tree whose program is tried: another one with a planted bug, or this one.
-local tree = os.getenv "PGMIG_FAULTS_TREE" or "."
+--- The tree whose program is tried: this one, or another one with a planted bug.
+M.tree = "."
 
 local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 local LIMIT = 60 -- seconds for one run of the program
@@ -23,7 +23,7 @@ end
 
 --- The command that runs the program, with short times.
 local function command(url, words)
-  local program = support.quote(absolute(tree) .. "/bin/pgmig")
+  local program = support.quote(absolute(M.tree) .. "/bin/pgmig")
   return ("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=15 %s %s %s")
     :format(support.quote(url), interpreter, program, words)
 end

@@ -1,0 +1,102 @@
+-- The suite finds bugs: planted into a copy of the code, each must show as lost or doubled work, or
+-- as a run that does not end well.
+local cases = require "spec.faults.cases"
+local faults = require "spec.faults.support"
+local support = require "spec.support"
+local workload = require "spec.faults.workload"
+
+-- Exact texts of the code: a change there must be made here too.
+local bugs = {
+  ["the claim removed"] = {
+    mode = "after",
+    { "core/ledger.c", [[pgmig_buf_adds(sql, ")");]],
+      [[pgmig_buf_adds(sql, ") ON CONFLICT DO NOTHING");]] },
+  },
+  ["COMMIT sent before the tracking row"] = {
+    mode = "before",
+    { "core/ledger.c", [[        pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
+                       ledger->tracking, entry->version);
+        status = pgmig_ledger_add_text(conn, entry->name, sql, err);
+        if (status != 0)
+            return status;
+        pgmig_buf_adds(sql, ")");
+    }
+    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");]],
+      [[        pgmig_buf_adds(sql, "SELECT pg_catalog.pg_backend_pid()");
+        return 0;
+    }
+    (void)status;
+    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");]] },
+    { "core/frame.c",
+      "    pgmig_ledger_add_proof(ledger, job, job->direction == PGMIG_UP, sql);\n", "" },
+    { "core/apply.c", [[    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]],
+      [[    if (!a->alone && a->job.direction == PGMIG_UP) {
+        struct pgmig_buf sql = {0};
+
+        a->alone = true;
+        pgmig_buf_addf(&sql, "INSERT INTO schema_migrations (version, name) VALUES (%s, '%s')",
+                       a->job.entry.version, a->job.entry.name);
+        return pgmig_apply_send(a, PGMIG_STAGE_CLOSE, &sql);
+    }
+    if (!a->alone && strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]] },
+  },
+  ["the wait for an orphaned server process removed"] = {
+    mode = "orphan",
+    { "lua/pgmig/orphan.lua", "function M.wait(db, orphan, limit)\n",
+      "function M.wait(db, orphan, limit)\n  if true then return true end\n" },
+  },
+}
+
+local function replace(path, old, new)
+  local text = support.read(path)
+  local first, last = text:find(old, 1, true)
+  assert(first, path .. " does not have the text to replace: " .. old)
+  assert(not text:find(old, last + 1, true), path .. " has it twice: " .. old)
+  local file = assert(io.open(path, "w"))
+  file:write(text:sub(1, first - 1), new, text:sub(last + 1))
+  file:close()
+end
+
+--- A copy of the code with a bug in it, built.
+local function plant(bug)
+  local dir = support.tempdir()
+  local function run(command)
+    local code, out, err = support.run(command)
+    assert(code == 0, out .. err)
+  end
+  run("git ls-files -z -- CMakeLists.txt cmake core lua bin script man completions rockspec "
+    .. "| xargs -0 cp --parents -t " .. dir)
+  for _, change in ipairs(bug) do replace(dir .. "/" .. change[1], change[2], change[3]) end
+  run(("cd %s && script/build build -DPGMIG_LUA=lua5.4 -DPGMIG_WERROR=OFF"):format(dir))
+  return dir
+end
+
+if not faults.whole then return end -- each has to be built: only with script/test --faults
+
+describe("the fault suite", function()
+  local dir, clean
+
+  setup(function()
+    dir = workload.ten()
+    clean = cases.cut(dir, "none", 0)
+    assert.same({}, clean.problems)
+  end)
+
+  after_each(function() faults.tree = "." end)
+
+  for name, bug in pairs(bugs) do
+    it("finds " .. name, function()
+      faults.tree = plant(bug)
+      local sound = cases.cut(dir, "none", 0, clean.print)
+      assert.same({}, sound.problems) -- without faults nobody would notice
+      for k = 1, sound.messages do
+        local case = cases.cut(dir, bug.mode, k, clean.print)
+        if #case.problems > 0 then
+          print(("# %s: found at message %d: %s"):format(name, k, case.problems[1]))
+          return
+        end
+      end
+      error "not found"
+    end)
+  end
+end)
