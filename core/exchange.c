@@ -57,13 +57,16 @@ static void begin_request(struct pgmig_conn *conn)
     conn->phase = PGMIG_PHASE_BUSY;
 }
 
-/* PQsend* failed or worked: the failure is the operation's. */
+/* PQsend* failed or worked: the failure is the operation's, whose transaction
+** nobody would end. */
 static int sent(struct pgmig_conn *conn, int ok)
 {
     if (ok)
         return 0;
     pgmig_report_libpq(conn);
     conn->phase = PGMIG_PHASE_IDLE;
+    if (conn->next != NULL && pgmig_conn_tx(conn) != PGMIG_TX_IDLE)
+        shutdown(PQsocket(conn->pg), SHUT_RDWR);
     return -1;
 }
 
