@@ -22,6 +22,16 @@ int lpgmig_error_usage(lua_State *L, const char *message)
     return lua_error(L);
 }
 
+const char *lpgmig_check_name(lua_State *L, int arg)
+{
+    size_t len;
+    const char *name = luaL_checklstring(L, arg, &len);
+
+    if (strlen(name) != len)
+        lpgmig_error_usage(L, "a name with a NUL byte");
+    return name;
+}
+
 /* One box serves the whole state: a function fails once, and raising empties
 ** the box. Functions of the binding do not call each other. */
 struct pgmig_error *lpgmig_error_new(lua_State *L)

@@ -15,7 +15,7 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
 /* ledger(table) --> ledger. Raises kind "usage" for an invalid name. */
 static int ledger_new(lua_State *L)
 {
-    const char *table = luaL_checkstring(L, 1);
+    const char *table = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lledger *ll = lua_newuserdata(L, sizeof *ll);
 

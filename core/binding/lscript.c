@@ -37,7 +37,7 @@ static int script_gc(lua_State *L)
 /* read_script(path) --> script. Raises kinds "io" and "parse". */
 static int text_read_script(lua_State *L)
 {
-    const char *path = luaL_checkstring(L, 1);
+    const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_script **script = new_script(L);
 
@@ -52,7 +52,7 @@ static int text_parse_script(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
-    const char *path = luaL_checkstring(L, 2);
+    const char *path = lpgmig_check_name(L, 2);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_script **script = new_script(L);
     char *copy = malloc(len + 1);

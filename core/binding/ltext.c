@@ -55,7 +55,7 @@ static struct pgmig_dir *new_dir(lua_State *L)
 ** relative paths, sorted. Raises kind "io". */
 static int text_list(lua_State *L)
 {
-    const char *path = luaL_checkstring(L, 1);
+    const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_dir *dir = new_dir(L);
 
@@ -77,7 +77,7 @@ static int text_list(lua_State *L)
 static int text_create_file(lua_State *L)
 {
     size_t len;
-    const char *path = luaL_checkstring(L, 1);
+    const char *path = lpgmig_check_name(L, 1);
     const char *text = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
 
@@ -103,7 +103,7 @@ static int text_checksum(lua_State *L)
 /* file_checksum(path) --> the same, of a file. Raises kind "io". */
 static int text_file_checksum(lua_State *L)
 {
-    const char *path = luaL_checkstring(L, 1);
+    const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
     char *text;

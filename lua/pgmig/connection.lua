@@ -21,6 +21,10 @@ local own_options = {
   url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
 }
 
+-- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
+-- a number.
+local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_count = 3 }
+
 --- Two lists for the core: libpq's key words and their values.
 local function parameters(options)
   local keywords, values = {}, {}
@@ -28,6 +32,7 @@ local function parameters(options)
     keywords[#keywords + 1] = keyword
     values[#values + 1] = tostring(value)
   end
+  for keyword, value in pairs(keepalives) do add(keyword, value) end -- the first: others override
   local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
   if database and database ~= "" then add("dbname", database) end
   for keyword, value in pairs(options) do

@@ -129,35 +129,20 @@ function lock:take()
   error(err, 0)
 end
 
+--- Whether its server process answers. Nothing is asked that takes a snapshot: CREATE INDEX
+-- CONCURRENTLY waits for the end of a transaction that has one at the wrong moment, and this one
+-- ends with the run.
+-- @raise kind "interrupted"
+function lock:answers()
+  if not self.conn then return false end
+  local ok, err = pcall(self.conn.ask, self.conn, "")
+  if errors.is(err, "interrupted") then error(err, 0) end
+  return ok
+end
+
 --- Whether the lock is still held.
 function lock:held()
-  return self:ask "SELECT 1" ~= nil and self.conn.handle:transaction_status() == "open"
-end
-
---- Connect again, where the connection was lost in the middle of a migration. The lock is held
--- again when nobody else has it.
-local function restore(self)
-  if self.conn and not self.conn:is_lost() then return end
-  if self.conn then
-    recovery.reconnect(self.conn, self.db.response_timeout, errors.new("connect", "lost"))
-  else
-    connect(self)
-  end
-  try(self)
-end
-
---- Ask a question beside the work.
--- @return rows; nil when there is no answer
--- @raise kind "interrupted"
-function lock:ask(sql)
-  local ok, result = pcall(function()
-    restore(self)
-    return self.conn:ask(sql)
-  end)
-  if ok then return result end
-  if errors.is(result, "interrupted") then error(result, 0) end
-  if self.conn and not self.conn:is_lost() then self:release() end
-  return nil
+  return self:answers() and self.conn.handle:transaction_status() == "open"
 end
 
 --- End the server process of a lost connection: until the server notices, it may hold the lock.

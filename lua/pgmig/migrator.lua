@@ -353,6 +353,7 @@ local function with_lock(self, plan, emit)
   end)
   local held = acquire(self, emit)
   local ok, result = pcall(run_locked, self, held, copy_of(plan), emit)
+  if self.db.vigil then self.db.vigil:close() end
   self.db.vigil = nil
   self.db:on_notice(nil)
   held:release()

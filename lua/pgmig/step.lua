@@ -81,6 +81,9 @@ function at.before(self, index)
   self.run.hooks:fire("before_statement", ctx)
   self.sent, self.statement_started = ctx.sql, core.now()
   if ctx.skipped then return "skip" end
+  if type(ctx.sql) ~= "string" or ctx.sql:find("\0", 1, true) then
+    errors.raise("usage", "before_statement: ctx.sql is a text without NUL bytes")
+  end
   if ctx.sql ~= sql then return "replace", ctx.sql end
   return "go_on"
 end

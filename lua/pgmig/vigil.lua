@@ -1,7 +1,9 @@
---- A look at the server, now and then, while it is busy for a run: through the lock's connection.
--- It tells a long statement from an answer that got lost (the server is idle, and nothing comes),
--- and remembers who blocks the statement, for the error that a lock timeout raises later.
+--- A look at the server, now and then, while it is busy for a run: through a connection of its own,
+-- made when a statement takes long enough. It tells a long statement from an answer that got lost
+-- (the server is idle, and nothing comes), and remembers who blocks the statement, for the error
+-- that a lock timeout raises later.
 local core = require "pgmig.core"
+local errors = require "pgmig.errors"
 
 local M = {}
 local vigil = {}
@@ -11,10 +13,8 @@ local INTERVAL = 1 -- seconds between two looks
 local FIRST_LOOK = 0.01 -- the first comes early: lock timeouts may be short
 local ABSENT_LOOKS = 2 -- so often must the server process be missing
 
---- The backend's state and who blocks it. A statistics view keeps what it showed first until its
--- transaction ends, and the lock's transaction is long.
+--- The backend's state and who blocks it.
 local QUERY = [[
-  SELECT pg_catalog.pg_stat_clear_snapshot();
   SELECT me.pid IS NOT NULL AS there,
     me.state ~ '^idle' OR me.wait_event IN ('ClientRead', 'ClientWrite') AS quiet,
     b.pid, b.application_name, b.usename::text AS "user", b.state AS blocker_state, b.query,
@@ -69,12 +69,27 @@ local function note_blockers(self, rows)
   self.blockers = list
 end
 
---- The lock's connection does not answer: nobody can tell what the server does.
+--- Ask through a connection of its own.
+-- @return rows; nil when there is no answer
+-- @raise kind "interrupted"
+local function ask(self, sql)
+  local ok, result = pcall(function()
+    if not self.conn then
+      self.conn = self.db:beside("pgmig watch", core.now() + self.db.response_timeout)
+    end
+    return self.conn:ask(sql)
+  end)
+  if ok then return result end
+  self:close()
+  if errors.is(result, "interrupted") then error(result, 0) end
+  return nil
+end
+
+--- Nobody can tell what the server does: there is no connection to spare, or it is out of reach,
+-- which the lock's connection shows.
 local function unanswered(self)
-  self.silent_since = self.silent_since or core.now()
-  if core.now() - self.silent_since >= self.db.response_timeout then
-    give_up(self, "the server did not answer in time")
-  end
+  if not self.lock:answers() then give_up(self, "the server did not answer in time") end
+  self.due = core.now() + self.db.response_timeout
 end
 
 --- Look once.
@@ -82,10 +97,9 @@ end
 function vigil:look()
   self.pause = math.min((self.pause or FIRST_LOOK) * 2, INTERVAL)
   local pid = self.db.handle:server_pid()
-  local rows = self.lock:ask(QUERY:format(pid))
-  self.due = core.now() + self.pause
+  local rows = ask(self, QUERY:format(pid))
   if not rows then return unanswered(self) end
-  self.silent_since = nil
+  self.due = core.now() + self.pause
   if pid == 0 then return end
   note_absent(self, rows[1].there)
   note_quiet(self, rows[1].quiet)
@@ -96,7 +110,13 @@ end
 function vigil:cancel()
   local pid = self.db.handle:server_pid()
   if pid == 0 then return false end
-  return self.lock:ask(("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid)) ~= nil
+  return ask(self, ("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid)) ~= nil
+end
+
+--- End its connection; a second call does nothing.
+function vigil:close()
+  if self.conn then self.conn:close() end
+  self.conn = nil
 end
 
 return M

@@ -54,6 +54,18 @@ describe("a hook", function()
       "after_all 2" }, seen)
   end)
 
+  it("cannot replace a statement by what is no text: all of it counts", function()
+    for _, sql in ipairs { "SELECT 1\0; DROP TABLE a", 1, false } do
+      local m = pgmig.migrator(db, dir, { hooks = { before_statement = function(ctx)
+        ctx.sql = sql
+      end } })
+      local ok, err = pcall(m.migrate, m)
+      assert.is_false(ok)
+      assert.matches("ctx.sql is a text without NUL bytes", tostring(err))
+      assert.equal(0, #m:applied())
+    end
+  end)
+
   it("is called at each point on the way down", function()
     migrator:migrate()
     local seen = record(all)

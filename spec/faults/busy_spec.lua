@@ -193,6 +193,35 @@ describe("a busy table", function()
   end)
 end)
 
+describe("the lock's transaction", function()
+  it("asks nothing that takes a snapshot while a statement runs", function()
+    -- CREATE INDEX CONCURRENTLY would wait for its end, and it for the end of the run
+    local dir, url = support.tempdir(), support.database()
+    support.write(dir, "001_step.sql", "-- UP\nSELECT pg_sleep(0.2);\n-- DOWN\n")
+    local admin, queries = pgmig.connect(url), { ["pgmig lock"] = {}, ["pgmig watch"] = {} }
+    local db = pgmig.connect { url = url, wait = function(...)
+      for _, row in ipairs(admin:query [[SELECT application_name AS name, query
+        FROM pg_stat_activity WHERE application_name ~ '^pgmig (lock|watch)$'
+        AND datname = current_database()]]) do
+        queries[row.name][row.query] = true
+      end
+      return pgmig.drivers.blocking(...)
+    end }
+    pgmig.migrator(db, dir):migrate()
+    db:close()
+    admin:close()
+    local watched = false
+    for query in pairs(queries["pgmig watch"]) do
+      watched = watched or query:find "pg_blocking_pids" ~= nil
+    end
+    assert.is_true(watched)
+    for query in pairs(queries["pgmig lock"]) do
+      local harmless = query == "" or query == "ROLLBACK" or query:find "pg_try_advisory_xact_lock"
+      assert.is_truthy(harmless, query)
+    end
+  end)
+end)
+
 describe("another run that holds the lock", function()
   local dir, url, first, second
 
