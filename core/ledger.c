@@ -87,207 +87,16 @@ struct pgmig_ledger *pgmig_ledger_new(const char *table,
     return NULL;
 }
 
-static void forget_qualified(struct pgmig_ledger *ledger)
-{
-    free(ledger->tracking);
-    free(ledger->history);
-    free(ledger->journal);
-    ledger->tracking = ledger->history = ledger->journal = NULL;
-}
-
 void pgmig_ledger_free(struct pgmig_ledger *ledger)
 {
     if (ledger == NULL)
         return;
-    forget_qualified(ledger);
+    pgmig_probe_forget(ledger);
     free(ledger->asked);
     free(ledger->schema);
     free(ledger->table);
     free(ledger->reference);
     free(ledger);
-}
-
-/* ---- probe ----------------------------------------------------------- */
-
-enum {
-    P_PID,
-    P_STANDBY,
-    P_FOUND,
-    P_SCHEMA,
-    P_COLUMNS,
-    P_UNIQUE,
-    P_HISTORY,
-    P_FORMAT
-};
-
-/* $1: the table as a reference, $2: the schema that was given, $3: its name */
-static const char probe_sql[] =
-    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
-    " c.oid IS NOT NULL, s.name,"
-    " (SELECT pg_catalog.string_agg(a.attname || ' ' || t.typname, ','"
-    "   ORDER BY a.attname COLLATE \"C\")"
-    "  FROM pg_catalog.pg_attribute a"
-    "  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
-    "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
-    " EXISTS (SELECT FROM pg_catalog.pg_index i"
-    "  JOIN pg_catalog.pg_attribute a"
-    "   ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-    "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid"
-    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = 'version'),"
-    " h.oid IS NOT NULL,"
-    " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
-    "  FROM pg_catalog.pg_attribute a"
-    "  JOIN pg_catalog.pg_attrdef d"
-    "   ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-    "  WHERE a.attrelid = h.oid AND a.attname = 'format')"
-    " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
-    " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid"
-    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " CROSS JOIN LATERAL (SELECT COALESCE(n.nspname,"
-    "  $2::pg_catalog.name, pg_catalog.current_schema()) AS name) s"
-    " LEFT JOIN pg_catalog.pg_namespace hn ON hn.nspname = s.name"
-    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace = hn.oid"
-    "  AND h.relname = ($3 || '_history')";
-
-static bool value_is(const struct pgmig_conn *conn, int column,
-                     const char *wanted)
-{
-    size_t len;
-    const char *value = pgmig_conn_value(conn, 0, column, &len);
-
-    return value != NULL && strcmp(value, wanted) == 0;
-}
-
-/* How many digits the version column holds: 0 for a table not ours. */
-static int column_digits(const struct pgmig_conn *conn)
-{
-    static const struct {
-        const char *columns;
-        int digits;
-    } known[] = {
-        {"applied_at timestamptz,name text,version int4", 9},
-        {"applied_at timestamptz,name text,version int8", 18},
-        {"applied_at timestamptz,name text,version numeric",
-         PGMIG_VERSION_DIGITS},
-    };
-
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (value_is(conn, P_COLUMNS, known[i].columns))
-            return known[i].digits;
-    return 0;
-}
-
-static const char *owner_of(const struct pgmig_conn *conn)
-{
-    if (value_is(conn, P_COLUMNS, "version varchar"))
-        return "dbmate's or Rails'";
-    if (value_is(conn, P_COLUMNS, "dirty bool,version int8"))
-        return "golang-migrate's";
-    return "another program's";
-}
-
-static int refuse_table(const struct pgmig_ledger *ledger,
-                        const struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    size_t len;
-    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
-
-    pgmig_error_set(err, PGMIG_E_PLAN,
-                    "table %s is not a pgmig tracking table, it looks like %s",
-                    ledger->asked, owner_of(conn));
-    pgmig_error_hint(err, "choose another name with --table (option `table`); "
-                          "nothing was touched");
-    if (columns != NULL)
-        pgmig_error_field(&err->detail, columns);
-    return -1;
-}
-
-/* "schema"."table", in the schema that was found or would be used. */
-static char *qualified(const char *schema, const char *table,
-                       const char *suffix)
-{
-    struct pgmig_buf out = {0};
-
-    pgmig_buf_addf(&out, "%s.\"%s%s\"", schema, table, suffix);
-    return out.data;
-}
-
-static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   struct pgmig_error *err)
-{
-    size_t len;
-    const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
-    char *quoted;
-
-    forget_qualified(ledger);
-    if (schema == NULL)
-        return 0;
-    quoted = pgmig_conn_quote_ident(conn, schema, len, err);
-    if (quoted == NULL)
-        return -1;
-    ledger->tracking = qualified(quoted, ledger->table, "");
-    ledger->history = qualified(quoted, ledger->table, "_history");
-    ledger->journal = qualified(quoted, ledger->table, "_journal");
-    free(quoted);
-    if (ledger->tracking && ledger->history && ledger->journal)
-        return 0;
-    return pgmig_error_memory(err);
-}
-
-static int check_table(struct pgmig_ledger *ledger,
-                       const struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    ledger->digits = column_digits(conn);
-    if (ledger->digits == 0)
-        return refuse_table(ledger, conn, err);
-    if (value_is(conn, P_UNIQUE, "t"))
-        return 0;
-    pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on version",
-                    ledger->asked);
-    return pgmig_error_hint(err,
-                            "without it two runs could apply one migration "
-                            "twice: ALTER TABLE %s ADD PRIMARY KEY (version)",
-                            ledger->tracking);
-}
-
-static int check_history(struct pgmig_ledger *ledger,
-                         const struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    size_t len;
-    const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
-
-    ledger->format = format ? atoi(format) : 0;
-    if (ledger->format > PGMIG_HISTORY_FORMAT) {
-        pgmig_error_set(err, PGMIG_E_PLAN,
-                        "table %s was written by a newer pgmig (format %d)",
-                        ledger->history, ledger->format);
-        return pgmig_error_hint(err,
-                                "upgrade this one: it knows formats up "
-                                "to %d",
-                                PGMIG_HISTORY_FORMAT);
-    }
-    if (ledger->format > 0 || !value_is(conn, P_HISTORY, "t"))
-        return 0;
-    pgmig_error_set(err, PGMIG_E_PLAN, "table %s is not a pgmig history",
-                    ledger->history);
-    return pgmig_error_hint(err, "choose another name with --table (option "
-                                 "`table`); nothing was touched");
-}
-
-static int finish_probe(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                        struct pgmig_error *err)
-{
-    size_t len;
-
-    conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
-    ledger->read_only = value_is(conn, P_STANDBY, "t");
-    ledger->exists = value_is(conn, P_FOUND, "t");
-    ledger->digits = 9;
-    if (qualify(ledger, conn, err) != 0)
-        return -1;
-    if (ledger->exists && check_table(ledger, conn, err) != 0)
-        return -1;
-    return check_history(ledger, conn, err);
 }
 
 /* ---- operations ------------------------------------------------------ */
@@ -378,13 +187,11 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        enum pgmig_ledger_op op, const char *argument,
                        struct pgmig_error *err)
 {
-    const char *params[] = {ledger->reference, ledger->schema, ledger->table};
     struct pgmig_buf sql = {0};
 
     ledger->op = op;
     if (op == PGMIG_LEDGER_PROBE)
-        return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 3, params,
-                               err);
+        return pgmig_probe_start(ledger, conn, err);
     return send(conn, &sql, add_sql(ledger, argument, &sql, err), err);
 }
 
@@ -439,8 +246,9 @@ int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
             return -1;
         pgmig_error_clear(err);
     }
-    return ledger->op == PGMIG_LEDGER_PROBE ? finish_probe(ledger, conn, err)
-                                            : 0;
+    return ledger->op == PGMIG_LEDGER_PROBE
+               ? pgmig_probe_finish(ledger, conn, err)
+               : 0;
 }
 
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)

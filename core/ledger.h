@@ -54,6 +54,20 @@ void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
 ** command, for the transaction. */
 extern const char pgmig_ledger_durable[];
 
+/* ---- probe.c --------------------------------------------------------- */
+
+/* Ask for the tables; when the answer is there, note what was found, or fail
+** for tables that are not ours. */
+PGMIG_NODISCARD int pgmig_probe_start(struct pgmig_ledger *ledger,
+                                      struct pgmig_conn *conn,
+                                      struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_probe_finish(struct pgmig_ledger *ledger,
+                                       struct pgmig_conn *conn,
+                                       struct pgmig_error *err);
+
+/* Forget where the tables are. */
+void pgmig_probe_forget(struct pgmig_ledger *ledger);
+
 /* ---- history.c ------------------------------------------------------- */
 
 /* Add what brings the history and the journal to this format. */

@@ -9,7 +9,7 @@ local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
-local lock = require "pgmig.lock"
+local locked = require "pgmig.locked"
 local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
@@ -17,7 +17,6 @@ local recovery = require "pgmig.recovery"
 local repair = require "pgmig.repair"
 local run = require "pgmig.run"
 local source = require "pgmig.source"
-local vigil = require "pgmig.vigil"
 
 local M = {}
 local migrator = {}
@@ -274,93 +273,6 @@ function migrator:on(event, fn)
   return self
 end
 
---- Let hooks and listeners know who is waited for.
-local function tell_wait(self, emit, fields)
-  emit(fields)
-  pcall(self.hooks.fire, self.hooks, "lock_wait", {
-    db = self.db, holder = fields.holder, blockers = fields.blockers,
-  })
-end
-
---- Take the lock of the tracking table.
-local function acquire(self, emit)
-  local held = lock.new(self.db, {
-    key = self.ledger.handle:qualified() or self.ledger.name, limit = self.lock_wait,
-    reconnect = self.reconnect,
-    on_wait = function(holder)
-      tell_wait(self, emit, {
-        type = "waiting", holder = holder, message = "another run holds the lock: "
-          .. lock.describe(holder),
-      })
-    end,
-  })
-  held:take()
-  return held
-end
-
---- With the lock held: make the tables ready, and leave out of the plan what is done meanwhile.
-local function prepare_plan(self, held, plan)
-  local ok, result = pcall(persist, self, function()
-    local read = self.ledger:read(self.db)
-    self.ledger:prepare(self.db, plan)
-    return planning.drop_settled(plan, read)
-  end)
-  if ok then return result end
-  if errors.is(result, "connect") and held:held() then
-    result.hint = "the lock's connection does get answers: is there a pooler with a single "
-      .. "connection to the server? a run needs two"
-  end
-  error(result, 0)
-end
-
---- With the lock held: run what is left of the plan.
-local function run_locked(self, held, plan, emit)
-  local settled = prepare_plan(self, held, plan)
-  for _, m in ipairs(settled) do
-    emit { type = "skipped", migration = m, message = "another run was first" }
-  end
-  if #plan == 0 then return {} end
-  self.db.vigil = vigil.new(self.db, held, function(blockers)
-    tell_wait(self, emit, { type = "blocked", blockers = blockers, message = "waiting for a lock" })
-  end)
-  return run.run({
-    db = self.db, ledger = self.ledger, lock = held, hooks = self.hooks, emit = emit,
-    token = core.token(), lock_timeout = self.lock_timeout, retries = self.retries,
-    lock_wait = self.lock_wait, reconnect = self.reconnect,
-  }, plan)
-end
-
---- A plan may be shortened while it runs, and stays the caller's.
-local function copy_of(plan)
-  local copy = {}
-  for key, value in pairs(plan) do copy[key] = value end
-  return copy
-end
-
---- A run begins and commits transactions of its own.
-local function check_idle(db)
-  if db.handle:transaction_status() == "idle" then return end
-  errors.raise("usage", "a transaction is open on this connection", {
-    hint = "commit or roll it back before migrating; a hook cannot start another run on it",
-  })
-end
-
-local function with_lock(self, plan, emit)
-  check_idle(self.db)
-  persist(self, function()
-    if not self.ledger.handle:qualified() then self.ledger:probe(self.db) end
-    self.ledger:check_writable()
-  end)
-  local held = acquire(self, emit)
-  local ok, result = pcall(run_locked, self, held, copy_of(plan), emit)
-  if self.db.vigil then self.db.vigil:close() end
-  self.db.vigil = nil
-  self.db:on_notice(nil)
-  held:release()
-  if ok then return result end
-  error(result, 0)
-end
-
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
@@ -377,7 +289,7 @@ function migrator:run(plan, options)
   for _, warning in ipairs(plan.warnings or {}) do
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
-  local ok, result = pcall(with_lock, self, plan, emit)
+  local ok, result = pcall(locked.run, self, plan, emit)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)

@@ -222,6 +222,23 @@ describe("the lock's transaction", function()
   end)
 end)
 
+describe("a connection that was lost between two runs", function()
+  it("is replaced by the next one", function()
+    local dir, url = support.tempdir(), support.database()
+    support.write(dir, "001_step.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+    local db, admin = pgmig.connect(url), pgmig.connect(url)
+    local m = pgmig.migrator(db, dir)
+    local plan = m:plan()
+    admin:query("SELECT pg_terminate_backend($1::int4)", db:backend_pid())
+    assert.is_false(pcall(db.query, db, "SELECT 1"))
+    assert.equal(1, #m:run(plan))
+    admin:query("SELECT pg_terminate_backend($1::int4)", db:backend_pid())
+    assert.equal(1, m:status().applied_count)
+    db:close()
+    admin:close()
+  end)
+end)
+
 describe("another run that holds the lock", function()
   local dir, url, first, second
 
