@@ -257,8 +257,7 @@ local function refuse_copy(self, way)
   })
 end
 
---- Send a request and wait for its end.
--- @param deadline a time of `core.now()`; nil: none
+--- Send a request and wait for its end: until a time of `core.now()`, or nil for however long.
 local function request(self, deadline, ...)
   self.touched = true -- a hook that used the connection may have changed its session
   self.handle:send(...)

@@ -44,6 +44,67 @@ describe("a signal", function()
     end)
   end
 
+  --- Until the program has written something to its standard error.
+  local function has_said(started, text)
+    for _ = 1, LIMIT do
+      if started:err():find(text, 1, true) then return true end
+      core.poll({}, {}, 0.1)
+    end
+    return false
+  end
+
+  local function locks()
+    return project.db:query("SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' "
+      .. "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")[1].n
+  end
+
+  it("leaves no lock behind", function()
+    interrupted("up", "INT")
+    assert.equal(0, locks())
+    project.write("004_sleep.sql", "-- UP\nSELECT 1;\n")
+    assert.equal(0, (project.run "up"))
+  end)
+
+  it("ends the wait for another run", function()
+    local first = cli.start(project.words "up", project.env())
+    assert.is_true(asleep())
+    local second = cli.start(project.words "up", project.env())
+    assert.is_true(has_said(second, "another run holds the lock"))
+    second:kill "INT"
+    assert.equal(130, second:code(LIMIT))
+    assert.is_nil(first:code(0)) -- the other one goes on
+    first:kill "TERM"
+    assert.equal(143, first:code(LIMIT))
+    assert.equal(0, locks())
+  end)
+
+  it("ends the pause before another attempt", function()
+    project.db:exec "CREATE TABLE busy (); BEGIN; LOCK TABLE busy"
+    project.write("004_sleep.sql", "-- UP\nALTER TABLE busy ADD c int;\n")
+    local started = cli.start(project.words "--lock-timeout 10ms --retries 100 up", project.env())
+    assert.is_true(has_said(started, "trying again in"))
+    started:kill "INT"
+    assert.equal(130, started:code(LIMIT))
+    project.db:exec "ROLLBACK"
+    assert.equal("a b busy c schema_migrations", cli.tables(project.db))
+    assert.equal(0, locks())
+  end)
+
+  it("that comes twice ends at once, also when the server does not answer", function()
+    local started = cli.start(project.words "up", project.env())
+    assert.is_true(asleep())
+    local pid = project.db:query("SELECT pid FROM pg_stat_activity WHERE "
+      .. "query = 'SELECT pg_sleep(30)' AND datname = current_database()")[1].pid
+    os.execute("kill -STOP " .. pid)
+    finally(function() os.execute("kill -CONT " .. pid) end)
+    started:kill "INT"
+    core.poll({}, {}, 0.3)
+    assert.is_nil(started:code(0))
+    started:kill "INT"
+    assert.equal(130, started:code(LIMIT))
+    assert.matches("004_sleep: see `pgmig status`", started:err())
+  end)
+
   it("is an event in JSON", function()
     local code, started = interrupted("up --json", "INT")
     assert.equal(130, code)
