@@ -47,7 +47,8 @@ describe("a signal", function()
   --- Until the program has written something to its standard error.
   local function has_said(started, text)
     for _ = 1, LIMIT do
-      if started:err():find(text, 1, true) then return true end
+      local there, said = pcall(started.err, started)
+      if there and said:find(text, 1, true) then return true end
       core.poll({}, {}, 0.1)
     end
     return false
