@@ -80,7 +80,8 @@ describe("a signal", function()
   end)
 
   it("ends the pause before another attempt", function()
-    project.db:exec "CREATE TABLE busy (); BEGIN; LOCK TABLE busy"
+    project.db:exec "CREATE TABLE busy ()"
+    project.db:exec "BEGIN; LOCK TABLE busy"
     project.write("004_sleep.sql", "-- UP\nALTER TABLE busy ADD c int;\n")
     local started = cli.start(project.words "--lock-timeout 10ms --retries 100 up", project.env())
     assert.is_true(has_said(started, "trying again in"))
