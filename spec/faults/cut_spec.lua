@@ -40,8 +40,8 @@ describe("a fault at one message", function()
     return met
   end
 
-  for offset, mode in ipairs { "before", "after", "half", "orphan", "stall", "swallow", "kill",
-    "killed" } do
+  for offset, mode in ipairs { "before", "after", "half", "orphan", "stall", "swallow", "torn",
+    "late", "kill", "killed" } do
     it("of mode " .. mode .. " loses nothing and does nothing twice", function()
       try(mode, offset * 5)
       if not faults.whole then return end

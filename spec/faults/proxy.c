@@ -12,6 +12,9 @@
 **   orphan    it is forwarded, then only the client's side is closed
 **   stall     nothing passes any more, both sides stay open
 **   swallow   it is forwarded, no answer comes back
+**   torn      it is forwarded, half of what the server then sends comes back,
+**             and both sides are closed
+**   late      it is forwarded more than a second later
 **   kill      the process of PIDFILE gets SIGKILL, the message is not
 **             forwarded; killed: the same, but it is
 ** The fault hits one connection; others pass. The proxy ends with its
@@ -32,9 +35,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINKS 128
+#define LATE_MS 1100 /* about when the client has given up (1 s) ... */
+#define LATER_MS 150 /* ... and up to three times so much later */
+#define TICK_MS 20   /* while a message is held */
 #define CHUNK 65536
 #define PROTOCOL_3 196608U
 #define CANCEL_REQUEST 80877102U
@@ -47,6 +54,8 @@ enum action {
     ORPHAN,  /* close the client's side */
     STALL,   /* nothing passes */
     SWALLOW, /* no answer passes */
+    TEAR,    /* half of the answer passes, then both sides are closed */
+    DELAY,   /* nothing passes for a while */
     KILL     /* the client's process */
 };
 
@@ -58,7 +67,8 @@ static const struct mode {
 } modes[] = {{"none", true, false, NOTHING},    {"before", false, false, CUT},
              {"after", true, false, CUT},       {"half", true, true, CUT},
              {"orphan", true, false, ORPHAN},   {"stall", false, false, STALL},
-             {"swallow", true, false, SWALLOW}, {"kill", false, false, KILL},
+             {"swallow", true, false, SWALLOW}, {"torn", true, false, TEAR},
+             {"late", true, false, DELAY},      {"kill", false, false, KILL},
              {"killed", true, false, KILL}};
 
 struct pending {
@@ -74,7 +84,8 @@ struct link {
     size_t head_len;
     size_t left;  /* bytes of it that are still forwarded */
     bool started; /* the startup packet is over */
-    bool stalled, swallowing;
+    bool stalled, swallowing, tearing;
+    long held_until;  /* what is meant for the server waits; ms */
     enum action then; /* when all is forwarded */
 };
 
@@ -84,6 +95,19 @@ static long fault_at;
 static long messages;
 static char fault_type = '-';
 static const char *pid_file;
+
+static long now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool held(const struct link *l)
+{
+    return l->held_until > now_ms();
+}
 
 static void fail(const char *what)
 {
@@ -197,6 +221,7 @@ static void act(struct link *l)
         close_side(l, CLIENT);
     l->stalled = l->stalled || then == STALL || then == ORPHAN;
     l->swallowing = l->swallowing || then == SWALLOW;
+    l->tearing = l->tearing || then == TEAR;
 }
 
 static bool is_cancel(const struct link *l)
@@ -211,6 +236,8 @@ static size_t passing(struct link *l, size_t length)
         return length;
     fault_type = l->started ? (char)l->head[0] : 'S';
     l->then = mode->then;
+    if (mode->then == DELAY)
+        l->held_until = now_ms() + LATE_MS + fault_at % 4 * LATER_MS;
     if (!mode->forward)
         return 0;
     return mode->half ? length / 2 : length;
@@ -267,7 +294,7 @@ static void flush(struct link *l, enum side side)
     struct pending *p = &l->out[side];
     ssize_t n;
 
-    if (p->len == 0 || l->fd[side] < 0)
+    if (p->len == 0 || l->fd[side] < 0 || held(l))
         return;
     n = send(l->fd[side], p->data + p->start, p->len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -297,7 +324,11 @@ static void receive(struct link *l, enum side side)
     if (side == CLIENT)
         take(l, chunk, (size_t)n);
     else if (!l->swallowing)
-        put(&l->out[other], chunk, (size_t)n);
+        put(&l->out[other], chunk, (size_t)(l->tearing ? n / 2 : n));
+    if (side == SERVER && l->tearing) {
+        flush(l, CLIENT);
+        cut(l);
+    }
 }
 
 /* Whether a side may be read: what it says has a place to go. */
@@ -305,7 +336,7 @@ static bool readable(const struct link *l, enum side side)
 {
     enum side other = side == CLIENT ? SERVER : CLIENT;
 
-    if (l->stalled || l->fd[side] < 0)
+    if (l->stalled || held(l) || l->fd[side] < 0)
         return false;
     return l->out[other].len == 0 &&
            (side == SERVER || l->then == NOTHING || l->left > 0);
@@ -317,7 +348,7 @@ static short events_of(const struct link *l, enum side side)
 
     if (readable(l, side))
         events |= POLLIN;
-    if (l->out[side].len > 0)
+    if (l->out[side].len > 0 && !held(l))
         events |= POLLOUT;
     return events;
 }
@@ -348,6 +379,14 @@ static void report(const char *path)
     fclose(file);
 }
 
+static int patience(void)
+{
+    for (size_t i = 0; i < LINKS; i++)
+        if (links[i].used && held(&links[i]))
+            return TICK_MS;
+    return -1;
+}
+
 static void loop(int listener, const char *server)
 {
     static struct pollfd set[2 + 2 * LINKS];
@@ -362,7 +401,7 @@ static void loop(int listener, const char *server)
             set[2 + i] = (struct pollfd){.fd = events ? l->fd[i % 2] : -1,
                                          .events = events};
         }
-        if (poll(set, 2 + 2 * LINKS, -1) < 0 && errno != EINTR)
+        if (poll(set, 2 + 2 * LINKS, patience()) < 0 && errno != EINTR)
             fail("poll");
         if (set[0].revents != 0)
             return;
