@@ -8,7 +8,7 @@ local CONFIGURATION = [[
 load_module MODULES/ndk_http_module.so;
 load_module MODULES/ngx_http_lua_module.so;
 user root; # ignored unless root starts it
-worker_processes 1;
+worker_processes WORKERS;
 daemon off;
 pid DIR/nginx.pid;
 error_log DIR/error.log notice;
@@ -37,21 +37,22 @@ end
 
 ngx.timer.at(0, function()
   local _, result = pcall(migrate)
-  local file = assert(io.open("DIR/result.new", "w"))
+  local path = "DIR/result" .. ngx.worker.id()
+  local file = assert(io.open(path .. ".new", "w"))
   file:write(tostring(result))
   file:close()
-  os.rename("DIR/result.new", "DIR/result")
+  os.rename(path .. ".new", path)
 end)
 ]]
 
 describe("in nginx", function()
-  local dir, url, nginx
+  local dir, url, nginx, workers
 
   local function fill(template)
     local _, root = support.run "pwd"
     local values = {
       MODULES = MODULES, DIR = dir, URL = url, ROOT = root:match "[^\n]+",
-      BUILD = os.getenv "PGMIG_BUILD" or "build",
+      BUILD = os.getenv "PGMIG_BUILD" or "build", WORKERS = tostring(workers),
     }
     return (template:gsub("%u%u%u+", values))
   end
@@ -62,21 +63,36 @@ describe("in nginx", function()
       .. " cat >/dev/null; kill $!; wait"):format(dir, dir, configuration), "w"))
   end
 
-  before_each(function()
+  --- Start nginx with so many workers, each of which migrates; what each says, sorted.
+  local function results(count)
+    workers = count
     dir = support.tempdir()
     url = support.database()
     support.write(dir, "worker.lua", fill(WORKER))
     nginx = start_nginx(support.write(dir, "nginx.conf", fill(CONFIGURATION)))
-  end)
+    local list = {}
+    for i = 1, count do
+      local path = ("%s/result%d"):format(dir, i - 1)
+      local code = support.run(("timeout 20 sh -c 'until [ -e %s ]; do sleep 0.05; done'")
+        :format(path))
+      assert.equal(0, code, support.read(dir .. "/error.log") .. support.read(dir .. "/out"))
+      list[i] = support.read(path)
+    end
+    table.sort(list)
+    return list
+  end
 
   after_each(function() nginx:close() end)
 
+  it("four workers at once migrate a database once", function()
+    assert.same({
+      "0 applied, the last is nil", "0 applied, the last is nil", "0 applied, the last is nil",
+      "5 applied, the last is 005_restructure_permissions",
+    }, results(4))
+  end)
+
   it("a timer of a worker migrates a database", function()
-    local code = support.run(("timeout 20 sh -c 'until [ -e %s/result ]; do sleep 0.05; done'")
-      :format(dir))
-    assert.equal(0, code, support.read(dir .. "/error.log") .. support.read(dir .. "/out"))
-    assert.equal("5 applied, the last is 005_restructure_permissions",
-      support.read(dir .. "/result"))
+    assert.same({ "5 applied, the last is 005_restructure_permissions" }, results(1))
     local db = pgmig.connect(url)
     assert.equal(0, pgmig.migrator(db, "migrations"):status().pending_count)
     db:close()
