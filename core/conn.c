@@ -251,6 +251,23 @@ char *pgmig_conn_quote_literal(struct pgmig_conn *conn, const char *s,
     return quoted(conn, PQescapeLiteral(conn->pg, s, len), err);
 }
 
+int pgmig_conn_add_literal(struct pgmig_conn *conn, const char *text,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    char *quoted;
+
+    if (text == NULL) {
+        pgmig_buf_adds(sql, "NULL");
+        return 0;
+    }
+    quoted = pgmig_conn_quote_literal(conn, text, strlen(text), err);
+    if (quoted == NULL)
+        return -1;
+    pgmig_buf_adds(sql, quoted);
+    free(quoted);
+    return 0;
+}
+
 char *pgmig_conn_quote_ident(struct pgmig_conn *conn, const char *s, size_t len,
                              struct pgmig_error *err)
 {

@@ -65,6 +65,12 @@ PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
 
+/* Add a text as a literal, NULL for a NULL. */
+PGMIG_NODISCARD int pgmig_conn_add_literal(struct pgmig_conn *conn,
+                                           const char *text,
+                                           struct pgmig_buf *sql,
+                                           struct pgmig_error *err);
+
 /* Clear the last result. */
 void pgmig_conn_forget_result(struct pgmig_conn *conn);
 

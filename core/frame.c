@@ -93,7 +93,7 @@ int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
     if (job->entry.version == NULL)
         commands++; /* the lock that stands in for a row */
-    if (pgmig_ledger_add_claim(ledger, conn, job, sql, err) != 0)
+    if (pgmig_claim_add(ledger, conn, job, sql, err) != 0)
         return -1;
     return commands;
 }
@@ -138,7 +138,7 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         status = pgmig_history_add(ledger, conn, &job->entry, NULL, sql, err);
     else
         status = add_journal_end(ledger, conn, job, sql, err);
-    pgmig_ledger_add_proof(ledger, job, job->direction == PGMIG_UP, sql);
+    pgmig_claim_add_proof(ledger, job, job->direction == PGMIG_UP, sql);
     pgmig_buf_adds(sql, "COMMIT");
     return status;
 }

@@ -64,7 +64,7 @@ int pgmig_history_add(const struct pgmig_ledger *ledger,
                    ledger->history, entry->version ? entry->version : "NULL");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         pgmig_buf_adds(sql, ", ");
-        if (pgmig_ledger_add_text(conn, texts[i], sql, err) != 0)
+        if (pgmig_conn_add_literal(conn, texts[i], sql, err) != 0)
             return -1;
     }
     add_begun(entry, begun, sql);

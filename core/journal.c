@@ -21,7 +21,7 @@ static int add_key(struct pgmig_conn *conn, const struct pgmig_entry *entry,
     else
         pgmig_buf_addf(&key, "repeatable:%s", entry->name);
     status = key.failed ? pgmig_error_memory(err)
-                        : pgmig_ledger_add_text(conn, key.data, sql, err);
+                        : pgmig_conn_add_literal(conn, key.data, sql, err);
     pgmig_buf_free(&key);
     return status;
 }
@@ -35,7 +35,7 @@ static int add_where(struct pgmig_conn *conn, const struct pgmig_job *job,
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " AND owner = ");
-    return pgmig_ledger_add_text(conn, owner, sql, err);
+    return pgmig_conn_add_literal(conn, owner, sql, err);
 }
 
 static int add_new_row(const struct pgmig_ledger *ledger,
@@ -49,7 +49,7 @@ static int add_new_row(const struct pgmig_ledger *ledger,
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql, ", '%s', ", job->direction == PGMIG_UP ? "up" : "down");
-    if (pgmig_ledger_add_text(conn, job->owner, sql, err) != 0)
+    if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ", 'ready'); ");
     return 0;
@@ -61,7 +61,7 @@ static int add_taken_row(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(sql,
                    "WITH taken AS (UPDATE %s SET owner = ", ledger->journal);
-    if (pgmig_ledger_add_text(conn, job->owner, sql, err) != 0)
+    if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql,
                    ", state = 'ready', running = NULL, statement = NULL, "
@@ -87,7 +87,7 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
 
     if (status != 0)
         return -1;
-    pgmig_ledger_add_proof(ledger, job, job->direction == PGMIG_DOWN, sql);
+    pgmig_claim_add_proof(ledger, job, job->direction == PGMIG_DOWN, sql);
     pgmig_buf_adds(sql, "COMMIT; SELECT pg_catalog.pg_backend_pid()");
     return 0;
 }

@@ -25,11 +25,11 @@ struct pgmig_ledger {
     enum pgmig_ledger_op op;
 };
 
-/* Add a text as a literal, NULL for a NULL. */
-PGMIG_NODISCARD int pgmig_ledger_add_text(struct pgmig_conn *conn,
-                                          const char *text,
-                                          struct pgmig_buf *sql,
-                                          struct pgmig_error *err);
+/* Commits are durable: raised where the database's default is lower. One
+** command, for the transaction. */
+extern const char pgmig_ledger_durable[];
+
+/* ---- claim.c --------------------------------------------------------- */
 
 /*
 ** Add the claim of a migration: the INSERT (or DELETE, for DOWN) of its row,
@@ -38,21 +38,17 @@ PGMIG_NODISCARD int pgmig_ledger_add_text(struct pgmig_conn *conn,
 ** no row: a lock of its name takes its place, and 22012 tells that another
 ** run has applied the same text.
 */
-PGMIG_NODISCARD int pgmig_ledger_add_claim(const struct pgmig_ledger *ledger,
-                                           struct pgmig_conn *conn,
-                                           const struct pgmig_job *job,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_claim_add(const struct pgmig_ledger *ledger,
+                                    struct pgmig_conn *conn,
+                                    const struct pgmig_job *job,
+                                    struct pgmig_buf *sql,
+                                    struct pgmig_error *err);
 
 /* Add a statement that fails with 22012 unless the table has the job's row,
 ** or has it not; ends with a semicolon. */
-void pgmig_ledger_add_proof(const struct pgmig_ledger *ledger,
-                            const struct pgmig_job *job, bool there,
-                            struct pgmig_buf *sql);
-
-/* Commits are durable: raised where the database's default is lower. One
-** command, for the transaction. */
-extern const char pgmig_ledger_durable[];
+void pgmig_claim_add_proof(const struct pgmig_ledger *ledger,
+                           const struct pgmig_job *job, bool there,
+                           struct pgmig_buf *sql);
 
 /* ---- probe.c --------------------------------------------------------- */
 

@@ -9,14 +9,14 @@ local workload = require "spec.faults.workload"
 local bugs = {
   ["the claim removed"] = {
     mode = "after",
-    { "core/ledger.c", [[pgmig_buf_adds(sql, ")");]],
+    { "core/claim.c", [[pgmig_buf_adds(sql, ")");]],
       [[pgmig_buf_adds(sql, ") ON CONFLICT DO NOTHING");]] },
   },
   ["COMMIT sent before the tracking row"] = {
     mode = "before",
-    { "core/ledger.c", [[        pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
+    { "core/claim.c", [[        pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
                        ledger->tracking, entry->version);
-        status = pgmig_ledger_add_text(conn, entry->name, sql, err);
+        status = pgmig_conn_add_literal(conn, entry->name, sql, err);
         if (status != 0)
             return status;
         pgmig_buf_adds(sql, ")");
@@ -28,7 +28,7 @@ local bugs = {
     (void)status;
     pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");]] },
     { "core/frame.c",
-      "    pgmig_ledger_add_proof(ledger, job, job->direction == PGMIG_UP, sql);\n", "" },
+      "    pgmig_claim_add_proof(ledger, job, job->direction == PGMIG_UP, sql);\n", "" },
     { "core/apply.c", [[    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]],
       [[    if (!a->alone && a->job.direction == PGMIG_UP) {
         struct pgmig_buf sql = {0};
@@ -64,8 +64,7 @@ local function plant(bug)
     local code, out, err = support.run(command)
     assert(code == 0, out .. err)
   end
-  run("git ls-files -z -- CMakeLists.txt cmake core lua bin script man completions rockspec "
-    .. "| xargs -0 cp --parents -t " .. dir)
+  run("cp -r CMakeLists.txt cmake core lua bin script man completions rockspec " .. dir)
   for _, change in ipairs(bug) do replace(dir .. "/" .. change[1], change[2], change[3]) end
   run(("cd %s && script/build build -DPGMIG_LUA=lua5.4 -DPGMIG_WERROR=OFF"):format(dir))
   return dir
