@@ -92,7 +92,7 @@ function text:created(path) self.output:line(path) end
 --- What `config` found: a list of { key, value, source }.
 function text:settings(list)
   for _, setting in ipairs(list) do
-    self.output:line(("%-13s %-40s %s"):format(setting.key, setting.value, setting.source))
+    self.output:line(("%-16s %-40s %s"):format(setting.key, setting.value, setting.source))
   end
 end
 
