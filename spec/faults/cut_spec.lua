@@ -1,11 +1,28 @@
 -- One fault at each message that the program sends, in each way a connection can break.
 local cases = require "spec.faults.cases"
 local faults = require "spec.faults.support"
+local proxies = require "spec.faults.proxy"
 local summary = require "spec.faults.summary"
+local support = require "spec.support"
 local workload = require "spec.faults.workload"
 
 local SHORT_CASES = 8 -- of each mode
 local MOST = 2000 -- messages; a run has far fewer
+
+describe("a slow network", function()
+  it("is not taken for a broken one, however long the data takes", function()
+    local dir, database, rows = support.tempdir(), faults.database(), {}
+    for i = 1, 20000 do rows[i] = i .. "\t" .. ("x"):rep(100) end
+    support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n int, t text);\nCOPY a FROM STDIN;\n"
+      .. table.concat(rows, "\n") .. "\n\\.\n-- DOWN\n")
+    local proxy = proxies.start("slow", 0)
+    -- some 35 reads, 60 ms apart: longer than the program waits for an answer
+    local code, _, err = faults.run(proxy.url(database), "up --dir " .. dir)
+    proxy.stop()
+    assert.same({ 0, "" }, { code, err })
+    faults.drop(database)
+  end)
+end)
 
 describe("a fault at one message", function()
   local dir, clean

@@ -6,6 +6,7 @@
 **
 ** LISTEN and SERVER are paths of unix sockets. MODE is one of
 **   none      no fault
+**   slow      no fault, but the client's side is read SLOW_MS apart
 **   before    both sides are closed, the message is not forwarded
 **   after     it is forwarded, then both sides are closed
 **   half      half of it is forwarded, then both sides are closed
@@ -41,7 +42,8 @@
 #define LINKS 128
 #define LATE_MS 1100 /* about when the client has given up (1 s) ... */
 #define LATER_MS 150 /* ... and up to three times so much later */
-#define TICK_MS 20   /* while a message is held */
+#define SLOW_MS 60
+#define TICK_MS 20 /* while a message is held, or a side is slow */
 #define CHUNK 65536
 #define PROTOCOL_3 196608U
 #define CANCEL_REQUEST 80877102U
@@ -50,6 +52,7 @@ enum side { CLIENT, SERVER };
 
 enum action {
     NOTHING,
+    SLOW,    /* no fault */
     CUT,     /* close both sides */
     ORPHAN,  /* close the client's side */
     STALL,   /* nothing passes */
@@ -64,12 +67,12 @@ static const struct mode {
     bool forward; /* the message */
     bool half;    /* of it only */
     enum action then;
-} modes[] = {{"none", true, false, NOTHING},    {"before", false, false, CUT},
-             {"after", true, false, CUT},       {"half", true, true, CUT},
-             {"orphan", true, false, ORPHAN},   {"stall", false, false, STALL},
-             {"swallow", true, false, SWALLOW}, {"torn", true, false, TEAR},
-             {"late", true, false, DELAY},      {"kill", false, false, KILL},
-             {"killed", true, false, KILL}};
+} modes[] = {{"none", true, false, NOTHING}, {"slow", true, false, SLOW},
+             {"before", false, false, CUT},  {"after", true, false, CUT},
+             {"half", true, true, CUT},      {"orphan", true, false, ORPHAN},
+             {"stall", false, false, STALL}, {"swallow", true, false, SWALLOW},
+             {"torn", true, false, TEAR},    {"late", true, false, DELAY},
+             {"kill", false, false, KILL},   {"killed", true, false, KILL}};
 
 struct pending {
     char data[CHUNK + 16];
@@ -85,6 +88,7 @@ struct link {
     size_t left;  /* bytes of it that are still forwarded */
     bool started; /* the startup packet is over */
     bool stalled, swallowing, tearing;
+    long next_read;   /* of the client's side; ms */
     long held_until;  /* what is meant for the server waits; ms */
     enum action then; /* when all is forwarded */
 };
@@ -232,7 +236,7 @@ static bool is_cancel(const struct link *l)
 /* How much of a message of this length passes. */
 static size_t passing(struct link *l, size_t length)
 {
-    if (is_cancel(l) || ++messages != fault_at)
+    if (is_cancel(l) || ++messages != fault_at || mode->then == SLOW)
         return length;
     fault_type = l->started ? (char)l->head[0] : 'S';
     l->then = mode->then;
@@ -321,9 +325,10 @@ static void receive(struct link *l, enum side side)
     }
     if (n < 0)
         return;
-    if (side == CLIENT)
+    if (side == CLIENT) {
         take(l, chunk, (size_t)n);
-    else if (!l->swallowing)
+        l->next_read = mode->then == SLOW ? now_ms() + SLOW_MS : 0;
+    } else if (!l->swallowing)
         put(&l->out[other], chunk, (size_t)(l->tearing ? n / 2 : n));
     if (side == SERVER && l->tearing) {
         flush(l, CLIENT);
@@ -337,6 +342,8 @@ static bool readable(const struct link *l, enum side side)
     enum side other = side == CLIENT ? SERVER : CLIENT;
 
     if (l->stalled || held(l) || l->fd[side] < 0)
+        return false;
+    if (side == CLIENT && l->next_read > now_ms())
         return false;
     return l->out[other].len == 0 &&
            (side == SERVER || l->then == NOTHING || l->left > 0);
@@ -382,7 +389,7 @@ static void report(const char *path)
 static int patience(void)
 {
     for (size_t i = 0; i < LINKS; i++)
-        if (links[i].used && held(&links[i]))
+        if (links[i].used && (held(&links[i]) || mode->then == SLOW))
             return TICK_MS;
     return -1;
 }
