@@ -13,172 +13,7 @@
 
 #include "apply.h"
 #include "error.h"
-#include "frame.h"
-#include "journal.h"
 #include "verify.h"
-
-/* ---- sending --------------------------------------------------------- */
-
-static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
-{
-    a->stage = PGMIG_STAGE_ENDED;
-    a->outcome = outcome;
-    return false;
-}
-
-/* A transaction that cannot even be rolled back ends with its connection. */
-static bool out_of_memory(struct pgmig_apply *a)
-{
-    bool undoing = a->stage == PGMIG_STAGE_UNDO;
-
-    pgmig_error_memory(&a->error);
-    if (!undoing)
-        return pgmig_apply_undo(a, PGMIG_FAILED);
-    pgmig_conn_abandon(a->conn, "out of memory");
-    return end(a, a->outcome);
-}
-
-bool pgmig_apply_send(struct pgmig_apply *a, enum pgmig_stage stage,
-                      struct pgmig_buf *sql)
-{
-    int status;
-
-    a->stage = stage;
-    if (sql->failed) {
-        pgmig_buf_free(sql);
-        return out_of_memory(a);
-    }
-    status = pgmig_conn_ask(a->conn, sql->data);
-    pgmig_buf_free(sql);
-    return status == 0;
-}
-
-bool pgmig_apply_built(struct pgmig_apply *a, enum pgmig_stage stage,
-                       struct pgmig_buf *sql, int status)
-{
-    if (status == 0)
-        return pgmig_apply_send(a, stage, sql);
-    pgmig_buf_free(sql);
-    return pgmig_apply_undo(a, PGMIG_FAILED);
-}
-
-/* With transaction=off the journal must know that a statement has failed:
-** without that its outcome would count as unknown. */
-static void add_verdict(struct pgmig_apply *a, struct pgmig_buf *sql)
-{
-    struct pgmig_error ignored = {0};
-
-    if (a->alone && pgmig_journal_add_failed(a->ledger, a->conn, &a->job, sql,
-                                             &ignored) != 0)
-        sql->failed = true;
-    pgmig_error_clear(&ignored);
-}
-
-bool pgmig_apply_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
-{
-    struct pgmig_buf sql = {0};
-    enum pgmig_tx tx = pgmig_conn_tx(a->conn);
-
-    a->outcome = outcome;
-    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty && !a->alone))
-        return end(a, outcome);
-    if (tx != PGMIG_TX_IDLE)
-        pgmig_buf_adds(&sql, "ROLLBACK; ");
-    if (a->dirty)
-        pgmig_buf_adds(&sql, pgmig_frame_reset);
-    add_verdict(a, &sql);
-    return pgmig_apply_send(a, PGMIG_STAGE_UNDO, &sql) || end(a, outcome);
-}
-
-/* BEGIN, settings and the claim; on failure the buffer is freed. */
-static int open_frame(struct pgmig_apply *a, const char *begin,
-                      struct pgmig_buf *sql)
-{
-    a->before_claim =
-        pgmig_frame_open(a->ledger, a->conn, &a->job, begin, sql, &a->error);
-    return a->before_claim < 0 ? -1 : 0;
-}
-
-static bool send_open(struct pgmig_apply *a)
-{
-    struct pgmig_buf sql = {0};
-
-    if (!a->section->transaction)
-        return pgmig_journaled_open(a);
-    return pgmig_apply_built(a, PGMIG_STAGE_OPEN, &sql,
-                             open_frame(a, a->section->begin, &sql));
-}
-
-bool pgmig_apply_send_text(struct pgmig_apply *a)
-{
-    const struct pgmig_statement *st = &a->section->statements[a->at];
-    const char *file = a->job.script->text;
-    const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
-
-    a->stage = PGMIG_STAGE_STATEMENT;
-    if (a->text.failed) {
-        pgmig_error_memory(&a->error);
-        return pgmig_apply_undo(a, PGMIG_FAILED);
-    }
-    return pgmig_conn_request(a->conn, a->text.data, data,
-                              st->copy_end - st->copy_start) == 0;
-}
-
-static bool begin_statement(struct pgmig_apply *a)
-{
-    if (a->section->transaction)
-        return pgmig_apply_send_text(a);
-    return pgmig_journaled_prepare(a);
-}
-
-static bool send_statement(struct pgmig_apply *a)
-{
-    const struct pgmig_statement *st = &a->section->statements[a->at];
-
-    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
-    a->replaced = false;
-    a->text.len = 0;
-    pgmig_buf_add(&a->text, a->job.script->text + st->start,
-                  st->end - st->start);
-    return begin_statement(a);
-}
-
-static bool send_replacement(struct pgmig_apply *a, const char *sql)
-{
-    a->dirty = true;
-    a->replaced = true;
-    a->text.len = 0;
-    pgmig_buf_adds(&a->text, sql);
-    return begin_statement(a);
-}
-
-static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
-{
-    bool dirty = a->dirty;
-
-    if (!a->section->transaction) {
-        if (dirty)
-            pgmig_buf_adds(sql, pgmig_frame_reset);
-        dirty = false;
-        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                       sql) != 0)
-            return -1;
-        pgmig_buf_adds(sql, "; ");
-    }
-    return pgmig_frame_close(a->ledger, a->conn, &a->job, dirty, sql,
-                             &a->error);
-}
-
-static bool send_close(struct pgmig_apply *a)
-{
-    struct pgmig_buf sql = {0};
-    int status = build_close(a, &sql);
-
-    a->alone = false;
-    return pgmig_apply_built(a, PGMIG_STAGE_CLOSE, &sql, status);
-}
-
-/* ---- the chain of requests ------------------------------------------- */
 
 static bool has_failed(const struct pgmig_apply *a)
 {
@@ -203,7 +38,7 @@ static bool finish(struct pgmig_apply *a)
     }
     if (pause(a, PGMIG_PAUSE_CLOSING))
         return false;
-    return send_close(a);
+    return pgmig_request_close(a);
 }
 
 /* What an attempt before has done is left out, but for the settings of its
@@ -222,7 +57,7 @@ static bool proceed(struct pgmig_apply *a)
         return finish(a);
     if (!done_before(a) && pause(a, PGMIG_PAUSE_BEFORE))
         return false;
-    return send_statement(a);
+    return pgmig_request_statement(a);
 }
 
 bool pgmig_apply_begun(struct pgmig_apply *a)
@@ -257,7 +92,7 @@ static bool opened(struct pgmig_apply *a)
         return pgmig_failure_at_claim(a, a->conn->results >= a->before_claim);
     if (a->section->transaction && a->job.direction == PGMIG_DOWN &&
         strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
-        return pgmig_apply_undo(a, PGMIG_RACED);
+        return pgmig_request_undo(a, PGMIG_RACED);
     note_server(a);
     if (!a->section->transaction)
         return pgmig_journaled_opened(a);
@@ -278,7 +113,7 @@ static bool prepared(struct pgmig_apply *a)
     note_server(a);
     if (a->alone)
         pgmig_apply_forget_server(a);
-    return pgmig_apply_send_text(a);
+    return pgmig_request_text(a);
 }
 
 bool pgmig_apply_done(struct pgmig_apply *a)
@@ -308,7 +143,7 @@ static bool verify(struct pgmig_apply *a)
                           &a->section->statements[a->at], &sql, &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
-    return pgmig_apply_send(a, PGMIG_STAGE_VERIFY, &sql);
+    return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql);
 }
 
 /* active_sql_transaction: what cannot run in a transaction, though nothing in
@@ -369,7 +204,7 @@ static bool closed(struct pgmig_apply *a)
     if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
         return pgmig_failure_refuse(
             a, false, "the server answered COMMIT with ROLLBACK", NULL);
-    return end(a, PGMIG_DONE);
+    return pgmig_request_end(a, PGMIG_DONE);
 }
 
 /* The first error is the one that matters. */
@@ -379,7 +214,7 @@ static bool undone(struct pgmig_apply *a)
 
     pgmig_conn_take_error(a->conn, &ignored);
     pgmig_error_clear(&ignored);
-    return end(a, a->outcome);
+    return pgmig_request_end(a, a->outcome);
 }
 
 static bool next(void *ctx, struct pgmig_conn *conn)
@@ -444,7 +279,7 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     }
     pgmig_apply_forget_server(a);
     pgmig_conn_begin(conn, next, a);
-    (void)send_open(a); /* a failure to send is told by finish */
+    (void)pgmig_request_open(a); /* a failure to send is told by finish */
     return a;
 }
 
@@ -465,12 +300,12 @@ static bool go_on(struct pgmig_apply *a, enum pgmig_pause point)
 {
     switch (point) {
     case PGMIG_PAUSE_BEFORE:
-        return send_statement(a);
+        return pgmig_request_statement(a);
     case PGMIG_PAUSE_AFTER:
         a->at++;
         return proceed(a);
     case PGMIG_PAUSE_CLOSING:
-        return send_close(a);
+        return pgmig_request_close(a);
     default:
         return proceed(a);
     }
@@ -487,7 +322,7 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
     a->dirty = a->dirty || touched;
     pgmig_conn_begin(a->conn, next, a);
     if (how == PGMIG_GIVE_UP) {
-        (void)pgmig_apply_undo(a, PGMIG_GIVEN_UP);
+        (void)pgmig_request_undo(a, PGMIG_GIVEN_UP);
     } else if (!still_open(a)) {
         (void)pgmig_failure_refuse(
             a, false, "a hook has ended or broken the migration's transaction",
@@ -496,7 +331,7 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
         a->at++;
         (void)proceed(a);
     } else if (how == PGMIG_REPLACE && point == PGMIG_PAUSE_BEFORE) {
-        (void)send_replacement(a, sql);
+        (void)pgmig_request_replacement(a, sql);
     } else {
         (void)go_on(a, point);
     }

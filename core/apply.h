@@ -1,8 +1,9 @@
 /*
 ** apply.h -- what the files about a migration under way share.
 **
-** apply.c has the chain of requests, journaled.c what is different for a
-** section with transaction=off, failure.c what a failure means.
+** apply.c has the chain of requests, request.c what is sent, journaled.c what
+** is different for a section with transaction=off, failure.c what a failure
+** means.
 */
 #ifndef PGMIG_APPLY_H
 #define PGMIG_APPLY_H
@@ -46,22 +47,34 @@ struct pgmig_apply {
 /* Each of these returns true when a request is on its way, and false when
 ** the operation has stopped: the answer that conn.h asks of `next`. */
 
-/* Send a request and free it; its rows are kept when it asks for some. */
-bool pgmig_apply_send(struct pgmig_apply *a, enum pgmig_stage stage,
-                      struct pgmig_buf *sql);
-/* The same, when building it has worked (status 0). */
-bool pgmig_apply_built(struct pgmig_apply *a, enum pgmig_stage stage,
-                       struct pgmig_buf *sql, int status);
-/* Send the text of the statement under way. */
-bool pgmig_apply_send_text(struct pgmig_apply *a);
-/* Take the migration back, and the session to its start. */
-bool pgmig_apply_undo(struct pgmig_apply *a, enum pgmig_outcome outcome);
 /* Forget which server process is at work, unless it is always the same. */
 void pgmig_apply_forget_server(struct pgmig_apply *a);
 /* The claim holds: go on with the first statement. */
 bool pgmig_apply_begun(struct pgmig_apply *a);
 /* The statement under way is done. */
 bool pgmig_apply_done(struct pgmig_apply *a);
+
+/* ---- request.c ------------------------------------------------------- */
+
+/* Send a request and free it; its rows are kept when it asks for some. */
+bool pgmig_request_send(struct pgmig_apply *a, enum pgmig_stage stage,
+                        struct pgmig_buf *sql);
+/* The same, when building it has worked (status 0). */
+bool pgmig_request_built(struct pgmig_apply *a, enum pgmig_stage stage,
+                         struct pgmig_buf *sql, int status);
+/* Send the text of the statement under way. */
+bool pgmig_request_text(struct pgmig_apply *a);
+/* Take the migration back, and the session to its start. */
+bool pgmig_request_undo(struct pgmig_apply *a, enum pgmig_outcome outcome);
+/* End the operation. */
+bool pgmig_request_end(struct pgmig_apply *a, enum pgmig_outcome outcome);
+/* BEGIN, settings and the claim. */
+bool pgmig_request_open(struct pgmig_apply *a);
+/* The next statement, or SQL in its place. */
+bool pgmig_request_statement(struct pgmig_apply *a);
+bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql);
+/* The bookkeeping and COMMIT. */
+bool pgmig_request_close(struct pgmig_apply *a);
 
 /* ---- journaled.c ----------------------------------------------------- */
 

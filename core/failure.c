@@ -12,7 +12,7 @@ static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
 
 static bool fail(struct pgmig_apply *a)
 {
-    return pgmig_apply_undo(a, PGMIG_FAILED);
+    return pgmig_request_undo(a, PGMIG_FAILED);
 }
 
 void pgmig_failure_name_file(struct pgmig_apply *a)
@@ -35,7 +35,7 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
 
     pgmig_conn_take_error(a->conn, err);
     if (claim && (state_is(a, "23505") || state_is(a, "22012")))
-        return pgmig_apply_undo(a, PGMIG_RACED);
+        return pgmig_request_undo(a, PGMIG_RACED);
     if (claim && err->kind == PGMIG_E_LOCK) {
         pgmig_error_field(&err->message,
                           "another run is at work on this migration");
@@ -111,7 +111,7 @@ bool pgmig_failure_at_close(struct pgmig_apply *a)
 
     pgmig_conn_take_error(a->conn, &a->error);
     if (!a->section->transaction && state_is(a, "23505"))
-        return pgmig_apply_undo(a, PGMIG_RACED);
+        return pgmig_request_undo(a, PGMIG_RACED);
     if (lost) {
         outcome_unknown(a);
     } else if (state_is(a, "22012")) {

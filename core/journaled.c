@@ -24,7 +24,7 @@ bool pgmig_journaled_open(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     a->before_claim = pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
-    return pgmig_apply_built(
+    return pgmig_request_built(
         a, PGMIG_STAGE_OPEN, &sql,
         pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
 }
@@ -40,7 +40,7 @@ bool pgmig_journaled_opened(struct pgmig_apply *a)
         return pgmig_apply_begun(a);
     }
     a->dirty = true;
-    return pgmig_apply_send(a, PGMIG_STAGE_SETTINGS, &sql);
+    return pgmig_request_send(a, PGMIG_STAGE_SETTINGS, &sql);
 }
 
 static int add_done(struct pgmig_apply *a, struct pgmig_buf *sql)
@@ -55,9 +55,9 @@ static bool prepare_grouped(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     if (!(current(a)->traits & PGMIG_T_TX_COMMIT))
-        return pgmig_apply_send_text(a);
+        return pgmig_request_text(a);
     a->settled = true;
-    return pgmig_apply_built(a, PGMIG_STAGE_PREPARE, &sql, add_done(a, &sql));
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, add_done(a, &sql));
 }
 
 static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
@@ -69,7 +69,7 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
     status = pgmig_journal_add_running(a->ledger, a->conn, &a->job, current(a),
                                        sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
-    return pgmig_apply_built(a, PGMIG_STAGE_PREPARE, sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
 }
 
 static bool prepare_shared(struct pgmig_apply *a)
@@ -77,7 +77,7 @@ static bool prepare_shared(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
-    return pgmig_apply_built(
+    return pgmig_request_built(
         a, PGMIG_STAGE_PREPARE, &sql,
         pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql, &a->error));
 }
@@ -90,14 +90,14 @@ bool pgmig_journaled_prepare(struct pgmig_apply *a)
     a->alone = a->settled = false;
     if (a->at < a->job.done) { /* a setting that the lost session had */
         a->settled = true;
-        return pgmig_apply_send_text(a);
+        return pgmig_request_text(a);
     }
     if (a->grouped)
         return prepare_grouped(a);
     a->group = a->at;
     if (traits & PGMIG_T_TX_BEGIN) {
         a->grouped = true;
-        return pgmig_apply_send_text(a);
+        return pgmig_request_text(a);
     }
     if (traits & (PGMIG_T_NO_BLOCK | PGMIG_T_MAY_COMMIT))
         return prepare_alone(a, &sql);
@@ -128,5 +128,5 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
         pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
     status = add_done(a, &sql);
     pgmig_buf_adds(&sql, "COMMIT");
-    return pgmig_apply_built(a, PGMIG_STAGE_SETTLE, &sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_SETTLE, &sql, status);
 }

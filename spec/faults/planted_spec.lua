@@ -36,7 +36,7 @@ local bugs = {
         a->alone = true;
         pgmig_buf_addf(&sql, "INSERT INTO schema_migrations (version, name) VALUES (%s, '%s')",
                        a->job.entry.version, a->job.entry.name);
-        return pgmig_apply_send(a, PGMIG_STAGE_CLOSE, &sql);
+        return pgmig_request_send(a, PGMIG_STAGE_CLOSE, &sql);
     }
     if (!a->alone && strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]] },
   },

@@ -1,0 +1,165 @@
+/* request.c -- what is sent for the migration under way. */
+#include "apply.h"
+#include "error.h"
+#include "frame.h"
+#include "journal.h"
+
+bool pgmig_request_end(struct pgmig_apply *a, enum pgmig_outcome outcome)
+{
+    a->stage = PGMIG_STAGE_ENDED;
+    a->outcome = outcome;
+    return false;
+}
+
+/* A transaction that cannot even be rolled back ends with its connection. */
+static bool out_of_memory(struct pgmig_apply *a)
+{
+    bool undoing = a->stage == PGMIG_STAGE_UNDO;
+
+    pgmig_error_memory(&a->error);
+    if (!undoing)
+        return pgmig_request_undo(a, PGMIG_FAILED);
+    pgmig_conn_abandon(a->conn, "out of memory");
+    return pgmig_request_end(a, a->outcome);
+}
+
+bool pgmig_request_send(struct pgmig_apply *a, enum pgmig_stage stage,
+                        struct pgmig_buf *sql)
+{
+    int status;
+
+    a->stage = stage;
+    if (sql->failed) {
+        pgmig_buf_free(sql);
+        return out_of_memory(a);
+    }
+    status = pgmig_conn_ask(a->conn, sql->data);
+    pgmig_buf_free(sql);
+    return status == 0;
+}
+
+bool pgmig_request_built(struct pgmig_apply *a, enum pgmig_stage stage,
+                         struct pgmig_buf *sql, int status)
+{
+    if (status == 0)
+        return pgmig_request_send(a, stage, sql);
+    pgmig_buf_free(sql);
+    return pgmig_request_undo(a, PGMIG_FAILED);
+}
+
+/* With transaction=off the journal must know that a statement has failed:
+** without that its outcome would count as unknown. */
+static void add_verdict(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    struct pgmig_error ignored = {0};
+
+    if (a->alone && pgmig_journal_add_failed(a->ledger, a->conn, &a->job, sql,
+                                             &ignored) != 0)
+        sql->failed = true;
+    pgmig_error_clear(&ignored);
+}
+
+bool pgmig_request_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
+{
+    struct pgmig_buf sql = {0};
+    enum pgmig_tx tx = pgmig_conn_tx(a->conn);
+
+    a->outcome = outcome;
+    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty && !a->alone))
+        return pgmig_request_end(a, outcome);
+    if (tx != PGMIG_TX_IDLE)
+        pgmig_buf_adds(&sql, "ROLLBACK; ");
+    if (a->dirty)
+        pgmig_buf_adds(&sql, pgmig_frame_reset);
+    add_verdict(a, &sql);
+    return pgmig_request_send(a, PGMIG_STAGE_UNDO, &sql) ||
+           pgmig_request_end(a, outcome);
+}
+
+/* BEGIN, settings and the claim; on failure the buffer is freed. */
+static int open_frame(struct pgmig_apply *a, const char *begin,
+                      struct pgmig_buf *sql)
+{
+    a->before_claim =
+        pgmig_frame_open(a->ledger, a->conn, &a->job, begin, sql, &a->error);
+    return a->before_claim < 0 ? -1 : 0;
+}
+
+bool pgmig_request_open(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+
+    if (!a->section->transaction)
+        return pgmig_journaled_open(a);
+    return pgmig_request_built(a, PGMIG_STAGE_OPEN, &sql,
+                               open_frame(a, a->section->begin, &sql));
+}
+
+bool pgmig_request_text(struct pgmig_apply *a)
+{
+    const struct pgmig_statement *st = &a->section->statements[a->at];
+    const char *file = a->job.script->text;
+    const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
+
+    a->stage = PGMIG_STAGE_STATEMENT;
+    if (a->text.failed) {
+        pgmig_error_memory(&a->error);
+        return pgmig_request_undo(a, PGMIG_FAILED);
+    }
+    return pgmig_conn_request(a->conn, a->text.data, data,
+                              st->copy_end - st->copy_start) == 0;
+}
+
+static bool begin_statement(struct pgmig_apply *a)
+{
+    if (a->section->transaction)
+        return pgmig_request_text(a);
+    return pgmig_journaled_prepare(a);
+}
+
+bool pgmig_request_statement(struct pgmig_apply *a)
+{
+    const struct pgmig_statement *st = &a->section->statements[a->at];
+
+    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
+    a->replaced = false;
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, a->job.script->text + st->start,
+                  st->end - st->start);
+    return begin_statement(a);
+}
+
+bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql)
+{
+    a->dirty = true;
+    a->replaced = true;
+    a->text.len = 0;
+    pgmig_buf_adds(&a->text, sql);
+    return begin_statement(a);
+}
+
+static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    bool dirty = a->dirty;
+
+    if (!a->section->transaction) {
+        if (dirty)
+            pgmig_buf_adds(sql, pgmig_frame_reset);
+        dirty = false;
+        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                       sql) != 0)
+            return -1;
+        pgmig_buf_adds(sql, "; ");
+    }
+    return pgmig_frame_close(a->ledger, a->conn, &a->job, dirty, sql,
+                             &a->error);
+}
+
+bool pgmig_request_close(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+    int status = build_close(a, &sql);
+
+    a->alone = false;
+    return pgmig_request_built(a, PGMIG_STAGE_CLOSE, &sql, status);
+}
