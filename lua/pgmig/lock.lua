@@ -16,6 +16,7 @@ lock.__index = lock
 local CLASS = 1885826409 -- of the advisory locks: "pgmi"
 local WORKER = 1885826411 -- beside it, by the same session: who does the work
 local FIRST_PAUSE, LAST_PAUSE = 0.05, 1 -- seconds between two attempts
+local CONNECT_ATTEMPTS = 3
 local REMINDER = 15 -- seconds between two reports of who is waited for
 
 --- Ask for the lock: true when it is held from now on. The database's defaults must not end the
@@ -104,16 +105,25 @@ function M.new(db, options)
   return setmetatable({ db = db, key = options.key, options = options }, lock)
 end
 
+--- Connect. A connection that breaks at once says nothing about the next one.
 local function connect(self)
-  local ok, conn = pcall(self.db.beside, self.db, "pgmig lock",
-    core.now() + self.db.response_timeout)
-  if not ok then
-    if errors.is(conn, "connect") then
-      conn.hint = conn.hint or "a run needs two connections: one holds the lock, the other works"
+  local pause = FIRST_PAUSE
+  for attempt = 1, CONNECT_ATTEMPTS do
+    local ok, result = pcall(self.db.beside, self.db, "pgmig lock",
+      core.now() + self.db.response_timeout)
+    if ok then
+      self.conn = result
+      return
     end
-    error(conn, 0)
+    if not errors.is(result, "connect") then error(result, 0) end
+    if attempt == CONNECT_ATTEMPTS then
+      result.hint = result.hint
+        or "a run needs two connections: one holds the lock, the other works"
+      error(result, 0)
+    end
+    self.db:sleep(pause * (0.5 + core.random()))
+    pause = pause * 2
   end
-  self.conn = conn
 end
 
 --- Take the lock, waiting for other runs; again where its connection was lost.

@@ -5,7 +5,7 @@ local orphan = require "pgmig.orphan"
 
 local M = {}
 
-local MAX_LOSSES = 3 -- a migration that ends its connection so often does so itself
+local MAX_LOSSES = 3 -- what ends its connection so often, without getting further, does so itself
 local FIRST_PAUSE, LAST_PAUSE = 0.1, 2 -- seconds between attempts to connect
 local FIRST_DELAY, LAST_DELAY = 0.2, 5 -- seconds before a migration is tried again
 
@@ -17,8 +17,8 @@ local passing = { ["55P03"] = true, ["40P01"] = true, ["40001"] = true }
 
 --- Connect again until it works or the time is over.
 -- @param err the error that the loss raised: raised when it does not work
-local function connect_again(db, budget, err)
-  local deadline, pause = core.now() + budget, FIRST_PAUSE
+local function connect_again(db, budget, deadline, err)
+  local pause = FIRST_PAUSE
   while true do
     local ok, why = pcall(db.reconnect, db, deadline)
     if ok then return end
@@ -33,6 +33,11 @@ local function connect_again(db, budget, err)
   end
 end
 
+--- Whether an error means that the connection is gone, and not because somebody wanted that.
+function M.is_loss(db, err)
+  return errors.is(err) and err.kind ~= "interrupted" and not db.signal and db:is_lost()
+end
+
 --- Replace a lost connection. What the old one's server process still does is waited for, and
 -- ended when it takes too long: nobody waits for its answer any more.
 -- @param db the connection
@@ -41,14 +46,12 @@ end
 -- @raise err, or kind "interrupted"
 function M.reconnect(db, budget, err)
   if budget <= 0 then error(err, 0) end
-  local pid = db:backend_pid()
-  connect_again(db, budget, err)
-  orphan.fence(db, pid)
-end
-
---- Whether an error means that the connection is gone, and not because somebody wanted that.
-function M.is_loss(db, err)
-  return errors.is(err) and err.kind ~= "interrupted" and not db.signal and db:is_lost()
+  local pid, deadline = db:backend_pid(), core.now() + budget
+  repeat
+    connect_again(db, budget, deadline, err)
+    local ok, why = pcall(orphan.fence, db, pid)
+    if not ok and (core.now() >= deadline or not M.is_loss(db, why)) then error(why, 0) end
+  until ok
 end
 
 --- Call a function that reads or may be repeated, again with a new connection when it loses its

@@ -48,20 +48,18 @@ local function committed(step)
   step.run:look("committed", step:context { duration = duration })
 end
 
-local function skipped(step, message)
-  step.run.emit { type = "skipped", migration = step.m, message = message }
+local function skipped(step)
+  step.run.emit { type = "skipped", migration = step.m, message = step.skipped }
 end
 
 --- The claim was refused: another run was first, or this one before its connection was lost.
--- @return true or false as `run_one`; nil: try again
+-- @return "done", "given_up", or nil: try again
 local function raced(step)
   local done, ours = settled(step)
-  if done and ours then
-    committed(step)
-    return true
-  elseif done then
-    skipped(step, "another run was first")
-    return false
+  if done and ours then return "done" end
+  if done then
+    step.skipped = "another run was first"
+    return "given_up"
   end
   step.races = (step.races or 0) + 1
   if step.races <= MAX_RACES then return nil end
@@ -75,6 +73,7 @@ local function find_start(step)
   if step.transaction then return nil end
   local start = resume.prepare(step)
   if start then
+    if start.done ~= step.progress then step.progress, step.losses = start.done, 0 end
     step.run.emit {
       type = "resumed", migration = step.m, message = ("from statement %d"):format(start.done + 1),
     }
@@ -82,9 +81,12 @@ local function find_start(step)
   return start
 end
 
+--- Try once: "done", "given_up", or nil: try again.
 local function attempt(step)
   step.run:check_lock()
-  return step:try(find_start(step))
+  local outcome = step:try(find_start(step))
+  if outcome == "raced" then return raced(step) end
+  return outcome
 end
 
 --- Run one migration: true when it was, false when it was skipped.
@@ -92,22 +94,13 @@ local function run_one(step)
   step:load()
   step.run.emit { type = "start", migration = step.m, direction = step.direction }
   step.started = core.now()
-  local result
-  while result == nil do
-    local ok, outcome = pcall(attempt, step)
-    if not ok then
-      recovery.recover(step, outcome)
-    elseif outcome == "raced" then
-      result = raced(step)
-    elseif outcome == "done" then
-      committed(step)
-      result = true
-    else
-      skipped(step, step.skipped)
-      result = false
-    end
-  end
-  return result
+  local outcome
+  repeat
+    local ok, result = pcall(attempt, step)
+    if ok then outcome = result else recovery.recover(step, result) end
+  until outcome
+  if outcome == "done" then committed(step) else skipped(step) end
+  return outcome == "done"
 end
 
 -- ---- the run ---------------------------------------------------------------
