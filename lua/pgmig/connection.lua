@@ -148,13 +148,14 @@ local function interrupt(self, signal)
   if not (self.vigil and self.vigil:cancel()) then self.handle:cancel() end
 end
 
-local NO_ANSWER = "the server did not answer in time"
+--- The message of an error that only means: no answer came.
+M.NO_ANSWER = "the server did not answer in time"
 
 --- The deadline has passed. What is under way ends as if the connection were lost.
 local function expire(self)
-  if not (self.abrupt and not self.auxiliary) then return self.handle:abandon(NO_ANSWER) end
+  if not (self.abrupt and not self.auxiliary) then return self.handle:abandon(M.NO_ANSWER) end
   self.handle:close()
-  errors.raise("connect", NO_ANSWER, {
+  errors.raise("connect", M.NO_ANSWER, {
     hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, or "
       .. "PGCONNECT_TIMEOUT, allows more time",
   })

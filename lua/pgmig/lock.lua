@@ -82,10 +82,20 @@ local function refuse(who, limit)
   })
 end
 
+--- Ask once, again where the connection is lost: whether the lock is held, else who has it.
+local function ask(self)
+  return recovery.persist(self.conn, self.options.reconnect, function()
+    if try(self) then return { held = true } end
+    return { who = M.holder(self.conn, self.key) }
+  end)
+end
+
 local function wait(self, options)
   local deadline, pause, remind_at = core.now() + options.limit, FIRST_PAUSE, 0
-  while not try(self) do
-    local now, who = core.now(), M.holder(self.conn, self.key)
+  while true do
+    local answer = ask(self)
+    if answer.held then return end
+    local now, who = core.now(), answer.who
     if now >= deadline then refuse(who, options.limit) end
     if who and now >= remind_at then
       options.on_wait(who)
@@ -131,9 +141,7 @@ end
 function lock:take()
   self.worker = self.db:backend_pid()
   if not self.conn then connect(self) end
-  local ok, err = pcall(recovery.persist, self.conn, self.options.reconnect, function()
-    wait(self, self.options)
-  end)
+  local ok, err = pcall(wait, self, self.options)
   if ok then return end
   self:release()
   error(err, 0)

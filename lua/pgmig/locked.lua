@@ -1,5 +1,6 @@
 --- A run with the lock held: waiting for other runs, leaving out what they have done, running the
 -- rest, letting go.
+local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lock = require "pgmig.lock"
@@ -42,7 +43,7 @@ local function prepare_plan(migrator, held, plan)
     return planning.drop_settled(plan, read)
   end)
   if ok then return result end
-  if errors.is(result, "connect") and held:held() then
+  if errors.is(result) and result.message == connection.NO_ANSWER and held:held() then
     result.hint = "the lock's connection does get answers: is there a pooler with a single "
       .. "connection to the server? a run needs two"
   end

@@ -2,6 +2,7 @@
 -- made when a statement takes long enough. It tells a long statement from an answer that got lost
 -- (the server is idle, and nothing comes), and remembers who blocks the statement, for the error
 -- that a lock timeout raises later.
+local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -88,7 +89,7 @@ end
 --- Nobody can tell what the server does: there is no connection to spare, or it is out of reach,
 -- which the lock's connection shows.
 local function unanswered(self)
-  if not self.lock:answers() then give_up(self, "the server did not answer in time") end
+  if not self.lock:answers() then give_up(self, connection.NO_ANSWER) end
   self.due = core.now() + self.db.response_timeout
 end
 
