@@ -6,6 +6,7 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local excerpt = require "pgmig.excerpt"
 local orphan = require "pgmig.orphan"
 local recovery = require "pgmig.recovery"
 
@@ -69,7 +70,8 @@ function M.describe(who)
   if who.user then parts[#parts + 1] = "user " .. who.user end
   if who.since then parts[#parts + 1] = "since " .. who.since end
   if who.worker then
-    parts[#parts + 1] = ("its worker pid %d: %s"):format(who.worker, who.query or "(query hidden)")
+    parts[#parts + 1] = ("its worker pid %d: %s"):format(who.worker,
+      excerpt.line(who.query or "query hidden"))
   end
   return table.concat(parts, ", ")
 end

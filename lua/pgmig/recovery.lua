@@ -1,6 +1,7 @@
 --- What to do when an attempt fails for reasons that pass: wait and try again, or connect again.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local excerpt = require "pgmig.excerpt"
 local orphan = require "pgmig.orphan"
 
 local M = {}
@@ -84,7 +85,8 @@ end
 
 local function describe_blocker(b)
   return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
-    b.user or "?", b.state or "state hidden", b.since or "?", b.query or "query hidden")
+    b.user or "?", b.state or "state hidden", b.since or "?",
+    excerpt.line(b.query or "query hidden"))
 end
 
 --- Let the error say who was in the way.

@@ -1,4 +1,5 @@
 --- Reports for people.
+local excerpt = require "pgmig.excerpt"
 local status_table = require "pgmig.cli.status_table"
 
 local M = {}
@@ -11,8 +12,6 @@ text.__index = text
 function M.new(output, options)
   return setmetatable({ output = output, verbose = options.verbose }, text)
 end
-
-local WIDTH = 70 -- of a statement's first line
 
 local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
@@ -32,21 +31,11 @@ local function plan_line(verb, step)
   return ("would %s  %s  (%s, %s)"):format(verb, label, mode, statements)
 end
 
-local function first_line(sql)
-  local line = sql:match "^[^\r\n]*"
-  if #line > WIDTH then
-    local last = WIDTH
-    while line:find("^[\128-\191]", last + 1) do last = last - 1 end -- no half of a character
-    line = line:sub(1, last)
-  end
-  return line == sql and line or line .. " ..."
-end
-
 --- The statements of a planned migration: all of them, whole with --verbose.
 function text:statements(step)
   if step.problem then return end
   for _, statement in ipairs(step.statements) do
-    local sql = self.verbose and statement.sql or first_line(statement.sql)
+    local sql = self.verbose and statement.sql or excerpt.line(statement.sql)
     self.output:line(("  %s:%d: %s"):format(step.migration.path, statement.line, sql))
   end
 end
@@ -99,7 +88,7 @@ end
 --- A statement has run (--verbose).
 function text:statement(ctx)
   local s = ctx.statement
-  self.output:line(("  %s:%d: %s  (%s)"):format(ctx.migration.path, s.line, first_line(ctx.sql),
+  self.output:line(("  %s:%d: %s  (%s)"):format(ctx.migration.path, s.line, excerpt.line(ctx.sql),
     milliseconds(ctx.duration)))
 end
 
@@ -113,7 +102,7 @@ local function history_line(e)
   local parts = { moment(e.finished_at), ("%-9s"):format(e.event), label }
   if e.duration > 0 then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
   parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")
-  if e.message then parts[#parts + 1] = "- " .. first_line(e.message) end
+  if e.message then parts[#parts + 1] = "- " .. excerpt.line(e.message) end
   return table.concat(parts, "  ")
 end
 
@@ -182,7 +171,7 @@ local on = {
   blocked = function(self, event)
     for _, b in ipairs(event.blockers) do
       self.output:note(("pgmig: waiting for a lock that pid %d holds (%s): %s"):format(b.pid,
-        b.application_name or "?", first_line(b.query or "query hidden")))
+        b.application_name or "?", excerpt.line(b.query or "query hidden")))
     end
   end,
   retry = function(self, event)

@@ -1,0 +1,18 @@
+--- A long text, for one line of a message.
+local M = {}
+
+local WIDTH = 70 -- bytes
+
+--- The first line of a text that has something in it, shortened; " ..." says that there is more.
+function M.line(text)
+  local whole = text:match "^%s*(.-)%s*$"
+  local line = whole:match "^[^\r\n]*"
+  if #line > WIDTH then
+    local last = WIDTH
+    while line:find("^[\128-\191]", last + 1) do last = last - 1 end -- no half of a character
+    line = line:sub(1, last)
+  end
+  return line == whole and line or line .. " ..."
+end
+
+return M
