@@ -92,16 +92,19 @@ end
 
 -- ---- the database ----------------------------------------------------------
 
---- INVALID indexes that nobody is building now.
-local function look_at_indexes(db, add)
-  local rows = db:ask [[
+local INVALID_INDEXES = [[
     SELECT c.oid::pg_catalog.regclass::text AS name,
       i.indrelid::pg_catalog.regclass::text AS "table", c.relname ~ '_cc(new|old)\d*$' AS copy
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (
+    WHERE NOT i.indisvalid AND c.relkind = 'i' AND %s ORDER BY 1]]
+local NOT_BEING_BUILT = [[NOT EXISTS (
       SELECT FROM pg_catalog.pg_stat_progress_create_index p
-      WHERE p.index_relid = c.oid OR p.relid = i.indrelid)
-    ORDER BY 1]]
+      WHERE p.index_relid = c.oid OR p.relid = i.indrelid)]]
+
+--- INVALID indexes that nobody is building now; servers before 12 do not tell who is.
+local function look_at_indexes(db, add)
+  local known = db:server_version() >= 120000
+  local rows = db:ask(INVALID_INDEXES:format(known and NOT_BEING_BUILT or "true"))
   for _, row in ipairs(rows) do
     local action = row.copy and "DROP" or "REINDEX"
     add("invalid_index", ("index %s of %s is INVALID: what built it failed; it costs time and "
