@@ -1,4 +1,5 @@
 -- Migrations with transaction=off: the journal, going on after a failure, and what is refused.
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -179,11 +180,20 @@ describe("a migration with transaction=off", function()
   it("waits for the statement of a run that was killed", function()
     write("INSERT INTO counter VALUES (1);\nSELECT pg_sleep(1.2);\n"
       .. "INSERT INTO counter VALUES (3);\n")
-    support.run(support.lua_command(([[
+    local pid_file = support.tempdir() .. "/pid"
+    local command = support.lua_command(([[
       local pgmig = require "pgmig"
       local db = pgmig.connect(%q)
       pgmig.migrator(db, %q):migrate()]]):format(url, dir))
-      .. " & p=$!; sleep 0.4; kill -9 $p; wait $p")
+    local pipe = assert(io.popen(("env %s & echo $! >%s; wait"):format(command, pid_file)))
+    for _ = 1, 500 do -- until its statement runs
+      local rows = db:query [[SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'
+        AND state = 'active' AND datname = current_database()]]
+      if rows[1] then break end
+      core.poll({}, {}, 0.02)
+    end
+    os.execute("kill -9 " .. support.read(pid_file))
+    pipe:close()
     assert.equal("unfinished", migrator:status().pending[1].state)
     assert.equal(1, #migrator:migrate())
     assert.same({ 1, 3 }, counts())

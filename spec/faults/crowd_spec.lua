@@ -92,7 +92,7 @@ describe("CREATE INDEX CONCURRENTLY with eight waiting runs", function()
 CREATE TABLE counter (version int);
 INSERT INTO counter VALUES (1);
 CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
-  $$ BEGIN PERFORM pg_sleep(0.02); RETURN $1; END $$;
+  $$ BEGIN PERFORM pg_sleep(0.03); RETURN $1; END $$;
 CREATE TABLE big AS SELECT n FROM generate_series(1, 50) AS n;
 -- DOWN
 DROP TABLE counter, big;

@@ -123,7 +123,8 @@ describe("a server that requires TLS and SCRAM", function()
   it("shows the program in the process list without a password", function()
     support.write(dir, "001_a.sql", "-- UP\nSELECT pg_sleep(0.5);\n-- DOWN\n")
     local _, list = support.run(("DATABASE_URL=%s bin/pgmig up --to 1 --dir %s >/dev/null 2>&1 & "
-      .. "sleep 0.2; ps -eo args; wait"):format(support.quote(url), dir))
+      .. "for i in $(seq 100); do ps -eo args | grep '[p]gmig up --to 1' && break; sleep 0.02; "
+      .. "done; ps -eo args; wait"):format(support.quote(url), dir))
     assert.matches("pgmig up %-%-to 1", list)
     local shown = {}
     for line in list:gmatch "[^\n]+" do -- not the shells that this spec starts
