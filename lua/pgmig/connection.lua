@@ -145,7 +145,10 @@ local function interrupt(self, signal)
   end
   self.signal = signal
   self.give_up_at = core.now() + self.response_timeout
-  if not (self.vigil and self.vigil:cancel()) then self.handle:cancel() end
+  local cancelled, again
+  if self.vigil then cancelled, again = self.vigil:cancel() end
+  if again then return interrupt(self, again) end
+  if not cancelled then self.handle:cancel() end
 end
 
 --- The message of an error that only means: no answer came.
@@ -179,7 +182,8 @@ function connection:run(deadline)
       deadline, self.give_up_at, vigil = nil, nil, nil
       want = handle:step()
     elseif want and vigil and not limit and core.now() >= vigil.due then
-      vigil:look()
+      signal = vigil:look()
+      if signal then interrupt(self, signal) end
     end
   end
 end

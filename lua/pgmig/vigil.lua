@@ -72,7 +72,7 @@ end
 
 --- Ask through a connection of its own.
 -- @return rows; nil when there is no answer
--- @raise kind "interrupted"
+-- @return the signal that came meanwhile: it is meant for the run, not for this connection
 local function ask(self, sql)
   local ok, result = pcall(function()
     if not self.conn then
@@ -82,23 +82,25 @@ local function ask(self, sql)
   end)
   if ok then return result end
   self:close()
-  if errors.is(result, "interrupted") then error(result, 0) end
-  return nil
+  return nil, errors.is(result, "interrupted") and result.signal or nil
 end
 
 --- Nobody can tell what the server does: there is no connection to spare, or it is out of reach,
 -- which the lock's connection shows.
 local function unanswered(self)
-  if not self.lock:answers() then give_up(self, connection.NO_ANSWER) end
+  local ok, answers = pcall(self.lock.answers, self.lock)
+  if not ok then return answers.signal end
+  if not answers then give_up(self, connection.NO_ANSWER) end
   self.due = core.now() + self.db.response_timeout
 end
 
---- Look once.
--- Gives the connection up when no answer will come.
+--- Look once. Gives the connection up when no answer will come.
+-- @return a signal that came meanwhile; nil
 function vigil:look()
   self.pause = math.min((self.pause or FIRST_LOOK) * 2, INTERVAL)
   local pid = self.db.handle:server_pid()
-  local rows = ask(self, QUERY:format(pid))
+  local rows, signal = ask(self, QUERY:format(pid))
+  if signal then return signal end
   if not rows then return unanswered(self) end
   self.due = core.now() + self.pause
   if pid == 0 then return end
@@ -107,11 +109,14 @@ function vigil:look()
   note_blockers(self, rows)
 end
 
---- Stop the running statement; false when that has to be done in another way.
+--- Stop the running statement.
+-- @return false when that has to be done in another way
+-- @return a signal that came meanwhile; nil
 function vigil:cancel()
   local pid = self.db.handle:server_pid()
   if pid == 0 then return false end
-  return ask(self, ("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid)) ~= nil
+  local rows, signal = ask(self, ("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid))
+  return rows ~= nil, signal
 end
 
 --- End its connection; a second call does nothing.

@@ -222,6 +222,41 @@ describe("the lock's transaction", function()
   end)
 end)
 
+describe("a signal that comes during a look at the server", function()
+  --- Run a migration that sleeps; the driver tells of a signal while other connections than the
+  -- run's own wait, so many times.
+  local function run(signals)
+    local dir, db, running = support.tempdir(), nil, false
+    support.write(dir, "001_step.sql", "-- UP\nSELECT pg_sleep(30);\n-- DOWN\n")
+    db = pgmig.connect { url = support.database(), wait = function(handle, want, deadline)
+      if running and handle and handle ~= db.handle and signals > 0 then
+        signals = signals - 1
+        return 2
+      end
+      return pgmig.drivers.blocking(handle, want, deadline)
+    end }
+    local m = pgmig.migrator(db, dir, { hooks = {
+      before_statement = function() running = true end,
+    } })
+    local ok, err = pcall(m.migrate, m)
+    assert.is_false(ok)
+    assert.same({ "interrupted", 2 }, { err.kind, err.signal })
+    return err, db
+  end
+
+  it("cancels the statement, like any other", function()
+    local err, db = run(1)
+    assert.equal("57014", err.sqlstate) -- the server has ended it
+    assert.is_false(db:is_lost())
+    db:close()
+  end)
+
+  it("ends at once when it is the second", function()
+    local err = run(2)
+    assert.is_nil(err.sqlstate)
+  end)
+end)
+
 describe("a connection that was lost between two runs", function()
   it("is replaced by the next one", function()
     local dir, url = support.tempdir(), support.database()
