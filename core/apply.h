@@ -11,6 +11,9 @@
 #include "buf.h"
 #include "conn.h"
 
+/* Of the transactions that transaction=off has of ours. */
+#define PGMIG_APPLY_BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
 enum pgmig_stage {
     PGMIG_STAGE_OPEN,      /* the claim */
     PGMIG_STAGE_SETTINGS,  /* of the session, for transaction=off */

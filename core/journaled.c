@@ -12,8 +12,6 @@
 #include "frame.h"
 #include "journal.h"
 
-#define BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-
 static const struct pgmig_statement *current(const struct pgmig_apply *a)
 {
     return &a->section->statements[a->at];
@@ -23,7 +21,8 @@ bool pgmig_journaled_open(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    a->before_claim = pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+    a->before_claim =
+        pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     return pgmig_request_built(
         a, PGMIG_STAGE_OPEN, &sql,
         pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
@@ -65,7 +64,7 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
     int status;
 
     a->alone = true;
-    pgmig_frame_begin(a->conn, &a->job, BEGIN, sql);
+    pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
     status = pgmig_journal_add_running(a->ledger, a->conn, &a->job, current(a),
                                        sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
@@ -76,7 +75,7 @@ static bool prepare_shared(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+    pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     return pgmig_request_built(
         a, PGMIG_STAGE_PREPARE, &sql,
         pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql, &a->error));
@@ -125,7 +124,7 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
     if (a->settled)
         return pgmig_apply_done(a);
     if (!open)
-        pgmig_frame_begin(a->conn, &a->job, BEGIN, &sql);
+        pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     status = add_done(a, &sql);
     pgmig_buf_adds(&sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_SETTLE, &sql, status);

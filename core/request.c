@@ -102,10 +102,8 @@ bool pgmig_request_text(struct pgmig_apply *a)
     const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
 
     a->stage = PGMIG_STAGE_STATEMENT;
-    if (a->text.failed) {
-        pgmig_error_memory(&a->error);
-        return pgmig_request_undo(a, PGMIG_FAILED);
-    }
+    if (a->text.failed)
+        return out_of_memory(a);
     return pgmig_conn_request(a->conn, a->text.data, data,
                               st->copy_end - st->copy_start) == 0;
 }
@@ -146,8 +144,7 @@ static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
         if (dirty)
             pgmig_buf_adds(sql, pgmig_frame_reset);
         dirty = false;
-        if (open_frame(a, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                       sql) != 0)
+        if (open_frame(a, PGMIG_APPLY_BEGIN, sql) != 0)
             return -1;
         pgmig_buf_adds(sql, "; ");
     }

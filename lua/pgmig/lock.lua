@@ -92,7 +92,8 @@ local function ask(self)
   end)
 end
 
-local function wait(self, options)
+local function wait(self)
+  local options = self.options
   local deadline, pause, remind_at = core.now() + options.limit, FIRST_PAUSE, 0
   while true do
     local answer = ask(self)
@@ -143,7 +144,7 @@ end
 function lock:take()
   self.worker = self.db:backend_pid()
   if not self.conn then connect(self) end
-  local ok, err = pcall(wait, self, self.options)
+  local ok, err = pcall(wait, self)
   if ok then return end
   self:release()
   error(err, 0)

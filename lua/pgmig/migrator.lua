@@ -186,7 +186,7 @@ function migrator:applied() return (compare(self)).applied end
 
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
--- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake", "resumed",
+-- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake",
 --   "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
 --   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
 function migrator:history(limit)

@@ -102,8 +102,14 @@ describe("a server that refuses", function()
     db:close()
     assert.is_false(ok)
     assert.matches('table "public"."schema_migrations" is gone', tostring(err), 1, true)
-    assert.same({ [1] = 1, [2] = 1 }, states.look(url).counts) -- 3 was rolled back
-    summary.add("table dropped meanwhile", { problems = {}, lost = 0, doubled = 0 })
+    local counts = states.look(url).counts
+    assert.same({ [1] = 1, [2] = 1 }, counts) -- 3 was rolled back
+    local case = { problems = {}, lost = 0, doubled = 0 }
+    for n = 1, 2 do
+      case.lost = case.lost + (counts[n] and 0 or 1)
+      case.doubled = case.doubled + math.max(0, (counts[n] or 0) - 1)
+    end
+    summary.add("table dropped meanwhile", case)
   end)
 
   it("by a statement_timeout of the role says so, and the file may say otherwise", function()

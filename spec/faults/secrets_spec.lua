@@ -83,7 +83,7 @@ describe("a server that requires TLS and SCRAM", function()
     hidden(out .. err)
   end)
 
-  it("does not see its password again in any output, row or process list", function()
+  it("does not see its password again in any output, row or log", function()
     local texts = {}
     for _, words in ipairs { "up --verbose", "up --json", "status", "status --json", "history",
       "history --json", "doctor", "doctor --json", "config", "config --json", "plan", "down",
@@ -103,7 +103,7 @@ describe("a server that requires TLS and SCRAM", function()
     hidden(log, "the server's log")
   end)
 
-  it("is reached with a password from a table, the environment or .env", function()
+  it("is reached with a password from the environment or .env", function()
     local plain = "host=127.0.0.1 user=app dbname=shop sslmode=require port=" .. server.port
     local home = support.tempdir()
     support.write(home, ".env", ("PGHOST=127.0.0.1\nPGPORT=%d\nPGUSER=app\nPGDATABASE=shop\n"

@@ -21,7 +21,7 @@ local FINGERPRINT = [[
   ) AS lines]]
 
 --- What a database looks like: { print, text = the schema; counts = executions by number; versions
--- = rows by version; locks, journal, sessions = how many are left }.
+-- = rows by version; journal = how many rows are left in it }.
 function M.look(url)
   local db = pgmig.connect(url)
   local state = db:query(FINGERPRINT)[1]
