@@ -48,14 +48,11 @@ static int system_poll(lua_State *L)
 {
     lua_Number seconds = luaL_checknumber(L, 3);
     struct pollfd *set;
-    int n = 0;
+    int n;
 
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
-    for (lua_rawgeti(L, 1, 1); !lua_isnil(L, -1); lua_rawgeti(L, 1, n + 1)) {
-        lua_pop(L, 1);
-        n++;
-    }
+    n = (int)lpgmig_length(L, 1);
     set = lua_newuserdata(L, ((size_t)n + 1) * sizeof *set);
     for (int i = 0; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);

@@ -65,7 +65,7 @@ local function run_locked(migrator, held, plan, emit)
   return run.run({
     db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
-    retries = migrator.retries, reconnect = migrator.reconnect,
+    retries = migrator.retries, reconnect = migrator.reconnect, pipeline = migrator.pipeline,
   }, plan)
 end
 

@@ -30,7 +30,7 @@ local RECONNECT = 60 -- seconds
 local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
-  reconnect = "number",
+  reconnect = "number", pipeline = "boolean",
 }
 
 local function check_options(options)
@@ -72,6 +72,7 @@ end
 --   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to find the server again after a lost connection;
+--   pipeline = false: each request waits for its answer;
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   naming = a rule (pgmig.naming); hooks = { [event] = a function or a list of them };
@@ -92,6 +93,7 @@ function M.new(db, dir, options)
     lock_wait = options.lock_wait or LOCK_WAIT,
     retries = options.retries or RETRIES,
     reconnect = options.reconnect or RECONNECT,
+    pipeline = options.pipeline ~= false,
     policy = drift.policy(options.policy),
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
