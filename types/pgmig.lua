@@ -184,6 +184,8 @@ function context:stop() end
 ---@field lock_wait? number seconds
 ---@field retries? integer
 ---@field reconnect? number seconds
+---@field drift_check? boolean
+---@field pipeline? boolean
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
@@ -254,7 +256,8 @@ function connection:sleep(pause_seconds) end
 function connection:close() end
 
 ---@param deadline number?
-function connection:run(deadline) end
+---@param observer fun()?
+function connection:run(deadline, observer) end
 
 ---@param method string?
 ---@return any

@@ -180,29 +180,30 @@ local function expire(self)
   })
 end
 
-local function step(self)
+local function step(self, observer)
   local want = self.handle:step()
-  if self.observer then self.observer() end
+  if observer then observer() end
   return want
 end
 
 --- Step the operation under way to its end, waiting with the driver. Without a deadline a vigil
 -- (pgmig.vigil), where there is one, looks after the server now and then.
 -- @param deadline a time of `core.now()`, when the connection is given up; nil: none
-function connection:run(deadline)
+-- @param observer called after each step; nil
+function connection:run(deadline, observer)
   local handle = self.handle
   local vigil = not deadline and self.vigil
   if vigil then vigil:begin() end
-  local want = step(self)
+  local want = step(self, observer)
   while want do
     local limit = deadline or self.give_up_at
     local signal = self.wait(handle, want, next_look(self, limit, vigil))
     if signal then interrupt(self, signal) end
-    want = step(self)
+    want = step(self, observer)
     if want and limit and core.now() >= limit then
       expire(self)
       deadline, self.give_up_at, vigil = nil, nil, nil
-      want = step(self)
+      want = step(self, observer)
     elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
       signal = cancel(self)
       if signal then interrupt(self, signal) end
@@ -211,14 +212,6 @@ function connection:run(deadline)
       if signal then interrupt(self, signal) end
     end
   end
-end
-
---- The same, calling `observer` after each step.
-function connection:run_observed(observer)
-  self.observer = observer
-  local ok, err = pcall(self.run, self)
-  self.observer = nil
-  if not ok then error(err, 0) end
 end
 
 --- How long a request of pgmig's own may take: a deadline for `run`; nil with a vigil.

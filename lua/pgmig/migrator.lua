@@ -30,7 +30,7 @@ local RECONNECT = 60 -- seconds
 local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
-  reconnect = "number", pipeline = "boolean",
+  reconnect = "number", pipeline = "boolean", drift_check = "boolean",
 }
 
 local function check_options(options)
@@ -72,6 +72,7 @@ end
 --   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to find the server again after a lost connection;
+--   drift_check = false: the files of applied migrations are not read to find edited ones;
 --   pipeline = false: each request waits for its answer;
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
@@ -94,6 +95,7 @@ function M.new(db, dir, options)
     retries = options.retries or RETRIES,
     reconnect = options.reconnect or RECONNECT,
     pipeline = options.pipeline ~= false,
+    drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
     ledger = ledger.new(options.table or "schema_migrations"),
   }, migrator)
@@ -130,7 +132,7 @@ local function compare(self, set)
   set = set or self:files()
   local read = persist(self, function() return self.ledger:read(self.db) end)
   local state = planning.compare(set, read)
-  drift.find(state)
+  drift.find(state, self.drift_check)
   return state, set
 end
 

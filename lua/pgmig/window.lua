@@ -96,7 +96,7 @@ function M.run(run, steps)
   }, window)
   db:on_notice(nil)
   db.handle:apply(run.ledger.handle, jobs)
-  local ok, outcome = pcall(db.run_observed, db, function() observe(self) end)
+  local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)
   if ok then
     self.committing = select(2, self.handle:committed())
     ok, outcome = pcall(db.finish, db, "outcome")
