@@ -115,12 +115,36 @@ function run:look(event, ctx)
   self.emit { type = "warning", migration = ctx.migration, message = tostring(err) }
 end
 
+--- How far the run is, and its migration under way.
+local function progress_event(self, step, seen)
+  local bytes, size, _, kind = self.db.handle:progress()
+  if size == 0 then bytes, size = nil, nil end -- of a Lua migration
+  return {
+    type = "progress", migration = step.m, done = #self.done, total = #step.plan,
+    bytes = bytes, size = size,
+    statement = seen.command or kind, phase = seen.phase, percent = seen.percent,
+  }
+end
+
 --- Tell how far the run is.
-function run:progress(step, statement)
+-- @param step of the migration that it is at
+-- @param statement of the file that has ended; nil
+-- @param seen what the server says of one under way (pgmig.vigil); nil
+function run:progress(step, statement, seen)
+  local event = progress_event(self, step, seen or {})
+  self.emit(event)
   if not self.hooks:has "progress" then return end
-  self:look("progress", step:context {
-    done = #self.done, total = #step.plan, statement = statement,
-  })
+  local ctx = step:context(event)
+  ctx.statement, ctx.command, ctx.type = statement, event.statement, nil
+  if seen then ctx.db = nil end -- it is busy
+  self:look("progress", ctx)
+end
+
+--- Something long is under way: tell how far it is.
+-- @param options of `run`
+-- @param seen see `pgmig.vigil`
+function M.watched(options, seen)
+  if options.step then options:progress(options.step, nil, seen) end
 end
 
 --- No migration begins without the lock: when its connection was lost, it is taken again.
@@ -158,12 +182,14 @@ end
 
 local function run_step(self, plan, m)
   local step = steps.new(self, plan, m)
+  self.step = step
   local ok, result = pcall(function()
     self.db:check_interrupted()
     if not m.missing and not plan.record_only then warn(self, m) end
     return run_one(step)
   end)
   source.forget(m)
+  self.step = nil
   if not ok then
     record_failure(self, step, result)
     complete(result, m, self.done, plan.direction)
