@@ -244,8 +244,8 @@ end
 -- ---- running ---------------------------------------------------------------
 
 local levels = {
-  start = "debug", progress = "debug", notice = "info", warning = "warn", skipped = "warn", waiting = "warn",
-  retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
+  start = "debug", progress = "debug", notice = "info", warning = "warn", skipped = "warn",
+  waiting = "warn", retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
 }
 
 --- What an event says, for a log.
