@@ -284,9 +284,12 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {
-    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
-    {"record", conn_record},   {"apply", conn_apply},
-    {"paused", conn_paused},   {"progress", conn_progress},
-    {"resume", conn_resume},   {"outcome", conn_outcome},
-    {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
+                                        {"finish_ledger", conn_finish_ledger},
+                                        {"record", conn_record},
+                                        {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"progress", conn_progress},
+                                        {"resume", conn_resume},
+                                        {"outcome", conn_outcome},
+                                        {NULL, NULL}};

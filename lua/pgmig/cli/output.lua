@@ -9,6 +9,7 @@ output.__index = output
 local codes = { green = "32", yellow = "33", red = "31", bold = "1" }
 
 local COLUMNS = 80 -- of a terminal that does not say
+local ECHO = 2 -- columns that a terminal's own ^C takes behind the line
 
 --- Make the program's output.
 -- @param options quiet: nothing but errors; no_color; json: no line that shows what is running;
@@ -33,16 +34,16 @@ function output:paint(stream, color, text)
   return "\27[" .. codes[color] .. "m" .. text .. "\27[0m"
 end
 
---- How many columns a line may take: with one more it could wrap, and would stay.
+--- How many columns a line may take: a longer one could wrap, and would stay.
 function M.width()
   local columns = tonumber(os.getenv "COLUMNS") or core.terminal_width(1) or COLUMNS
-  return math.max(0, math.floor(columns) - 1)
+  return math.max(0, math.floor(columns) - 1 - ECHO)
 end
 
 --- What takes the running line away.
 local function erasure(self)
   if self.shown == 0 then return "" end
-  local blank = "\r" .. (" "):rep(math.min(self.shown, M.width())) .. "\r"
+  local blank = "\r" .. (" "):rep(math.min(self.shown, M.width()) + ECHO) .. "\r"
   self.shown = 0
   return blank
 end
@@ -58,7 +59,7 @@ end
 function output:running(text)
   if not self.progress or self.pinned then return end
   local blank = erasure(self)
-  text = text:sub(1, math.min(COLUMNS - 1, M.width()))
+  text = text:sub(1, M.width())
   self.shown = #text
   io.stdout:write(blank, text)
   io.stdout:flush()
