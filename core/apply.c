@@ -366,6 +366,36 @@ enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
     return a->paused;
 }
 
+static size_t end_of(const struct pgmig_statement *st)
+{
+    return st->copy_end > 0 ? st->copy_end : st->end;
+}
+
+/* Where in the file the statement under way is, or its COPY data. */
+static size_t position(const struct pgmig_apply *a)
+{
+    if (a->stage == PGMIG_STAGE_STATEMENT && a->conn->feed != NULL)
+        return (size_t)(a->conn->feed - a->job.script->text);
+    return a->section->statements[a->at].start;
+}
+
+void pgmig_apply_progress(const struct pgmig_apply *a,
+                          struct pgmig_progress *out)
+{
+    const struct pgmig_statement *list = a->section->statements;
+    size_t count = a->section->statement_count;
+
+    *out = (struct pgmig_progress){.done = a->at};
+    if (count == 0)
+        return;
+    out->size = end_of(&list[count - 1]) - list[0].start;
+    out->bytes = out->size;
+    if (a->at >= count)
+        return;
+    out->bytes = position(a) - list[0].start;
+    out->kind = list[a->at].kind;
+}
+
 /* What the caller did at a pause must have left the transaction open. */
 static bool still_open(const struct pgmig_apply *a)
 {

@@ -555,6 +555,20 @@ void pgmig_apply_stop(struct pgmig_apply *apply);
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *apply,
                                     size_t *statement);
 
+/* How far a migration is. Bytes are those of its section in the file, from the
+** first statement to the end of the last. */
+struct pgmig_progress {
+    size_t bytes;     /* before the statement under way, and of its COPY data
+                      ** what libpq has taken */
+    size_t size;      /* of the section */
+    size_t done;      /* statements */
+    const char *kind; /* of the statement under way; NULL: there is none */
+};
+
+/* May be asked at any time before pgmig_apply_finish. */
+void pgmig_apply_progress(const struct pgmig_apply *apply,
+                          struct pgmig_progress *out);
+
 enum pgmig_resume {
     PGMIG_GO_ON,
     PGMIG_SKIP,    /* at BEFORE: leave this statement out */

@@ -262,6 +262,26 @@ static int conn_paused(lua_State *L)
 }
 
 /*
+** conn:progress() --> bytes of the section that are done or on their way, its
+** size, statements done, and the kind of the one under way (nil: none).
+** Nothing when no migration is under way.
+*/
+static int conn_progress(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_progress progress;
+
+    if (lc->apply == NULL)
+        return 0;
+    pgmig_apply_progress(lc->apply, &progress);
+    lua_pushinteger(L, (lua_Integer)progress.bytes);
+    lua_pushinteger(L, (lua_Integer)progress.size);
+    lua_pushinteger(L, (lua_Integer)progress.done);
+    lua_pushstring(L, progress.kind);
+    return 4;
+}
+
+/*
 ** conn:resume("go_on" | "skip" | "replace" | "give_up", touched [, sql])
 ** starts going on from a pause; touched: the session may have been changed.
 */
@@ -319,9 +339,14 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {
-    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
-    {"record", conn_record},   {"apply", conn_apply},
-    {"paused", conn_paused},   {"resume", conn_resume},
-    {"outcome", conn_outcome}, {"committed", conn_committed},
-    {"stop", conn_stop},       {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
+                                        {"finish_ledger", conn_finish_ledger},
+                                        {"record", conn_record},
+                                        {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"resume", conn_resume},
+                                        {"progress", conn_progress},
+                                        {"outcome", conn_outcome},
+                                        {"committed", conn_committed},
+                                        {"stop", conn_stop},
+                                        {NULL, NULL}};

@@ -1,10 +1,11 @@
-/* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, isatty. */
+/* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals. */
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,6 +123,18 @@ static int system_isatty(lua_State *L)
     return 1;
 }
 
+/* terminal_width(fd) --> columns of a terminal; nil where it does not say. */
+static int system_terminal_width(lua_State *L)
+{
+    struct winsize size = {0};
+
+    if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) != 0 ||
+        size.ws_col == 0)
+        return 0;
+    lua_pushinteger(L, size.ws_col);
+    return 1;
+}
+
 /* hostname() --> this machine's name. */
 static int system_hostname(lua_State *L)
 {
@@ -166,6 +179,7 @@ void lpgmig_open_system(lua_State *L)
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},
+        {"terminal_width", system_terminal_width},
         {"hostname", system_hostname},
         {"token", system_token},
         {"random", system_random},

@@ -248,15 +248,16 @@ end
 -- ---- running ---------------------------------------------------------------
 
 local levels = {
-  start = "debug", notice = "info", warning = "warn", skipped = "warn", waiting = "warn",
-  retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
+  start = "debug", progress = "debug", notice = "info", warning = "warn", skipped = "warn",
+  waiting = "warn", retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
 }
 
 --- What an event says, for a log.
 local function describe(event)
   local words = event.type:gsub("_", " ")
   if event.migration then words = words .. " " .. event.migration.label end
-  return event.message and words .. ": " .. event.message or words
+  local message = event.message or event.phase
+  return message and words .. ": " .. message or words
 end
 
 --- The function that hands out events: to the caller and to the log.
@@ -281,9 +282,10 @@ end
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
 -- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed"),
---   migration, and what belongs to it: duration in seconds, message, severity, detail, hint,
---   holder, blockers, attempt, delay
+--   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
+--   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
+--   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
+--   the migration's section, statement = its kind, phase and percent as the server says
 -- @return the migrations that were run
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)

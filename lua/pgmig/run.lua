@@ -136,12 +136,38 @@ function run:peek(at)
   return step and pcall(step.load, step) and step or nil
 end
 
+--- How far the run is, and its migration under way.
+local function progress_event(self, step, statement, seen)
+  local bytes, size, kind, _
+  if statement or seen then bytes, size, _, kind = self.db.handle:progress() end
+  seen = seen or {}
+  if size == 0 then bytes, size = nil, nil end -- of a Lua migration
+  return {
+    type = "progress", migration = step.m, done = #self.done, total = #step.plan,
+    bytes = bytes, size = size,
+    statement = seen.command or kind, phase = seen.phase, percent = seen.percent,
+  }
+end
+
 --- Tell how far the run is.
-function run:progress(step, statement)
+-- @param step of the migration that it is at
+-- @param statement of the file that has ended; nil
+-- @param seen what the server says of one under way (pgmig.vigil); nil
+function run:progress(step, statement, seen)
+  local event = progress_event(self, step, statement, seen)
+  self.emit(event)
   if not self.hooks:has "progress" then return end
-  self:look("progress", step:context {
-    done = #self.done, total = #step.plan, statement = statement,
-  })
+  local ctx = step:context(event)
+  ctx.statement, ctx.command, ctx.type = statement, event.statement, nil
+  if seen then ctx.db = nil end -- it is busy
+  self:look("progress", ctx)
+end
+
+--- Something long is under way: tell how far it is.
+-- @param options of `run`
+-- @param seen see `pgmig.vigil`
+function M.watched(options, seen)
+  if options.current then options:progress(options.current, nil, seen) end
 end
 
 --- No migration begins without the lock: when its connection was lost, it is taken again.
@@ -171,6 +197,7 @@ end
 
 --- What makes a step final.
 local function fail(self, step, err)
+  self.current = nil
   record_failure(self, step, err)
   complete(err, step.m, self.done, step.plan.direction)
   self:look("error", step:context { error = err })

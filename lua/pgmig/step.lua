@@ -147,6 +147,7 @@ end
 
 --- It is its turn; again when it is tried again.
 function step:begin()
+  self.run.current = self
   if self.started then return end
   warn(self)
   self.run.emit { type = "start", migration = self.m, direction = self.direction }
@@ -162,8 +163,9 @@ end
 function step:finish()
   local run, duration = self.run, core.now() - self.started
   source.forget(self.m)
+  run.current = nil
   run.done[#run.done + 1] = self.m
-  if run.db.vigil then run.db.vigil.blockers = nil end
+  if run.db.vigil then run.db.vigil:forget() end
   run.emit { type = done_type(self), migration = self.m, duration = duration }
   run:look("committed", self:context { duration = duration })
   run:progress(self)
@@ -172,6 +174,7 @@ end
 --- It is left out.
 function step:skip()
   source.forget(self.m)
+  self.run.current = nil
   self.run.emit { type = "skipped", migration = self.m, message = self.skipped }
   self.run:progress(self)
 end
