@@ -47,24 +47,39 @@ end
 
 -- ---- SQL files -------------------------------------------------------------
 
+--- Parse a file as its format reads.
+local function read_sql(m, path, settings)
+  if not m.format then return core.read_script(path), false end
+  return m.format:read(path, settings)
+end
+
 --- One file of a pair: all of it goes one way.
-local function read_half(path)
-  local script = core.read_script(path)
-  if not script:describe().marked then return script end
+local function read_half(m, path, settings)
+  local script, filled = read_sql(m, path, settings)
+  if not script:describe().marked then return script, filled end
   errors.raise("parse", "a section marker in a file of a pair", {
     file = path, hint = "delete the markers: the file's name says its direction",
   })
 end
 
 local function read_pair(m)
-  return { script = read_half(m.path), down = m.down_path and read_half(m.down_path), pair = true }
+  local script, filled = read_half(m, m.path, m.settings)
+  return {
+    script = script, filled = filled, pair = true,
+    down = m.down_path and (read_half(m, m.down_path, m.down_settings)),
+  }
+end
+
+local function read_whole(m)
+  local script, filled = read_sql(m, m.path, m.settings)
+  return { script = script, filled = filled }
 end
 
 -- ---- both ------------------------------------------------------------------
 
 --- Read and check what a migration runs, once.
 -- @return { script, down = the script of the way back where it has its own, pair = boolean,
---   functions = { up, down } of a Lua file }
+--   filled = whether placeholders were replaced, functions = { up, down } of a Lua file }
 -- @raise kinds "io", "parse", and "plan" when the file is gone
 function M.read(m)
   check_file(m)
@@ -74,7 +89,7 @@ function M.read(m)
     elseif m.direction then
       m.source = read_pair(m)
     else
-      m.source = { script = core.read_script(m.path) }
+      m.source = read_whole(m)
     end
   end
   return m.source
@@ -84,7 +99,7 @@ end
 -- @raise as `read`
 function M.checksum(m)
   local read = M.read(m)
-  if not read.functions then return read.script:checksum() end
+  if not (read.functions or read.filled) then return read.script:checksum() end
   return core.file_checksum(m.path)
 end
 
