@@ -209,7 +209,8 @@ local function parse(words)
   local at = 1
   local function value()
     at = at + 1
-    return assert(words[at], "a value is missing")
+    if not words[at] then error("a value is missing", 0) end
+    return words[at]
   end
   while words[at] do
     local word = words[at]

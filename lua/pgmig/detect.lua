@@ -55,18 +55,26 @@ local function sign_of(format, found)
   end
 end
 
---- Whether all its files are named as the format's are, and nothing is missing in them.
+--- Whether two files would be the same migration's; such a folder is of a format that allows it.
+local function note_repeated(seen, parsed)
+  if parsed.repeatable then return false end
+  local key = ("%s %s %s"):format(parsed.version, parsed.direction or "up", parsed.precedence or 0)
+  local repeated = seen[key] ~= nil
+  seen[key] = true
+  return repeated
+end
+
+--- Whether all files are named as the format's are, and have what it needs.
 local function fits(format, found)
-  local any, signs = false, format.signs or {}
+  local rule, signs = format.naming, format.signs or {}
+  local seen, repeated = {}, false
   if format.vocabulary and format.vocabulary.marked then return false end
   for _, file in ipairs(found) do
-    if file.text then
-      local parsed = format.naming.parse(file.name)
-      if parsed == nil or first_match(signs.never, file.name) then return false end
-      any = any or parsed ~= false
-    end
+    local parsed = file.text and rule.parse(file.name)
+    if file.text and (parsed == nil or first_match(signs.never, file.name)) then return false end
+    if parsed then repeated = note_repeated(seen, parsed) or repeated end
   end
-  return any
+  return next(seen) ~= nil and repeated == (rule.numbers_repeat or false)
 end
 
 -- ---- the database ----------------------------------------------------------

@@ -31,7 +31,6 @@ local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migra
 local format = {}
 
 --- The words of its files, with what a file's own settings change.
--- @param settings { transaction = "off", placeholders = false } or nil
 local function words_of(self, settings)
   local off = settings and settings.transaction == "off"
   local plain = self.placeholders == false or (settings and settings.placeholders == false)

@@ -92,7 +92,8 @@ local function lone(set, down)
 end
 
 local function join(set, up, down)
-  if not up.direction or up.name ~= down.name then return M.clash(set, down, up) end
+  local same = set.rule.names_differ or up.name == down.name
+  if not (up.direction and same) then return M.clash(set, down, up) end
   up.down_path, up.down_settings = down.path, down.settings
 end
 

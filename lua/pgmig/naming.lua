@@ -15,6 +15,7 @@
 -- * `numbers_repeat`, optional: several migrations may have one number; they are in the order of
 --   their names, and each version is the number with two more digits
 -- * `lone_down`, optional: a file that goes down and has no UP beside it is passed over
+-- * `names_differ`, optional: the two files of a pair belong together by their number alone
 -- * `foreign`, optional: a Lua pattern of files that are migrations and cannot be run here
 --
 -- `parse` may also return `false` for a file that is rightly left alone; `transaction = "off"`;

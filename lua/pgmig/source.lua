@@ -64,10 +64,7 @@ end
 
 local function read_pair(m)
   local script, filled = read_half(m, m.path, m.settings)
-  return {
-    script = script, filled = filled, pair = true,
-    down = m.down_path and (read_half(m, m.down_path, m.down_settings)),
-  }
+  return { script = script, filled = filled, pair = true }
 end
 
 local function read_whole(m)
@@ -78,8 +75,8 @@ end
 -- ---- both ------------------------------------------------------------------
 
 --- Read and check what a migration runs, once.
--- @return { script, down = the script of the way back where it has its own, pair = boolean,
---   filled = whether placeholders were replaced, functions = { up, down } of a Lua file }
+-- @return { script, pair = whether the way back has a file of its own, filled = whether
+--   placeholders were replaced, functions = { up, down } of a Lua file }
 -- @raise kinds "io", "parse", and "plan" when the file is gone
 function M.read(m)
   check_file(m)
@@ -106,10 +103,20 @@ end
 --- Forget it: a long history must not fill the memory.
 function M.forget(m) m.source = nil end
 
+--- The script of the way back of a pair: a broken one must not keep what goes up from running.
+-- @return the script; nil when there is no such file
+local function down_of(m)
+  local source = M.read(m)
+  if not source.down and m.down_path then
+    source.down = (read_half(m, m.down_path, m.down_settings))
+  end
+  return source.down
+end
+
 --- The script of a direction, and which of its sections that is.
 function M.script(m, direction)
   local source = M.read(m)
-  if source.pair then return direction == "up" and source.script or source.down, "up" end
+  if source.pair then return direction == "up" and source.script or down_of(m), "up" end
   return source.script, direction
 end
 
@@ -125,8 +132,9 @@ function M.down_state(m)
   local source = M.read(m)
   if source.functions then return source.functions.down and "ready" or "none" end
   if not source.pair then return source.script:down_state() end
-  if not source.down then return "none" end
-  local up = source.down:describe().up
+  local down = down_of(m)
+  if not down then return "none" end
+  local up = down:describe().up
   if #up.statements > 0 then return "ready" end
   return up.empty and "nothing" or "empty"
 end

@@ -35,6 +35,7 @@ return {
       return ("%s%s__%s.sql"):format(direction == "down" and "U" or "V", version, name)
     end,
     lone_down = true,
+    names_differ = true,
     foreign = "^[^/]*[VR][%d._]*__.*%.java$",
   },
   template = { up = "-- Write your migration SQL here\n" },

@@ -14,6 +14,7 @@ return {
       return ("%s_%s.%s.sql"):format(version, name, direction)
     end,
     lone_down = true,
+    names_differ = true,
     foreign = "^%d+_.*%.%a+%.go$",
   },
   table = "pgmig_migrations",

@@ -14,10 +14,11 @@ return {
     end,
     numbers_repeat = true,
     lone_down = true,
+    foreign = "^%d+_.*%.go$",
   },
   template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
   vocabulary = { empty = true, transaction = "own" },
-  signs = { never = { "^%d%d%d%d%d%d%d" }, paths = { "^%d+_.*_up%.sql$", "^%d+_.*_down%.sql$" } },
+  signs = { paths = { "^%d+_.*_up%.sql$", "^%d+_.*_down%.sql$" } },
   tracking = {
     table = "migrations",
     columns = { "version" },

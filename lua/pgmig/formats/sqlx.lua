@@ -14,6 +14,7 @@ return {
     end,
     format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
     lone_down = true,
+    names_differ = true,
   },
   timestamps = true,
   template = "-- Write your migration SQL here\n",
