@@ -24,8 +24,9 @@ PGMIG_NODISCARD int pgmig_annotation_refuse(const struct pgmig_script *script,
                                             struct pgmig_error *err);
 
 /* Refuse a statement that has a placeholder at `at`. */
-PGMIG_NODISCARD int pgmig_annotation_unfilled(
-    const struct pgmig_script *script, const struct pgmig_vocabulary *words,
-    size_t at, size_t end, struct pgmig_error *err);
+PGMIG_NODISCARD int
+pgmig_annotation_unfilled(const struct pgmig_script *script,
+                          const struct pgmig_vocabulary *words, size_t at,
+                          size_t end, struct pgmig_error *err);
 
 #endif

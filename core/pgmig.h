@@ -216,11 +216,11 @@ enum pgmig_marker_kind {
 */
 struct pgmig_marker {
     const char *text;
-    enum pgmig_marker_kind kind;
     const char *tool;
     const char *key; /* of a setting: a directive and its value */
     const char *value;
     const char *hint;
+    enum pgmig_marker_kind kind;
     bool whole_file; /* a setting for both sections, wherever it stands */
     bool first;      /* it counts at the very start of the file only */
     bool options;    /* of UP and DOWN: words may follow, see below */

@@ -118,8 +118,8 @@ int pgmig_txcheck(const struct pgmig_script *script,
         return -1;
     for (size_t i = 0; i < section->statement_count; i++)
         if (section->statements[i].traits & (TX_ANY | PGMIG_T_NO_BLOCK))
-            return refuse(script, &section->statements[i],
-                          words->untransacted, err);
+            return refuse(script, &section->statements[i], words->untransacted,
+                          err);
     snprintf(section->begin, sizeof section->begin,
              "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
              modes.isolation ? modes.isolation : "READ COMMITTED",

@@ -6,8 +6,10 @@
 #include <strings.h>
 
 #define FOLDED 80 /* no marker is longer */
-#define FOREIGN(begins, whose) \
-    {.text = (begins), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose)}
+#define FOREIGN(begins, whose)                                          \
+    {                                                                   \
+        .text = (begins), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose) \
+    }
 
 static const struct pgmig_marker markers[] = {
     {.text = "up", .kind = PGMIG_MARKER_UP},
@@ -156,32 +158,42 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
 
 /* ---- placeholders ---------------------------------------------------- */
 
-/* A placeholder that begins at `at` ends before `end`. */
-static bool is_closed(const struct pgmig_vocabulary *words, const char *text,
-                      size_t at, size_t end)
+/* The end of the name that begins at `at`: what has a letter and no brace, so
+** that '{{1,2},{3,4}}' is an array. 0: there is none. */
+static size_t name_end(const struct pgmig_vocabulary *words, const char *text,
+                       size_t at, size_t end)
 {
     size_t close = strlen(words->placeholder_end);
+    bool letter = false;
 
-    at += strlen(words->placeholder);
-    if (close == 0)
-        return at < end && isalnum((unsigned char)text[at]);
-    return memmem(text + at, end - at, words->placeholder_end, close) != NULL;
+    for (; at + close <= end; at++) {
+        if (close > 0 && memcmp(text + at, words->placeholder_end, close) == 0)
+            return letter ? at : 0;
+        if (at == end || text[at] == '{' || text[at] == '}')
+            return 0;
+        if (isalpha((unsigned char)text[at]) && close == 0)
+            return at + 1;
+        letter = letter || isalpha((unsigned char)text[at]);
+    }
+    return 0;
 }
 
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
                                     const char *text, size_t start, size_t end)
 {
-    const char *found;
-    size_t at;
+    size_t open = words->placeholder ? strlen(words->placeholder) : 0;
 
-    if (words->placeholder == NULL)
-        return end;
-    found = memmem(text + start, end - start, words->placeholder,
-                   strlen(words->placeholder));
-    if (found == NULL)
-        return end;
-    at = (size_t)(found - text);
-    return is_closed(words, text, at, end) ? at : end;
+    while (open > 0) {
+        const char *found =
+            memmem(text + start, end - start, words->placeholder, open);
+
+        if (found == NULL)
+            break;
+        start = (size_t)(found - text) + open;
+        if (name_end(words, text, start, end) > 0)
+            return start - open;
+    }
+    return end;
 }
 
 const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,

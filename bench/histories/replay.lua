@@ -57,12 +57,13 @@ local function section(text, format, direction)
   return table.concat(lines, "\n") .. "\n"
 end
 
+local function literal(text) return (text:gsub("%p", "%%%0")) end
+
 local function filled(text, options)
   for name, value in pairs(options.placeholders) do
-    for _, form in ipairs { "${%s}", "{{ %s }}", "{{%s}}" } do
-      local form_text = form:gsub("%%s", function() return name end)
-      text = text:gsub(form_text:gsub("%p", "%%%0"), (value:gsub("%%", "%%%%")))
-    end
+    local replacement = value:gsub("%%", "%%%%")
+    text = text:gsub("{{%s*" .. literal(name) .. "%s*}}", replacement)
+    text = text:gsub("%${" .. literal(name) .. "}", replacement)
   end
   return text
 end
@@ -158,7 +159,7 @@ local function step_up(server, m, options)
   local psql_ok, output = psql(server:url "psql", assert(sql_of(m, "up", options)))
   if ok and psql_ok then return true end
   print(("  UP of %s: psql %s, pgmig %s\n%s\n%s"):format(m.label, tostring(psql_ok), tostring(ok),
-    output, tostring(err)))
+    output, ok and "" or tostring(err)))
   return false
 end
 

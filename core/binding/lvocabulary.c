@@ -120,14 +120,14 @@ static int one_of(lua_State *L, const char *value, const char *const *names)
 
 static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
 {
-    static const char *const kinds[] = {"up",      "down",    "divider", "setting",
-                                        "ignored", "refused", NULL};
+    static const char *const kinds[] = {
+        "up", "down", "divider", "setting", "ignored", "refused", NULL};
 
     if (!lua_istable(L, -1))
         luaL_error(L, "vocabulary: a marker is a table");
     m->text = needed_field(L, anchor, "text");
-    m->kind = (enum pgmig_marker_kind)one_of(
-        L, needed_field(L, anchor, "kind"), kinds);
+    m->kind = (enum pgmig_marker_kind)one_of(L, needed_field(L, anchor, "kind"),
+                                             kinds);
     m->hint = text_field(L, anchor, "hint");
     m->whole_file = flag_field(L, "whole_file");
     m->first = flag_field(L, "first");
@@ -143,8 +143,8 @@ static void read_markers(lua_State *L, struct lvocabulary *lv, const char *tool)
 {
     const struct pgmig_vocabulary *other = &pgmig_vocabulary_default;
     size_t count = push_list(L, "markers");
-    struct pgmig_marker *list = allocate(
-        L, lv->anchor, count + other->marker_count, sizeof *list);
+    struct pgmig_marker *list =
+        allocate(L, lv->anchor, count + other->marker_count, sizeof *list);
 
     lv->words.markers = list;
     for (size_t i = 0; i < count; i++) {

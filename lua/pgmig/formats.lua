@@ -40,7 +40,9 @@ local function words_of(self, settings)
     for name, value in pairs(self.vocabulary) do vocabulary[name] = value end
     if off then vocabulary.transaction = "off" end
     if plain then vocabulary.placeholder = nil end
-    self.words[key] = core.vocabulary(self.name, vocabulary)
+    local ok, words = pcall(core.vocabulary, self.name, vocabulary)
+    if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
+    self.words[key] = words
   end
   return self.words[key]
 end

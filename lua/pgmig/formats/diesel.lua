@@ -28,7 +28,7 @@ return {
   timestamps = true,
   template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
   settings = function(path, read)
-    local text = read(path:gsub("[^/]*$", "metadata.toml"))
+    local text = read(path:match "^(.*/)" .. "metadata.toml")
     if not text then return nil end
     local value = ("\n" .. text):match "\n%s*run_in_transaction%s*=%s*(%a+)"
     return value == "false" and { transaction = "off" } or nil
