@@ -2,9 +2,9 @@
 
 _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local global='-h --help -d --database --dir --table --lock-timeout --lock-wait --retries
-    --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config --json
-    -q --quiet -v --verbose --no-color --version'
+  local global='-h --help -d --database --dir --table --format --lock-timeout --lock-wait
+    --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config
+    --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline history doctor repair
     resolve config wait'
 
@@ -16,6 +16,11 @@ _pgmig() {
       ;;
     --config)
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+      ;;
+    --format)
+      mapfile -t COMPREPLY < <(compgen -W 'auto dbmate diesel flyway golang-migrate goose
+        graphile-migrate maragu node-pg-migrate pgmig popx sql-migrate sqlx tern' -- "$word")
       return
       ;;
     --policy)

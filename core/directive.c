@@ -174,6 +174,20 @@ static int add(struct pgmig_directives to, const struct word *w, size_t offset,
     return d->key && d->value ? 0 : pgmig_error_memory(err);
 }
 
+int pgmig_directive_set(struct pgmig_directives to, const char *key,
+                        const char *value, size_t offset,
+                        struct pgmig_error *err)
+{
+    struct word word = {.key = key,
+                        .key_len = strlen(key),
+                        .value = value,
+                        .value_len = strlen(value)};
+
+    if (pgmig_directive_find(*to.list, *to.count, key) != NULL)
+        return 0;
+    return add(to, &word, offset, err);
+}
+
 int pgmig_directive_parse(struct pgmig_directives to,
                           const struct pgmig_script *script,
                           const struct pgmig_vocabulary *words, size_t start,

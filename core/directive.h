@@ -20,6 +20,11 @@ PGMIG_NODISCARD int pgmig_directive_parse(struct pgmig_directives to,
                                           size_t start, size_t end,
                                           struct pgmig_error *err);
 
+/* Add what another tool's words say, unless the list has the key already. */
+PGMIG_NODISCARD int pgmig_directive_set(struct pgmig_directives to,
+                                        const char *key, const char *value,
+                                        size_t offset, struct pgmig_error *err);
+
 /* The value of a key, NULL when it is not in the list. */
 const char *pgmig_directive_find(const struct pgmig_directive *list,
                                  size_t count, const char *key);

@@ -203,18 +203,43 @@ struct pgmig_script {
 enum pgmig_marker_kind {
     PGMIG_MARKER_UP,
     PGMIG_MARKER_DOWN,
-    PGMIG_MARKER_FOREIGN /* another tool's; `tool` says whose */
+    PGMIG_MARKER_DIVIDER, /* UP stands above it, DOWN below it */
+    PGMIG_MARKER_SETTING, /* says what a directive says: `key`, `value` */
+    PGMIG_MARKER_IGNORED, /* means nothing here */
+    PGMIG_MARKER_REFUSED, /* asks for what cannot be done; `hint`: instead */
+    PGMIG_MARKER_FOREIGN  /* another tool's; `tool` says whose */
 };
 
 /*
-** A section marker: a line comment, alone on its line. `text` is compared
-** with what follows the two dashes, blanks folded, without case; a foreign
-** marker is recognised by its beginning.
+** A marker: a line comment, alone on its line. `text`, in lower case, is
+** compared with what follows the two dashes, blanks folded, without case;
+** refused and foreign ones are recognised by their beginning.
 */
 struct pgmig_marker {
     const char *text;
-    enum pgmig_marker_kind kind;
     const char *tool;
+    const char *key; /* of a setting: a directive and its value */
+    const char *value;
+    const char *hint;
+    enum pgmig_marker_kind kind;
+    bool whole_file; /* a setting for both sections, wherever it stands */
+    bool first;      /* it counts at the very start of the file only */
+    bool options;    /* of UP and DOWN: words may follow, see below */
+};
+
+/* A word behind a marker that says what a directive says. */
+struct pgmig_marker_option {
+    const char *text; /* in lower case */
+    const char *key;
+    const char *value;
+};
+
+/* How a section runs that does not say it. */
+enum pgmig_transaction_rule {
+    PGMIG_TRANSACTION_ON,
+    PGMIG_TRANSACTION_OFF,
+    PGMIG_TRANSACTION_OWN, /* off when it begins or commits by itself */
+    PGMIG_TRANSACTION_AUTO /* ... or holds what cannot run in a transaction */
 };
 
 enum pgmig_value {
@@ -239,6 +264,18 @@ struct pgmig_vocabulary {
     const char *directive_prefix; /* "pgmig:" */
     const struct pgmig_directive_rule *directives;
     size_t directive_count;
+    const struct pgmig_marker_option *options;
+    size_t option_count;
+    enum pgmig_transaction_rule transaction;
+    bool marked;  /* a file without a section marker is refused */
+    bool repeats; /* a section may come in several pieces */
+    bool empty;   /* a section without SQL is meant so */
+    /* What the tool would replace before it runs a file: text between these
+    ** two, which is refused. NULL: nothing. */
+    const char *placeholder;
+    const char *placeholder_end; /* "": just a name follows */
+    /* The line that takes a section out of its transaction, for hints. */
+    const char *untransacted;
 };
 
 /* pgmig's own vocabulary: -- UP, -- DOWN, -- pgmig: ... */

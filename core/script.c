@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "annotation.h"
 #include "buf.h"
 #include "directive.h"
 #include "error.h"
@@ -54,6 +55,19 @@ static const char *direction_name(const struct parser *p,
     return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
 }
 
+/* Where a directive goes that is said here: above the first marker to the
+** file, else to its section. */
+static struct pgmig_directives directives_here(struct parser *p)
+{
+    struct pgmig_script *s = p->script;
+
+    if (!s->marked &&
+        pgmig_vocabulary_text(p->words, PGMIG_MARKER_DIVIDER) == NULL)
+        return (struct pgmig_directives){&s->directives, &s->directive_count};
+    return (struct pgmig_directives){&p->section->directives,
+                                     &p->section->directive_count};
+}
+
 /* ---- statements ------------------------------------------------------ */
 
 static int add_statement(struct parser *p, const struct pgmig_statement *st)
@@ -78,6 +92,12 @@ static int add_statement(struct parser *p, const struct pgmig_statement *st)
 
 static int take_statement(struct parser *p, const struct pgmig_statement *st)
 {
+    size_t unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
+                                                   st->start, st->end);
+
+    if (unfilled != st->end)
+        return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
+                                         p->err);
     if (add_statement(p, st) != 0)
         return -1;
     p->cut = NOWHERE;
@@ -91,6 +111,10 @@ static int begin_section(struct parser *p, enum pgmig_direction direction,
 {
     struct pgmig_section *section = &p->script->sections[direction];
 
+    if (section->present && p->words->repeats) {
+        p->section = section;
+        return 0;
+    }
     if (section->present) {
         struct pgmig_place first =
             pgmig_locate(p->script->text, p->script->len, section->start);
@@ -107,8 +131,8 @@ static int begin_section(struct parser *p, enum pgmig_direction direction,
     return 0;
 }
 
-static int take_marker(struct parser *p, const struct pgmig_marker *marker,
-                       size_t offset)
+/* A marker ends the statement above it. */
+static int cut_statement(struct parser *p, size_t offset)
 {
     struct pgmig_item item;
     bool cut = pgmig_splitter_cut(&p->splitter, &item, p->err);
@@ -116,41 +140,87 @@ static int take_marker(struct parser *p, const struct pgmig_marker *marker,
     if (cut && (item.kind == PGMIG_ITEM_ERROR ||
                 take_statement(p, &item.statement) != 0))
         return -1;
-    if (!p->script->marked && p->section->statement_count > 0) {
-        struct pgmig_place place =
-            pgmig_locate(p->script->text, p->script->len, offset);
-
-        pgmig_error_set(p->err, PGMIG_E_PARSE,
-                        "SQL before the first section marker");
-        pgmig_error_hint(p->err,
-                         "it belongs to no section: move it behind the "
-                         "marker in line %d",
-                         place.line);
-        return point(p, p->section->statements[0].start);
-    }
     p->cut = cut ? offset : NOWHERE;
+    return 0;
+}
+
+static int refuse_before(struct parser *p, size_t offset)
+{
+    struct pgmig_place place =
+        pgmig_locate(p->script->text, p->script->len, offset);
+
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "SQL before the first section marker");
+    pgmig_error_hint(p->err,
+                     "it belongs to no section: move it behind the "
+                     "marker in line %d",
+                     place.line);
+    return point(p, p->section->statements[0].start);
+}
+
+/* What stands above the divider is UP. */
+static int take_divider(struct parser *p, size_t offset)
+{
+    p->script->sections[PGMIG_UP].present = true;
+    return begin_section(p, PGMIG_DOWN, offset);
+}
+
+static int take_section(struct parser *p, const struct pgmig_marker *marker,
+                        size_t offset)
+{
+    if (cut_statement(p, offset) != 0)
+        return -1;
+    if (marker->kind == PGMIG_MARKER_DIVIDER)
+        return take_divider(p, offset);
+    if (!p->script->marked && p->section->statement_count > 0)
+        return refuse_before(p, offset);
     return begin_section(
         p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
 }
 
-/* Directives above the first marker belong to the file, others to their
-** section. */
+static int take_setting(struct parser *p, const struct pgmig_marker *marker,
+                        size_t offset)
+{
+    struct pgmig_script *s = p->script;
+    struct pgmig_directives to = directives_here(p);
+
+    if (marker->first && offset > 0 &&
+        !(offset == 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
+        return 0;
+    if (marker->whole_file)
+        to = (struct pgmig_directives){&s->directives, &s->directive_count};
+    return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
+}
+
+static int take_marker(struct parser *p, const struct pgmig_comment *comment,
+                       const struct pgmig_item *item)
+{
+    const struct pgmig_marker *marker = comment->marker;
+
+    if (marker->kind == PGMIG_MARKER_IGNORED)
+        return 0;
+    if (marker->kind == PGMIG_MARKER_REFUSED)
+        return pgmig_annotation_refuse(p->script, marker, comment->body,
+                                       item->end, p->err);
+    if (marker->kind == PGMIG_MARKER_SETTING)
+        return take_setting(p, marker, item->start);
+    if (take_section(p, marker, item->start) != 0)
+        return -1;
+    return pgmig_annotation_options(directives_here(p), p->script, p->words,
+                                    marker, comment->body, item->end, p->err);
+}
+
 static int take_directive(struct parser *p, size_t body,
                           const struct pgmig_item *comment)
 {
-    struct pgmig_script *s = p->script;
-    struct pgmig_directives to = {&s->directives, &s->directive_count};
-
     if (!comment->alone || !comment->line_comment) {
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "a directive stands on a line of its own, behind --, "
                         "outside parentheses");
         return point(p, comment->start);
     }
-    if (s->marked)
-        to = (struct pgmig_directives){&p->section->directives,
-                                       &p->section->directive_count};
-    return pgmig_directive_parse(to, s, p->words, body, comment->end, p->err);
+    return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
+                                 comment->end, p->err);
 }
 
 static void remember_doubt(struct parser *p, struct pgmig_comment doubt,
@@ -176,7 +246,7 @@ static int take_comment(struct parser *p, const struct pgmig_item *item)
     if (!item->alone)
         return 0;
     if (c.meaning == PGMIG_MEANS_MARKER)
-        return take_marker(p, c.marker, item->start);
+        return take_marker(p, &c, item);
     if (c.meaning != PGMIG_MEANS_NOTHING)
         remember_doubt(p, c, item->start);
     return 0;
@@ -203,6 +273,15 @@ static int take_items(struct parser *p)
     }
 }
 
+/* A marker as it is written in messages: pgmig's own in capitals. */
+static const char *marker_name(const struct parser *p,
+                               const struct pgmig_marker *marker)
+{
+    if (p->words != &pgmig_vocabulary_default)
+        return marker->text;
+    return marker->kind == PGMIG_MARKER_UP ? "UP" : "DOWN";
+}
+
 static int refuse_doubt(struct parser *p, struct pgmig_comment doubt,
                         size_t offset)
 {
@@ -214,16 +293,17 @@ static int refuse_doubt(struct parser *p, struct pgmig_comment doubt,
                         "as UP",
                         marker->tool);
         pgmig_error_hint(p->err,
-                         "write -- UP and -- DOWN on lines of their own");
+                         "run the file as it is with --format %s (option "
+                         "`format`), or write -- UP and -- DOWN on lines of "
+                         "their own",
+                         marker->tool);
     } else {
-        const char *name = marker->kind == PGMIG_MARKER_UP ? "UP" : "DOWN";
-
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "this looks like a section marker, but is none");
         pgmig_error_hint(p->err,
                          "write -- %s and nothing else on the line, or word "
                          "the comment otherwise",
-                         name);
+                         marker_name(p, marker));
     }
     return point(p, offset);
 }
@@ -238,12 +318,33 @@ static int check_doubts(struct parser *p)
     return 0;
 }
 
+/* In some formats a section without SQL does nothing, and is meant so. */
+static int settle_empty(struct parser *p, struct pgmig_section *section)
+{
+    struct pgmig_directives to = {&section->directives,
+                                  &section->directive_count};
+
+    if (!p->words->empty || !section->present || section->statement_count > 0)
+        return 0;
+    return pgmig_directive_set(to, "empty", "", section->start, p->err);
+}
+
+static int refuse_unmarked(struct parser *p)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
+                    pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
+    pgmig_error_hint(p->err, "nobody can tell what of it goes up and what "
+                             "goes down: write that line above what goes up");
+    return point(p, 0);
+}
+
 static int check_up(struct parser *p)
 {
     struct pgmig_section *up = &p->script->sections[PGMIG_UP];
 
+    if (!p->script->marked && p->words->marked)
+        return refuse_unmarked(p);
     if (!p->script->marked) {
-        up->present = true;
         if (up->statement_count == 0 &&
             pgmig_script_directive(p->script, PGMIG_UP, "empty") == NULL)
             return warn(p, 0, "the file has no SQL");
@@ -263,15 +364,35 @@ static int check_up(struct parser *p)
     return point(p, up->start);
 }
 
+/* A section that does not say how it runs, in a format whose tool lets a file
+** leave its transaction. */
+static int settle_rule(struct parser *p, struct pgmig_section *section)
+{
+    enum pgmig_transaction_rule rule = p->words->transaction;
+    size_t at;
+
+    section->transaction = rule != PGMIG_TRANSACTION_OFF;
+    if (rule != PGMIG_TRANSACTION_OWN && rule != PGMIG_TRANSACTION_AUTO)
+        return 0;
+    at = pgmig_txcheck_obstacle(section, rule == PGMIG_TRANSACTION_AUTO);
+    if (at == section->statement_count)
+        return 0;
+    section->transaction = false;
+    return warn(p, section->statements[at].start,
+                "it runs statement by statement: a transaction around all of "
+                "it cannot hold this one");
+}
+
 static int settle_section(struct parser *p, enum pgmig_direction direction)
 {
     struct pgmig_section *section = &p->script->sections[direction];
-    const char *transaction =
+    const char *said =
         pgmig_script_directive(p->script, direction, "transaction");
 
-    section->transaction =
-        transaction == NULL || strcmp(transaction, "off") != 0;
-    if (pgmig_txcheck(p->script, section, p->err) != 0)
+    section->transaction = said != NULL && strcmp(said, "off") != 0;
+    if (said == NULL && settle_rule(p, section) != 0)
+        return -1;
+    if (pgmig_txcheck(p->script, section, p->words, p->err) != 0)
         return -1;
     if (section->wrapped)
         return warn(p, section->start,
@@ -309,7 +430,12 @@ static int parse(struct parser *p)
     if (check_bytes(p) != 0)
         return -1;
     pgmig_splitter_init(&p->splitter, s->path, s->text, s->len);
-    if (take_items(p) != 0 || check_doubts(p) != 0 || check_up(p) != 0)
+    if (take_items(p) != 0 || check_doubts(p) != 0)
+        return -1;
+    if (!s->marked && !p->words->marked)
+        s->sections[PGMIG_UP].present = true;
+    if (settle_empty(p, &s->sections[PGMIG_UP]) != 0 ||
+        settle_empty(p, &s->sections[PGMIG_DOWN]) != 0 || check_up(p) != 0)
         return -1;
     if (settle_section(p, PGMIG_UP) != 0)
         return -1;

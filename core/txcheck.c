@@ -45,14 +45,34 @@ static int lift(const struct pgmig_script *script,
     return 0;
 }
 
+static bool is_wrapped(const struct pgmig_section *section)
+{
+    size_t n = section->statement_count;
+
+    return n >= 2 && (section->statements[0].traits & PGMIG_T_TX_BEGIN) &&
+           (section->statements[n - 1].traits & PGMIG_T_TX_COMMIT);
+}
+
+size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
+{
+    unsigned traits = TX_ANY | (alone ? PGMIG_T_NO_BLOCK : 0U);
+    size_t n = section->statement_count;
+    bool wrapped = is_wrapped(section);
+    size_t first = wrapped ? 1 : 0;
+
+    if (first < n && (section->statements[first].traits & PGMIG_T_TX_SET))
+        first++;
+    for (size_t i = first; i + (wrapped ? 1 : 0) < n; i++)
+        if (section->statements[i].traits & traits)
+            return i;
+    return n;
+}
+
 static int unwrap(const struct pgmig_script *script,
                   struct pgmig_section *section, struct pgmig_modes *modes,
                   struct pgmig_error *err)
 {
-    size_t n = section->statement_count;
-
-    if (n < 2 || !(section->statements[0].traits & PGMIG_T_TX_BEGIN) ||
-        !(section->statements[n - 1].traits & PGMIG_T_TX_COMMIT))
+    if (!is_wrapped(section))
         return 0;
     section->wrapped = true;
     section->statement_count--;
@@ -60,26 +80,31 @@ static int unwrap(const struct pgmig_script *script,
 }
 
 static int refuse(const struct pgmig_script *script,
-                  const struct pgmig_statement *st, struct pgmig_error *err)
+                  const struct pgmig_statement *st, const char *remedy,
+                  struct pgmig_error *err)
 {
     if (st->traits & PGMIG_T_NO_BLOCK) {
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "%s cannot run inside a transaction", st->kind);
         pgmig_error_hint(err,
-                         "add the line `-- pgmig: transaction=off` to this "
-                         "section, best in a migration of its own");
+                         "add the line `%s` to this section, best in a "
+                         "migration of its own",
+                         remedy);
     } else {
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "%s in a migration that runs in a transaction",
                         st->kind);
-        pgmig_error_hint(err, "pgmig begins and commits itself; delete it, or "
-                              "add the line `-- pgmig: transaction=off`");
+        pgmig_error_hint(err,
+                         "pgmig begins and commits itself; delete it, or add "
+                         "the line `%s`",
+                         remedy);
     }
     return point(script, st, err);
 }
 
 int pgmig_txcheck(const struct pgmig_script *script,
-                  struct pgmig_section *section, struct pgmig_error *err)
+                  struct pgmig_section *section,
+                  const struct pgmig_vocabulary *words, struct pgmig_error *err)
 {
     struct pgmig_modes modes = {0};
 
@@ -93,7 +118,8 @@ int pgmig_txcheck(const struct pgmig_script *script,
         return -1;
     for (size_t i = 0; i < section->statement_count; i++)
         if (section->statements[i].traits & (TX_ANY | PGMIG_T_NO_BLOCK))
-            return refuse(script, &section->statements[i], err);
+            return refuse(script, &section->statements[i], words->untransacted,
+                          err);
     snprintf(section->begin, sizeof section->begin,
              "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
              modes.isolation ? modes.isolation : "READ COMMITTED",

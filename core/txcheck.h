@@ -12,6 +12,12 @@
 */
 PGMIG_NODISCARD int pgmig_txcheck(const struct pgmig_script *script,
                                   struct pgmig_section *section,
+                                  const struct pgmig_vocabulary *words,
                                   struct pgmig_error *err);
+
+/* Where a section has what keeps it from running in a transaction: its own
+** transaction control or, with `alone`, a statement that has to run alone.
+** The index of a statement; statement_count: there is none. */
+size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone);
 
 #endif

@@ -6,17 +6,21 @@
 #include <strings.h>
 
 #define FOLDED 80 /* no marker is longer */
+#define FOREIGN(begins, whose)                                          \
+    {                                                                   \
+        .text = (begins), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose) \
+    }
 
 static const struct pgmig_marker markers[] = {
-    {"up", PGMIG_MARKER_UP, NULL},
-    {"down", PGMIG_MARKER_DOWN, NULL},
-    {"+goose ", PGMIG_MARKER_FOREIGN, "goose"},
-    {"migrate:up", PGMIG_MARKER_FOREIGN, "dbmate"},
-    {"migrate:down", PGMIG_MARKER_FOREIGN, "dbmate"},
-    {"+migrate ", PGMIG_MARKER_FOREIGN, "sql-migrate"},
-    {"up migration", PGMIG_MARKER_FOREIGN, "node-pg-migrate"},
-    {"down migration", PGMIG_MARKER_FOREIGN, "node-pg-migrate"},
-    {"-- create above / drop below --", PGMIG_MARKER_FOREIGN, "tern"},
+    {.text = "up", .kind = PGMIG_MARKER_UP},
+    {.text = "down", .kind = PGMIG_MARKER_DOWN},
+    FOREIGN("+goose ", "goose"),
+    FOREIGN("migrate:up", "dbmate"),
+    FOREIGN("migrate:down", "dbmate"),
+    FOREIGN("+migrate ", "sql-migrate"),
+    FOREIGN("up migration", "node-pg-migrate"),
+    FOREIGN("down migration", "node-pg-migrate"),
+    FOREIGN("-- create above / drop below --", "tern"),
 };
 
 static const struct pgmig_directive_rule directives[] = {
@@ -35,6 +39,7 @@ const struct pgmig_vocabulary pgmig_vocabulary_default = {
     .directive_prefix = "pgmig:",
     .directives = directives,
     .directive_count = sizeof directives / sizeof *directives,
+    .untransacted = "-- pgmig: transaction=off",
 };
 
 /* A comment's words with single blanks between them, in lower case. */
@@ -72,14 +77,39 @@ static struct pgmig_comment means(enum pgmig_meaning meaning,
     return (struct pgmig_comment){.meaning = meaning, .marker = marker};
 }
 
+static bool is_section(const struct pgmig_marker *marker)
+{
+    return marker->kind == PGMIG_MARKER_UP ||
+           marker->kind == PGMIG_MARKER_DOWN ||
+           marker->kind == PGMIG_MARKER_DIVIDER;
+}
+
 static bool is_nearly(const struct pgmig_marker *marker, const char *folded)
 {
     char have[FOLDED];
     char want[FOLDED];
 
+    if (!is_section(marker))
+        return false;
     letters(have, folded);
     letters(want, marker->text);
     return strcmp(have, want) == 0;
+}
+
+static bool begins_with(const char *folded, const struct pgmig_marker *marker)
+{
+    return strncmp(folded, marker->text, strlen(marker->text)) == 0;
+}
+
+/* The marker's text, and behind it nothing, or options. */
+static bool is_written(const char *folded, const struct pgmig_marker *marker)
+{
+    char behind;
+
+    if (!begins_with(folded, marker))
+        return false;
+    behind = folded[strlen(marker->text)];
+    return behind == '\0' || (behind == ' ' && marker->options);
 }
 
 static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
@@ -89,9 +119,12 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
         const struct pgmig_marker *m = &words->markers[i];
 
         if (m->kind == PGMIG_MARKER_FOREIGN) {
-            if (strncmp(folded, m->text, strlen(m->text)) == 0)
+            if (begins_with(folded, m))
                 return means(PGMIG_MEANS_FOREIGN, m);
-        } else if (line_comment && strcmp(folded, m->text) == 0) {
+        } else if (m->kind == PGMIG_MARKER_REFUSED) {
+            if (line_comment && begins_with(folded, m))
+                return means(PGMIG_MEANS_MARKER, m);
+        } else if (line_comment && is_written(folded, m)) {
             return means(PGMIG_MEANS_MARKER, m);
         } else if (is_nearly(m, folded)) {
             return means(PGMIG_MEANS_NEARLY, m);
@@ -105,6 +138,7 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                            size_t end, bool line_comment)
 {
     size_t prefix = strlen(words->directive_prefix);
+    struct pgmig_comment comment;
     char folded[FOLDED];
 
     start += 2; /* the dashes, or slash and star */
@@ -117,5 +151,56 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
         return (struct pgmig_comment){.meaning = PGMIG_MEANS_DIRECTIVE,
                                       .body = start + prefix};
     fold(folded, text, start, end);
-    return as_marker(words, folded, line_comment);
+    comment = as_marker(words, folded, line_comment);
+    comment.body = start;
+    return comment;
+}
+
+/* ---- placeholders ---------------------------------------------------- */
+
+/* The end of the name that begins at `at`: what has a letter and no brace, so
+** that '{{1,2},{3,4}}' is an array. 0: there is none. */
+static size_t name_end(const struct pgmig_vocabulary *words, const char *text,
+                       size_t at, size_t end)
+{
+    size_t close = strlen(words->placeholder_end);
+    bool letter = false;
+
+    for (; at + close <= end; at++) {
+        if (close > 0 && memcmp(text + at, words->placeholder_end, close) == 0)
+            return letter ? at : 0;
+        if (at == end || text[at] == '{' || text[at] == '}')
+            return 0;
+        if (isalpha((unsigned char)text[at]) && close == 0)
+            return at + 1;
+        letter = letter || isalpha((unsigned char)text[at]);
+    }
+    return 0;
+}
+
+size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
+                                    const char *text, size_t start, size_t end)
+{
+    size_t open = words->placeholder ? strlen(words->placeholder) : 0;
+
+    while (open > 0) {
+        const char *found =
+            memmem(text + start, end - start, words->placeholder, open);
+
+        if (found == NULL)
+            break;
+        start = (size_t)(found - text) + open;
+        if (name_end(words, text, start, end) > 0)
+            return start - open;
+    }
+    return end;
+}
+
+const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,
+                                  enum pgmig_marker_kind kind)
+{
+    for (size_t i = 0; i < words->marker_count; i++)
+        if (words->markers[i].kind == kind)
+            return words->markers[i].text;
+    return NULL;
 }

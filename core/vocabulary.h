@@ -15,12 +15,20 @@ enum pgmig_meaning {
 struct pgmig_comment {
     enum pgmig_meaning meaning;
     const struct pgmig_marker *marker; /* the one it is, or nearly is */
-    size_t body;                       /* where a directive's words begin */
+    size_t body; /* where the words of a directive, or options, begin */
 };
 
 /* What the comment at [start, end) of a text means. */
 struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                            const char *text, size_t start,
                                            size_t end, bool line_comment);
+
+/* Where a statement has a placeholder; `end` when it has none. */
+size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
+                                    const char *text, size_t start, size_t end);
+
+/* The first marker of a kind, for messages; NULL: there is none. */
+const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,
+                                  enum pgmig_marker_kind kind);
 
 #endif

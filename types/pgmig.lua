@@ -186,6 +186,45 @@ function context:stop() end
 ---@field next? fun(newest: pgmig.Migration?): string
 ---@field dotted? boolean
 ---@field deep? boolean
+---@field digits? fun(version: string): string digits that sort as the version does
+---@field numbers_repeat? boolean
+---@field names_differ? boolean
+---@field lone_down? boolean
+---@field foreign? string a Lua pattern
+
+---@class pgmig.Marker
+---@field text string in lower case
+---@field kind "up"|"down"|"divider"|"setting"|"ignored"|"refused"
+---@field key? string of a setting: a directive
+---@field value? string
+---@field whole_file? boolean
+---@field first? boolean
+---@field options? boolean
+---@field hint? string
+
+---@class pgmig.Vocabulary
+---@field markers? pgmig.Marker[]
+---@field options? { text: string, key: string, value: string }[]
+---@field transaction? "on"|"off"|"own"|"auto"
+---@field untransacted? string
+---@field marked? boolean
+---@field repeats? boolean
+---@field empty? boolean
+---@field placeholder? string
+---@field placeholder_end? string
+
+---@class pgmig.Format
+---@field name string
+---@field about? string
+---@field naming pgmig.Rule
+---@field vocabulary? pgmig.Vocabulary
+---@field table? string
+---@field template? string|{ up: string, down: string? }
+---@field timestamps? boolean
+---@field create? string why there is no `create`
+---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?
+---@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]? }
+---@field tracking? pgmig.Tracking
 
 ---@alias pgmig.Choice "error"|"warn"|"allow"
 
@@ -199,6 +238,8 @@ function context:stop() end
 ---@field drift_check? boolean
 ---@field pipeline? boolean
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
+---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
+---@field placeholders? table<string, string>|false
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)
@@ -367,9 +408,31 @@ local naming = {}
 ---@return string digits
 function naming.dotted(version) end
 
+---@param version string
+---@param width integer
+---@return string digits
+function naming.sortable(version, width) end
+
+---@param version string
+---@return string digits
+function naming.parts(version) end
+
 ---@param rule pgmig.Rule
 ---@return pgmig.Rule
 function naming.check(rule) end
+
+---@class pgmig.formats
+---@field names string[]
+local formats = {}
+
+---@param given string|pgmig.Format
+---@return pgmig.Format
+function formats.find(given) end
+
+---@param given string|pgmig.Format
+---@param placeholders table<string, string>|false|nil
+---@return table
+function formats.load(given, placeholders) end
 
 ---@class pgmig.drivers
 local drivers = {}
@@ -447,6 +510,7 @@ function errors.is(value, kind) end
 ---@field _VERSION string
 ---@field naming pgmig.naming
 ---@field drivers pgmig.drivers
+---@field formats pgmig.formats
 local pgmig = {}
 
 ---@param source string|table|nil
@@ -465,8 +529,9 @@ function pgmig.migrator(db, dir, options) end
 function pgmig.is_error(value, kind) end
 
 ---@param text_or_path string
+---@param options { format: string|pgmig.Format? }?
 ---@return pgmig.Script
-function pgmig.parse(text_or_path) end
+function pgmig.parse(text_or_path, options) end
 
 ---@param text string
 ---@return string

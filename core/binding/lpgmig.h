@@ -16,6 +16,7 @@
 #define LPGMIG_CONN "pgmig.conn"
 #define LPGMIG_SCRIPT "pgmig.script"
 #define LPGMIG_LEDGER "pgmig.ledger"
+#define LPGMIG_VOCABULARY "pgmig.vocabulary"
 #define LPGMIG_ERROR "pgmig.error"
 
 /* An empty error that is freed whatever happens; pushes one value. */
@@ -47,10 +48,14 @@ void lpgmig_set_boolean(lua_State *L, const char *key, int value);
 struct pgmig_script *lpgmig_check_script(lua_State *L, int arg);
 struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
 
+/* The vocabulary at `arg`; pgmig's own when there is none. */
+const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg);
+
 /* Set the functions of one topic in the module's table. */
 void lpgmig_open_error(lua_State *L);
 void lpgmig_open_text(lua_State *L);
 void lpgmig_open_script(lua_State *L);
+void lpgmig_open_vocabulary(lua_State *L);
 void lpgmig_open_conn(lua_State *L);
 void lpgmig_open_ledger(lua_State *L);
 void lpgmig_open_system(lua_State *L);

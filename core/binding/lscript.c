@@ -34,25 +34,31 @@ static int script_gc(lua_State *L)
     return 0;
 }
 
-/* read_script(path) --> script. Raises kinds "io" and "parse". */
+/*
+** read_script(path [, vocabulary]) --> script; without a vocabulary pgmig's
+** own words count. Raises kinds "io" and "parse".
+*/
 static int text_read_script(lua_State *L)
 {
     const char *path = lpgmig_check_name(L, 1);
+    const struct pgmig_vocabulary *words = lpgmig_opt_vocabulary(L, 2);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_script **script = new_script(L);
 
-    *script = pgmig_script_read(path, &pgmig_vocabulary_default, err);
+    *script = pgmig_script_read(path, words, err);
     if (*script == NULL)
         return lpgmig_error_raise(L, err);
     return 1;
 }
 
-/* parse_script(text, path) --> script; path names it in errors. */
+/* parse_script(text, path [, vocabulary]) --> script; path names it in
+** errors. */
 static int text_parse_script(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
     const char *path = lpgmig_check_name(L, 2);
+    const struct pgmig_vocabulary *words = lpgmig_opt_vocabulary(L, 3);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_script **script = new_script(L);
     char *copy = malloc(len + 1);
@@ -60,8 +66,7 @@ static int text_parse_script(lua_State *L)
     if (copy == NULL)
         return luaL_error(L, "out of memory");
     memcpy(copy, text, len + 1);
-    *script =
-        pgmig_script_parse(path, copy, len, &pgmig_vocabulary_default, err);
+    *script = pgmig_script_parse(path, copy, len, words, err);
     if (*script == NULL)
         return lpgmig_error_raise(L, err);
     return 1;

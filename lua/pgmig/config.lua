@@ -12,6 +12,8 @@ local types = {
   database = { string = true },
   dir = { string = true, table = true },
   table = { string = true },
+  format = { string = true, table = true },
+  placeholders = { table = true, boolean = true },
   strict = { boolean = true },
   lock_timeout = { string = true },
   lock_wait = { number = true },
@@ -67,8 +69,9 @@ end
 
 --- Read a config file.
 -- @param path its path
--- @return its table: database, dir (a folder or a list), table, strict, lock_timeout, lock_wait,
---   retries, reconnect, response_timeout, drift_check, pipeline, policy, naming, hooks, log
+-- @return its table: database, dir (a folder or a list), table, format, placeholders, strict,
+--   lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline, policy,
+--   naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
   return check(path, lua_file.run(path, function(raised, compiling)

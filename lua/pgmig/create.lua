@@ -77,26 +77,38 @@ end
 
 local header = "-- Migration: %s\n-- Created: %s\n\n"
 
+--- What a new file says, for each direction; nil: no such file is written.
+local function texts(template_of, clean, created)
+  local head = header:format(clean, created)
+  if not template_of then
+    return head .. "-- Write your migration SQL here\n", head .. "-- Write your rollback SQL here\n"
+  end
+  return template_of.up, template_of.down
+end
+
 --- Write a new file, or pair of files, from the template; never over another one.
 -- @param dir its folder
 -- @param list the migrations that are there, by version
 -- @param rule the naming rule
 -- @param name what it does, in words
--- @param options { timestamp = true } for a timestamp as version
+-- @param options { timestamp = true } for a timestamp as version; format = how files read
 -- @return its path, and that of the way back where the rule gives it a file of its own
 function M.create(dir, list, rule, name, options)
+  local format = options and options.format or {}
+  if format.create then errors.raise("usage", format.create) end
   local clean = M.sanitise(name)
-  local version = next_of(rule, list, options and options.timestamp)
+  local version = next_of(rule, list, format.timestamps or (options and options.timestamp))
   local folder = dir:gsub("/*$", "") .. "/"
   local up, down = rule.format(version, clean, "up"), rule.format(version, clean, "down")
   local created = os.date "!%Y-%m-%dT%H:%M:%SZ"
   if up == down then
-    core.create_file(folder .. up, template:format(clean, created))
+    core.create_file(folder .. up, format.template or template:format(clean, created))
     return folder .. up
   end
-  local head = header:format(clean, created)
-  core.create_file(folder .. up, head .. "-- Write your migration SQL here\n")
-  core.create_file(folder .. down, head .. "-- Write your rollback SQL here\n")
+  local up_text, down_text = texts(format.template, clean, created)
+  core.create_file(folder .. up, up_text)
+  if not down_text then return folder .. up end
+  core.create_file(folder .. down, down_text)
   return folder .. up, folder .. down
 end
 

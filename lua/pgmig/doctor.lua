@@ -86,7 +86,7 @@ local function look_at_files(status, add)
   end
   for _, path in ipairs(status.ignored) do
     add("ignored", path .. " is not named like a migration, and is never run",
-      ("mv %s %s"):format(word(path), word(path:gsub("[^/]*$", "NNN_description.sql"))))
+      ("mv %s %s"):format(word(path), word((path:match "^(.*/)" or "") .. "NNN_description.sql")))
   end
 end
 

@@ -1,6 +1,7 @@
 --- The migrations folder: which files are migrations, and which are not.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local grouping = require "pgmig.grouping"
 local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 
@@ -16,86 +17,58 @@ local function digits_of(rule, version, path)
   if type(version) ~= "string" then
     errors.raise("naming", "the naming rule gives no version", { file = path })
   end
+  if rule.digits then return rule.digits(version) end
   return rule.dotted and naming.dotted(version) or version
 end
 
 --- What the rule says of a file, as a migration.
-local function new_migration(rule, parsed, dir, name)
-  local path = join(dir, name)
+local function new_migration(set, parsed, dir, name)
+  local path, rule = join(dir, name), set.rule
   local digits = digits_of(rule, parsed.version, path)
   return migration.new {
     id = core.version(digits),
     name = parsed.name,
     label = parsed.label or ("%s_%s"):format(parsed.version, parsed.name),
     path = path,
+    text = tostring(parsed.version),
     digits = #digits,
     language = parsed.language or "sql",
     direction = parsed.direction,
+    precedence = parsed.precedence or 0,
+    settings = parsed.transaction and { transaction = parsed.transaction } or nil,
+    format = set.format,
   }
 end
 
 --- A repeatable migration: its name is its identity.
-local function new_repeatable(parsed, dir, name)
+local function new_repeatable(set, parsed, dir, name)
   return migration.new {
     name = parsed.name, label = parsed.label or parsed.name, path = join(dir, name),
-    language = parsed.language or "sql", repeatable = true,
+    language = parsed.language or "sql", repeatable = true, format = set.format,
   }
-end
-
-local function clash(set, m, other)
-  local what = m.id and "version " .. m.id or "name " .. m.name
-  set.duplicates[#set.duplicates + 1] = errors.new("naming",
-    ("two files have %s: %s and %s"):format(what, other.path, m.path),
-    { file = m.path, hint = "give one of them another " .. (m.id and "number" or "name") })
-end
-
---- The other file of a pair joins its migration.
-local function join_pair(set, m, other)
-  if not m.direction or m.direction == other.direction or other.down_path
-    or m.name ~= other.name then
-    return clash(set, m, other)
-  end
-  local up, down = other, m
-  if m.direction == "up" then up, down = m, other end
-  up.down_path = down.path
-  set.by_id[m.id] = up
-end
-
-local function add(set, m)
-  local other = set.by_id[m.id]
-  if other then return join_pair(set, m, other) end
-  set.by_id[m.id] = m
-end
-
-local function sorted(by_id)
-  local list = {}
-  for _, m in pairs(by_id) do
-    if m.direction == "down" then
-      errors.raise("naming", "this file has no UP beside it", {
-        file = m.path, hint = "bring back the file of the same number that goes up",
-      })
-    end
-    list[#list + 1] = m
-  end
-  table.sort(list, migration.before)
-  return list
 end
 
 local function add_repeatable(set, m)
   local other = set.by_name[m.name]
-  if other then return clash(set, m, other) end
+  if other then return grouping.clash(set, m, other) end
   set.by_name[m.name] = m
   set.repeatable[#set.repeatable + 1] = m
 end
 
-local function read_dir(set, dir, rule)
+--- Whether a file that is no migration of the rule's looks like one.
+local function is_ignored(rule, name)
+  return name:find "%.sql$" or (rule.foreign and name:find(rule.foreign))
+end
+
+local function read_dir(set, dir, found)
+  local rule = set.rule
   for _, name in ipairs(core.list(dir, rule.deep)) do
     local parsed = rule.parse(name)
     if parsed and parsed.repeatable then
-      add_repeatable(set, new_repeatable(parsed, dir, name))
+      add_repeatable(set, new_repeatable(set, parsed, dir, name))
     elseif parsed then
-      add(set, new_migration(rule, parsed, dir, name))
-    elseif name:find "%.sql$" then
+      found[#found + 1] = new_migration(set, parsed, dir, name)
+    elseif parsed == nil and is_ignored(rule, name) then
       set.ignored[#set.ignored + 1] = join(dir, name)
     end
   end
@@ -104,16 +77,19 @@ end
 --- Read folders.
 -- @param dirs list of folders
 -- @param rule a naming rule (pgmig.naming)
+-- @param format how their files read (pgmig.formats); nil: as pgmig's own
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
 --   that the rule does not know, repeatable = migrations that run again, by name, duplicates =
 --   errors about two files of one version or name }
 -- @raise kinds "io" for a missing folder, "naming" for a file whose version is none
-function M.read(dirs, rule)
+function M.read(dirs, rule, format)
   local set = {
     list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, duplicates = {},
+    rule = rule, format = format,
   }
-  for _, dir in ipairs(dirs) do read_dir(set, dir, rule) end
-  set.list = sorted(set.by_id)
+  local found = {}
+  for _, dir in ipairs(dirs) do read_dir(set, dir, found) end
+  grouping.settle(set, found)
   table.sort(set.repeatable, function(a, b) return a.name < b.name end)
   return set
 end

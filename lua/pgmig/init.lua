@@ -4,6 +4,7 @@ local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
+local formats = require "pgmig.formats"
 local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 
@@ -11,6 +12,7 @@ local M = {
   _VERSION = "0.1.0",
   drivers = drivers,
   naming = naming,
+  formats = formats,
 }
 
 --- Connect to a database; see `pgmig.connection`.
@@ -24,14 +26,15 @@ M.is_error = errors.is
 
 --- Parse a migration.
 -- @param text_or_path a path when it ends in ".sql" and has no line end, else the text itself
+-- @param options { format = whose markers it has (pgmig.formats), default "pgmig" }
 -- @return { marked, directives, warnings = { { line, column, message } }, irreversible = reason,
 --   up = section, down = section }; a section has line, transaction, begin, empty, directives and
 --   statements = { { sql, kind, line, column, offset, copy_data } }
 -- @raise kinds "parse", "io"
-function M.parse(text_or_path)
+function M.parse(text_or_path, options)
+  local format = formats.load(options and options.format or "pgmig")
   local is_path = text_or_path:find "%.sql$" and not text_or_path:find "\n"
-  local script = is_path and core.read_script(text_or_path)
-    or core.parse_script(text_or_path, "(text)")
+  local script = is_path and format:read(text_or_path) or format:parse(text_or_path, "(text)")
   return script:describe()
 end
 

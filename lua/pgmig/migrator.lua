@@ -3,10 +3,12 @@
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
+local detect = require "pgmig.detect"
 local doctor = require "pgmig.doctor"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
+local formats = require "pgmig.formats"
 local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
 local locked = require "pgmig.locked"
@@ -31,15 +33,15 @@ local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
   reconnect = "number", pipeline = "boolean", drift_check = "boolean",
+  format = "string or table", placeholders = "table or false",
 }
 
 local function check_options(options)
   for key, value in pairs(options) do
-    if type(value) ~= known_options[key] then
-      errors.raise("usage", known_options[key]
-        and ("option %s takes a %s"):format(key, known_options[key])
-        or ("unknown option %s"):format(tostring(key)))
-    end
+    local wanted = known_options[key]
+    if not wanted then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
+    local fits = wanted:find(type(value), 1, true) or wanted:find(tostring(value), 1, true)
+    if not fits then errors.raise("usage", ("option %s takes a %s"):format(key, wanted)) end
   end
   return options
 end
@@ -53,6 +55,13 @@ local function check_dirs(dir)
     end
   end
   return dirs
+end
+
+--- The format that is asked for, or found.
+local function format_of(options, dirs, db)
+  local given = options.format or "pgmig"
+  if given == "auto" then given = detect.format(dirs, db) end
+  return formats.load(given, options.placeholders)
 end
 
 local function register(self, given)
@@ -76,7 +85,10 @@ end
 --   pipeline = false: each request waits for its answer;
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
---   naming = a rule (pgmig.naming); hooks = { [event] = a function or a list of them };
+--   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
+--   placeholders = values by name, or false: they are plain text;
+--   naming = a rule (pgmig.naming), in place of the format's;
+--   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, options)
@@ -84,10 +96,13 @@ function M.new(db, dir, options)
   if db ~= nil and not connection.is(db) then
     errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
   end
+  local dirs = check_dirs(dir)
+  local format = format_of(options, dirs, db)
   local self = setmetatable({
     db = db,
-    dirs = check_dirs(dir),
-    naming = naming.check(options.naming or naming.default),
+    dirs = dirs,
+    format = format,
+    naming = naming.check(options.naming or format.naming),
     hooks = hooks.new(),
     log = options.log,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
@@ -97,7 +112,7 @@ function M.new(db, dir, options)
     pipeline = options.pipeline ~= false,
     drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
-    ledger = ledger.new(options.table or "schema_migrations"),
+    ledger = ledger.new(options.table or format.table or "schema_migrations"),
   }, migrator)
   if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)
@@ -108,7 +123,7 @@ end
 --- Read the folders; see `pgmig.files`.
 -- @raise kind "naming" for two files of one version, and for an ignored one that the policy refuses
 function migrator:files()
-  local set = files.read(self.dirs, self.naming)
+  local set = files.read(self.dirs, self.naming, self.format)
   if set.duplicates[1] then error(set.duplicates[1], 0) end
   if self.policy.ignored == "error" and set.ignored[1] then
     errors.raise("naming", "this file is not named like a migration", {
@@ -168,7 +183,7 @@ end
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
 --   unknown, since }
 function migrator:status()
-  local state, set = compare(self, files.read(self.dirs, self.naming))
+  local state, set = compare(self, files.read(self.dirs, self.naming, self.format))
   local problems = {}
   for _, err in ipairs(set.duplicates) do
     problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
@@ -418,7 +433,9 @@ end
 -- @return its path
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)
-  return create.create(self.dirs[1], self:files().list, self.naming, name, options)
+  return create.create(self.dirs[1], self:files().list, self.naming, name, {
+    timestamp = options and options.timestamp, format = self.format,
+  })
 end
 
 return M

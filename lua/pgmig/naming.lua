@@ -10,6 +10,16 @@
 --   dotted versions
 -- * `dotted`, optional: true for a rule whose versions are numbers with dots: `1.10` after `1.9`
 -- * `deep`, optional: true for a rule that wants the files of folders in the folder
+-- * `digits(version)`, optional: digits that sort as the version does; without it the version is
+--   digits itself
+-- * `numbers_repeat`, optional: several migrations may have one number; they are in the order of
+--   their names, and each version is the number with two more digits
+-- * `lone_down`, optional: a file that goes down and has no UP beside it is passed over
+-- * `names_differ`, optional: the two files of a pair belong together by their number alone
+-- * `foreign`, optional: a Lua pattern of files that are migrations and cannot be run here
+--
+-- `parse` may also return `false` for a file that is rightly left alone; `transaction = "off"`;
+-- and a number `precedence`: of two files for the same, the one with the higher is taken.
 -- @module pgmig.naming
 local errors = require "pgmig.errors"
 
@@ -79,6 +89,45 @@ function M.dotted(version)
     digits[i] = ("0"):rep(PART_DIGITS - #part) .. part
   end
   return table.concat(digits)
+end
+
+--- Digits that sort as a version does when it is compared as text: padded to one width.
+-- @param version digits first; what follows them sorts behind all digits
+-- @param width how many digits
+-- @return digits
+-- @raise kind "naming"
+function M.sortable(version, width)
+  local digits, rest = version:match "^(%d*)(.*)$"
+  if digits == "" or #digits > width then
+    errors.raise("naming", ("version %s: 1 to %d digits"):format(version, width))
+  end
+  return digits .. (rest == "" and "0" or "9"):rep(width - #digits)
+end
+
+local VERSION_DIGITS, SHORT = 38, 8
+
+--- A number as digits that sort like it when others follow: how many it has comes first.
+local function counted(part)
+  if #part <= SHORT then return #part .. part end
+  return ("9%02d%s"):format(#part, part)
+end
+
+--- A version of any number of numbers, with dots, as digits that sort like it; `1.0` is `1`.
+-- @return digits
+-- @raise kind "naming" for a version that is too long
+function M.parts(version)
+  local parts, last = {}, 0
+  for part in (version .. "."):gmatch "(%d*)%." do
+    if part == "" then errors.raise("naming", ("version %s: numbers with dots"):format(version)) end
+    parts[#parts + 1] = part:match "^0*(%d+)$"
+    if parts[#parts] ~= "0" then last = #parts end
+  end
+  for i = 1, #parts do parts[i] = i <= last and counted(parts[i]) or nil end
+  local digits = table.concat(parts)
+  if #digits > VERSION_DIGITS then
+    errors.raise("naming", ("version %s is too long"):format(version))
+  end
+  return digits .. ("0"):rep(VERSION_DIGITS - #digits)
 end
 
 --- Check that a value is a rule.

@@ -89,11 +89,28 @@ local function known_versions(state)
   return ("there are versions %s to %s"):format(list[1].id, list[#list].id)
 end
 
+--- The id of the one migration whose version is written so in its file's name, or whose label it
+-- is: `1.10`, `2024-01-15-103000_orders`.
+local function written(state, target)
+  local found
+  for id, m in pairs(state.by_id) do
+    if m.text == target or m.label == target then
+      if found then return nil end
+      found = id
+    end
+  end
+  return found
+end
+
 --- The id of a target, which must be a known version.
 local function check_target(state, target)
-  local id = migration.id_of(target)
-  if state.by_id[id] then return id end
-  errors.raise("plan", "there is no migration " .. id, { hint = known_versions(state) })
+  local id = written(state, tostring(target))
+  if id then return id end
+  local ok, digits = pcall(migration.id_of, target)
+  if ok and state.by_id[digits] then return digits end
+  errors.raise("plan", "there is no migration " .. (ok and digits or tostring(target)), {
+    hint = known_versions(state),
+  })
 end
 
 --- The migration of a version, applied or not.
@@ -160,8 +177,7 @@ end
 
 --- The version that `to` keeps; nil: none is kept.
 local function check_floor(state, to)
-  local id = migration.id_of(to)
-  if id == "0" and not state.by_id["0"] then return nil end
+  if tonumber(to) == 0 and not state.by_id["0"] then return nil end
   return check_target(state, to)
 end
 

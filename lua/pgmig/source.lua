@@ -47,24 +47,36 @@ end
 
 -- ---- SQL files -------------------------------------------------------------
 
+--- Parse a file as its format reads.
+local function read_sql(m, path, settings)
+  if not m.format then return core.read_script(path), false end
+  return m.format:read(path, settings)
+end
+
 --- One file of a pair: all of it goes one way.
-local function read_half(path)
-  local script = core.read_script(path)
-  if not script:describe().marked then return script end
+local function read_half(m, path, settings)
+  local script, filled = read_sql(m, path, settings)
+  if not script:describe().marked then return script, filled end
   errors.raise("parse", "a section marker in a file of a pair", {
     file = path, hint = "delete the markers: the file's name says its direction",
   })
 end
 
 local function read_pair(m)
-  return { script = read_half(m.path), down = m.down_path and read_half(m.down_path), pair = true }
+  local script, filled = read_half(m, m.path, m.settings)
+  return { script = script, filled = filled, pair = true }
+end
+
+local function read_whole(m)
+  local script, filled = read_sql(m, m.path, m.settings)
+  return { script = script, filled = filled }
 end
 
 -- ---- both ------------------------------------------------------------------
 
 --- Read and check what a migration runs, once.
--- @return { script, down = the script of the way back where it has its own, pair = boolean,
---   functions = { up, down } of a Lua file }
+-- @return { script, pair = whether the way back has a file of its own, filled = whether
+--   placeholders were replaced, functions = { up, down } of a Lua file }
 -- @raise kinds "io", "parse", and "plan" when the file is gone
 function M.read(m)
   check_file(m)
@@ -74,7 +86,7 @@ function M.read(m)
     elseif m.direction then
       m.source = read_pair(m)
     else
-      m.source = { script = core.read_script(m.path) }
+      m.source = read_whole(m)
     end
   end
   return m.source
@@ -84,17 +96,27 @@ end
 -- @raise as `read`
 function M.checksum(m)
   local read = M.read(m)
-  if not read.functions then return read.script:checksum() end
+  if not (read.functions or read.filled) then return read.script:checksum() end
   return core.file_checksum(m.path)
 end
 
 --- Forget it: a long history must not fill the memory.
 function M.forget(m) m.source = nil end
 
+--- The script of the way back of a pair: a broken one must not keep what goes up from running.
+-- @return the script; nil when there is no such file
+local function down_of(m)
+  local source = M.read(m)
+  if not source.down and m.down_path then
+    source.down = (read_half(m, m.down_path, m.down_settings))
+  end
+  return source.down
+end
+
 --- The script of a direction, and which of its sections that is.
 function M.script(m, direction)
   local source = M.read(m)
-  if source.pair then return direction == "up" and source.script or source.down, "up" end
+  if source.pair then return direction == "up" and source.script or down_of(m), "up" end
   return source.script, direction
 end
 
@@ -110,8 +132,9 @@ function M.down_state(m)
   local source = M.read(m)
   if source.functions then return source.functions.down and "ready" or "none" end
   if not source.pair then return source.script:down_state() end
-  if not source.down then return "none" end
-  local up = source.down:describe().up
+  local down = down_of(m)
+  if not down then return "none" end
+  local up = down:describe().up
   if #up.statements > 0 then return "ready" end
   return up.empty and "nothing" or "empty"
 end

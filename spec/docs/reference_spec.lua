@@ -16,6 +16,7 @@ local function public_functions()
     { "server", getmetatable(support.server()), "scratch" },
     { "config", require "pgmig.config", "config" },
     { "errors", require "pgmig.errors", "errors" },
+    { "formats", require "pgmig.formats", "formats" },
   }
   local list = {}
   for _, class in ipairs(classes) do

@@ -59,7 +59,7 @@ local function number(text)
 end
 
 local function version(text)
-  if text:find "^%d+$" then return text end
+  if text:find "^%d[%w._-]*$" then return text end
   return nil, ("'%s' is not a version: give its number, for example 3 or 003"):format(text)
 end
 
@@ -91,7 +91,11 @@ local function global_options(parser)
     :description("The folder of the migrations (default: migrations).\n"
       .. "Give it again for more folders; new files go to the first.")
   parser:option("--table"):argname "NAME":convert(not_empty "--table")
-    :description "The tracking table (default: schema_migrations)."
+    :description("The tracking table (default: schema_migrations, or\n"
+      .. "pgmig_migrations where that is the format's tool's).")
+  parser:option("--format"):argname "NAME":convert(not_empty "--format")
+    :description("Whose migrations folder it is: goose, dbmate, flyway, ...,\n"
+      .. "auto, or a .lua file (default: pgmig).")
   parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
     :description "How long a statement waits for a lock (default: 5s)."
   parser:option("--lock-wait"):argname "SECONDS":convert(number)

@@ -3,8 +3,11 @@
 local config = require "pgmig.config"
 local dotenv = require "pgmig.cli.dotenv"
 local errors = require "pgmig.errors"
+local formats = require "pgmig.formats"
 
 local M = {}
+
+local AUTO = "(as the format says)"
 
 --- `edited=warn,missing=allow` as a table.
 local function policy(text)
@@ -29,6 +32,7 @@ end
 local known = {
   { key = "database", variable = "DATABASE_URL" },
   { key = "dir", variable = "PGMIG_DIR", default = "migrations" },
+  { key = "format", variable = "PGMIG_FORMAT", default = "pgmig" },
   { key = "table", variable = "PGMIG_TABLE", default = "schema_migrations" },
   { key = "lock_timeout", variable = "PGMIG_LOCK_TIMEOUT", default = "5s" },
   { key = "lock_wait", variable = "PGMIG_LOCK_WAIT", default = 300, number = true },
@@ -39,6 +43,7 @@ local known = {
   { key = "drift_check", variable = "PGMIG_DRIFT_CHECK", default = true, convert = switch },
   { key = "pipeline", variable = "PGMIG_PIPELINE", default = true, convert = switch },
   { key = "strict", default = false },
+  { key = "placeholders" },
   { key = "naming" },
   { key = "hooks" },
   { key = "log" },
@@ -108,6 +113,12 @@ local function parameters(env)
   return list
 end
 
+--- The tracking table that a format asks for; nil: the usual one.
+local function own_table(format)
+  if format == "auto" then return AUTO end
+  return formats.find(format).table
+end
+
 --- Find all settings.
 -- @param options the command line's options
 -- @return { values = by key, sources = by key }; values.dir is a list
@@ -123,6 +134,8 @@ function M.read(options)
   end
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
+  local own = own_table(found.values.format)
+  if found.sources.table == "default" and own then found.values.table = own end
   if not found.values.database then found.parameters = parameters(env) end
   return found
 end
@@ -138,10 +151,12 @@ end
 --- The options of `pgmig.migrator`.
 function M.migrator_options(settings)
   local values, options = settings.values, {}
-  for _, key in ipairs { "table", "lock_timeout", "lock_wait", "retries", "reconnect", "policy",
-    "strict", "naming", "hooks", "log", "drift_check", "pipeline" } do
+  for _, key in ipairs { "format", "placeholders", "table", "lock_timeout", "lock_wait", "retries",
+    "reconnect", "policy", "strict", "naming", "hooks", "log", "drift_check",
+    "pipeline" } do
     options[key] = values[key]
   end
+  if options.table == AUTO then options.table = nil end
   return options
 end
 
@@ -188,6 +203,8 @@ local function shown(key, value)
   if key == "database" then return M.mask(value) end
   if key == "dir" then return table.concat(value, ", ") end
   if key == "policy" then return shown_policy(value) end
+  if key == "format" and type(value) == "table" then return tostring(value.name) end
+  if key == "placeholders" and value == false then return "false" end
   if type(value) == "table" or type(value) == "function" then return "(set)" end
   return tostring(value)
 end

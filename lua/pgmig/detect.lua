@@ -1,0 +1,147 @@
+--- Which tool's folder this is: with certainty, or not at all.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local formats = require "pgmig.formats"
+
+local M = {}
+
+local HEAD = 65536 -- bytes of a file that are looked at
+
+-- ---- the folder ------------------------------------------------------------
+
+local function head_of(path)
+  local file = io.open(path, "rb")
+  if not file then return "" end
+  local text = file:read(HEAD) or ""
+  file:close()
+  return text
+end
+
+--- The folders' files: { { name, text = the beginning of an .sql file } }.
+local function look(dirs)
+  local found = {}
+  for _, dir in ipairs(dirs) do
+    for _, name in ipairs(core.list(dir, true)) do
+      local path = dir:gsub("/*$", "") .. "/" .. name
+      found[#found + 1] = { name = name, text = name:find "%.sql$" and head_of(path) }
+    end
+  end
+  return found
+end
+
+local function first_match(patterns, text)
+  for _, pattern in ipairs(patterns or {}) do
+    if text:find(pattern) then return pattern end
+  end
+end
+
+local function line_of(patterns, text)
+  if not (patterns and patterns[1]) then return nil end
+  for line in text:gmatch "[^\r\n]+" do
+    if first_match(patterns, line) then return line:match "^%s*(.-)%s*$" end
+  end
+end
+
+--- What only this tool's folders have; nil.
+local function sign_of(format, found)
+  local signs = format.signs or {}
+  for _, file in ipairs(found) do
+    if first_match(signs.paths, file.name) then return "its name: " .. file.name end
+    if file.text and first_match(signs.first, file.text) then
+      return ("the first line of %s"):format(file.name)
+    end
+    local line = file.text and line_of(signs.lines, file.text)
+    if line then return ("%s in %s"):format(line, file.name) end
+  end
+end
+
+--- Whether two files would be the same migration's; such a folder is of a format that allows it.
+local function note_repeated(seen, parsed)
+  if parsed.repeatable then return false end
+  local key = ("%s %s %s"):format(parsed.version, parsed.direction or "up", parsed.precedence or 0)
+  local repeated = seen[key] ~= nil
+  seen[key] = true
+  return repeated
+end
+
+--- Whether all files are named as the format's are, and have what it needs.
+local function fits(format, found)
+  local rule, signs = format.naming, format.signs or {}
+  local seen, repeated = {}, false
+  if format.vocabulary and format.vocabulary.marked then return false end
+  for _, file in ipairs(found) do
+    local parsed = file.text and rule.parse(file.name)
+    if file.text and (parsed == nil or first_match(signs.never, file.name)) then return false end
+    if parsed then repeated = note_repeated(seen, parsed) or repeated end
+  end
+  return next(seen) ~= nil and repeated == (rule.numbers_repeat or false)
+end
+
+-- ---- the database ----------------------------------------------------------
+
+--- Whether the tool has kept a tracking table here.
+local function has_table(format, db)
+  local tracking = format.tracking
+  if not (db and tracking) then return false end
+  local rows = db:ask(([[
+    SELECT a.attname AS name FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped]])
+    :format(db:quote_literal(tracking.table)))
+  local there = {}
+  for _, row in ipairs(rows) do there[row.name] = true end
+  for _, name in ipairs(tracking.columns) do
+    if not there[name] then return false end
+  end
+  return true
+end
+
+-- ---- the verdict -----------------------------------------------------------
+
+local function refuse(candidates, dirs)
+  local lines, names = {}, {}
+  for i, c in ipairs(candidates) do
+    names[i] = c.name
+    lines[i] = ("%s (%s)"):format(c.name, c.why)
+  end
+  if #names == 0 then
+    errors.raise("usage", "no format is known that fits all files of " .. table.concat(dirs, ", "), {
+      hint = "name one with --format (option `format`); docs/formats.md tells how to write one's own",
+    })
+  end
+  errors.raise("usage", "the folder may be of several formats: " .. table.concat(names, ", "), {
+    detail = table.concat(lines, "; "),
+    hint = "say which with --format (option `format`)",
+  })
+end
+
+local function only(candidates) return candidates[1] and not candidates[2] and candidates[1].name end
+
+--- The candidates whose tracking table is in the database.
+local function known_there(candidates, db)
+  local there = {}
+  for _, c in ipairs(candidates) do
+    if has_table(formats.find(c.name), db) then there[#there + 1] = c end
+  end
+  return there
+end
+
+--- Find the format of folders.
+-- @param dirs the folders
+-- @param db a connection, whose tracking tables help to tell formats that look alike; or nil
+-- @return its name
+-- @raise kind "usage" with the candidates when more than one fits, or none
+function M.format(dirs, db)
+  local found, sure, possible = look(dirs), {}, {}
+  for _, name in ipairs(formats.names) do
+    local format = formats.find(name)
+    local sign = sign_of(format, found)
+    if sign then sure[#sure + 1] = { name = name, why = sign } end
+    if fits(format, found) then
+      possible[#possible + 1] = { name = name, why = format.about }
+    end
+  end
+  local candidates = sure[1] and sure or possible
+  return only(candidates) or only(known_there(candidates, db)) or refuse(candidates, dirs)
+end
+
+return M

@@ -1,0 +1,152 @@
+--- Formats: how the migrations folder of a tool reads, so that it can be used unchanged.
+-- A format is a table (docs/formats.md has an example of one's own):
+--
+-- * `name`, `about`: the tool, in a word and in a sentence
+-- * `naming`: a rule (pgmig.naming)
+-- * `vocabulary`: the markers in its files (core.vocabulary); nil: pgmig's own
+-- * `table`: the tracking table that pgmig makes, where "schema_migrations" is the tool's
+-- * `template`: the text of a new file, or { up, down } for a pair of files
+-- * `timestamps`: new files are numbered by time
+-- * `settings(path, read)`: what a file beside the migration says: { transaction = "off",
+--   placeholders = false }; `read(path)` returns a file's text or nil
+-- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
+--   has, first = of how a file begins, paths = of files' paths, never = of paths that it never has }
+-- * `tracking`: its tracking table, for `adopt` (pgmig.adopt)
+-- @module pgmig.formats
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local lua_file = require "pgmig.lua_file"
+local naming = require "pgmig.naming"
+
+local M = {}
+
+--- The formats there are.
+M.names = {
+  "dbmate", "diesel", "flyway", "golang-migrate", "goose", "graphile-migrate", "maragu",
+  "node-pg-migrate", "pgmig", "popx", "sql-migrate", "sqlx", "tern",
+}
+
+local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migrate" }
+
+local format = {}
+
+--- The words of its files, with what a file's own settings change.
+local function words_of(self, settings)
+  local off = settings and settings.transaction == "off"
+  local plain = self.placeholders == false or (settings and settings.placeholders == false)
+  local key = (off and "off" or "") .. (plain and "plain" or "")
+  if not self.words[key] then
+    local vocabulary = {}
+    for name, value in pairs(self.vocabulary) do vocabulary[name] = value end
+    if off then vocabulary.transaction = "off" end
+    if plain then vocabulary.placeholder = nil end
+    local ok, words = pcall(core.vocabulary, self.name, vocabulary)
+    if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
+    self.words[key] = words
+  end
+  return self.words[key]
+end
+
+local function read_text(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- Text as a Lua pattern that finds it.
+local function literal(text) return (text:gsub("%p", "%%%0")) end
+
+--- Replace the placeholders that have values; the others are refused when the text is parsed.
+local function fill(self, text)
+  local words, values = self.vocabulary, self.placeholders
+  local first, last = words.placeholder, words.placeholder_end
+  local pattern = last and literal(first) .. "(.-)" .. literal(last)
+    or literal(first) .. "([%w_]+)"
+  return (text:gsub(pattern, function(inner) return values[inner:match "^%s*(.-)%s*$"] end))
+end
+
+--- Read a migration's file.
+-- @param path the file
+-- @param settings what its name says of it: { transaction = "off" }, or nil
+-- @return the script
+-- @return whether its text is not the file's own: placeholders were replaced
+-- @raise kinds "io", "parse"
+function format:read(path, settings)
+  if not self.vocabulary then return core.read_script(path), false end
+  local said = self.settings and self.settings(path, read_text) or settings
+  local words = words_of(self, said)
+  local filled = type(self.placeholders) == "table" and self.vocabulary.placeholder
+    and not (said and said.placeholders == false)
+  if not filled then return core.read_script(path, words), false end
+  local text = read_text(path)
+  if not text then return core.read_script(path, words), false end -- which says why
+  return core.parse_script(fill(self, text), path, words), true
+end
+
+--- Parse a text.
+function format:parse(text, path)
+  return core.parse_script(text, path, self.vocabulary and words_of(self) or nil)
+end
+
+-- ---- finding them ----------------------------------------------------------
+
+local function check(given)
+  if type(given.name) ~= "string" then errors.raise("usage", "a format has a name") end
+  naming.check(given.naming)
+  for _, key in ipairs { "vocabulary", "signs", "tracking" } do
+    if given[key] ~= nil and type(given[key]) ~= "table" then
+      errors.raise("usage", ("format %s: %s is a table"):format(given.name, key))
+    end
+  end
+  return given
+end
+
+local function of_file(path)
+  return lua_file.run(path, function(raised)
+    local line, message = lua_file.place(path, raised)
+    errors.raise("usage", message, { file = path, line = line })
+  end)
+end
+
+local function of_name(name)
+  local known = aliases[name] or name
+  for _, other in ipairs(M.names) do
+    if other == known then return require("pgmig.formats." .. known:gsub("%-", "_")) end
+  end
+  errors.raise("usage", ("there is no format %s"):format(name), {
+    hint = "formats are: auto, " .. table.concat(M.names, ", ")
+      .. "; or the path of a .lua file that returns one",
+  })
+end
+
+--- The format that a name, a path of a .lua file, or a table stands for.
+-- @param given the name, path or table
+-- @return the format's table
+-- @raise kind "usage" for an unknown one
+function M.find(given)
+  if type(given) == "table" then return check(given) end
+  if given:find "%.lua$" then
+    local found = of_file(given)
+    if type(found) ~= "table" then
+      errors.raise("usage", "a format's file returns a table", { file = given })
+    end
+    return check(found)
+  end
+  return of_name(given)
+end
+
+local function of_format(given) return function(_, key) return format[key] or given[key] end end
+
+--- A format that is ready to read files.
+-- @param given as for `find`
+-- @param placeholders values by name; false: placeholders are plain text; nil: they are refused
+-- @return an object with the format's fields and the methods `read` and `parse`
+-- @raise kind "usage"
+function M.load(given, placeholders)
+  return setmetatable({ placeholders = placeholders, words = {} },
+    { __index = of_format(M.find(given)) })
+end
+
+return M

@@ -1,0 +1,72 @@
+--- Flyway: `V1.2__name.sql`, `U1.2__name.sql` to undo it, `R__name.sql` again and again. An empty
+-- prefix is understood, too. What cannot run in a transaction makes a file run without one.
+local naming = require "pgmig.naming"
+
+local directions = { V = "up", U = "down", [""] = "up" }
+
+local function parse_repeatable(path)
+  local name = path:match "^R__(.+)%.sql$"
+  return name and { name = name, repeatable = true, label = "R__" .. name }
+end
+
+return {
+  name = "flyway",
+  about = "V1.2__name.sql, U1.2__name.sql and R__name.sql",
+  naming = {
+    deep = true,
+    parse = function(path)
+      local file = path:match "[^/]+$"
+      local repeatable = parse_repeatable(file)
+      if repeatable then return repeatable end
+      if file:find "^B%d" then return false end
+      local prefix, version, name = file:match "^([VU]?)(%d[%d._]-)__(.+)%.sql$"
+      if not prefix then return nil end
+      return {
+        version = version:gsub("_", "."), name = name, direction = directions[prefix],
+        label = version .. "_" .. name,
+      }
+    end,
+    digits = naming.parts,
+    next = function(newest)
+      local first = newest and newest.text and newest.text:match "^%d+"
+      return first and ("%.0f"):format(tonumber(first) + 1) or "1"
+    end,
+    format = function(version, name, direction)
+      return ("%s%s__%s.sql"):format(direction == "down" and "U" or "V", version, name)
+    end,
+    lone_down = true,
+    names_differ = true,
+    foreign = "^[^/]*[VR][%d._]*__.*%.java$",
+  },
+  template = { up = "-- Write your migration SQL here\n" },
+  settings = function(path, read)
+    local text = read(path .. ".conf")
+    if not text then return nil end
+    local function denies(key)
+      return ("\n" .. text):match("\n%s*" .. key .. "%s*=%s*(%a+)") == "false"
+    end
+    local said = {}
+    if denies "executeInTransaction" then said.transaction = "off" end
+    if denies "placeholderReplacement" then said.placeholders = false end
+    return said
+  end,
+  vocabulary = {
+    empty = true,
+    transaction = "auto",
+    placeholder = "${",
+    placeholder_end = "}",
+  },
+  signs = { paths = { "^[^/]*V%d[%d._]*__.+%.sql$", "/V%d[%d._]*__.+%.sql$", "^%d+__.+%.sql$" } },
+  tracking = {
+    table = "flyway_schema_history",
+    columns = { "installed_rank", "version", "description", "type", "script", "success" },
+    query = [[
+      SELECT version, script AS path, installed_on::timestamptz AS applied_at,
+        NOT success AS dirty, type = 'BASELINE' AS baseline, version IS NULL AS repeatable,
+        checksum::text AS checksum
+      FROM (SELECT DISTINCT ON (coalesce(version, script)) * FROM %s
+        WHERE type <> 'SCHEMA' ORDER BY coalesce(version, script), installed_rank DESC) AS newest
+      WHERE type <> 'DELETE' AND type NOT LIKE 'UNDO%%' ORDER BY installed_rank]],
+    checksum = "crc32",
+  },
+}

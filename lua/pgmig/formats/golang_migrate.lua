@@ -1,0 +1,30 @@
+--- golang-migrate: `000001_name.up.sql` and `000001_name.down.sql`. Its tool sends a file whole and
+-- begins no transaction; pgmig does, unless the file begins its own ones or holds what cannot run in
+-- a transaction.
+return {
+  name = "golang-migrate",
+  about = "pairs NNN_name.up.sql and NNN_name.down.sql",
+  naming = {
+    parse = function(path)
+      local version, name, direction = path:match "^(%d+)_(.*)%.(%a+)%.sql$"
+      if direction ~= "up" and direction ~= "down" then return nil end
+      return { version = version, name = name, direction = direction }
+    end,
+    format = function(version, name, direction)
+      return ("%s_%s.%s.sql"):format(version, name, direction)
+    end,
+    lone_down = true,
+    names_differ = true,
+    foreign = "^%d+_.*%.%a+%.go$",
+  },
+  table = "pgmig_migrations",
+  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  vocabulary = { empty = true, transaction = "auto" },
+  signs = {},
+  tracking = {
+    table = "schema_migrations",
+    columns = { "version", "dirty" },
+    newest = true,
+    query = "SELECT version::text AS version, dirty FROM %s",
+  },
+}

@@ -1,0 +1,40 @@
+--- graphile-migrate: `migrations/committed/000001.sql` or `000001-name.sql`; it has no way back.
+-- Name the folder `migrations`, or `migrations/committed`.
+return {
+  name = "graphile-migrate",
+  about = "committed/NNNNNN-name.sql with --! Previous and --! Hash",
+  naming = {
+    deep = true,
+    parse = function(path)
+      local file = path:match "^committed/([^/]+)$" or path
+      if file:find("/", 1, true) then return false end
+      if file:find "^current" or file:find "^after" then return false end
+      local version, name = file:match "^(%d+)(.*)%.sql$"
+      if not version or not (name == "" or name:find "^%-") then return nil end
+      return {
+        version = version, name = name == "" and version or name:sub(2), label = version .. name,
+      }
+    end,
+    format = function(version, name) return ("committed/%s-%s.sql"):format(version, name) end,
+  },
+  create = "graphile-migrate writes its files itself: `graphile-migrate commit`",
+  vocabulary = {
+    markers = {
+      { text = "! no-transaction", kind = "setting", key = "transaction", value = "off",
+        whole_file = true, options = true },
+      { text = "!include ", kind = "refused", hint = "`graphile-migrate commit` puts it in" },
+    },
+    empty = true,
+    transaction = "own",
+    untransacted = "--! no-transaction",
+    placeholder = ":DATABASE_",
+  },
+  signs = { lines = { "^%-%-! Previous: ", "^%-%-! Hash: " } },
+  tracking = {
+    table = "graphile_migrate.migrations",
+    columns = { "hash", "previous_hash", "filename", "date" },
+    query = "SELECT filename AS path, date AS applied_at, hash AS mark FROM %s AS t "
+      .. "ORDER BY t.filename",
+    mark = { "^%-%-! Hash: (%S+)", "its --! Hash line" },
+  },
+}

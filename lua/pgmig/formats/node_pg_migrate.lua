@@ -1,0 +1,67 @@
+--- node-pg-migrate, its SQL files: `1718000000000_name.sql` with `-- Up Migration`. The number is a
+-- time: milliseconds since 1970, or 17 digits of a UTC date, which count as the same.
+local MILLISECONDS, UTC = 13, 17 -- digits
+
+local function number(text, first, last) return tonumber(text:sub(first, last)) end
+
+--- Days from 1970-01-01 to a date of the Gregorian calendar.
+local function days(year, month, day)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  return 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+    + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
+end
+
+local function milliseconds(utc)
+  local seconds = days(number(utc, 1, 4), number(utc, 5, 6), number(utc, 7, 8)) * 86400
+    + number(utc, 9, 10) * 3600 + number(utc, 11, 12) * 60 + number(utc, 13, 14)
+  return ("%.0f"):format(seconds * 1000 + number(utc, 15, 17))
+end
+
+local function now() return ("%d000"):format(os.time()) end
+
+return {
+  name = "node-pg-migrate",
+  about = "MILLISECONDS_name.sql with -- Up Migration and -- Down Migration",
+  naming = {
+    parse = function(path)
+      local version, name = path:match "^(%d+)_(.+)%.sql$"
+      return version and { version = version, name = name }
+    end,
+    digits = function(version) return #version == UTC and milliseconds(version) or version end,
+    next = function(newest)
+      local time = now()
+      return newest and #newest.id == MILLISECONDS and newest.id >= time
+        and ("%.0f"):format(tonumber(newest.id) + 1) or time
+    end,
+    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    foreign = "^%d+_.*%.[cm]?[jt]s$",
+  },
+  template = "-- Up Migration\n-- Write your migration SQL here\n\n-- Down Migration\n"
+    .. "-- Write your rollback SQL here\n",
+  vocabulary = {
+    markers = {
+      { text = "up migration", kind = "up", options = true },
+      { text = "down migration", kind = "down", options = true },
+      { text = "- up migration", kind = "up", options = true },
+      { text = "- down migration", kind = "down", options = true },
+    },
+    empty = true,
+    transaction = "own",
+    untransacted = "-- pgmig: transaction=off",
+  },
+  signs = {
+    never = {
+      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_", "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
+    },
+    lines = {
+      "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",
+      "^%s*%-%-[%s-]*[dD][oO][wW][nN]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",
+    },
+  },
+  tracking = {
+    table = "pgmigrations",
+    columns = { "id", "name", "run_on" },
+    query = [[
+      SELECT name || '.sql' AS path, run_on::timestamptz AS applied_at FROM %s AS t ORDER BY t.id]],
+  },
+}

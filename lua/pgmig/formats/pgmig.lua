@@ -1,0 +1,15 @@
+--- pgmig's own format, and that of the Python tool that it grew from: `001_name.sql`, `-- UP` and
+-- `-- DOWN`. Both keep the same tracking table.
+local naming = require "pgmig.naming"
+
+return {
+  name = "pgmig",
+  about = "pgmig's own, and pycopg's: NNN_name.sql with -- UP and -- DOWN",
+  naming = naming.default,
+  signs = { never = { "%.up%.sql$", "%.down%.sql$" }, lines = { "^%s*%-%-%s*[uU][pP]%s*$", "^%s*%-%-%s*[dD][oO][wW][nN]%s*$" } },
+  tracking = {
+    table = "schema_migrations",
+    columns = { "version", "name", "applied_at" },
+    query = "SELECT version::text AS version, applied_at FROM %s AS t ORDER BY t.version",
+  },
+}

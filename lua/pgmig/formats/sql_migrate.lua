@@ -1,0 +1,41 @@
+--- sql-migrate: `20240115103000-name.sql` with `-- +migrate Up`.
+return {
+  name = "sql-migrate",
+  about = "NNN-name.sql with -- +migrate Up and -- +migrate Down",
+  naming = {
+    parse = function(path)
+      local version, name = path:match "^(%d+)(.*)%.sql$"
+      if not version then return nil end
+      return {
+        version = version, name = name:match "^[-_.]?(.+)$" or version,
+        label = path:match "^(.*)%.sql$",
+      }
+    end,
+    format = function(version, name) return ("%s-%s.sql"):format(version, name) end,
+  },
+  timestamps = true,
+  template = "-- +migrate Up\n-- Write your migration SQL here\n\n-- +migrate Down\n"
+    .. "-- Write your rollback SQL here\n",
+  vocabulary = {
+    markers = {
+      { text = "+migrate up", kind = "up", options = true },
+      { text = "+migrate down", kind = "down", options = true },
+      { text = "+migrate statementbegin", kind = "ignored" },
+      { text = "+migrate statementend", kind = "ignored" },
+      { text = "+migrate ", kind = "refused",
+        hint = "known are Up, Down, StatementBegin and StatementEnd" },
+    },
+    options = { { text = "notransaction", key = "transaction", value = "off" } },
+    marked = true,
+    repeats = true,
+    empty = true,
+    transaction = "own",
+    untransacted = "-- +migrate Up notransaction",
+  },
+  signs = { lines = { "^%-%- %+migrate [UD]" } },
+  tracking = {
+    table = "gorp_migrations",
+    columns = { "id", "applied_at" },
+    query = "SELECT id AS path, applied_at FROM %s AS t ORDER BY t.id",
+  },
+}

@@ -1,0 +1,40 @@
+--- sqlx: `20240115103000_name.sql`, or pairs `.up.sql` and `.down.sql`.
+return {
+  name = "sqlx",
+  about = "NNN_name.sql without markers, or pairs NNN_name.up.sql and .down.sql",
+  naming = {
+    parse = function(path)
+      local version, name = path:match "^(%d+)_(.*)%.sql$"
+      if not version then return nil end
+      local stem, direction = name:match "^(.*)%.(%a+)$"
+      if direction == "up" or direction == "down" then
+        return { version = version, name = stem, direction = direction }
+      end
+      return { version = version, name = name }
+    end,
+    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    lone_down = true,
+    names_differ = true,
+  },
+  timestamps = true,
+  template = "-- Write your migration SQL here\n",
+  vocabulary = {
+    markers = {
+      { text = "no-transaction", kind = "setting", key = "transaction", value = "off",
+        whole_file = true, first = true },
+    },
+    empty = true,
+    transaction = "own",
+    untransacted = "-- no-transaction",
+  },
+  signs = { first = { "^%-%- no%-transaction" } },
+  tracking = {
+    table = "_sqlx_migrations",
+    columns = { "version", "description", "installed_on", "success", "checksum" },
+    query = [[
+      SELECT version::text AS version, installed_on AS applied_at, NOT success AS dirty,
+        encode(checksum, 'hex') AS checksum
+      FROM %s AS t ORDER BY t.version]],
+    checksum = "sha384",
+  },
+}

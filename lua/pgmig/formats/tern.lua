@@ -1,0 +1,31 @@
+--- tern: `001_name.sql`, UP and DOWN divided by a line.
+return {
+  name = "tern",
+  about = "NNN_name.sql with ---- create above / drop below ----",
+  naming = {
+    parse = function(path)
+      local version, name = path:match "^(%d+)_(.+)%.sql$"
+      return version and { version = version, name = name }
+    end,
+    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+  },
+  template = "-- Write your migration SQL here\n\n---- create above / drop below ----\n\n"
+    .. "-- Write your rollback SQL here\n",
+  vocabulary = {
+    markers = {
+      { text = "-- create above / drop below ----", kind = "divider" },
+      { text = "-- tern: disable-tx ----", kind = "setting", key = "transaction", value = "off" },
+    },
+    transaction = "own",
+    untransacted = "---- tern: disable-tx ----",
+    placeholder = "{{",
+    placeholder_end = "}}",
+  },
+  signs = { never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d" }, lines = { "^%-%-%-%- create above / drop below %-%-%-%-" }, paths = { "^tern%.conf$" } },
+  tracking = {
+    table = "public.schema_version",
+    columns = { "version" },
+    newest = true,
+    query = "SELECT version::text AS version FROM %s WHERE version > 0",
+  },
+}

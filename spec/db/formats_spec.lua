@@ -1,0 +1,282 @@
+-- Folders of other tools, made up in the shapes that real ones have.
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local function labels(list)
+  local result = {}
+  for i, m in ipairs(list) do result[i] = tostring(m) end
+  return table.concat(result, " ")
+end
+
+describe("a folder of another tool", function()
+  local db, dir
+
+  before_each(function()
+    db = pgmig.connect(support.database())
+    dir = support.tempdir()
+  end)
+
+  after_each(function() db:close() end)
+
+  local function write(files)
+    for name, text in pairs(files) do
+      local folder = name:match "^(.*)/"
+      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
+      support.write(dir, name, text)
+    end
+  end
+
+  local function migrator(format, options)
+    options = options or {}
+    options.format = format
+    return pgmig.migrator(db, dir, options)
+  end
+
+  local function fails(fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_true(pgmig.is_error(err), tostring(err))
+    return err
+  end
+
+  local function tables()
+    return db:query([[SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names
+      FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'migrations']])[1].names
+  end
+
+  it("goose's: up and down, with Go files beside them", function()
+    write {
+      ["00001_a.sql"] = "-- +goose Up\nCREATE TABLE a ();\n\n-- +goose Down\nDROP TABLE a;\n",
+      ["00002_b.go"] = "package migrations\n",
+      ["00003_c.sql"] = "-- +goose NO TRANSACTION\n-- +goose Up\n"
+        .. "CREATE INDEX CONCURRENTLY i ON d (x);\n-- +goose Down\nDROP INDEX CONCURRENTLY i;\n",
+    }
+    db:exec "CREATE TABLE d (x int)"
+    local m = migrator "goose"
+    assert.same({ dir .. "/00002_b.go" }, m:plan().ignored)
+    assert.equal("00001_a 00003_c", labels(m:migrate()))
+    assert.equal("00003_c 00001_a", labels(m:rollback(2)))
+    assert.equal("d", tables())
+    assert.equal("naming", fails(function() migrator("goose", { strict = true }):migrate() end).kind)
+  end)
+
+  it("dbmate's has its own table beside dbmate's", function()
+    db:exec "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)"
+    write {
+      ["20240115103000_a.sql"] = "-- migrate:up\nCREATE TABLE a ();\n\n-- migrate:down\nDROP TABLE a;\n",
+      ["20240116103000.sql"] = "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\n",
+    }
+    local m = migrator "dbmate"
+    assert.equal("20240115103000_a 20240116103000", labels(m:migrate()))
+    assert.equal("20240116103000", labels(m:rollback()))
+    assert.equal("a b", tables()) -- its DOWN does nothing, which dbmate takes as it is
+    assert.equal(1, db:query "SELECT count(*)::int AS n FROM pgmig_migrations"[1].n)
+  end)
+
+  it("golang-migrate's: gaps, ups without downs, downs without ups, empty files, other names",
+    function()
+      write {
+        ["1_a.up.sql"] = "CREATE TABLE a ();", ["1_as.down.sql"] = "DROP TABLE a;",
+        ["2_b.up.sql"] = "", ["2_b.down.sql"] = "-- nothing\n",
+        ["5_c.up.sql"] = "CREATE TABLE c ();",
+        ["7_d.down.sql"] = "DROP TABLE d;",
+        ["10_e.up.sql"] = "BEGIN;\nCREATE TABLE e ();\nCOMMIT;\n", ["10_e.down.sql"] = "DROP TABLE e;",
+        ["11_f.up.sql"] = "CREATE INDEX CONCURRENTLY i ON g (x);",
+      }
+      db:exec "CREATE TABLE g (x int)"
+      local m = migrator "golang-migrate"
+      assert.same({ dir .. "/7_d.down.sql" }, m:plan().ignored)
+      assert.equal("1_a 2_b 5_c 10_e 11_f", labels(m:migrate()))
+      assert.equal("a c e g", tables())
+      assert.matches("it has no DOWN", fails(m.rollback, m).message)
+      assert.equal("11", m:applied()[5].id)
+    end)
+
+  it("a broken way back keeps nothing from going up, and shows", function()
+    write { ["1_a.up.sql"] = "CREATE TABLE a ();", ["1_a.down.sql"] = "$$;\n" }
+    local m = migrator "golang-migrate"
+    m:migrate()
+    local status = m:status()
+    assert.equal(1, #status.problems)
+    assert.matches("1_a.down.sql:1:1: this dollar-quoted string has no end", status.problems[1].message,
+      1, true)
+    assert.equal("parse", fails(m.rollback, m).kind)
+    assert.equal("a", tables())
+  end)
+
+  it("maragu's: numbers that repeat are in the order of their names", function()
+    write {
+      ["0000_b.up.sql"] = "CREATE TABLE b ();", ["0000_a.up.sql"] = "CREATE TABLE a ();",
+      ["0001_c_up.sql"] = "CREATE TABLE c ();", ["0001_c.down.sql"] = "DROP TABLE c;",
+    }
+    local m = migrator "maragu"
+    assert.equal("0000_a 0000_b", labels(m:migrate "0000_b"))
+    m:migrate()
+    assert.equal("100", m:applied()[3].id)
+    assert.equal("0001_c", labels(m:rollback()))
+    assert.matches("there is no migration 2", fails(m.migrate, m, "0002").message)
+  end)
+
+  it("sqlx's: simple files and pairs together", function()
+    write {
+      ["20240115103000_a.sql"] = "CREATE TABLE a ();",
+      ["20240116103000_b.up.sql"] = "-- no-transaction\nCREATE TABLE b ();\nVACUUM b;\n",
+      ["20240116103000_b.down.sql"] = "DROP TABLE b;",
+    }
+    local m = migrator "sqlx"
+    assert.equal("20240115103000_a 20240116103000_b", labels(m:migrate()))
+    assert.equal("20240116103000_b", labels(m:rollback()))
+  end)
+
+  it("diesel's: dashes dropped, compared as text, and metadata.toml", function()
+    write {
+      ["2024-01-15-103000_a/up.sql"] = "CREATE TABLE a (x int);",
+      ["2024-01-15-103000_a/down.sql"] = "DROP TABLE a;",
+      ["2024-02-13-170000-0000_b/up.sql"] = "CREATE TABLE b ();",
+      ["2024-02-13-170000-0000_b/down.sql"] = "-- nothing",
+      ["20240301000000_c/up.sql"] = "VACUUM a;\nCREATE INDEX CONCURRENTLY i ON a (x);",
+      ["20240301000000_c/down.sql"] = "DROP INDEX i;",
+      ["20240301000000_c/metadata.toml"] = "# because\nrun_in_transaction = false\n",
+      ["2024-4-1-0900-update-it/up.sql"] = "CREATE TABLE d ();",
+    }
+    local m = migrator "diesel"
+    assert.equal("2024-01-15-103000_a 2024-02-13-170000-0000_b 20240301000000_c 2024-4-1-0900-update-it",
+      labels(m:migrate()))
+    assert.equal("20240115103000000000", m:applied()[1].id)
+    assert.equal("none", m:status().applied[4].down)
+    m:migrate "2024-01-15-103000_a" -- known, applied: nothing to do
+    db:exec "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"
+    assert.equal("20240301000000_c 2024-02-13-170000-0000_b", labels(m:rollback { to = "20240115103000" }))
+  end)
+
+  it("popx's: the database's own file before the one for all, autocommit, two lengths", function()
+    write {
+      ["20230101000000_a.up.sql"] = "CREATE TABLE wrong ();",
+      ["20230101000000_a.postgres.up.sql"] = "CREATE TABLE a (x int);",
+      ["20230101000000_a.mysql.up.sql"] = "CREATE TABLE `a` (x int);",
+      ["20230101000000_a.down.sql"] = "DROP TABLE a;",
+      ["20230101000001000000_b.autocommit.up.sql"] = "CREATE INDEX CONCURRENTLY i ON a (x);",
+      ["20230101000001000000_b.down.sql"] = "DROP INDEX i;",
+      ["20230102000000_c.up.sql"] = "ALTER TABLE {{ index .Options \"Schema\" }}.a ADD y int;",
+      ["20230102000000_c.down.sql"] = "ALTER TABLE a DROP y;",
+    }
+    local err = fails(function() migrator("popx"):migrate() end)
+    assert.matches('placeholder {{ index .Options "Schema" }}', err.message, 1, true)
+    assert.equal("", tables()) -- nothing has run
+    local m = migrator("popx", { placeholders = { ['index .Options "Schema"'] = "public" } })
+    assert.equal("20230101000000_a 20230101000001000000_b 20230102000000_c", labels(m:migrate()))
+    assert.equal("a", tables())
+    assert.equal("applied", m:status().applied[3].state) -- the checksum is the file's
+    assert.equal(3, #m:rollback { to = 0 })
+  end)
+
+  it("Flyway's: dotted versions, repeatables, .conf, undo, several folders", function()
+    write {
+      ["V1__a.sql"] = "CREATE TABLE a (x int);", ["U1__a.sql"] = "DROP TABLE a;",
+      ["V1_9__b.sql"] = "ALTER TABLE a ADD b int;", ["V1_10_0__c.sql"] = "ALTER TABLE a RENAME b TO c;",
+      ["V1.10.1__d.sql"] = "CREATE INDEX CONCURRENTLY i ON a (c);",
+      ["V2__e.sql"] = "INSERT INTO a VALUES (1); SELECT '${not}';",
+      ["V2__e.sql.conf"] = "placeholderReplacement=false\nexecuteInTransaction = false\n",
+      ["R__view.sql"] = "CREATE OR REPLACE VIEW v AS SELECT x FROM a;",
+      ["B1__base.sql"] = "SELECT 1;",
+    }
+    local m = migrator "flyway"
+    local status = m:status()
+    assert.same({}, status.problems)
+    assert.same({}, status.ignored)
+    assert.equal("1_a 1_9_b 1_10_0_c 1.10.1_d 2_e R__view", labels(m:migrate()))
+    assert.equal("", labels(m:migrate "1.9"))
+    assert.matches("no DOWN", fails(m.rollback, m).message)
+    assert.same({ 1, 2 }, { m:plan_rollback { to = "1.10.1" }[1].version and 1, 2 })
+    assert.matches("/V3__next_thing.sql$", m:create "next thing")
+  end)
+
+  it("Flyway's, without a prefix and with placeholders", function()
+    write {
+      ["20240115103000123__a.sql"] = "CREATE TABLE ${schema}.a (x text DEFAULT '${ value }');",
+    }
+    local m = migrator("flyway", { placeholders = { schema = "public", value = "it's" } })
+    assert.matches("no end", fails(m.migrate, m).message)
+    m = migrator("flyway", { placeholders = { schema = "public", value = "v" } })
+    assert.equal(1, #m:migrate())
+    assert.equal("v", db:query("INSERT INTO a DEFAULT VALUES RETURNING x")[1].x)
+  end)
+
+  it("tern's, sql-migrate's, node-pg-migrate's and graphile-migrate's", function()
+    write { ["001_a.sql"] = "CREATE TABLE a ();\n---- create above / drop below ----\nDROP TABLE a;\n" }
+    assert.equal("001_a", labels(migrator("tern", { table = "t1" }):migrate()))
+    assert.equal("001_a", labels(migrator("tern", { table = "t1" }):rollback()))
+    dir = support.tempdir()
+    write { ["1-a.sql"] = "-- +migrate Up\nCREATE TABLE a ();\n-- +migrate Down\nDROP TABLE a;\n" }
+    assert.equal("1-a", labels(migrator("sql-migrate", { table = "t2" }):migrate()))
+    assert.equal("1-a", labels(migrator("sql-migrate", { table = "t2" }):rollback()))
+    dir = support.tempdir()
+    write {
+      ["1718000000000_b.sql"] = "-- Up Migration\nCREATE TABLE b ();\n-- Down Migration\nDROP TABLE b;\n",
+      ["20240610061319999_a.sql"] = "CREATE TABLE a ();", -- a second before 1718000000000
+      ["1719000000000_c.js"] = "exports.up = () => {};\n",
+    }
+    local m = migrator("node-pg-migrate", { table = "t3" })
+    assert.equal("20240610061319999_a 1718000000000_b", labels(m:migrate()))
+    assert.equal("1717999999999", m:applied()[1].id)
+    assert.same({ dir .. "/1719000000000_c.js" }, m:status().ignored)
+    assert.equal("1718000000000_b", labels(m:rollback()))
+    dir = support.tempdir()
+    write {
+      ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\nCREATE TABLE g ();\n",
+      ["committed/000002-h.sql"] = "--! Previous: sha1:1\n--! Hash: sha1:2\n\nCREATE TABLE h ();\n",
+      ["current.sql"] = "SELECT nonsense;\n",
+    }
+    m = migrator("graphile-migrate", { table = "t4" })
+    assert.equal("000001 000002-h", labels(m:migrate()))
+    assert.matches("graphile-migrate commit", fails(m.create, m, "x").message, 1, true)
+  end)
+
+  it("is recognised by `auto`, with the database's help where files look alike", function()
+    write { ["0001_a.up.sql"] = "CREATE TABLE a ();" }
+    assert.matches("several formats", fails(migrator, "auto").message)
+    db:exec "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)"
+    assert.equal("0001_a", labels(migrator("auto"):migrate()))
+  end)
+
+  it("gets new files of its own kind", function()
+    local function created(format)
+      dir = support.tempdir()
+      local path, down = migrator(format):create "add x"
+      return path:sub(#dir + 2), down and down:sub(#dir + 2), support.read(path)
+    end
+    local path, _, text = created "goose"
+    assert.matches("^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_add_x.sql$", path)
+    assert.matches("-- +goose Up", text, 1, true)
+    local down
+    path, down = created "diesel"
+    assert.matches("^%d%d%d%d%-%d%d%-%d%d%-%d%d%d%d%d%d_add_x/up.sql$", path)
+    assert.equal((path:gsub("up.sql", "down.sql")), down)
+    path, down = created "golang-migrate"
+    assert.same({ "001_add_x.up.sql", "001_add_x.down.sql" }, { path, down })
+    assert.matches("^%d%d%d%d%d%d%d%d%d%d%d%d%d_add_x.sql$", (created "node-pg-migrate"))
+  end)
+
+  it("may be of a format of one's own", function()
+    write { ["7.a.sql"] = "--#up\nCREATE TABLE a ();\n--#down\nDROP TABLE a;\n" }
+    local path = support.write(support.tempdir(), "mine.lua", [[
+      return {
+        name = "mine",
+        naming = {
+          parse = function(path)
+            local version, name = path:match "^(%d+)%.(.+)%.sql$"
+            return version and { version = version, name = name }
+          end,
+          format = function(version, name) return version .. "." .. name .. ".sql" end,
+        },
+        vocabulary = {
+          markers = { { text = "#up", kind = "up" }, { text = "#down", kind = "down" } },
+          marked = true,
+        },
+      }]])
+    assert.equal("7_a", labels(migrator(path):migrate()))
+    assert.equal("7_a", labels(migrator(dofile(path)):rollback()))
+    assert.matches("returns a table", fails(migrator, support.write(dir, "x.lua", "return 1")).message)
+    assert.matches("cannot open", fails(migrator, dir .. "/none.lua").message)
+  end)
+end)

@@ -1,0 +1,283 @@
+local pgmig = require "pgmig"
+local detect = require "pgmig.detect"
+local formats = require "pgmig.formats"
+local support = require "spec.support"
+
+local naming = pgmig.naming
+
+local function sql(section)
+  local list = {}
+  for i, statement in ipairs(section.statements) do list[i] = statement.sql end
+  return list
+end
+
+local function parse(format, text) return pgmig.parse(text, { format = format }) end
+
+local function fails(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.is_true(pgmig.is_error(err), tostring(err))
+  return err
+end
+
+describe("the words of a format", function()
+  it("goose's: sections, statement blocks, no transaction in any case", function()
+    local script = parse("goose", [[
+-- a comment
+-- +goose Up
+-- +goose StatementBegin
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$;
+SELECT 1;
+-- +goose StatementEnd
+-- +goose Down
+DROP FUNCTION f();
+]])
+    assert.equal(2, #sql(script.up))
+    assert.same({ "DROP FUNCTION f()" }, sql(script.down))
+    assert.is_true(script.up.transaction)
+    script = parse("goose", "-- +goose no transaction\n-- +goose UP\nVACUUM;\n-- +goose Down\n")
+    assert.is_false(script.up.transaction)
+    assert.is_false(script.down.transaction)
+    assert.is_true(script.down.empty)
+  end)
+
+  it("goose's: what it asks for in vain is refused with a remedy", function()
+    local err = fails(parse, "goose", "-- +goose Up\n-- +goose ENVSUB ON\nSELECT '${A}';\n")
+    assert.equal(2, err.line)
+    assert.matches("before_statement", err.hint)
+    err = fails(parse, "goose", "-- +goose Upp\nSELECT 1;\n")
+    assert.matches("known are Up, Down", err.hint)
+    err = fails(parse, "goose", "SELECT 1;\n")
+    assert.matches("no line `-- +goose up`", err.message, 1, true)
+    assert.matches("before the first section", fails(parse, "goose",
+      "SELECT 1;\n-- +goose Up\nSELECT 2;\n").message)
+  end)
+
+  it("dbmate's: several sections of one direction, each with options", function()
+    local script = parse("dbmate", [[
+-- migrate:up
+CREATE TABLE a ();
+-- migrate:down transaction:false
+DROP TABLE a;
+-- migrate:up
+CREATE TABLE b ();
+-- migrate:down
+DROP TABLE b;
+]])
+    assert.same({ "CREATE TABLE a ()", "CREATE TABLE b ()" }, sql(script.up))
+    assert.same({ "DROP TABLE a", "DROP TABLE b" }, sql(script.down))
+    assert.is_true(script.up.transaction)
+    assert.is_false(script.down.transaction)
+  end)
+
+  it("dbmate's: a misspelt option is refused, words are not", function()
+    local err = fails(parse, "dbmate", "-- migrate:up transaction:flase\nSELECT 1;\n")
+    assert.matches('unknown option "transaction:flase"', err.message)
+    assert.matches("transaction:false", err.hint)
+    assert.equal(1, err.line)
+    assert.same(15, err.column)
+    assert.same({ "SELECT 1" }, sql(parse("dbmate", "-- migrate:up the table\nSELECT 1;\n").up))
+    assert.matches("no line", fails(parse, "dbmate", "SELECT 1;\n").message)
+  end)
+
+  it("sql-migrate's: notransaction for one direction", function()
+    local script = parse("sql-migrate", [[
+-- +migrate Up notransaction
+CREATE INDEX CONCURRENTLY i ON t (a);
+-- +migrate Down
+-- nothing to take back
+]])
+    assert.is_false(script.up.transaction)
+    assert.is_true(script.down.transaction)
+    assert.same({}, sql(script.down))
+  end)
+
+  it("tern's: what divides up from down, and a setting for one of them", function()
+    local script = parse("tern", [[
+---- tern: disable-tx ----
+CREATE INDEX CONCURRENTLY i ON t (a);
+---- create above / drop below ----
+DROP INDEX i;
+]])
+    assert.same({ "CREATE INDEX CONCURRENTLY i ON t (a)" }, sql(script.up))
+    assert.same({ "DROP INDEX i" }, sql(script.down))
+    assert.is_false(script.up.transaction)
+    assert.is_true(script.down.transaction)
+    assert.is_nil(parse("tern", "SELECT 1;\n").down)
+    local err = fails(parse, "tern", "SELECT 1;\n{{ template \"shared/f.sql\" . }}\n")
+    assert.matches("placeholder {{ template \"shared/f.sql\" . }} has no value", err.message, 1, true)
+    assert.equal(2, err.line)
+  end)
+
+  it("sqlx's: only the first bytes of a file take it out of its transaction", function()
+    assert.is_false(parse("sqlx", "-- no-transaction\nVACUUM;\n").up.transaction)
+    assert.is_true(parse("sqlx", "\n-- no-transaction\nSELECT 1;\n").up.transaction)
+    local err = fails(parse, "sqlx", "SELECT 1;\n-- no-transaction\nVACUUM;\n")
+    assert.matches("`-- no-transaction`", err.hint, 1, true)
+  end)
+
+  it("node-pg-migrate's: with dashes and words around it", function()
+    local script = parse("node-pg-migrate", [[
+--- UP migration of users
+CREATE TABLE users ();
+-- Down Migration
+DROP TABLE users;
+]])
+    assert.same({ "CREATE TABLE users ()" }, sql(script.up))
+    assert.same({ "DROP TABLE users" }, sql(script.down))
+    assert.same({ "SELECT 1" }, sql(parse("node-pg-migrate", "SELECT 1;\n").up))
+  end)
+
+  it("graphile-migrate's: no-transaction, and what it leaves to its commit", function()
+    local script = parse("graphile-migrate", "--! Previous: -\n--! Hash: sha1:1\n\n"
+      .. "--! no-transaction\nVACUUM;\n")
+    assert.is_false(script.up.transaction)
+    assert.matches("puts it in", fails(parse, "graphile-migrate", "--!include a.sql\n").hint)
+    assert.matches("placeholder :DATABASE_OWNER", fails(parse, "graphile-migrate",
+      "ALTER TABLE a OWNER TO :DATABASE_OWNER;\n").message)
+  end)
+
+  it("golang-migrate's and Flyway's: a file that cannot be one transaction is none", function()
+    for _, format in ipairs { "golang-migrate", "flyway" } do
+      local script = parse(format, "CREATE INDEX CONCURRENTLY i ON t (a);\n")
+      assert.is_false(script.up.transaction)
+      assert.matches("statement by statement", script.warnings[1].message)
+      assert.is_true(parse(format, "BEGIN;\nCREATE TABLE a ();\nCOMMIT;\n").up.transaction)
+      script = parse(format, "BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\n")
+      assert.is_false(script.up.transaction)
+      assert.equal(6, #script.up.statements)
+    end
+  end)
+
+  it("of tools with a transaction around files: only own COMMITs take a file out", function()
+    local script = parse("sqlx", "ALTER TYPE e ADD VALUE 'x';\nCOMMIT;\nUPDATE t SET e = 'x';\n")
+    assert.is_false(script.up.transaction)
+    assert.equal(2, script.warnings[1].line)
+    assert.matches("inside a transaction", fails(parse, "sqlx", "VACUUM;\n").message)
+  end)
+
+  it("lets files without SQL do nothing", function()
+    for _, format in ipairs { "golang-migrate", "sqlx", "diesel", "flyway", "popx" } do
+      assert.is_true(parse(format, "-- nothing\n").up.empty)
+      assert.is_true(parse(format, "").up.empty)
+    end
+  end)
+
+  it("knows pgmig's own directives, too", function()
+    assert.equal("2s", parse("goose", "-- +goose Up\n-- pgmig: lock_timeout=2s\nSELECT 1;\n")
+      .up.directives.lock_timeout)
+  end)
+
+  it("refuses a file of yet another tool", function()
+    local err = fails(parse, "sqlx", "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n")
+    assert.matches("section marker of dbmate", err.message)
+    assert.matches("--format dbmate", err.hint, 1, true)
+  end)
+
+  it("finds placeholders where the tool would replace them", function()
+    local err = fails(parse, "flyway", "CREATE FUNCTION f() RETURNS text LANGUAGE sql\n"
+      .. "AS $$ SELECT '${name}' $$;\n")
+    assert.matches("${name} has no value", err.message, 1, true)
+    assert.equal(2, err.line)
+    assert.matches("placeholders", err.hint)
+    assert.equal(1, #parse("flyway", "SELECT '$ {', '{}', '$1';\n").up.statements)
+    assert.equal(1, #parse("popx", "SELECT '{{1,2},{3,4}}'::int[][];\n").up.statements)
+  end)
+
+  it("must be a table of the right shape", function()
+    local function words(vocabulary)
+      return formats.load({ name = "x", naming = naming.default, vocabulary = vocabulary })
+        :parse("SELECT 1", "x.sql")
+    end
+    for _, wrong in ipairs {
+      { markers = { { text = "up", kind = "upp" } } }, { markers = "up" }, { markers = { "up" } },
+      { markers = { { kind = "up" } } }, { transaction = "maybe" },
+      { options = { { text = "a" } } }, { markers = { { text = "x", kind = "setting" } } },
+    } do
+      local err = fails(words, wrong)
+      assert.equal("usage", err.kind)
+      assert.matches("format x: vocabulary", err.message)
+    end
+    assert.equal("usage", fails(formats.find, { name = "x" }).kind)
+    assert.matches("formats are: auto, dbmate", fails(formats.find, "mybatis").hint, 1, true)
+  end)
+end)
+
+describe("versions", function()
+  it("with dots sort as numbers, however many and long", function()
+    local sorted = {
+      "0.9", "1", "1.0.1", "1.1", "1.9", "1.10", "1.10.1", "2", "9", "10", "2024.01.15.10.30.00",
+      "20240115103000", "20240115103000.1", "20240115103000123",
+    }
+    local core = require "pgmig.core"
+    for i = 2, #sorted do
+      local a, b = naming.parts(sorted[i - 1]), naming.parts(sorted[i])
+      assert.is_true(core.compare(core.version(a), core.version(b)) < 0, sorted[i])
+    end
+    assert.equal(naming.parts "1", naming.parts "1.0")
+    assert.equal(naming.parts "1.1", naming.parts "01.001")
+    assert.equal("naming", fails(naming.parts, "1..2").kind)
+    assert.equal("naming", fails(naming.parts, ("1234567."):rep(6) .. "1").kind)
+  end)
+
+  it("as text sort when they are padded", function()
+    assert.equal("20240115103000000000", naming.sortable("20240115103000", 20))
+    assert.is_true(naming.sortable("202001271908", 20) > naming.sortable("20200126190800", 20))
+    assert.equal("20230523171599999999", naming.sortable("202305231715update", 20))
+    assert.equal("naming", fails(naming.sortable, ("1"):rep(21), 20).kind)
+  end)
+end)
+
+describe("the format of a folder", function()
+  local dir
+  before_each(function() dir = support.tempdir() end)
+
+  local function folder(files)
+    for name, text in pairs(files) do
+      local sub = name:match "^(.*)/"
+      if sub then os.execute(("mkdir -p '%s/%s'"):format(dir, sub)) end
+      support.write(dir, name, text)
+    end
+    return { dir }
+  end
+
+  local certain = {
+    goose = { ["00001_a.sql"] = "-- +goose Up\nSELECT 1;\n" },
+    dbmate = { ["20240115103000_a.sql"] = "-- migrate:up\nSELECT 1;\n" },
+    ["sql-migrate"] = { ["1-a.sql"] = "-- +migrate Up\nSELECT 1;\n" },
+    tern = { ["001_a.sql"] = "SELECT 1;\n---- create above / drop below ----\n" },
+    ["node-pg-migrate"] = { ["1718000000000_a.sql"] = "-- Up Migration\nSELECT 1;\n" },
+    ["graphile-migrate"] = { ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\n;" },
+    flyway = { ["V1__a.sql"] = "SELECT 1;", ["R__b.sql"] = "SELECT 1;" },
+    diesel = { ["2024-01-15-103000_a/up.sql"] = "SELECT 1;", ["2024-01-15-103000_a/down.sql"] = "" },
+    popx = { ["20240115103000_a.postgres.up.sql"] = "SELECT 1;" },
+    sqlx = { ["20240115103000_a.sql"] = "-- no-transaction\nVACUUM;\n" },
+    maragu = { ["0001_a.up.sql"] = "SELECT 1;", ["0001_b.up.sql"] = "SELECT 1;" },
+    pgmig = { ["001_a.sql"] = "-- UP\nSELECT 1;\n" },
+  }
+  for format, files in pairs(certain) do
+    it("is found with certainty: " .. format, function()
+      assert.equal(format, detect.format(folder(files)))
+    end)
+  end
+
+  it("is never guessed: the candidates are named, and why", function()
+    local err = fails(detect.format, folder { ["0001_a.up.sql"] = "SELECT 1;" })
+    assert.equal("usage", err.kind)
+    assert.matches("several formats: golang-migrate, popx, sqlx", err.message, 1, true)
+    assert.matches("popx (pairs", err.detail, 1, true)
+    assert.matches("--format", err.hint, 1, true)
+  end)
+
+  it("is refused when markers of two tools are there, or nothing fits", function()
+    local err = fails(detect.format, folder {
+      ["1_a.sql"] = "-- +goose Up\nSELECT 1;\n", ["2_b.sql"] = "-- migrate:up\nSELECT 1;\n",
+    })
+    assert.matches("dbmate, goose", err.message)
+    assert.matches("2_b.sql", err.detail)
+    dir = support.tempdir()
+    assert.matches("no format is known", fails(detect.format, folder { ["a.sql"] = ";" }).message)
+    dir = support.tempdir()
+    assert.matches("no format is known", fails(detect.format, { dir }).message)
+  end)
+end)
