@@ -1,0 +1,57 @@
+/*
+** unix_socket.h -- what the proxies of specs and benchmark share.
+*/
+#ifndef UNIX_SOCKET_H
+#define UNIX_SOCKET_H
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static inline void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static inline struct sockaddr_un unix_address(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
+    return sa;
+}
+
+/* A listening socket; what had this path before is gone. */
+static inline int listen_on(const char *path, int backlog)
+{
+    struct sockaddr_un sa = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    unlink(path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0 ||
+        listen(fd, backlog) != 0)
+        fail(path);
+    return fd;
+}
+
+/* A non-blocking connection, or -1. */
+static inline int connect_to(const char *path)
+{
+    struct sockaddr_un sa = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0) {
+        close(fd);
+        return -1;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+#endif
