@@ -3,7 +3,9 @@
 -- A contender has `name`, `tool`, `layout` (corpus.lua), `tracking` (the table where it notes what
 -- is applied) and `command`, a function of a job that returns { words =, env = }. A job is
 -- { folder =, host =, port =, database = }. `prepare` is the same for the command that brings a
--- database to where `command` has nothing to do; without it `command` does that too.
+-- database to where `command` has nothing to do; without it `command` does that too. `counts`: it
+-- prints how many statements there are. `wanted = false`: it is left out without a word. `limit`:
+-- no migration tool, but what one could reach.
 local programs = require "bench.programs"
 local shell = require "bench.shell"
 
@@ -140,12 +142,13 @@ M.list = {
   sqitch = { name = "sqitch", tool = "sqitch", layout = "sqitch", tracking = "sqitch.changes",
     command = run_sqitch(), prepare = run_sqitch "--log-only" },
   pipeline = { name = "limit: one libpq pipeline", tool = "libpq", layout = "pipeline",
-    tracking = "schema_migrations", command = run_pipeline },
+    limit = true, tracking = "schema_migrations", command = run_pipeline },
   scan = { name = "pgmig's scanner", tool = "pgmig", layout = "plain",
-    command = over_file(programs.path "scan") },
+    counts = true, command = over_file(programs.path "scan") },
   scan_pg_query = { name = "libpg_query's scanner", tool = "libpg_query", layout = "plain",
-    command = over_file(programs.path "scan_pg_query") },
-  cat = { name = "cat, to /dev/null", tool = "cat", layout = "plain", command = over_file "cat" },
+    counts = true, command = over_file(programs.path "scan_pg_query") },
+  cat = { name = "cat, to /dev/null", tool = "cat", layout = "plain", limit = true,
+    command = over_file "cat" },
 }
 M.list.pgmig54_fast.wanted = can_skip_drift
 M.list.pgmigjit_fast.wanted = can_skip_drift

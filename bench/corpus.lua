@@ -1,6 +1,6 @@
 --- What is run: migrations, and the form in which each tool wants them.
--- A migration is { name =, statements = fn(emit), down = SQL or nil, copy = true when it has COPY
--- data }. `emit` takes a statement with its semicolon, or a piece of COPY data.
+-- A migration is { name =, statements = fn(emit), down = SQL }. `emit` takes a statement with its
+-- semicolon, or a line of COPY data.
 local shell = require "bench.shell"
 
 local M = {}
@@ -24,12 +24,13 @@ function M.small(n)
 end
 
 local BIG = "CREATE TABLE big (id int, name text, note text);"
-local NOTE = "a note; with semicolons; of some len" -- makes an INSERT of 100 bytes
+local NOTE = "a note; with semicolons; and of some length" -- makes an INSERT of 100 bytes
 
 --- One migration that fills a table by INSERTs of 100 bytes.
 function M.inserts(rows)
   return { {
     name = "big",
+    down = "DROP TABLE big;",
     statements = function(emit)
       emit(BIG)
       for i = 1, rows do
@@ -43,7 +44,7 @@ end
 function M.copy(rows)
   return { {
     name = "big",
-    copy = true,
+    down = "DROP TABLE big;",
     statements = function(emit)
       emit(BIG)
       emit "COPY big FROM stdin;"
@@ -69,8 +70,11 @@ function M.functions(n)
   local lines = {}
   for i = 1, 31 do lines[i] = BODY_LINE:format(i, i) end
   local body = table.concat(lines)
+  local names = {}
+  for i = 1, n do names[i] = "f" .. i end
   return { {
     name = "functions",
+    down = ("DROP FUNCTION %s;"):format(table.concat(names, ", ")),
     statements = function(emit)
       for i = 1, n do emit(BODY:format(i, body)) end
     end,
@@ -96,10 +100,8 @@ local function marked(up, down)
       write_file(("%s/%s_%s.sql"):format(folder, number(i), m.name), function(line)
         line(up)
         m.statements(line)
-        if m.down then
-          line(down)
-          line(m.down)
-        end
+        line(down)
+        line(m.down)
       end)
     end
   end

@@ -22,7 +22,7 @@
 
 #include "../spec/support/unix_socket.h"
 
-#define LINKS 128
+#define LINKS 128UL
 #define CHUNK 65536
 #define QUEUE_MAX (64UL << 20) /* bytes on their way, in one direction */
 #define NS 1000000000L
@@ -43,12 +43,12 @@ struct queue {
 };
 
 struct link {
-    bool used;
-    int fd[2];
     struct queue to[2]; /* what is on its way to a side */
-    bool ended[2];      /* a side says nothing more */
-    bool told[2];       /* a side has been told so of the other one */
-    bool asked;         /* by the client, when nothing was under way */
+    int fd[2];
+    bool used;
+    bool ended[2]; /* a side says nothing more */
+    bool told[2];  /* a side has been told so of the other one */
+    bool asked;    /* by the client, when nothing was under way */
 };
 
 static struct link links[LINKS];

@@ -19,7 +19,7 @@ end
 local function warn_of_load()
   local busy = machine.busy_share()
   if busy <= machine.QUIET then return end
-  log(("warning: %.0f %% of the processors are busy with something else, so differences mean little")
+  log(("warning: %.0f %% of the processors are busy otherwise: differences mean little")
     :format(busy * 100))
 end
 
@@ -43,7 +43,7 @@ local function write(given, parts, results)
   os.execute("mkdir -p " .. shell.quote(given.output))
   shell.write(given.output .. "/results.md", table.concat(parts, "\n"))
   shell.write(given.output .. "/results.svg", picture.of(results,
-    ("Seconds (median), and multiples of psql's time; shorter is better. %s%s, %s"):format(
+    ("Seconds (median), and multiples of psql's (scanning: libpg_query's). %s%s, %s"):format(
       given.quick and "Quick form. " or "", machine.describe():match "^[^,]+, [^,]+",
       os.date "!%Y-%m-%d")))
   log(("written: %s/results.md, %s/results.svg"):format(given.output, given.output))

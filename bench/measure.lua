@@ -14,7 +14,7 @@ local M = {}
 --- Seconds: what a single run may take, and after how many in all a contender runs no more.
 M.RUN_LIMIT = 900
 M.ROW_LIMIT = 150
-local SAMPLE = 0.1 -- seconds between looks at the server's memory
+local SAMPLE = 0.05 -- seconds between looks at the server's memory
 local SHOWN = 90 -- characters of what a failed command has printed
 
 -- ---- one command -----------------------------------------------------------
@@ -25,12 +25,12 @@ local function environment(env)
   return table.concat(words, " ")
 end
 
---- The line of a log that tells most: one that speaks of an error, else the last.
+--- The line of a log that tells most: one that names an error, else the last.
 local function telling_line(log)
   local last = "it printed nothing"
-  for line in log:gmatch "[^\r\n]+" do
-    if line:lower():find "error" then return line:sub(1, SHOWN) end
-    if line:find "%S" then last = line end
+  for line in log:gmatch "[^\r\n]*%S[^\r\n]*" do
+    last = line
+    if line:lower():find "error: *%S" then break end
   end
   return last:sub(1, SHOWN)
 end
@@ -41,9 +41,10 @@ local function parse(text, log)
     wall = tonumber(wall),
     cpu = tonumber(user) + tonumber(system),
     memory = tonumber(memory),
+    log = log,
   }
   if status == "124" then
-    run.failed = ("not finished after %d s"):format(M.RUN_LIMIT)
+    run.failed = ("stopped after %d s, or printed too much"):format(M.RUN_LIMIT)
   elseif status ~= "0" then
     run.failed = telling_line(log)
   end
@@ -69,19 +70,19 @@ end
 
 -- ---- one run ---------------------------------------------------------------
 
+--- What is wrong with a table after a run; nil: nothing.
+local function wrong_count(database, from, expected)
+  local ok, count = pcall(server.count, database, "SELECT count(*) AS count FROM " .. from)
+  if not ok then return tostring(count):match "[^\n]+" end
+  if count ~= expected then
+    return ("%d instead of %d rows in %s"):format(count, expected, from)
+  end
+end
+
 --- What is wrong with a database after a run; nil: nothing.
 local function wrong(w, row, database)
-  local contender = row.contender
-  for _, expected in ipairs {
-    { w.check, row.size },
-    { "SELECT count(*) AS count FROM " .. contender.tracking, row.migrations },
-  } do
-    local ok, count = pcall(server.count, database, expected[1])
-    if not ok then return tostring(count):match "[^\n]+" end
-    if count ~= expected[2] then
-      return ("%d found instead of %d: %s"):format(count, expected[2], expected[1])
-    end
-  end
+  return wrong_count(database, row.contender.tracking, row.migrations) or
+    (not w.nothing and wrong_count(database, w.rows, row.size)) or nil
 end
 
 local function run_on_server(w, row, place, command)
@@ -93,14 +94,18 @@ local function run_on_server(w, row, place, command)
     folder = row.folder, host = host.host, port = host.port, database = database,
   }, w.memory and function() most = math.max(most, backend.private_memory(database)) end)
   if link then run.connections, run.round_trips = link.stop() end
-  if w.memory then run.server_memory = most end
+  if most > 0 then run.server_memory = most end -- or it was over before the first look
   run.failed = run.failed or wrong(w, row, database)
   return run, database
 end
 
 local function run_once(w, row, place)
   if not w.scan then return (run_on_server(w, row, place, row.contender.command)) end
-  return run_command(row.contender.command { folder = row.folder })
+  local run = run_command(row.contender.command { folder = row.folder })
+  if row.contender.counts and tonumber(run.log) ~= row.size + 1 then -- one CREATE TABLE
+    run.failed = run.failed or ("%s instead of %d statements"):format(run.log, row.size + 1)
+  end
+  return run
 end
 
 -- ---- a workload ------------------------------------------------------------
@@ -188,6 +193,7 @@ function M.workload(w, options, place, log)
   end
   local folders = write_files(w, present)
   if w.nothing then prepare(w, present, place) end
+  os.execute "sync" -- or the kernel would write our files meanwhile
   local load = run_rounds(w, present, options.rounds, place, log)
   local bytes = shell.output_of(("cat %s/* | wc -c"):format(present[1].folder))
   for _, folder in pairs(folders) do shell.remove(folder) end

@@ -23,11 +23,12 @@ end
 function M.parse(workloads, words)
   local keys = {}
   for i, w in ipairs(workloads) do keys[i] = w.key end
-  local parser = argparse("script/bench", "Measures pgmig beside its rivals: see bench/README.md.",
+  local parser = argparse("script/bench", "Measures pgmig beside its rivals, " ..
+    "an hour for everything: see bench/README.md.",
     list_of(workloads))
   parser:argument("workload", "What to run (default: everything)."):args("*"):choices(keys)
-  parser:flag("--quick", "A small form of each workload, a minute in all.")
-  parser:option("--rounds", "How often each contender runs (default: 5; 3 with --quick).")
+  parser:flag("--quick", "A small form of each workload: a minute in all, figures without worth.")
+  parser:option("--rounds", "How often each contender runs (default: 5; 1 with --quick).")
     :argname "N":convert(whole_number)
   parser:option("--output", "The folder for results.md and results.svg (default: bench after a\n" ..
     "whole run, else build/bench)."):argname "DIR"
@@ -40,7 +41,7 @@ function M.parse(workloads, words)
   local whole = not given.quick and not names
   return {
     quick = given.quick,
-    rounds = given.rounds or (given.quick and 3 or 5),
+    rounds = given.rounds or (given.quick and 1 or 5),
     output = given.output or (whole and "bench" or "build/bench"),
     names = names,
   }

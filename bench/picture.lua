@@ -33,43 +33,50 @@ end
 
 local function class_of(row)
   if row.contender.tool == "pgmig" then return "ours" end
-  return row.key == "pipeline" and "limit" or "bar"
+  return row.contender.limit and "limit" or "bar"
 end
 
 --- What stands behind a bar.
 local function value_of(row, base)
+  if row.failed then return "fails" end
   local ratio = stats.ratio(row, base)
   return ("%s s%s"):format(report.seconds(stats.of(row).wall),
     ratio and row ~= base and (", %.2f x"):format(ratio) or "")
 end
 
---- The rows that are comparable at a glance: those of the whole size.
+--- The rows that are comparable at a glance: those of the whole size. And the longest time.
 local function shown(result)
   local rows, longest = {}, 0
   for _, row in ipairs(result.rows) do
-    local s = row.share == 1 and stats.of(row)
-    if s then
+    if row.share == 1 and not row.missing then
+      local s = stats.of(row)
       rows[#rows + 1] = row
-      longest = math.max(longest, s.wall)
+      longest = math.max(longest, s and s.wall or 0)
     end
   end
   return rows, longest
+end
+
+local function draw_row(row, base, longest, y, out)
+  local room = WIDTH - 2 * MARGIN - NAMES - VALUES
+  local s = stats.of(row)
+  local width = s and math.max(1, s.wall / longest * room) or 0
+  out[#out + 1] = text(MARGIN + NAMES - 8, y + 11, row.name, ' text-anchor="end"')
+  if s then
+    out[#out + 1] = ('<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>'):format(
+      class_of(row), MARGIN + NAMES, y, width, BAR)
+  end
+  out[#out + 1] = text(math.floor(MARGIN + NAMES + width + 8), y + 11, value_of(row, base),
+    ' class="note"')
 end
 
 --- One workload: a heading, and a bar for each contender. Returns how high it is.
 local function draw(w, result, top, out)
   local rows, longest = shown(result)
   local base = stats.find(result.rows, w.base)
-  local room = WIDTH - 2 * MARGIN - NAMES - VALUES
   out[#out + 1] = text(MARGIN, top + 14, report.title(w, result), ' font-weight="600"')
   for i, row in ipairs(rows) do
-    local y = top + HEADING + (i - 1) * ROW
-    local width = math.max(1, stats.of(row).wall / longest * room)
-    out[#out + 1] = text(MARGIN + NAMES - 8, y + 11, row.name, ' text-anchor="end"')
-    out[#out + 1] = ('<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>'):format(
-      class_of(row), MARGIN + NAMES, y, width, BAR)
-    out[#out + 1] = text(math.floor(MARGIN + NAMES + width + 8), y + 11, value_of(row, base),
-      ' class="note"')
+    draw_row(row, base, longest, top + HEADING + (i - 1) * ROW, out)
   end
   return HEADING + #rows * ROW + GAP
 end

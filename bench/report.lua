@@ -16,7 +16,9 @@ function M.seconds(value)
   return ((value < 1 and "%.3f") or (value < 10 and "%.2f") or "%.1f"):format(value)
 end
 
-local function megabytes(kilobytes) return ("%.1f"):format(kilobytes / 1024) end
+local function megabytes(kilobytes)
+  return kilobytes and ("%.1f"):format(kilobytes / 1024) or ""
+end
 
 local function count(n) return M.thousands(math.floor(n + 0.5)) end
 
@@ -79,7 +81,7 @@ function M.title(w, result)
   return (title:gsub("^%l", string.upper))
 end
 
-local note = "`%s`: %.1f MB of files. Before a round at most %.0f %% of the processors were busy%s."
+local note = "`%s`: %.3g MB of files. Before a round at most %.0f %% of the processors were busy%s."
 
 --- A workload's table.
 function M.table_of(w, result)
@@ -109,7 +111,7 @@ Written by `script/bench`%s; [README.md](README.md) says how to read it and how 
 - %s, %s UTC
 - PostgreSQL %s, a scratch server, unix socket; %s; else as it comes
 - %s
-- medians of %d rounds; load average of the minute before the first: %.2f
+- %s; load average of the minute before: %.2f
 ]]
 
 local function settings_text(settings)
@@ -117,6 +119,11 @@ local function settings_text(settings)
   for name, value in pairs(settings) do list[#list + 1] = name .. " = " .. value end
   table.sort(list)
   return table.concat(list, ", ")
+end
+
+local function runs_text(rounds)
+  return rounds == 1 and "a single run each" or
+    ("medians of %d runs, of fewer where the last column says so"):format(rounds)
 end
 
 --- The text above the tables.
@@ -128,7 +135,7 @@ function M.head(about)
   end
   return head:format(about.quick and " in its quick form, which is for trying it out" or "",
     machine.describe(), os.date "!%Y-%m-%d %H:%M", about.server, settings_text(about.settings),
-    table.concat(tools, ", "), about.rounds, about.load_average)
+    table.concat(tools, ", "), runs_text(about.rounds), about.load_average)
 end
 
 return M

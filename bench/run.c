@@ -3,14 +3,17 @@
 **
 **     run LIMIT LOG RESULT COMMAND [ARGUMENT]...
 **
-** The command's process group is killed after LIMIT seconds. What it prints
-** goes to LOG, the first LOG_MAX bytes of it. RESULT is written at the end,
-** whole or not at all: one line with
+** The command's process group is killed after LIMIT seconds, or when it has
+** printed more than PRINT_LIMIT. What it prints goes straight into LOG, since
+** node loses what it has not yet written into a pipe at its exit; then LOG is
+** cut to its last LOG_MAX bytes. RESULT is written at the end, whole or not at
+** all: one line with
 **   seconds from fork to exit
 **   seconds of processor time, user and system, of the process and those of
 **     its children that it has waited for
 **   peak resident memory of the largest of these processes, in kB
-**   exit status; 128 + N after signal N, 124 after LIMIT, 127 if not started
+**   exit status; 128 + N after signal N, 124 after LIMIT or PRINT_LIMIT, 127
+**     if it was not started
 */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +23,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOG_MAX 65536
-#define TIMED_OUT 124
+#define PRINT_LIMIT (1L << 30) /* bytes */
+#define TICK_MS 500            /* between looks at the size of LOG */
+#define STOPPED 124
 
 static void fail(const char *what)
 {
@@ -60,43 +66,48 @@ static void become(char **command, int output)
     _exit(127);
 }
 
-/* Moves what is there; false at the end. */
-static bool copy_output(int from, FILE *log)
+static off_t size_of(int file)
 {
-    static char chunk[65536];
-    static size_t kept;
-    ssize_t n = read(from, chunk, sizeof chunk);
-    size_t room = LOG_MAX - kept;
+    struct stat st;
 
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR;
-    if (room > 0 && n > 0)
-        kept += fwrite(chunk, 1, (size_t)n < room ? (size_t)n : room, log);
-    return n > 0;
+    return fstat(file, &st) == 0 ? st.st_size : 0;
 }
 
-/* Until the process has ended: true, or the limit is over: false. */
-static bool watch(int process, int output, FILE *log, double limit)
+static void keep_end_of_log(int log)
 {
-    struct pollfd set[2] = {{.fd = process, .events = POLLIN},
-                            {.fd = output, .events = POLLIN}};
+    static char tail[LOG_MAX];
+    off_t size = size_of(log);
+    ssize_t n;
+
+    if (size <= LOG_MAX)
+        return;
+    n = pread(log, tail, LOG_MAX, size - LOG_MAX);
+    if (n < 0 || ftruncate(log, 0) != 0 || write(log, tail, (size_t)n) != n)
+        fail("log");
+}
+
+/* Until the process has ended: true, or a limit is over: false. */
+static bool watch(int process, int log, double limit)
+{
+    struct pollfd set = {.fd = process, .events = POLLIN};
     double end = now() + limit;
 
-    while (now() < end) {
-        if (poll(set, 2, (int)((end - now()) * 1000) + 1) < 0 && errno != EINTR)
+    while (now() < end && size_of(log) < PRINT_LIMIT) {
+        double left = (end - now()) * 1000;
+
+        if (poll(&set, 1, left < TICK_MS ? (int)left + 1 : TICK_MS) < 0 &&
+            errno != EINTR)
             fail("poll");
-        if (set[1].revents != 0 && !copy_output(output, log))
-            set[1].fd = -1;
-        if (set[0].revents != 0)
+        if (set.revents != 0)
             return true;
     }
     return false;
 }
 
-static int status_of(int status, bool in_time)
+static int status_of(int status, bool ended)
 {
-    if (!in_time)
-        return TIMED_OUT;
+    if (!ended)
+        return STOPPED;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -116,51 +127,45 @@ static void write_result(const char *path, double wall, int status,
         fail(path);
 }
 
-/* Runs the command; the result is written. */
-static void measure(char **command, double limit, FILE *log, const char *path)
+static void measure(char **command, double limit, int log, const char *result)
 {
     struct rusage used;
     double start, wall;
-    int ends[2], process, status;
-    bool in_time;
+    int process, status;
+    bool ended;
     pid_t pid;
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        fail("pipe");
     start = now();
     pid = fork();
     if (pid < 0)
         fail("fork");
     if (pid == 0)
-        become(command, ends[1]);
-    close(ends[1]);
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        become(command, log);
     process = (int)syscall(SYS_pidfd_open, pid, 0);
     if (process < 0)
         fail("pidfd_open");
-    in_time = watch(process, ends[0], log, limit);
+    ended = watch(process, log, limit);
     wall = now() - start;
-    if (!in_time)
+    if (!ended)
         kill(-pid, SIGKILL);
     if (wait4(pid, &status, 0, &used) != pid)
         fail("wait4");
-    while (poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, 0) > 0 &&
-           copy_output(ends[0], log))
-        ;
-    write_result(path, wall, status_of(status, in_time), &used);
+    keep_end_of_log(log);
+    write_result(result, wall, status_of(status, ended), &used);
 }
 
 int main(int argc, char **argv)
 {
-    FILE *log;
+    int log;
 
     if (argc < 5) {
         fprintf(stderr, "run LIMIT LOG RESULT COMMAND [ARGUMENT]...\n");
         return 2;
     }
-    log = fopen(argv[2], "we");
-    if (log == NULL)
+    log =
+        open(argv[2], O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    if (log < 0)
         fail(argv[2]);
     measure(argv + 4, strtod(argv[1], NULL), log, argv[3]);
-    return fclose(log) == 0 ? 0 : 1;
+    return 0;
 }

@@ -5,6 +5,7 @@
 **     scan_pg_query FILE
 */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -37,20 +38,24 @@ static char *read_file(const char *path)
     return text;
 }
 
+static int count_statements(const char *text)
+{
+    PgQuerySplitResult result = pg_query_split_with_scanner(text);
+    bool ok = result.error == NULL;
+
+    if (ok)
+        printf("%d\n", result.n_stmts);
+    else
+        fprintf(stderr, "error: %s\n", result.error->message);
+    pg_query_free_split_result(result);
+    return ok ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     char *text = argc == 2 ? read_file(argv[1]) : NULL;
-    PgQuerySplitResult result;
+    int status = text == NULL ? 2 : count_statements(text);
 
-    if (text == NULL)
-        return 2;
-    result = pg_query_split_with_scanner(text);
-    if (result.error != NULL) {
-        fprintf(stderr, "error: %s\n", result.error->message);
-        return 1;
-    }
-    printf("%d\n", result.n_stmts);
-    pg_query_free_split_result(result);
     free(text);
-    return 0;
+    return status;
 }

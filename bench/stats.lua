@@ -3,7 +3,7 @@ local M = {}
 
 local function values_of(runs, field)
   local list = {}
-  for i, run in ipairs(runs) do list[i] = run[field] end
+  for _, run in ipairs(runs) do list[#list + 1] = run[field] end
   table.sort(list)
   return list
 end

@@ -2,15 +2,13 @@
 --
 -- `make` gives `size.full` or `size.quick` migrations or rows (corpus.lua); a contender that gets
 -- less stands there as { key, share = }. `base` is the one that ratios refer to. A run is right
--- when `check`, a query, counts the size, and the tracking table has all migrations. `delay` is a
--- latency in milliseconds each way; `nothing`: all was applied before; `memory`: the server's
--- memory is looked at; `scan`: no server at all.
+-- when its size is the number of rows in `rows` (SQL behind FROM), and the tracking table has all
+-- migrations. `delay` is a latency in milliseconds each way; `nothing`: all was applied before;
+-- `memory`: the server's memory is looked at; `scan`: no server at all.
 local corpus = require "bench.corpus"
 
-local TABLES = "SELECT count(*) AS count FROM pg_class WHERE relkind = 'r' " ..
-  "AND relname ~ '^t[0-9]+$'"
-local ROWS = "SELECT count(*) AS count FROM big"
-local FUNCTIONS = "SELECT count(*) AS count FROM pg_proc WHERE proname ~ '^f[0-9]+$'"
+local TABLES = "pg_class WHERE relkind = 'r' AND relname ~ '^t[0-9]+$'"
+local FUNCTIONS = "pg_proc WHERE proname ~ '^f[0-9]+$'"
 
 local SLOW_SHARE = 0.1 -- of the migrations, for what takes a process each
 
@@ -21,7 +19,7 @@ return {
     title = "%s migrations of CREATE TABLE and CREATE INDEX",
     size = { full = 1000, quick = 100 },
     make = corpus.small,
-    check = TABLES,
+    rows = TABLES,
     base = "psql_one",
     contenders = { "pgmig54", "pgmigjit", "psql_one", "psql_files", "dbmate", "node", "node_each",
       { "sqitch", share = SLOW_SHARE }, "pipeline" },
@@ -30,9 +28,9 @@ return {
     key = "link",
     about = "the same over a link of 10 ms",
     title = "%s migrations of CREATE TABLE and CREATE INDEX, round-trip time 10 ms",
-    size = { full = 1000, quick = 50 },
+    size = { full = 1000, quick = 20 },
     make = corpus.small,
-    check = TABLES,
+    rows = TABLES,
     delay = 5,
     base = "psql_one",
     contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "node_each",
@@ -44,7 +42,6 @@ return {
     title = "nothing to do, %s files",
     size = { full = 1000, quick = 100 },
     make = corpus.small,
-    check = TABLES,
     nothing = true,
     base = "psql_look",
     contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "psql_look", "dbmate",
@@ -57,7 +54,6 @@ return {
     title = "nothing to do, %s files",
     size = { full = 10000, quick = 300 },
     make = corpus.small,
-    check = TABLES,
     nothing = true,
     base = "psql_look",
     contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "psql_look", "dbmate",
@@ -69,7 +65,7 @@ return {
     title = "one migration of %s functions with dollar-quoted bodies",
     size = { full = 2000, quick = 200 },
     make = corpus.functions,
-    check = FUNCTIONS,
+    rows = FUNCTIONS,
     base = "psql_one",
     contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "sqitch", "pipeline" },
   },
@@ -79,7 +75,7 @@ return {
     title = "one migration of %s INSERTs",
     size = { full = 2000000, quick = 20000 },
     make = corpus.inserts,
-    check = ROWS,
+    rows = "big",
     memory = true,
     base = "psql_one",
     contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "pipeline" },
@@ -90,7 +86,7 @@ return {
     title = "one migration of %s rows of COPY data",
     size = { full = 2000000, quick = 20000 },
     make = corpus.copy,
-    check = ROWS,
+    rows = "big",
     memory = true,
     base = "psql_one",
     contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node" },
