@@ -24,7 +24,7 @@ function M.small(n)
 end
 
 local BIG = "CREATE TABLE big (id int, name text, note text);"
-local NOTE = "a note; with semicolons; and of some length" -- makes an INSERT of 100 bytes
+local NOTE = "a note; with semicolons; and of quite some length" -- makes an INSERT of 100 bytes
 
 --- One migration that fills a table by INSERTs of 100 bytes.
 function M.inserts(rows)

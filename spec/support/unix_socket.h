@@ -25,15 +25,19 @@ static inline struct sockaddr_un unix_address(const char *path)
     return sa;
 }
 
-/* A listening socket; what had this path before is gone. */
+/* A listening socket. The path is there only when it listens; what had it
+   before is gone. */
 static inline int listen_on(const char *path, int backlog)
 {
-    struct sockaddr_un sa = unix_address(path);
+    struct sockaddr_un sa;
+    char draft[sizeof sa.sun_path];
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    unlink(path);
+    snprintf(draft, sizeof draft, "%s.new", path);
+    sa = unix_address(draft);
+    unlink(draft);
     if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0 ||
-        listen(fd, backlog) != 0)
+        listen(fd, backlog) != 0 || rename(draft, path) != 0)
         fail(path);
     return fd;
 }
