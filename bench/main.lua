@@ -24,7 +24,7 @@ local function warn_of_load()
 end
 
 local function run(given)
-  local place = server.start()
+  local place = server.start(given.quick)
   local parts, results = {}, {}
   warn_of_load()
   show(parts, report.head { quick = given.quick, rounds = given.rounds, server = server.version(),

@@ -12,10 +12,13 @@ M.settings = {
 }
 
 local count = 0
-local server, admin
+local server, admin, checkpoints
 
---- Start it; returns { host = folder of its socket, port = }.
-function M.start()
+--- Start it.
+-- @param quick do without the checkpoint before each run, which costs more than a small run does
+-- @return { host = folder of its socket, port = }
+function M.start(quick)
+  checkpoints = not quick
   server = scratch.start { settings = M.settings }
   admin = pgmig.connect(server:url())
   return { host = server.host, port = server.port }
@@ -36,7 +39,7 @@ function M.new_database()
   count = count + 1
   local name = "bench_" .. count
   admin:exec("CREATE DATABASE " .. name)
-  admin:exec "CHECKPOINT"
+  if checkpoints then admin:exec "CHECKPOINT" end
   return name
 end
 

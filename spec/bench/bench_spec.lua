@@ -35,7 +35,7 @@ describe("script/bench", function()
       assert.is_number(tonumber(row(out, name)[2]), name)
     end
     for _, name in ipairs { "dbmate", "node-pg-migrate, one transaction for all",
-      "node-pg-migrate, a transaction each", "sqitch (10 only)" } do
+      "node-pg-migrate, a transaction each", "sqitch (5 only)" } do
       local cell = row(out, name)[2]
       assert.is_true(tonumber(cell) ~= nil or cell == "not installed", name .. ": " .. cell)
     end
