@@ -206,19 +206,13 @@ static struct link *free_link(void)
 
 static void accept_client(int listener, const char *server)
 {
-    int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct link *l = free_link();
-    int upstream;
+    int fd[2];
 
-    if (client < 0)
+    if (l == NULL || !accept_pair(listener, server, fd))
         return;
-    upstream = l == NULL ? -1 : connect_to(server);
-    if (upstream < 0) {
-        close(client);
-        return;
-    }
     connections++;
-    *l = (struct link){.used = true, .fd = {client, upstream}};
+    *l = (struct link){.used = true, .fd = {fd[CLIENT], fd[SERVER]}};
 }
 
 /* Until the next chunk is due; NULL: there is none that waits for its time. */
@@ -249,7 +243,8 @@ static void loop(int listener, const char *server)
         const struct timespec *wait = patience();
 
         set[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-        set[1] = (struct pollfd){.fd = listener, .events = POLLIN};
+        set[1] = (struct pollfd){.fd = free_link() != NULL ? listener : -1,
+                                 .events = POLLIN};
         for (size_t i = 0; i < 2 * LINKS; i++) {
             const struct link *l = &links[i / 2];
             short events = l->used ? events_of(l, (enum side)(i % 2)) : 0;

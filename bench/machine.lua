@@ -21,6 +21,12 @@ function M.describe()
     "the temporary folder")
 end
 
+--- The room in the temporary folder, in GB.
+function M.free_space()
+  local line = shell.output_of "df --output=avail --block-size=1G \"${TMPDIR:-/tmp}\" | tail -n 1"
+  return tonumber(line)
+end
+
 --- The load average of the last minute.
 function M.load_average()
   return tonumber(shell.read("/proc/loadavg"):match "%S+")

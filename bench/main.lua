@@ -8,6 +8,8 @@ local server = require "bench.server"
 local shell = require "bench.shell"
 local workloads = require "bench.workloads"
 
+local ROOM = 20 -- GB that a whole run needs
+
 local function log(line) io.stderr:write(line, "\n") end
 
 local function show(parts, part)
@@ -16,17 +18,21 @@ local function show(parts, part)
   io.stdout:flush()
 end
 
-local function warn_of_load()
-  local busy = machine.busy_share()
-  if busy <= machine.QUIET then return end
-  log(("warning: %.0f %% of the processors are busy otherwise: differences mean little")
-    :format(busy * 100))
+local function warn(given)
+  local busy, room = machine.busy_share(), machine.free_space()
+  if busy > machine.QUIET then
+    log(("warning: %.0f %% of the processors are busy otherwise: differences mean little")
+      :format(busy * 100))
+  end
+  if not given.quick and room < ROOM then
+    log(("warning: %d GB are free for temporary files; a whole run needs %d"):format(room, ROOM))
+  end
 end
 
 local function run(given)
   local place = server.start(given.quick)
   local parts, results = {}, {}
-  warn_of_load()
+  warn(given)
   show(parts, report.head { quick = given.quick, rounds = given.rounds, server = server.version(),
     settings = server.settings, load_average = machine.load_average() })
   for _, w in ipairs(workloads) do

@@ -110,7 +110,7 @@ end
 
 -- ---- a workload ------------------------------------------------------------
 
-local function new_row(entry, size)
+local function new_row(w, entry, size)
   local key = type(entry) == "table" and entry[1] or entry
   local share = type(entry) == "table" and entry.share or 1
   local contender = contenders.list[key]
@@ -119,6 +119,7 @@ local function new_row(entry, size)
     contender = contender,
     name = contender.name,
     share = share,
+    weight = w.nothing and 1 or share, -- how much of the work it does
     size = math.floor(size * share),
     missing = not contenders.is_there(contender),
     runs = {},
@@ -182,12 +183,12 @@ end
 -- @param place the server: { host =, port = }
 -- @param log fn(line)
 -- @return { rows =, load = the share of the processors that others used, size =, bytes = }; a row
---   has `name`, `runs`, `failed` (why), `missing` (not installed), `size`, `share`
+--   has `name`, `runs`, `failed` (why), `missing` (not installed), `size`, `share`, `weight`
 function M.workload(w, options, place, log)
   local size = options.quick and w.size.quick or w.size.full
   local all, present = {}, {}
   for _, entry in ipairs(w.contenders) do
-    local row = new_row(entry, size)
+    local row = new_row(w, entry, size)
     if row.contender.wanted ~= false then all[#all + 1] = row end
     if row.contender.wanted ~= false and not row.missing then present[#present + 1] = row end
   end

@@ -31,11 +31,11 @@ function M.of(row)
   return stats
 end
 
---- A row's time for the whole size, in multiples of the base row's; nil where one has none.
+--- A row's time for the whole work, in multiples of the base row's; nil where one has none.
 function M.ratio(row, base)
   local stats, base_stats = M.of(row), base and M.of(base)
   if not stats or not base_stats then return nil end
-  return (stats.wall / row.share) / (base_stats.wall / base.share)
+  return (stats.wall / row.weight) / (base_stats.wall / base.weight)
 end
 
 --- The row of a key.

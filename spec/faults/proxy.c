@@ -135,21 +135,15 @@ static struct link *free_link(void)
 
 static void accept_client(int listener, const char *server)
 {
-    int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct link *l = free_link();
-    int upstream;
+    int fd[2];
 
-    if (client < 0)
+    if (l == NULL || !accept_pair(listener, server, fd))
         return;
-    upstream = l == NULL ? -1 : connect_to(server);
-    if (upstream < 0) {
-        close(client);
-        return;
-    }
     memset(l, 0, sizeof *l);
     l->used = true;
-    l->fd[CLIENT] = client;
-    l->fd[SERVER] = upstream;
+    l->fd[CLIENT] = fd[0];
+    l->fd[SERVER] = fd[1];
 }
 
 /* ---- the client's messages ------------------------------------------- */
@@ -367,7 +361,8 @@ static void loop(int listener, const char *server)
 
     for (;;) {
         set[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-        set[1] = (struct pollfd){.fd = listener, .events = POLLIN};
+        set[1] = (struct pollfd){.fd = free_link() != NULL ? listener : -1,
+                                 .events = POLLIN};
         for (size_t i = 0; i < 2 * LINKS; i++) {
             const struct link *l = &links[i / 2];
             short events = l->used ? events_of(l, (enum side)(i % 2)) : 0;

@@ -5,6 +5,7 @@
 #define UNIX_SOCKET_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -56,6 +57,20 @@ static inline int connect_to(const char *path)
     }
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
+}
+
+/* Accepts a client, and connects to the server for it: both ends, without
+   blocking. False: neither. */
+static inline bool accept_pair(int listener, const char *server, int fd[2])
+{
+    fd[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd[0] < 0)
+        return false;
+    fd[1] = connect_to(server);
+    if (fd[1] >= 0)
+        return true;
+    close(fd[0]);
+    return false;
 }
 
 #endif
