@@ -81,7 +81,11 @@ function M.title(w, result)
   return (title:gsub("^%l", string.upper))
 end
 
-local note = "`%s`: %.3g MB of files. Before a round at most %.0f %% of the processors were busy%s."
+local function size_text(bytes)
+  return bytes < 1e6 and ("%.0f kB"):format(bytes / 1e3) or ("%.0f MB"):format(bytes / 1e6)
+end
+
+local note = "`%s`: %s of files. Before a round at most %.0f %% of the processors were busy%s."
 
 --- A workload's table.
 function M.table_of(w, result)
@@ -95,7 +99,7 @@ function M.table_of(w, result)
   local lines = { "## " .. M.title(w, result), "", line(titles), line(rules) }
   for _, row in ipairs(result.rows) do lines[#lines + 1] = row_line(w, row, base, result, list) end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = note:format(w.key, result.bytes / 1e6, result.load * 100,
+  lines[#lines + 1] = note:format(w.key, size_text(result.bytes), result.load * 100,
     result.load > machine.QUIET and ": **the machine was not quiet**" or "")
   lines[#lines + 1] = ""
   return table.concat(lines, "\n")
