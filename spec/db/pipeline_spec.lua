@@ -251,21 +251,21 @@ describe("migrations in a pipeline", function()
 
   it("are interrupted between two statements too", function()
     for i = 1, 3 do write(i, "SELECT 1;\nSELECT pg_sleep(30);\nSELECT 2;") end
-    local given
+    local started, given
     local interrupted = pgmig.connect { url = url, wait = function(handle, want, deadline)
-      if handle and handle:server_pid() ~= 0 and not given then
+      if started and handle and not given then
         given = true
         return 2
       end
       return pgmig.drivers.blocking(handle, want, deadline)
     end }
-    local started = core.now()
     local m = pgmig.migrator(interrupted, dir)
-    local ok, err = pcall(m.migrate, m)
+    local ok, err = pcall(m.migrate, m, { on_event = function(event)
+      started = started or event.type == "start"
+    end })
     interrupted:close()
     assert.is_false(ok)
     assert.equal("interrupted", err.kind)
-    assert.is_true(core.now() - started < 20)
     assert.equal(0, value "SELECT count(*) AS v FROM schema_migrations")
   end)
 end)
