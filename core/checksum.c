@@ -1,27 +1,61 @@
 /* checksum.c -- SHA-256 of a migration's text, the same on every checkout. */
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "digest.h"
 #include "error.h"
-#include "pgmig.h"
 
-/* Feed the text with every CRLF as LF. */
-static int update(EVP_MD_CTX *ctx, const char *text, size_t len)
+#define PIECE 65536 /* bytes of a file read at once */
+
+static int unavailable(struct pgmig_error *err)
+{
+    return pgmig_error_set(err, PGMIG_E_IO, "SHA-256 is not available");
+}
+
+int pgmig_digest_init(struct pgmig_digest *d, struct pgmig_error *err)
+{
+    *d = (struct pgmig_digest){.ctx = EVP_MD_CTX_new()};
+    if (d->ctx == NULL)
+        return pgmig_error_memory(err);
+    return EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) == 1
+               ? 0
+               : unavailable(err);
+}
+
+/* Feed the text with every CRLF as LF; a CR at its end waits for what comes. */
+static void update(struct pgmig_digest *d, const char *text, size_t len)
 {
     while (len > 0) {
         const char *cr = memchr(text, '\r', len);
         size_t run = cr ? (size_t)(cr - text) : len;
 
-        if (cr != NULL && (run + 1 == len || cr[1] != '\n'))
-            run++; /* a lone CR is text */
-        if (EVP_DigestUpdate(ctx, text, run) != 1)
-            return -1;
-        if (run < len && text[run] == '\r' && cr == text + run)
-            run++;
-        text += run;
-        len -= run;
+        EVP_DigestUpdate(d->ctx, text, run);
+        if (cr == NULL)
+            return;
+        text += run + 1;
+        len -= run + 1;
+        d->cr = len == 0;
+        if (len > 0 && *text != '\n') /* a lone CR is text */
+            EVP_DigestUpdate(d->ctx, "\r", 1);
     }
-    return 0;
+}
+
+void pgmig_digest_add(struct pgmig_digest *d, const char *text, size_t len)
+{
+    if (len == 0)
+        return;
+    if (!d->begun && len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        text += 3;
+        len -= 3;
+    }
+    d->begun = true;
+    if (d->cr && *text != '\n')
+        EVP_DigestUpdate(d->ctx, "\r", 1);
+    d->cr = false;
+    update(d, text, len);
 }
 
 static void to_hex(const unsigned char *digest, char out[65])
@@ -35,26 +69,67 @@ static void to_hex(const unsigned char *digest, char out[65])
     out[64] = '\0';
 }
 
+int pgmig_digest_end(struct pgmig_digest *d, char out[65],
+                     struct pgmig_error *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+
+    if (d->cr)
+        EVP_DigestUpdate(d->ctx, "\r", 1);
+    if (EVP_DigestFinal_ex(d->ctx, digest, NULL) != 1)
+        return unavailable(err);
+    to_hex(digest, out);
+    return 0;
+}
+
+void pgmig_digest_free(struct pgmig_digest *d)
+{
+    EVP_MD_CTX_free(d->ctx);
+    d->ctx = NULL;
+}
+
 int pgmig_checksum(const char *text, size_t len, char out[65],
                    struct pgmig_error *err)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int status = -1;
+    struct pgmig_digest d;
+    int status = pgmig_digest_init(&d, err);
 
-    if (ctx == NULL)
-        return pgmig_error_memory(err);
-    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
-        text += 3;
-        len -= 3;
+    if (status == 0) {
+        pgmig_digest_add(&d, text, len);
+        status = pgmig_digest_end(&d, out, err);
     }
-    if (EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-        update(ctx, text, len) == 0 &&
-        EVP_DigestFinal_ex(ctx, digest, NULL) == 1)
-        status = 0;
-    EVP_MD_CTX_free(ctx);
-    if (status != 0)
-        return pgmig_error_set(err, PGMIG_E_IO, "SHA-256 is not available");
-    to_hex(digest, out);
+    pgmig_digest_free(&d);
+    return status;
+}
+
+static int add_file(struct pgmig_digest *d, int fd)
+{
+    char piece[PIECE];
+    ssize_t n;
+
+    while ((n = read(fd, piece, sizeof piece)) != 0) {
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n > 0)
+            pgmig_digest_add(d, piece, (size_t)n);
+    }
     return 0;
+}
+
+int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
+{
+    struct pgmig_digest d;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int status;
+
+    if (fd < 0)
+        return pgmig_error_file(err, "open the file", path);
+    status = pgmig_digest_init(&d, err);
+    if (status == 0 && add_file(&d, fd) != 0)
+        status = pgmig_error_file(err, "read the file", path);
+    if (status == 0)
+        status = pgmig_digest_end(&d, out, err);
+    pgmig_digest_free(&d);
+    close(fd);
+    return status;
 }

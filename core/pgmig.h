@@ -105,6 +105,10 @@ PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
 PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
                                    struct pgmig_error *err);
 
+/* The same, of a file, which is read piece by piece. */
+PGMIG_NODISCARD int pgmig_file_checksum(const char *path, char out[65],
+                                        struct pgmig_error *err);
+
 /* ---- scripts: one migration file ------------------------------------- */
 
 enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
@@ -143,8 +147,13 @@ struct pgmig_directive {
 struct pgmig_section {
     bool present;
     size_t start; /* where its marker stands; 0 without markers */
+    /* of a streamed script only those about transactions, the first and the
+    ** last are kept */
     struct pgmig_statement *statements;
     size_t statement_count;
+    size_t total;       /* how many there are in the file */
+    size_t skipped;     /* at its beginning: what became part of `begin` */
+    size_t first, last; /* where the first begins, and the last ends */
     struct pgmig_directive *directives;
     size_t directive_count;
     bool transaction; /* false: `-- pgmig: transaction=off` */
@@ -183,16 +192,31 @@ const char *pgmig_index_action_name(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
-    size_t offset;
+    int line, column;
     const char *message;
 };
 
-/* A parsed migration file. */
+/* Where a byte offset stands in its file. */
+struct pgmig_place {
+    int line;          /* from 1; lines end with LF or CRLF */
+    int column;        /* from 1, in characters; a BOM does not count */
+    size_t start, end; /* the line's bytes, without its end */
+};
+
+/*
+** A parsed migration file. A streamed one is not held: it is read again when
+** it runs, and has to be what it was.
+*/
 struct pgmig_script {
     char *path;
-    char *text;
+    bool streamed;
+    const char *text; /* text + offset, from the line `origin` on up to len */
     size_t len;
-    bool marked; /* it has a section marker */
+    struct pgmig_place origin;
+    char *owned;       /* the whole text; NULL of a streamed one */
+    char checksum[65]; /* of a streamed one */
+    const struct pgmig_vocabulary *words; /* how it was read */
+    bool marked;                          /* it has a section marker */
     struct pgmig_section sections[2];
     struct pgmig_directive *directives; /* from above the first marker */
     size_t directive_count;
@@ -291,10 +315,12 @@ pgmig_script_parse(const char *path, char *text, size_t len,
                    const struct pgmig_vocabulary *words,
                    struct pgmig_error *err);
 
-/* Read and parse a file. */
+/* Read and parse a file. With `stream` one of more than PGMIG_STREAM_BYTES is
+** not held, and `words` have to stay valid as long as the script. */
+#define PGMIG_STREAM_BYTES 1048576
 PGMIG_NODISCARD struct pgmig_script *
 pgmig_script_read(const char *path, const struct pgmig_vocabulary *words,
-                  struct pgmig_error *err);
+                  bool stream, struct pgmig_error *err);
 void pgmig_script_free(struct pgmig_script *script);
 
 /* The value of a section's directive, else the file's, else NULL. */
@@ -304,13 +330,6 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
 
 /* The reason that `irreversible` gives, in either section; NULL: none. */
 const char *pgmig_script_irreversible(const struct pgmig_script *script);
-
-/* Where a byte offset stands in its file. */
-struct pgmig_place {
-    int line;          /* from 1; lines end with LF or CRLF */
-    int column;        /* from 1, in characters; a BOM does not count */
-    size_t start, end; /* the line's bytes, without its end */
-};
 
 /*
 ** Find an offset; one behind the end means the end. `place` is zeroed, or

@@ -1,6 +1,4 @@
 /* ltext.c -- versions, directories, files and checksums. */
-#include <stdlib.h>
-
 #include "lpgmig.h"
 
 /*
@@ -106,15 +104,8 @@ static int text_file_checksum(lua_State *L)
     const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
-    char *text;
-    size_t len;
-    int status;
 
-    if (pgmig_file_read(path, &text, &len, err) != 0)
-        return lpgmig_error_raise(L, err);
-    status = pgmig_checksum(text, len, out, err);
-    free(text);
-    if (status != 0)
+    if (pgmig_file_checksum(path, out, err) != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, out);
     return 1;
