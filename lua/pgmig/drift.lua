@@ -53,10 +53,12 @@ end
 
 --- Find the states of migrations that were compared (pgmig.plan): sets `state`.
 -- @param state what `plan.compare` returned
-function M.find(state)
+-- @param breathe called between two files
+function M.find(state, breathe)
   local newest = state.applied[#state.applied]
   for _, m in ipairs(state.applied) do
     if not m.missing then
+      breathe()
       if is_edited(m) then
         m.state = "edited"
       elseif m.recorded_name ~= m.name then

@@ -11,9 +11,12 @@ local M = {}
 local MAX_RACES = 5 -- another run may be first; then its work shows in the table
 
 --- Check everything that can be known before the first statement runs.
-function M.check(plan)
+-- @param plan a list of migrations
+-- @param breathe called between two files
+function M.check(plan, breathe)
   if plan.direction ~= "up" or plan.record_only then return end
   for _, m in ipairs(plan) do
+    breathe()
     local ok, err = pcall(source.read, m)
     if not ok then
       if errors.is(err) then err.migration = m.label end
@@ -188,7 +191,8 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   lock_wait and reconnect in seconds }
+--   lock_wait and reconnect in seconds, stop = fn() }: asked before each migration whether the run
+--   ends there; nil
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order
@@ -198,7 +202,10 @@ function M.run(options, plan)
   self.done = {}
   local ok, err = pcall(function()
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
-    for _, m in ipairs(plan) do run_step(self, plan, m) end
+    for _, m in ipairs(plan) do
+      if self.stop and self.stop() then break end
+      run_step(self, plan, m)
+    end
   end)
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)
