@@ -108,7 +108,9 @@ describe("the gate in nginx", function()
     local db = pgmig.connect(url)
     pgmig.migrator(db, dir):migrate(1)
     db:close()
-    start(nil, { worker = servers.worker(('database = %q, mode = "check", target = 1'):format(url)) })
+    start(nil, {
+      worker = servers.worker(('database = %q, mode = "check", target = 1'):format(url)),
+    })
     nginx:open(5)
   end)
 
@@ -162,7 +164,7 @@ describe("the gate in nginx", function()
       end
       assert.is_true(#nginx:logged("002_b.sql:1:8", "error") <= 3)
       support.write(dir, "002_b.sql", "CREATE TABLE b ();")
-      nginx:signal "HUP" -- a deploy; a reload alone keeps to the pause
+      nginx:signal "HUP" -- whoever reloads has mended something: it is tried at once
       nginx:open()
     end)
 

@@ -11,7 +11,7 @@ local SLICE = 0.25 -- a worker that ends waits for its threads
 local LOOKUP = 30 -- how long a look-up of a name may take
 local SPIN = 0.0002 -- the worker stands still for so long, rather than nap
 local FIRST_NAP, LAST_NAP = 0.001, 0.016 -- never 0: nginx warns of that each time
-local BUDGET = 0.004 -- a longer stretch of work gives way
+local BUDGET = 0.002 -- a longer stretch of work gives way
 
 local TERMINATED = 15 -- how a driver says that a wait is to end: the number of SIGTERM
 

@@ -38,6 +38,7 @@ dl.rows dt { color: var(--soft) } dl.rows dd { margin: 0; overflow-wrap: anywher
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .375rem .75rem .375rem 0; border-top: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }
+caption { text-align: left } tbody th { font-weight: 500 }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: .875rem }
 td.number, th.number { text-align: right; padding-right: 0; white-space: nowrap }
 pre { margin: .5rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -182,8 +183,9 @@ end
 
 local function table_of(title, columns, rows, note)
   if #rows == 0 then return nil end
-  return element("section", {}, element("h2", {}, title),
-    element("table", {}, heading(columns), element("tbody", {}, rows)), note)
+  return element("section", {}, element("table", {},
+    element("caption", { class = title:lower() }, element("h2", {}, title)), heading(columns),
+    element("tbody", {}, rows)), note)
 end
 
 local function state_of(m, status)

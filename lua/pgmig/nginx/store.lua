@@ -64,7 +64,7 @@ function store:report(fields)
 end
 
 --- Say how it failed.
--- @param failure { release = which one, message, migration, at and retry_at in seconds, attempts }
+-- @param failure { message, migration, at and retry_at in seconds, attempts }
 function store:fail(failure)
   for key, value in pairs(failure) do self:set("failure." .. key, value) end
   self:set("failure.migration", failure.migration)
@@ -74,7 +74,7 @@ end
 function store:failure()
   if not self:get "failure.at" then return nil end
   local failure = {}
-  for _, key in ipairs { "release", "message", "migration", "at", "retry_at", "attempts" } do
+  for _, key in ipairs { "message", "migration", "at", "retry_at", "attempts" } do
     failure[key] = self:get("failure." .. key)
   end
   return failure

@@ -1,18 +1,14 @@
 --- What a worker does in the background until the schema is as its release wants it: one worker
 -- of all is elected and works, the others stand by.
 local connection = require "pgmig.connection"
+local core = require "pgmig.core"
 local driver = require "pgmig.nginx.driver"
 local errors = require "pgmig.errors"
 local log = require "pgmig.nginx.log"
 local migrator = require "pgmig.migrator"
 local releases = require "pgmig.nginx.release"
 
-local core = require "pgmig.core"
-
 local M = {}
-local worker = {}
-worker.__index = worker
-
 local PAUSE = 0.25 -- seconds between two looks
 local FIRST_RETRY = 1 -- seconds
 local LAST_RETRY = 60 -- seconds; a file that is wrong stays so until somebody deploys
@@ -100,14 +96,20 @@ local function is_passing(self, err)
   return self.release.mode == "check" or errors.is(err, "connect") or errors.is(err, "lock")
 end
 
+--- The failure that counts: what was before this worker started, perhaps somebody has mended.
+local function last_failure(self)
+  local last = self.store:failure()
+  return last and last.at >= self.started and last or nil
+end
+
 --- Remember a failure, and when to try again: later each time.
 local function fail(self, err)
-  local last = self.store:failure()
-  local attempts = last and last.release == self.release.id and last.attempts + 1 or 1
+  local last = last_failure(self)
+  local attempts = last and last.attempts + 1 or 1
   local longest = is_passing(self, err) and LAST_RETRY_SOON or LAST_RETRY
   local pause = math.min(FIRST_RETRY * 2 ^ (attempts - 1), longest) * (0.75 + core.random() / 2)
   self.store:fail {
-    release = self.release.id, message = tostring(err), attempts = attempts,
+    message = tostring(err), attempts = attempts,
     migration = errors.is(err) and err.migration or nil, at = ngx.now(),
     retry_at = ngx.now() + pause,
   }
@@ -115,8 +117,8 @@ local function fail(self, err)
 end
 
 local function is_due(self)
-  local last = self.store:failure()
-  return not last or last.release ~= self.release.id or ngx.now() >= last.retry_at
+  local last = last_failure(self)
+  return not last or ngx.now() >= last.retry_at
 end
 
 -- ---- the background ----------------------------------------------------------
@@ -151,7 +153,7 @@ end
 -- @param store of pgmig.nginx.store
 -- @param release of pgmig.nginx.release
 function M.start(store, release)
-  local self = setmetatable({ store = store, release = release }, worker)
+  local self = { store = store, release = release, started = ngx.now() }
   local ok, why = ngx.timer.at(0, function(premature)
     if not premature then log.guard(stand_by, self) end
   end)
