@@ -130,7 +130,9 @@ describe("a scheduler", function()
     end
 
     it("before libpq does, each of them, and keeps their ports", function()
-      local addresses = { ["one.invalid"] = { "127.0.0.1", "::1" }, ["two.invalid"] = { "127.0.0.2" } }
+      local addresses = {
+        ["one.invalid"] = { "127.0.0.1", "::1" }, ["two.invalid"] = { "127.0.0.2" },
+      }
       local ok, err = connect("postgresql://u@one.invalid:1,two.invalid:2,127.0.0.1:3/x",
         function(name) return addresses[name] end)
       assert.is_false(ok)

@@ -2,6 +2,7 @@
 local dkjson = require "dkjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
+local servers = require "spec.nginx.server"
 local socket = require "socket"
 local support = require "spec.support"
 
@@ -30,13 +31,6 @@ local function command(self, method, path, body)
   return nil, answer and answer.value.message or tostring(status)
 end
 
-local function free_port()
-  local probe = assert(socket.bind("127.0.0.1", 0))
-  local _, port = probe:getsockname()
-  probe:close()
-  return port
-end
-
 local function start_driver(self)
   self.pipe = assert(io.popen(("exec >/dev/null 2>&1; chromedriver --port=%d & cat >/dev/null;"
     .. " kill $!; wait"):format(self.port), "w"))
@@ -50,7 +44,7 @@ end
 --- Start one, with a fresh profile.
 -- @param ... further flags of Chromium
 function M.start(...)
-  local self = setmetatable({ port = free_port() }, browser)
+  local self = setmetatable({ port = servers.free_port() }, browser)
   start_driver(self)
   local flags = {
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

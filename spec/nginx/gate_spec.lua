@@ -45,10 +45,13 @@ describe("the gate in nginx", function()
   end)
 
   it("says in status where the schema stands", function()
+    support.write(dir, "002_b.sql", "SELECT pg_sleep(1.5); CREATE TABLE b ();")
     start()
-    servers.wait(5, function() return nginx:migrating() end)
-    local _, body = nginx:get "/schema.json"
-    for _, part in ipairs { '"state":"migrating"', '"wanted":"2"', '"ready":false',
+    local body = servers.wait(5, function()
+      local _, text = nginx:get "/schema.json"
+      return text:find('"migration":"002_b"', 1, true) and text:find('"done":1', 1, true) and text
+    end)
+    for _, part in ipairs { '"state":"migrating"', '"version":"1"', '"wanted":"2"', '"ready":false',
       '"migration":"002_b"', '"done":1', '"total":2' } do
       assert.is_truthy(body:find(part, 1, true), body)
     end

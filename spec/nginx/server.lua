@@ -52,7 +52,7 @@ http {
 ]]
 
 --- A port that nobody has at this moment.
-local function free_port()
+function M.free_port()
   local probe = assert(socket.bind("127.0.0.1", 0))
   local _, port = probe:getsockname()
   probe:close()
@@ -90,7 +90,7 @@ end
 --   further directives }; by default there are a dictionary and a thread pool
 -- @return the server: folder, port
 function M.start(options)
-  local self = setmetatable({ folder = support.tempdir(), port = free_port() }, server)
+  local self = setmetatable({ folder = support.tempdir(), port = M.free_port() }, server)
   self:deploy(options.worker)
   self.values = {
     modules = MODULES, folder = self.folder, port = tostring(self.port), root = checkout(),
@@ -102,19 +102,22 @@ function M.start(options)
   return self
 end
 
---- Start nginx as it is configured, in a folder of its own.
--- @param configuration path, with the port that is given and a pid file `pid`
-function M.start_as_is(configuration, folder, port, pid, prefix)
+--- Start nginx with a configuration as it is: in the foreground, on a port of this machine.
+-- @param folder for its error log
+-- @param pid path of its pid file
+-- @param flags of nginx; nil
+-- @param environment words of a shell, NAME=value; nil
+function M.start_as_is(configuration, folder, port, pid, flags, environment)
   local self = setmetatable({ folder = folder, port = port, pid = pid }, server)
-  self:run(configuration, prefix)
+  self:run(configuration, flags, environment)
   return self
 end
 
 -- The pipe's end, also when this process is killed, stops nginx.
-function server:run(configuration, prefix)
-  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; nginx %s -e %s/error.log"
-    .. " -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(self.folder, prefix or "",
-    self.folder, configuration), "w"))
+function server:run(configuration, flags, environment)
+  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; %s nginx %s -e %s/error.log"
+    .. " -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(self.folder, environment or "",
+    flags or "", self.folder, configuration), "w"))
   M.wait(START_LIMIT, function()
     local probe = socket.tcp()
     local there = probe:connect("127.0.0.1", self.port)

@@ -149,14 +149,14 @@ local function failure(status)
   local last = status.failure
   return last and alert("Failed", element("dl", { class = "rows" },
     row("migration", last.migration), row("at", moment(last.at)),
-    row("attempts", last.attempts), row("tried again", moment(last.retry_at))),
+    row("attempts", last.attempts), row("next attempt", moment(last.retry_at))),
     element("pre", {}, last.message))
 end
 
 --- The newest failure of the history, perhaps long mended.
-local function last_failure(found)
+local function last_failure(status, found)
   local event = found.last_failure
-  return event and element("section", {}, element("h2", {}, "Last failure"),
+  return event and not status.failure and element("section", {}, element("h2", {}, "Last failure"),
     element("dl", { class = "rows" },
       row("migration", event.id and event.id .. " " .. event.name or event.name),
       row("at", moment(event.finished_at))),
@@ -216,6 +216,17 @@ local function applied(status, found)
   return table_of("Applied", { "Migration", "State", "At", "Took" }, rows, more)
 end
 
+--- Repeatable migrations: they are pending whenever their file has changed.
+local function repeatable(found)
+  local rows = {}
+  for i, m in ipairs(found.repeatable or {}) do
+    rows[i] = element("tr", {}, element("th", { scope = "row" }, m.label),
+      element("td", {}, m.state), element("td", {}, moment(m.applied_at)),
+      element("td", { class = "number" }, duration(found.durations[m.name])))
+  end
+  return table_of("Repeatable", { "Migration", "State", "At", "Took" }, rows)
+end
+
 -- ---- the page ----------------------------------------------------------------------
 
 local function head(title, nonce)
@@ -242,7 +253,8 @@ function M.render(status, found, nonce)
         element("span", { class = "state " .. status.state }, title))),
     element("main", { id = "main" }, facts(status, found), unreachable(found), failure(status),
       running(status), holder(found, status), problems(found), pending(status, found),
-      applied(status, found), last_failure(found)),
+      applied(status, found), repeatable(found),
+      last_failure(status, found)),
     element("footer", {}, element("p", {}, element("span", { id = "connection", role = "alert" }),
       ("Refreshed every %d s. "):format(REFRESH), "pgmig")),
     element("script", { nonce = nonce }, script))

@@ -16,6 +16,12 @@ local LAST_RETRY_SOON = 5 -- seconds, for what passes: no server, a busy lock, m
 
 -- ---- what happens ------------------------------------------------------------
 
+--- Tell how far the schema has come; the wanted version waits for the end of the run.
+local function note_version(self, id)
+  local below = id and core.compare(id, self.release.wanted) < 0
+  if below and not self.store:reached(id) then self.store:set("version", id) end
+end
+
 --- Note an event of the migrator's, where all workers see it.
 local function note(self, event)
   local now = ngx.now()
@@ -27,6 +33,7 @@ local function note(self, event)
     }
   elseif event.type == "applied" or event.type == "skipped" then
     self.running, self.done = false, self.done + 1
+    if event.type == "applied" then note_version(self, event.migration.id) end
   elseif event.type == "waiting" then
     self.store:report { phase = "waiting", since = now, holder = event.message, total = self.total }
   end
