@@ -146,8 +146,10 @@ static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
                       struct pgmig_error *err)
 {
     PQconninfoOption *options = PQconninfo(pg);
-    int status = options == NULL ? pgmig_error_memory(err) : 0;
+    int status = 0;
 
+    if (options == NULL)
+        return pgmig_error_memory(err);
     for (PQconninfoOption *o = options; status == 0 && o->keyword; o++)
         status = keep_host(hosts, o, err);
     PQconninfoFree(options);

@@ -115,9 +115,9 @@ end
 
 -- The pipe's end, also when this process is killed, stops nginx.
 function server:run(configuration, flags, environment)
-  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; %s nginx %s -e %s/error.log"
-    .. " -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(self.folder, environment or "",
-    flags or "", self.folder, configuration), "w"))
+  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; "
+    .. "%s nginx %s -e %s/error.log -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(
+    self.folder, environment or "", flags or "", self.folder, configuration), "w"))
   M.wait(START_LIMIT, function()
     local probe = socket.tcp()
     local there = probe:connect("127.0.0.1", self.port)
