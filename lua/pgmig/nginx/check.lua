@@ -26,7 +26,7 @@ local function check_files(db, release)
 end
 
 local function look(options)
-  local release = releases.read(options)
+  local release = releases.read(options, "check")
   local database = release.database
   local parameters = { connect_timeout = TIMEOUT, response_timeout = TIMEOUT }
   if type(database) ~= "table" then database = { url = database } end
@@ -44,7 +44,7 @@ end
 function M.check(options)
   local ok, err = pcall(look, options)
   if ok then return true end
-  if options.refuse then error("pgmig: " .. tostring(err), 0) end
+  if type(options) ~= "table" or options.refuse then error("pgmig: " .. tostring(err), 0) end
   log.write("warn", tostring(err))
   return false
 end

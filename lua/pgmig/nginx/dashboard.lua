@@ -13,9 +13,11 @@ local M = {}
 local KEPT = 1 -- seconds that an answer of the database is good for
 local TIMEOUT = 5 -- seconds for it to answer
 local PAUSE = 0.05 -- seconds between two looks at what another request is reading
+local READING = 30 -- seconds that reading may take
 local HISTORY = 2000 -- events that are read
 
-local kept, kept_at, reading = nil, 0, false
+local kept, kept_at = nil, 0
+local read_until = 0 -- when a request that reads, if it has not come back, reads no more
 
 -- ---- reading -----------------------------------------------------------------
 
@@ -70,11 +72,11 @@ end
 
 --- What the database says, or said within the last second; or { unreachable = why }.
 local function database(release)
-  while reading do ngx.sleep(PAUSE) end
+  while core.now() < read_until do ngx.sleep(PAUSE) end
   if kept and core.now() - kept_at < KEPT then return kept end
-  reading = true
+  read_until = core.now() + READING
   local ok, result = pcall(read, release)
-  reading = false
+  read_until = 0
   if not ok then log.write("warn", "dashboard: " .. tostring(result)) end
   kept, kept_at = ok and result or { unreachable = tostring(result) }, core.now()
   return kept

@@ -20,9 +20,9 @@ local pool -- the name of the thread pool; nil: there is none
 local taken_until = 0 -- when the thread, if it has not come back, is taken no more
 local resumed_at = 0 -- when the event loop gave the worker to us
 
---- Use a thread pool.
+--- Use a thread pool, where this nginx can (0.10.21 of its Lua module).
 -- @param name of the directive `thread_pool`
-function M.use(name) pool = name end
+function M.use(name) pool = ngx.run_worker_thread and name or nil end
 
 local function nap(seconds)
   ngx.sleep(math.max(seconds, FIRST_NAP))
@@ -36,6 +36,15 @@ end
 
 local function is_free() return pool ~= nil and core.now() >= taken_until end
 
+--- The pool cannot be used: from now on waits are naps.
+local function do_without(why)
+  local remedy = tostring(why):find("not found", 1, true)
+    and "; add to the configuration, outside of the http block: thread_pool " .. pool
+    .. " threads=1;" or ""
+  ngx.log(ngx.WARN, "pgmig: ", why, ": waits are naps now", remedy)
+  pool = nil
+end
+
 --- Call a function of the core in the thread.
 -- @param limit seconds after which the thread is taken no more
 -- @return true and what the function returns; false when there is no thread to be had
@@ -45,9 +54,7 @@ local function in_thread(limit, ...)
   local ok, result, more = ngx.run_worker_thread(pool, "pgmig.core", ...)
   taken_until, resumed_at = 0, core.now()
   if ok then return true, result, more end
-  ngx.log(ngx.WARN, "pgmig: ", result, ": waits are naps now; add to the configuration, outside ",
-    "of the http block: thread_pool ", pool, " threads=1;")
-  pool = nil
+  do_without(result)
   return false
 end
 

@@ -70,7 +70,7 @@ setInterval(refresh, %d);
 ]]):format(REFRESH * 1000))
 
 local titles = {
-  ready = "Ready", migrating = "Migrating", waiting = "Waiting for another run",
+  ready = "Ready", migrating = "Migrating", waiting = "Waiting",
   failed = "Failed", starting = "Starting", broken = "Not set up",
 }
 
@@ -147,7 +147,7 @@ end
 --- What keeps the schema from being ready: it is tried again.
 local function failure(status)
   local last = status.failure
-  return last and alert("Failed", element("dl", { class = "rows" },
+  return last and alert(status.state == "failed" and "Failed" or "Not ready", element("dl", { class = "rows" },
     row("migration", last.migration), row("at", moment(last.at)),
     row("attempts", last.attempts), row("next attempt", moment(last.retry_at))),
     element("pre", {}, last.message))

@@ -20,13 +20,12 @@ local known = {
 }
 for _, key in ipairs(migrator_options) do known[key] = true end
 
-local function check(options)
+local function check(options, mode)
   if type(options) ~= "table" then errors.raise("usage", "a table of options is needed") end
   for key in pairs(options) do
     if not known[key] then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
   end
-  local mode = options.mode
-  if mode ~= nil and mode ~= "migrate" and mode ~= "check" then
+  if mode ~= "migrate" and mode ~= "check" then
     errors.raise("usage", ("mode is migrate or check, not %s"):format(tostring(mode)))
   end
   if not options.dir and not (mode == "check" and options.target) then
@@ -63,13 +62,15 @@ end
 
 --- Read what a release wants.
 -- @param options of `pgmig.nginx.setup`
+-- @param mode in place of theirs; nil
 -- @return { wanted = version, id = what tells it from other releases, dir, target, mode, database,
 --   on_event, options = the migrator's }
 -- @raise kinds "usage", "io", "naming"
-function M.read(options)
-  check(options)
+function M.read(options, mode)
+  mode = mode or type(options) == "table" and options.mode or "migrate"
+  check(options, mode)
   local self = {
-    database = options.database, target = options.target, mode = options.mode or "migrate",
+    database = options.database, target = options.target, mode = mode,
     on_event = options.on_event, dir = from_prefix(options.dir), options = {},
   }
   for _, key in ipairs(migrator_options) do self.options[key] = options[key] end

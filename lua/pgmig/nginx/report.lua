@@ -12,10 +12,10 @@ function M.refusal(store, release)
     quoted(version), quoted(release and release.wanted))
 end
 
-local function state_of(found, ready)
+local function state_of(found, ready, mode)
   if found.phase then return found.phase end
   if ready then return "ready" end
-  if found.failure then return "failed" end
+  if found.failure then return mode == "check" and "waiting" or "failed" end
   return "starting"
 end
 
@@ -44,8 +44,8 @@ function M.status(store, release, broken)
   if broken then return { ready = false, state = "broken", message = broken } end
   local found, ready = store:snapshot(), store:reached(release.wanted)
   return {
-    ready = ready, state = state_of(found, ready), mode = release.mode, version = found.version,
-    wanted = release.wanted, running = running_of(found), waiting_for = found.holder,
+    ready = ready, state = state_of(found, ready, release.mode), mode = release.mode,
+    version = found.version, wanted = release.wanted, running = running_of(found), waiting_for = found.holder,
     failure = failure_of(found),
   }
 end

@@ -52,10 +52,15 @@ end
 
 -- ---- one attempt -------------------------------------------------------------
 
+--- What ends the run is logged once, with what happens next.
+local function log_of_run(level, message)
+  if level ~= "error" then log.write(level, message) end
+end
+
 --- A worker that ends finishes the migration that is under way, and begins no other.
 local function migrate(self, db)
   local release = self.release
-  local options = { log = log.write }
+  local options = { log = log_of_run }
   for key, value in pairs(release.options) do options[key] = value end
   local m = migrator.new(db, release.dir, options)
   local plan = m:plan { target = release.target }
@@ -120,7 +125,8 @@ local function fail(self, err)
     migration = errors.is(err) and err.migration or nil, at = ngx.now(),
     retry_at = ngx.now() + pause,
   }
-  log.write("error", ("%s\npgmig tries again in %.1f s"):format(tostring(err), pause))
+  log.write(self.release.mode == "check" and "warn" or "error",
+    ("%s\npgmig tries again in %.1f s"):format(tostring(err), pause))
 end
 
 local function is_due(self)
