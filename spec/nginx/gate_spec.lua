@@ -150,6 +150,11 @@ describe("the gate in nginx", function()
       closed "No such file or directory"
     end)
 
+    it("without a database, which nginx hides", function()
+      start(nil, { worker = servers.worker(("dir = %q"):format(dir)) })
+      closed("env DATABASE_URL;", "warn")
+    end)
+
     it("without setup", function()
       start(nil, { worker = "" })
       assert.equal(503, (nginx:get "/"))

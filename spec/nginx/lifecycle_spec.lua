@@ -58,7 +58,9 @@ describe("a signal to nginx during a migration", function()
   end)
 
   it("HUP: the old worker finishes it, a new one applies the rest", function()
-    local worker = migrating()
+    local worker = migrating {
+      main = "thread_pool pgmig threads=1; worker_shutdown_timeout 500ms;",
+    }
     local before = core.now()
     nginx:reload()
     assert.equal(503, (nginx:get "/"))

@@ -22,10 +22,22 @@ local store, release -- of this worker, after `setup`
 local ready = false -- the schema has been seen to be as the release wants it
 local broken = "setup was not called in this worker (lua_code_cache must be on)"
 
+-- What says where the database is, when `database` does not; nginx hides all of it.
+local environment = { "DATABASE_URL", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE" }
+
 -- ---- init_worker_by_lua --------------------------------------------------------
+
+local function check_environment()
+  for _, name in ipairs(environment) do
+    if os.getenv(name) then return end
+  end
+  log.write("warn", "no database is named: give setup `database`, or let nginx keep the variable, "
+    .. "outside of the http block: env DATABASE_URL;")
+end
 
 local function begin(options)
   release = releases.read(options)
+  if release.database == nil then check_environment() end
   store = stores.open(options.shm or "pgmig")
   driver.use(options.pool or "pgmig")
   worker.start(store, release)

@@ -147,7 +147,8 @@ end
 --- What keeps the schema from being ready: it is tried again.
 local function failure(status)
   local last = status.failure
-  return last and alert(status.state == "failed" and "Failed" or "Not ready", element("dl", { class = "rows" },
+  local title = status.state == "failed" and "Failed" or "Not ready"
+  return last and alert(title, element("dl", { class = "rows" },
     row("migration", last.migration), row("at", moment(last.at)),
     row("attempts", last.attempts), row("next attempt", moment(last.retry_at))),
     element("pre", {}, last.message))

@@ -45,8 +45,8 @@ function M.status(store, release, broken)
   local found, ready = store:snapshot(), store:reached(release.wanted)
   return {
     ready = ready, state = state_of(found, ready, release.mode), mode = release.mode,
-    version = found.version, wanted = release.wanted, running = running_of(found), waiting_for = found.holder,
-    failure = failure_of(found),
+    version = found.version, wanted = release.wanted, running = running_of(found),
+    waiting_for = found.holder, failure = failure_of(found),
   }
 end
 
