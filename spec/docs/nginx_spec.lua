@@ -35,6 +35,15 @@ describe("nginx, configured as the page says,", function()
     return text
   end
 
+  --- What nginx, as Debian builds it, would need rights for.
+  local function own_folders()
+    local lines = { "http {", "access_log off;" }
+    for _, what in ipairs { "client_body", "proxy", "fastcgi", "uwsgi", "scgi" } do
+      lines[#lines + 1] = ("%s_temp_path %s;"):format(what, folder)
+    end
+    return table.concat(lines, "\n")
+  end
+
   --- The configuration that begins with a comment, with what belongs to a machine replaced.
   local function configuration(title, replacements)
     local text = page:match("```nginx\n(# " .. title .. ".-)```")
@@ -45,6 +54,7 @@ describe("nginx, configured as the page says,", function()
       ["/usr/local/lib/lua/5.1/"] = build .. "/luajit/",
       ["/srv/shop/migrations"] = folder .. "/migrations",
       ["listen 8080;"] = ("listen 127.0.0.1:%d;"):format(port),
+      ["http {"] = own_folders(),
     } do text = replace(text, what, by) end
     for what, by in pairs(replacements) do text = replace(text, what, by) end
     return support.write(folder, "nginx.conf", text)
