@@ -1,4 +1,5 @@
 -- Hooks, naming rules and Lua migrations in a worker: they may yield, and what they say is seen.
+local scratch = require "pgmig.scratch"
 local servers = require "spec.nginx.server"
 local support = require "spec.support"
 
@@ -113,6 +114,29 @@ describe("in a worker of nginx", function()
     servers.wait(8, function()
       return nginx:logged("thread_pool pgmig threads=1; or name the address", "error")[1]
     end, function() return nginx:log() end)
+  end)
+
+  it("a name is looked up in the thread, and connected to", function()
+    local _, name = support.run "hostname"
+    name = name:match "%S*"
+    local _, address = support.run("getent ahostsv4 " .. support.quote(name))
+    address = address:match "^127%.%S+"
+    if not address then return pending("this machine's name is not that of a loopback address") end
+    local own = scratch.start {
+      settings = { listen_addresses = address, port = servers.free_port() },
+    }
+    support.run(("printf 'host all all %s/32 trust\\n' >>%s/data/pg_hba.conf"):format(address,
+      own.host))
+    support.psql(own:url(), "SELECT pg_reload_conf()")
+    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+    nginx = servers.start {
+      worker = servers.worker(("database = 'postgresql://postgres@%s:%d/postgres', dir = %q")
+        :format(name, own.port, dir)),
+    }
+    nginx:open()
+    assert.equal("a", support.psql(own:url(), "SELECT to_regclass('a')"))
+    nginx:stop()
+    own:stop()
   end)
 
   it("leaves no globals, and asks for none", function()
