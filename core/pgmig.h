@@ -446,6 +446,22 @@ int pgmig_conn_server_version(const struct pgmig_conn *conn);
 /* libpq's connect_timeout in seconds, from wherever; 0: none. libpq itself
 ** does not heed it in a connection that is stepped. */
 int pgmig_conn_connect_timeout(const struct pgmig_conn *conn);
+
+/* Where a connection would go, NULL for what is not set: lists with commas,
+** as in libpq's parameters of these names. */
+struct pgmig_hosts {
+    char *host;
+    char *hostaddr;
+    char *port;
+};
+
+/* What libpq makes of keywords, connection string, environment and service
+** file; the lists as in pgmig_conn_open. No name is looked up. */
+PGMIG_NODISCARD int pgmig_hosts_read(const char *const *keywords,
+                                     const char *const *values,
+                                     struct pgmig_hosts *hosts,
+                                     struct pgmig_error *err);
+void pgmig_hosts_free(struct pgmig_hosts *hosts);
 /* A setting that the server reports (PQparameterStatus), else NULL. */
 const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
                                  const char *name);

@@ -94,6 +94,29 @@ static int conn_open(lua_State *L)
     return 1;
 }
 
+/*
+** hosts(keywords, values) --> host, hostaddr, port as libpq takes them from
+** these lists, environment and service file; nil for what is not set.
+*/
+static int conn_hosts(lua_State *L)
+{
+    size_t nk;
+    size_t nv;
+    const char **keywords = check_strings(L, 1, &nk);
+    const char **values = check_strings(L, 2, &nv);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_hosts hosts;
+
+    luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
+    if (pgmig_hosts_read(keywords, values, &hosts, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, hosts.host);
+    lua_pushstring(L, hosts.hostaddr);
+    lua_pushstring(L, hosts.port);
+    pgmig_hosts_free(&hosts);
+    return 3;
+}
+
 /* ---- the loop -------------------------------------------------------- */
 
 /* conn:step() --> "r", "w", "rw", or false: the operation has ended. */
@@ -280,7 +303,8 @@ static int conn_quote_ident(lua_State *L)
 
 void lpgmig_open_conn(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", conn_open}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", conn_open}, {"hosts", conn_hosts}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"step", conn_step},
         {"fd", conn_fd},

@@ -54,10 +54,12 @@ end
 --- Find the states of migrations that were compared (pgmig.plan): sets `state`.
 -- @param state what `plan.compare` returned
 -- @param reads whether files are read, without which no edited one is found
-function M.find(state, reads)
+-- @param breathe called between two files
+function M.find(state, reads, breathe)
   local newest = state.applied[#state.applied]
   for _, m in ipairs(state.applied) do
     if not m.missing then
+      breathe()
       if reads and is_edited(m) then
         m.state = "edited"
       elseif m.recorded_name ~= m.name then

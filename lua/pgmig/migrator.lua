@@ -147,7 +147,7 @@ local function compare(self, set)
   set = set or self:files()
   local read = persist(self, function() return self.ledger:read(self.db) end)
   local state = planning.compare(set, read)
-  drift.find(state, self.drift_check)
+  drift.find(state, self.drift_check, self.db.breathe)
   return state, set
 end
 
@@ -188,8 +188,12 @@ function migrator:status()
   for _, err in ipairs(set.duplicates) do
     problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
   end
-  for _, m in ipairs(set.list) do inspect(m, problems) end
-  for _, m in ipairs(set.repeatable) do inspect(m, problems) end
+  for _, list in ipairs { set.list, set.repeatable } do
+    for _, m in ipairs(list) do
+      self.db.breathe()
+      inspect(m, problems)
+    end
+  end
   return {
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending, repeatable = set.repeatable,
@@ -236,7 +240,7 @@ end
 --   the policy refuses
 function migrator:plan(options)
   local plan = plan_with(self, planning.up, options_of(options, "target"))
-  run.check(plan)
+  run.check(plan, self.db.breathe)
   return plan
 end
 
@@ -296,8 +300,9 @@ end
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
--- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
+-- @param options { on_event = fn(event), stop = fn() }: `stop` is asked before each migration
+--   whether the run ends there; an event has type ("start", "applied", "rolled_back", "recorded",
+--   "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
 --   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
 --   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
 --   the migration's section, statement = its kind, phase and percent as the server says
@@ -305,12 +310,13 @@ end
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)
   if #plan == 0 then return {} end
-  run.check(plan)
+  check_db(self)
+  run.check(plan, self.db.breathe)
   local emit = emitter(self, options and options.on_event)
   for _, warning in ipairs(plan.warnings or {}) do
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
-  local ok, result = pcall(locked.run, self, plan, emit)
+  local ok, result = pcall(locked.run, self, plan, emit, options and options.stop)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)
@@ -367,7 +373,7 @@ function migrator:redo(options)
   local down = self:plan_rollback(options)
   local up = { direction = "up" }
   for i = #down, 1, -1 do up[#up + 1] = down[i] end
-  run.check(up) -- before anything is undone
+  run.check(up, self.db.breathe) -- before anything is undone
   local rolled_back = self:run(down, options)
   local ok, applied = pcall(self.run, self, up, options)
   if ok then return { rolled_back = rolled_back, applied = applied } end

@@ -12,9 +12,12 @@ local M = {}
 local MAX_RACES = 5 -- another run may be first; then its work shows in the table
 
 --- Check everything that can be known before the first statement runs.
-function M.check(plan)
+-- @param plan a list of migrations
+-- @param breathe called between two files
+function M.check(plan, breathe)
   if plan.direction ~= "up" or plan.record_only then return end
   for _, m in ipairs(plan) do
+    breathe()
     local ok, err = pcall(source.read, m)
     if not ok then
       if errors.is(err) then err.migration = m.label end
@@ -244,7 +247,8 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   pipeline, lock_wait and reconnect in seconds }
+--   pipeline, lock_wait and reconnect in seconds, stop = fn() }: asked before each migration
+--   whether the run ends there; nil
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order
@@ -255,7 +259,9 @@ function M.run(options, plan)
   local ok, err = pcall(function()
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
     local at = 1
-    while at <= #plan do at = advance(self, self:step(at), at) end
+    while at <= #plan and not (self.stop and self.stop()) do
+      at = advance(self, self:step(at), at)
+    end
   end)
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)
