@@ -79,14 +79,22 @@ static bool refuse_setting(const char *message, const char *hint,
     return false;
 }
 
+/* The statements that pgmig_setting_of knows: few are. */
+static bool may_set(const struct pgmig_statement *st)
+{
+    return (st->kind[0] == 'S' && st->kind[1] == 'E') ||
+           strcmp(st->kind, "RESET") == 0;
+}
+
 /* A SET that changes how the rest reads: follow or refuse it. */
 static bool follow_setting(struct pgmig_splitter *sp,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
 {
-    enum pgmig_setting setting =
-        pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
+    enum pgmig_setting setting = PGMIG_SETTING_NONE;
 
+    if (may_set(st))
+        setting = pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
     switch (setting) {
     case PGMIG_SETTING_STANDARD:
     case PGMIG_SETTING_ESCAPES:
@@ -255,6 +263,25 @@ static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
         take_symbol(sp, tok);
 }
 
+/* Nothing hangs on the words of a statement that creates no routine. */
+static void skip_dull(struct pgmig_splitter *sp)
+{
+    struct pgmig_lexer *lx = &sp->lx;
+
+    for (;;) {
+        size_t last = pgmig_lexer_skip(lx);
+        struct pgmig_token tok = {.start = lx->pos};
+
+        if (last > 0)
+            sp->last = last;
+        if (lx->pos + 2 >= lx->len ||
+            (lx->text[lx->pos] != '(' && lx->text[lx->pos] != ')'))
+            return;
+        take_symbol(sp, &tok);
+        sp->last = ++lx->pos;
+    }
+}
+
 /* ---- psql commands --------------------------------------------------- */
 
 /* pg_dump writes \restrict and \unrestrict around a dump. */
@@ -382,8 +409,12 @@ struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
         return copy_data(sp, err);
     skip_bom(&sp->lx);
     for (;;) {
-        struct pgmig_token tok = pgmig_lexer_next(&sp->lx);
+        struct pgmig_token tok;
         struct pgmig_item item;
+
+        if (sp->open && sp->words >= 4 && !sp->routine)
+            skip_dull(sp);
+        tok = pgmig_lexer_next(&sp->lx);
 
         switch (tok.kind) {
         case PGMIG_TOKEN_END:
