@@ -23,11 +23,6 @@ describe("of all workers of nginx", function()
     return nginx
   end
 
-  local function history()
-    return support.psql(url, "SELECT string_agg(event || ' ' || name, ', ' ORDER BY id) "
-      .. "FROM schema_migrations_history")
-  end
-
   --- Ask often enough to meet every worker.
   local function statuses(nginx, times)
     local found = {}
@@ -47,7 +42,7 @@ describe("of all workers of nginx", function()
     second:open()
     assert.same({ [200] = 80 }, statuses(first, 80))
     assert.same({ [200] = 80 }, statuses(second, 80))
-    assert.equal("up count, up more", history())
+    assert.equal("up count, up more", servers.history(url))
     assert.equal("2", support.psql(url, "SELECT count(*) FROM runs"))
     for _, nginx in ipairs { first, second } do assert.same({}, nginx:logged("pgmig", "error")) end
   end)

@@ -39,12 +39,6 @@ describe("a signal to nginx during a migration", function()
       .. "database = (SELECT oid FROM pg_database WHERE datname = current_database())") ~= "0"
   end
 
-  --- What happened, in order.
-  local function history()
-    return support.psql(url, "SELECT string_agg(event || ' ' || name, ', ' ORDER BY id) "
-      .. "FROM schema_migrations_history")
-  end
-
   local function report(what, seconds)
     print(("\n%s: %.2f s"):format(what, seconds))
   end
@@ -53,7 +47,7 @@ describe("a signal to nginx during a migration", function()
     local worker = migrating()
     nginx:signal "QUIT"
     report("QUIT, the worker ends after", servers.wait_for_end(worker))
-    assert.equal("up first", history())
+    assert.equal("up first", servers.history(url))
     assert.is_false(sessions())
   end)
 
@@ -67,7 +61,7 @@ describe("a signal to nginx during a migration", function()
     report("HUP, the old worker ends after", servers.wait_for_end(worker))
     nginx:open()
     report("HUP, the gate is open after", core.now() - before)
-    assert.equal("up first, up second", history())
+    assert.equal("up first, up second", servers.history(url))
   end)
 
   for _, main in ipairs { "thread_pool pgmig threads=1;", "" } do
@@ -101,7 +95,7 @@ describe("a signal to nginx during a migration", function()
     report("KILL, the lock is free after", free)
     assert.is_true(free < 2)
     report("KILL, another worker is done after", free + nginx:open(10))
-    assert.equal("up first, up second", history())
+    assert.equal("up first, up second", servers.history(url))
   end)
 
   it("nginx -t: nobody connects", function()

@@ -85,6 +85,12 @@ function M.worker(options)
   return ("require('pgmig.nginx').setup {\n%s\n}\n"):format(options)
 end
 
+--- What happened to a database, in order.
+function M.history(url)
+  return support.psql(url, "SELECT string_agg(event || ' ' || name, ', ' ORDER BY id) "
+    .. "FROM schema_migrations_history")
+end
+
 --- Start nginx.
 -- @param options { worker = Lua code for init_worker_by_lua; workers = 1, main, http, locations =
 --   further directives }; by default there are a dictionary and a thread pool

@@ -23,7 +23,7 @@ header, main, footer { max-width: 62rem; margin: 0 auto; padding: 0 1.25rem }
 header { padding-top: 2rem } footer { padding-bottom: 2rem; color: var(--soft); font-size: .875rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.0625rem; margin: 0 0 .75rem }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .625rem;
-  padding: 1rem 1.25rem; margin: 1rem 0 }
+  padding: 1rem 1.25rem; margin: 1rem 0; overflow-x: auto }
 .state { display: inline-block; padding: .125rem .75rem; border-radius: 1rem; font-weight: 600 }
 .ready { color: var(--good); background: var(--goodb) }
 .migrating, .starting { color: var(--busy); background: var(--busyb) }
@@ -37,7 +37,7 @@ dl.rows { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1re
 dl.rows dt { color: var(--soft) } dl.rows dd { margin: 0; overflow-wrap: anywhere }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .375rem .75rem .375rem 0; border-top: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere }
+  vertical-align: top; overflow-wrap: break-word } tbody th { overflow-wrap: anywhere }
 caption { text-align: left } tbody th { font-weight: 500 }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: .875rem }
 td.number, th.number { text-align: right; padding-right: 0; white-space: nowrap }
@@ -147,7 +147,7 @@ end
 --- What keeps the schema from being ready: it is tried again.
 local function failure(status)
   local last = status.failure
-  local title = status.state == "failed" and "Failed" or "Not ready"
+  local title = status.ready and "The last run failed" or "Why it is not ready"
   return last and alert(title, element("dl", { class = "rows" },
     row("migration", last.migration), row("at", moment(last.at)),
     row("attempts", last.attempts), row("next attempt", moment(last.retry_at))),
