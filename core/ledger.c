@@ -225,6 +225,41 @@ int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 err);
 }
 
+/* The row of a migration that another tool has applied; it is there already
+** where both keep the same table. */
+static int add_adopted(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                       struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (entry->version != NULL) {
+        pgmig_buf_addf(sql,
+                       "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
+                       ledger->tracking, entry->version);
+        if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, ", COALESCE(");
+        if (pgmig_conn_add_literal(conn, entry->applied_at, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, "::timestamptz, pg_catalog.now())) "
+                            "ON CONFLICT (version) DO NOTHING; ");
+    }
+    return pgmig_history_add(ledger, conn, entry, NULL, sql, err);
+}
+
+int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       const struct pgmig_entry *entries, size_t count,
+                       struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+    int status = 0;
+
+    ledger->op = PGMIG_LEDGER_RECORD;
+    add_writable(&sql);
+    for (size_t i = 0; status == 0 && i < count; i++)
+        status = add_adopted(ledger, conn, &entries[i], &sql, err);
+    return send(conn, &sql, status, err);
+}
+
 /* Two that create at once: IF NOT EXISTS does not save the second one, which
 ** meets the table, its type (duplicate_object), a column, or catalog rows. */
 static bool created_meanwhile(const struct pgmig_error *err)

@@ -105,6 +105,14 @@ PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
 PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
                                    struct pgmig_error *err);
 
+/* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
+** CRC-32 of its lines without their ends, as a signed number (Flyway). */
+enum pgmig_digest { PGMIG_DIGEST_SHA384, PGMIG_DIGEST_CRC32 };
+
+PGMIG_NODISCARD int pgmig_digest(enum pgmig_digest kind, const char *text,
+                                 size_t len, char out[97],
+                                 struct pgmig_error *err);
+
 /* ---- scripts: one migration file ------------------------------------- */
 
 enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
@@ -485,6 +493,7 @@ struct pgmig_entry {
     const char *program;  /* which program, with its version */
     const char *run;      /* a word that no other run has */
     const char *message;  /* an error, a reason */
+    const char *applied_at; /* of an adopted one, as SQL reads it */
     double seconds;       /* how long ago it began; 0: with its transaction */
 };
 
@@ -504,6 +513,13 @@ PGMIG_NODISCARD int pgmig_ledger_record(struct pgmig_ledger *ledger,
                                         enum pgmig_ledger_change change,
                                         const struct pgmig_entry *entry,
                                         struct pgmig_error *err);
+
+/* Start to record migrations that another tool has applied: their rows and an
+** event for each, in one transaction; finish with pgmig_ledger_finish. */
+PGMIG_NODISCARD int pgmig_ledger_adopt(struct pgmig_ledger *ledger,
+                                       struct pgmig_conn *conn,
+                                       const struct pgmig_entry *entries,
+                                       size_t count, struct pgmig_error *err);
 
 /* What the last probe found: the tracking table. */
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);

@@ -74,13 +74,24 @@ static int column_digits(const struct pgmig_conn *conn)
     return 0;
 }
 
-static const char *owner_of(const struct pgmig_conn *conn)
+/* Tools that call their table as we call ours. */
+static const struct owner {
+    const char *columns;
+    const char *name;
+    const char *format; /* what reads its files and its rows */
+} owners[] = {
+    {"version varchar", "dbmate's or Rails'", "dbmate"},
+    {"dirty bool,version int8", "golang-migrate's", "golang-migrate"},
+    {NULL, "another program's", NULL},
+};
+
+static const struct owner *owner_of(const struct pgmig_conn *conn)
 {
-    if (value_is(conn, P_COLUMNS, "version varchar"))
-        return "dbmate's or Rails'";
-    if (value_is(conn, P_COLUMNS, "dirty bool,version int8"))
-        return "golang-migrate's";
-    return "another program's";
+    const struct owner *o = owners;
+
+    while (o->columns != NULL && !value_is(conn, P_COLUMNS, o->columns))
+        o++;
+    return o;
 }
 
 static int refuse_table(const struct pgmig_ledger *ledger,
@@ -88,12 +99,20 @@ static int refuse_table(const struct pgmig_ledger *ledger,
 {
     size_t len;
     const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+    const struct owner *owner = owner_of(conn);
 
     pgmig_error_set(err, PGMIG_E_PLAN,
                     "table %s is not a pgmig tracking table, it looks like %s",
-                    ledger->asked, owner_of(conn));
-    pgmig_error_hint(err, "choose another name with --table (option `table`); "
-                          "nothing was touched");
+                    ledger->asked, owner->name);
+    if (owner->format != NULL)
+        pgmig_error_hint(err,
+                         "take over what it says: pgmig adopt --from %s, and "
+                         "go on with --format %s; or choose another name with "
+                         "--table (option `table`); nothing was touched",
+                         owner->format, owner->format);
+    else
+        pgmig_error_hint(err, "choose another name with --table (option "
+                              "`table`); nothing was touched");
     if (columns != NULL)
         pgmig_error_field(&err->detail, columns);
     return -1;

@@ -201,6 +201,21 @@ function context:stop() end
 ---@field placeholder? string
 ---@field placeholder_end? string
 
+---@class pgmig.Tracking
+---@field table string
+---@field columns string[]
+---@field query string "%s" stands for the table
+---@field newest? boolean it keeps one row only
+---@field checksum? "sha384"|"crc32"
+---@field mark? string[] a Lua pattern, and how what it finds is called
+
+---@class pgmig.Adoption a list of migrations
+---@field from string
+---@field from_table string
+---@field notes string[]
+---@field known integer
+---@field applied_at table<pgmig.Migration, string>
+
 ---@class pgmig.Format
 ---@field name string
 ---@field about? string
@@ -349,6 +364,10 @@ function migrator:baseline(version, options) end
 ---@param options { on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration[]
 function migrator:fake(version, options) end
+
+---@param options { from: string|pgmig.Format?, from_table: string?, dry_run: boolean?, on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Adoption
+function migrator:adopt(options) end
 
 ---@return pgmig.Finding[]
 function migrator:doctor() end

@@ -98,6 +98,13 @@ function ledger:record(db, change, entry)
   finish(db)
 end
 
+--- Record migrations that another tool has applied, all in one transaction.
+-- @param entries list as of `pgmig.entry`, with applied_at
+function ledger:adopt(db, entries)
+  db.handle:adopt(self.handle, entries)
+  finish(db)
+end
+
 --- The longest version of a plan; nil when none has one.
 local function widest(plan)
   local id

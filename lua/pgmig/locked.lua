@@ -85,25 +85,36 @@ local function check_idle(db)
   })
 end
 
---- Run a plan with the lock of its tracking table held.
+--- Do something with the lock of the tracking table held.
 -- @param migrator of pgmig.migrator
--- @param plan a list with its direction
 -- @param emit fn(event)
--- @return the migrations that were run
-function M.run(migrator, plan, emit)
+-- @param fn fn(held)
+-- @return what it returns
+function M.with(migrator, emit, fn)
   check_idle(migrator.db)
   recovery.persist(migrator.db, migrator.reconnect, function()
     if not migrator.ledger.handle:qualified() then migrator.ledger:probe(migrator.db) end
     migrator.ledger:check_writable()
   end)
   local held = acquire(migrator, emit)
-  local ok, result = pcall(run_locked, migrator, held, copy_of(plan), emit)
+  local ok, result = pcall(fn, held)
   if migrator.db.vigil then migrator.db.vigil:close() end
   migrator.db.vigil = nil
   migrator.db:on_notice(nil)
   held:release()
   if ok then return result end
   error(result, 0)
+end
+
+--- Run a plan with the lock of its tracking table held.
+-- @param migrator of pgmig.migrator
+-- @param plan a list with its direction
+-- @param emit fn(event)
+-- @return the migrations that were run
+function M.run(migrator, plan, emit)
+  return M.with(migrator, emit, function(held)
+    return run_locked(migrator, held, copy_of(plan), emit)
+  end)
 end
 
 return M

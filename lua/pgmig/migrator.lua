@@ -1,5 +1,6 @@
 --- The migrator: a database, folders and a tracking table.
 -- @module pgmig.migrator
+local adopt = require "pgmig.adopt"
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
@@ -200,7 +201,7 @@ function migrator:applied() return (compare(self)).applied end
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
 -- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake",
---   "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
+--   "adopted", "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
 --   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
 function migrator:history(limit)
   check_db(self)
@@ -329,6 +330,28 @@ function migrator:fake(version, options)
   local plan = planning.one((compare(self)), version)
   plan.record_only = "fake"
   return self:run(plan, options)
+end
+
+--- Take over from another tool: record what its table says is applied, all in one transaction. Its
+-- table is only read.
+-- @param options { from = the tool's format, default: the migrator's own; from_table = its table,
+--   where it has another name; dry_run = true: only look; on_event as in `run` }
+-- @return a list of the migrations that are recorded, or would be, with from, from_table, notes =
+--   sentences about what is assumed, known = how many were recorded before
+-- @raise kinds "plan" for a table that is not there, "drift" where table and files disagree
+function migrator:adopt(options)
+  options = options or {}
+  check_db(self)
+  local from = adopt.format(self, options.from)
+  local source_of = { table = options.from_table }
+  if options.dry_run then
+    return persist(self, function() return adopt.plan(self, from, source_of) end)
+  end
+  local emit = emitter(self, options.on_event)
+  local plan = adopt.run(self, from, source_of, emit)
+  for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
+  for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
+  return plan
 end
 
 --- Apply pending migrations.

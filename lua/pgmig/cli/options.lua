@@ -253,6 +253,20 @@ local function add_baseline(parser)
   }):argument("version"):argname "V":convert(version):description "The last version to record."
 end
 
+local function add_adopt(parser)
+  local cmd = command(parser, "adopt", "Take over what another tool has applied.", {
+    about = "Reads that tool's table, compares it with the files, and records in one transaction\n"
+      .. "what is applied. The table is only read. Refused when table and files disagree.",
+    examples = "Examples:\n   pgmig adopt --from goose --dry-run\n"
+      .. "   pgmig --format goose adopt --from-table ops.goose_db_version",
+  })
+  cmd:option("--from"):argname "NAME":convert(not_empty "--from")
+    :description "The tool, as in --format (default: the format)."
+  cmd:option("--from-table"):argname "NAME":convert(not_empty "--from-table")
+    :description "Its table, where that has another name than usual."
+  cmd:flag("--dry-run"):description "Only show what would be recorded."
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in force and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -285,7 +299,8 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
-    add_baseline, add_history, add_doctor, add_repair, add_resolve, add_config, add_wait } do
+    add_baseline, add_adopt, add_history, add_doctor, add_repair, add_resolve, add_config,
+    add_wait } do
     add(parser)
   end
   parser.error = function(at, message)

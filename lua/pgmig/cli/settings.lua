@@ -124,6 +124,9 @@ function M.read(options)
   end
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
+  if options.from and found.sources.format == "default" then
+    found.values.format, found.sources.format = options.from, "--from"
+  end
   local own = own_table(found.values.format)
   if found.sources.table == "default" and own then found.values.table = own end
   if not found.values.database then found.parameters = parameters(env) end
