@@ -232,9 +232,9 @@ static int add_adopted(const struct pgmig_ledger *ledger,
                        struct pgmig_buf *sql, struct pgmig_error *err)
 {
     if (entry->version != NULL) {
-        pgmig_buf_addf(sql,
-                       "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
-                       ledger->tracking, entry->version);
+        pgmig_buf_addf(
+            sql, "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
+            ledger->tracking, entry->version);
         if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
             return -1;
         pgmig_buf_adds(sql, ", COALESCE(");

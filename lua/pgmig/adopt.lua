@@ -85,7 +85,8 @@ local DIRTY = "a run of it failed: see what of it has taken effect, mend that by
   .. " tool mark it so (as `migrate force V` does)"
 
 local function refuse(from, problems, dirty)
-  errors.raise("drift", ("the table of %s and the files disagree: %s"):format(from.name, problems[1]), {
+  local message = ("the table of %s and the files disagree: %s"):format(from.name, problems[1])
+  errors.raise("drift", message, {
     detail = problems[2] and "also: " .. table.concat(problems, "; ", 2) or nil,
     hint = dirty and DIRTY or "bring the files to what was applied, or correct the tool's table; "
       .. "nothing was recorded",
@@ -127,7 +128,8 @@ end
 
 local function new_plan(from, qualified)
   return setmetatable({
-    direction = "up", from = from.name, from_table = qualified, notes = {}, applied_at = {}, has = {},
+    direction = "up", from = from.name, from_table = qualified, notes = {}, applied_at = {},
+    has = {},
   }, { __index = plan_methods })
 end
 

@@ -87,8 +87,8 @@ local function refuse(candidates, dirs)
     lines[i] = ("%s (%s)"):format(c.name, c.why)
   end
   if #names == 0 then
-    errors.raise("usage", "no format is known that fits all files of " .. table.concat(dirs, ", "), {
-      hint = "name one with --format (option `format`); docs/formats.md tells how to write one's own",
+    errors.raise("usage", "no known format fits all files of " .. table.concat(dirs, ", "), {
+      hint = "name one with --format (option `format`), or write one's own: docs/formats.md",
     })
   end
   errors.raise("usage", "the folder may be of several formats: " .. table.concat(names, ", "), {
@@ -97,7 +97,9 @@ local function refuse(candidates, dirs)
   })
 end
 
-local function only(candidates) return candidates[1] and not candidates[2] and candidates[1].name end
+local function only(candidates)
+  return candidates[1] and not candidates[2] and candidates[1].name
+end
 
 --- The candidates whose tracking table is in the database.
 local function known_there(candidates, db)

@@ -85,7 +85,8 @@ end
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   placeholders = values by name, or false: they are plain text;
---   naming = a rule (pgmig.naming), in place of the format's; hooks = { [event] = a function or a list of them };
+--   naming = a rule (pgmig.naming), in place of the format's;
+--   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, options)
@@ -201,7 +202,7 @@ function migrator:applied() return (compare(self)).applied end
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
 -- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake",
---   "adopted", "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
+--   "adopted", "repaired", "resolved"), id = nil for a repeatable one, version, name, checksum,
 --   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
 function migrator:history(limit)
   check_db(self)

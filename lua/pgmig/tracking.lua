@@ -59,7 +59,8 @@ function M.read(db, format, name)
   name = name or tracking.table
   local qualified, columns = find(db, name)
   if not qualified then
-    errors.raise("plan", ("there is no table %s: %s has kept nothing here"):format(name, format.name), {
+    local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
+    errors.raise("plan", message, {
       hint = "if it has another name: --from-table NAME",
     })
   end

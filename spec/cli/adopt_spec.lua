@@ -23,12 +23,13 @@ describe("adopt", function()
   it("is what the error about a foreign table says, and works as it is printed", function()
     local code, _, err = project.run "status"
     assert.equal(2, code)
-    local command, option = err:match "take over what it says: pgmig (adopt %-%-from %w+), and go on with (%S+ %w+)"
+    local command, option = err:match "pgmig (adopt %-%-from %w+), and go on with (%S+ %w+)"
     assert.is_string(command, err)
     local out
     code, out = project.run(command .. " --dry-run")
     assert.equal(0, code)
-    assert.equal("would record  1_a\n1 migration of public.schema_migrations to record; nothing was written\n"
+    assert.equal("would record  1_a\n"
+      .. "1 migration of public.schema_migrations to record; nothing was written\n"
       .. 'from now on: --format dbmate, or `format = "dbmate"` in pgmig.conf.lua\n', out)
     code, out = project.run(command)
     assert.equal(0, code)

@@ -19,7 +19,8 @@ describe("the page about formats", function()
     local dir = support.tempdir()
     local format = support.write(support.tempdir(), "mine.lua", example)
     os.execute(("mkdir %s/release-7"):format(dir))
-    support.write(dir, "release-7/10.create-orders.sql", "--#up\nCREATE TABLE orders ();\n--#down\nDROP TABLE orders;\n")
+    support.write(dir, "release-7/10.create-orders.sql",
+      "--#up\nCREATE TABLE orders ();\n--#down\nDROP TABLE orders;\n")
     support.write(dir, "release-7/9.create-users.sql",
       "--#up alone\nVACUUM;\nCREATE TABLE users ();\n--#down\nDROP TABLE users;\n")
     local db = pgmig.connect(support.database())

@@ -8,7 +8,8 @@ return {
       local version, name = path:match "^(%d+)(.*)%.sql$"
       if not version then return nil end
       return {
-        version = version, name = name:match "^_?(.+)$" or version, label = path:match "^(.*)%.sql$",
+        version = version, name = name:match "^_?(.+)$" or version,
+        label = path:match "^(.*)%.sql$",
       }
     end,
     format = function(version, name) return ("%s_%s.sql"):format(version, name) end,

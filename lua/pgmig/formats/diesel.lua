@@ -26,7 +26,10 @@ return {
     end,
   },
   timestamps = true,
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   settings = function(path, read)
     local text = read(path:match "^(.*/)" .. "metadata.toml")
     if not text then return nil end

@@ -51,7 +51,8 @@ return {
   },
   signs = {
     never = {
-      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_", "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
+      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_",
+      "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
     },
     lines = {
       "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",

@@ -29,7 +29,10 @@ return {
     foreign = "%.fizz$",
   },
   timestamps = true,
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   vocabulary = {
     empty = true,
     transaction = "own",

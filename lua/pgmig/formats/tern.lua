@@ -21,7 +21,11 @@ return {
     placeholder = "{{",
     placeholder_end = "}}",
   },
-  signs = { never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d" }, lines = { "^%-%-%-%- create above / drop below %-%-%-%-" }, paths = { "^tern%.conf$" } },
+  signs = {
+    never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d" }, -- it counts from 1
+    lines = { "^%-%-%-%- create above / drop below %-%-%-%-" },
+    paths = { "^tern%.conf$" },
+  },
   tracking = {
     table = "public.schema_version",
     columns = { "version" },
