@@ -1,5 +1,5 @@
 --- golang-migrate: `000001_name.up.sql` and `000001_name.down.sql`. The tool sends a file whole and
--- begins no transaction; pgmig does, unless the file begins its own or holds what cannot run in one.
+-- begins no transaction; pgmig does, unless the file begins its own or holds what cannot run in it.
 return {
   name = "golang-migrate",
   about = "pairs NNN_name.up.sql and NNN_name.down.sql",
