@@ -1,12 +1,15 @@
 /*
-** apply.c -- one migration, from BEGIN to COMMIT.
+** apply.c -- migrations, from BEGIN to COMMIT.
 **
 ** A transactional migration is
-**   BEGIN, our SET LOCALs, the claim   (one message)
-**   its statements                     (a message each)
-**   resets, the proof, COMMIT          (one message)
+**   BEGIN, our SET LOCALs, the claim
+**   its statements
+**   resets, the history's row, COMMIT
 ** so that the tracking row and the change commit together. The claim comes
-** first: a second run waits at it and then learns the truth.
+** first: a second run waits at it and then learns the truth. Where the caller
+** wants to look in between, each line is a message (a statement each) that
+** waits for its answer; else window.c sends all ahead, and what fails comes
+** back here.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +53,8 @@ static bool done_before(const struct pgmig_apply *a)
 
 static bool proceed(struct pgmig_apply *a)
 {
+    if (a->pipelined)
+        return pgmig_window_enter(a, PGMIG_STAGE_STATEMENT);
     while (done_before(a) &&
            !(a->section->statements[a->at].traits & PGMIG_T_SETTING))
         a->at++;
@@ -68,7 +73,7 @@ bool pgmig_apply_begun(struct pgmig_apply *a)
 }
 
 /* The process id that our own requests yield as their first value. */
-static void note_server(struct pgmig_apply *a)
+void pgmig_apply_note_server(struct pgmig_apply *a)
 {
     size_t len;
     const char *pid;
@@ -90,10 +95,7 @@ static bool opened(struct pgmig_apply *a)
 {
     if (has_failed(a))
         return pgmig_failure_at_claim(a, a->conn->results >= a->before_claim);
-    if (a->section->transaction && a->job.direction == PGMIG_DOWN &&
-        strcmp(pgmig_conn_tag(a->conn), "DELETE 1") != 0)
-        return pgmig_request_undo(a, PGMIG_RACED);
-    note_server(a);
+    pgmig_apply_note_server(a);
     if (!a->section->transaction)
         return pgmig_journaled_opened(a);
     return pgmig_apply_begun(a);
@@ -110,7 +112,7 @@ static bool prepared(struct pgmig_apply *a)
 {
     if (has_failed(a))
         return pgmig_failure_of_journal(a);
-    note_server(a);
+    pgmig_apply_note_server(a);
     if (a->alone)
         pgmig_apply_forget_server(a);
     return pgmig_request_text(a);
@@ -204,6 +206,7 @@ static bool closed(struct pgmig_apply *a)
     if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
         return pgmig_failure_refuse(
             a, false, "the server answered COMMIT with ROLLBACK", NULL);
+    pgmig_apply_count_commit(a);
     return pgmig_request_end(a, PGMIG_DONE);
 }
 
@@ -231,38 +234,95 @@ static bool next(void *ctx, struct pgmig_conn *conn)
     struct pgmig_apply *a = ctx;
 
     (void)conn;
+    if (a->ahead) {
+        a->ahead = false;
+        if (!has_failed(a) || a->committed == a->count)
+            return pgmig_window_left(a);
+    }
     return a->stage != PGMIG_STAGE_ENDED && on[a->stage](a);
 }
 
+/* ---- starting -------------------------------------------------------- */
+
 /* The event and the checksum, where the caller has not given them. */
-static int fill_in(struct pgmig_apply *a, struct pgmig_error *err)
+static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
 {
-    struct pgmig_entry *entry = &a->job.entry;
-    const struct pgmig_script *script = a->job.script;
+    struct pgmig_entry *entry = &turn->job.entry;
+    const struct pgmig_script *script = turn->job.script;
 
     if (entry->event == NULL)
-        entry->event = a->job.direction == PGMIG_UP ? "up" : "down";
+        entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
     if (entry->checksum != NULL)
         return 0;
-    entry->checksum = a->checksum;
-    return pgmig_checksum(script->text, script->len, a->checksum, err);
+    entry->checksum = turn->checksum;
+    return pgmig_checksum(script->text, script->len, turn->checksum, err);
+}
+
+static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
+                     size_t count, struct pgmig_error *err)
+{
+    a->turns = calloc(count, sizeof *a->turns);
+    if (a->turns == NULL)
+        return pgmig_error_memory(err);
+    a->count = count;
+    a->pipelined = true;
+    for (size_t i = 0; i < count; i++) {
+        a->turns[i].job = jobs[i];
+        a->pipelined = a->pipelined && pgmig_job_pipelined(&jobs[i]);
+        if (fill_in(&a->turns[i], err) != 0)
+            return -1;
+    }
+    if (a->pipelined || count == 1)
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_USAGE,
+                           "only migrations without a pause can be sent "
+                           "together");
+}
+
+void pgmig_apply_take_turn(struct pgmig_apply *a)
+{
+    a->job = a->turns[a->committed].job;
+    a->section = &a->job.script->sections[a->job.section];
+    a->at = 0;
+    a->dirty = false;
+}
+
+void pgmig_apply_count_commit(struct pgmig_apply *a)
+{
+    a->committed++;
+    if (a->committed < a->count)
+        pgmig_apply_take_turn(a);
+}
+
+static int check_start(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_check_idle(conn, err) != 0)
+        return -1;
+    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "a transaction is open on this connection");
+    return pgmig_error_hint(err, "commit or roll it back before migrating");
+}
+
+/* What the session has without us: later it may be a migration's. */
+static void note_session(struct pgmig_conn *conn)
+{
+    const char *strings =
+        pgmig_conn_parameter(conn, "standard_conforming_strings");
+
+    conn->strings_off = strings != NULL && strcmp(strings, "off") == 0;
 }
 
 struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
                                       const struct pgmig_ledger *ledger,
-                                      const struct pgmig_job *job,
-                                      struct pgmig_error *err)
+                                      const struct pgmig_job *jobs,
+                                      size_t count, struct pgmig_error *err)
 {
     struct pgmig_apply *a;
 
-    if (pgmig_conn_check_idle(conn, err) != 0)
+    if (check_start(conn, err) != 0)
         return NULL;
-    if (pgmig_conn_tx(conn) != PGMIG_TX_IDLE) {
-        pgmig_error_set(err, PGMIG_E_USAGE,
-                        "a transaction is open on this connection");
-        pgmig_error_hint(err, "commit or roll it back before migrating");
-        return NULL;
-    }
     a = calloc(1, sizeof *a);
     if (a == NULL) {
         pgmig_error_memory(err);
@@ -270,24 +330,70 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     }
     a->conn = conn;
     a->ledger = ledger;
-    a->job = *job;
-    a->section = &job->script->sections[job->section];
     a->outcome = PGMIG_FAILED;
-    if (fill_in(a, err) != 0) {
+    if (take_jobs(a, jobs, count, err) != 0) {
         pgmig_apply_free(a);
         return NULL;
     }
+    pgmig_apply_take_turn(a);
     pgmig_apply_forget_server(a);
+    note_session(conn);
     pgmig_conn_begin(conn, next, a);
-    (void)pgmig_request_open(a); /* a failure to send is told by finish */
+    /* a failure to send is told by finish */
+    if (a->pipelined)
+        (void)pgmig_window_enter(a, PGMIG_STAGE_OPEN);
+    else
+        (void)pgmig_request_open(a);
     return a;
 }
+
+size_t pgmig_apply_committed(const struct pgmig_apply *a)
+{
+    return a->committed;
+}
+
+void pgmig_apply_stop(struct pgmig_apply *a)
+{
+    a->stopping = true;
+}
+
+/* ---- pauses ---------------------------------------------------------- */
 
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
                                     size_t *statement)
 {
     *statement = a->at;
     return a->paused;
+}
+
+static size_t end_of(const struct pgmig_statement *st)
+{
+    return st->copy_end > 0 ? st->copy_end : st->end;
+}
+
+/* Where in the file the statement under way is, or its COPY data. */
+static size_t position(const struct pgmig_apply *a)
+{
+    if (a->stage == PGMIG_STAGE_STATEMENT && a->conn->feed != NULL)
+        return (size_t)(a->conn->feed - a->job.script->text);
+    return a->section->statements[a->at].start;
+}
+
+void pgmig_apply_progress(const struct pgmig_apply *a,
+                          struct pgmig_progress *out)
+{
+    const struct pgmig_statement *list = a->section->statements;
+    size_t count = a->section->statement_count;
+
+    *out = (struct pgmig_progress){.done = a->at};
+    if (count == 0)
+        return;
+    out->size = end_of(&list[count - 1]) - list[0].start;
+    out->bytes = out->size;
+    if (a->at >= count)
+        return;
+    out->bytes = position(a) - list[0].start;
+    out->kind = list[a->at].kind;
 }
 
 /* What the caller did at a pause must have left the transaction open. */
@@ -344,6 +450,8 @@ void pgmig_apply_free(struct pgmig_apply *a)
         return;
     pgmig_error_clear(&a->error);
     pgmig_buf_free(&a->text);
+    pgmig_window_free(a);
+    free(a->turns);
     free(a);
 }
 

@@ -1,15 +1,16 @@
 /*
 ** apply.h -- what the files about a migration under way share.
 **
-** apply.c has the chain of requests, request.c what is sent, journaled.c what
-** is different for a section with transaction=off, failure.c what a failure
-** means.
+** apply.c has the chain of requests, request.c what is sent, window.c sends
+** ahead what needs no look in between, journaled.c has what is different for
+** a section with transaction=off, failure.c what a failure means.
 */
 #ifndef PGMIG_APPLY_H
 #define PGMIG_APPLY_H
 
 #include "buf.h"
 #include "conn.h"
+#include "split.h"
 
 /* Of the transactions that transaction=off has of ours. */
 #define PGMIG_APPLY_BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -26,10 +27,34 @@ enum pgmig_stage {
     PGMIG_STAGE_ENDED
 };
 
+/* One of the migrations to run. */
+struct pgmig_turn {
+    struct pgmig_job job; /* the caller's, with its gaps filled */
+    char checksum[65];    /* of the file, where the caller has not said it */
+};
+
+/* What is sent ahead of the answers. */
+struct pgmig_sender {
+    size_t turn; /* the migration that is being sent */
+    size_t at;   /* its statement, or the command of its frame */
+    enum pgmig_stage stage;
+    size_t claim;           /* the command of the frame that is the claim */
+    bool dirty;             /* a statement may have changed the session */
+    struct pgmig_buf frame; /* what stands around its statements ... */
+    struct pgmig_splitter commands; /* ... command by command */
+};
+
 struct pgmig_apply {
     struct pgmig_conn *conn;
     const struct pgmig_ledger *ledger;
-    struct pgmig_job job; /* the caller's, with its gaps filled */
+    struct pgmig_turn *turns;
+    size_t count;
+    size_t committed; /* how many are; the next one is under way */
+    bool stopping;    /* no further one is begun */
+    bool pipelined;   /* what needs no look in between is sent ahead */
+    bool ahead;       /* that is happening */
+    struct pgmig_sender sender;
+    struct pgmig_job job; /* of the migration under way */
     const struct pgmig_section *section;
     enum pgmig_stage stage;
     size_t at;        /* the statement under way */
@@ -42,7 +67,6 @@ struct pgmig_apply {
     size_t group;     /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
     struct pgmig_buf text; /* the statement that is sent */
-    char checksum[65];     /* of the file */
     struct pgmig_error error;
     enum pgmig_outcome outcome;
 };
@@ -56,6 +80,22 @@ void pgmig_apply_forget_server(struct pgmig_apply *a);
 bool pgmig_apply_begun(struct pgmig_apply *a);
 /* The statement under way is done. */
 bool pgmig_apply_done(struct pgmig_apply *a);
+
+/* Let the next migration be the one under way. */
+void pgmig_apply_take_turn(struct pgmig_apply *a);
+/* The migration under way is committed. */
+void pgmig_apply_count_commit(struct pgmig_apply *a);
+/* Remember the server process that the last result names. */
+void pgmig_apply_note_server(struct pgmig_apply *a);
+
+/* ---- window.c -------------------------------------------------------- */
+
+/* Send ahead from where the migration under way stands: its stage and at. */
+bool pgmig_window_enter(struct pgmig_apply *a, enum pgmig_stage stage);
+/* All that was sent is answered, without an error. */
+bool pgmig_window_left(struct pgmig_apply *a);
+/* Forget it. */
+void pgmig_window_free(struct pgmig_apply *a);
 
 /* ---- request.c ------------------------------------------------------- */
 

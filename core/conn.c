@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "pipeline.h"
 #include "report.h"
 
 /* ---- opening and closing --------------------------------------------- */
@@ -104,6 +105,7 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     while (pgmig_conn_notice(conn, &notice))
         pgmig_notice_clear(&notice);
     free(conn->notices);
+    pgmig_pipeline_free(conn);
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
     if (conn->owner == getpid())

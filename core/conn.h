@@ -21,8 +21,11 @@ enum pgmig_phase {
     PGMIG_PHASE_BUSY,     /* a request is with the server */
     PGMIG_PHASE_COPY_IN,  /* the server waits for data */
     PGMIG_PHASE_COPY_OUT, /* the server sends data */
-    PGMIG_PHASE_PUT       /* data is on its way to the server */
+    PGMIG_PHASE_PUT,      /* data is on its way to the server */
+    PGMIG_PHASE_PIPELINE  /* requests and answers are on their way at once */
 };
+
+struct pgmig_pipeline;
 
 struct pgmig_conn {
     PGconn *pg;
@@ -35,6 +38,9 @@ struct pgmig_conn {
     int results;      /* how many commands of the request succeeded */
     bool discard;     /* rows are thrown away as they come */
     bool tx_warning;  /* the server warned about transaction control */
+    bool strings_off; /* standard_conforming_strings is, by default */
+    size_t answering; /* whose answer is read, of several migrations */
+    struct pgmig_pipeline *pipeline; /* in that phase */
     const char *feed; /* COPY data to send, when the request has its own */
     size_t feed_len;
     bool feeding;

@@ -5,6 +5,7 @@
 
 #include "conn.h"
 #include "error.h"
+#include "pipeline.h"
 #include "report.h"
 
 #define FEED_CHUNK 65536  /* bytes of COPY data handed to libpq at once */
@@ -288,12 +289,23 @@ static unsigned step_busy(struct pgmig_conn *conn)
         if (res == NULL) {
             if (request_done(conn))
                 return 0;
+            if (conn->phase == PGMIG_PHASE_PIPELINE)
+                return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
         } else if (take_result(conn, res)) {
             return 0;
         } else if (conn->feeding) {
             return wanted(conn);
         }
     }
+}
+
+static unsigned step_pipeline(struct pgmig_conn *conn)
+{
+    unsigned want = pgmig_pipeline_step(conn);
+
+    if (want != 0)
+        return want;
+    return request_done(conn) ? 0 : PGMIG_WANT_READ | PGMIG_WANT_WRITE;
 }
 
 static unsigned step_put(struct pgmig_conn *conn)
@@ -320,6 +332,8 @@ unsigned pgmig_conn_step(struct pgmig_conn *conn)
         return step_busy(conn);
     case PGMIG_PHASE_PUT:
         return step_put(conn);
+    case PGMIG_PHASE_PIPELINE:
+        return step_pipeline(conn);
     default:
         return 0;
     }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "conn.h"
 #include "error.h"
 #include "journal.h"
 
@@ -11,31 +12,7 @@ const char pgmig_frame_reset[] =
     "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; "
     "SELECT pg_catalog.pg_advisory_unlock_all(); ";
 
-/* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
-** of a machine that vanished within half a minute. */
-static int add_check_client(const struct pgmig_conn *conn, bool local,
-                            struct pgmig_buf *sql)
-{
-    if (pgmig_conn_server_version(conn) < 140000)
-        return 0;
-    pgmig_buf_addf(sql,
-                   "SELECT pg_catalog.set_config(name, setting, %s) FROM "
-                   "(VALUES ('client_connection_check_interval', '1s'), "
-                   "('tcp_keepalives_idle', '10'), "
-                   "('tcp_keepalives_interval', '5'), "
-                   "('tcp_keepalives_count', '3')) AS checks (name, setting) "
-                   "WHERE pg_catalog.version() LIKE '%%linux%%'; ",
-                   local ? "true" : "false");
-    return 1;
-}
-
-static int add(struct pgmig_buf *sql, const char *command)
-{
-    pgmig_buf_adds(sql, command);
-    return 1;
-}
-
-static int add_timeout(struct pgmig_buf *sql, const char *scope,
+static int add_setting(struct pgmig_buf *sql, const char *scope,
                        const char *setting, const char *value)
 {
     if (value == NULL)
@@ -44,20 +21,41 @@ static int add_timeout(struct pgmig_buf *sql, const char *scope,
     return 1;
 }
 
+/* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
+** of a machine that vanished within half a minute. */
+static int add_check_client(const struct pgmig_ledger *ledger,
+                            const struct pgmig_conn *conn, const char *scope,
+                            struct pgmig_buf *sql)
+{
+    if (pgmig_conn_server_version(conn) < 140000 || !ledger->on_linux)
+        return 0;
+    return add_setting(sql, scope, "client_connection_check_interval", "1s") +
+           add_setting(sql, scope, "tcp_keepalives_idle", "10") +
+           add_setting(sql, scope, "tcp_keepalives_interval", "5") +
+           add_setting(sql, scope, "tcp_keepalives_count", "3");
+}
+
+static int add(struct pgmig_buf *sql, const char *command)
+{
+    pgmig_buf_adds(sql, command);
+    return 1;
+}
+
 static const char *directive(const struct pgmig_job *job, const char *key)
 {
     return pgmig_script_directive(job->script, job->direction, key);
 }
 
-int pgmig_frame_session(const struct pgmig_conn *conn,
+int pgmig_frame_session(const struct pgmig_ledger *ledger,
+                        const struct pgmig_conn *conn,
                         const struct pgmig_job *job, bool check_client,
                         struct pgmig_buf *sql)
 {
-    return add_timeout(sql, "", "lock_timeout",
+    return add_setting(sql, "", "lock_timeout",
                        directive(job, "lock_timeout")) +
-           add_timeout(sql, "", "statement_timeout",
+           add_setting(sql, "", "statement_timeout",
                        directive(job, "statement_timeout")) +
-           (check_client ? add_check_client(conn, false, sql) : 0);
+           (check_client ? add_check_client(ledger, conn, "", sql) : 0);
 }
 
 static int add_local_settings(const struct pgmig_job *job,
@@ -65,22 +63,23 @@ static int add_local_settings(const struct pgmig_job *job,
 {
     const char *lock = directive(job, "lock_timeout");
 
-    return add_timeout(sql, "LOCAL ", "lock_timeout",
+    return add_setting(sql, "LOCAL ", "lock_timeout",
                        lock ? lock : job->lock_timeout) +
-           add_timeout(sql, "LOCAL ", "statement_timeout",
+           add_setting(sql, "LOCAL ", "statement_timeout",
                        directive(job, "statement_timeout"));
 }
 
-int pgmig_frame_begin(struct pgmig_conn *conn, const struct pgmig_job *job,
-                      const char *begin, struct pgmig_buf *sql)
+int pgmig_frame_begin(const struct pgmig_ledger *ledger,
+                      const struct pgmig_conn *conn,
+                      const struct pgmig_job *job, const char *begin,
+                      struct pgmig_buf *sql)
 {
-    const char *strings =
-        pgmig_conn_parameter(conn, "standard_conforming_strings");
     int commands = add(sql, begin) + add(sql, "; ") - 1;
 
-    commands += add_local_settings(job, sql) + add(sql, pgmig_ledger_durable);
-    commands += add_check_client(conn, true, sql);
-    if (strings != NULL && strcmp(strings, "off") == 0)
+    commands += add_local_settings(job, sql);
+    commands += pgmig_ledger_add_durable(ledger, sql);
+    commands += add_check_client(ledger, conn, "LOCAL ", sql);
+    if (conn->strings_off)
         commands += add(sql, "SET LOCAL standard_conforming_strings = on; ");
     return commands;
 }
@@ -89,7 +88,7 @@ int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                      const struct pgmig_job *job, const char *begin,
                      struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    int commands = pgmig_frame_begin(conn, job, begin, sql);
+    int commands = pgmig_frame_begin(ledger, conn, job, begin, sql);
 
     if (job->entry.version == NULL)
         commands++; /* the lock that stands in for a row */
@@ -107,13 +106,11 @@ static int add_journal_end(const struct pgmig_ledger *ledger,
     struct pgmig_buf begun = {0};
     int status = pgmig_journal_add_begun(ledger, conn, job, &begun, err);
 
-    if (status == 0 && begun.failed) {
-        pgmig_error_memory(err);
-        status = -1;
-    }
+    if (status == 0 && begun.failed)
+        status = pgmig_error_memory(err);
     if (status == 0)
         status =
-            pgmig_history_add(ledger, conn, &job->entry, begun.data, sql, err);
+            pgmig_history_add_proven(ledger, conn, job, begun.data, sql, err);
     if (status == 0)
         status = pgmig_journal_add_end(ledger, conn, job, sql, err);
     pgmig_buf_free(&begun);
@@ -132,13 +129,12 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         /* deferred triggers still see the migration's own settings */
         pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
         pgmig_buf_adds(sql, pgmig_frame_reset);
-        pgmig_buf_adds(sql, pgmig_ledger_durable);
+        pgmig_ledger_add_durable(ledger, sql);
     }
     if (section->transaction)
-        status = pgmig_history_add(ledger, conn, &job->entry, NULL, sql, err);
+        status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
     else
         status = add_journal_end(ledger, conn, job, sql, err);
-    pgmig_claim_add_proof(ledger, job, job->direction == PGMIG_UP, sql);
     pgmig_buf_adds(sql, "COMMIT");
     return status;
 }

@@ -10,8 +10,10 @@ extern const char pgmig_frame_reset[];
 
 /* Add `begin` and the settings of the transaction, with a semicolon; returns
 ** how many commands that are. */
-int pgmig_frame_begin(struct pgmig_conn *conn, const struct pgmig_job *job,
-                      const char *begin, struct pgmig_buf *sql);
+int pgmig_frame_begin(const struct pgmig_ledger *ledger,
+                      const struct pgmig_conn *conn,
+                      const struct pgmig_job *job, const char *begin,
+                      struct pgmig_buf *sql);
 
 /* The same, and as the last command the claim of the tracking row. Returns
 ** how many commands stand before the claim, -1 on failure. */
@@ -23,14 +25,15 @@ PGMIG_NODISCARD int pgmig_frame_open(const struct pgmig_ledger *ledger,
 
 /* Add the settings of the session for a section with transaction=off; returns
 ** how many there are. `check_client`: let the server notice a dead client. */
-int pgmig_frame_session(const struct pgmig_conn *conn,
+int pgmig_frame_session(const struct pgmig_ledger *ledger,
+                        const struct pgmig_conn *conn,
                         const struct pgmig_job *job, bool check_client,
                         struct pgmig_buf *sql);
 
 /*
 ** Add what ends the transaction: resets when the session may have been
-** changed, the history's row, the journal's end where there is one, the proof
-** of the tracking row, COMMIT.
+** changed, the history's row, which proves the tracking row, the journal's end
+** where there is one, COMMIT.
 */
 PGMIG_NODISCARD int pgmig_frame_close(const struct pgmig_ledger *ledger,
                                       struct pgmig_conn *conn,

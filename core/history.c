@@ -49,10 +49,9 @@ static void add_begun(const struct pgmig_entry *entry, const char *begun,
                        entry->seconds);
 }
 
-int pgmig_history_add(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, const struct pgmig_entry *entry,
-                      const char *begun, struct pgmig_buf *sql,
-                      struct pgmig_error *err)
+static int add_row(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                   const struct pgmig_entry *entry, const char *begun,
+                   struct pgmig_buf *sql, struct pgmig_error *err)
 {
     const char *const texts[] = {entry->event,  entry->name,    entry->checksum,
                                  entry->host,   entry->program, entry->run,
@@ -60,7 +59,7 @@ int pgmig_history_add(const struct pgmig_ledger *ledger,
 
     pgmig_buf_addf(sql,
                    "INSERT INTO %s (version, event, name, checksum, host, "
-                   "program, run, message, started_at) VALUES (%s",
+                   "program, run, message, started_at, format) VALUES (%s",
                    ledger->history, entry->version ? entry->version : "NULL");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         pgmig_buf_adds(sql, ", ");
@@ -68,8 +67,30 @@ int pgmig_history_add(const struct pgmig_ledger *ledger,
             return -1;
     }
     add_begun(entry, begun, sql);
-    pgmig_buf_adds(sql, "); ");
+    pgmig_buf_addf(sql, ", %d", PGMIG_HISTORY_FORMAT);
     return 0;
+}
+
+int pgmig_history_add(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                      struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    int status = add_row(ledger, conn, entry, NULL, sql, err);
+
+    pgmig_buf_adds(sql, "); ");
+    return status;
+}
+
+int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
+                             struct pgmig_conn *conn,
+                             const struct pgmig_job *job, const char *begun,
+                             struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    int status = add_row(ledger, conn, &job->entry, begun, sql, err);
+
+    pgmig_claim_add_divisor(ledger, job, job->direction == PGMIG_UP, sql);
+    pgmig_buf_adds(sql, "); ");
+    return status;
 }
 
 /*

@@ -87,8 +87,9 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
 
     if (status != 0)
         return -1;
-    pgmig_claim_add_proof(ledger, job, job->direction == PGMIG_DOWN, sql);
-    pgmig_buf_adds(sql, "COMMIT; SELECT pg_catalog.pg_backend_pid()");
+    pgmig_buf_adds(sql, "SELECT 1");
+    pgmig_claim_add_divisor(ledger, job, job->direction == PGMIG_DOWN, sql);
+    pgmig_buf_adds(sql, "; COMMIT; SELECT pg_catalog.pg_backend_pid()");
     return 0;
 }
 

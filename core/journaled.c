@@ -22,7 +22,7 @@ bool pgmig_journaled_open(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     a->before_claim =
-        pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
+        pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     return pgmig_request_built(
         a, PGMIG_STAGE_OPEN, &sql,
         pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
@@ -34,7 +34,7 @@ bool pgmig_journaled_opened(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
     bool pooled = a->conn->server_pid != pgmig_conn_backend_pid(a->conn);
 
-    if (pgmig_frame_session(a->conn, &a->job, !pooled, &sql) == 0) {
+    if (pgmig_frame_session(a->ledger, a->conn, &a->job, !pooled, &sql) == 0) {
         pgmig_buf_free(&sql);
         return pgmig_apply_begun(a);
     }
@@ -64,7 +64,7 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
     int status;
 
     a->alone = true;
-    pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
+    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
     status = pgmig_journal_add_running(a->ledger, a->conn, &a->job, current(a),
                                        sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
@@ -75,7 +75,7 @@ static bool prepare_shared(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
+    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     return pgmig_request_built(
         a, PGMIG_STAGE_PREPARE, &sql,
         pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql, &a->error));
@@ -124,7 +124,7 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
     if (a->settled)
         return pgmig_apply_done(a);
     if (!open)
-        pgmig_frame_begin(a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
+        pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     status = add_done(a, &sql);
     pgmig_buf_adds(&sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_SETTLE, &sql, status);

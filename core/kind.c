@@ -140,14 +140,20 @@ static unsigned cluster(struct pgmig_words *w, struct pgmig_statement *st)
     return pgmig_words_ended(w) ? PGMIG_T_NO_BLOCK : 0;
 }
 
+/* Whether the client is a COPY's other side. The grammar takes STDOUT for
+** STDIN, and the reverse. */
+static bool copies(struct pgmig_words w, const char *way)
+{
+    return pgmig_words_find(&w, way) && pgmig_words_accept(&w, way) &&
+           (pgmig_words_at(&w, "stdin") || pgmig_words_at(&w, "stdout"));
+}
+
 static unsigned copy(struct pgmig_words *w, struct pgmig_statement *st)
 {
     (void)st;
-    /* the grammar takes STDOUT for STDIN, and the reverse */
-    if (pgmig_words_find(w, "from") && pgmig_words_accept(w, "from") &&
-        (pgmig_words_at(w, "stdin") || pgmig_words_at(w, "stdout")))
+    if (copies(*w, "from"))
         return PGMIG_T_COPY_IN;
-    return 0;
+    return copies(*w, "to") ? PGMIG_T_COPY_OUT : 0;
 }
 
 static void skip_work(struct pgmig_words *w)

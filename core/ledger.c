@@ -100,10 +100,14 @@ void pgmig_ledger_free(struct pgmig_ledger *ledger)
 
 /* ---- operations ------------------------------------------------------ */
 
-const char pgmig_ledger_durable[] =
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
-    "WHERE pg_catalog.current_setting('synchronous_commit') "
-    "IN ('off', 'local', 'remote_write'); ";
+int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
+                             struct pgmig_buf *sql)
+{
+    if (ledger->durable)
+        return 0;
+    pgmig_buf_adds(sql, "SET LOCAL synchronous_commit = on; ");
+    return 1;
+}
 
 /* One message is one implicit transaction (protocol manual, "Multiple
 ** Statements in a Simple Query"): these hold for it, whatever the defaults. */
@@ -111,16 +115,17 @@ static const char writable[] =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
     "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s'; ";
 
-static void add_writable(struct pgmig_buf *sql)
+static void add_writable(const struct pgmig_ledger *ledger,
+                         struct pgmig_buf *sql)
 {
     pgmig_buf_adds(sql, writable);
-    pgmig_buf_adds(sql, pgmig_ledger_durable);
+    pgmig_ledger_add_durable(ledger, sql);
 }
 
 static void add_prepare(const struct pgmig_ledger *ledger,
                         struct pgmig_buf *sql)
 {
-    add_writable(sql);
+    add_writable(ledger, sql);
     pgmig_buf_addf(sql,
                    "CREATE TABLE IF NOT EXISTS %s ("
                    "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
@@ -143,7 +148,7 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
         add_prepare(ledger, sql);
         break;
     case PGMIG_LEDGER_WIDEN:
-        add_writable(sql);
+        add_writable(ledger, sql);
         pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
                        ledger->tracking,
                        strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
@@ -199,7 +204,7 @@ static int add_change(const struct pgmig_ledger *ledger,
                       const struct pgmig_entry *entry, struct pgmig_buf *sql,
                       struct pgmig_error *err)
 {
-    add_writable(sql);
+    add_writable(ledger, sql);
     if (change == PGMIG_CHANGE_NAME) {
         pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
         if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
@@ -210,7 +215,7 @@ static int add_change(const struct pgmig_ledger *ledger,
             0)
             return -1;
     }
-    return pgmig_history_add(ledger, conn, entry, NULL, sql, err);
+    return pgmig_history_add(ledger, conn, entry, sql, err);
 }
 
 int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -243,7 +248,7 @@ static int add_adopted(const struct pgmig_ledger *ledger,
         pgmig_buf_adds(sql, "::timestamptz, pg_catalog.now())) "
                             "ON CONFLICT (version) DO NOTHING; ");
     }
-    return pgmig_history_add(ledger, conn, entry, NULL, sql, err);
+    return pgmig_history_add(ledger, conn, entry, sql, err);
 }
 
 int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -254,7 +259,7 @@ int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     int status = 0;
 
     ledger->op = PGMIG_LEDGER_RECORD;
-    add_writable(&sql);
+    add_writable(ledger, &sql);
     for (size_t i = 0; status == 0 && i < count; i++)
         status = add_adopted(ledger, conn, &entries[i], &sql, err);
     return send(conn, &sql, status, err);

@@ -21,13 +21,16 @@ struct pgmig_ledger {
     bool exists;
     int format; /* of the history; 0: there is none */
     bool read_only;
-    int digits; /* versions of so many digits fit its column */
+    bool on_linux; /* the server runs on Linux */
+    bool durable;  /* its commits are, by the session's defaults */
+    int digits;    /* versions of so many digits fit its column */
     enum pgmig_ledger_op op;
 };
 
-/* Commits are durable: raised where the database's default is lower. One
-** command, for the transaction. */
-extern const char pgmig_ledger_durable[];
+/* Commits are durable: raised where the database's default is lower. How many
+** commands that takes, for the transaction. */
+int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
+                             struct pgmig_buf *sql);
 
 /* ---- claim.c --------------------------------------------------------- */
 
@@ -44,11 +47,11 @@ PGMIG_NODISCARD int pgmig_claim_add(const struct pgmig_ledger *ledger,
                                     struct pgmig_buf *sql,
                                     struct pgmig_error *err);
 
-/* Add a statement that fails with 22012 unless the table has the job's row,
-** or has it not; ends with a semicolon. */
-void pgmig_claim_add_proof(const struct pgmig_ledger *ledger,
-                           const struct pgmig_job *job, bool there,
-                           struct pgmig_buf *sql);
+/* Add a division that fails with 22012 unless the table has the job's row, or
+** has it not; a repeatable migration has none. */
+void pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
+                             const struct pgmig_job *job, bool there,
+                             struct pgmig_buf *sql);
 
 /* ---- probe.c --------------------------------------------------------- */
 
@@ -70,15 +73,22 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger);
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql);
 
-/*
-** Add the row of a change that ends now, with a semicolon. It began with its
-** transaction, where `seconds` is 0 and `begun` (an expression) NULL.
-*/
+/* Add the row of an event that ends now, with a semicolon. It began with its
+** transaction, where `seconds` is 0. */
 PGMIG_NODISCARD int pgmig_history_add(const struct pgmig_ledger *ledger,
                                       struct pgmig_conn *conn,
                                       const struct pgmig_entry *entry,
-                                      const char *begun, struct pgmig_buf *sql,
+                                      struct pgmig_buf *sql,
                                       struct pgmig_error *err);
+
+/* The same for a migration that ends; fails with 22012 unless its tracking row
+** is there, or for DOWN gone. `begun`: when it began, an expression; NULL. */
+PGMIG_NODISCARD int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
+                                             struct pgmig_conn *conn,
+                                             const struct pgmig_job *job,
+                                             const char *begun,
+                                             struct pgmig_buf *sql,
+                                             struct pgmig_error *err);
 
 /* Add queries: the last state of everything; the newest `limit` events. */
 void pgmig_history_add_marks(const struct pgmig_ledger *ledger,

@@ -119,16 +119,17 @@ enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
 
 /* What the engine must know of a statement; a set of bits. */
 enum pgmig_trait {
-    PGMIG_T_SESSION = 1,     /* may change the session's state */
-    PGMIG_T_NO_BLOCK = 2,    /* cannot run in a transaction block */
-    PGMIG_T_TX_BEGIN = 4,    /* BEGIN, START TRANSACTION */
-    PGMIG_T_TX_COMMIT = 8,   /* a plain COMMIT or END */
-    PGMIG_T_TX_SET = 16,     /* SET TRANSACTION */
-    PGMIG_T_TX_REFUSED = 32, /* any other transaction control */
-    PGMIG_T_COPY_IN = 64,    /* COPY ... FROM STDIN, data follows */
-    PGMIG_T_ANY_START = 128, /* begins with a word that begins statements */
-    PGMIG_T_SETTING = 256,   /* prepares the session and does nothing else */
-    PGMIG_T_MAY_COMMIT = 512 /* may end the transaction that it runs in */
+    PGMIG_T_SESSION = 1,      /* may change the session's state */
+    PGMIG_T_NO_BLOCK = 2,     /* cannot run in a transaction block */
+    PGMIG_T_TX_BEGIN = 4,     /* BEGIN, START TRANSACTION */
+    PGMIG_T_TX_COMMIT = 8,    /* a plain COMMIT or END */
+    PGMIG_T_TX_SET = 16,      /* SET TRANSACTION */
+    PGMIG_T_TX_REFUSED = 32,  /* any other transaction control */
+    PGMIG_T_COPY_IN = 64,     /* COPY ... FROM STDIN, data follows */
+    PGMIG_T_ANY_START = 128,  /* begins with a word that begins statements */
+    PGMIG_T_SETTING = 256,    /* prepares the session and does nothing else */
+    PGMIG_T_MAY_COMMIT = 512, /* may end the transaction that it runs in */
+    PGMIG_T_COPY_OUT = 1024   /* COPY ... TO STDOUT, data comes */
 };
 
 /* One statement: a range of the file's text. */
@@ -340,6 +341,7 @@ struct pgmig_notice {
     char *detail;
     char *hint;
     char sqlstate[6];
+    size_t migration; /* whose it is: its index among those of an apply */
 };
 
 /*
@@ -534,7 +536,7 @@ bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */
 bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
 
-/* ---- apply: running one migration ------------------------------------ */
+/* ---- apply: running migrations --------------------------------------- */
 
 /* Where a run may stop and hand over to the caller; a set of bits. */
 enum pgmig_pause {
@@ -553,11 +555,19 @@ struct pgmig_job {
     struct pgmig_entry entry;     /* event NULL: "up" or "down" */
     const char *lock_timeout;     /* default for transactional migrations */
     unsigned pauses;              /* enum pgmig_pause */
+    bool plain; /* each request waits for its answer, also where it need not */
     /* for transaction=off: */
     const char *owner;      /* a word that no other attempt has */
     const char *taken_from; /* the owner of an attempt that is taken over */
     size_t done;            /* how many statements that one has done */
 };
+
+/*
+** Whether a job's requests can be on their way at once, with those of other
+** such jobs: it runs in a transaction, has a version, is not plain, and pauses
+** nowhere.
+*/
+bool pgmig_job_pipelined(const struct pgmig_job *job);
 
 enum pgmig_outcome {
     PGMIG_DONE,     /* committed */
@@ -569,14 +579,26 @@ enum pgmig_outcome {
 struct pgmig_apply;
 
 /*
-** Start a migration: begin, claim the tracking row, statements, bookkeeping,
-** commit; after an error roll back. Step the connection until 0; where
-** pgmig_apply_paused names a point, resume and step on; else
-** pgmig_apply_finish gives the outcome and frees the run.
+** Start one migration, or several for which pgmig_job_pipelined holds, one
+** behind the other: begin, claim the tracking row, statements, bookkeeping,
+** commit; after an error roll back and stop. Step the connection until 0;
+** where pgmig_apply_paused names a point, resume and step on; else
+** pgmig_apply_finish gives the outcome and frees the run. `jobs` is copied,
+** what it points to is not.
 */
 PGMIG_NODISCARD struct pgmig_apply *
 pgmig_apply_start(struct pgmig_conn *conn, const struct pgmig_ledger *ledger,
-                  const struct pgmig_job *job, struct pgmig_error *err);
+                  const struct pgmig_job *jobs, size_t count,
+                  struct pgmig_error *err);
+
+/* How many migrations are committed so far, as the server has said. */
+size_t pgmig_apply_committed(const struct pgmig_apply *apply);
+
+/* How many may be: their COMMIT is on its way. */
+size_t pgmig_apply_committing(const struct pgmig_apply *apply);
+
+/* Begin no migration that is not begun yet: the run ends early. */
+void pgmig_apply_stop(struct pgmig_apply *apply);
 
 /*
 ** The point where the run has stopped, PGMIG_PAUSE_NONE when it has ended;
@@ -585,6 +607,20 @@ pgmig_apply_start(struct pgmig_conn *conn, const struct pgmig_ledger *ledger,
 */
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *apply,
                                     size_t *statement);
+
+/* How far a migration is. Bytes are those of its section in the file, from the
+** first statement to the end of the last. */
+struct pgmig_progress {
+    size_t bytes;     /* before the statement under way, and of its COPY data
+                      ** what libpq has taken */
+    size_t size;      /* of the section */
+    size_t done;      /* statements */
+    const char *kind; /* of the statement under way; NULL: there is none */
+};
+
+/* May be asked at any time before pgmig_apply_finish. */
+void pgmig_apply_progress(const struct pgmig_apply *apply,
+                          struct pgmig_progress *out);
 
 enum pgmig_resume {
     PGMIG_GO_ON,
@@ -598,6 +634,8 @@ PGMIG_NODISCARD int pgmig_apply_resume(struct pgmig_apply *apply,
                                        enum pgmig_resume how, const char *sql,
                                        bool touched, struct pgmig_error *err);
 
+/* What became of the migration that pgmig_apply_committed counts up to; the
+** last one's, or PGMIG_DONE of a run that was stopped. */
 enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *apply,
                                       struct pgmig_error *err);
 /* Give up a run whose connection is closed without another step. */

@@ -14,7 +14,9 @@ enum {
     P_COLUMNS,
     P_UNIQUE,
     P_HISTORY,
-    P_FORMAT
+    P_FORMAT,
+    P_LINUX,
+    P_DURABLE
 };
 
 /* $1: the table as a reference, $2: the schema that was given, $3: its name */
@@ -36,7 +38,10 @@ static const char probe_sql[] =
     "  FROM pg_catalog.pg_attribute a"
     "  JOIN pg_catalog.pg_attrdef d"
     "   ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-    "  WHERE a.attrelid = h.oid AND a.attname = 'format')"
+    "  WHERE a.attrelid = h.oid AND a.attname = 'format'),"
+    " pg_catalog.version() LIKE '%linux%',"
+    " pg_catalog.current_setting('synchronous_commit')"
+    "  NOT IN ('off', 'local', 'remote_write')"
     " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
     " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid"
     " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -214,6 +219,8 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
     conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
     ledger->read_only = value_is(conn, P_STANDBY, "t");
+    ledger->on_linux = value_is(conn, P_LINUX, "t");
+    ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
     ledger->digits = 9;
     if (qualify(ledger, conn, err) != 0)

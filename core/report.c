@@ -40,6 +40,7 @@ void pgmig_report_notice(void *arg, const PGresult *res)
     conn->notices = list;
     notice = &list[conn->notice_count++];
     copy_state(res, notice->sqlstate);
+    notice->migration = conn->answering;
     notice->severity = field(res, PG_DIAG_SEVERITY_NONLOCALIZED);
     notice->message = field(res, PG_DIAG_MESSAGE_PRIMARY);
     notice->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
@@ -103,11 +104,25 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
         conn->error.detail = pgmig_strndup(text + first, len - first);
 }
 
-static enum pgmig_error_kind kind_of_state(const char *sqlstate)
+/* A statement with a parameter, as $1, which nobody gives: the server says
+** protocol_violation, as poolers do when they end a session. */
+static bool lacks_parameter(const PGresult *res)
+{
+    const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *severity =
+        PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0 &&
+           severity != NULL && strcmp(severity, "ERROR") == 0;
+}
+
+static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
 {
     /* lock_not_available; class 08 and 57P01..57P03: the session is gone */
     if (strcmp(sqlstate, "55P03") == 0)
         return PGMIG_E_LOCK;
+    if (lacks_parameter(res))
+        return PGMIG_E_SQL;
     if (strncmp(sqlstate, "08", 2) == 0 || strcmp(sqlstate, "57P01") == 0 ||
         strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0)
         return PGMIG_E_CONNECT;
@@ -124,9 +139,11 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
         pgmig_report_libpq(conn);
         return;
     }
+    if (lacks_parameter(res))
+        message = "it has parameters, such as $1, and nobody gives them";
     pgmig_error_set(err, PGMIG_E_SQL, "%s", message);
     copy_state(res, err->sqlstate);
-    err->kind = kind_of_state(err->sqlstate);
+    err->kind = kind_of(res, err->sqlstate);
     err->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
     err->hint = field(res, PG_DIAG_MESSAGE_HINT);
     err->context = field(res, PG_DIAG_CONTEXT);

@@ -2,6 +2,7 @@
 #include "verify.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void add_piece(struct pgmig_conn *conn, const char *text,
                       struct pgmig_range range, struct pgmig_buf *sql,
@@ -29,14 +30,39 @@ static const char query[] =
     "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
     "WHERE NOT i.indisvalid AND c.relkind = 'i' AND ";
 
+/* What kind.c calls the statements that may need it: most do not begin so. */
+static bool may_need(const struct pgmig_statement *st)
+{
+    return strncmp(st->kind, "CREATE INDEX", 12) == 0 ||
+           strncmp(st->kind, "REINDEX", 7) == 0;
+}
+
+static bool is_named(const char *text, const struct pgmig_statement *st,
+                     struct pgmig_index *index)
+{
+    if (!may_need(st))
+        return false;
+    pgmig_index_read(text, st, index);
+    if (!(index->concurrently || index->optional) || empty(index->name))
+        return false;
+    return index->action == PGMIG_INDEX_REINDEX ||
+           (index->action == PGMIG_INDEX_CREATE && !empty(index->table));
+}
+
+bool pgmig_verify_needed(const char *text, const struct pgmig_statement *st)
+{
+    struct pgmig_index index;
+
+    return is_named(text, st, &index);
+}
+
 bool pgmig_verify_add(struct pgmig_conn *conn, const char *text,
                       const struct pgmig_statement *st, struct pgmig_buf *sql,
                       struct pgmig_error *err)
 {
     struct pgmig_index index;
 
-    pgmig_index_read(text, st, &index);
-    if (!(index.concurrently || index.optional) || empty(index.name))
+    if (!is_named(text, st, &index))
         return false;
     if (index.action == PGMIG_INDEX_REINDEX) {
         pgmig_buf_adds(sql, query);
@@ -45,8 +71,6 @@ bool pgmig_verify_add(struct pgmig_conn *conn, const char *text,
         pgmig_buf_adds(sql, ")");
         return true;
     }
-    if (index.action != PGMIG_INDEX_CREATE || empty(index.table))
-        return false;
     pgmig_buf_adds(sql, query);
     pgmig_buf_adds(sql, "c.relname = (pg_catalog.parse_ident(");
     add_piece(conn, text, index.name, sql, err);

@@ -5,6 +5,9 @@
 #include "buf.h"
 #include "pgmig.h"
 
+/* Whether a statement names an index that has to be looked at. */
+bool pgmig_verify_needed(const char *text, const struct pgmig_statement *st);
+
 /*
 ** Add the query for INVALID indexes of the name that the statement has given:
 ** true when there is something to ask. IF NOT EXISTS says nothing of what is

@@ -101,7 +101,7 @@
 ---@field problems pgmig.Problem[]
 
 ---@class pgmig.Event
----@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"
+---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"|nil
 ---@field duration number? seconds
@@ -114,6 +114,13 @@
 ---@field blockers pgmig.Blocker[]? blocked
 ---@field attempt integer? retry
 ---@field delay number? retry, seconds
+---@field done integer? progress: migrations of the run that have ended
+---@field total integer? progress: migrations of the run
+---@field bytes integer? progress: of the migration's section, handed to the server
+---@field size integer? progress: of the section
+---@field statement string? progress: what is under way, "CREATE INDEX"
+---@field phase string? progress: as the server says
+---@field percent number? progress: of the phase, 0 to 100
 
 ---@class pgmig.Statement
 ---@field sql string without its final semicolon
@@ -146,7 +153,7 @@
 ---@field event string
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"
----@field db pgmig.Connection
+---@field db pgmig.Connection progress: nil while a statement runs
 ---@field attempt integer
 ---@field statement pgmig.Statement?
 ---@field sql string? may be replaced in before_statement
@@ -157,8 +164,13 @@
 ---@field blockers pgmig.Blocker[]? lock_wait
 ---@field plan pgmig.Plan?
 ---@field applied pgmig.Migration[]?
----@field done integer?
----@field total integer?
+---@field done integer? progress
+---@field total integer? progress
+---@field bytes integer? progress
+---@field size integer? progress
+---@field phase string? progress
+---@field percent number? progress
+---@field command string? progress: what is under way
 local context = {}
 
 ---Leave this migration (before_each) or statement (before_statement) out.
@@ -238,6 +250,8 @@ function context:stop() end
 ---@field lock_wait? number seconds
 ---@field retries? integer
 ---@field reconnect? number seconds
+---@field drift_check? boolean
+---@field pipeline? boolean
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
@@ -310,7 +324,8 @@ function connection:sleep(pause_seconds) end
 function connection:close() end
 
 ---@param deadline number?
-function connection:run(deadline) end
+---@param observer fun()?
+function connection:run(deadline, observer) end
 
 ---@param method string?
 ---@return any

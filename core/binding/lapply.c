@@ -209,36 +209,70 @@ static int conn_adopt(lua_State *L)
         L, pgmig_ledger_adopt(ledger, lc->conn, entries, count, err), err);
 }
 
+/* A value that is true or not, in the table at `arg`. */
+static bool boolean_field(lua_State *L, int arg, const char *key)
+{
+    bool set;
+
+    lua_getfield(L, arg, key);
+    set = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return set;
+}
+
+/* The job on the top of the stack, which is popped: its list keeps it alive. */
+static struct pgmig_job take_job(lua_State *L)
+{
+    int job = lua_gettop(L);
+    struct pgmig_job out;
+
+    luaL_checktype(L, job, LUA_TTABLE);
+    lua_getfield(L, job, "script");
+    lua_getfield(L, job, "entry");
+    out = (struct pgmig_job){.script = lpgmig_check_script(L, job + 1),
+                             .direction = direction_field(L, job, "direction"),
+                             .section = direction_field(L, job, "section"),
+                             .entry = entry_at(L, job + 2),
+                             .lock_timeout = field(L, job, "lock_timeout"),
+                             .pauses = pauses_field(L, job),
+                             .plain = boolean_field(L, job, "plain"),
+                             .owner = needed_field(L, job, "owner"),
+                             .taken_from = field(L, job, "taken_from"),
+                             .done = (size_t)number_field(L, job, "done")};
+    lua_settop(L, job - 1);
+    return out;
+}
+
 /*
-** conn:apply(ledger, script, job, entry) starts a migration. job = {
-** direction = "up" | "down", section = the same, mostly, lock_timeout = nil:
-** the server's, pauses = { opened, before, after, closing = true }, and for
-** transaction=off owner, taken_from, done }
+** conn:apply(ledger, jobs) starts migrations, one behind the other. A job = {
+** script, entry, direction = "up" | "down", section = the same, mostly,
+** lock_timeout = nil: the server's, plain = true: each request waits, pauses =
+** { opened, before, after, closing = true }, and for transaction=off owner,
+** taken_from, done }. Several need to be without pauses, transaction=off,
+*plain.
 */
 static int conn_apply(lua_State *L)
 {
     struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
-    struct pgmig_script *script = lpgmig_check_script(L, 3);
     struct pgmig_error *err;
+    struct pgmig_job *jobs;
+    size_t count;
 
-    luaL_checktype(L, 4, LUA_TTABLE);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    count = lpgmig_length(L, 3);
+    luaL_argcheck(L, count > 0, 3, "a list of jobs expected");
     if (lc->apply != NULL)
         return lpgmig_error_usage(
             L, "a migration is under way on this connection");
-    lc->job =
-        (struct pgmig_job){.script = script,
-                           .direction = direction_field(L, 4, "direction"),
-                           .section = direction_field(L, 4, "section"),
-                           .entry = entry_at(L, 5),
-                           .lock_timeout = field(L, 4, "lock_timeout"),
-                           .pauses = pauses_field(L, 4),
-                           .owner = needed_field(L, 4, "owner"),
-                           .taken_from = field(L, 4, "taken_from"),
-                           .done = (size_t)number_field(L, 4, "done")};
-    keep(L, &lc->apply_anchor, 2, 5);
+    jobs = lua_newuserdata(L, count * sizeof *jobs);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 3, (int)i + 1);
+        jobs[i] = take_job(L);
+    }
+    keep(L, &lc->apply_anchor, 2, 3);
     err = lpgmig_error_new(L);
-    lc->apply = pgmig_apply_start(lc->conn, ledger, &lc->job, err);
+    lc->apply = pgmig_apply_start(lc->conn, ledger, jobs, count, err);
     if (lc->apply == NULL)
         return lpgmig_error_raise(L, err);
     return 0;
@@ -272,6 +306,26 @@ static int conn_paused(lua_State *L)
 }
 
 /*
+** conn:progress() --> bytes of the section that are done or on their way, its
+** size, statements done, and the kind of the one under way (nil: none).
+** Nothing when no migration is under way.
+*/
+static int conn_progress(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_progress progress;
+
+    if (lc->apply == NULL)
+        return 0;
+    pgmig_apply_progress(lc->apply, &progress);
+    lua_pushinteger(L, (lua_Integer)progress.bytes);
+    lua_pushinteger(L, (lua_Integer)progress.size);
+    lua_pushinteger(L, (lua_Integer)progress.done);
+    lua_pushstring(L, progress.kind);
+    return 4;
+}
+
+/*
 ** conn:resume("go_on" | "skip" | "replace" | "give_up", touched [, sql])
 ** starts going on from a pause; touched: the session may have been changed.
 */
@@ -291,6 +345,27 @@ static int conn_resume(lua_State *L)
                          err);
 }
 
+/* conn:committed() --> how many migrations of the run under way are, and how
+** many may be: their COMMIT is on its way. */
+static int conn_committed(lua_State *L)
+{
+    const struct pgmig_apply *apply = check_apply(L, lconn_check(L));
+
+    lua_pushinteger(L, (lua_Integer)pgmig_apply_committed(apply));
+    lua_pushinteger(L, (lua_Integer)pgmig_apply_committing(apply));
+    return 2;
+}
+
+/* conn:stop() lets a run that is under way begin no further migration. */
+static int conn_stop(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+
+    if (lc->apply != NULL)
+        pgmig_apply_stop(lc->apply);
+    return 0;
+}
+
 /* conn:outcome() after the last step --> "done", "raced" or "given_up";
 ** raises what made the migration fail. */
 static int conn_outcome(lua_State *L)
@@ -308,9 +383,15 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {
-    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
-    {"record", conn_record},   {"adopt", conn_adopt},
-    {"apply", conn_apply},     {"paused", conn_paused},
-    {"resume", conn_resume},   {"outcome", conn_outcome},
-    {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
+                                        {"finish_ledger", conn_finish_ledger},
+                                        {"record", conn_record},
+                                        {"adopt", conn_adopt},
+                                        {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"resume", conn_resume},
+                                        {"progress", conn_progress},
+                                        {"outcome", conn_outcome},
+                                        {"committed", conn_committed},
+                                        {"stop", conn_stop},
+                                        {NULL, NULL}};

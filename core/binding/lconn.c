@@ -60,13 +60,7 @@ static const char **check_strings(lua_State *L, int arg, size_t *count)
     size_t n;
 
     luaL_checktype(L, arg, LUA_TTABLE);
-    for (n = 0;; n++) {
-        lua_rawgeti(L, arg, (int)n + 1);
-        if (lua_isnil(L, -1))
-            break;
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
+    n = lpgmig_length(L, arg);
     list = lua_newuserdata(L, (n + 1) * sizeof *list);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, arg, (int)i + 1);

@@ -5,9 +5,8 @@
 #include "lpgmig.h"
 
 struct lconn {
-    struct pgmig_conn *conn;   /* NULL: closed */
-    struct pgmig_apply *apply; /* the migration under way */
-    struct pgmig_job job;
+    struct pgmig_conn *conn;     /* NULL: closed */
+    struct pgmig_apply *apply;   /* the migration under way */
     struct pgmig_ledger *ledger; /* the ledger operation under way */
     int anchor;       /* keeps the ledger of the operation under way */
     int apply_anchor; /* keeps what the migration under way needs */

@@ -38,6 +38,20 @@ void lpgmig_set_boolean(lua_State *L, const char *key, int value)
     lua_setfield(L, -2, key);
 }
 
+size_t lpgmig_length(lua_State *L, int arg)
+{
+    size_t n = 0;
+
+    for (;; n++) {
+        lua_rawgeti(L, arg, (int)n + 1);
+        if (lua_isnil(L, -1))
+            break;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return n;
+}
+
 /* A loader exports its name; everything else in the library is hidden. */
 __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 

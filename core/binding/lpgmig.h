@@ -31,6 +31,9 @@ int lpgmig_error_usage(lua_State *L, const char *message);
 /* The argument, a name or path: kind "usage" for one with a NUL byte. */
 const char *lpgmig_check_name(lua_State *L, int arg);
 
+/* The length of the list at `arg`. */
+size_t lpgmig_length(lua_State *L, int arg);
+
 /* Create the metatable `name` with these methods; __index is itself. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
 

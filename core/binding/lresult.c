@@ -97,6 +97,7 @@ static int conn_notice(lua_State *L)
     lpgmig_set_string(L, "detail", notice.detail);
     lpgmig_set_string(L, "hint", notice.hint);
     lpgmig_set_string(L, "sqlstate", notice.sqlstate);
+    lpgmig_set_integer(L, "index", (lua_Integer)notice.migration + 1);
     pgmig_notice_clear(&notice);
     return 1;
 }

@@ -261,6 +261,13 @@ static int script_checksum(lua_State *L)
     return 1;
 }
 
+/* script:size() --> its bytes. */
+static int script_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)lpgmig_check_script(L, 1)->len);
+    return 1;
+}
+
 /* script:warnings() --> { { line, column, message }, ... } */
 static int script_warnings(lua_State *L)
 {
@@ -303,6 +310,7 @@ void lpgmig_open_script(lua_State *L)
                                        {"checksum", script_checksum},
                                        {"directive", script_directive},
                                        {"transaction", script_transaction},
+                                       {"size", script_size},
                                        {"warnings", script_warnings},
                                        {"down_state", script_down_state},
                                        {"__gc", script_gc},

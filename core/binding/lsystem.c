@@ -1,10 +1,11 @@
-/* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, isatty. */
+/* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals. */
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,14 +49,11 @@ static int system_poll(lua_State *L)
 {
     lua_Number seconds = luaL_checknumber(L, 3);
     struct pollfd *set;
-    int n = 0;
+    int n;
 
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
-    for (lua_rawgeti(L, 1, 1); !lua_isnil(L, -1); lua_rawgeti(L, 1, n + 1)) {
-        lua_pop(L, 1);
-        n++;
-    }
+    n = (int)lpgmig_length(L, 1);
     set = lua_newuserdata(L, ((size_t)n + 1) * sizeof *set);
     for (int i = 0; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);
@@ -125,6 +123,18 @@ static int system_isatty(lua_State *L)
     return 1;
 }
 
+/* terminal_width(fd) --> columns of a terminal; nil where it does not say. */
+static int system_terminal_width(lua_State *L)
+{
+    struct winsize size = {0};
+
+    if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) != 0 ||
+        size.ws_col == 0)
+        return 0;
+    lua_pushinteger(L, size.ws_col);
+    return 1;
+}
+
 /* hostname() --> this machine's name. */
 static int system_hostname(lua_State *L)
 {
@@ -169,6 +179,7 @@ void lpgmig_open_system(lua_State *L)
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},
+        {"terminal_width", system_terminal_width},
         {"hostname", system_hostname},
         {"token", system_token},
         {"random", system_random},

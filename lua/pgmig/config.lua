@@ -20,6 +20,8 @@ local types = {
   retries = { number = true },
   reconnect = { number = true },
   response_timeout = { number = true },
+  drift_check = { boolean = true },
+  pipeline = { boolean = true },
   policy = { table = true },
   naming = { table = true },
   hooks = { table = true },
@@ -68,7 +70,8 @@ end
 --- Read a config file.
 -- @param path its path
 -- @return its table: database, dir (a folder or a list), table, format, placeholders, strict,
---   lock_timeout, lock_wait, retries, reconnect, response_timeout, policy, naming, hooks, log
+--   lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline, policy,
+--   naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
   return check(path, lua_file.run(path, function(raised, compiling)

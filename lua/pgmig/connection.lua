@@ -12,6 +12,7 @@ local connection = {}
 connection.__index = connection
 
 local CONNECT_TIMEOUT = 15 -- seconds
+local CANCEL_INTERVAL = 0.5 -- seconds between two attempts to stop what runs on the server
 local RESPONSE_TIMEOUT = 15 -- seconds
 
 -- ---- connecting ------------------------------------------------------------
@@ -136,6 +137,16 @@ local function raise_interrupted(signal)
   errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
 end
 
+--- Stop what runs on the server: again after a while, when it was between two statements.
+-- @return a signal that came meanwhile; nil
+local function cancel(self)
+  self.cancel_at = core.now() + CANCEL_INTERVAL
+  local cancelled, signal
+  if self.vigil then cancelled, signal = self.vigil:cancel() end
+  if not cancelled and not signal then self.handle:cancel() end
+  return signal
+end
+
 --- A signal came: stop what runs on the server, which has to answer soon. A second signal, or one
 -- that an auxiliary connection meets, closes the connection.
 local function interrupt(self, signal)
@@ -145,10 +156,15 @@ local function interrupt(self, signal)
   end
   self.signal = signal
   self.give_up_at = core.now() + self.response_timeout
-  local cancelled, again
-  if self.vigil then cancelled, again = self.vigil:cancel() end
+  self.handle:stop()
+  local again = cancel(self)
   if again then return interrupt(self, again) end
-  if not cancelled then self.handle:cancel() end
+end
+
+--- How long to wait at most: a time of `core.now()`; nil: for ever.
+local function next_look(self, limit, vigil)
+  if limit and self.signal and self.cancel_at then return math.min(limit, self.cancel_at) end
+  return limit or vigil and vigil.due or nil
 end
 
 --- The message of an error that only means: no answer came.
@@ -164,23 +180,33 @@ local function expire(self)
   })
 end
 
+local function step(self, observer)
+  local want = self.handle:step()
+  if observer then observer() end
+  return want
+end
+
 --- Step the operation under way to its end, waiting with the driver. Without a deadline a vigil
 -- (pgmig.vigil), where there is one, looks after the server now and then.
 -- @param deadline a time of `core.now()`, when the connection is given up; nil: none
-function connection:run(deadline)
+-- @param observer called after each step; nil
+function connection:run(deadline, observer)
   local handle = self.handle
   local vigil = not deadline and self.vigil
   if vigil then vigil:begin() end
-  local want = handle:step()
+  local want = step(self, observer)
   while want do
     local limit = deadline or self.give_up_at
-    local signal = self.wait(handle, want, limit or vigil and vigil.due or nil)
+    local signal = self.wait(handle, want, next_look(self, limit, vigil))
     if signal then interrupt(self, signal) end
-    want = handle:step()
+    want = step(self, observer)
     if want and limit and core.now() >= limit then
       expire(self)
       deadline, self.give_up_at, vigil = nil, nil, nil
-      want = handle:step()
+      want = step(self, observer)
+    elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
+      signal = cancel(self)
+      if signal then interrupt(self, signal) end
     elseif want and vigil and not limit and core.now() >= vigil.due then
       signal = vigil:look()
       if signal then interrupt(self, signal) end

@@ -53,11 +53,12 @@ end
 
 --- Find the states of migrations that were compared (pgmig.plan): sets `state`.
 -- @param state what `plan.compare` returned
-function M.find(state)
+-- @param reads whether files are read, without which no edited one is found
+function M.find(state, reads)
   local newest = state.applied[#state.applied]
   for _, m in ipairs(state.applied) do
     if not m.missing then
-      if is_edited(m) then
+      if reads and is_edited(m) then
         m.state = "edited"
       elseif m.recorded_name ~= m.name then
         m.state = "renamed"

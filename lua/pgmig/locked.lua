@@ -57,16 +57,17 @@ local function run_locked(migrator, held, plan, emit)
     emit { type = "skipped", migration = m, message = "another run was first" }
   end
   if #plan == 0 then return {} end
+  local options = {
+    db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
+    token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
+    retries = migrator.retries, reconnect = migrator.reconnect, pipeline = migrator.pipeline,
+  }
   migrator.db.vigil = vigil.new(migrator.db, held, function(blockers)
     tell_wait(migrator, emit, {
       type = "blocked", blockers = blockers, message = "waiting for a lock",
     })
-  end)
-  return run.run({
-    db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
-    token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
-    retries = migrator.retries, reconnect = migrator.reconnect,
-  }, plan)
+  end, function(seen) run.watched(options, seen) end)
+  return run.run(options, plan)
 end
 
 --- A plan may be shortened while it runs, and stays the caller's.

@@ -33,7 +33,8 @@ local RECONNECT = 60 -- seconds
 local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
-  reconnect = "number", format = "string or table", placeholders = "table or false",
+  reconnect = "number", pipeline = "boolean", drift_check = "boolean",
+  format = "string or table", placeholders = "table or false",
 }
 
 local function check_options(options)
@@ -81,6 +82,8 @@ end
 --   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to find the server again after a lost connection;
+--   drift_check = false: the files of applied migrations are not read to find edited ones;
+--   pipeline = false: each request waits for its answer;
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
@@ -107,6 +110,8 @@ function M.new(db, dir, options)
     lock_wait = options.lock_wait or LOCK_WAIT,
     retries = options.retries or RETRIES,
     reconnect = options.reconnect or RECONNECT,
+    pipeline = options.pipeline ~= false,
+    drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
     ledger = ledger.new(options.table or format.table or "schema_migrations"),
   }, migrator)
@@ -143,7 +148,7 @@ local function compare(self, set)
   set = set or self:files()
   local read = persist(self, function() return self.ledger:read(self.db) end)
   local state = planning.compare(set, read)
-  drift.find(state)
+  drift.find(state, self.drift_check)
   return state, set
 end
 
@@ -259,15 +264,16 @@ end
 -- ---- running ---------------------------------------------------------------
 
 local levels = {
-  start = "debug", notice = "info", warning = "warn", skipped = "warn", waiting = "warn",
-  retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
+  start = "debug", progress = "debug", notice = "info", warning = "warn", skipped = "warn",
+  waiting = "warn", retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
 }
 
 --- What an event says, for a log.
 local function describe(event)
   local words = event.type:gsub("_", " ")
   if event.migration then words = words .. " " .. event.migration.label end
-  return event.message and words .. ": " .. event.message or words
+  local message = event.message or event.phase
+  return message and words .. ": " .. message or words
 end
 
 --- The function that hands out events: to the caller and to the log.
@@ -292,9 +298,10 @@ end
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
 -- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed"),
---   migration, and what belongs to it: duration in seconds, message, severity, detail, hint,
---   holder, blockers, attempt, delay
+--   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
+--   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
+--   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
+--   the migration's section, statement = its kind, phase and percent as the server says
 -- @return the migrations that were run
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)

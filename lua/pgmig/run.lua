@@ -4,7 +4,8 @@ local errors = require "pgmig.errors"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
 local source = require "pgmig.source"
-local steps = require "pgmig.step"
+local new_step = require("pgmig.step").new
+local window = require "pgmig.window"
 
 local M = {}
 
@@ -24,43 +25,38 @@ end
 
 -- ---- one migration ---------------------------------------------------------
 
+--- What the tables say now.
+local function look(run)
+  local there = {}
+  for _, row in ipairs(run.ledger:list(run.db)) do there[row.id] = true end
+  return { there = there, marks = run.ledger:marks(run.db) }
+end
+
 --- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
 -- was carried out though its answer was lost.
-local function settled(step)
-  local run = step.run
-  local marks = run.ledger:marks(run.db)
+local function settled(step, known)
+  local marks = known.marks
   local mark = step.m.id and marks.by_id[step.m.id] or marks.by_name[step.m.name]
-  local ours = mark ~= nil and mark.run == run.token
+  local ours = mark ~= nil and mark.run == step.run.token
   if step.m.repeatable then return mark ~= nil and mark.checksum == step.checksum, ours end
-  local there = false
-  for _, row in ipairs(run.ledger:list(run.db)) do there = there or row.id == step.m.id end
-  return there == (step.direction == "up"), ours
+  return (known.there[step.m.id] or false) == (step.direction == "up"), ours
 end
 
-local function done_type(step)
-  if step.plan.record_only then return "recorded" end
-  return step.direction == "up" and "applied" or "rolled_back"
-end
-
-local function committed(step)
-  local duration = core.now() - step.started
-  step.run.emit { type = done_type(step), migration = step.m, duration = duration }
-  step.run:look("committed", step:context { duration = duration })
-end
-
-local function skipped(step)
-  step.run.emit { type = "skipped", migration = step.m, message = step.skipped }
+--- What the tables say of a migration: "done", "given_up" (another run did it), or nil.
+local function outcome_of(step, known)
+  local done, ours = settled(step, known)
+  if not done then return nil end
+  if ours then return "done" end
+  step.skipped = "another run was first"
+  return "given_up"
 end
 
 --- The claim was refused: another run was first, or this one before its connection was lost.
 -- @return "done", "given_up", or nil: try again
 local function raced(step)
-  local done, ours = settled(step)
-  if done and ours then return "done" end
-  if done then
-    step.skipped = "another run was first"
-    return "given_up"
-  end
+  step.run.known = look(step.run)
+  local outcome = outcome_of(step, step.run.known)
+  if outcome then return outcome end
   step.races = (step.races or 0) + 1
   if step.races <= MAX_RACES then return nil end
   errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
@@ -81,26 +77,39 @@ local function find_start(step)
   return start
 end
 
---- Try once: "done", "given_up", or nil: try again.
-local function attempt(step)
-  step.run:check_lock()
-  local outcome = step:try(find_start(step))
-  if outcome == "raced" then return raced(step) end
-  return outcome
+--- Try once, with what can go along.
+-- @param steps the migration, and those behind it that may follow at once
+-- @return how many are committed
+-- @return what became of the next one: "done", "given_up", or nil: to be tried again
+-- @return the error that stopped it
+local function attempt(steps)
+  local first = steps[1]
+  first.run:check_lock()
+  if first:goes_ahead() then return window.run(first.run, steps) end
+  return 0, first:try(find_start(first))
 end
 
---- Run one migration: true when it was, false when it was skipped.
-local function run_one(step)
-  step:load()
-  step.run.emit { type = "start", migration = step.m, direction = step.direction }
-  step.started = core.now()
-  local outcome
-  repeat
-    local ok, result = pcall(attempt, step)
-    if ok then outcome = result else recovery.recover(step, result) end
-  until outcome
-  if outcome == "done" then committed(step) else skipped(step) end
-  return outcome == "done"
+--- Try steps: how many have ended, skipped ones among them.
+-- @return that number
+-- @return the step that failed for good
+-- @return its error
+local function try(steps)
+  local ok, count, outcome, err = pcall(attempt, steps)
+  if steps[1].run.raised then error(steps[1].run.raised, 0) end -- by a listener
+  if not ok then count, err = 0, count end
+  local step = steps[count + 1]
+  if outcome == "raced" then
+    ok, outcome = pcall(raced, step)
+    if not ok then err = outcome end
+  end
+  if err then
+    ok, err = pcall(recovery.recover, step, err)
+    if ok then return count end
+    return count, step, err
+  end
+  if not outcome then return count end
+  if outcome == "done" then step:finish() else step:skip() end
+  return count + 1
 end
 
 -- ---- the run ---------------------------------------------------------------
@@ -115,25 +124,55 @@ function run:look(event, ctx)
   self.emit { type = "warning", migration = ctx.migration, message = tostring(err) }
 end
 
+--- The step at a place of the plan; one for all attempts.
+function run:step(at)
+  self.steps[at] = self.steps[at] or new_step(self, self.plan, self.plan[at])
+  return self.steps[at]
+end
+
+--- The same, loaded; nil behind the end, and where its file is refused, which its turn will tell.
+function run:peek(at)
+  local step = self.plan[at] and self:step(at)
+  return step and pcall(step.load, step) and step or nil
+end
+
+--- How far the run is, and its migration under way.
+local function progress_event(self, step, statement, seen)
+  local bytes, size, kind, _
+  if statement or seen then bytes, size, _, kind = self.db.handle:progress() end
+  seen = seen or {}
+  if size == 0 then bytes, size = nil, nil end -- of a Lua migration
+  return {
+    type = "progress", migration = step.m, done = #self.done, total = #step.plan,
+    bytes = bytes, size = size,
+    statement = seen.command or kind, phase = seen.phase, percent = seen.percent,
+  }
+end
+
 --- Tell how far the run is.
-function run:progress(step, statement)
+-- @param step of the migration that it is at
+-- @param statement of the file that has ended; nil
+-- @param seen what the server says of one under way (pgmig.vigil); nil
+function run:progress(step, statement, seen)
+  local event = progress_event(self, step, statement, seen)
+  self.emit(event)
   if not self.hooks:has "progress" then return end
-  self:look("progress", step:context {
-    done = #self.done, total = #step.plan, statement = statement,
-  })
+  local ctx = step:context(event)
+  ctx.statement, ctx.command, ctx.type = statement, event.statement, nil
+  if seen then ctx.db = nil end -- it is busy
+  self:look("progress", ctx)
+end
+
+--- Something long is under way: tell how far it is.
+-- @param options of `run`
+-- @param seen see `pgmig.vigil`
+function M.watched(options, seen)
+  if options.current then options:progress(options.current, nil, seen) end
 end
 
 --- No migration begins without the lock: when its connection was lost, it is taken again.
 function run:check_lock()
   if not self.lock:held() then self.lock:take() end
-end
-
-local function warn(self, m)
-  for _, warning in ipairs(source.read(m).script:warnings()) do
-    self.emit {
-      type = "warning", migration = m, message = warning.message, line = warning.line,
-    }
-  end
 end
 
 --- Add to an error what was done before it.
@@ -156,22 +195,39 @@ local function record_failure(self, step, err)
   self.db.vigil, self.db.signal = vigil, signal
 end
 
-local function run_step(self, plan, m)
-  local step = steps.new(self, plan, m)
-  local ok, result = pcall(function()
+--- What makes a step final.
+local function fail(self, step, err)
+  self.current = nil
+  record_failure(self, step, err)
+  complete(err, step.m, self.done, step.plan.direction)
+  self:look("error", step:context { error = err })
+  error(err, 0)
+end
+
+--- Whether what the tables said last settles a step, which then needs no attempt.
+local function settle(self, step)
+  local outcome = self.known and outcome_of(step, self.known)
+  if outcome == "done" then step:finish() elseif outcome then step:skip() end
+  self.known = outcome and self.known
+  return outcome ~= nil and outcome ~= false
+end
+
+--- Run the plan from a place on.
+-- @param step the migration there
+-- @param at its place in the plan
+-- @return the place where to go on
+local function advance(self, step, at)
+  local ok, steps = pcall(function()
     self.db:check_interrupted()
-    if not m.missing and not plan.record_only then warn(self, m) end
-    return run_one(step)
+    step:load()
+    step:begin()
+    return window.gather(self, step, function(i) return self:peek(at + i) end)
   end)
-  source.forget(m)
-  if not ok then
-    record_failure(self, step, result)
-    complete(result, m, self.done, plan.direction)
-    self:look("error", step:context { error = result })
-    error(result, 0)
-  end
-  if result then self.done[#self.done + 1] = m end
-  self:progress(step)
+  if not ok then fail(self, step, steps) end
+  if settle(self, step) then return at + 1 end
+  local count, failing, err = try(steps)
+  if failing then fail(self, failing, err) end
+  return at + count
 end
 
 --- after_all sees the result, also of a failure, which it cannot hide.
@@ -188,17 +244,18 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   lock_wait and reconnect in seconds }
+--   pipeline, lock_wait and reconnect in seconds }
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order
 -- @raise the error, with migration, applied or for rollbacks rolled_back
 function M.run(options, plan)
   local self = setmetatable(options, run)
-  self.done = {}
+  self.done, self.plan, self.steps = {}, plan, {}
   local ok, err = pcall(function()
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
-    for _, m in ipairs(plan) do run_step(self, plan, m) end
+    local at = 1
+    while at <= #plan do at = advance(self, self:step(at), at) end
   end)
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)

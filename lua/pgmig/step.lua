@@ -134,6 +134,51 @@ local function drive(self)
   return outcome
 end
 
+-- ---- begin and end ---------------------------------------------------------
+
+local function warn(self)
+  if self.m.missing or self.plan.record_only then return end
+  for _, warning in ipairs(source.read(self.m).script:warnings()) do
+    self.run.emit {
+      type = "warning", migration = self.m, message = warning.message, line = warning.line,
+    }
+  end
+end
+
+--- It is its turn; again when it is tried again.
+function step:begin()
+  self.run.current = self
+  if self.started then return end
+  warn(self)
+  self.run.emit { type = "start", migration = self.m, direction = self.direction }
+  self.started = core.now()
+end
+
+local function done_type(self)
+  if self.plan.record_only then return "recorded" end
+  return self.direction == "up" and "applied" or "rolled_back"
+end
+
+--- It is committed.
+function step:finish()
+  local run, duration = self.run, core.now() - self.started
+  source.forget(self.m)
+  run.current = nil
+  run.done[#run.done + 1] = self.m
+  if run.db.vigil then run.db.vigil:forget() end
+  run.emit { type = done_type(self), migration = self.m, duration = duration }
+  run:look("committed", self:context { duration = duration })
+  run:progress(self)
+end
+
+--- It is left out.
+function step:skip()
+  source.forget(self.m)
+  self.run.current = nil
+  self.run.emit { type = "skipped", migration = self.m, message = self.skipped }
+  self.run:progress(self)
+end
+
 -- ---- the attempt -----------------------------------------------------------
 
 --- Refuse a rollback that the file does not provide for.
@@ -164,8 +209,34 @@ function step:load()
   self.transaction = self.script:transaction(self.section)
 end
 
---- Try once.
+--- Whether its requests can be on their way at once, with those of other migrations: nobody has to
+-- look in between.
+function step:goes_ahead()
+  if not (self.run.pipeline and self.transaction and self.m.id) then return false end
+  if self.plan.record_only then return true end
+  local hooks = self.run.hooks
+  return not (source.fn(self.m, self.direction)
+    or hooks:has "before_each" or hooks:has "before_statement" or hooks:has "after_statement"
+    or hooks:has "progress" or hooks:has "after_each")
+end
+
+--- What the core has to do.
 -- @param resume for transaction=off: { taken_from, done } of pgmig.resume; nil: from the start
+-- @return a job (conn:apply)
+function step:job(resume)
+  local run = self.run
+  return {
+    script = self.script, direction = self.direction, section = self.section,
+    lock_timeout = run.lock_timeout, plain = not run.pipeline,
+    pauses = not self.plan.record_only and pauses(self) or nil,
+    owner = ("%s:%d"):format(run.token, self.attempt),
+    taken_from = resume and resume.taken_from, done = resume and resume.done,
+    entry = self:entry { event = self.plan.record_only or self.direction },
+  }
+end
+
+--- Try once, pausing for the hooks.
+-- @param resume as of `job`
 -- @return "done", "raced" or "given_up"
 -- @raise what made it fail
 function step:try(resume)
@@ -175,12 +246,7 @@ function step:try(resume)
     notice.type, notice.migration = "notice", m
     run.emit(notice)
   end)
-  run.db.handle:apply(run.ledger.handle, self.script, {
-    direction = self.direction, section = self.section, lock_timeout = run.lock_timeout,
-    pauses = not self.plan.record_only and pauses(self) or nil,
-    owner = ("%s:%d"):format(run.token, self.attempt),
-    taken_from = resume and resume.taken_from, done = resume and resume.done,
-  }, self:entry { event = self.plan.record_only or self.direction })
+  run.db.handle:apply(run.ledger.handle, { self:job(resume) })
   return drive(self)
 end
 

@@ -1,10 +1,11 @@
 --- A look at the server, now and then, while it is busy for a run: through a connection of its own,
 -- made when a statement takes long enough. It tells a long statement from an answer that got lost
--- (the server is idle, and nothing comes), and remembers who blocks the statement, for the error
--- that a lock timeout raises later.
+-- (the server is idle, and nothing comes), remembers who blocks the statement, for the error that a
+-- lock timeout raises later, and sees how far a long one is.
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local progress_views = require "pgmig.progress_views"
 
 local M = {}
 local vigil = {}
@@ -13,30 +14,40 @@ vigil.__index = vigil
 local INTERVAL = 1 -- seconds between two looks
 local FIRST_LOOK = 0.01 -- the first comes early: lock timeouts may be short
 local ABSENT_LOOKS = 2 -- so often must the server process be missing
+local LONG = 0.5 -- seconds; how far something shorter is, nobody needs to know
 
---- The backend's state and who blocks it.
+--- The backend's state, who blocks it, and how far its command is.
 local QUERY = [[
   SELECT me.pid IS NOT NULL AS there,
     me.state ~ '^idle' OR me.wait_event IN ('ClientRead', 'ClientWrite') AS quiet,
     b.pid, b.application_name, b.usename::text AS "user", b.state AS blocker_state, b.query,
-    pg_catalog.to_json(b.xact_start) #>> '{}' AS since
+    pg_catalog.to_json(b.xact_start) #>> '{}' AS since, far.command, far.phase, far.percent
   FROM (SELECT %d AS pid) AS p
   LEFT JOIN pg_catalog.pg_stat_activity me ON me.pid = p.pid
-  LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ANY (pg_catalog.pg_blocking_pids(p.pid))]]
+  LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ANY (pg_catalog.pg_blocking_pids(p.pid))
+  LEFT JOIN (%s) AS far ON far.pid = p.pid]]
 
 --- A vigil over a connection; `db.vigil` makes its loop use it.
 -- @param db the connection that does the work
 -- @param lock of pgmig.lock
 -- @param on_blocked called with the blockers when they are seen first; nil
-function M.new(db, lock, on_blocked)
-  return setmetatable({ db = db, lock = lock, on_blocked = on_blocked, due = 0 }, vigil)
+-- @param on_progress called at each look at something long, with what the server says of it:
+--   { command, phase, percent }, each where it is known; nil
+function M.new(db, lock, on_blocked, on_progress)
+  return setmetatable({
+    db = db, lock = lock, on_blocked = on_blocked, on_progress = on_progress, due = 0,
+  }, vigil)
 end
 
 --- A new request has been sent: what was seen before does not count.
 function vigil:begin()
-  self.due, self.pause = core.now() + FIRST_LOOK, FIRST_LOOK
+  self.began, self.pause = core.now(), FIRST_LOOK
+  self.due = self.began + FIRST_LOOK
   self.quiet_since, self.absent, self.blockers = nil, 0, nil
 end
+
+--- What was seen belongs to a migration that is committed; the next one is under way.
+function vigil:forget() self.began, self.blockers = core.now(), nil end
 
 local function give_up(self, reason) self.db.handle:abandon(reason) end
 
@@ -94,15 +105,23 @@ local function unanswered(self)
   self.due = core.now() + self.db.response_timeout
 end
 
+--- Tell how far a request is, when it takes long.
+local function tell_progress(self, row, long)
+  if not long or not self.on_progress then return end
+  self.on_progress { command = row.command, phase = row.phase, percent = row.percent }
+end
+
 --- Look once. Gives the connection up when no answer will come.
 -- @return a signal that came meanwhile; nil
 function vigil:look()
   self.pause = math.min((self.pause or FIRST_LOOK) * 2, INTERVAL)
-  local pid = self.db.handle:server_pid()
-  local rows, signal = ask(self, QUERY:format(pid))
+  local pid, long = self.db.handle:server_pid(), core.now() - self.began >= LONG
+  local version = long and self.db:server_version() or 0
+  local rows, signal = ask(self, QUERY:format(pid, progress_views.query(version)))
   if signal then return signal end
   if not rows then return unanswered(self) end
   self.due = core.now() + self.pause
+  tell_progress(self, rows[1], long)
   if pid == 0 then return end
   note_absent(self, rows[1].there)
   note_quiet(self, rows[1].quiet)

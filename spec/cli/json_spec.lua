@@ -72,6 +72,19 @@ describe("--json", function()
     assert.equal("001_create_a 002_create_b 003_create_c", cli.labels(objects[9].applied))
   end)
 
+  it("of a long statement has progress, about once a second", function()
+    project.write("002_create_b.sql", "-- UP\nSELECT pg_sleep(2.5);\n-- DOWN\n")
+    local objects = run "up --to 2"
+    local progress = {}
+    for _, object in ipairs(objects) do
+      if object.event == "progress" then progress[#progress + 1] = object end
+    end
+    assert.is_true(#progress >= 1 and #progress <= 3, #progress .. " events")
+    local first = progress[1]
+    assert.same({ "002_create_b", 1, 2, "SELECT", 0, #"SELECT pg_sleep(2.5)" },
+      { first.label, first.done, first.total, first.statement, first.bytes, first.size })
+  end)
+
   it("of up with nothing to do is only the last event", function()
     assert.equal(0, (project.run "up -q"))
     local _, _, _, out = run "up"

@@ -1,5 +1,6 @@
 -- Colours, and the line that shows what is running: on a terminal only.
 local cli = require "spec.cli.helper"
+local core = require "pgmig.core"
 local support = require "spec.support"
 
 local ESCAPE = "\27["
@@ -9,9 +10,16 @@ describe("on a terminal", function()
   before_each(function() project = cli.project() end)
   after_each(function() project.close() end)
 
+  --- The command for a terminal that is no special one.
+  local function command_for(words, env)
+    env = project.env(env)
+    env.TERM, env.LC_ALL = env.TERM or "xterm", env.LC_ALL or "C"
+    return cli.command(project.words(words), env)
+  end
+
   --- Run with a terminal as standard output and error; their text.
   local function on_terminal(words, env)
-    local command = cli.command(project.words(words), project.env(env))
+    local command = command_for(words, env)
     local _, out = support.run("script -qefc " .. cli.quote(command) .. " /dev/null </dev/null")
     return out
   end
@@ -33,10 +41,92 @@ describe("on a terminal", function()
   it("a line shows what is running, and goes", function()
     local out = on_terminal "up --to 1 --no-color"
     local running = "applying     001_create_a ..."
-    local blank = "\r" .. (" "):rep(#running) .. "\r"
+    local blank = "\r" .. (" "):rep(#running + 2) .. "\r"
     assert.truthy(out:find(running .. blank .. "applied      001_create_a", 1, true), out)
     assert.is_nil(on_terminal("--json up"):find("applying", 1, true))
     assert.equal("", on_terminal "-q down")
+  end)
+
+  --- What a terminal shows at last: its rows, without blanks at their ends.
+  local function screen(out)
+    local rows = {}
+    for line in out:gmatch "[^\n]+" do
+      local row = ""
+      for piece in line:gmatch "[^\r]+" do row = piece .. row:sub(#piece + 1) end
+      rows[#rows + 1] = row:match "^(.-)%s*$"
+    end
+    return table.concat(rows, "\n")
+  end
+
+  --- Let the second migration take long enough for the bar.
+  local function sleep(statement)
+    project.write("002_create_b.sql", "-- UP\n" .. (statement or "SELECT pg_sleep(0.8);")
+      .. "\n-- DOWN\n-- pgmig: empty\n")
+  end
+
+  it("a bar shows how far a run is, and leaves nothing behind", function()
+    sleep()
+    local out = on_terminal "up --no-color"
+    assert.truthy(out:find("[######-------------]  1/3  0:00  002_create_b  SELECT", 1, true), out)
+    assert.matches("^applied      001_create_a  %(%d+ ms%)\napplied      002_create_b  %(%d+ ms%)\n"
+      .. "applied      003_create_c  %(%d+ ms%)\n3 migrations applied\n$", screen(out))
+    assert.is_nil(on_terminal("down"):find("0:00", 1, true)) -- it is soon over
+  end)
+
+  it("the bar is of characters that the locale has, and not wider than the terminal", function()
+    sleep()
+    local out = on_terminal("up --to 2", { LC_ALL = "C.UTF-8", COLUMNS = "48" })
+    local bar = ("█"):rep(5) .. ("░"):rep(6)
+    assert.truthy(out:find(bar .. "  1/2  0:00  002_create_b  SELECT", 1, true), out)
+    local narrow = on_terminal("redo", { COLUMNS = "30" })
+    assert.truthy(narrow:find("[----------]  0/1  0:00  00", 1, true), narrow)
+    for line in narrow:gmatch "[^\r\n]+" do
+      if line:find("[#", 1, true) or line:find("[-", 1, true) then
+        assert.is_true(#line <= 27, line)
+      end
+    end
+  end)
+
+  it("the bar goes before an error", function()
+    sleep "SELECT pg_sleep(0.8); SELECT nix;"
+    local out = on_terminal "up --no-color"
+    assert.matches("  1/3  0:00  002_create_b  SELECT", out)
+    assert.matches("ms%)\npgmig: [^\n]*nix[^\n]*\n", screen(out))
+    assert.is_nil(screen(out):find("1/3", 1, true))
+  end)
+
+  it("the bar goes when a signal comes", function()
+    sleep "SELECT pg_sleep(30);"
+    local dir = support.tempdir()
+    local command = "echo $$ >" .. dir .. "/pid; exec " .. command_for "up"
+    os.execute(("(script -qefc %s %s/out; echo $? >%s/code) </dev/null >/dev/null 2>&1 &"):format(
+      cli.quote(command), dir, dir))
+    local function wait_for(name, pattern)
+      for _ = 1, 200 do
+        local file = io.open(dir .. "/" .. name)
+        local text = file and file:read "*a" or ""
+        if file then file:close() end
+        if text:find(pattern) then return text end
+        core.poll({}, {}, 0.05)
+      end
+      error(name .. " has no " .. pattern)
+    end
+    wait_for("out", "1/3  0:00")
+    os.execute("kill -INT $(cat " .. dir .. "/pid)")
+    wait_for("code", "%d")
+    local shown = screen(support.read(dir .. "/out"))
+    assert.matches("interrupted by SIGINT", shown)
+    assert.is_nil(shown:find("1/3", 1, true), shown)
+  end)
+
+  it("there is no bar where it is not wanted, or cannot be", function()
+    for _, case in ipairs { { "-q" }, { "--json" }, { "", "dumb" } } do
+      sleep()
+      local out = on_terminal(case[1] .. " up --to 2", { TERM = case[2] })
+      assert.is_nil(out:find("[#", 1, true), out)
+      assert.is_nil(out:find("0:00", 1, true), out)
+      assert.equal(0, (project.run "-q down --all"))
+    end
   end)
 
   it("elsewhere there is nothing of it", function()

@@ -348,7 +348,8 @@ describe("a log function", function()
     assert.is_false(pcall(migrator.migrate, migrator))
     db:close()
     assert.same({ "debug start 001_a", "info notice 001_a: hello", "info applied 001_a",
-      "debug start 002_b" }, { lines[1], lines[2], lines[3], lines[4] })
-    assert.matches("^error .*nix", lines[5])
+      "debug progress 001_a", "debug start 002_b" },
+      { lines[1], lines[2], lines[3], lines[4], lines[5] })
+    assert.matches("^error .*nix", lines[6])
   end)
 end)

@@ -75,12 +75,14 @@ end
 -- @param database its name; it exists and is empty
 -- @param attempt fn(words) runs the program with the fault, as faults.run
 -- @param reference the fingerprint of the schema without faults; nil: it is found
+-- @param flags further words for the program; nil
 -- @return { problems = list, lost, doubled, print }
-function M.run(dir, mode, database, attempt, reference)
+function M.run(dir, mode, database, attempt, reference, flags)
   local case = { mode = mode, problems = {}, lost = 0, doubled = 0 }
   local url = support.server():url(database)
-  run(case, "up --dir " .. dir, attempt, url)
-  run(case, ("down --to %d --dir %s"):format(KEPT, dir), attempt, url)
+  local where = ("--dir %s %s"):format(dir, flags or "")
+  run(case, "up " .. where, attempt, url)
+  run(case, ("down --to %d %s"):format(KEPT, where), attempt, url)
   check_end(case, url, reference)
   return case
 end
@@ -89,12 +91,12 @@ end
 -- @param mode the proxy's mode
 -- @param k the message that meets the fault
 -- @return as run, with messages = how many there were, kind = of the k-th, nil without it
-function M.cut(dir, mode, k, reference)
+function M.cut(dir, mode, k, reference, flags)
   local database = faults.database()
   local proxy = proxies.start(mode, k)
   local case = M.run(dir, mode, database, function(words)
     return faults.run(proxy.url(database), words, proxy.pid_file)
-  end, reference)
+  end, reference, flags)
   case.messages, case.kind = proxy.stop()
   faults.drop(database)
   return case

@@ -27,17 +27,15 @@
 ** on and not counted: they come from signals, at any time.
 */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "../support/unix_socket.h"
 
 #define LINKS 128
 #define LATE_MS 1100 /* about when the client has given up (1 s) ... */
@@ -113,32 +111,6 @@ static bool held(const struct link *l)
     return l->held_until > now_ms();
 }
 
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static struct sockaddr_un address(const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-
-    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
-    return sa;
-}
-
-static int listen_on(const char *path)
-{
-    struct sockaddr_un sa = address(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0 ||
-        listen(fd, LINKS) != 0)
-        fail(path);
-    return fd;
-}
-
 static void close_side(struct link *l, enum side side)
 {
     if (l->fd[side] >= 0)
@@ -163,26 +135,15 @@ static struct link *free_link(void)
 
 static void accept_client(int listener, const char *server)
 {
-    struct sockaddr_un sa = address(server);
-    int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct link *l = free_link();
-    int upstream;
+    int fd[2];
 
-    if (client < 0)
+    if (l == NULL || !accept_pair(listener, server, fd))
         return;
-    upstream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (l == NULL || upstream < 0 ||
-        connect(upstream, (struct sockaddr *)&sa, sizeof sa) != 0) {
-        close(client);
-        if (upstream >= 0)
-            close(upstream);
-        return;
-    }
-    fcntl(upstream, F_SETFL, O_NONBLOCK);
     memset(l, 0, sizeof *l);
     l->used = true;
-    l->fd[CLIENT] = client;
-    l->fd[SERVER] = upstream;
+    l->fd[CLIENT] = fd[0];
+    l->fd[SERVER] = fd[1];
 }
 
 /* ---- the client's messages ------------------------------------------- */
@@ -400,7 +361,8 @@ static void loop(int listener, const char *server)
 
     for (;;) {
         set[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-        set[1] = (struct pollfd){.fd = listener, .events = POLLIN};
+        set[1] = (struct pollfd){.fd = free_link() != NULL ? listener : -1,
+                                 .events = POLLIN};
         for (size_t i = 0; i < 2 * LINKS; i++) {
             const struct link *l = &links[i / 2];
             short events = l->used ? events_of(l, (enum side)(i % 2)) : 0;
@@ -438,7 +400,7 @@ int main(int argc, char **argv)
     mode = find_mode(argv[3]);
     fault_at = atol(argv[4]);
     pid_file = argv[6];
-    loop(listen_on(argv[1]), argv[2]);
+    loop(listen_on(argv[1], LINKS), argv[2]);
     report(argv[5]);
     unlink(argv[1]);
     return 0;

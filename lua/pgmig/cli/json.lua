@@ -1,4 +1,5 @@
 --- Reports for programs: JSON, one object per line.
+local core = require "pgmig.core"
 local dkjson = require "dkjson"
 
 local M = {}
@@ -12,8 +13,10 @@ local key_order = {
   "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
   "ignored", "problems", "migrations", "applied_at", "down", "transaction", "statements",
   "duration", "path", "checksum", "started_at", "finished_at", "db_user", "host", "program", "run",
-  "remedy",
+  "remedy", "done", "total", "bytes", "size", "phase", "percent",
 }
+
+local PERIOD = 0.9 -- seconds between two progress events, at least
 
 local function object(fields) return setmetatable(fields, { __jsontype = "object" }) end
 
@@ -100,8 +103,18 @@ function json:ignored(paths)
   for _, path in ipairs(paths) do self:write { event = "ignored", path = path } end
 end
 
+--- Whether progress is worth telling again: programs want it now and then.
+local function is_due(self)
+  local now = core.now()
+  if now - self.told < PERIOD then return false end
+  self.told = now
+  return true
+end
+
 --- Something happened during a run.
 function json:event(event)
+  self.told = self.told or core.now()
+  if event.type == "progress" and not is_due(self) then return end
   local m = event.migration or {}
   self:write {
     event = event.type, direction = event.direction, version = m.version, name = m.name,
@@ -110,6 +123,8 @@ function json:event(event)
     line = event.line, file = event.line and m.path or nil,
     attempt = event.attempt, delay = event.delay, holder = event.holder and object(event.holder),
     blockers = event.blockers and list(event.blockers, object),
+    done = event.done, total = event.total, bytes = event.bytes, size = event.size,
+    statement = event.statement, phase = event.phase, percent = event.percent,
   }
 end
 

@@ -109,6 +109,10 @@ local function global_options(parser)
   parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
     :description("What up does about edited, renamed, missing and\n"
       .. "out_of_order migrations, and about ignored files:\nerror, warn or allow.")
+  parser:flag("--no-drift-check")
+    :description "Do not read the files of applied migrations to see\nwhether they were edited."
+  parser:flag("--no-pipeline")
+    :description "Wait for the server's answer to each statement."
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
     :description "The config file (default: pgmig.conf.lua, where there is one)."

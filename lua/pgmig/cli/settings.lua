@@ -21,6 +21,13 @@ local function policy(text)
   return choices
 end
 
+--- "on" or "off" as a boolean.
+local function switch(value)
+  if type(value) == "boolean" then return value end
+  if value == "on" or value == "off" then return value == "on" end
+  return nil, "on or off"
+end
+
 -- What there is, in the order of `pgmig config`.
 local known = {
   { key = "database", variable = "DATABASE_URL" },
@@ -33,6 +40,8 @@ local known = {
   { key = "reconnect", variable = "PGMIG_RECONNECT", default = 60, number = true },
   { key = "response_timeout", variable = "PGMIG_RESPONSE_TIMEOUT", default = 15, number = true },
   { key = "policy", variable = "PGMIG_POLICY", convert = policy },
+  { key = "drift_check", variable = "PGMIG_DRIFT_CHECK", default = true, convert = switch },
+  { key = "pipeline", variable = "PGMIG_PIPELINE", default = true, convert = switch },
   { key = "strict", default = false },
   { key = "placeholders" },
   { key = "naming" },
@@ -72,6 +81,7 @@ local function find(setting, options, env, file, path)
   local key, name = setting.key, setting.variable
   local flag = options[key]
   if flag ~= nil then return flag, "--" .. key:gsub("_", "-") end
+  if options["no_" .. key] then return false, "--no-" .. key:gsub("_", "-") end
   if name and variable(name) then return variable(name), name end
   if name and env[name] and env[name] ~= "" then return env[name], ".env: " .. name end
   if file[key] ~= nil then return file[key], path end
@@ -145,7 +155,8 @@ end
 function M.migrator_options(settings)
   local values, options = settings.values, {}
   for _, key in ipairs { "format", "placeholders", "table", "lock_timeout", "lock_wait", "retries",
-    "reconnect", "policy", "strict", "naming", "hooks", "log" } do
+    "reconnect", "policy", "strict", "naming", "hooks", "log", "drift_check",
+    "pipeline" } do
     options[key] = values[key]
   end
   if options.table == AUTO then options.table = nil end

@@ -1,4 +1,5 @@
 --- Reports for people.
+local bar = require "pgmig.cli.bar"
 local excerpt = require "pgmig.excerpt"
 local status_table = require "pgmig.cli.status_table"
 
@@ -10,7 +11,9 @@ text.__index = text
 -- @param output where to write (pgmig.cli.output)
 -- @param options verbose: show statements whole
 function M.new(output, options)
-  return setmetatable({ output = output, verbose = options.verbose }, text)
+  return setmetatable({
+    output = output, verbose = options.verbose, bar = bar.new(output),
+  }, text)
 end
 
 local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
@@ -224,6 +227,7 @@ local on = {
 function text:event(event)
   local handle = on[event.type]
   if handle then handle(self, event) end
+  self.bar:event(event)
 end
 
 return M

@@ -1,0 +1,269 @@
+/*
+** window.c -- migrations sent ahead of the server's answers.
+**
+** The sender goes through the migrations and sends their commands, each a
+** message; the answers move the migration under way along. The server skips
+** everything behind the first failure, so that what is behind a migration's
+** BEGIN runs only when all before it has worked, and what was committed
+** stays. Nothing ever stands between a COMMIT and the next BEGIN: it would
+** belong to the next transaction.
+**
+** What needs a look at its answer (COPY, an index that may be INVALID) ends
+** the window, goes the plain way, and the next window begins behind it.
+*/
+#include <string.h>
+
+#include "apply.h"
+#include "error.h"
+#include "frame.h"
+#include "pipeline.h"
+#include "verify.h"
+
+enum part { PART_BEGIN, PART_CLAIM, PART_STATEMENT, PART_CLOSE, PART_COMMIT };
+
+bool pgmig_job_pipelined(const struct pgmig_job *job)
+{
+    return !job->plain && job->pauses == 0 && job->entry.version != NULL &&
+           job->script->sections[job->section].transaction;
+}
+
+/* ---- sending --------------------------------------------------------- */
+
+static const struct pgmig_job *job_of(const struct pgmig_apply *a)
+{
+    return &a->turns[a->sender.turn].job;
+}
+
+static const struct pgmig_section *section_of(const struct pgmig_apply *a)
+{
+    const struct pgmig_job *job = job_of(a);
+
+    return &job->script->sections[job->section];
+}
+
+/* What cannot be sent is an error of the operation, and ends the window. */
+static bool sent(struct pgmig_apply *a, const char *sql, enum part part,
+                 size_t at)
+{
+    struct pgmig_mark mark = {.job = a->sender.turn,
+                              .at = at,
+                              .part = (int)part,
+                              .rows = part == PART_CLAIM,
+                              .flush = part == PART_COMMIT};
+
+    return pgmig_pipeline_send(a->conn, sql, &mark) == 0;
+}
+
+/* Write the commands down that open or close the migration. */
+static bool build(struct pgmig_apply *a, enum pgmig_stage stage)
+{
+    struct pgmig_sender *s = &a->sender;
+    const struct pgmig_job *job = job_of(a);
+    int status;
+
+    s->stage = stage;
+    s->at = 0;
+    s->frame.len = 0;
+    if (stage == PGMIG_STAGE_OPEN)
+        status = pgmig_frame_open(a->ledger, a->conn, job, section_of(a)->begin,
+                                  &s->frame, &a->conn->error);
+    else
+        status = pgmig_frame_close(a->ledger, a->conn, job, s->dirty, &s->frame,
+                                   &a->conn->error);
+    if (status >= 0 && s->frame.failed)
+        status = pgmig_error_memory(&a->conn->error);
+    if (status < 0)
+        return false;
+    s->claim = (size_t)status;
+    pgmig_splitter_init(&s->commands, "", s->frame.data, s->frame.len);
+    return true;
+}
+
+static enum part part_of(const struct pgmig_sender *s, const char *command)
+{
+    if (s->stage == PGMIG_STAGE_OPEN)
+        return s->at == s->claim ? PART_CLAIM : PART_BEGIN;
+    return strcmp(command, "COMMIT") == 0 ? PART_COMMIT : PART_CLOSE;
+}
+
+static bool send_statement(struct pgmig_apply *a);
+
+/* The commands of the frame are sent: go on with what is behind it. */
+static bool leave_frame(struct pgmig_apply *a)
+{
+    struct pgmig_sender *s = &a->sender;
+
+    if (s->stage == PGMIG_STAGE_OPEN) {
+        s->stage = PGMIG_STAGE_STATEMENT;
+        s->at = 0;
+        return send_statement(a);
+    }
+    s->dirty = false;
+    s->turn++;
+    s->stage = PGMIG_STAGE_ENDED;
+    if (s->turn == a->count || a->stopping)
+        return false;
+    return build(a, PGMIG_STAGE_OPEN);
+}
+
+static bool send_command(struct pgmig_apply *a)
+{
+    struct pgmig_sender *s = &a->sender;
+    struct pgmig_item item = pgmig_splitter_next(&s->commands, &a->conn->error);
+    char *command = s->frame.data + item.statement.start;
+
+    if (item.kind == PGMIG_ITEM_ERROR)
+        return false;
+    if (item.kind == PGMIG_ITEM_END)
+        return leave_frame(a);
+    s->frame.data[item.statement.end] = '\0'; /* it was the semicolon */
+    if (!sent(a, command, part_of(s, command), s->at))
+        return false;
+    s->at++;
+    return true;
+}
+
+/* COPY cannot be in a pipeline (libpq manual, "Using Pipeline Mode"). */
+static bool goes_ahead(const struct pgmig_script *script,
+                       const struct pgmig_statement *st)
+{
+    return !(st->traits & (PGMIG_T_COPY_IN | PGMIG_T_COPY_OUT)) &&
+           !pgmig_verify_needed(script->text, st);
+}
+
+static bool send_statement(struct pgmig_apply *a)
+{
+    struct pgmig_sender *s = &a->sender;
+    const struct pgmig_section *section = section_of(a);
+    const struct pgmig_script *script = job_of(a)->script;
+    const struct pgmig_statement *st;
+
+    if (s->at == section->statement_count)
+        return build(a, PGMIG_STAGE_CLOSE);
+    st = &section->statements[s->at];
+    if (!goes_ahead(script, st))
+        return false;
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, script->text + st->start, st->end - st->start);
+    if (a->text.failed) {
+        pgmig_error_memory(&a->conn->error);
+        return false;
+    }
+    s->dirty = s->dirty || (st->traits & PGMIG_T_SESSION);
+    return sent(a, a->text.data, PART_STATEMENT, s->at++);
+}
+
+static bool feed(void *ctx)
+{
+    struct pgmig_apply *a = ctx;
+
+    switch (a->sender.stage) {
+    case PGMIG_STAGE_OPEN:
+    case PGMIG_STAGE_CLOSE:
+        return send_command(a);
+    case PGMIG_STAGE_STATEMENT:
+        return send_statement(a);
+    default:
+        return false;
+    }
+}
+
+size_t pgmig_apply_committing(const struct pgmig_apply *a)
+{
+    const struct pgmig_sender *s = &a->sender;
+    size_t begun = s->stage == PGMIG_STAGE_CLOSE ? 1 : 0;
+
+    return s->turn + begun;
+}
+
+/* ---- answers --------------------------------------------------------- */
+
+/* A statement was answered: it is the one under way. */
+static void arrive(struct pgmig_apply *a, size_t at)
+{
+    a->stage = PGMIG_STAGE_STATEMENT;
+    a->at = at;
+    a->dirty =
+        a->dirty || (a->section->statements[at].traits & PGMIG_T_SESSION);
+}
+
+static void answered(void *ctx, const struct pgmig_mark *mark)
+{
+    struct pgmig_apply *a = ctx;
+
+    switch ((enum part)mark->part) {
+    case PART_CLAIM:
+        pgmig_apply_note_server(a);
+        break;
+    case PART_STATEMENT:
+        arrive(a, mark->at);
+        break;
+    case PART_COMMIT:
+        if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") == 0)
+            pgmig_apply_count_commit(a);
+        else /* never in a pipeline: it would have been skipped */
+            pgmig_conn_abandon(a->conn,
+                               "the server answered COMMIT with ROLLBACK");
+        break;
+    default:
+        break;
+    }
+}
+
+/* Let the migration under way stand where apply.c expects a failure. */
+static void failed(void *ctx, const struct pgmig_mark *mark)
+{
+    struct pgmig_apply *a = ctx;
+    bool perhaps_committed =
+        pgmig_conn_lost(a->conn) && pgmig_apply_committing(a) > a->committed;
+
+    if (mark->part == PART_STATEMENT && !perhaps_committed) {
+        arrive(a, mark->at);
+    } else if (mark->part >= PART_CLOSE || perhaps_committed) {
+        a->stage = PGMIG_STAGE_CLOSE;
+    } else {
+        a->stage = PGMIG_STAGE_OPEN;
+        a->before_claim = mark->part == PART_CLAIM ? 0 : 1;
+        a->conn->results = 0;
+    }
+}
+
+/* ---- the window ------------------------------------------------------ */
+
+bool pgmig_window_enter(struct pgmig_apply *a, enum pgmig_stage stage)
+{
+    static const struct pgmig_pipeline_owner owner = {feed, answered, failed};
+    struct pgmig_sender *s = &a->sender;
+
+    a->stage = stage;
+    s->turn = a->committed;
+    s->stage = stage;
+    s->at = a->at;
+    s->dirty = a->dirty;
+    if ((stage == PGMIG_STAGE_STATEMENT || build(a, stage)) &&
+        pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
+        a->ahead = true;
+        return true;
+    }
+    pgmig_conn_take_error(a->conn, &a->error);
+    return pgmig_request_undo(a, PGMIG_FAILED);
+}
+
+bool pgmig_window_left(struct pgmig_apply *a)
+{
+    struct pgmig_error late = {0};
+
+    if (a->sender.stage == PGMIG_STAGE_STATEMENT) {
+        a->at = a->sender.at;
+        a->dirty = a->sender.dirty;
+        return pgmig_request_statement(a);
+    }
+    pgmig_conn_take_error(a->conn, &late); /* all that was asked is done */
+    pgmig_error_clear(&late);
+    return pgmig_request_end(a, PGMIG_DONE);
+}
+
+void pgmig_window_free(struct pgmig_apply *a)
+{
+    pgmig_buf_free(&a->sender.frame);
+}
