@@ -2,7 +2,7 @@
 
 _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local global='-h --help -d --database --dir --table --format --lock-timeout --lock-wait
+  local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config
     --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline adopt history doctor

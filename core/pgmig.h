@@ -459,6 +459,29 @@ PGMIG_NODISCARD struct pgmig_ledger *pgmig_ledger_new(const char *table,
                                                       struct pgmig_error *err);
 void pgmig_ledger_free(struct pgmig_ledger *ledger);
 
+/*
+** Another tool's tracking table, used in place: SQL, in which %t stands for
+** the table, %k for what the tool calls a migration, %n for its name and %d
+** for the digest of its file, all three as literals, and %% for a percent
+** sign.
+*/
+struct pgmig_layout {
+    const char *columns; /* that it must have: "version varchar,run_on date" */
+    const char *key;     /* the column that is unique, unless `locked` */
+    const char *create;  /* the table, where it is missing */
+    const char *list;    /* a query: key (text), applied_at (timestamptz) */
+    const char *claim;   /* the INSERT of a migration's row */
+    const char *release; /* the DELETE of it */
+    const char *there;   /* a query that has rows when it is applied */
+    bool locked; /* no column is unique: a lock of the table takes its place,
+                 ** and `claim` inserts nothing where it is applied */
+};
+
+/* Let a ledger keep a tool's table, which it was named for. */
+PGMIG_NODISCARD int pgmig_ledger_share(struct pgmig_ledger *ledger,
+                                       const struct pgmig_layout *layout,
+                                       struct pgmig_error *err);
+
 enum pgmig_ledger_op {
     PGMIG_LEDGER_PROBE,   /* find the tables and check their columns */
     PGMIG_LEDGER_PREPARE, /* create what is missing, upgrade what is old */
@@ -487,16 +510,18 @@ PGMIG_NODISCARD int pgmig_ledger_finish(struct pgmig_ledger *ledger,
 
 /* What the history says of a change. Unknown texts may be NULL. */
 struct pgmig_entry {
-    const char *event;    /* "up", "down", "failed", ... */
-    const char *version;  /* pgmig_version_parse; NULL: a repeatable one */
-    const char *name;     /* of the migration */
-    const char *checksum; /* of its file */
-    const char *host;     /* where the run takes place */
-    const char *program;  /* which program, with its version */
-    const char *run;      /* a word that no other run has */
-    const char *message;  /* an error, a reason */
+    const char *event;      /* "up", "down", "failed", ... */
+    const char *version;    /* pgmig_version_parse; NULL: a repeatable one */
+    const char *name;       /* of the migration */
+    const char *checksum;   /* of its file */
+    const char *host;       /* where the run takes place */
+    const char *program;    /* which program, with its version */
+    const char *run;        /* a word that no other run has */
+    const char *message;    /* an error, a reason */
     const char *applied_at; /* of an adopted one, as SQL reads it */
-    double seconds;       /* how long ago it began; 0: with its transaction */
+    const char *key;        /* what another tool calls it in its table */
+    const char *digest;     /* of its file, as that tool computes it */
+    double seconds;         /* how long ago it began; 0: with its transaction */
 };
 
 /* What is changed together with the event that is recorded. */

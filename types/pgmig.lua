@@ -221,6 +221,18 @@ function context:stop() end
 ---@field checksum? "sha384"|"crc32"
 ---@field mark? string[] a Lua pattern, and how what it finds is called
 
+---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
+---@field columns string
+---@field key string
+---@field locked? boolean
+---@field key_of? fun(m: pgmig.Migration): string
+---@field digest? "sha384"|"crc32"
+---@field create string
+---@field list string
+---@field claim string
+---@field release string
+---@field there string
+
 ---@class pgmig.Adoption a list of migrations
 ---@field from string
 ---@field from_table string
@@ -240,6 +252,8 @@ function context:stop() end
 ---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?
 ---@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]? }
 ---@field tracking? pgmig.Tracking
+---@field shared? pgmig.Shared
+---@field unshared? string why its table cannot be shared
 
 ---@alias pgmig.Choice "error"|"warn"|"allow"
 
@@ -255,6 +269,7 @@ function context:stop() end
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
+---@field shared? boolean
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)

@@ -167,7 +167,7 @@ end
 
 local function prepare(server, options)
   local admin = pgmig.connect(server:url())
-  for _, name in ipairs { "psql", "pgmig" } do
+  for _, name in ipairs { "psql", "pgmig", "whole" } do
     admin:exec("CREATE DATABASE " .. name)
     if options.prelude then assert(psql(server:url(name), read(options.prelude))) end
     for _, setting in ipairs(options.settings) do
@@ -175,6 +175,15 @@ local function prepare(server, options)
     end
   end
   return admin
+end
+
+--- Apply the whole history in one run; the schema.
+local function run_whole(server, options)
+  local db, migrator = connect(server:url "whole", options)
+  local ok, err = pcall(migrator.migrate, migrator)
+  db:close()
+  if not ok then print("  the whole in one run: " .. tostring(err)) end
+  return dump(server:url "whole")
 end
 
 --- Replay a history: true when both ways gave the same.
@@ -193,6 +202,8 @@ local function replay(options)
     if options.downs and not m.repeatable then try_down(server, admin, m, options, count) end
   end
   local a, b = dump(server:url "psql"), dump(server:url "pgmig")
+  local whole = run_whole(server, options)
+  if a ~= whole then print("  in one run it differs:\n" .. difference(a, whole)) end
   print(("%-40s %-16s %3d of %3d migrations, schema %s"):format(options.dirs[1], options.format,
     done, #list, a == b and "equal" or "DIFFERS"))
   if a ~= b then print(difference(a, b)) end
@@ -202,7 +213,7 @@ local function replay(options)
   end
   admin:close()
   server:stop()
-  return done == #list and a == b and count.differ == 0 and count.unlike == 0
+  return done == #list and a == b and a == whole and count.differ == 0 and count.unlike == 0
 end
 
 -- ---- the command line ------------------------------------------------------

@@ -126,7 +126,7 @@ static lua_Number number_field(lua_State *L, int arg, const char *key)
 }
 
 /* The entry at `arg`: { event, version, name, checksum, host, program, run,
-** message, seconds, applied_at }. */
+** message, seconds, applied_at, key, digest }. */
 static struct pgmig_entry entry_at(lua_State *L, int arg)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -139,6 +139,8 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
                                 .run = field(L, arg, "run"),
                                 .message = field(L, arg, "message"),
                                 .applied_at = field(L, arg, "applied_at"),
+                                .key = field(L, arg, "key"),
+                                .digest = field(L, arg, "digest"),
                                 .seconds = number_field(L, arg, "seconds")};
 }
 
@@ -383,15 +385,10 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
-                                        {"finish_ledger", conn_finish_ledger},
-                                        {"record", conn_record},
-                                        {"adopt", conn_adopt},
-                                        {"apply", conn_apply},
-                                        {"paused", conn_paused},
-                                        {"resume", conn_resume},
-                                        {"progress", conn_progress},
-                                        {"outcome", conn_outcome},
-                                        {"committed", conn_committed},
-                                        {"stop", conn_stop},
-                                        {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {
+    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
+    {"record", conn_record},   {"adopt", conn_adopt},
+    {"apply", conn_apply},     {"paused", conn_paused},
+    {"resume", conn_resume},   {"progress", conn_progress},
+    {"outcome", conn_outcome}, {"committed", conn_committed},
+    {"stop", conn_stop},       {NULL, NULL}};

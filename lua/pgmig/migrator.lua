@@ -19,6 +19,7 @@ local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local repair = require "pgmig.repair"
 local run = require "pgmig.run"
+local shared = require "pgmig.shared"
 local source = require "pgmig.source"
 
 local M = {}
@@ -35,6 +36,7 @@ local known_options = {
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
   reconnect = "number", pipeline = "boolean", drift_check = "boolean",
   format = "string or table", placeholders = "table or false",
+  shared = "boolean",
 }
 
 local function check_options(options)
@@ -65,6 +67,13 @@ local function format_of(options, dirs, db)
   return formats.load(given, options.placeholders)
 end
 
+--- The tracking table: pgmig's own, or the tool's.
+local function ledger_of(options, format, rule)
+  local others = options.shared and format.name ~= "pgmig" and shared.new(format, rule) or nil
+  local name = others and others.table or format.table or "schema_migrations"
+  return ledger.new(options.table or name, others)
+end
+
 local function register(self, given)
   for event, handlers in pairs(given or {}) do
     for _, fn in ipairs(type(handlers) == "table" and handlers or { handlers }) do
@@ -87,6 +96,7 @@ end
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
+--   shared = true: the tracking table of the format's tool is used in place (pgmig.shared);
 --   placeholders = values by name, or false: they are plain text;
 --   naming = a rule (pgmig.naming), in place of the format's;
 --   hooks = { [event] = a function or a list of them };
@@ -99,11 +109,12 @@ function M.new(db, dir, options)
   end
   local dirs = check_dirs(dir)
   local format = format_of(options, dirs, db)
+  local rule = naming.check(options.naming or format.naming)
   local self = setmetatable({
     db = db,
     dirs = dirs,
     format = format,
-    naming = naming.check(options.naming or format.naming),
+    naming = rule,
     hooks = hooks.new(),
     log = options.log,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
@@ -113,7 +124,7 @@ function M.new(db, dir, options)
     pipeline = options.pipeline ~= false,
     drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
-    ledger = ledger.new(options.table or format.table or "schema_migrations"),
+    ledger = ledger_of(options, format, rule),
   }, migrator)
   if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)

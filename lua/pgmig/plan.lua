@@ -12,7 +12,8 @@ local MIN_DIGITS = 3
 local function without_file(row)
   local digits = ("0"):rep(MIN_DIGITS - #row.id) .. row.id
   return migration.new {
-    id = row.id, name = row.name, label = digits .. "_" .. row.name, missing = true,
+    id = row.id, name = row.name or row.key, label = row.key or digits .. "_" .. row.name,
+    missing = true,
   }
 end
 

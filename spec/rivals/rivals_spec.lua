@@ -89,6 +89,47 @@ describe("after", function()
     assert.equal("", tables())
   end)
 
+  with("dbmate", "and pgmig take turns on one table", function()
+    local function migration(letter)
+      return ("-- migrate:up\nCREATE TABLE %s ();\n-- migrate:down\nDROP TABLE %s;\n"):format(
+        letter, letter)
+    end
+    write { ["20240115103000_a.sql"] = migration "a" }
+    dbmate "up"
+    write { ["20240116103000_b.sql"] = migration "b" }
+    local m = pgmig.migrator(db, dir, { format = "dbmate", shared = true })
+    assert.equal("20240116103000_b", labels(m:migrate()))
+    write { ["20240117103000_c.sql"] = migration "c" }
+    assert.matches("%[ %] 20240117103000_c.sql.*Applied: 2\nPending: 1", dbmate "status")
+    dbmate "up"
+    assert.equal("", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal("20240117103000_c", labels(m:rollback()))
+    dbmate "down"
+    assert.equal("a", tables())
+    assert.equal("20240116103000_b 20240117103000_c", labels(m:migrate()))
+  end)
+
+  with("node-pg-migrate", "and pgmig take turns on one table", function()
+    local function migration(letter)
+      return ("-- Up Migration\nCREATE TABLE %s ();\n-- Down Migration\nDROP TABLE %s;\n"):format(
+        letter, letter)
+    end
+    write { ["1718000000000_a.sql"] = migration "a" }
+    node_pg_migrate "up"
+    write { ["1718000000001_b.sql"] = migration "b" }
+    local m = pgmig.migrator(db, dir, { format = "node-pg-migrate", shared = true })
+    assert.equal("1718000000001_b", labels(m:migrate()))
+    write { ["1718000000002_c.sql"] = migration "c" }
+    node_pg_migrate "up"
+    assert.equal("", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal("1718000000002_c", labels(m:rollback()))
+    node_pg_migrate "down"
+    assert.equal("a", tables())
+    assert.equal("1718000000001_b 1718000000002_c", labels(m:migrate()))
+  end)
+
   with("node-pg-migrate", "goes on", function()
     write {
       ["1718000000000_a.sql"] =

@@ -96,6 +96,8 @@ local function global_options(parser)
   parser:option("--format"):argname "NAME":convert(not_empty "--format")
     :description("Whose migrations folder it is: goose, dbmate, flyway, ...,\n"
       .. "auto, or a .lua file (default: pgmig).")
+  parser:flag("--shared")
+    :description "Use the tracking table of that tool in place: both may run."
   parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
     :description "How long a statement waits for a lock (default: 5s)."
   parser:option("--lock-wait"):argname "SECONDS":convert(number)

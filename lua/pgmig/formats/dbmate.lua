@@ -39,4 +39,13 @@ return {
     columns = { "version" },
     query = "SELECT version FROM %s AS t ORDER BY t.version",
   },
+  shared = {
+    columns = "version varchar",
+    key = "version",
+    create = "CREATE TABLE IF NOT EXISTS %t (version varchar PRIMARY KEY)",
+    list = "SELECT version::text AS key, NULL::timestamptz AS applied_at FROM %t",
+    claim = "INSERT INTO %t (version) VALUES (%k)",
+    release = "DELETE FROM %t WHERE version = %k",
+    there = "SELECT FROM %t WHERE version = %k",
+  },
 }

@@ -29,4 +29,5 @@ return {
     newest = true,
     query = "SELECT version::text AS version, dirty FROM %s",
   },
+  unshared = "its table has one row, the newest version",
 }

@@ -39,4 +39,5 @@ return {
       FROM %s AS t ORDER BY t.filename]],
     mark = { "^%-%-! Hash: (%S+)", "its --! Hash line" },
   },
+  unshared = "its rows are hashes that graphile-migrate computes",
 }

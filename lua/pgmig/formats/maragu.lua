@@ -28,4 +28,5 @@ return {
     newest = true,
     query = "SELECT version AS label FROM %s WHERE version <> ''",
   },
+  unshared = "its table has one row, the newest version",
 }

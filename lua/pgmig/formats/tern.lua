@@ -32,4 +32,5 @@ return {
     newest = true,
     query = "SELECT version::text AS version FROM %s WHERE version > 0",
   },
+  unshared = "its table has one row, the newest version",
 }
