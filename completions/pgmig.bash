@@ -2,11 +2,11 @@
 
 _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local global='-h --help -d --database --dir --table --format --lock-timeout --lock-wait
+  local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config
     --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo create baseline history doctor repair
-    resolve config wait'
+  local commands='status up migrate down rollback plan redo create baseline adopt history doctor
+    repair resolve config wait'
 
   COMPREPLY=()
   case $previous in
@@ -18,7 +18,7 @@ _pgmig() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    --format)
+    --format | --from)
       mapfile -t COMPREPLY < <(compgen -W 'auto dbmate diesel flyway golang-migrate goose
         graphile-migrate maragu node-pg-migrate pgmig popx sql-migrate sqlx tern' -- "$word")
       return
@@ -32,7 +32,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --to | --steps | --fake | --limit | --timeout) return ;;
+      --response-timeout | --to | --steps | --fake | --limit | --timeout | --from-table) return ;;
   esac
 
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -50,6 +50,7 @@ _pgmig() {
     down | rollback) own='--steps --to --all --dry-run' ;;
     plan) own='--to --steps' ;;
     redo) own='--steps' ;;
+    adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;
     history) own='--limit' ;;
     repair) own='--all' ;;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "digest.h"
+#include "hasher.h"
 #include "error.h"
 
 #define PIECE 65536 /* bytes of a file read at once */
@@ -15,9 +15,9 @@ static int unavailable(struct pgmig_error *err)
     return pgmig_error_set(err, PGMIG_E_IO, "SHA-256 is not available");
 }
 
-int pgmig_digest_init(struct pgmig_digest *d, struct pgmig_error *err)
+int pgmig_hasher_init(struct pgmig_hasher *d, struct pgmig_error *err)
 {
-    *d = (struct pgmig_digest){.ctx = EVP_MD_CTX_new()};
+    *d = (struct pgmig_hasher){.ctx = EVP_MD_CTX_new()};
     if (d->ctx == NULL)
         return pgmig_error_memory(err);
     return EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) == 1
@@ -26,7 +26,7 @@ int pgmig_digest_init(struct pgmig_digest *d, struct pgmig_error *err)
 }
 
 /* Feed the text with every CRLF as LF; a CR at its end waits for what comes. */
-static void update(struct pgmig_digest *d, const char *text, size_t len)
+static void update(struct pgmig_hasher *d, const char *text, size_t len)
 {
     while (len > 0) {
         const char *cr = memchr(text, '\r', len);
@@ -43,7 +43,7 @@ static void update(struct pgmig_digest *d, const char *text, size_t len)
     }
 }
 
-void pgmig_digest_add(struct pgmig_digest *d, const char *text, size_t len)
+void pgmig_hasher_add(struct pgmig_hasher *d, const char *text, size_t len)
 {
     if (len == 0)
         return;
@@ -58,18 +58,18 @@ void pgmig_digest_add(struct pgmig_digest *d, const char *text, size_t len)
     update(d, text, len);
 }
 
-static void to_hex(const unsigned char *digest, char out[65])
+void pgmig_hex(const unsigned char *digest, size_t len, char *out)
 {
     static const char hex[] = "0123456789abcdef";
 
-    for (size_t i = 0; i < 32; i++) {
+    for (size_t i = 0; i < len; i++) {
         out[2 * i] = hex[digest[i] >> 4];
         out[2 * i + 1] = hex[digest[i] & 15];
     }
-    out[64] = '\0';
+    out[2 * len] = '\0';
 }
 
-int pgmig_digest_end(struct pgmig_digest *d, char out[65],
+int pgmig_hasher_end(struct pgmig_hasher *d, char out[65],
                      struct pgmig_error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -78,11 +78,11 @@ int pgmig_digest_end(struct pgmig_digest *d, char out[65],
         EVP_DigestUpdate(d->ctx, "\r", 1);
     if (EVP_DigestFinal_ex(d->ctx, digest, NULL) != 1)
         return unavailable(err);
-    to_hex(digest, out);
+    pgmig_hex(digest, 32, out);
     return 0;
 }
 
-void pgmig_digest_free(struct pgmig_digest *d)
+void pgmig_hasher_free(struct pgmig_hasher *d)
 {
     EVP_MD_CTX_free(d->ctx);
     d->ctx = NULL;
@@ -91,18 +91,18 @@ void pgmig_digest_free(struct pgmig_digest *d)
 int pgmig_checksum(const char *text, size_t len, char out[65],
                    struct pgmig_error *err)
 {
-    struct pgmig_digest d;
-    int status = pgmig_digest_init(&d, err);
+    struct pgmig_hasher d;
+    int status = pgmig_hasher_init(&d, err);
 
     if (status == 0) {
-        pgmig_digest_add(&d, text, len);
-        status = pgmig_digest_end(&d, out, err);
+        pgmig_hasher_add(&d, text, len);
+        status = pgmig_hasher_end(&d, out, err);
     }
-    pgmig_digest_free(&d);
+    pgmig_hasher_free(&d);
     return status;
 }
 
-static int add_file(struct pgmig_digest *d, int fd)
+static int add_file(struct pgmig_hasher *d, int fd)
 {
     char piece[PIECE];
     ssize_t n;
@@ -111,25 +111,25 @@ static int add_file(struct pgmig_digest *d, int fd)
         if (n < 0 && errno != EINTR)
             return -1;
         if (n > 0)
-            pgmig_digest_add(d, piece, (size_t)n);
+            pgmig_hasher_add(d, piece, (size_t)n);
     }
     return 0;
 }
 
 int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
 {
-    struct pgmig_digest d;
+    struct pgmig_hasher d;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int status;
 
     if (fd < 0)
         return pgmig_error_file(err, "open the file", path);
-    status = pgmig_digest_init(&d, err);
+    status = pgmig_hasher_init(&d, err);
     if (status == 0 && add_file(&d, fd) != 0)
         status = pgmig_error_file(err, "read the file", path);
     if (status == 0)
-        status = pgmig_digest_end(&d, out, err);
-    pgmig_digest_free(&d);
+        status = pgmig_hasher_end(&d, out, err);
+    pgmig_hasher_free(&d);
     close(fd);
     return status;
 }

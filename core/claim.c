@@ -1,5 +1,6 @@
 /* claim.c -- the row that a migration takes before it changes anything. */
 #include "conn.h"
+#include "layout.h"
 #include "ledger.h"
 
 #define REPEATABLE_KEY 1885826410 /* class of advisory locks: "pgmj" */
@@ -36,51 +37,139 @@ static int add_repeatable_claim(const struct pgmig_ledger *ledger,
     return 0;
 }
 
+static int add_template(const struct pgmig_ledger *ledger,
+                        struct pgmig_conn *conn, const char *text,
+                        const struct pgmig_job *job, struct pgmig_buf *sql,
+                        struct pgmig_error *err)
+{
+    return pgmig_layout_add(text, ledger->tracking, conn, &job->entry, sql,
+                            err);
+}
+
+/* The DELETE of the row itself. */
+static int add_delete(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (ledger->layout != NULL)
+        return add_template(ledger, conn, ledger->layout->release, job, sql,
+                            err);
+    pgmig_buf_addf(sql,
+                   "DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s",
+                   ledger->tracking, job->entry.version);
+    return 0;
+}
+
 /* The DELETE of a row: 22012 when there is none, which the end of the section
 ** says with transaction=off. */
-static void add_release(const struct pgmig_ledger *ledger,
-                        const struct pgmig_job *job, struct pgmig_buf *sql)
+static int add_release(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn, const struct pgmig_job *job,
+                       struct pgmig_buf *sql, struct pgmig_error *err)
 {
     bool raises = job->script->sections[job->section].transaction;
 
+    pgmig_buf_adds(sql, "WITH gone AS (");
+    if (add_delete(ledger, conn, job, sql, err) != 0)
+        return -1;
     pgmig_buf_addf(sql,
-                   "WITH gone AS (DELETE FROM %s WHERE version "
-                   "OPERATOR(pg_catalog.=) %s RETURNING 1) "
-                   "SELECT pg_catalog.pg_backend_pid()%s FROM gone",
-                   ledger->tracking, job->entry.version,
+                   " RETURNING 1) SELECT pg_catalog.pg_backend_pid()%s "
+                   "FROM gone",
                    raises ? ", 1 OPERATOR(pg_catalog./) pg_catalog.count(*)"
                           : "");
+    return 0;
+}
+
+/* Where no column is unique, an INSERT of nothing says that it is applied. */
+static int add_locked_claim(const struct pgmig_ledger *ledger,
+                            struct pgmig_conn *conn,
+                            const struct pgmig_job *job, struct pgmig_buf *sql,
+                            struct pgmig_error *err)
+{
+    pgmig_buf_adds(sql, "WITH taken AS (");
+    if (add_template(ledger, conn, ledger->layout->claim, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, " RETURNING 1) SELECT pg_catalog.pg_backend_pid(), "
+                        "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
+                        "FROM taken");
+    return 0;
+}
+
+static int add_insert(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    const struct pgmig_entry *entry = &job->entry;
+
+    if (ledger->layout != NULL)
+        return add_template(ledger, conn, ledger->layout->claim, job, sql, err);
+    pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
+                   ledger->tracking, entry->version);
+    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ")");
+    return 0;
+}
+
+static bool is_locked(const struct pgmig_ledger *ledger)
+{
+    return ledger->layout != NULL && ledger->layout->locked;
+}
+
+int pgmig_claim_commands(const struct pgmig_ledger *ledger,
+                         const struct pgmig_job *job)
+{
+    return job->entry.version == NULL || is_locked(ledger) ? 1 : 0;
 }
 
 int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                     const struct pgmig_job *job, struct pgmig_buf *sql,
                     struct pgmig_error *err)
 {
-    const struct pgmig_entry *entry = &job->entry;
-
-    if (entry->version == NULL)
-        return add_repeatable_claim(ledger, conn, entry, sql, err);
-    if (job->direction == PGMIG_DOWN) {
-        add_release(ledger, job, sql);
-        return 0;
-    }
-    pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
-                   ledger->tracking, entry->version);
-    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+    if (job->entry.version == NULL)
+        return add_repeatable_claim(ledger, conn, &job->entry, sql, err);
+    if (is_locked(ledger))
+        pgmig_buf_addf(sql, "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE; ",
+                       ledger->tracking);
+    if (job->direction == PGMIG_DOWN)
+        return add_release(ledger, conn, job, sql, err);
+    if (is_locked(ledger))
+        return add_locked_claim(ledger, conn, job, sql, err);
+    if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ") RETURNING pg_catalog.pg_backend_pid()");
+    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");
     return 0;
 }
 
-void pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
-                             const struct pgmig_job *job, bool there,
-                             struct pgmig_buf *sql)
+/* The rows of a migration, for FROM. */
+static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                    const struct pgmig_job *job, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    if (ledger->layout == NULL) {
+        pgmig_buf_addf(sql, "%s WHERE version OPERATOR(pg_catalog.=) %s",
+                       ledger->tracking, job->entry.version);
+        return 0;
+    }
+    pgmig_buf_adds(sql, "(");
+    if (add_template(ledger, conn, ledger->layout->there, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ") AS there");
+    return 0;
+}
+
+int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
+                            struct pgmig_conn *conn,
+                            const struct pgmig_job *job, bool there,
+                            struct pgmig_buf *sql, struct pgmig_error *err)
 {
     if (job->entry.version == NULL)
-        return;
+        return 0;
     pgmig_buf_addf(sql,
                    " OPERATOR(pg_catalog./) (SELECT CASE pg_catalog.count(*) "
-                   "WHEN %d THEN 1 ELSE 0 END FROM %s "
-                   "WHERE version OPERATOR(pg_catalog.=) %s)",
-                   there ? 1 : 0, ledger->tracking, job->entry.version);
+                   "WHEN 0 THEN %d ELSE %d END FROM ",
+                   there ? 0 : 1, there ? 1 : 0);
+    if (add_rows(ledger, conn, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ")");
+    return 0;
 }

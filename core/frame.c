@@ -90,8 +90,7 @@ int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     int commands = pgmig_frame_begin(ledger, conn, job, begin, sql);
 
-    if (job->entry.version == NULL)
-        commands++; /* the lock that stands in for a row */
+    commands += pgmig_claim_commands(ledger, job);
     if (pgmig_claim_add(ledger, conn, job, sql, err) != 0)
         return -1;
     return commands;

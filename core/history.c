@@ -88,7 +88,9 @@ int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
 {
     int status = add_row(ledger, conn, &job->entry, begun, sql, err);
 
-    pgmig_claim_add_divisor(ledger, job, job->direction == PGMIG_UP, sql);
+    if (status == 0)
+        status = pgmig_claim_add_divisor(ledger, conn, job,
+                                         job->direction == PGMIG_UP, sql, err);
     pgmig_buf_adds(sql, "); ");
     return status;
 }

@@ -88,7 +88,9 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
     if (status != 0)
         return -1;
     pgmig_buf_adds(sql, "SELECT 1");
-    pgmig_claim_add_divisor(ledger, job, job->direction == PGMIG_DOWN, sql);
+    if (pgmig_claim_add_divisor(ledger, conn, job, job->direction == PGMIG_DOWN,
+                                sql, err) != 0)
+        return -1;
     pgmig_buf_adds(sql, "; COMMIT; SELECT pg_catalog.pg_backend_pid()");
     return 0;
 }

@@ -211,8 +211,8 @@ static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 }
 
 /* Every word that begins a statement, in order. What is not said to keep the
-*session
-** as it was counts as changing it. */
+ *session
+ ** as it was counts as changing it. */
 static const struct first_word {
     const char *word;
     unsigned traits;

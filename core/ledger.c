@@ -8,6 +8,7 @@
 #include "conn.h"
 #include "error.h"
 #include "journal.h"
+#include "layout.h"
 
 #define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
 #define SUFFIX_BYTES 8    /* "_history", "_journal" */
@@ -91,11 +92,25 @@ void pgmig_ledger_free(struct pgmig_ledger *ledger)
     if (ledger == NULL)
         return;
     pgmig_probe_forget(ledger);
+    pgmig_layout_free(ledger->layout);
     free(ledger->asked);
     free(ledger->schema);
     free(ledger->table);
     free(ledger->reference);
     free(ledger);
+}
+
+int pgmig_ledger_share(struct pgmig_ledger *ledger,
+                       const struct pgmig_layout *layout,
+                       struct pgmig_error *err)
+{
+    struct pgmig_layout *copy = pgmig_layout_copy(layout);
+
+    if (copy == NULL)
+        return pgmig_error_memory(err);
+    pgmig_layout_free(ledger->layout);
+    ledger->layout = copy;
+    return 0;
 }
 
 /* ---- operations ------------------------------------------------------ */
@@ -122,16 +137,48 @@ static void add_writable(const struct pgmig_ledger *ledger,
     pgmig_ledger_add_durable(ledger, sql);
 }
 
-static void add_prepare(const struct pgmig_ledger *ledger,
-                        struct pgmig_buf *sql)
+static const char own_table[] =
+    "CREATE TABLE IF NOT EXISTS %t (version INTEGER PRIMARY KEY, "
+    "name TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW())";
+static const char own_rows[] =
+    "SELECT version::text AS id, name, "
+    "pg_catalog.to_json(applied_at) #>> '{}' AS applied_at, "
+    "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
+    "FROM %t AS t ORDER BY t.version";
+
+/* A template that names nothing but the table. */
+static int add_of_table(const struct pgmig_ledger *ledger, const char *text,
+                        struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    return pgmig_layout_add(text, ledger->tracking, NULL, NULL, sql, err);
+}
+
+static int add_prepare(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
+                       struct pgmig_error *err)
 {
     add_writable(ledger, sql);
-    pgmig_buf_addf(sql,
-                   "CREATE TABLE IF NOT EXISTS %s ("
-                   "version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
-                   "applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW());",
-                   ledger->tracking);
+    if (add_of_table(ledger,
+                     ledger->layout ? ledger->layout->create : own_table, sql,
+                     err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ";");
     pgmig_history_add_tables(ledger, sql);
+    return 0;
+}
+
+static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    if (ledger->layout == NULL)
+        return add_of_table(ledger, own_rows, sql, err);
+    pgmig_buf_adds(sql, "SELECT key AS id, NULL::text AS name, "
+                        "pg_catalog.to_json(applied_at) #>> '{}' AS applied_at,"
+                        " pg_catalog.date_part('epoch', applied_at) "
+                        "AS applied_at_epoch FROM (");
+    if (add_of_table(ledger, ledger->layout->list, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ") AS t");
+    return 0;
 }
 
 static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
@@ -145,8 +192,7 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
     }
     switch (ledger->op) {
     case PGMIG_LEDGER_PREPARE:
-        add_prepare(ledger, sql);
-        break;
+        return add_prepare(ledger, sql, err);
     case PGMIG_LEDGER_WIDEN:
         add_writable(ledger, sql);
         pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
@@ -163,14 +209,7 @@ static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
         pgmig_journal_add_list(ledger, sql);
         break;
     default:
-        pgmig_buf_addf(sql,
-                       "SELECT version::text AS id, name, "
-                       "pg_catalog.to_json(applied_at) #>> '{}' "
-                       "AS applied_at, "
-                       "pg_catalog.date_part('epoch', applied_at) "
-                       "AS applied_at_epoch FROM %s AS t "
-                       "ORDER BY t.version",
-                       ledger->tracking);
+        return add_rows(ledger, sql, err);
     }
     return 0;
 }
@@ -199,6 +238,20 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return send(conn, &sql, add_sql(ledger, argument, &sql, err), err);
 }
 
+/* The row takes the entry's name; another tool's table has none. */
+static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                    const struct pgmig_entry *entry, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    if (ledger->layout != NULL)
+        return 0;
+    pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
+    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql, " WHERE version = %s;", entry->version);
+    return 0;
+}
+
 static int add_change(const struct pgmig_ledger *ledger,
                       struct pgmig_conn *conn, enum pgmig_ledger_change change,
                       const struct pgmig_entry *entry, struct pgmig_buf *sql,
@@ -206,10 +259,8 @@ static int add_change(const struct pgmig_ledger *ledger,
 {
     add_writable(ledger, sql);
     if (change == PGMIG_CHANGE_NAME) {
-        pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
-        if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+        if (add_name(ledger, conn, entry, sql, err) != 0)
             return -1;
-        pgmig_buf_addf(sql, " WHERE version = %s;", entry->version);
     } else if (change != PGMIG_CHANGE_NONE) {
         if (pgmig_journal_add_change(ledger, conn, change, entry, sql, err) !=
             0)
@@ -228,6 +279,41 @@ int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->op = PGMIG_LEDGER_RECORD;
     return send(conn, &sql, add_change(ledger, conn, change, entry, &sql, err),
                 err);
+}
+
+/* The row of a migration that another tool has applied; it is there already
+** where both keep the same table. */
+static int add_adopted(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                       struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (entry->version != NULL && ledger->layout == NULL) {
+        pgmig_buf_addf(
+            sql, "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
+            ledger->tracking, entry->version);
+        if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, ", COALESCE(");
+        if (pgmig_conn_add_literal(conn, entry->applied_at, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, "::timestamptz, pg_catalog.now())) "
+                            "ON CONFLICT (version) DO NOTHING; ");
+    }
+    return pgmig_history_add(ledger, conn, entry, sql, err);
+}
+
+int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       const struct pgmig_entry *entries, size_t count,
+                       struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+    int status = 0;
+
+    ledger->op = PGMIG_LEDGER_RECORD;
+    add_writable(ledger, &sql);
+    for (size_t i = 0; status == 0 && i < count; i++)
+        status = add_adopted(ledger, conn, &entries[i], &sql, err);
+    return send(conn, &sql, status, err);
 }
 
 /* Two that create at once: IF NOT EXISTS does not save the second one, which

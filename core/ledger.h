@@ -24,6 +24,7 @@ struct pgmig_ledger {
     bool on_linux; /* the server runs on Linux */
     bool durable;  /* its commits are, by the session's defaults */
     int digits;    /* versions of so many digits fit its column */
+    struct pgmig_layout *layout; /* another tool's table; NULL: our own */
     enum pgmig_ledger_op op;
 };
 
@@ -47,11 +48,17 @@ PGMIG_NODISCARD int pgmig_claim_add(const struct pgmig_ledger *ledger,
                                     struct pgmig_buf *sql,
                                     struct pgmig_error *err);
 
+/* How many commands stand before the claim's own. */
+int pgmig_claim_commands(const struct pgmig_ledger *ledger,
+                         const struct pgmig_job *job);
+
 /* Add a division that fails with 22012 unless the table has the job's row, or
 ** has it not; a repeatable migration has none. */
-void pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
-                             const struct pgmig_job *job, bool there,
-                             struct pgmig_buf *sql);
+PGMIG_NODISCARD int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
+                                            struct pgmig_conn *conn,
+                                            const struct pgmig_job *job,
+                                            bool there, struct pgmig_buf *sql,
+                                            struct pgmig_error *err);
 
 /* ---- probe.c --------------------------------------------------------- */
 

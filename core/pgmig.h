@@ -109,6 +109,14 @@ PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
 PGMIG_NODISCARD int pgmig_file_checksum(const char *path, char out[65],
                                         struct pgmig_error *err);
 
+/* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
+** CRC-32 of its lines without their ends, as a signed number (Flyway). */
+enum pgmig_digest { PGMIG_DIGEST_SHA384, PGMIG_DIGEST_CRC32 };
+
+PGMIG_NODISCARD int pgmig_digest(enum pgmig_digest kind, const char *text,
+                                 size_t len, char out[97],
+                                 struct pgmig_error *err);
+
 /* ---- scripts: one migration file ------------------------------------- */
 
 enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
@@ -486,6 +494,29 @@ PGMIG_NODISCARD struct pgmig_ledger *pgmig_ledger_new(const char *table,
                                                       struct pgmig_error *err);
 void pgmig_ledger_free(struct pgmig_ledger *ledger);
 
+/*
+** Another tool's tracking table, used in place: SQL, in which %t stands for
+** the table, %k for what the tool calls a migration, %n for its name and %d
+** for the digest of its file, all three as literals, and %% for a percent
+** sign.
+*/
+struct pgmig_layout {
+    const char *columns; /* that it must have: "version varchar,run_on date" */
+    const char *key;     /* the column that is unique, unless `locked` */
+    const char *create;  /* the table, where it is missing */
+    const char *list;    /* a query: key (text), applied_at (timestamptz) */
+    const char *claim;   /* the INSERT of a migration's row */
+    const char *release; /* the DELETE of it */
+    const char *there;   /* a query that has rows when it is applied */
+    bool locked; /* no column is unique: a lock of the table takes its place,
+                 ** and `claim` inserts nothing where it is applied */
+};
+
+/* Let a ledger keep a tool's table, which it was named for. */
+PGMIG_NODISCARD int pgmig_ledger_share(struct pgmig_ledger *ledger,
+                                       const struct pgmig_layout *layout,
+                                       struct pgmig_error *err);
+
 enum pgmig_ledger_op {
     PGMIG_LEDGER_PROBE,   /* find the tables and check their columns */
     PGMIG_LEDGER_PREPARE, /* create what is missing, upgrade what is old */
@@ -514,15 +545,18 @@ PGMIG_NODISCARD int pgmig_ledger_finish(struct pgmig_ledger *ledger,
 
 /* What the history says of a change. Unknown texts may be NULL. */
 struct pgmig_entry {
-    const char *event;    /* "up", "down", "failed", ... */
-    const char *version;  /* pgmig_version_parse; NULL: a repeatable one */
-    const char *name;     /* of the migration */
-    const char *checksum; /* of its file */
-    const char *host;     /* where the run takes place */
-    const char *program;  /* which program, with its version */
-    const char *run;      /* a word that no other run has */
-    const char *message;  /* an error, a reason */
-    double seconds;       /* how long ago it began; 0: with its transaction */
+    const char *event;      /* "up", "down", "failed", ... */
+    const char *version;    /* pgmig_version_parse; NULL: a repeatable one */
+    const char *name;       /* of the migration */
+    const char *checksum;   /* of its file */
+    const char *host;       /* where the run takes place */
+    const char *program;    /* which program, with its version */
+    const char *run;        /* a word that no other run has */
+    const char *message;    /* an error, a reason */
+    const char *applied_at; /* of an adopted one, as SQL reads it */
+    const char *key;        /* what another tool calls it in its table */
+    const char *digest;     /* of its file, as that tool computes it */
+    double seconds;         /* how long ago it began; 0: with its transaction */
 };
 
 /* What is changed together with the event that is recorded. */
@@ -541,6 +575,13 @@ PGMIG_NODISCARD int pgmig_ledger_record(struct pgmig_ledger *ledger,
                                         enum pgmig_ledger_change change,
                                         const struct pgmig_entry *entry,
                                         struct pgmig_error *err);
+
+/* Start to record migrations that another tool has applied: their rows and an
+** event for each, in one transaction; finish with pgmig_ledger_finish. */
+PGMIG_NODISCARD int pgmig_ledger_adopt(struct pgmig_ledger *ledger,
+                                       struct pgmig_conn *conn,
+                                       const struct pgmig_entry *entries,
+                                       size_t count, struct pgmig_error *err);
 
 /* What the last probe found: the tracking table. */
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);

@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "error.h"
+#include "layout.h"
 #include "ledger.h"
 
 enum {
@@ -19,7 +20,8 @@ enum {
     P_DURABLE
 };
 
-/* $1: the table as a reference, $2: the schema that was given, $3: its name */
+/* $1: the table as a reference, $2: the schema that was given, $3: its name,
+** $4: the column with the key */
 static const char probe_sql[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, s.name,"
@@ -32,7 +34,7 @@ static const char probe_sql[] =
     "  JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
     "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid"
-    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = 'version'),"
+    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = $4),"
     " h.oid IS NOT NULL,"
     " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
     "  FROM pg_catalog.pg_attribute a"
@@ -79,13 +81,24 @@ static int column_digits(const struct pgmig_conn *conn)
     return 0;
 }
 
-static const char *owner_of(const struct pgmig_conn *conn)
+/* Tools that call their table as we call ours. */
+static const struct owner {
+    const char *columns;
+    const char *name;
+    const char *format; /* what reads its files and its rows */
+} owners[] = {
+    {"version varchar", "dbmate's or Rails'", "dbmate"},
+    {"dirty bool,version int8", "golang-migrate's", "golang-migrate"},
+    {NULL, "another program's", NULL},
+};
+
+static const struct owner *owner_of(const struct pgmig_conn *conn)
 {
-    if (value_is(conn, P_COLUMNS, "version varchar"))
-        return "dbmate's or Rails'";
-    if (value_is(conn, P_COLUMNS, "dirty bool,version int8"))
-        return "golang-migrate's";
-    return "another program's";
+    const struct owner *o = owners;
+
+    while (o->columns != NULL && !value_is(conn, P_COLUMNS, o->columns))
+        o++;
+    return o;
 }
 
 static int refuse_table(const struct pgmig_ledger *ledger,
@@ -93,12 +106,20 @@ static int refuse_table(const struct pgmig_ledger *ledger,
 {
     size_t len;
     const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+    const struct owner *owner = owner_of(conn);
 
     pgmig_error_set(err, PGMIG_E_PLAN,
                     "table %s is not a pgmig tracking table, it looks like %s",
-                    ledger->asked, owner_of(conn));
-    pgmig_error_hint(err, "choose another name with --table (option `table`); "
-                          "nothing was touched");
+                    ledger->asked, owner->name);
+    if (owner->format != NULL)
+        pgmig_error_hint(err,
+                         "take over what it says: pgmig adopt --from %s, and "
+                         "go on with --format %s; or choose another name with "
+                         "--table (option `table`); nothing was touched",
+                         owner->format, owner->format);
+    else
+        pgmig_error_hint(err, "choose another name with --table (option "
+                              "`table`); nothing was touched");
     if (columns != NULL)
         pgmig_error_field(&err->detail, columns);
     return -1;
@@ -144,20 +165,50 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return pgmig_error_memory(err);
 }
 
+static int refuse_shared(const struct pgmig_ledger *ledger, const char *columns,
+                         struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "table %s is not the tool's tracking table", ledger->asked);
+    pgmig_error_field(&err->detail, columns);
+    return pgmig_error_hint(err,
+                            "it must have the columns %s; nothing was "
+                            "touched",
+                            ledger->layout->columns);
+}
+
+static int check_columns(struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+
+    if (ledger->layout == NULL) {
+        ledger->digits = column_digits(conn);
+        return ledger->digits == 0 ? refuse_table(ledger, conn, err) : 0;
+    }
+    ledger->digits = PGMIG_VERSION_DIGITS;
+    if (columns != NULL && pgmig_layout_fits(ledger->layout, columns))
+        return 0;
+    return refuse_shared(ledger, columns ? columns : "", err);
+}
+
 static int check_table(struct pgmig_ledger *ledger,
                        const struct pgmig_conn *conn, struct pgmig_error *err)
 {
-    ledger->digits = column_digits(conn);
-    if (ledger->digits == 0)
-        return refuse_table(ledger, conn, err);
-    if (value_is(conn, P_UNIQUE, "t"))
+    const char *key = ledger->layout ? ledger->layout->key : "version";
+
+    if (check_columns(ledger, conn, err) != 0)
+        return -1;
+    if ((ledger->layout && ledger->layout->locked) ||
+        value_is(conn, P_UNIQUE, "t"))
         return 0;
-    pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on version",
-                    ledger->asked);
+    pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on %s",
+                    ledger->asked, key);
     return pgmig_error_hint(err,
                             "without it two runs could apply one migration "
-                            "twice: ALTER TABLE %s ADD PRIMARY KEY (version)",
-                            ledger->tracking);
+                            "twice: ALTER TABLE %s ADD PRIMARY KEY (%s)",
+                            ledger->tracking, key);
 }
 
 static int check_history(struct pgmig_ledger *ledger,
@@ -187,9 +238,11 @@ static int check_history(struct pgmig_ledger *ledger,
 int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                       struct pgmig_error *err)
 {
-    const char *params[] = {ledger->reference, ledger->schema, ledger->table};
+    const char *key = ledger->layout ? ledger->layout->key : "version";
+    const char *params[] = {ledger->reference, ledger->schema, ledger->table,
+                            key};
 
-    return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 3, params,
+    return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 4, params,
                            err);
 }
 
@@ -203,7 +256,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->on_linux = value_is(conn, P_LINUX, "t");
     ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
-    ledger->digits = 9;
+    ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
     if (qualify(ledger, conn, err) != 0)
         return -1;
     if (ledger->exists && check_table(ledger, conn, err) != 0)

@@ -22,7 +22,7 @@ int pgmig_stream_open(struct pgmig_stream *s, const char *path,
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0)
         return pgmig_error_file(err, "open the file", path);
-    return pgmig_digest_init(&s->digest, err);
+    return pgmig_hasher_init(&s->hasher, err);
 }
 
 void pgmig_stream_close(struct pgmig_stream *s)
@@ -30,7 +30,7 @@ void pgmig_stream_close(struct pgmig_stream *s)
     if (s->fd >= 0)
         close(s->fd);
     free(s->buf);
-    pgmig_digest_free(&s->digest);
+    pgmig_hasher_free(&s->hasher);
 }
 
 /* Where the line of an offset that is held starts; the offset for a line of
@@ -123,7 +123,7 @@ static int fill(struct pgmig_stream *s, struct pgmig_error *err)
             break;
         got += (size_t)n;
     }
-    pgmig_digest_add(&s->digest, end, got);
+    pgmig_hasher_add(&s->hasher, end, got);
     s->len += got;
     return 0;
 }
@@ -146,5 +146,5 @@ int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
 int pgmig_stream_checksum(struct pgmig_stream *s, char out[65],
                           struct pgmig_error *err)
 {
-    return pgmig_digest_end(&s->digest, out, err);
+    return pgmig_hasher_end(&s->hasher, out, err);
 }

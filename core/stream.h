@@ -7,7 +7,7 @@
 #ifndef PGMIG_STREAM_H
 #define PGMIG_STREAM_H
 
-#include "digest.h"
+#include "hasher.h"
 
 struct pgmig_stream {
     int fd;
@@ -19,7 +19,7 @@ struct pgmig_stream {
     char *buf;
     size_t cap;
     size_t checked; /* so far the bytes are valid UTF-8 */
-    struct pgmig_digest digest;
+    struct pgmig_hasher hasher;
 };
 
 /* Open a file; `path` must stay valid. Close it whatever is returned. */

@@ -213,6 +213,33 @@ function context:stop() end
 ---@field placeholder? string
 ---@field placeholder_end? string
 
+---@class pgmig.Tracking
+---@field table string
+---@field columns string[]
+---@field query string "%s" stands for the table
+---@field newest? boolean it keeps one row only
+---@field checksum? "sha384"|"crc32"
+---@field mark? string[] a Lua pattern, and how what it finds is called
+
+---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
+---@field columns string
+---@field key string
+---@field locked? boolean
+---@field key_of? fun(m: pgmig.Migration): string
+---@field digest? "sha384"|"crc32"
+---@field create string
+---@field list string
+---@field claim string
+---@field release string
+---@field there string
+
+---@class pgmig.Adoption a list of migrations
+---@field from string
+---@field from_table string
+---@field notes string[]
+---@field known integer
+---@field applied_at table<pgmig.Migration, string>
+
 ---@class pgmig.Format
 ---@field name string
 ---@field about? string
@@ -225,6 +252,8 @@ function context:stop() end
 ---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?
 ---@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]? }
 ---@field tracking? pgmig.Tracking
+---@field shared? pgmig.Shared
+---@field unshared? string why its table cannot be shared
 
 ---@alias pgmig.Choice "error"|"warn"|"allow"
 
@@ -240,6 +269,7 @@ function context:stop() end
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
+---@field shared? boolean
 ---@field naming? pgmig.Rule
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)
@@ -364,6 +394,10 @@ function migrator:baseline(version, options) end
 ---@param options { on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration[]
 function migrator:fake(version, options) end
+
+---@param options { from: string|pgmig.Format?, from_table: string?, dry_run: boolean?, on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Adoption
+function migrator:adopt(options) end
 
 ---@return pgmig.Finding[]
 function migrator:doctor() end

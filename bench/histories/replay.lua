@@ -39,7 +39,9 @@ local markers = {
   goose = { up = "^%-%-%s*%+[gG]oose [uU]p%s*$", down = "^%-%-%s*%+[gG]oose [dD]own%s*$" },
   dbmate = { up = "^%-%-%s*migrate:up", down = "^%-%-%s*migrate:down" },
   ["sql-migrate"] = { up = "^%-%- %+migrate Up", down = "^%-%- %+migrate Down" },
-  ["node-pg-migrate"] = { up = "^%-%-[%s-]*[uU]p [mM]igration", down = "^%-%-[%s-]*[dD]own [mM]igration" },
+  ["node-pg-migrate"] = {
+    up = "^%-%-[%s-]*[uU]p [mM]igration", down = "^%-%-[%s-]*[dD]own [mM]igration",
+  },
   tern = { down = "^%-%-%-%- create above / drop below %-%-%-%-" },
   pgmig = { up = "^%-%-%s*[uU][pP]%s*$", down = "^%-%-%s*[dD][oO][wW][nN]%s*$" },
 }
@@ -135,8 +137,8 @@ local function try_down(server, admin, m, options, count)
   local psql_ok, output = psql(server:url "psql_down", sql)
   if ok ~= psql_ok then
     count.unlike = count.unlike + 1
-    print(("  DOWN of %s: psql %s, pgmig %s\n%s\n%s"):format(m.label, tostring(psql_ok), tostring(ok),
-      output, tostring(err)))
+    print(("  DOWN of %s: psql %s, pgmig %s\n%s\n%s"):format(m.label, tostring(psql_ok),
+      tostring(ok), output, tostring(err)))
     return
   end
   if not ok then
@@ -165,7 +167,7 @@ end
 
 local function prepare(server, options)
   local admin = pgmig.connect(server:url())
-  for _, name in ipairs { "psql", "pgmig" } do
+  for _, name in ipairs { "psql", "pgmig", "whole" } do
     admin:exec("CREATE DATABASE " .. name)
     if options.prelude then assert(psql(server:url(name), read(options.prelude))) end
     for _, setting in ipairs(options.settings) do
@@ -173,6 +175,15 @@ local function prepare(server, options)
     end
   end
   return admin
+end
+
+--- Apply the whole history in one run; the schema.
+local function run_whole(server, options)
+  local db, migrator = connect(server:url "whole", options)
+  local ok, err = pcall(migrator.migrate, migrator)
+  db:close()
+  if not ok then print("  the whole in one run: " .. tostring(err)) end
+  return dump(server:url "whole")
 end
 
 --- Replay a history: true when both ways gave the same.
@@ -191,16 +202,18 @@ local function replay(options)
     if options.downs and not m.repeatable then try_down(server, admin, m, options, count) end
   end
   local a, b = dump(server:url "psql"), dump(server:url "pgmig")
-  print(("%-40s %-16s %3d of %3d migrations, schema %s"):format(options.dirs[1], options.format, done,
-    #list, a == b and "equal" or "DIFFERS"))
+  local whole = run_whole(server, options)
+  if a ~= whole then print("  in one run it differs:\n" .. difference(a, whole)) end
+  print(("%-40s %-16s %3d of %3d migrations, schema %s"):format(options.dirs[1], options.format,
+    done, #list, a == b and "equal" or "DIFFERS"))
   if a ~= b then print(difference(a, b)) end
   if options.downs then
-    print(("  downs: %d equal, %d differ, %d fail in both, %d unlike, %d have none"):format(count.equal,
-      count.differ, count.fail, count.unlike, count.none))
+    print(("  downs: %d equal, %d differ, %d fail in both, %d unlike, %d have none"):format(
+      count.equal, count.differ, count.fail, count.unlike, count.none))
   end
   admin:close()
   server:stop()
-  return done == #list and a == b and count.differ == 0 and count.unlike == 0
+  return done == #list and a == b and a == whole and count.differ == 0 and count.unlike == 0
 end
 
 -- ---- the command line ------------------------------------------------------

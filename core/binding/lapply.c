@@ -126,7 +126,7 @@ static lua_Number number_field(lua_State *L, int arg, const char *key)
 }
 
 /* The entry at `arg`: { event, version, name, checksum, host, program, run,
-** message, seconds }. */
+** message, seconds, applied_at, key, digest }. */
 static struct pgmig_entry entry_at(lua_State *L, int arg)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -138,6 +138,9 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
                                 .program = field(L, arg, "program"),
                                 .run = field(L, arg, "run"),
                                 .message = field(L, arg, "message"),
+                                .applied_at = field(L, arg, "applied_at"),
+                                .key = field(L, arg, "key"),
+                                .digest = field(L, arg, "digest"),
                                 .seconds = number_field(L, arg, "seconds")};
 }
 
@@ -163,6 +166,49 @@ static int conn_record(lua_State *L)
                                              (enum pgmig_ledger_change)change,
                                              &entry, err),
                          err);
+}
+
+/* The entries of the list at `arg`, in memory of Lua's on the stack. */
+static struct pgmig_entry *entries_at(lua_State *L, int arg, size_t *count)
+{
+    struct pgmig_entry *list;
+
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (*count = 0;; (*count)++) {
+        bool there;
+
+        lua_rawgeti(L, arg, (int)*count + 1);
+        there = !lua_isnil(L, -1);
+        lua_pop(L, 1);
+        if (!there)
+            break;
+    }
+    list = lua_newuserdata(L, (*count + 1) * sizeof *list);
+    for (size_t i = 0; i < *count; i++) {
+        lua_rawgeti(L, arg, (int)i + 1);
+        list[i] = entry_at(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+/*
+** conn:adopt(ledger, entries) starts to record what another tool has applied;
+** finish_ledger() ends it.
+*/
+static int conn_adopt(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    size_t count;
+    const struct pgmig_entry *entries = entries_at(L, 3, &count);
+    struct pgmig_error *err;
+
+    keep(L, &lc->anchor, 2, 2);
+    err = lpgmig_error_new(L);
+    lc->ledger = ledger;
+    return lconn_started(
+        L, pgmig_ledger_adopt(ledger, lc->conn, entries, count, err), err);
 }
 
 /* A value that is true or not, in the table at `arg`. */
@@ -339,14 +385,10 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
-                                        {"finish_ledger", conn_finish_ledger},
-                                        {"record", conn_record},
-                                        {"apply", conn_apply},
-                                        {"paused", conn_paused},
-                                        {"resume", conn_resume},
-                                        {"progress", conn_progress},
-                                        {"outcome", conn_outcome},
-                                        {"committed", conn_committed},
-                                        {"stop", conn_stop},
-                                        {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {
+    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
+    {"record", conn_record},   {"adopt", conn_adopt},
+    {"apply", conn_apply},     {"paused", conn_paused},
+    {"resume", conn_resume},   {"progress", conn_progress},
+    {"outcome", conn_outcome}, {"committed", conn_committed},
+    {"stop", conn_stop},       {NULL, NULL}};

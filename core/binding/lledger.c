@@ -28,6 +28,44 @@ static int ledger_new(lua_State *L)
     return 1;
 }
 
+static const char *text_field(lua_State *L, int arg, const char *key)
+{
+    const char *s;
+
+    lua_getfield(L, arg, key);
+    s = lua_tostring(L, -1);
+    if (s == NULL)
+        luaL_error(L, "field %s: a string expected", key);
+    lua_pop(L, 1); /* the table at `arg` keeps it */
+    return s;
+}
+
+/*
+** ledger:share { columns, key, create, list, claim, release, there, locked }:
+** keep another tool's table (struct pgmig_layout).
+*/
+static int ledger_share(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    struct pgmig_layout layout = {0};
+    struct pgmig_error *err;
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+    layout.columns = text_field(L, 2, "columns");
+    layout.key = text_field(L, 2, "key");
+    layout.create = text_field(L, 2, "create");
+    layout.list = text_field(L, 2, "list");
+    layout.claim = text_field(L, 2, "claim");
+    layout.release = text_field(L, 2, "release");
+    layout.there = text_field(L, 2, "there");
+    lua_getfield(L, 2, "locked");
+    layout.locked = lua_toboolean(L, -1);
+    err = lpgmig_error_new(L);
+    if (pgmig_ledger_share(ledger, &layout, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return 0;
+}
+
 static int ledger_gc(lua_State *L)
 {
     struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
@@ -85,6 +123,7 @@ void lpgmig_open_ledger(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"ledger", ledger_new}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"exists", ledger_exists},
+                                       {"share", ledger_share},
                                        {"complete", ledger_complete},
                                        {"format", ledger_format},
                                        {"qualified", ledger_qualified},

@@ -1,4 +1,6 @@
 /* ltext.c -- versions, directories, files and checksums. */
+#include <stdlib.h>
+
 #include "lpgmig.h"
 
 /*
@@ -111,6 +113,29 @@ static int text_file_checksum(lua_State *L)
     return 1;
 }
 
+/* file_digest(path, "sha384" | "crc32") --> as the tools that keep it write
+** it. Raises kind "io". */
+static int text_file_digest(lua_State *L)
+{
+    static const char *const kinds[] = {"sha384", "crc32", NULL};
+    const char *path = lpgmig_check_name(L, 1);
+    int kind = luaL_checkoption(L, 2, NULL, kinds);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[97];
+    char *text;
+    size_t len;
+    int status;
+
+    if (pgmig_file_read(path, &text, &len, err) != 0)
+        return lpgmig_error_raise(L, err);
+    status = pgmig_digest((enum pgmig_digest)kind, text, len, out, err);
+    free(text);
+    if (status != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
 void lpgmig_open_text(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"version", text_version},
@@ -119,6 +144,7 @@ void lpgmig_open_text(lua_State *L)
                                          {"create_file", text_create_file},
                                          {"checksum", text_checksum},
                                          {"file_checksum", text_file_checksum},
+                                         {"file_digest", text_file_digest},
                                          {NULL, NULL}};
 
     lpgmig_set(L, functions);

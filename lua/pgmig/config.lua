@@ -14,6 +14,7 @@ local types = {
   table = { string = true },
   format = { string = true, table = true },
   placeholders = { table = true, boolean = true },
+  shared = { boolean = true },
   strict = { boolean = true },
   lock_timeout = { string = true },
   lock_wait = { number = true },
@@ -69,9 +70,9 @@ end
 
 --- Read a config file.
 -- @param path its path
--- @return its table: database, dir (a folder or a list), table, format, placeholders, strict,
---   lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline, policy,
---   naming, hooks, log
+-- @return its table: database, dir (a folder or a list), table, format, placeholders, shared,
+--   strict, lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline,
+--   policy, naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
   return check(path, lua_file.run(path, function(raised, compiling)

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
+local tracking = require "pgmig.tracking"
 
 local M = {}
 
@@ -77,24 +78,6 @@ local function fits(format, found)
   return next(seen) ~= nil and repeated == (rule.numbers_repeat or false)
 end
 
--- ---- the database ----------------------------------------------------------
-
---- Whether the tool has kept a tracking table here.
-local function has_table(format, db)
-  local tracking = format.tracking
-  if not (db and tracking) then return false end
-  local rows = db:ask(([[
-    SELECT a.attname AS name FROM pg_catalog.pg_attribute a
-    WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped]])
-    :format(db:quote_literal(tracking.table)))
-  local there = {}
-  for _, row in ipairs(rows) do there[row.name] = true end
-  for _, name in ipairs(tracking.columns) do
-    if not there[name] then return false end
-  end
-  return true
-end
-
 -- ---- the verdict -----------------------------------------------------------
 
 local function refuse(candidates, dirs)
@@ -104,8 +87,8 @@ local function refuse(candidates, dirs)
     lines[i] = ("%s (%s)"):format(c.name, c.why)
   end
   if #names == 0 then
-    errors.raise("usage", "no format is known that fits all files of " .. table.concat(dirs, ", "), {
-      hint = "name one with --format (option `format`); docs/formats.md tells how to write one's own",
+    errors.raise("usage", "no known format fits all files of " .. table.concat(dirs, ", "), {
+      hint = "name one with --format (option `format`), or write one's own: docs/formats.md",
     })
   end
   errors.raise("usage", "the folder may be of several formats: " .. table.concat(names, ", "), {
@@ -114,13 +97,16 @@ local function refuse(candidates, dirs)
   })
 end
 
-local function only(candidates) return candidates[1] and not candidates[2] and candidates[1].name end
+local function only(candidates)
+  return candidates[1] and not candidates[2] and candidates[1].name
+end
 
 --- The candidates whose tracking table is in the database.
 local function known_there(candidates, db)
   local there = {}
   for _, c in ipairs(candidates) do
-    if has_table(formats.find(c.name), db) then there[#there + 1] = c end
+    local how = formats.find(c.name).tracking
+    if db and how and tracking.exists(db, how) then there[#there + 1] = c end
   end
   return there
 end

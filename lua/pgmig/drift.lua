@@ -62,7 +62,7 @@ function M.find(state, reads, breathe)
       breathe()
       if reads and is_edited(m) then
         m.state = "edited"
-      elseif m.recorded_name ~= m.name then
+      elseif m.recorded_name and m.recorded_name ~= m.name then
         m.state = "renamed"
       end
     end

@@ -12,7 +12,8 @@ local function join(dir, name)
 end
 
 --- The digits of a version as a rule gives it.
-local function digits_of(rule, version, path)
+-- @raise kind "naming"
+function M.digits(rule, version, path)
   if type(version) == "number" then version = ("%.0f"):format(version) end
   if type(version) ~= "string" then
     errors.raise("naming", "the naming rule gives no version", { file = path })
@@ -24,7 +25,7 @@ end
 --- What the rule says of a file, as a migration.
 local function new_migration(set, parsed, dir, name)
   local path, rule = join(dir, name), set.rule
-  local digits = digits_of(rule, parsed.version, path)
+  local digits = M.digits(rule, parsed.version, path)
   return migration.new {
     id = core.version(digits),
     name = parsed.name,
@@ -60,6 +61,17 @@ local function is_ignored(rule, name)
   return name:find "%.sql$" or (rule.foreign and name:find(rule.foreign))
 end
 
+--- A migration that is code of another tool's: known, when it has been applied.
+local function note_foreign(set, dir, name)
+  local rule = set.rule
+  if not rule.foreign or not name:find(rule.foreign) then return end
+  local parsed = rule.parse((name:gsub("%.%w+$", ".sql")))
+  if not (parsed and parsed.version) then return end
+  local m = new_migration(set, parsed, dir, name)
+  m.foreign, m.missing = m.path, true
+  set.foreign[m.id] = m
+end
+
 local function read_dir(set, dir, found)
   local rule = set.rule
   for _, name in ipairs(core.list(dir, rule.deep)) do
@@ -70,6 +82,7 @@ local function read_dir(set, dir, found)
       found[#found + 1] = new_migration(set, parsed, dir, name)
     elseif parsed == nil and is_ignored(rule, name) then
       set.ignored[#set.ignored + 1] = join(dir, name)
+      note_foreign(set, dir, name)
     end
   end
 end
@@ -79,13 +92,14 @@ end
 -- @param rule a naming rule (pgmig.naming)
 -- @param format how their files read (pgmig.formats); nil: as pgmig's own
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
---   that the rule does not know, repeatable = migrations that run again, by name, duplicates =
+--   that the rule does not know, foreign = migrations by id that are code of another tool's,
+--   repeatable = migrations that run again, by name, duplicates =
 --   errors about two files of one version or name }
 -- @raise kinds "io" for a missing folder, "naming" for a file whose version is none
 function M.read(dirs, rule, format)
   local set = {
     list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, duplicates = {},
-    rule = rule, format = format,
+    foreign = {}, rule = rule, format = format,
   }
   local found = {}
   for _, dir in ipairs(dirs) do read_dir(set, dir, found) end

@@ -10,8 +10,9 @@
 -- * `settings(path, read)`: what a file beside the migration says: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
 -- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
---   has, first = of how a file begins, paths = of files' paths, never = of paths that it never has }
--- * `tracking`: its tracking table, for `adopt` (pgmig.adopt)
+--   has, first = of how a file begins, paths = of files' paths, never = of paths that it has not }
+-- * `tracking`: its tracking table, for `adopt` (pgmig.tracking)
+-- * `shared`: how that table is used in place (pgmig.shared), or `unshared`: why it is not
 -- @module pgmig.formats
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"

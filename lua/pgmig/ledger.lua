@@ -10,9 +10,14 @@ ledger.__index = ledger
 local PREPARE_ATTEMPTS = 3 -- other runs may create the same tables
 
 --- A ledger for a table's name; nothing is sent.
+-- @param shared of pgmig.shared: it is another tool's table; or nil
 -- @raise kind "usage" for an invalid name
-function M.new(table_name)
-  return setmetatable({ handle = core.ledger(table_name), name = table_name }, ledger)
+function M.new(table_name, shared)
+  local self = setmetatable({
+    handle = core.ledger(table_name), name = table_name, shared = shared,
+  }, ledger)
+  if shared then self.handle:share(shared.layout) end
+  return self
 end
 
 local function finish(db)
@@ -37,7 +42,9 @@ function ledger:probe(db) operate(self, db, "probe") end
 --- The tracking table's rows, by version; nothing when there is no table.
 -- @return a list of { id, name, applied_at, applied_at_epoch }
 function ledger:list(db)
-  return self.handle:exists() and rows(self, db, "list") or {}
+  if not self.handle:exists() then return {} end
+  local list = rows(self, db, "list")
+  return self.shared and self.shared:rows(list) or list
 end
 
 --- What the history says last of each migration.
@@ -95,6 +102,13 @@ end
 -- @param entry as of `pgmig.entry`
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)
+  finish(db)
+end
+
+--- Record migrations that another tool has applied, all in one transaction.
+-- @param entries list as of `pgmig.entry`, with applied_at
+function ledger:adopt(db, entries)
+  db.handle:adopt(self.handle, entries)
   finish(db)
 end
 

@@ -87,6 +87,27 @@ local function check_idle(db)
   })
 end
 
+--- Do something with the lock of the tracking table held.
+-- @param migrator of pgmig.migrator
+-- @param emit fn(event)
+-- @param fn fn(held)
+-- @return what it returns
+function M.with(migrator, emit, fn)
+  check_idle(migrator.db)
+  recovery.persist(migrator.db, migrator.reconnect, function()
+    if not migrator.ledger.handle:qualified() then migrator.ledger:probe(migrator.db) end
+    migrator.ledger:check_writable()
+  end)
+  local held = acquire(migrator, emit)
+  local ok, result = pcall(fn, held)
+  if migrator.db.vigil then migrator.db.vigil:close() end
+  migrator.db.vigil = nil
+  migrator.db:on_notice(nil)
+  held:release()
+  if ok then return result end
+  error(result, 0)
+end
+
 --- Run a plan with the lock of its tracking table held.
 -- @param migrator of pgmig.migrator
 -- @param plan a list with its direction
@@ -94,19 +115,9 @@ end
 -- @param stop fn(): asked before each migration whether the run ends there; nil
 -- @return the migrations that were run
 function M.run(migrator, plan, emit, stop)
-  check_idle(migrator.db)
-  recovery.persist(migrator.db, migrator.reconnect, function()
-    if not migrator.ledger.handle:qualified() then migrator.ledger:probe(migrator.db) end
-    migrator.ledger:check_writable()
+  return M.with(migrator, emit, function(held)
+    return run_locked(migrator, held, copy_of(plan), emit, stop)
   end)
-  local held = acquire(migrator, emit)
-  local ok, result = pcall(run_locked, migrator, held, copy_of(plan), emit, stop)
-  if migrator.db.vigil then migrator.db.vigil:close() end
-  migrator.db.vigil = nil
-  migrator.db:on_notice(nil)
-  held:release()
-  if ok then return result end
-  error(result, 0)
 end
 
 return M

@@ -1,5 +1,6 @@
 --- The migrator: a database, folders and a tracking table.
 -- @module pgmig.migrator
+local adopt = require "pgmig.adopt"
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local create = require "pgmig.create"
@@ -18,6 +19,7 @@ local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local repair = require "pgmig.repair"
 local run = require "pgmig.run"
+local shared = require "pgmig.shared"
 local source = require "pgmig.source"
 
 local M = {}
@@ -34,6 +36,7 @@ local known_options = {
   hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
   reconnect = "number", pipeline = "boolean", drift_check = "boolean",
   format = "string or table", placeholders = "table or false",
+  shared = "boolean",
 }
 
 local function check_options(options)
@@ -64,6 +67,13 @@ local function format_of(options, dirs, db)
   return formats.load(given, options.placeholders)
 end
 
+--- The tracking table: pgmig's own, or the tool's.
+local function ledger_of(options, format, rule)
+  local others = options.shared and format.name ~= "pgmig" and shared.new(format, rule) or nil
+  local name = others and others.table or format.table or "schema_migrations"
+  return ledger.new(options.table or name, others)
+end
+
 local function register(self, given)
   for event, handlers in pairs(given or {}) do
     for _, fn in ipairs(type(handlers) == "table" and handlers or { handlers }) do
@@ -86,6 +96,7 @@ end
 --   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
 --   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
+--   shared = true: the tracking table of the format's tool is used in place (pgmig.shared);
 --   placeholders = values by name, or false: they are plain text;
 --   naming = a rule (pgmig.naming), in place of the format's;
 --   hooks = { [event] = a function or a list of them };
@@ -98,11 +109,12 @@ function M.new(db, dir, options)
   end
   local dirs = check_dirs(dir)
   local format = format_of(options, dirs, db)
+  local rule = naming.check(options.naming or format.naming)
   local self = setmetatable({
     db = db,
     dirs = dirs,
     format = format,
-    naming = naming.check(options.naming or format.naming),
+    naming = rule,
     hooks = hooks.new(),
     log = options.log,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
@@ -112,7 +124,7 @@ function M.new(db, dir, options)
     pipeline = options.pipeline ~= false,
     drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
-    ledger = ledger.new(options.table or format.table or "schema_migrations"),
+    ledger = ledger_of(options, format, rule),
   }, migrator)
   if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)
@@ -210,7 +222,7 @@ function migrator:applied() return (compare(self)).applied end
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
 -- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake",
---   "repaired", "resolved"), id = nil for a repeatable migration, version, name, checksum,
+--   "adopted", "repaired", "resolved"), id = nil for a repeatable one, version, name, checksum,
 --   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
 function migrator:history(limit)
   check_db(self)
@@ -343,6 +355,28 @@ function migrator:fake(version, options)
   local plan = planning.one((compare(self)), version)
   plan.record_only = "fake"
   return self:run(plan, options)
+end
+
+--- Take over from another tool: record what its table says is applied, all in one transaction. Its
+-- table is only read.
+-- @param options { from = the tool's format, default: the migrator's own; from_table = its table,
+--   where it has another name; dry_run = true: only look; on_event as in `run` }
+-- @return a list of the migrations that are recorded, or would be, with from, from_table, notes =
+--   sentences about what is assumed, known = how many were recorded before
+-- @raise kinds "plan" for a table that is not there, "drift" where table and files disagree
+function migrator:adopt(options)
+  options = options or {}
+  check_db(self)
+  local from = adopt.format(self, options.from)
+  local source_of = { table = options.from_table }
+  if options.dry_run then
+    return persist(self, function() return adopt.plan(self, from, source_of) end)
+  end
+  local emit = emitter(self, options.on_event)
+  local plan = adopt.run(self, from, source_of, emit)
+  for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
+  for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
+  return plan
 end
 
 --- Apply pending migrations.

@@ -12,13 +12,14 @@ local MIN_DIGITS = 3
 local function without_file(row)
   local digits = ("0"):rep(MIN_DIGITS - #row.id) .. row.id
   return migration.new {
-    id = row.id, name = row.name, label = digits .. "_" .. row.name, missing = true,
+    id = row.id, name = row.name or row.key, label = row.key or digits .. "_" .. row.name,
+    missing = true,
   }
 end
 
 --- What the tables say of an applied migration.
 local function note_row(m, row, mark)
-  m.state = m.missing and "missing" or "applied"
+  m.state = m.missing and not m.foreign and "missing" or "applied"
   m.applied_at, m.applied_at_epoch = row.applied_at, row.applied_at_epoch
   m.recorded_name = row.name
   m.recorded_checksum, m.recorded_event = mark and mark.checksum, mark and mark.event
@@ -62,7 +63,7 @@ end
 function M.compare(files, read)
   local state = { applied = {}, pending = {}, by_id = {}, repeatable = files.repeatable }
   for _, row in ipairs(read.rows) do
-    local m = files.by_id[row.id] or without_file(row)
+    local m = files.by_id[row.id] or files.foreign[row.id] or without_file(row)
     local mark = read.marks.by_id[row.id]
     note_row(m, row, mark)
     note_attempt(m, mark, read.journal[m.id])

@@ -10,6 +10,11 @@ local no_statements = "%s-- UP\n-- pgmig: empty\n-- DOWN\n-- pgmig: empty\n"
 
 local function check_file(m)
   if not m.missing then return end
+  if m.foreign then
+    errors.raise("plan", ("migration %s is code of another tool"):format(m.label), {
+      file = m.foreign, hint = "pgmig cannot run it: write it in SQL or Lua",
+    })
+  end
   errors.raise("plan", ("migration %s is applied, but its file is missing"):format(m.label), {
     hint = "bring the file back, for example from version control",
   })

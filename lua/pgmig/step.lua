@@ -23,7 +23,9 @@ end
 -- @param fields see pgmig.entry
 function step:entry(fields)
   fields.checksum = fields.checksum or self.checksum
-  return entry.new(self.m, self.run.token, fields)
+  local said = entry.new(self.m, self.run.token, fields)
+  if self.run.ledger.shared then self.run.ledger.shared:complete(said, self.m) end
+  return said
 end
 
 --- A context for hooks: what they may know of the migration.

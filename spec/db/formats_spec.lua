@@ -57,13 +57,15 @@ describe("a folder of another tool", function()
     assert.equal("00001_a 00003_c", labels(m:migrate()))
     assert.equal("00003_c 00001_a", labels(m:rollback(2)))
     assert.equal("d", tables())
-    assert.equal("naming", fails(function() migrator("goose", { strict = true }):migrate() end).kind)
+    assert.equal("naming",
+      fails(function() migrator("goose", { strict = true }):migrate() end).kind)
   end)
 
   it("dbmate's has its own table beside dbmate's", function()
     db:exec "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)"
     write {
-      ["20240115103000_a.sql"] = "-- migrate:up\nCREATE TABLE a ();\n\n-- migrate:down\nDROP TABLE a;\n",
+      ["20240115103000_a.sql"] =
+        "-- migrate:up\nCREATE TABLE a ();\n\n-- migrate:down\nDROP TABLE a;\n",
       ["20240116103000.sql"] = "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\n",
     }
     local m = migrator "dbmate"
@@ -80,7 +82,8 @@ describe("a folder of another tool", function()
         ["2_b.up.sql"] = "", ["2_b.down.sql"] = "-- nothing\n",
         ["5_c.up.sql"] = "CREATE TABLE c ();",
         ["7_d.down.sql"] = "DROP TABLE d;",
-        ["10_e.up.sql"] = "BEGIN;\nCREATE TABLE e ();\nCOMMIT;\n", ["10_e.down.sql"] = "DROP TABLE e;",
+        ["10_e.up.sql"] = "BEGIN;\nCREATE TABLE e ();\nCOMMIT;\n",
+        ["10_e.down.sql"] = "DROP TABLE e;",
         ["11_f.up.sql"] = "CREATE INDEX CONCURRENTLY i ON g (x);",
       }
       db:exec "CREATE TABLE g (x int)"
@@ -98,8 +101,8 @@ describe("a folder of another tool", function()
     m:migrate()
     local status = m:status()
     assert.equal(1, #status.problems)
-    assert.matches("1_a.down.sql:1:1: this dollar-quoted string has no end", status.problems[1].message,
-      1, true)
+    assert.matches("1_a.down.sql:1:1: this dollar-quoted string has no end",
+      status.problems[1].message, 1, true)
     assert.equal("parse", fails(m.rollback, m).kind)
     assert.equal("a", tables())
   end)
@@ -140,13 +143,15 @@ describe("a folder of another tool", function()
       ["2024-4-1-0900-update-it/up.sql"] = "CREATE TABLE d ();",
     }
     local m = migrator "diesel"
-    assert.equal("2024-01-15-103000_a 2024-02-13-170000-0000_b 20240301000000_c 2024-4-1-0900-update-it",
-      labels(m:migrate()))
+    assert.equal("2024-01-15-103000_a 2024-02-13-170000-0000_b 20240301000000_c "
+      .. "2024-4-1-0900-update-it", labels(m:migrate()))
     assert.equal("20240115103000000000", m:applied()[1].id)
     assert.equal("none", m:status().applied[4].down)
     m:migrate "2024-01-15-103000_a" -- known, applied: nothing to do
-    db:exec "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"
-    assert.equal("20240301000000_c 2024-02-13-170000-0000_b", labels(m:rollback { to = "20240115103000" }))
+    db:exec [[
+      DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)]]
+    assert.equal("20240301000000_c 2024-02-13-170000-0000_b",
+      labels(m:rollback { to = "20240115103000" }))
   end)
 
   it("popx's: the database's own file before the one for all, autocommit, two lengths", function()
@@ -173,7 +178,8 @@ describe("a folder of another tool", function()
   it("Flyway's: dotted versions, repeatables, .conf, undo, several folders", function()
     write {
       ["V1__a.sql"] = "CREATE TABLE a (x int);", ["U1__a.sql"] = "DROP TABLE a;",
-      ["V1_9__b.sql"] = "ALTER TABLE a ADD b int;", ["V1_10_0__c.sql"] = "ALTER TABLE a RENAME b TO c;",
+      ["V1_9__b.sql"] = "ALTER TABLE a ADD b int;",
+      ["V1_10_0__c.sql"] = "ALTER TABLE a RENAME b TO c;",
       ["V1.10.1__d.sql"] = "CREATE INDEX CONCURRENTLY i ON a (c);",
       ["V2__e.sql"] = "INSERT INTO a VALUES (1); SELECT '${not}';",
       ["V2__e.sql.conf"] = "placeholderReplacement=false\nexecuteInTransaction = false\n",
@@ -203,7 +209,9 @@ describe("a folder of another tool", function()
   end)
 
   it("tern's, sql-migrate's, node-pg-migrate's and graphile-migrate's", function()
-    write { ["001_a.sql"] = "CREATE TABLE a ();\n---- create above / drop below ----\nDROP TABLE a;\n" }
+    write {
+      ["001_a.sql"] = "CREATE TABLE a ();\n---- create above / drop below ----\nDROP TABLE a;\n",
+    }
     assert.equal("001_a", labels(migrator("tern", { table = "t1" }):migrate()))
     assert.equal("001_a", labels(migrator("tern", { table = "t1" }):rollback()))
     dir = support.tempdir()
@@ -212,7 +220,8 @@ describe("a folder of another tool", function()
     assert.equal("1-a", labels(migrator("sql-migrate", { table = "t2" }):rollback()))
     dir = support.tempdir()
     write {
-      ["1718000000000_b.sql"] = "-- Up Migration\nCREATE TABLE b ();\n-- Down Migration\nDROP TABLE b;\n",
+      ["1718000000000_b.sql"] =
+        "-- Up Migration\nCREATE TABLE b ();\n-- Down Migration\nDROP TABLE b;\n",
       ["20240610061319999_a.sql"] = "CREATE TABLE a ();", -- a second before 1718000000000
       ["1719000000000_c.js"] = "exports.up = () => {};\n",
     }
@@ -276,7 +285,8 @@ describe("a folder of another tool", function()
       }]])
     assert.equal("7_a", labels(migrator(path):migrate()))
     assert.equal("7_a", labels(migrator(dofile(path)):rollback()))
-    assert.matches("returns a table", fails(migrator, support.write(dir, "x.lua", "return 1")).message)
+    assert.matches("returns a table",
+      fails(migrator, support.write(dir, "x.lua", "return 1")).message)
     assert.matches("cannot open", fails(migrator, dir .. "/none.lua").message)
   end)
 end)

@@ -63,8 +63,8 @@ describe("a large file", function()
       .. "DELETE FROM t;\nINSERT INTO t VALUES (-1);\n"
     write(text)
     migrate()
-    local sums = "SELECT count(*) || ' ' || sum(n) || ' ' || md5(string_agg(s, '' ORDER BY n)) AS v "
-      .. "FROM t"
+    local sums = "SELECT count(*) || ' ' || sum(n) || ' ' || md5(string_agg(s, '' ORDER BY n)) "
+      .. "AS v FROM t"
     local streamed = value(sums)
     pgmig.migrator(db, dir):rollback()
     assert.equal(1, count())
@@ -103,7 +103,8 @@ describe("a large file", function()
     local rows = {}
     for i = 1, 150000 do rows[i] = i .. "\tsome text for a row" end
     write("COPY t FROM STDIN; -- the data\n" .. table.concat(rows, "\r\n") .. "\r\n\\.\r\n"
-      .. "COPY t FROM STDIN;\n\\.\nINSERT INTO t VALUES (0, 'last');\nCOPY t FROM STDIN;\n7\tx\n\\.")
+      .. "COPY t FROM STDIN;\n\\.\nINSERT INTO t VALUES (0, 'last');\n"
+      .. "COPY t FROM STDIN;\n7\tx\n\\.")
     migrate()
     assert.equal(150002, count())
     assert.equal(150000 * 150001 / 2 + 7, value "SELECT sum(n) AS v FROM t")

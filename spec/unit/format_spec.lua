@@ -105,7 +105,8 @@ DROP INDEX i;
     assert.is_true(script.down.transaction)
     assert.is_nil(parse("tern", "SELECT 1;\n").down)
     local err = fails(parse, "tern", "SELECT 1;\n{{ template \"shared/f.sql\" . }}\n")
-    assert.matches("placeholder {{ template \"shared/f.sql\" . }} has no value", err.message, 1, true)
+    assert.matches("placeholder {{ template \"shared/f.sql\" . }} has no value",
+      err.message, 1, true)
     assert.equal(2, err.line)
   end)
 
@@ -249,7 +250,7 @@ describe("the format of a folder", function()
     ["node-pg-migrate"] = { ["1718000000000_a.sql"] = "-- Up Migration\nSELECT 1;\n" },
     ["graphile-migrate"] = { ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\n;" },
     flyway = { ["V1__a.sql"] = "SELECT 1;", ["R__b.sql"] = "SELECT 1;" },
-    diesel = { ["2024-01-15-103000_a/up.sql"] = "SELECT 1;", ["2024-01-15-103000_a/down.sql"] = "" },
+    diesel = { ["2024-01-15-103000_a/up.sql"] = "SELECT 1;" },
     popx = { ["20240115103000_a.postgres.up.sql"] = "SELECT 1;" },
     sqlx = { ["20240115103000_a.sql"] = "-- no-transaction\nVACUUM;\n" },
     maragu = { ["0001_a.up.sql"] = "SELECT 1;", ["0001_b.up.sql"] = "SELECT 1;" },
@@ -276,8 +277,8 @@ describe("the format of a folder", function()
     assert.matches("dbmate, goose", err.message)
     assert.matches("2_b.sql", err.detail)
     dir = support.tempdir()
-    assert.matches("no format is known", fails(detect.format, folder { ["a.sql"] = ";" }).message)
+    assert.matches("no known format fits", fails(detect.format, folder { ["a.sql"] = ";" }).message)
     dir = support.tempdir()
-    assert.matches("no format is known", fails(detect.format, { dir }).message)
+    assert.matches("no known format fits", fails(detect.format, { dir }).message)
   end)
 end)

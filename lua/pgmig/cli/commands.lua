@@ -136,6 +136,21 @@ function M.baseline(run)
   run.report:finished(run.record)
 end
 
+--- Whether other commands read the folder in this format, too.
+local function is_settled(found) return found.sources.format ~= "--from" end
+
+function M.adopt(run)
+  local options = run.options
+  local migrator = open(run)
+  local plan = migrator:adopt {
+    from = options.from, from_table = options.from_table, dry_run = options.dry_run,
+    on_event = watch(run),
+  }
+  local format = not is_settled(run.settings) and run.settings.values.format
+  if options.dry_run then return run.report:adoption(plan, format) end
+  run.report:adopted(plan, format)
+end
+
 -- ---- repairs ---------------------------------------------------------------
 
 function M.repair(run)

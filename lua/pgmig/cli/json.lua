@@ -83,6 +83,21 @@ function json:plan(plan, steps)
   }
 end
 
+local function adoption(plan, recorded)
+  return {
+    from = plan.from, from_table = plan.from_table, known = plan.known, recorded = recorded,
+    notes = list(plan.notes), migrations = list(plan, function(m)
+      local fields = brief(m)
+      fields.path, fields.applied_at = m.path, plan.applied_at[m]
+      return object(fields)
+    end),
+  }
+end
+
+--- What `adopt` would record, or has recorded.
+function json:adoption(plan) self:write(adoption(plan, false)) end
+function json:adopted(plan) self:write(adoption(plan, true)) end
+
 --- Files that look like migrations, and are not applied as such.
 function json:ignored(paths)
   for _, path in ipairs(paths) do self:write { event = "ignored", path = path } end

@@ -96,6 +96,8 @@ local function global_options(parser)
   parser:option("--format"):argname "NAME":convert(not_empty "--format")
     :description("Whose migrations folder it is: goose, dbmate, flyway, ...,\n"
       .. "auto, or a .lua file (default: pgmig).")
+  parser:flag("--shared")
+    :description "Use the tracking table of that tool in place: both may run."
   parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
     :description "How long a statement waits for a lock (default: 5s)."
   parser:option("--lock-wait"):argname "SECONDS":convert(number)
@@ -257,6 +259,20 @@ local function add_baseline(parser)
   }):argument("version"):argname "V":convert(version):description "The last version to record."
 end
 
+local function add_adopt(parser)
+  local cmd = command(parser, "adopt", "Take over what another tool has applied.", {
+    about = "Reads that tool's table, compares it with the files, and records in one transaction\n"
+      .. "what is applied. The table is only read. Refused when table and files disagree.",
+    examples = "Examples:\n   pgmig adopt --from goose --dry-run\n"
+      .. "   pgmig --format goose adopt --from-table ops.goose_db_version",
+  })
+  cmd:option("--from"):argname "NAME":convert(not_empty "--from")
+    :description "The tool, as in --format (default: the format)."
+  cmd:option("--from-table"):argname "NAME":convert(not_empty "--from-table")
+    :description "Its table, where that has another name than usual."
+  cmd:flag("--dry-run"):description "Only show what would be recorded."
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in force and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -289,7 +305,8 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
-    add_baseline, add_history, add_doctor, add_repair, add_resolve, add_config, add_wait } do
+    add_baseline, add_adopt, add_history, add_doctor, add_repair, add_resolve, add_config,
+    add_wait } do
     add(parser)
   end
   parser.error = function(at, message)

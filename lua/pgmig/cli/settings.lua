@@ -43,6 +43,7 @@ local known = {
   { key = "drift_check", variable = "PGMIG_DRIFT_CHECK", default = true, convert = switch },
   { key = "pipeline", variable = "PGMIG_PIPELINE", default = true, convert = switch },
   { key = "strict", default = false },
+  { key = "shared", default = false },
   { key = "placeholders" },
   { key = "naming" },
   { key = "hooks" },
@@ -114,9 +115,10 @@ local function parameters(env)
 end
 
 --- The tracking table that a format asks for; nil: the usual one.
-local function own_table(format)
-  if format == "auto" then return AUTO end
-  return formats.find(format).table
+local function own_table(values)
+  if values.format == "auto" then return AUTO end
+  local format = formats.find(values.format)
+  return values.shared and format.shared and format.tracking.table or format.table
 end
 
 --- Find all settings.
@@ -134,7 +136,10 @@ function M.read(options)
   end
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
-  local own = own_table(found.values.format)
+  if options.from and found.sources.format == "default" then
+    found.values.format, found.sources.format = options.from, "--from"
+  end
+  local own = own_table(found.values)
   if found.sources.table == "default" and own then found.values.table = own end
   if not found.values.database then found.parameters = parameters(env) end
   return found
@@ -151,8 +156,8 @@ end
 --- The options of `pgmig.migrator`.
 function M.migrator_options(settings)
   local values, options = settings.values, {}
-  for _, key in ipairs { "format", "placeholders", "table", "lock_timeout", "lock_wait", "retries",
-    "reconnect", "policy", "strict", "naming", "hooks", "log", "drift_check",
+  for _, key in ipairs { "format", "shared", "placeholders", "table", "lock_timeout", "lock_wait",
+    "retries", "reconnect", "policy", "strict", "naming", "hooks", "log", "drift_check",
     "pipeline" } do
     options[key] = values[key]
   end

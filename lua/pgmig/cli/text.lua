@@ -57,6 +57,39 @@ function text:plan(plan, steps)
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
 end
 
+--- What is said last of an adoption: that other commands have to know the format, too.
+local function remind(self, format)
+  if not format or format == "pgmig" then return end
+  self.output:line(('from now on: --format %s, or `format = "%s"` in pgmig.conf.lua'):format(format,
+    format))
+end
+
+local function known(plan)
+  if plan.known == 0 then return "" end
+  return (", %d recorded already"):format(plan.known)
+end
+
+--- What `adopt` would record.
+-- @param plan the migrator's
+-- @param format the format that later commands have to be told; nil: none
+function text:adoption(plan, format)
+  for _, note in ipairs(plan.notes) do self.output:note("pgmig: " .. note) end
+  for _, m in ipairs(plan) do
+    self.output:line(("would record  %s%s"):format(m.label,
+      plan.applied_at[m] and "  (" .. plan.applied_at[m] .. ")" or ""))
+  end
+  self.output:line(("%s of %s to record%s; nothing was written"):format(count(#plan, "migration"),
+    plan.from_table, known(plan)))
+  remind(self, format)
+end
+
+--- `adopt` has recorded a plan.
+function text:adopted(plan, format)
+  self.output:line(("%s of %s recorded%s"):format(count(#plan, "migration"), plan.from_table,
+    known(plan)))
+  remind(self, format)
+end
+
 --- Files that look like migrations, and are not applied as such.
 function text:ignored(paths)
   for _, path in ipairs(paths) do self.output:note("pgmig: " .. status_table.ignored(path)) end

@@ -8,7 +8,8 @@ return {
       local version, name = path:match "^(%d+)(.*)%.sql$"
       if not version then return nil end
       return {
-        version = version, name = name:match "^_?(.+)$" or version, label = path:match "^(.*)%.sql$",
+        version = version, name = name:match "^_?(.+)$" or version,
+        label = path:match "^(.*)%.sql$",
       }
     end,
     format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
@@ -37,5 +38,14 @@ return {
     table = "schema_migrations",
     columns = { "version" },
     query = "SELECT version FROM %s AS t ORDER BY t.version",
+  },
+  shared = {
+    columns = "version varchar",
+    key = "version",
+    create = "CREATE TABLE IF NOT EXISTS %t (version varchar PRIMARY KEY)",
+    list = "SELECT version::text AS key, NULL::timestamptz AS applied_at FROM %t",
+    claim = "INSERT INTO %t (version) VALUES (%k)",
+    release = "DELETE FROM %t WHERE version = %k",
+    there = "SELECT FROM %t WHERE version = %k",
   },
 }

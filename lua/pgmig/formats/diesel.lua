@@ -26,7 +26,10 @@ return {
     end,
   },
   timestamps = true,
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   settings = function(path, read)
     local text = read(path:match "^(.*/)" .. "metadata.toml")
     if not text then return nil end
@@ -43,5 +46,16 @@ return {
     table = "__diesel_schema_migrations",
     columns = { "version", "run_on" },
     query = "SELECT version, run_on::timestamptz AS applied_at FROM %s AS t ORDER BY t.version",
+  },
+  shared = {
+    columns = "run_on timestamp,version varchar",
+    key = "version",
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (version VARCHAR(50) PRIMARY KEY NOT NULL,
+        run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)]],
+    list = "SELECT version::text AS key, run_on::timestamptz AS applied_at FROM %t",
+    claim = "INSERT INTO %t (version) VALUES (%k)",
+    release = "DELETE FROM %t WHERE version = %k",
+    there = "SELECT FROM %t WHERE version = %k",
   },
 }

@@ -69,4 +69,5 @@ return {
       WHERE type <> 'DELETE' AND type NOT LIKE 'UNDO%%' ORDER BY installed_rank]],
     checksum = "crc32",
   },
+  unshared = "its rows are numbered by Flyway, and those of repeatable migrations are its own",
 }

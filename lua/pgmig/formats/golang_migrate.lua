@@ -1,6 +1,5 @@
---- golang-migrate: `000001_name.up.sql` and `000001_name.down.sql`. Its tool sends a file whole and
--- begins no transaction; pgmig does, unless the file begins its own ones or holds what cannot run in
--- a transaction.
+--- golang-migrate: `000001_name.up.sql` and `000001_name.down.sql`. The tool sends a file whole and
+-- begins no transaction; pgmig does, unless the file begins its own or holds what cannot run in it.
 return {
   name = "golang-migrate",
   about = "pairs NNN_name.up.sql and NNN_name.down.sql",
@@ -18,7 +17,10 @@ return {
     foreign = "^%d+_.*%.%a+%.go$",
   },
   table = "pgmig_migrations",
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   vocabulary = { empty = true, transaction = "auto" },
   signs = {},
   tracking = {
@@ -27,4 +29,5 @@ return {
     newest = true,
     query = "SELECT version::text AS version, dirty FROM %s",
   },
+  unshared = "its table has one row, the newest version",
 }

@@ -33,8 +33,11 @@ return {
   tracking = {
     table = "graphile_migrate.migrations",
     columns = { "hash", "previous_hash", "filename", "date" },
-    query = "SELECT filename AS path, date AS applied_at, hash AS mark FROM %s AS t "
-      .. "ORDER BY t.filename",
+    -- it writes down the number only, not the rest of the file's name
+    query = [[
+      SELECT substring(filename FROM '^[0-9]+') AS version, date AS applied_at, hash AS mark
+      FROM %s AS t ORDER BY t.filename]],
     mark = { "^%-%-! Hash: (%S+)", "its --! Hash line" },
   },
+  unshared = "its rows are hashes that graphile-migrate computes",
 }

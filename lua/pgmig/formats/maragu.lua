@@ -16,7 +16,10 @@ return {
     lone_down = true,
     foreign = "^%d+_.*%.go$",
   },
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   vocabulary = { empty = true, transaction = "own" },
   signs = { paths = { "^%d+_.*_up%.sql$", "^%d+_.*_down%.sql$" } },
   tracking = {
@@ -25,4 +28,5 @@ return {
     newest = true,
     query = "SELECT version AS label FROM %s WHERE version <> ''",
   },
+  unshared = "its table has one row, the newest version",
 }

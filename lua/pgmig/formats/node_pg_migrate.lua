@@ -51,7 +51,8 @@ return {
   },
   signs = {
     never = {
-      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_", "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
+      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_",
+      "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
     },
     lines = {
       "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",
@@ -63,5 +64,22 @@ return {
     columns = { "id", "name", "run_on" },
     query = [[
       SELECT name || '.sql' AS path, run_on::timestamptz AS applied_at FROM %s AS t ORDER BY t.id]],
+  },
+  -- a name may stand there twice: the table is locked while one migration runs
+  shared = {
+    columns = "id int4,name varchar,run_on timestamp",
+    key = "name",
+    key_of = function(m) return m.path:match "([^/]+)%.%w+$" end,
+    locked = true,
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (id SERIAL PRIMARY KEY, name varchar(255) NOT NULL,
+        run_on timestamp NOT NULL)]],
+    list = "SELECT DISTINCT ON (name) name::text AS key, run_on::timestamptz AS applied_at FROM %t "
+      .. "ORDER BY name, id DESC",
+    claim = [[
+      INSERT INTO %t (name, run_on) SELECT %k, pg_catalog.now()
+      WHERE NOT EXISTS (SELECT FROM %t WHERE name = %k)]],
+    release = "DELETE FROM %t WHERE name = %k",
+    there = "SELECT FROM %t WHERE name = %k",
   },
 }

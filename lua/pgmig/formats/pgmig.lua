@@ -6,7 +6,10 @@ return {
   name = "pgmig",
   about = "pgmig's own, and pycopg's: NNN_name.sql with -- UP and -- DOWN",
   naming = naming.default,
-  signs = { never = { "%.up%.sql$", "%.down%.sql$" }, lines = { "^%s*%-%-%s*[uU][pP]%s*$", "^%s*%-%-%s*[dD][oO][wW][nN]%s*$" } },
+  signs = {
+    never = { "%.up%.sql$", "%.down%.sql$" },
+    lines = { "^%s*%-%-%s*[uU][pP]%s*$", "^%s*%-%-%s*[dD][oO][wW][nN]%s*$" },
+  },
   tracking = {
     table = "schema_migrations",
     columns = { "version", "name", "applied_at" },

@@ -29,7 +29,10 @@ return {
     foreign = "%.fizz$",
   },
   timestamps = true,
-  template = { up = "-- Write your migration SQL here\n", down = "-- Write your rollback SQL here\n" },
+  template = {
+    up = "-- Write your migration SQL here\n",
+    down = "-- Write your rollback SQL here\n",
+  },
   vocabulary = {
     empty = true,
     transaction = "own",
@@ -48,5 +51,18 @@ return {
     table = "schema_migration",
     columns = { "version" },
     query = "SELECT version FROM %s AS t ORDER BY t.version",
+  },
+  shared = {
+    columns = "version varchar",
+    key = "version",
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (version VARCHAR (48) NOT NULL,
+        version_self INT NOT NULL DEFAULT 0);
+      CREATE UNIQUE INDEX IF NOT EXISTS schema_migration_version_idx ON %t (version);
+      CREATE INDEX IF NOT EXISTS schema_migration_version_self_idx ON %t (version_self)]],
+    list = "SELECT version::text AS key, NULL::timestamptz AS applied_at FROM %t",
+    claim = "INSERT INTO %t (version) VALUES (%k)",
+    release = "DELETE FROM %t WHERE version = %k",
+    there = "SELECT FROM %t WHERE version = %k",
   },
 }

@@ -38,4 +38,14 @@ return {
     columns = { "id", "applied_at" },
     query = "SELECT id AS path, applied_at FROM %s AS t ORDER BY t.id",
   },
+  shared = {
+    columns = "applied_at timestamptz,id text",
+    key = "id",
+    key_of = function(m) return m.path:match "[^/]+$" end,
+    create = "CREATE TABLE IF NOT EXISTS %t (id text NOT NULL PRIMARY KEY, applied_at timestamptz)",
+    list = "SELECT id AS key, applied_at FROM %t",
+    claim = "INSERT INTO %t (id, applied_at) VALUES (%k, pg_catalog.now())",
+    release = "DELETE FROM %t WHERE id = %k",
+    there = "SELECT FROM %t WHERE id = %k",
+  },
 }

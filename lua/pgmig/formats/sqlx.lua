@@ -37,4 +37,21 @@ return {
       FROM %s AS t ORDER BY t.version]],
     checksum = "sha384",
   },
+  -- the time that it took is pgmig's to know: 0
+  shared = {
+    columns = "checksum bytea,description text,execution_time int8,installed_on timestamptz,"
+      .. "success bool,version int8",
+    key = "version",
+    digest = "sha384",
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+        installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL,
+        checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)]],
+    list = "SELECT version::text AS key, installed_on AS applied_at FROM %t",
+    claim = [[
+      INSERT INTO %t (version, description, success, checksum, execution_time)
+      VALUES (%k, pg_catalog.replace(%n, '_', ' '), true, pg_catalog.decode(%d, 'hex'), 0)]],
+    release = "DELETE FROM %t WHERE version = %k",
+    there = "SELECT FROM %t WHERE version = %k",
+  },
 }

@@ -21,11 +21,16 @@ return {
     placeholder = "{{",
     placeholder_end = "}}",
   },
-  signs = { never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d" }, lines = { "^%-%-%-%- create above / drop below %-%-%-%-" }, paths = { "^tern%.conf$" } },
+  signs = {
+    never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d" }, -- it counts from 1
+    lines = { "^%-%-%-%- create above / drop below %-%-%-%-" },
+    paths = { "^tern%.conf$" },
+  },
   tracking = {
     table = "public.schema_version",
     columns = { "version" },
     newest = true,
     query = "SELECT version::text AS version FROM %s WHERE version > 0",
   },
+  unshared = "its table has one row, the newest version",
 }

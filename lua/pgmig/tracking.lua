@@ -1,0 +1,75 @@
+--- What another tool's tracking table says. Only read: the table stays as it is.
+-- A format's `tracking` is a table:
+--
+-- * `table`: its usual name, with its schema where it has one; `columns`: some that it has
+-- * `query`: asks it; `%s` stands for the table, and a `%` is written twice. It yields a row for
+--   each applied migration: `version` as the file says it, or `path` of the file, or `label`; and
+--   where there are, `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`;
+--   `baseline`, whether everything up to it counts as applied; `repeatable`
+-- * `newest`: it keeps one row only, of the newest migration
+-- * `checksum`: how the tool computes `checksum`, "sha384" or "crc32" (core.file_digest)
+-- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
+-- @module pgmig.tracking
+local errors = require "pgmig.errors"
+
+local M = {}
+
+local TABLE = [[
+  SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
+    a.attname AS column
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  WHERE c.oid = pg_catalog.to_regclass(%s)]]
+
+--- The table's qualified name, and its columns as a set; nil when there is none.
+local function find(db, name)
+  local rows, columns = db:ask(TABLE:format(db:quote_literal(name))), {}
+  for _, row in ipairs(rows) do columns[row.column] = true end
+  if rows[1] then return rows[1].name, columns end
+end
+
+local function lacking(tracking, columns)
+  local list = {}
+  for _, name in ipairs(tracking.columns) do
+    if not columns[name] then list[#list + 1] = name end
+  end
+  return table.concat(list, ", ")
+end
+
+--- Whether a tool has kept a tracking table in a database.
+-- @param tracking a format's
+-- @return its qualified name, or nil
+function M.exists(db, tracking)
+  local qualified, columns = find(db, tracking.table)
+  return qualified and lacking(tracking, columns) == "" and qualified or nil
+end
+
+--- Read a tool's table.
+-- @param format whose (pgmig.formats)
+-- @param name the table; nil: its usual name
+-- @return its rows
+-- @return its qualified name
+-- @raise kind "plan" when there is no such table, or it is not the tool's
+function M.read(db, format, name)
+  local tracking = format.tracking
+  if not tracking then
+    errors.raise("usage", ("the format %s does not say how its table reads"):format(format.name))
+  end
+  name = name or tracking.table
+  local qualified, columns = find(db, name)
+  if not qualified then
+    local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
+    errors.raise("plan", message, {
+      hint = "if it has another name: --from-table NAME",
+    })
+  end
+  local missing = lacking(tracking, columns)
+  if missing ~= "" then
+    errors.raise("plan", ("table %s is not %s's: it has no column %s"):format(name, format.name,
+      missing), { hint = "name the right one with --from-table" })
+  end
+  return db:ask(tracking.query:format(qualified)), qualified
+end
+
+return M

@@ -1,0 +1,209 @@
+-- The tools themselves create a database, pgmig takes over and goes on: dbmate, node-pg-migrate,
+-- graphile-migrate; sqitch's scripts run with both and give the same schema. A tool that is not
+-- installed is skipped (script/bootstrap --bench installs them).
+local pgmig = require "pgmig"
+local support = require "spec.support"
+
+local function labels(list)
+  local result = {}
+  for i, m in ipairs(list) do result[i] = tostring(m) end
+  return table.concat(result, " ")
+end
+
+local function installed(program)
+  return (support.run("command -v " .. program)) == 0
+end
+
+--- Declare a spec that needs a program.
+local function with(program, sentence, fn)
+  if installed(program) then return it(program .. " " .. sentence, fn) end
+  pending(program .. " " .. sentence .. " (skipped: it is not installed)")
+end
+
+describe("after", function()
+  local db, dir, name, host
+
+  before_each(function()
+    local url = support.database()
+    db, dir = pgmig.connect(url), support.tempdir()
+    name = db:query("SELECT current_database() AS name")[1].name
+    host = support.server().host
+  end)
+
+  after_each(function() db:close() end)
+
+  local function write(files)
+    for path, text in pairs(files) do
+      local folder = path:match "^(.*)/"
+      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
+      support.write(dir, path, text)
+    end
+  end
+
+  --- Run a rival in the folder.
+  local function run(command)
+    local code, out, err = support.run(("cd %s && timeout 60 env PGUSER=postgres PGHOST=%s "
+      .. "PGDATABASE=%s %s </dev/null"):format(support.quote(dir), support.quote(host), name,
+      command))
+    assert.equal(0, code, out .. err)
+    return out
+  end
+
+  local function tables()
+    return db:query([[
+      SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names FROM pg_tables
+      WHERE schemaname = 'public' AND tablename !~ 'migrations']])[1].names
+  end
+
+  local function url_for_node(database)
+    return ("'postgres://postgres@/%s?host=%s'"):format(database, host)
+  end
+
+  local function dbmate(words)
+    return run(("dbmate --no-dump-schema -d . "
+      .. "-u 'postgres://postgres@/%s?socket=%s&sslmode=disable' %s"):format(name, host, words))
+  end
+
+  local function node_pg_migrate(words)
+    return run(("env DATABASE_URL=%s node-pg-migrate -m . %s"):format(url_for_node(name), words))
+  end
+
+  with("dbmate", "goes on", function()
+    write {
+      ["20240115103000_a.sql"] =
+        "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n",
+      ["20240116103000_b.sql"] = "-- migrate:up transaction:false\n"
+        .. "CREATE TABLE b ();\n-- migrate:down\nDROP TABLE b;\n",
+    }
+    dbmate "up"
+    write {
+      ["20240117103000_c.sql"] =
+        "-- migrate:up\nCREATE TABLE c ();\n-- migrate:down\nDROP TABLE c;\n",
+    }
+    local m = pgmig.migrator(db, dir, { format = "auto" })
+    assert.equal("20240115103000_a 20240116103000_b", labels(m:adopt()))
+    assert.equal("20240117103000_c", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal("20240117103000_c 20240116103000_b 20240115103000_a",
+      labels(m:rollback { to = 0 }))
+    assert.equal("", tables())
+  end)
+
+  with("dbmate", "and pgmig take turns on one table", function()
+    local function migration(letter)
+      return ("-- migrate:up\nCREATE TABLE %s ();\n-- migrate:down\nDROP TABLE %s;\n"):format(
+        letter, letter)
+    end
+    write { ["20240115103000_a.sql"] = migration "a" }
+    dbmate "up"
+    write { ["20240116103000_b.sql"] = migration "b" }
+    local m = pgmig.migrator(db, dir, { format = "dbmate", shared = true })
+    assert.equal("20240116103000_b", labels(m:migrate()))
+    write { ["20240117103000_c.sql"] = migration "c" }
+    assert.matches("%[ %] 20240117103000_c.sql.*Applied: 2\nPending: 1", dbmate "status")
+    dbmate "up"
+    assert.equal("", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal("20240117103000_c", labels(m:rollback()))
+    dbmate "down"
+    assert.equal("a", tables())
+    assert.equal("20240116103000_b 20240117103000_c", labels(m:migrate()))
+  end)
+
+  with("node-pg-migrate", "and pgmig take turns on one table", function()
+    local function migration(letter)
+      return ("-- Up Migration\nCREATE TABLE %s ();\n-- Down Migration\nDROP TABLE %s;\n"):format(
+        letter, letter)
+    end
+    write { ["1718000000000_a.sql"] = migration "a" }
+    node_pg_migrate "up"
+    write { ["1718000000001_b.sql"] = migration "b" }
+    local m = pgmig.migrator(db, dir, { format = "node-pg-migrate", shared = true })
+    assert.equal("1718000000001_b", labels(m:migrate()))
+    write { ["1718000000002_c.sql"] = migration "c" }
+    node_pg_migrate "up"
+    assert.equal("", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal("1718000000002_c", labels(m:rollback()))
+    node_pg_migrate "down"
+    assert.equal("a", tables())
+    assert.equal("1718000000001_b 1718000000002_c", labels(m:migrate()))
+  end)
+
+  with("node-pg-migrate", "goes on", function()
+    write {
+      ["1718000000000_a.sql"] =
+        "-- Up Migration\nCREATE TABLE a ();\n-- Down Migration\nDROP TABLE a;\n",
+      ["1718000000001_b.js"] = "exports.up = (pgm) => { pgm.createTable('b', { id: 'id' }); };\n",
+    }
+    node_pg_migrate "up"
+    write { ["1719000000000_c.sql"] = "CREATE TABLE c ();\n" }
+    local m = pgmig.migrator(db, dir, { format = "auto" })
+    assert.equal("1718000000000_a 1718000000001_b", labels(m:adopt()))
+    assert.equal("1719000000000_c", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    for _, done in ipairs(m:status().applied) do assert.equal("applied", done.state) end
+  end)
+
+  with("graphile-migrate", "goes on", function()
+    local shadow = name .. "_shadow"
+    db:exec("CREATE DATABASE " .. shadow)
+    write {
+      [".gmrc"] = ('{"connectionString": %s, "shadowConnectionString": %s}'):format(
+        url_for_node(name), url_for_node(shadow)):gsub("'", '"'),
+      ["migrations/current.sql"] = "CREATE TABLE a ();\n",
+    }
+    local environment = ("env ROOT_DATABASE_URL=%s DATABASE_URL=%s SHADOW_DATABASE_URL=%s "):format(
+      url_for_node "template1", url_for_node(name), url_for_node(shadow))
+    run("mkdir -p migrations/committed")
+    run(environment .. "graphile-migrate commit --message 'the first'")
+    write { ["migrations/current.sql"] = "CREATE TABLE b ();\n" }
+    run(environment .. "graphile-migrate commit")
+    local m = pgmig.migrator(db, dir .. "/migrations", { format = "auto" })
+    assert.equal("000001-the-first 000002", labels(m:adopt()))
+    write {
+      ["migrations/committed/000003.sql"] = "--! Previous: x\n--! Hash: y\n\nCREATE TABLE c ();\n",
+    }
+    assert.equal("000003", labels(m:migrate()))
+    assert.equal("a b c", tables())
+  end)
+
+  with("sqitch", "gives the same schema from the same scripts", function()
+    write {
+      ["sqitch.conf"] = "[core]\n  engine = pg\n",
+      ["sqitch.plan"] = "%syntax-version=1.0.0\n%project=shop\n\n"
+        .. "001_a 2024-01-15T10:30:00Z A <a@example.org> # a\n"
+        .. "002_b [001_a] 2024-01-16T10:30:00Z A <a@example.org> # b\n",
+      ["deploy/001_a.sql"] =
+        "-- Deploy shop:001_a to pg\n\nBEGIN;\n\nCREATE TABLE a (x int);\n\nCOMMIT;\n",
+      ["revert/001_a.sql"] = "BEGIN;\nDROP TABLE a;\nCOMMIT;\n",
+      ["deploy/002_b.sql"] = "-- Deploy shop:002_b to pg\nCREATE INDEX CONCURRENTLY i ON a (x);\n",
+      ["revert/002_b.sql"] = "DROP INDEX CONCURRENTLY i;\n",
+    }
+    run(("sqitch deploy db:pg://postgres@/%s?host=%s"):format(name, host))
+    local function dump(database)
+      local out = run(("pg_dump -s -N sqitch -T 'schema_migrations*' -d %s"):format(database))
+      return (out:gsub("\\u?n?restrict [^\n]*\n", ""))
+    end
+    local with_sqitch = dump(name)
+    local other = pgmig.connect(support.database())
+    local m = pgmig.migrator(other, dir, { format = {
+      name = "sqitch-numbered",
+      naming = {
+        deep = true,
+        parse = function(path)
+          local way, version, title = path:match "^(%l+)/(%d+)_(.+)%.sql$"
+          local directions = { deploy = "up", revert = "down" }
+          if not directions[way or ""] then return nil end
+          return { version = version, name = title, direction = directions[way] }
+        end,
+        format = function(version, title) return version .. title end,
+      },
+      vocabulary = { transaction = "auto" },
+    } })
+    assert.equal("001_a 002_b", labels(m:migrate()))
+    assert.equal(with_sqitch, dump(other:query("SELECT current_database() AS name")[1].name))
+    assert.equal("002_b 001_a", labels(m:rollback(2)))
+    other:close()
+  end)
+end)
