@@ -25,6 +25,13 @@ int pgmig_hasher_init(struct pgmig_hasher *d, struct pgmig_error *err)
                : unavailable(err);
 }
 
+/* Begin anew with the algorithm that was looked up before. */
+static int restart(struct pgmig_hasher *h, struct pgmig_error *err)
+{
+    h->begun = h->cr = false;
+    return EVP_DigestInit_ex(h->ctx, NULL, NULL) == 1 ? 0 : unavailable(err);
+}
+
 /* Feed the text with every CRLF as LF; a CR at its end waits for what comes. */
 static void update(struct pgmig_hasher *d, const char *text, size_t len)
 {
@@ -116,20 +123,47 @@ static int add_file(struct pgmig_hasher *d, int fd)
     return 0;
 }
 
-int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
+/* The checksum of one file with a hasher that is ready. */
+static int hash_file(struct pgmig_hasher *h, const char *path, char out[65],
+                     struct pgmig_error *err)
 {
-    struct pgmig_hasher d;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int status;
+    int status = 0;
 
     if (fd < 0)
         return pgmig_error_file(err, "open the file", path);
-    status = pgmig_hasher_init(&d, err);
-    if (status == 0 && add_file(&d, fd) != 0)
+    if (add_file(h, fd) != 0)
         status = pgmig_error_file(err, "read the file", path);
-    if (status == 0)
-        status = pgmig_hasher_end(&d, out, err);
-    pgmig_hasher_free(&d);
     close(fd);
+    return status == 0 ? pgmig_hasher_end(h, out, err) : -1;
+}
+
+int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
+{
+    struct pgmig_hasher h;
+    int status = pgmig_hasher_init(&h, err);
+
+    if (status == 0)
+        status = hash_file(&h, path, out, err);
+    pgmig_hasher_free(&h);
+    return status;
+}
+
+int pgmig_files_differ(const char *const *paths, const char *const *checksums,
+                       size_t count, bool *differ, struct pgmig_error *err)
+{
+    struct pgmig_hasher h;
+    int status = pgmig_hasher_init(&h, err);
+
+    for (size_t i = 0; status == 0 && i < count; i++) {
+        struct pgmig_error ignored = {0};
+        char checksum[65] = "";
+
+        (void)hash_file(&h, paths[i], checksum, &ignored);
+        pgmig_error_clear(&ignored);
+        differ[i] = strcmp(checksum, checksums[i]) != 0;
+        status = restart(&h, err);
+    }
+    pgmig_hasher_free(&h);
     return status;
 }

@@ -101,19 +101,34 @@ static int list(struct listing *l, int fd, int depth)
     return status;
 }
 
+static int open_dir(const char *path, struct pgmig_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    pgmig_error_file(err, "open the migrations directory", path);
+    return pgmig_error_hint(err, "create it, or name another one (--dir, the "
+                                 "second argument of migrator)");
+}
+
+int pgmig_dir_check(const char *path, struct pgmig_error *err)
+{
+    int fd = open_dir(path, err);
+
+    return fd < 0 ? -1 : close(fd);
+}
+
 int pgmig_dir_read(struct pgmig_dir *dir, const char *path, bool deep,
                    struct pgmig_error *err)
 {
     struct listing l = {.dir = dir, .path = path, .deep = deep, .err = err};
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_dir(path, err);
     int status;
 
     *dir = (struct pgmig_dir){0};
-    if (fd < 0) {
-        pgmig_error_file(err, "open the migrations directory", path);
-        return pgmig_error_hint(err, "create it, or name another one (--dir, "
-                                     "the second argument of migrator)");
-    }
+    if (fd < 0)
+        return -1;
     status = list(&l, fd, 0);
     pgmig_buf_free(&l.at);
     if (status != 0) {

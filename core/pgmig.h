@@ -88,6 +88,9 @@ PGMIG_NODISCARD int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
                                    bool deep, struct pgmig_error *err);
 void pgmig_dir_free(struct pgmig_dir *dir);
 
+/* Fail unless `path` is a directory that can be read. */
+PGMIG_NODISCARD int pgmig_dir_check(const char *path, struct pgmig_error *err);
+
 /* Create a file that must not exist yet, and its folder where that is
 ** missing, and write `len` bytes to it. */
 PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
@@ -108,6 +111,12 @@ PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
 /* The same, of a file, which is read piece by piece. */
 PGMIG_NODISCARD int pgmig_file_checksum(const char *path, char out[65],
                                         struct pgmig_error *err);
+
+/* Which of some files have another checksum, or cannot be read. */
+PGMIG_NODISCARD int pgmig_files_differ(const char *const *paths,
+                                       const char *const *checksums,
+                                       size_t count, bool *differ,
+                                       struct pgmig_error *err);
 
 /* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
 ** CRC-32 of its lines without their ends, as a signed number (Flyway). */

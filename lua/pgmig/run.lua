@@ -1,9 +1,9 @@
 --- Running a plan: one migration after another, each tried until its end is known.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local ledger = require "pgmig.ledger"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
-local source = require "pgmig.source"
 local new_step = require("pgmig.step").new
 local window = require "pgmig.window"
 
@@ -11,38 +11,20 @@ local M = {}
 
 local MAX_RACES = 5 -- another run may be first; then its work shows in the table
 
---- Check everything that can be known before the first statement runs.
--- @param plan a list of migrations
--- @param breathe called between two files
-function M.check(plan, breathe)
-  if plan.direction ~= "up" or plan.record_only then return end
-  for _, m in ipairs(plan) do
-    breathe()
-    local ok, err = pcall(source.read, m)
-    if not ok then
-      if errors.is(err) then err.migration = m.label end
-      error(err, 0)
-    end
-  end
-end
-
 -- ---- one migration ---------------------------------------------------------
 
 --- What the tables say now.
 local function look(run)
-  local there = {}
-  for _, row in ipairs(run.ledger:list(run.db)) do there[row.id] = true end
-  return { there = there, marks = run.ledger:marks(run.db) }
+  return { rows = run.ledger:list(run.db), marks = run.ledger:marks(run.db) }
 end
 
 --- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
 -- was carried out though its answer was lost.
 local function settled(step, known)
-  local marks = known.marks
-  local mark = step.m.id and marks.by_id[step.m.id] or marks.by_name[step.m.name]
-  local ours = mark ~= nil and mark.run == step.run.token
-  if step.m.repeatable then return mark ~= nil and mark.checksum == step.checksum, ours end
-  return (known.there[step.m.id] or false) == (step.direction == "up"), ours
+  local marks, key = known.marks, ledger.key(step.m)
+  local ours = marks.run[key] == step.run.token
+  if step.m.repeatable then return marks.checksum[key] == step.checksum, ours end
+  return (known.rows.there[step.m.id] ~= nil) == (step.direction == "up"), ours
 end
 
 --- What the tables say of a migration: "done", "given_up" (another run did it), or nil.

@@ -182,4 +182,19 @@ function M.describe(m, direction)
   }
 end
 
+--- Check everything that can be known before the first statement runs.
+-- @param plan a list of migrations
+-- @param breathe called between two files
+function M.check(plan, breathe)
+  if plan.direction ~= "up" or plan.record_only then return end
+  for _, m in ipairs(plan) do
+    breathe()
+    local ok, err = pcall(M.read, m)
+    if not ok then
+      if errors.is(err) then err.migration = m.label end
+      error(err, 0)
+    end
+  end
+end
+
 return M
