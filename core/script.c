@@ -378,9 +378,12 @@ static int settle_rule(struct parser *p, struct pgmig_section *section)
     if (at == section->statement_count)
         return 0;
     section->transaction = false;
-    return warn(p, section->statements[at].start,
-                "it runs statement by statement: a transaction around all of "
-                "it cannot hold this one");
+    if (warn(p, section->statements[at].start,
+             "it runs statement by statement: a transaction around all of it "
+             "cannot hold this one") != 0)
+        return -1;
+    pgmig_txcheck_loosen(section);
+    return 0;
 }
 
 static int settle_section(struct parser *p, enum pgmig_direction direction)

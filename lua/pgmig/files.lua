@@ -11,10 +11,15 @@ local function join(dir, name)
   return dir:sub(-1) == "/" and dir .. name or dir .. "/" .. name
 end
 
+--- A version as a rule gives it, as text.
+local function text_of(version)
+  return type(version) == "number" and ("%.0f"):format(version) or version
+end
+
 --- The digits of a version as a rule gives it.
 -- @raise kind "naming"
 function M.digits(rule, version, path)
-  if type(version) == "number" then version = ("%.0f"):format(version) end
+  version = text_of(version)
   if type(version) ~= "string" then
     errors.raise("naming", "the naming rule gives no version", { file = path })
   end
@@ -31,8 +36,7 @@ local function new_migration(set, parsed, dir, name)
     name = parsed.name,
     label = parsed.label or ("%s_%s"):format(parsed.version, parsed.name),
     path = path,
-    text = tostring(parsed.version),
-    digits = #digits,
+    text = text_of(parsed.version),
     language = parsed.language or "sql",
     direction = parsed.direction,
     precedence = parsed.precedence or 0,
