@@ -138,9 +138,12 @@ static int settle_rule(struct pgmig_parser *p, struct pgmig_section *section)
     if (at == section->statement_count)
         return 0;
     section->transaction = false;
-    return warn(p, section->statements[at].start,
-                "it runs statement by statement: a transaction around all of "
-                "it cannot hold this one");
+    if (warn(p, section->statements[at].start,
+             "it runs statement by statement: a transaction around all of it "
+             "cannot hold this one") != 0)
+        return -1;
+    pgmig_txcheck_loosen(section);
+    return 0;
 }
 
 static int settle_section(struct pgmig_parser *p,

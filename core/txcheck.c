@@ -73,6 +73,36 @@ size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
     return n;
 }
 
+/* Whether a COMMIT comes behind a statement. */
+static bool is_committed(const struct pgmig_section *section, size_t at)
+{
+    for (size_t i = at + 1; i < section->statement_count; i++)
+        if (section->statements[i].traits & PGMIG_T_TX_COMMIT)
+            return true;
+    return false;
+}
+
+void pgmig_txcheck_loosen(struct pgmig_section *section)
+{
+    bool open = false;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < section->statement_count; i++) {
+        unsigned traits = section->statements[i].traits;
+        bool drop = ((traits & PGMIG_T_TX_COMMIT) && !open) ||
+                    ((traits & PGMIG_T_TX_BEGIN) && !is_committed(section, i));
+
+        if (drop)
+            continue;
+        if (traits & PGMIG_T_TX_BEGIN)
+            open = true;
+        if (traits & (PGMIG_T_TX_COMMIT | PGMIG_T_TX_REFUSED))
+            open = false;
+        section->statements[kept++] = section->statements[i];
+    }
+    section->statement_count = kept;
+}
+
 static int unwrap(const struct pgmig_script *script,
                   struct pgmig_section *section, struct pgmig_modes *modes,
                   struct pgmig_error *err)

@@ -20,4 +20,11 @@ PGMIG_NODISCARD int pgmig_txcheck(const struct pgmig_script *script,
 ** The index of a statement; statement_count: there is none. */
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone);
 
+/*
+** Leave out what only makes sense in the transaction that a tool puts around
+** a file: a COMMIT of a transaction that the section has not begun, and a
+** BEGIN of one that it does not end.
+*/
+void pgmig_txcheck_loosen(struct pgmig_section *section);
+
 #endif

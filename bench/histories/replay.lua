@@ -66,6 +66,7 @@ local function filled(text, options)
     local replacement = value:gsub("%%", "%%%%")
     text = text:gsub("{{%s*" .. literal(name) .. "%s*}}", replacement)
     text = text:gsub("%${" .. literal(name) .. "}", replacement)
+    text = text:gsub("%f[:]:" .. literal(name) .. "%f[^%w_]", replacement)
   end
   return text
 end

@@ -26,8 +26,11 @@ local function by_field(list, field, value)
   end
 end
 
---- The migration of a row, by the path of its file.
+--- The migration of a row, by the path of its file; where files were renamed, by its version.
 local function by_path(set, rule, path)
+  for _, m in ipairs(set.list) do
+    if m.path:sub(-#path - 1) == "/" .. path then return m end
+  end
   local parsed = rule.parse(path)
   if not (parsed and parsed.version) then return nil end
   local m = by_version(set, parsed.version)

@@ -49,18 +49,21 @@ end
 
 local function widest(list)
   local digits = MIN_DIGITS
-  for _, m in ipairs(list) do digits = math.max(digits, m.digits) end
+  for _, m in ipairs(list) do digits = math.max(digits, #m.text) end
   return digits
 end
 
 --- The version after the newest: a timestamp behind timestamps or on request, else the next
 -- number with the folder's width.
-local function next_version(list, timestamp)
+local function next_version(rule, list, timestamp)
   local newest = list[#list]
-  local following = newest and successor(newest.id) or "1"
-  if timestamp or (newest and is_timestamp(newest.id)) then
+  local number = newest and core.version(newest.text:match "^%d+$" or newest.id)
+  local following = number and successor(number) or "1"
+  if timestamp or (number and is_timestamp(number)) then
     local now = os.date "!%Y%m%d%H%M%S"
-    return core.compare(now, following) > 0 and now or following
+    local sorted = rule.digits and rule.digits(now) or now
+    local last = rule.digits and newest and newest.id or following
+    return (not newest or core.compare(sorted, last) > 0) and now or following
   end
   return ("0"):rep(widest(list) - #following) .. following
 end
@@ -72,7 +75,7 @@ local function next_of(rule, list, timestamp)
       hint = "give the rule a function next(newest) that returns the next version",
     })
   end
-  return next_version(list, timestamp)
+  return next_version(rule, list, timestamp)
 end
 
 local header = "-- Migration: %s\n-- Created: %s\n\n"

@@ -10,10 +10,15 @@ local M = {}
 --- What stands before the paths of a folder's files.
 local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
 
+--- A version as a rule gives it, as text.
+local function text_of(version)
+  return type(version) == "number" and ("%.0f"):format(version) or version
+end
+
 --- The digits of a version as a rule gives it.
 -- @raise kind "naming"
 function M.digits(rule, version, path)
-  if type(version) == "number" then version = ("%.0f"):format(version) end
+  version = text_of(version)
   if type(version) ~= "string" then
     errors.raise("naming", "the naming rule gives no version", { file = path })
   end
@@ -23,7 +28,7 @@ end
 
 --- What the rule says of a file, as a migration.
 local function new_migration(set, parsed, prefix, name)
-  local path, text = prefix .. name, tostring(parsed.version)
+  local path, text = prefix .. name, text_of(parsed.version)
   local digits = M.digits(set.rule, parsed.version, path)
   return migration.new {
     id = core.version(digits),
@@ -31,7 +36,6 @@ local function new_migration(set, parsed, prefix, name)
     path = path,
     text = text,
     label = parsed.label,
-    digits = #digits ~= #text and #digits or nil,
     language = parsed.language ~= "sql" and parsed.language or nil,
     direction = parsed.direction,
     precedence = parsed.precedence,

@@ -9,6 +9,7 @@
 -- * `timestamps`: new files are numbered by time
 -- * `settings(path, read)`: what a file beside the migration says: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
+-- * `fill(text, values)`: replaces placeholders, where what encloses them does not tell their end
 -- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
 --   has, first = of how a file begins, paths = of files' paths, never = of paths that it has not }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.tracking)
@@ -62,9 +63,8 @@ local function literal(text) return (text:gsub("%p", "%%%0")) end
 --- Replace the placeholders that have values; the others are refused when the text is parsed.
 local function fill(self, text)
   local words, values = self.vocabulary, self.placeholders
-  local first, last = words.placeholder, words.placeholder_end
-  local pattern = last and literal(first) .. "(.-)" .. literal(last)
-    or literal(first) .. "([%w_]+)"
+  if self.fill then return self.fill(text, values) end
+  local pattern = literal(words.placeholder) .. "(.-)" .. literal(words.placeholder_end)
   return (text:gsub(pattern, function(inner) return values[inner:match "^%s*(.-)%s*$"] end))
 end
 

@@ -56,7 +56,6 @@ local function number(files)
   for _, group in ipairs(groups_of(files)) do
     local rank = ranks(group)
     for _, m in ipairs(group) do
-      m.digits = m.digits + 2
       m.id = core.version(("%s%02d"):format(m.id, rank[m.name]))
       m.version = migration.version_of(m.id)
     end

@@ -43,7 +43,6 @@ local derived = {
     return id and M.version_of(id)
   end,
   label = function(m) return ("%s_%s"):format(m.text, m.name) end,
-  digits = function(m) return #m.text end,
   language = function() return "sql" end,
   precedence = function() return 0 end,
   applied_at = of_row "applied_at",
@@ -60,7 +59,7 @@ end
 
 --- Make a migration.
 -- @param fields id (nil: a repeatable one), name, path, text = the version as it is written; label,
---   digits, language, precedence, where they do not follow from these; for applied ones rows, row =
+--   language, precedence, where they do not follow from these; for applied ones rows, row =
 --   its place in them, and marks, as the ledger has them
 -- @return the migration; `version` is a number below 10^14, else the string of digits
 function M.new(fields) return setmetatable(fields, migration) end

@@ -155,6 +155,7 @@ local function persist(self, fn) return recovery.persist(self.db, self.reconnect
 local function compare(self, set)
   check_db(self)
   set = set or self:files()
+  if self.ledger.shared then self.ledger.shared:learn(set) end
   local read = persist(self, function() return self.ledger:read(self.db) end)
   local state = planning.compare(set, read)
   drift.find(state, self.drift_check, self.db.breathe)

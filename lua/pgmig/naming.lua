@@ -91,17 +91,19 @@ function M.dotted(version)
   return table.concat(digits)
 end
 
---- Digits that sort as a version does when it is compared as text: padded to one width.
+--- Digits that sort as a version does when it is compared as text: padded to one width, then how
+-- many it has, since `20240115` comes before `2024011500`.
 -- @param version digits first; what follows them sorts behind all digits
--- @param width how many digits
--- @return digits
+-- @param width how many digits the longest version has, at most 36
+-- @return width + 2 digits
 -- @raise kind "naming"
 function M.sortable(version, width)
   local digits, rest = version:match "^(%d*)(.*)$"
   if digits == "" or #digits > width then
     errors.raise("naming", ("version %s: 1 to %d digits"):format(version, width))
   end
-  return digits .. (rest == "" and "0" or "9"):rep(width - #digits)
+  local pad = (rest == "" and "0" or "9"):rep(width - #digits)
+  return ("%s%s%02d"):format(digits, pad, #digits)
 end
 
 local VERSION_DIGITS, SHORT = 38, 8

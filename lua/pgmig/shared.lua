@@ -26,11 +26,19 @@ function M.new(format, rule)
   end
   return setmetatable({
     layout = format.shared, table = format.tracking.table, rule = rule, name = format.name,
+    ids = {},
   }, shared)
 end
 
 --- What the tool's table calls a migration.
 function shared:key(m) return self.layout.key_of and self.layout.key_of(m) or m.text end
+
+--- Learn from the files which migration each key stands for.
+-- @param set what `pgmig.files` has read
+function shared:learn(set)
+  self.ids = {}
+  for _, m in ipairs(set.list) do self.ids[self:key(m)] = m.id end
+end
 
 --- Add to a history's entry what the tool's table wants to know.
 function shared:complete(entry, m)
@@ -39,15 +47,16 @@ function shared:complete(entry, m)
   entry.digest = self.layout.digest and core.file_digest(m.path, self.layout.digest) or nil
 end
 
---- The version that a key of the table stands for.
+--- The version that a key of the table without a file stands for.
 local function version_of(self, key)
   if not self.layout.key_of then return key end
   local parsed = self.rule.parse(key) or self.rule.parse(key .. ".sql")
-  return parsed and parsed.version or nil
+  return parsed and parsed.version .. (self.rule.numbers_repeat and "99" or "") or nil
 end
 
 --- The id of the migration that a row stands for.
 local function id_of(self, key)
+  if self.ids[key] then return self.ids[key] end
   local ok, id = pcall(function()
     return core.version(files.digits(self.rule, version_of(self, key)))
   end)

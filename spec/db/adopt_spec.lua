@@ -182,7 +182,7 @@ describe("adopt", function()
         version VARCHAR (48) NOT NULL, version_self INT NOT NULL DEFAULT 0);
       INSERT INTO schema_migration VALUES ('20240115103000000000');
       CREATE TABLE gorp_migrations (id text PRIMARY KEY, applied_at timestamptz);
-      INSERT INTO gorp_migrations VALUES ('1-a.sql', '2024-01-15 10:30:00+00')]]
+      INSERT INTO gorp_migrations VALUES ('1-a.sql', '2024-01-15 10:30:00+00'), ('1-x.sql', now())]]
     write {
       ["2024-01-15-103000_a/up.sql"] = "SELECT 1;",
       ["2024-02-13-170000-0000_b/up.sql"] = "SELECT 2;",
@@ -201,10 +201,11 @@ describe("adopt", function()
     db:exec "DROP TABLE schema_migrations, schema_migrations_history, schema_migrations_journal"
     dir = support.tempdir()
     write {
-      ["1-a.sql"] = "-- +migrate Up\nSELECT 1;\n", ["2-b.sql"] = "-- +migrate Up\nSELECT 2;\n"
+      ["1-a.sql"] = "-- +migrate Up\nSELECT 1;\n", ["1-x.sql"] = "-- +migrate Up\n",
+      ["2-b.sql"] = "-- +migrate Up\nSELECT 2;\n"
         .. "-- +migrate Down\nSELECT 3;\n",
     }
-    goes_on("sql-migrate", "1-a", "2-b")
+    goes_on("sql-migrate", "1-a 1-x", "2-b")
   end)
 
   it("node-pg-migrate's and graphile-migrate's, which name files", function()

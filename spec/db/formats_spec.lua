@@ -140,17 +140,19 @@ describe("a folder of another tool", function()
       ["20240301000000_c/up.sql"] = "VACUUM a;\nCREATE INDEX CONCURRENTLY i ON a (x);",
       ["20240301000000_c/down.sql"] = "DROP INDEX i;",
       ["20240301000000_c/metadata.toml"] = "# because\nrun_in_transaction = false\n",
+      ["2024-03-01-000000-0000_c2/up.sql"] = "SELECT 1;", -- the same but for its length
+      ["2024-03-01-000000-0000_c2/down.sql"] = "SELECT 1;",
       ["2024-4-1-0900-update-it/up.sql"] = "CREATE TABLE d ();",
     }
     local m = migrator "diesel"
     assert.equal("2024-01-15-103000_a 2024-02-13-170000-0000_b 20240301000000_c "
-      .. "2024-4-1-0900-update-it", labels(m:migrate()))
-    assert.equal("20240115103000000000", m:applied()[1].id)
-    assert.equal("none", m:status().applied[4].down)
+      .. "2024-03-01-000000-0000_c2 2024-4-1-0900-update-it", labels(m:migrate()))
+    assert.equal("2024011510300000000014", m:applied()[1].id)
+    assert.equal("none", m:status().applied[5].down)
     m:migrate "2024-01-15-103000_a" -- known, applied: nothing to do
     db:exec [[
       DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)]]
-    assert.equal("20240301000000_c 2024-02-13-170000-0000_b",
+    assert.equal("2024-03-01-000000-0000_c2 20240301000000_c 2024-02-13-170000-0000_b",
       labels(m:rollback { to = "20240115103000" }))
   end)
 
@@ -215,9 +217,12 @@ describe("a folder of another tool", function()
     assert.equal("001_a", labels(migrator("tern", { table = "t1" }):migrate()))
     assert.equal("001_a", labels(migrator("tern", { table = "t1" }):rollback()))
     dir = support.tempdir()
-    write { ["1-a.sql"] = "-- +migrate Up\nCREATE TABLE a ();\n-- +migrate Down\nDROP TABLE a;\n" }
-    assert.equal("1-a", labels(migrator("sql-migrate", { table = "t2" }):migrate()))
-    assert.equal("1-a", labels(migrator("sql-migrate", { table = "t2" }):rollback()))
+    write {
+      ["1-b.sql"] = "-- +migrate Up\nALTER TABLE a ADD x int;\n-- +migrate Down\n",
+      ["1-a.sql"] = "-- +migrate Up\nCREATE TABLE a ();\n-- +migrate Down\nDROP TABLE a;\n",
+    }
+    assert.equal("1-a 1-b", labels(migrator("sql-migrate", { table = "t2" }):migrate()))
+    assert.equal("1-b 1-a", labels(migrator("sql-migrate", { table = "t2" }):rollback(2)))
     dir = support.tempdir()
     write {
       ["1718000000000_b.sql"] =
@@ -236,9 +241,26 @@ describe("a folder of another tool", function()
       ["committed/000002-h.sql"] = "--! Previous: sha1:1\n--! Hash: sha1:2\n\nCREATE TABLE h ();\n",
       ["current.sql"] = "SELECT nonsense;\n",
     }
-    m = migrator("graphile-migrate", { table = "t4" })
-    assert.equal("000001 000002-h", labels(m:migrate()))
+    write { ["committed/000003.sql"] = "--! Previous: sha1:2\n--! Hash: sha1:3\n\n"
+      .. "ALTER TABLE h OWNER TO :DATABASE_OWNER; SELECT 1::TEXT, :A;\n" }
+    m = migrator("graphile-migrate", {
+      table = "t4", placeholders = { DATABASE_OWNER = "CURRENT_USER", TEXT = "no", A = "1" },
+    })
+    assert.equal("000001 000002-h 000003", labels(m:migrate()))
     assert.matches("graphile-migrate commit", fails(m.create, m, "x").message, 1, true)
+  end)
+
+  it("of a tool that begins for its files: they may commit and begin in between", function()
+    write {
+      ["1-a.sql"] = "-- +migrate Up\nCREATE TYPE e AS ENUM ('x');\nALTER TYPE e ADD VALUE 'y';\n"
+        .. "COMMIT;\nBEGIN;\nCREATE TABLE a AS SELECT 'y'::e AS y;\n-- +migrate Down\n"
+        .. "DROP TABLE a;\nCOMMIT;\nDROP TYPE e;\n",
+    }
+    local m = migrator "sql-migrate"
+    assert.equal("1-a", labels(m:migrate()))
+    assert.equal("a", tables())
+    assert.equal("1-a", labels(m:rollback()))
+    assert.equal("", tables())
   end)
 
   it("is recognised by `auto`, with the database's help where files look alike", function()
@@ -261,6 +283,11 @@ describe("a folder of another tool", function()
     path, down = created "diesel"
     assert.matches("^%d%d%d%d%-%d%d%-%d%d%-%d%d%d%d%d%d_add_x/up.sql$", path)
     assert.equal((path:gsub("up.sql", "down.sql")), down)
+    path = created "diesel" -- behind one that is there
+    assert.matches("_add_x/up.sql$", path)
+    support.write(dir, (path:gsub("up.sql", "x.sql")), "")
+    local again = migrator("diesel"):create "add y"
+    assert.is_true(again > dir .. "/" .. path:gsub("_.*", ""))
     path, down = created "golang-migrate"
     assert.same({ "001_add_x.up.sql", "001_add_x.down.sql" }, { path, down })
     assert.matches("^%d%d%d%d%d%d%d%d%d%d%d%d%d_add_x.sql$", (created "node-pg-migrate"))

@@ -157,6 +157,14 @@ DROP TABLE users;
     assert.matches("inside a transaction", fails(parse, "sqlx", "VACUUM;\n").message)
   end)
 
+  it("of tools with a transaction around files: COMMIT and BEGIN of that one are left out", function()
+    local script = parse("sql-migrate", "-- +migrate Up\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")
+    assert.is_false(script.up.transaction)
+    assert.same({ "SELECT 1", "SELECT 2" }, sql(script.up))
+    script = parse("sqlx", "SELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\nVACUUM;\nBEGIN;\n")
+    assert.same({ "SELECT 1", "BEGIN", "SELECT 2", "COMMIT", "VACUUM" }, sql(script.up))
+  end)
+
   it("lets files without SQL do nothing", function()
     for _, format in ipairs { "golang-migrate", "sqlx", "diesel", "flyway", "popx" } do
       assert.is_true(parse(format, "-- nothing\n").up.empty)
@@ -222,9 +230,13 @@ describe("versions", function()
   end)
 
   it("as text sort when they are padded", function()
-    assert.equal("20240115103000000000", naming.sortable("20240115103000", 20))
-    assert.is_true(naming.sortable("202001271908", 20) > naming.sortable("20200126190800", 20))
-    assert.equal("20230523171599999999", naming.sortable("202305231715update", 20))
+    assert.equal("2024011510300000000014", naming.sortable("20240115103000", 20))
+    local sorted = {
+      "20200126190800", "202001271908", "20200127190800", "202001271908000000", "202001271908update",
+    }
+    for i = 2, #sorted do
+      assert.is_true(naming.sortable(sorted[i - 1], 20) < naming.sortable(sorted[i], 20), sorted[i])
+    end
     assert.equal("naming", fails(naming.sortable, ("1"):rep(21), 20).kind)
   end)
 end)

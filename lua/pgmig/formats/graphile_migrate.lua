@@ -29,6 +29,12 @@ return {
     untransacted = "--! no-transaction",
     placeholder = ":DATABASE_",
   },
+  -- :NAME, but not the second half of a cast
+  fill = function(text, values)
+    return (text:gsub("(:?):(%u[%u%d_]*)", function(colon, name)
+      return colon == "" and values[name] or nil
+    end))
+  end,
   signs = { lines = { "^%-%-! Previous: ", "^%-%-! Hash: " } },
   tracking = {
     table = "graphile_migrate.migrations",

@@ -12,6 +12,7 @@ return {
       }
     end,
     format = function(version, name) return ("%s-%s.sql"):format(version, name) end,
+    numbers_repeat = true, -- a migration is the whole name of its file
   },
   timestamps = true,
   template = "-- +migrate Up\n-- Write your migration SQL here\n\n-- +migrate Down\n"
