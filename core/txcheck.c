@@ -73,24 +73,26 @@ size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
     return n;
 }
 
-/* Whether a COMMIT comes behind a statement. */
-static bool is_committed(const struct pgmig_section *section, size_t at)
+/* Behind the last COMMIT. */
+static size_t behind_commits(const struct pgmig_section *section)
 {
-    for (size_t i = at + 1; i < section->statement_count; i++)
-        if (section->statements[i].traits & PGMIG_T_TX_COMMIT)
-            return true;
-    return false;
+    size_t n = section->statement_count;
+
+    while (n > 0 && !(section->statements[n - 1].traits & PGMIG_T_TX_COMMIT))
+        n--;
+    return n;
 }
 
 void pgmig_txcheck_loosen(struct pgmig_section *section)
 {
+    size_t committed = behind_commits(section);
     bool open = false;
     size_t kept = 0;
 
     for (size_t i = 0; i < section->statement_count; i++) {
         unsigned traits = section->statements[i].traits;
         bool drop = ((traits & PGMIG_T_TX_COMMIT) && !open) ||
-                    ((traits & PGMIG_T_TX_BEGIN) && !is_committed(section, i));
+                    ((traits & PGMIG_T_TX_BEGIN) && i >= committed);
 
         if (drop)
             continue;

@@ -158,24 +158,24 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
 
 /* ---- placeholders ---------------------------------------------------- */
 
-/* The end of the name that begins at `at`: what has a letter and no brace, so
-** that '{{1,2},{3,4}}' is an array. 0: there is none. */
-static size_t name_end(const struct pgmig_vocabulary *words, const char *text,
-                       size_t at, size_t end)
+/* Whether a name begins at `at` and is closed: what has a letter and no brace,
+** so that '{{1,2},{3,4}}' is an array. */
+static bool is_named(const struct pgmig_vocabulary *words, const char *text,
+                     size_t at, size_t end)
 {
     size_t close = strlen(words->placeholder_end);
     bool letter = false;
 
+    if (close == 0)
+        return at < end && isalpha((unsigned char)text[at]);
     for (; at + close <= end; at++) {
-        if (close > 0 && memcmp(text + at, words->placeholder_end, close) == 0)
-            return letter ? at : 0;
-        if (at == end || text[at] == '{' || text[at] == '}')
-            return 0;
-        if (isalpha((unsigned char)text[at]) && close == 0)
-            return at + 1;
+        if (memcmp(text + at, words->placeholder_end, close) == 0)
+            return letter;
+        if (text[at] == '{' || text[at] == '}')
+            return false;
         letter = letter || isalpha((unsigned char)text[at]);
     }
-    return 0;
+    return false;
 }
 
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
@@ -190,7 +190,7 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
         if (found == NULL)
             break;
         start = (size_t)(found - text) + open;
-        if (name_end(words, text, start, end) > 0)
+        if (is_named(words, text, start, end))
             return start - open;
     }
     return end;

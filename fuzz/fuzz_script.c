@@ -2,7 +2,7 @@
 ** fuzz_script.c -- any file: parsing ends; statements are in order, inside
 ** the text and apart; everything between them is blank, comment, semicolon,
 ** COPY data or a command that is skipped; and a statement parsed alone is the
-** same statement.
+** same statement. The words of another format change no rule of memory.
 */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +17,46 @@
         if (!(condition)) \
             abort();      \
     } while (0)
+
+static const struct pgmig_marker markers[] = {
+    {.text = "migrate:up", .kind = PGMIG_MARKER_UP, .options = true},
+    {.text = "migrate:down", .kind = PGMIG_MARKER_DOWN, .options = true},
+    {.text = "-- above / below --", .kind = PGMIG_MARKER_DIVIDER},
+    {.text = "no transaction",
+     .kind = PGMIG_MARKER_SETTING,
+     .key = "transaction",
+     .value = "off",
+     .whole_file = true},
+    {.text = "begin", .kind = PGMIG_MARKER_IGNORED},
+    {.text = "include ", .kind = PGMIG_MARKER_REFUSED, .hint = "no"},
+};
+
+static const struct pgmig_marker_option options[] = {
+    {"transaction:false", "transaction", "off"},
+};
+
+static void parse_foreign(const uint8_t *data, size_t size)
+{
+    struct pgmig_vocabulary words = pgmig_vocabulary_default;
+    struct pgmig_error err = {0};
+    struct pgmig_script *s;
+    char *copy = pgmig_strndup((const char *)data, size);
+
+    CHECK(copy != NULL);
+    words.markers = markers;
+    words.marker_count = sizeof markers / sizeof *markers;
+    words.options = options;
+    words.option_count = 1;
+    words.transaction = PGMIG_TRANSACTION_AUTO;
+    words.repeats = true;
+    words.empty = true;
+    words.placeholder = "${";
+    words.placeholder_end = "}";
+    s = pgmig_script_parse("fuzz.sql", copy, size, &words, &err);
+    CHECK((s == NULL) == (err.kind == PGMIG_E_PARSE));
+    pgmig_script_free(s);
+    pgmig_error_clear(&err);
+}
 
 static struct pgmig_script *parse(const char *text, size_t len,
                                   struct pgmig_error *err)
@@ -124,6 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pgmig_error err = {0};
     struct pgmig_script *s = parse((const char *)data, size, &err);
 
+    parse_foreign(data, size);
     if (s == NULL) {
         CHECK(err.kind == PGMIG_E_PARSE && err.message != NULL);
         CHECK(err.line >= 1 && err.column >= 1);

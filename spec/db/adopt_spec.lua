@@ -1,13 +1,10 @@
 -- Taking over from other tools. Their tables are made with the statements that the tools document;
 -- spec/rivals runs the tools themselves, where they are installed.
 local pgmig = require "pgmig"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
-local function labels(list)
-  local result = {}
-  for i, m in ipairs(list) do result[i] = tostring(m) end
-  return table.concat(result, " ")
-end
+local labels, fails = history.labels, history.fails
 
 describe("adopt", function()
   local db, dir
@@ -19,25 +16,12 @@ describe("adopt", function()
 
   after_each(function() db:close() end)
 
-  local function write(files)
-    for name, text in pairs(files) do
-      local folder = name:match "^(.*)/"
-      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
-      support.write(dir, name, text)
-    end
-  end
+  local function write(files) history.write(dir, files) end
 
   local function migrator(format, options)
     options = options or {}
     options.format = format
     return pgmig.migrator(db, dir, options)
-  end
-
-  local function fails(m, options)
-    local ok, err = pcall(m.adopt, m, options)
-    assert.is_false(ok)
-    assert.is_true(pgmig.is_error(err), tostring(err))
-    return err
   end
 
   local function untouched(m)
@@ -120,7 +104,7 @@ describe("adopt", function()
     assert.matches("only its newest version, 3_c: all 2 files up to it are assumed to be applied",
       m:adopt({ dry_run = true }).notes[1])
     db:exec "UPDATE schema_migrations SET version = 2"
-    assert.matches("2 is applied, and has no file", fails(m).message)
+    assert.matches("2 is applied, and has no file", fails(m.adopt, m).message)
   end)
 
   it("a dirty flag is refused, with what to do", function()
@@ -129,7 +113,7 @@ describe("adopt", function()
       INSERT INTO schema_migrations VALUES (1, true)]]
     write { ["1_a.up.sql"] = "CREATE TABLE a ();" }
     local m = migrator "golang-migrate"
-    local err = fails(m)
+    local err = fails(m.adopt, m)
     assert.equal("drift", err.kind)
     assert.matches("1_a is marked as failed or left half-way", err.message, 1, true)
     assert.matches("migrate force", err.hint)
@@ -149,7 +133,7 @@ describe("adopt", function()
     assert.equal("001_a", labels(m:adopt()))
     assert.equal("001_a", labels(m:rollback()))
     db:exec "INSERT INTO schema_version VALUES (2)"
-    assert.matches("has 2 rows; tern keeps one", fails(m).message)
+    assert.matches("has 2 rows; tern keeps one", fails(m.adopt, m).message)
   end)
 
   it("sqlx's, whose checksums must be those of the files", function()
@@ -170,7 +154,7 @@ describe("adopt", function()
     goes_on("sqlx", "20240115103000_a", "20240116103000_b")
     write { ["20240115103000_a.up.sql"] = "CREATE TABLE a (x int);" }
     assert.matches("a.up.sql is not the file that was applied: its checksum differs",
-      fails(migrator("sqlx", { table = "other" })).message)
+      fails(function() migrator("sqlx", { table = "other" }):adopt() end).message)
   end)
 
   it("diesel's, popx's and sql-migrate's", function()
@@ -230,7 +214,7 @@ describe("adopt", function()
     write { ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:2\n\nSELECT 1;\n" }
     local m = migrator "graphile-migrate"
     assert.matches("000001.sql is not the file that was applied: its --! Hash line differs",
-      fails(m).message, 1, true)
+      fails(m.adopt, m).message, 1, true)
     write { ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\nSELECT 1;\n" }
     assert.equal("000001", labels(m:adopt()))
   end)
@@ -270,7 +254,7 @@ describe("adopt", function()
     assert.equal("1_10_c", labels(m:rollback()))
     write { ["V1_9__b.sql"] = "SELECT 9;" }
     assert.matches("V1_9__b.sql is not the file that was applied",
-      fails(migrator("flyway", { table = "other" })).message)
+      fails(function() migrator("flyway", { table = "other" }):adopt() end).message)
   end)
 
   it("pycopg's, whose table is pgmig's: only checksums are missing", function()
@@ -296,7 +280,7 @@ describe("adopt", function()
       INSERT INTO schema_migrations VALUES ('1'), ('2'), ('nonsense'), ('4')]]
     write { ["1_a.sql"] = "-- migrate:up\nSELECT 1;\n-- migrate:down\n" }
     local m = migrator "dbmate"
-    local err = fails(m)
+    local err = fails(m.adopt, m)
     assert.equal("drift", err.kind)
     assert.matches("2 is applied, and has no file", err.message)
     assert.matches("4 is applied, and has no file; nonsense is applied, and has no file",
@@ -307,16 +291,16 @@ describe("adopt", function()
   it("needs the tool's table, under its usual name or another", function()
     write { ["1_a.sql"] = "-- migrate:up\nSELECT 1;\n-- migrate:down\n" }
     local m = migrator "dbmate"
-    local err = fails(m)
+    local err = fails(m.adopt, m)
     assert.equal("plan", err.kind)
     assert.matches("no table schema_migrations: dbmate has kept nothing here", err.message)
     assert.matches("--from-table", err.hint, 1, true)
     db:exec "CREATE SCHEMA ops; CREATE TABLE ops.\"Done\" (version varchar PRIMARY KEY);"
     db:exec "INSERT INTO ops.\"Done\" VALUES ('1')"
     assert.matches("no column id, version_id",
-      fails(m, { from = "goose", from_table = 'ops."Done"' }).message)
+      fails(m.adopt, m, { from = "goose", from_table = 'ops."Done"' }).message)
     assert.equal("1_a", labels(m:adopt { from_table = 'ops."Done"' }))
-    assert.equal("usage", fails(m, { from = "nix" }).kind)
+    assert.equal("usage", fails(m.adopt, m, { from = "nix" }).kind)
   end)
 
   it("is of a tool whose files have been renamed to pgmig's way", function()

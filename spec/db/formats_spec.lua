@@ -1,12 +1,9 @@
 -- Folders of other tools, made up in the shapes that real ones have.
 local pgmig = require "pgmig"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
-local function labels(list)
-  local result = {}
-  for i, m in ipairs(list) do result[i] = tostring(m) end
-  return table.concat(result, " ")
-end
+local labels, fails = history.labels, history.fails
 
 describe("a folder of another tool", function()
   local db, dir
@@ -18,13 +15,7 @@ describe("a folder of another tool", function()
 
   after_each(function() db:close() end)
 
-  local function write(files)
-    for name, text in pairs(files) do
-      local folder = name:match "^(.*)/"
-      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
-      support.write(dir, name, text)
-    end
-  end
+  local function write(files) history.write(dir, files) end
 
   local function migrator(format, options)
     options = options or {}
@@ -32,17 +23,7 @@ describe("a folder of another tool", function()
     return pgmig.migrator(db, dir, options)
   end
 
-  local function fails(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    assert.is_true(pgmig.is_error(err), tostring(err))
-    return err
-  end
-
-  local function tables()
-    return db:query([[SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names
-      FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'migrations']])[1].names
-  end
+  local function tables() return history.tables(db) end
 
   it("goose's: up and down, with Go files beside them", function()
     write {

@@ -2,13 +2,10 @@
 -- is its documented SQL; spec/rivals has the tools themselves, where they are installed.
 local core = require "pgmig.core"
 local pgmig = require "pgmig"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
-local function labels(list)
-  local result = {}
-  for i, m in ipairs(list) do result[i] = tostring(m) end
-  return table.concat(result, " ")
-end
+local labels, fails = history.labels, history.fails
 
 -- What a tool writes: three migrations in its files, how it records and forgets the second.
 local tools = {
@@ -112,13 +109,7 @@ describe("the table of another tool", function()
 
   after_each(function() db:close() end)
 
-  local function write(files)
-    for name, text in pairs(files) do
-      local folder = name:match "^(.*)/"
-      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
-      support.write(dir, name, text)
-    end
-  end
+  local function write(files) history.write(dir, files) end
 
   local function migrator(format, options)
     options = options or {}
@@ -126,18 +117,7 @@ describe("the table of another tool", function()
     return pgmig.migrator(db, dir, options)
   end
 
-  local function fails(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    assert.is_true(pgmig.is_error(err), tostring(err))
-    return err
-  end
-
-  local function tables()
-    return db:query([[
-      SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names FROM pg_tables
-      WHERE schemaname = 'public' AND length(tablename) = 1]])[1].names
-  end
+  local function tables() return history.tables(db, "..") end
 
   for format, tool in pairs(tools) do
     it(format .. "'s serves both, turn by turn", function()

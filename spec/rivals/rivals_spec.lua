@@ -2,13 +2,10 @@
 -- graphile-migrate; sqitch's scripts run with both and give the same schema. A tool that is not
 -- installed is skipped (script/bootstrap --bench installs them).
 local pgmig = require "pgmig"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
-local function labels(list)
-  local result = {}
-  for i, m in ipairs(list) do result[i] = tostring(m) end
-  return table.concat(result, " ")
-end
+local labels = history.labels
 
 local function installed(program)
   return (support.run("command -v " .. program)) == 0
@@ -32,13 +29,7 @@ describe("after", function()
 
   after_each(function() db:close() end)
 
-  local function write(files)
-    for path, text in pairs(files) do
-      local folder = path:match "^(.*)/"
-      if folder then os.execute(("mkdir -p '%s/%s'"):format(dir, folder)) end
-      support.write(dir, path, text)
-    end
-  end
+  local function write(files) history.write(dir, files) end
 
   --- Run a rival in the folder.
   local function run(command)
@@ -49,11 +40,7 @@ describe("after", function()
     return out
   end
 
-  local function tables()
-    return db:query([[
-      SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') AS names FROM pg_tables
-      WHERE schemaname = 'public' AND tablename !~ 'migrations']])[1].names
-  end
+  local function tables() return history.tables(db) end
 
   local function url_for_node(database)
     return ("'postgres://postgres@/%s?host=%s'"):format(database, host)

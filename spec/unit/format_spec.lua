@@ -1,9 +1,10 @@
 local pgmig = require "pgmig"
 local detect = require "pgmig.detect"
 local formats = require "pgmig.formats"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
-local naming = pgmig.naming
+local naming, fails = pgmig.naming, history.fails
 
 local function sql(section)
   local list = {}
@@ -12,13 +13,6 @@ local function sql(section)
 end
 
 local function parse(format, text) return pgmig.parse(text, { format = format }) end
-
-local function fails(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(pgmig.is_error(err), tostring(err))
-  return err
-end
 
 describe("the words of a format", function()
   it("goose's: sections, statement blocks, no transaction in any case", function()
@@ -157,8 +151,9 @@ DROP TABLE users;
     assert.matches("inside a transaction", fails(parse, "sqlx", "VACUUM;\n").message)
   end)
 
-  it("of tools with a transaction around files: COMMIT and BEGIN of that one are left out", function()
-    local script = parse("sql-migrate", "-- +migrate Up\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")
+  it("of tools with a transaction around files: COMMIT and BEGIN of that one go", function()
+    local script = parse("sql-migrate",
+      "-- +migrate Up\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")
     assert.is_false(script.up.transaction)
     assert.same({ "SELECT 1", "SELECT 2" }, sql(script.up))
     script = parse("sqlx", "SELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\nVACUUM;\nBEGIN;\n")
@@ -232,7 +227,8 @@ describe("versions", function()
   it("as text sort when they are padded", function()
     assert.equal("2024011510300000000014", naming.sortable("20240115103000", 20))
     local sorted = {
-      "20200126190800", "202001271908", "20200127190800", "202001271908000000", "202001271908update",
+      "20200126190800", "202001271908", "20200127190800", "202001271908000000",
+      "202001271908update",
     }
     for i = 2, #sorted do
       assert.is_true(naming.sortable(sorted[i - 1], 20) < naming.sortable(sorted[i], 20), sorted[i])
@@ -246,11 +242,7 @@ describe("the format of a folder", function()
   before_each(function() dir = support.tempdir() end)
 
   local function folder(files)
-    for name, text in pairs(files) do
-      local sub = name:match "^(.*)/"
-      if sub then os.execute(("mkdir -p '%s/%s'"):format(dir, sub)) end
-      support.write(dir, name, text)
-    end
+    history.write(dir, files)
     return { dir }
   end
 
