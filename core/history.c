@@ -95,8 +95,9 @@ int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
     return status;
 }
 
-/* The events in their order, with what is asked of the last ones. Sorting and
-** grouping ten thousand of them here would take the server ten times longer. */
+/* The events in their order, of failures the last one of each migration. To
+** sort and group all of ten thousand would take the server ten times longer;
+** but failures may be tried again and again. */
 void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
                              struct pgmig_buf *sql)
 {
@@ -106,8 +107,14 @@ void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
         "AS repeatable, event, checksum, CASE event WHEN 'failed' THEN message "
         "END AS message, %s AS run, CASE WHEN event OPERATOR(pg_catalog.=) "
         "'failed' OR version IS NULL THEN pg_catalog.to_json(finished_at) "
-        "#>> '{}' END AS at FROM %s AS h ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::text", ledger->history);
+        "#>> '{}' END AS at FROM %s AS h "
+        "WHERE event OPERATOR(pg_catalog.<>) ALL ('{failed,resolved}') "
+        "OR id IN (SELECT pg_catalog.max(id) FROM %s "
+        "WHERE event OPERATOR(pg_catalog.=) ANY ('{failed,resolved}') "
+        "GROUP BY version, CASE WHEN version IS NULL THEN name END) "
+        "ORDER BY h.id",
+        ledger->format >= 2 ? "run" : "NULL::text", ledger->history,
+        ledger->history);
 }
 
 void pgmig_history_add_list(const struct pgmig_ledger *ledger,
