@@ -11,6 +11,11 @@ local function join(dir, name)
   return dir:sub(-1) == "/" and dir .. name or dir .. "/" .. name
 end
 
+--- Why a file is passed over, as the end of a sentence.
+function M.ignored(path)
+  return path:find "%.sql$" and "is not named like a migration" or "is code, and neither SQL nor Lua"
+end
+
 --- A version as a rule gives it, as text.
 local function text_of(version)
   return type(version) == "number" and ("%.0f"):format(version) or version

@@ -38,8 +38,9 @@ describe("a folder of another tool", function()
     assert.equal("00001_a 00003_c", labels(m:migrate()))
     assert.equal("00003_c 00001_a", labels(m:rollback(2)))
     assert.equal("d", tables())
-    assert.equal("naming",
-      fails(function() migrator("goose", { strict = true }):migrate() end).kind)
+    m = migrator("goose", { strict = true })
+    assert.matches("is code, and neither SQL nor Lua", fails(m.migrate, m).message)
+    assert.matches("/00002_b.lua$", m:doctor()[1].remedy)
   end)
 
   it("dbmate's has its own table beside dbmate's", function()
@@ -167,12 +168,12 @@ describe("a folder of another tool", function()
       ["V2__e.sql"] = "INSERT INTO a VALUES (1); SELECT '${not}';",
       ["V2__e.sql.conf"] = "placeholderReplacement=false\nexecuteInTransaction = false\n",
       ["R__view.sql"] = "CREATE OR REPLACE VIEW v AS SELECT x FROM a;",
-      ["B1__base.sql"] = "SELECT 1;",
+      ["B1__base.sql"] = "SELECT 1;", ["afterMigrate.sql"] = "SELECT 1;",
     }
     local m = migrator "flyway"
     local status = m:status()
     assert.same({}, status.problems)
-    assert.same({}, status.ignored)
+    assert.same({ dir .. "/B1__base.sql", dir .. "/afterMigrate.sql" }, status.ignored)
     assert.equal("1_a 1_9_b 1_10_0_c 1.10.1_d 2_e R__view", labels(m:migrate()))
     assert.equal("", labels(m:migrate "1.9"))
     assert.matches("no DOWN", fails(m.rollback, m).message)
