@@ -13,7 +13,8 @@ end
 
 --- Why a file is passed over, as the end of a sentence.
 function M.ignored(path)
-  return path:find "%.sql$" and "is not named like a migration" or "is code, and neither SQL nor Lua"
+  if path:find "%.sql$" then return "is not named like a migration" end
+  return "is code, and neither SQL nor Lua"
 end
 
 --- A version as a rule gives it, as text.
