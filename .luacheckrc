@@ -7,5 +7,17 @@ read_globals = {
   table = { fields = { "unpack", "maxn" } },
 }
 
+-- Nothing else knows nginx.
+files["lua/pgmig/nginx"] = {
+  read_globals = {
+    ngx = {
+      other_fields = true,
+      fields = {
+        status = { read_only = false },
+        header = { read_only = false, other_fields = true },
+      },
+    },
+  },
+}
 files["spec"] = { std = "min+busted" }
 files["bin/pgmig"] = { read_globals = { "arg" } }

@@ -12,13 +12,13 @@
 
 #include "split.h"
 
-static long count_statements(const char *path, const char *text, size_t len)
+static long count_statements(const char *text, size_t len)
 {
     struct pgmig_error err = {0};
     struct pgmig_splitter sp;
     long count = 0;
 
-    pgmig_splitter_init(&sp, path, text, len);
+    pgmig_splitter_init(&sp, text, len);
     for (;;) {
         struct pgmig_item item = pgmig_splitter_next(&sp, &err);
 
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (text == MAP_FAILED)
         return 2;
-    count = count_statements(argv[1], text, (size_t)st.st_size);
+    count = count_statements(text, (size_t)st.st_size);
     printf("%ld\n", count);
     return count < 0;
 }

@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "error.h"
-#include "locate.h"
+#include "script.h"
 
 #define SHOWN 60 /* bytes of a comment or placeholder in a message */
 
@@ -61,8 +61,7 @@ static int refuse_option(const struct pgmig_script *script,
     if (words->option_count > 0)
         pgmig_error_hint(err, "an option of this marker is %s",
                          words->options[0].text);
-    pgmig_locate_error(err, script->path, script->text, script->len,
-                       (size_t)(w->text - script->text));
+    pgmig_script_point(script, (size_t)(w->text - script->text), err);
     return -1;
 }
 
@@ -99,7 +98,7 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
                     shown, script->text + start);
     if (marker->hint != NULL)
         pgmig_error_hint(err, "%s", marker->hint);
-    pgmig_locate_error(err, script->path, script->text, script->len, start);
+    pgmig_script_point(script, start, err);
     return -1;
 }
 
@@ -127,6 +126,6 @@ int pgmig_annotation_unfilled(const struct pgmig_script *script,
     pgmig_error_hint(err, "give it one with the key placeholders of "
                           "pgmig.conf.lua (option of the migrator); false "
                           "there: it is plain text");
-    pgmig_locate_error(err, script->path, script->text, script->len, at);
+    pgmig_script_point(script, at, err);
     return -1;
 }

@@ -23,6 +23,16 @@ static bool has_failed(const struct pgmig_apply *a)
     return a->conn->error.kind != PGMIG_E_NONE;
 }
 
+const struct pgmig_statement *pgmig_apply_statement(const struct pgmig_apply *a)
+{
+    return a->pipelined ? &a->sender.statement : &a->section->statements[a->at];
+}
+
+const char *pgmig_apply_text(const struct pgmig_apply *a)
+{
+    return a->pipelined ? a->sender.cursor.text : a->job.script->text;
+}
+
 /* Stop at a point that the job asks for: the caller resumes. */
 static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
 {
@@ -141,8 +151,8 @@ static bool verify(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    if (!pgmig_verify_add(a->conn, a->job.script->text,
-                          &a->section->statements[a->at], &sql, &a->error))
+    if (!pgmig_verify_add(a->conn, pgmig_apply_text(a),
+                          pgmig_apply_statement(a), &sql, &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
     return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql);
@@ -255,6 +265,10 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     if (entry->checksum != NULL)
         return 0;
     entry->checksum = turn->checksum;
+    if (script->streamed) {
+        memcpy(turn->checksum, script->checksum, sizeof turn->checksum);
+        return 0;
+    }
     return pgmig_checksum(script->text, script->len, turn->checksum, err);
 }
 
@@ -272,11 +286,11 @@ static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
         if (fill_in(&a->turns[i], err) != 0)
             return -1;
     }
-    if (a->pipelined || count == 1)
+    if (a->pipelined || (count == 1 && !jobs[0].script->streamed))
         return 0;
     return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "only migrations without a pause can be sent "
-                           "together");
+                           "several migrations, or a streamed one, run only "
+                           "without a pause");
 }
 
 void pgmig_apply_take_turn(struct pgmig_apply *a)
@@ -285,6 +299,7 @@ void pgmig_apply_take_turn(struct pgmig_apply *a)
     a->section = &a->job.script->sections[a->job.section];
     a->at = 0;
     a->dirty = false;
+    a->range = (struct pgmig_statement){0};
 }
 
 void pgmig_apply_count_commit(struct pgmig_apply *a)
@@ -366,34 +381,33 @@ enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
     return a->paused;
 }
 
-static size_t end_of(const struct pgmig_statement *st)
-{
-    return st->copy_end > 0 ? st->copy_end : st->end;
-}
-
 /* Where in the file the statement under way is, or its COPY data. */
 static size_t position(const struct pgmig_apply *a)
 {
-    if (a->stage == PGMIG_STAGE_STATEMENT && a->conn->feed != NULL)
-        return (size_t)(a->conn->feed - a->job.script->text);
-    return a->section->statements[a->at].start;
+    size_t at = a->range.start;
+
+    if (!a->pipelined && a->at < a->section->statement_count)
+        at = a->section->statements[a->at].start;
+    if (a->conn->feeding && a->range.copy_start > 0)
+        return a->range.copy_start + a->conn->fed;
+    return at;
 }
 
 void pgmig_apply_progress(const struct pgmig_apply *a,
                           struct pgmig_progress *out)
 {
-    const struct pgmig_statement *list = a->section->statements;
-    size_t count = a->section->statement_count;
+    const struct pgmig_section *section = a->section;
+    size_t at = position(a);
 
-    *out = (struct pgmig_progress){.done = a->at};
-    if (count == 0)
+    *out = (struct pgmig_progress){.done = a->at,
+                                   .size = section->last - section->first};
+    if (a->at >= section->total) {
+        out->bytes = out->size;
         return;
-    out->size = end_of(&list[count - 1]) - list[0].start;
-    out->bytes = out->size;
-    if (a->at >= count)
-        return;
-    out->bytes = position(a) - list[0].start;
-    out->kind = list[a->at].kind;
+    }
+    out->bytes = at > section->first ? at - section->first : 0;
+    if (!a->job.script->streamed && a->at < section->statement_count)
+        out->kind = section->statements[a->at].kind;
 }
 
 /* What the caller did at a pause must have left the transaction open. */

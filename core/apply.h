@@ -10,7 +10,7 @@
 
 #include "buf.h"
 #include "conn.h"
-#include "split.h"
+#include "cursor.h"
 
 /* Of the transactions that transaction=off has of ours. */
 #define PGMIG_APPLY_BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -38,9 +38,14 @@ struct pgmig_sender {
     size_t turn; /* the migration that is being sent */
     size_t at;   /* its statement, or the command of its frame */
     enum pgmig_stage stage;
-    size_t claim;           /* the command of the frame that is the claim */
-    bool dirty;             /* a statement may have changed the session */
-    struct pgmig_buf frame; /* what stands around its statements ... */
+    size_t claim; /* the command of the frame that is the claim */
+    struct pgmig_cursor cursor;
+    bool reading; /* the cursor is open */
+    bool waiting; /* `statement` was read, and is not sent */
+    struct pgmig_statement statement;
+    struct pgmig_error error; /* why it could not go on */
+    bool dirty;               /* a statement may have changed the session */
+    struct pgmig_buf frame;   /* what stands around its statements ... */
     struct pgmig_splitter commands; /* ... command by command */
 };
 
@@ -66,7 +71,9 @@ struct pgmig_apply {
     bool settled;     /* the journal has it already */
     size_t group;     /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
-    struct pgmig_buf text; /* the statement that is sent */
+    struct pgmig_statement range; /* of the file, that was answered last */
+    bool supplied;                /* the data of a COPY was handed out */
+    struct pgmig_buf text;        /* the statement that is sent */
     struct pgmig_error error;
     enum pgmig_outcome outcome;
 };
@@ -81,6 +88,10 @@ bool pgmig_apply_begun(struct pgmig_apply *a);
 /* The statement under way is done. */
 bool pgmig_apply_done(struct pgmig_apply *a);
 
+/* The statement under way, and the text that it is a range of. */
+const struct pgmig_statement *
+pgmig_apply_statement(const struct pgmig_apply *a);
+const char *pgmig_apply_text(const struct pgmig_apply *a);
 /* Let the next migration be the one under way. */
 void pgmig_apply_take_turn(struct pgmig_apply *a);
 /* The migration under way is committed. */

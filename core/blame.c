@@ -5,29 +5,76 @@
 
 #include "buf.h"
 #include "error.h"
-#include "locate.h"
+#include "excerpt.h"
+#include "kind.h"
+#include "script.h"
 #include "trace.h"
 #include "utf8.h"
 
 #define STATEMENT_MAX 4096 /* bytes of a statement that an error carries */
 
-void pgmig_blame_place(struct pgmig_error *err,
-                       const struct pgmig_script *script,
-                       const struct pgmig_section *section, size_t at,
-                       size_t position)
+/* Where in the file the error is. */
+static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
+                   const struct pgmig_statement *list, size_t at,
+                   size_t position)
 {
-    const struct pgmig_statement *st = &section->statements[at];
-    const char *text = script->text + st->start;
-    size_t len = st->end - st->start;
+    const struct pgmig_statement *st = &list[at];
+    const char *text = e->script.text + st->start;
     size_t offset = st->start;
 
     if (position > 0)
-        offset += pgmig_utf8_offset(text, len, position - 1);
+        offset += pgmig_utf8_offset(text, st->end - st->start, position - 1);
     else
-        pgmig_trace(script, section, at, err->context, &offset);
-    pgmig_locate_error(err, script->path, script->text, script->len, offset);
-    err->statement =
-        pgmig_strndup(text, len < STATEMENT_MAX ? len : STATEMENT_MAX);
+        pgmig_trace(&e->script, list, at, err->context, &offset);
+    return offset;
+}
+
+/* Let it point into COPY data: false when it does not speak of any. */
+static bool place_in_data(struct pgmig_error *err,
+                          const struct pgmig_script *script,
+                          const struct pgmig_statement *st)
+{
+    struct pgmig_error ignored = {0};
+    int line = pgmig_trace_copy(err->context);
+    size_t offset;
+    int status;
+
+    if (line == 0 || st->copy_start == 0)
+        return false;
+    status =
+        pgmig_excerpt_line(script, st->copy_start, line, &offset, &ignored);
+    pgmig_error_clear(&ignored);
+    if (status == 0)
+        pgmig_script_point(script, offset, err);
+    return status == 0;
+}
+
+void pgmig_blame_place(struct pgmig_error *err,
+                       const struct pgmig_script *script,
+                       const struct pgmig_statement *list, size_t at,
+                       size_t position)
+{
+    const struct pgmig_statement *st = &list[at];
+    size_t len = st->end - st->start;
+    struct pgmig_error ignored = {0};
+    struct pgmig_statement again = *st;
+    struct pgmig_excerpt e;
+
+    pgmig_error_field(&err->file, script->path);
+    if (pgmig_excerpt_open(&e, script, st->start, st->end, &ignored) != 0) {
+        pgmig_error_clear(&ignored); /* the file has gone meanwhile */
+        return;
+    }
+    err->statement = pgmig_strndup(e.script.text + st->start,
+                                   len < STATEMENT_MAX ? len : STATEMENT_MAX);
+    if (script->streamed) { /* its kind was not kept */
+        pgmig_kind_classify(e.script.text, &again, true);
+        list = &again;
+        at = 0;
+    }
+    if (position > 0 || !place_in_data(err, script, st))
+        pgmig_script_point(script, find(err, &e, list, at, position), err);
+    pgmig_excerpt_close(&e);
 }
 
 static void advise_outside(struct pgmig_error *err, size_t done)

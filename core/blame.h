@@ -5,13 +5,13 @@
 #include "pgmig.h"
 
 /*
-** Make an error point at statement `at` of a section: at the character
+** Make an error point at statement `at` of a list: at the character
 ** `position` in it (from 1), or where the error's CONTEXT leads, or at its
 ** first character.
 */
 void pgmig_blame_place(struct pgmig_error *err,
                        const struct pgmig_script *script,
-                       const struct pgmig_section *section, size_t at,
+                       const struct pgmig_statement *list, size_t at,
                        size_t position);
 
 /* Say what to do about it, where pgmig knows better than the server. */

@@ -120,6 +120,75 @@ bool pgmig_conn_lost(const struct pgmig_conn *conn)
     return PQstatus(conn->pg) == CONNECTION_BAD;
 }
 
+/* ---- where it goes --------------------------------------------------- */
+
+void pgmig_hosts_free(struct pgmig_hosts *hosts)
+{
+    free(hosts->host);
+    free(hosts->hostaddr);
+    free(hosts->port);
+    *hosts = (struct pgmig_hosts){0};
+}
+
+static int keep_host(struct pgmig_hosts *hosts, const PQconninfoOption *o,
+                     struct pgmig_error *err)
+{
+    char **field = strcmp(o->keyword, "host") == 0       ? &hosts->host
+                   : strcmp(o->keyword, "hostaddr") == 0 ? &hosts->hostaddr
+                   : strcmp(o->keyword, "port") == 0     ? &hosts->port
+                                                         : NULL;
+
+    if (field == NULL || o->val == NULL || o->val[0] == '\0')
+        return 0;
+    *field = pgmig_strndup(o->val, strlen(o->val));
+    return *field == NULL ? pgmig_error_memory(err) : 0;
+}
+
+static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
+                      struct pgmig_error *err)
+{
+    PQconninfoOption *options = PQconninfo(pg);
+    int status = 0;
+
+    if (options == NULL)
+        return pgmig_error_memory(err);
+    for (PQconninfoOption *o = options; status == 0 && o->keyword; o++)
+        status = keep_host(hosts, o, err);
+    PQconninfoFree(options);
+    if (status != 0)
+        pgmig_hosts_free(hosts);
+    return status;
+}
+
+/* libpq alone knows how all its sources add up. It is made to begin with a
+** parameter that it refuses before it goes to the network. */
+int pgmig_hosts_read(const char *const *keywords, const char *const *values,
+                     struct pgmig_hosts *hosts, struct pgmig_error *err)
+{
+    const char **all;
+    size_t n = 0;
+    PGconn *pg;
+    int status;
+
+    *hosts = (struct pgmig_hosts){0};
+    if (check_strings(keywords, values, err) != 0)
+        return -1;
+    while (keywords[n] != NULL)
+        n++;
+    all = calloc(2 * (n + 2), sizeof *all);
+    if (all == NULL)
+        return pgmig_error_memory(err);
+    memcpy(all, keywords, n * sizeof *all);
+    memcpy(all + n + 2, values, n * sizeof *all);
+    all[n] = "sslmode";
+    all[n + 2 + n] = "refused";
+    pg = PQconnectStartParams(all, all + n + 2, 1);
+    free(all);
+    status = keep_hosts(hosts, pg, err);
+    PQfinish(pg);
+    return status;
+}
+
 /* ---- looking --------------------------------------------------------- */
 
 int pgmig_conn_fd(const struct pgmig_conn *conn)

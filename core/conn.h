@@ -15,6 +15,10 @@
 
 typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
 
+/* Hand out a piece of COPY data: 1, 0 when there is no more, -1 when it is not
+** to be had, which is the connection's error. */
+typedef int pgmig_supply(void *ctx, const char **data, size_t *len);
+
 enum pgmig_phase {
     PGMIG_PHASE_CONNECT,
     PGMIG_PHASE_IDLE,
@@ -41,8 +45,10 @@ struct pgmig_conn {
     bool strings_off; /* standard_conforming_strings is, by default */
     size_t answering; /* whose answer is read, of several migrations */
     struct pgmig_pipeline *pipeline; /* in that phase */
-    const char *feed; /* COPY data to send, when the request has its own */
+    pgmig_supply *supply; /* brings COPY data, when the request has its own */
+    const char *feed;     /* the rest of the piece that is being sent */
     size_t feed_len;
+    size_t fed; /* bytes that were */
     bool feeding;
     struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
     bool copy_more;           /* there may be more of it */
@@ -61,9 +67,10 @@ PGMIG_NODISCARD int pgmig_conn_check_idle(struct pgmig_conn *conn,
 /* Begin an operation made of several requests. */
 void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx);
 
-/* Send one request of an operation: rows discarded, `feed` as COPY data. */
+/* Send one request of an operation: rows discarded, COPY data from `supply`,
+** which gets the operation's context; NULL: there is none. */
 PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
-                                       const char *feed, size_t feed_len);
+                                       pgmig_supply *supply);
 
 /* Send one request of an operation, SQL of our own: its rows are kept. */
 PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);

@@ -4,14 +4,24 @@
 
 #include "lexer.h"
 
-/*
-** Find the data of a COPY that has just ended, with a semicolon or without:
-** the lines behind it, up to one that holds only \. (as psql reads them).
-** Sets copy_start and copy_end and moves the lexer behind the data.
-*/
-PGMIG_NODISCARD int pgmig_copydata_find(struct pgmig_lexer *lx,
-                                        struct pgmig_statement *st,
-                                        bool semicolon,
-                                        struct pgmig_error *err);
+enum pgmig_found {
+    PGMIG_FOUND_SOME,
+    PGMIG_FOUND_END,  /* and nothing behind it */
+    PGMIG_FOUND_MORE, /* the text that is there does not tell */
+    PGMIG_FOUND_ERROR
+};
+
+/* A COPY that is not ended by a semicolon has no data. Returns -1. */
+int pgmig_copydata_missing(struct pgmig_error *err);
+
+/* The lexer stands behind the semicolon of a COPY: move it to the next line,
+** where the data begins (PGMIG_FOUND_SOME). */
+enum pgmig_found pgmig_copydata_begin(struct pgmig_lexer *lx,
+                                      struct pgmig_error *err);
+
+/* The whole lines of data that are there; behind the last ones, the line \\.
+** is passed over (PGMIG_FOUND_END; there may be none left). */
+enum pgmig_found pgmig_copydata_next(struct pgmig_lexer *lx, size_t *start,
+                                     size_t *end, struct pgmig_error *err);
 
 #endif

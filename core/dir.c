@@ -11,14 +11,6 @@
 #include "error.h"
 #include "pgmig.h"
 
-static int file_error(struct pgmig_error *err, const char *what,
-                      const char *path)
-{
-    pgmig_error_set(err, PGMIG_E_IO, "cannot %s: %s", what, strerror(errno));
-    pgmig_error_field(&err->file, path);
-    return -1;
-}
-
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -57,7 +49,7 @@ static int descend(struct listing *l, int parent, const char *name, int depth)
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return file_error(l->err, "open the directory", l->at.data);
+        return pgmig_error_file(l->err, "open the directory", l->at.data);
     pgmig_buf_adds(&l->at, "/");
     return list(l, fd, depth + 1);
 }
@@ -95,7 +87,7 @@ static int list(struct listing *l, int fd, int depth)
 
     if (stream == NULL) {
         close(fd);
-        return file_error(l->err, "list the directory", l->path);
+        return pgmig_error_file(l->err, "list the directory", l->path);
     }
     for (errno = 0; status == 0 && (entry = readdir(stream)) != NULL;
          errno = 0) {
@@ -104,24 +96,39 @@ static int list(struct listing *l, int fd, int depth)
             status = take(l, fd, entry, depth);
     }
     if (status == 0 && errno != 0)
-        status = file_error(l->err, "list the directory", l->path);
+        status = pgmig_error_file(l->err, "list the directory", l->path);
     closedir(stream);
     return status;
+}
+
+static int open_dir(const char *path, struct pgmig_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    pgmig_error_file(err, "open the migrations directory", path);
+    return pgmig_error_hint(err, "create it, or name another one (--dir, the "
+                                 "second argument of migrator)");
+}
+
+int pgmig_dir_check(const char *path, struct pgmig_error *err)
+{
+    int fd = open_dir(path, err);
+
+    return fd < 0 ? -1 : close(fd);
 }
 
 int pgmig_dir_read(struct pgmig_dir *dir, const char *path, bool deep,
                    struct pgmig_error *err)
 {
     struct listing l = {.dir = dir, .path = path, .deep = deep, .err = err};
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_dir(path, err);
     int status;
 
     *dir = (struct pgmig_dir){0};
-    if (fd < 0) {
-        file_error(err, "open the migrations directory", path);
-        return pgmig_error_hint(err, "create it, or name another one (--dir, "
-                                     "the second argument of migrator)");
-    }
+    if (fd < 0)
+        return -1;
     status = list(&l, fd, 0);
     pgmig_buf_free(&l.at);
     if (status != 0) {
@@ -179,12 +186,12 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
     make_folder(path);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
-        return file_error(err, "create the file", path);
+        return pgmig_error_file(err, "create the file", path);
     status = write_all(fd, text, len);
     if (close(fd) != 0)
         status = -1;
     if (status != 0) {
-        file_error(err, "write the file", path);
+        pgmig_error_file(err, "write the file", path);
         unlink(path); /* half a template would be refused later */
     }
     return status;
@@ -214,10 +221,10 @@ int pgmig_file_read(const char *path, char **text, size_t *len,
     int status;
 
     if (fd < 0)
-        return file_error(err, "open the file", path);
+        return pgmig_error_file(err, "open the file", path);
     status = read_all(fd, &buf);
     if (status != 0)
-        file_error(err, "read the file", path);
+        pgmig_error_file(err, "read the file", path);
     else if (buf.failed)
         status = pgmig_error_memory(err);
     close(fd);

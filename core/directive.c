@@ -7,7 +7,7 @@
 
 #include "buf.h"
 #include "error.h"
-#include "locate.h"
+#include "script.h"
 
 struct word {
     const char *key;
@@ -208,7 +208,7 @@ int pgmig_directive_parse(struct pgmig_directives to,
         if (rule != NULL && rule->value == PGMIG_VALUE_REST)
             at = read_rest(&word, text, end);
         if (check(&word, rule, to, words, err) != 0) {
-            pgmig_locate_error(err, script->path, text, script->len, offset);
+            pgmig_script_point(script, offset, err);
             return -1;
         }
         if (add(to, &word, offset, err) != 0)

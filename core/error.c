@@ -1,6 +1,7 @@
 /* error.c -- one failure, with everything that helps to mend it. */
 #include "error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,4 +87,12 @@ const char *pgmig_error_kind_name(enum pgmig_error_kind kind)
     };
 
     return names[kind];
+}
+
+int pgmig_error_file(struct pgmig_error *err, const char *what,
+                     const char *path)
+{
+    pgmig_error_set(err, PGMIG_E_IO, "cannot %s: %s", what, strerror(errno));
+    pgmig_error_field(&err->file, path);
+    return -1;
 }

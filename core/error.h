@@ -15,6 +15,11 @@ int pgmig_error_hint(struct pgmig_error *err, const char *fmt, ...)
 /* Out of memory. Returns -1. */
 int pgmig_error_memory(struct pgmig_error *err);
 
+/* The system refused to do something with a file: errno says why. Returns -1.
+ */
+int pgmig_error_file(struct pgmig_error *err, const char *what,
+                     const char *path);
+
 /* Replace one string of an error by a copy of `value` (NULL stays NULL). */
 void pgmig_error_field(char **field, const char *value);
 

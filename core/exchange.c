@@ -72,12 +72,13 @@ static int sent(struct pgmig_conn *conn, int ok)
 }
 
 int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
-                       const char *feed, size_t feed_len)
+                       pgmig_supply *supply)
 {
     begin_request(conn);
     conn->discard = true;
-    conn->feed = feed;
-    conn->feed_len = feed_len;
+    conn->supply = supply;
+    conn->feed_len = 0;
+    conn->fed = 0;
     if (sent(conn, PQsendQuery(conn->pg, sql)) != 0)
         return -1;
     PQsetSingleRowMode(conn->pg); /* rows are dropped one by one */
@@ -88,7 +89,7 @@ int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql)
 {
     begin_request(conn);
     conn->discard = false;
-    conn->feed = NULL;
+    conn->supply = NULL;
     return sent(conn, PQsendQuery(conn->pg, sql));
 }
 
@@ -109,7 +110,7 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
                    : pgmig_conn_take_error(conn, err);
     begin_request(conn);
     conn->discard = false;
-    conn->feed = NULL;
+    conn->supply = NULL;
     ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL, 0);
     if (sent(conn, ok) == 0)
         return 0;
@@ -153,28 +154,40 @@ void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
     abandon(conn);
 }
 
-static void end_feed(struct pgmig_conn *conn)
+static void end_feed(struct pgmig_conn *conn, const char *reason)
 {
-    const char *reason =
-        conn->feed == NULL ? "no data stands behind this COPY" : NULL;
-
     conn->feeding = false;
     if (PQputCopyEnd(conn->pg, reason) != 1)
         abandon(conn);
 }
 
+/* Have a piece of data to send: false when the COPY has ended. */
+static bool have_piece(struct pgmig_conn *conn)
+{
+    int more = 0;
+
+    if (conn->feed_len > 0)
+        return true;
+    if (conn->supply != NULL)
+        more = conn->supply(conn->ctx, &conn->feed, &conn->feed_len);
+    if (conn->supply == NULL)
+        end_feed(conn, "no data stands behind this COPY");
+    else if (more <= 0)
+        end_feed(conn, more < 0 ? "the data cannot be read" : NULL);
+    return more > 0;
+}
+
 /* Hand COPY data to libpq, never more than the socket takes. */
 static void feed(struct pgmig_conn *conn)
 {
-    while (conn->feeding && PQflush(conn->pg) == 0) {
+    while (conn->feeding && PQflush(conn->pg) == 0 && have_piece(conn)) {
         int n =
             (int)(conn->feed_len < FEED_CHUNK ? conn->feed_len : FEED_CHUNK);
 
-        if (n == 0) {
-            end_feed(conn);
-        } else if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
+        if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
             conn->feed += n;
             conn->feed_len -= (size_t)n;
+            conn->fed += (size_t)n;
             conn->moved++;
         } else {
             conn->feeding = false;

@@ -23,8 +23,11 @@ void pgmig_failure_name_file(struct pgmig_apply *a)
 /* Let the error point into the statement under way. */
 static void place(struct pgmig_apply *a, size_t position)
 {
-    pgmig_blame_place(&a->error, a->job.script, a->section, a->at,
-                      a->replaced ? 0 : position);
+    bool held = !a->job.script->streamed;
+
+    pgmig_blame_place(&a->error, a->job.script,
+                      held ? a->section->statements : &a->range,
+                      held ? a->at : 0, a->replaced ? 0 : position);
 }
 
 /* The claim, or what stands around it, failed. 23505: the row is there;

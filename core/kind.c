@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "words.h"
@@ -209,8 +210,9 @@ static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
     return PGMIG_T_SESSION | (pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0);
 }
 
-/* Every word that begins a statement. What is not said to keep the session
-** as it was counts as changing it. */
+/* Every word that begins a statement, in order. What is not said to keep the
+ *session
+ ** as it was counts as changing it. */
 static const struct first_word {
     const char *word;
     unsigned traits;
@@ -271,12 +273,25 @@ static const struct first_word {
     {"with", PGMIG_T_SESSION, NULL},
 };
 
+#define LONGEST_FIRST 16 /* bytes; no word of the list is longer */
+
+static int by_word(const void *word, const void *entry)
+{
+    return strcmp(word, ((const struct first_word *)entry)->word);
+}
+
 static const struct first_word *find_first(const struct pgmig_words *w)
 {
-    for (size_t i = 0; i < sizeof first_words / sizeof *first_words; i++)
-        if (pgmig_words_at(w, first_words[i].word))
-            return &first_words[i];
-    return NULL;
+    size_t len = w->tok.end - w->tok.start;
+    char word[LONGEST_FIRST];
+
+    if (w->tok.kind != PGMIG_TOKEN_WORD || len >= sizeof word)
+        return NULL;
+    for (size_t i = 0; i < len; i++)
+        word[i] = (char)tolower((unsigned char)w->lx.text[w->tok.start + i]);
+    word[len] = '\0';
+    return bsearch(word, first_words, sizeof first_words / sizeof *first_words,
+                   sizeof *first_words, by_word);
 }
 
 void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
@@ -298,9 +313,10 @@ void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
     if (first == NULL)
         return;
     st->traits = PGMIG_T_ANY_START | first->traits;
+    if (first->examine == NULL)
+        return;
     pgmig_words_next(&w);
-    if (first->examine != NULL)
-        st->traits |= first->examine(&w, st);
+    st->traits |= first->examine(&w, st);
 }
 
 /* ISOLATION LEVEL was read: its name. */

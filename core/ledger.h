@@ -97,7 +97,8 @@ PGMIG_NODISCARD int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
                                              struct pgmig_buf *sql,
                                              struct pgmig_error *err);
 
-/* Add queries: the last state of everything; the newest `limit` events. */
+/* Add queries: all events, for what they say last of each migration; the
+** newest `limit` events. */
 void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
                              struct pgmig_buf *sql);
 void pgmig_history_add_list(const struct pgmig_ledger *ledger,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8 };
+enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8, DULL = 16 };
 
 /* PostgreSQL's classes: bytes above 127 belong to names (scan.l). */
 static const unsigned char classes[256] = {
@@ -13,11 +13,22 @@ static const unsigned char classes[256] = {
     ['\r'] = BLANK,
     ['\f'] = BLANK,
     ['\v'] = BLANK,
-    ['0' ... '9'] = NAME | DIGIT,
+    ['0' ... '9'] = NAME | DIGIT | DULL,
     ['A' ... 'Z'] = NAME_START | NAME,
     ['a' ... 'z'] = NAME_START | NAME,
     ['_'] = NAME_START | NAME,
     ['$'] = NAME,
+    [','] = DULL,
+    ['.'] = DULL,
+    [':'] = DULL,
+    ['='] = DULL,
+    ['<'] = DULL,
+    ['>'] = DULL,
+    ['+'] = DULL,
+    ['*'] = DULL,
+    ['|'] = DULL,
+    ['['] = DULL,
+    [']'] = DULL,
     [128 ... 255] = NAME_START | NAME,
 };
 
@@ -287,20 +298,59 @@ struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx)
     return tok;
 }
 
+/* The end of a word that is not the prefix of a literal; 0 for one that may
+** be, or that touches the end of what is looked at. */
+static size_t dull_word(const struct pgmig_lexer *lx, size_t at, size_t limit)
+{
+    size_t end = at + 1;
+
+    while (end < limit && (classes[(unsigned char)lx->text[end]] & NAME))
+        end++;
+    if (end >= limit)
+        return 0;
+    if (end == at + 1 && (lx->text[end] == '\'' || lx->text[end] == '&'))
+        return 0;
+    return end;
+}
+
+size_t pgmig_lexer_skip(struct pgmig_lexer *lx)
+{
+    size_t limit = lx->len > 2 ? lx->len - 2 : 0; /* a look ahead is there */
+    size_t at = lx->pos;
+    size_t last = 0;
+
+    while (at < limit) {
+        unsigned class = classes[(unsigned char)lx->text[at]];
+        size_t end = at + 1;
+
+        if (class & NAME_START)
+            end = dull_word(lx, at, limit);
+        else if (!(class & (BLANK | DULL)))
+            break;
+        if (end == 0)
+            break;
+        at = end;
+        if (!(class & BLANK))
+            last = end;
+    }
+    lx->pos = at;
+    return last;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 bool pgmig_token_is(const char *text, const struct pgmig_token *tok,
                     const char *word)
 {
-    size_t len = strlen(word);
+    size_t len = tok->end - tok->start;
 
-    if (tok->kind != PGMIG_TOKEN_WORD || tok->end - tok->start != len)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[tok->start + i];
-
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c + ('a' - 'A'));
-        if (c != word[i])
-            return false;
-    }
-    return true;
+    if (tok->kind != PGMIG_TOKEN_WORD || lower(text[tok->start]) != word[0])
+        return false; /* most words differ in their first letter */
+    for (size_t i = 1; i < len; i++)
+        if (lower(text[tok->start + i]) != word[i])
+            return false; /* at the word's end, too */
+    return word[len] == '\0';
 }

@@ -42,6 +42,13 @@ struct pgmig_lexer {
 /* The next token; blanks are skipped. */
 struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx);
 
+/*
+** Pass over tokens that decide nothing for who only looks for semicolons and
+** parentheses: words, numbers and other symbols. Returns where the last of
+** them ends, 0 when there was none.
+*/
+size_t pgmig_lexer_skip(struct pgmig_lexer *lx);
+
 /* Whether a token is the given word (in lower case), without case. */
 bool pgmig_token_is(const char *text, const struct pgmig_token *token,
                     const char *word);

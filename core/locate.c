@@ -59,11 +59,16 @@ size_t pgmig_locate_line(const char *text, size_t start, size_t end, int line)
 }
 
 void pgmig_locate_error(struct pgmig_error *err, const char *path,
-                        const char *text, size_t len, size_t offset)
+                        const char *text, size_t len, size_t offset,
+                        const struct pgmig_place *origin)
 {
-    struct pgmig_place place = pgmig_locate(text, len, offset);
-    size_t width = place.end - place.start;
+    struct pgmig_place place = {0};
+    size_t width;
 
+    if (origin != NULL)
+        place = *origin;
+    pgmig_locate_from(text, len, offset, &place);
+    width = place.end - place.start;
     pgmig_error_field(&err->file, path);
     err->line = place.line;
     err->column = place.column;

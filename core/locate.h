@@ -12,8 +12,10 @@ struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset);
 /* The offset at which line `line` (from 1) of a range starts. */
 size_t pgmig_locate_line(const char *text, size_t start, size_t end, int line);
 
-/* Make an error point at an offset: file, line, column, the line's text. */
+/* Make an error point at an offset: file, line, column, the line's text. The
+** text is there from the line `origin` on; NULL: from its start. */
 void pgmig_locate_error(struct pgmig_error *err, const char *path,
-                        const char *text, size_t len, size_t offset);
+                        const char *text, size_t len, size_t offset,
+                        const struct pgmig_place *origin);
 
 #endif

@@ -88,6 +88,9 @@ PGMIG_NODISCARD int pgmig_dir_read(struct pgmig_dir *dir, const char *path,
                                    bool deep, struct pgmig_error *err);
 void pgmig_dir_free(struct pgmig_dir *dir);
 
+/* Fail unless `path` is a directory that can be read. */
+PGMIG_NODISCARD int pgmig_dir_check(const char *path, struct pgmig_error *err);
+
 /* Create a file that must not exist yet, and its folder where that is
 ** missing, and write `len` bytes to it. */
 PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
@@ -104,6 +107,16 @@ PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
 */
 PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
                                    struct pgmig_error *err);
+
+/* The same, of a file, which is read piece by piece. */
+PGMIG_NODISCARD int pgmig_file_checksum(const char *path, char out[65],
+                                        struct pgmig_error *err);
+
+/* Which of some files have another checksum, or cannot be read. */
+PGMIG_NODISCARD int pgmig_files_differ(const char *const *paths,
+                                       const char *const *checksums,
+                                       size_t count, bool *differ,
+                                       struct pgmig_error *err);
 
 /* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
 ** CRC-32 of its lines without their ends, as a signed number (Flyway). */
@@ -151,8 +164,13 @@ struct pgmig_directive {
 struct pgmig_section {
     bool present;
     size_t start; /* where its marker stands; 0 without markers */
+    /* of a streamed script only those about transactions, the first and the
+    ** last are kept */
     struct pgmig_statement *statements;
     size_t statement_count;
+    size_t total;       /* how many there are in the file */
+    size_t skipped;     /* at its beginning: what became part of `begin` */
+    size_t first, last; /* where the first begins, and the last ends */
     struct pgmig_directive *directives;
     size_t directive_count;
     bool transaction; /* false: `-- pgmig: transaction=off` */
@@ -191,16 +209,31 @@ const char *pgmig_index_action_name(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
-    size_t offset;
+    int line, column;
     const char *message;
 };
 
-/* A parsed migration file. */
+/* Where a byte offset stands in its file. */
+struct pgmig_place {
+    int line;          /* from 1; lines end with LF or CRLF */
+    int column;        /* from 1, in characters; a BOM does not count */
+    size_t start, end; /* the line's bytes, without its end */
+};
+
+/*
+** A parsed migration file. A streamed one is not held: it is read again when
+** it runs, and has to be what it was.
+*/
 struct pgmig_script {
     char *path;
-    char *text;
+    bool streamed;
+    const char *text; /* text + offset, from the line `origin` on up to len */
     size_t len;
-    bool marked; /* it has a section marker */
+    struct pgmig_place origin;
+    char *owned;       /* the whole text; NULL of a streamed one */
+    char checksum[65]; /* of a streamed one */
+    const struct pgmig_vocabulary *words; /* how it was read */
+    bool marked;                          /* it has a section marker */
     struct pgmig_section sections[2];
     struct pgmig_directive *directives; /* from above the first marker */
     size_t directive_count;
@@ -299,10 +332,12 @@ pgmig_script_parse(const char *path, char *text, size_t len,
                    const struct pgmig_vocabulary *words,
                    struct pgmig_error *err);
 
-/* Read and parse a file. */
+/* Read and parse a file. With `stream` one of more than PGMIG_STREAM_BYTES is
+** not held, and `words` have to stay valid as long as the script. */
+#define PGMIG_STREAM_BYTES 1048576
 PGMIG_NODISCARD struct pgmig_script *
 pgmig_script_read(const char *path, const struct pgmig_vocabulary *words,
-                  struct pgmig_error *err);
+                  bool stream, struct pgmig_error *err);
 void pgmig_script_free(struct pgmig_script *script);
 
 /* The value of a section's directive, else the file's, else NULL. */
@@ -312,13 +347,6 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
 
 /* The reason that `irreversible` gives, in either section; NULL: none. */
 const char *pgmig_script_irreversible(const struct pgmig_script *script);
-
-/* Where a byte offset stands in its file. */
-struct pgmig_place {
-    int line;          /* from 1; lines end with LF or CRLF */
-    int column;        /* from 1, in characters; a BOM does not count */
-    size_t start, end; /* the line's bytes, without its end */
-};
 
 /*
 ** Find an offset; one behind the end means the end. `place` is zeroed, or
@@ -435,6 +463,22 @@ int pgmig_conn_server_version(const struct pgmig_conn *conn);
 /* libpq's connect_timeout in seconds, from wherever; 0: none. libpq itself
 ** does not heed it in a connection that is stepped. */
 int pgmig_conn_connect_timeout(const struct pgmig_conn *conn);
+
+/* Where a connection would go, NULL for what is not set: lists with commas,
+** as in libpq's parameters of these names. */
+struct pgmig_hosts {
+    char *host;
+    char *hostaddr;
+    char *port;
+};
+
+/* What libpq makes of keywords, connection string, environment and service
+** file; the lists as in pgmig_conn_open. No name is looked up. */
+PGMIG_NODISCARD int pgmig_hosts_read(const char *const *keywords,
+                                     const char *const *values,
+                                     struct pgmig_hosts *hosts,
+                                     struct pgmig_error *err);
+void pgmig_hosts_free(struct pgmig_hosts *hosts);
 /* A setting that the server reports (PQparameterStatus), else NULL. */
 const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
                                  const char *name);

@@ -92,17 +92,16 @@ static void begin_answer(struct pgmig_conn *conn)
 }
 
 int pgmig_pipeline_send(struct pgmig_conn *conn, const char *sql,
-                        const struct pgmig_mark *mark)
+                        const struct pgmig_mark *mark, struct pgmig_error *err)
 {
     struct pgmig_pipeline *p = conn->pipeline;
     size_t bytes = strlen(sql) + OVERHEAD;
 
     if (p->count == p->cap && enlarge(p) != 0)
-        return pgmig_error_memory(&conn->error);
-    if (PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1) {
-        pgmig_report_libpq(conn);
-        return -1;
-    }
+        return pgmig_error_memory(err);
+    if (PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
+        return pgmig_error_set(err, PGMIG_E_CONNECT, "%s",
+                               PQerrorMessage(conn->pg));
     p->ring[(p->first + p->count++) % p->cap] = (struct request){*mark, bytes};
     if (p->count == 1)
         begin_answer(conn);

@@ -12,6 +12,8 @@
 struct pgmig_mark {
     size_t job;
     size_t at;
+    size_t start, end; /* of the statement, in its file */
+    bool session;      /* it may change the session's state */
     int part;
     bool rows;  /* its rows are wanted: they are the connection's result */
     bool flush; /* its answer is wanted at once */
@@ -35,7 +37,8 @@ pgmig_pipeline_enter(struct pgmig_conn *conn,
 /* Send one statement. */
 PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
                                         const char *sql,
-                                        const struct pgmig_mark *mark);
+                                        const struct pgmig_mark *mark,
+                                        struct pgmig_error *err);
 
 /* Go as far as possible: what is waited for, 0 when all is answered. */
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn);

@@ -95,17 +95,37 @@ bool pgmig_request_open(struct pgmig_apply *a)
                                open_frame(a, a->section->begin, &sql));
 }
 
+/* The data behind a COPY in the file (pgmig_supply). */
+static int supply(void *ctx, const char **data, size_t *len)
+{
+    struct pgmig_apply *a = ctx;
+    const struct pgmig_statement *st = pgmig_apply_statement(a);
+    int more = 0;
+
+    if (a->pipelined) {
+        more = pgmig_cursor_data(&a->sender.cursor, data, len, &a->conn->error);
+        a->range.copy_start = a->sender.cursor.data_at;
+    } else if (!a->supplied) {
+        *data = a->job.script->text + st->copy_start;
+        *len = st->copy_end - st->copy_start;
+        a->range.copy_start = st->copy_start;
+        more = *len > 0;
+    }
+    a->supplied = true;
+    return more;
+}
+
 bool pgmig_request_text(struct pgmig_apply *a)
 {
-    const struct pgmig_statement *st = &a->section->statements[a->at];
-    const char *file = a->job.script->text;
-    const char *data = st->copy_end > 0 ? file + st->copy_start : NULL;
+    const struct pgmig_statement *st = pgmig_apply_statement(a);
 
     a->stage = PGMIG_STAGE_STATEMENT;
+    a->supplied = false;
     if (a->text.failed)
         return out_of_memory(a);
-    return pgmig_conn_request(a->conn, a->text.data, data,
-                              st->copy_end - st->copy_start) == 0;
+    return pgmig_conn_request(a->conn, a->text.data,
+                              st->traits & PGMIG_T_COPY_IN ? supply : NULL) ==
+           0;
 }
 
 static bool begin_statement(struct pgmig_apply *a)
@@ -117,12 +137,13 @@ static bool begin_statement(struct pgmig_apply *a)
 
 bool pgmig_request_statement(struct pgmig_apply *a)
 {
-    const struct pgmig_statement *st = &a->section->statements[a->at];
+    const struct pgmig_statement *st = pgmig_apply_statement(a);
 
+    a->range = *st;
     a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
     a->replaced = false;
     a->text.len = 0;
-    pgmig_buf_add(&a->text, a->job.script->text + st->start,
+    pgmig_buf_add(&a->text, pgmig_apply_text(a) + st->start,
                   st->end - st->start);
     return begin_statement(a);
 }

@@ -1,280 +1,39 @@
-/* script.c -- a migration file: sections, directives, statements. */
+/* script.c -- a migration file as a whole: read, checked, asked. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "annotation.h"
+#include "script.h"
+
 #include "buf.h"
 #include "directive.h"
 #include "error.h"
 #include "locate.h"
-#include "pgmig.h"
-#include "split.h"
+#include "parser.h"
 #include "txcheck.h"
 #include "utf8.h"
-#include "vocabulary.h"
 
-#define NOWHERE ((size_t)-1)
+/* ---- checks of the whole --------------------------------------------- */
 
-/* A file while it is parsed. */
-struct parser {
-    struct pgmig_script *script;
-    const struct pgmig_vocabulary *words;
-    struct pgmig_splitter splitter;
-    struct pgmig_section *section; /* the current one; UP before a marker */
-    size_t cut;                    /* the marker that ended a statement */
-    size_t doubtful;               /* the first near miss or foreign marker */
-    struct pgmig_comment doubt;    /* what it means */
-    size_t doubtful_down;          /* the same, but not nearly an UP */
-    struct pgmig_comment doubt_down;
-    struct pgmig_error *err;
-};
-
-static int point(const struct parser *p, size_t offset)
-{
-    pgmig_locate_error(p->err, p->script->path, p->script->text, p->script->len,
-                       offset);
-    return -1;
-}
-
-static int warn(struct parser *p, size_t offset, const char *message)
+static int warn(struct pgmig_parser *p, size_t offset, const char *message)
 {
     struct pgmig_script *s = p->script;
     struct pgmig_warning *list =
         pgmig_grow(s->warnings, s->warning_count, sizeof *list);
+    struct pgmig_error place = {0};
 
     if (list == NULL)
         return pgmig_error_memory(p->err);
+    pgmig_script_point(s, offset, &place);
     s->warnings = list;
-    list[s->warning_count++] = (struct pgmig_warning){offset, message};
+    list[s->warning_count++] =
+        (struct pgmig_warning){place.line, place.column, message};
+    pgmig_error_clear(&place);
     return 0;
-}
-
-static const char *direction_name(const struct parser *p,
-                                  const struct pgmig_section *section)
-{
-    return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
-}
-
-/* Where a directive goes that is said here: above the first marker to the
-** file, else to its section. */
-static struct pgmig_directives directives_here(struct parser *p)
-{
-    struct pgmig_script *s = p->script;
-
-    if (!s->marked &&
-        pgmig_vocabulary_text(p->words, PGMIG_MARKER_DIVIDER) == NULL)
-        return (struct pgmig_directives){&s->directives, &s->directive_count};
-    return (struct pgmig_directives){&p->section->directives,
-                                     &p->section->directive_count};
-}
-
-/* ---- statements ------------------------------------------------------ */
-
-static int add_statement(struct parser *p, const struct pgmig_statement *st)
-{
-    struct pgmig_section *section = p->section;
-    struct pgmig_statement *list =
-        pgmig_grow(section->statements, section->statement_count, sizeof *list);
-
-    if (list == NULL)
-        return pgmig_error_memory(p->err);
-    section->statements = list;
-    list[section->statement_count++] = *st;
-    if (p->cut == NOWHERE || (st->traits & PGMIG_T_ANY_START))
-        return 0;
-    pgmig_error_set(p->err, PGMIG_E_PARSE,
-                    "this marker stands in the middle of a statement");
-    pgmig_error_hint(p->err, "if it ends the section, end the statement above "
-                             "it with a semicolon; if it is a comment, word "
-                             "it otherwise");
-    return point(p, p->cut);
-}
-
-static int take_statement(struct parser *p, const struct pgmig_statement *st)
-{
-    size_t unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
-                                                   st->start, st->end);
-
-    if (unfilled != st->end)
-        return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
-                                         p->err);
-    if (add_statement(p, st) != 0)
-        return -1;
-    p->cut = NOWHERE;
-    return 0;
-}
-
-/* ---- comments -------------------------------------------------------- */
-
-static int begin_section(struct parser *p, enum pgmig_direction direction,
-                         size_t offset)
-{
-    struct pgmig_section *section = &p->script->sections[direction];
-
-    if (section->present && p->words->repeats) {
-        p->section = section;
-        return 0;
-    }
-    if (section->present) {
-        struct pgmig_place first =
-            pgmig_locate(p->script->text, p->script->len, section->start);
-
-        pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
-                        direction_name(p, section));
-        pgmig_error_hint(p->err, "the first one is in line %d", first.line);
-        return point(p, offset);
-    }
-    section->present = true;
-    section->start = offset;
-    p->section = section;
-    p->script->marked = true;
-    return 0;
-}
-
-/* A marker ends the statement above it. */
-static int cut_statement(struct parser *p, size_t offset)
-{
-    struct pgmig_item item;
-    bool cut = pgmig_splitter_cut(&p->splitter, &item, p->err);
-
-    if (cut && (item.kind == PGMIG_ITEM_ERROR ||
-                take_statement(p, &item.statement) != 0))
-        return -1;
-    p->cut = cut ? offset : NOWHERE;
-    return 0;
-}
-
-static int refuse_before(struct parser *p, size_t offset)
-{
-    struct pgmig_place place =
-        pgmig_locate(p->script->text, p->script->len, offset);
-
-    pgmig_error_set(p->err, PGMIG_E_PARSE,
-                    "SQL before the first section marker");
-    pgmig_error_hint(p->err,
-                     "it belongs to no section: move it behind the "
-                     "marker in line %d",
-                     place.line);
-    return point(p, p->section->statements[0].start);
-}
-
-/* What stands above the divider is UP. */
-static int take_divider(struct parser *p, size_t offset)
-{
-    p->script->sections[PGMIG_UP].present = true;
-    return begin_section(p, PGMIG_DOWN, offset);
-}
-
-static int take_section(struct parser *p, const struct pgmig_marker *marker,
-                        size_t offset)
-{
-    if (cut_statement(p, offset) != 0)
-        return -1;
-    if (marker->kind == PGMIG_MARKER_DIVIDER)
-        return take_divider(p, offset);
-    if (!p->script->marked && p->section->statement_count > 0)
-        return refuse_before(p, offset);
-    return begin_section(
-        p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
-}
-
-static int take_setting(struct parser *p, const struct pgmig_marker *marker,
-                        size_t offset)
-{
-    struct pgmig_script *s = p->script;
-    struct pgmig_directives to = directives_here(p);
-
-    if (marker->first && offset > 0 &&
-        !(offset == 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
-        return 0;
-    if (marker->whole_file)
-        to = (struct pgmig_directives){&s->directives, &s->directive_count};
-    return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
-}
-
-static int take_marker(struct parser *p, const struct pgmig_comment *comment,
-                       const struct pgmig_item *item)
-{
-    const struct pgmig_marker *marker = comment->marker;
-
-    if (marker->kind == PGMIG_MARKER_IGNORED)
-        return 0;
-    if (marker->kind == PGMIG_MARKER_REFUSED)
-        return pgmig_annotation_refuse(p->script, marker, comment->body,
-                                       item->end, p->err);
-    if (marker->kind == PGMIG_MARKER_SETTING)
-        return take_setting(p, marker, item->start);
-    if (take_section(p, marker, item->start) != 0)
-        return -1;
-    return pgmig_annotation_options(directives_here(p), p->script, p->words,
-                                    marker, comment->body, item->end, p->err);
-}
-
-static int take_directive(struct parser *p, size_t body,
-                          const struct pgmig_item *comment)
-{
-    if (!comment->alone || !comment->line_comment) {
-        pgmig_error_set(p->err, PGMIG_E_PARSE,
-                        "a directive stands on a line of its own, behind --, "
-                        "outside parentheses");
-        return point(p, comment->start);
-    }
-    return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
-                                 comment->end, p->err);
-}
-
-static void remember_doubt(struct parser *p, struct pgmig_comment doubt,
-                           size_t offset)
-{
-    if (p->doubtful == NOWHERE) {
-        p->doubtful = offset;
-        p->doubt = doubt;
-    }
-    if (p->doubtful_down == NOWHERE && doubt.marker->kind != PGMIG_MARKER_UP) {
-        p->doubtful_down = offset;
-        p->doubt_down = doubt;
-    }
-}
-
-static int take_comment(struct parser *p, const struct pgmig_item *item)
-{
-    struct pgmig_comment c = pgmig_vocabulary_read(
-        p->words, p->script->text, item->start, item->end, item->line_comment);
-
-    if (c.meaning == PGMIG_MEANS_DIRECTIVE)
-        return take_directive(p, c.body, item);
-    if (!item->alone)
-        return 0;
-    if (c.meaning == PGMIG_MEANS_MARKER)
-        return take_marker(p, &c, item);
-    if (c.meaning != PGMIG_MEANS_NOTHING)
-        remember_doubt(p, c, item->start);
-    return 0;
-}
-
-/* ---- the whole file -------------------------------------------------- */
-
-static int take_items(struct parser *p)
-{
-    for (;;) {
-        struct pgmig_item item = pgmig_splitter_next(&p->splitter, p->err);
-        int status = 0;
-
-        if (item.kind == PGMIG_ITEM_END)
-            return 0;
-        if (item.kind == PGMIG_ITEM_ERROR)
-            return -1;
-        if (item.kind == PGMIG_ITEM_STATEMENT)
-            status = take_statement(p, &item.statement);
-        else
-            status = take_comment(p, &item);
-        if (status != 0)
-            return -1;
-    }
 }
 
 /* A marker as it is written in messages: pgmig's own in capitals. */
-static const char *marker_name(const struct parser *p,
+static const char *marker_name(const struct pgmig_parser *p,
                                const struct pgmig_marker *marker)
 {
     if (p->words != &pgmig_vocabulary_default)
@@ -282,7 +41,7 @@ static const char *marker_name(const struct parser *p,
     return marker->kind == PGMIG_MARKER_UP ? "UP" : "DOWN";
 }
 
-static int refuse_doubt(struct parser *p, struct pgmig_comment doubt,
+static int refuse_doubt(struct pgmig_parser *p, struct pgmig_comment doubt,
                         size_t offset)
 {
     const struct pgmig_marker *marker = doubt.marker;
@@ -305,21 +64,22 @@ static int refuse_doubt(struct parser *p, struct pgmig_comment doubt,
                          "the comment otherwise",
                          marker_name(p, marker));
     }
-    return point(p, offset);
+    return pgmig_parser_point(p, offset);
 }
 
 /* A marker that was meant and not recognised would run DOWN as UP. */
-static int check_doubts(struct parser *p)
+static int check_doubts(struct pgmig_parser *p)
 {
-    if (!p->script->marked && p->doubtful != NOWHERE)
+    if (!p->script->marked && p->doubtful != PGMIG_NOWHERE)
         return refuse_doubt(p, p->doubt, p->doubtful);
-    if (!p->script->sections[PGMIG_DOWN].present && p->doubtful_down != NOWHERE)
+    if (!p->script->sections[PGMIG_DOWN].present &&
+        p->doubtful_down != PGMIG_NOWHERE)
         return refuse_doubt(p, p->doubt_down, p->doubtful_down);
     return 0;
 }
 
 /* In some formats a section without SQL does nothing, and is meant so. */
-static int settle_empty(struct parser *p, struct pgmig_section *section)
+static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
     struct pgmig_directives to = {&section->directives,
                                   &section->directive_count};
@@ -329,16 +89,16 @@ static int settle_empty(struct parser *p, struct pgmig_section *section)
     return pgmig_directive_set(to, "empty", "", section->start, p->err);
 }
 
-static int refuse_unmarked(struct parser *p)
+static int refuse_unmarked(struct pgmig_parser *p)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
                     pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
     pgmig_error_hint(p->err, "nobody can tell what of it goes up and what "
                              "goes down: write that line above what goes up");
-    return point(p, 0);
+    return pgmig_parser_point(p, 0);
 }
 
-static int check_up(struct parser *p)
+static int check_up(struct pgmig_parser *p)
 {
     struct pgmig_section *up = &p->script->sections[PGMIG_UP];
 
@@ -352,7 +112,7 @@ static int check_up(struct parser *p)
     }
     if (!up->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "no -- UP section");
-        return point(p, p->script->sections[PGMIG_DOWN].start);
+        return pgmig_parser_point(p, p->script->sections[PGMIG_DOWN].start);
     }
     if (up->statement_count > 0 ||
         pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
@@ -361,12 +121,12 @@ static int check_up(struct parser *p)
                     "the UP section has no SQL: still the template?");
     pgmig_error_hint(p->err, "write the SQL, or the line `-- pgmig: empty` "
                              "when nothing is to be done");
-    return point(p, up->start);
+    return pgmig_parser_point(p, up->start);
 }
 
 /* A section that does not say how it runs, in a format whose tool lets a file
 ** leave its transaction. */
-static int settle_rule(struct parser *p, struct pgmig_section *section)
+static int settle_rule(struct pgmig_parser *p, struct pgmig_section *section)
 {
     enum pgmig_transaction_rule rule = p->words->transaction;
     size_t at;
@@ -386,7 +146,8 @@ static int settle_rule(struct parser *p, struct pgmig_section *section)
     return 0;
 }
 
-static int settle_section(struct parser *p, enum pgmig_direction direction)
+static int settle_section(struct pgmig_parser *p,
+                          enum pgmig_direction direction)
 {
     struct pgmig_section *section = &p->script->sections[direction];
     const char *said =
@@ -404,7 +165,7 @@ static int settle_section(struct parser *p, enum pgmig_direction direction)
     return 0;
 }
 
-static int check_bytes(struct parser *p)
+static int check_bytes(struct pgmig_parser *p)
 {
     const struct pgmig_script *s = p->script;
     const char *nul = s->len > 0 ? memchr(s->text, '\0', s->len) : NULL;
@@ -413,26 +174,32 @@ static int check_bytes(struct parser *p)
     if (nul != NULL) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "the file holds a NUL byte");
         pgmig_error_hint(p->err, "save it as UTF-8 (UTF-16 looks like this)");
-        return point(p, (size_t)(nul - s->text));
+        return pgmig_parser_point(p, (size_t)(nul - s->text));
     }
     bad = pgmig_utf8_check(s->text, s->len);
     if (bad == s->len)
         return 0;
     pgmig_error_set(p->err, PGMIG_E_PARSE, "the file is not valid UTF-8");
     pgmig_error_hint(p->err, "save it as UTF-8");
-    point(p, bad);
+    pgmig_parser_point(p, bad);
     free(p->err->text); /* it could not be shown */
     p->err->text = NULL;
     return -1;
 }
 
-static int parse(struct parser *p)
+static int take_items(struct pgmig_parser *p)
+{
+    struct pgmig_item item;
+
+    while (pgmig_parser_next(p, &item))
+        ;
+    return p->err->kind == PGMIG_E_NONE ? 0 : -1;
+}
+
+static int parse(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
 
-    if (check_bytes(p) != 0)
-        return -1;
-    pgmig_splitter_init(&p->splitter, s->path, s->text, s->len);
     if (take_items(p) != 0 || check_doubts(p) != 0)
         return -1;
     if (!s->marked && !p->words->marked)
@@ -445,52 +212,98 @@ static int parse(struct parser *p)
     return settle_section(p, PGMIG_DOWN);
 }
 
+/* ---- reading --------------------------------------------------------- */
+
+static struct pgmig_script *new_script(const char *path,
+                                       const struct pgmig_vocabulary *words,
+                                       struct pgmig_error *err)
+{
+    struct pgmig_script *script = calloc(1, sizeof *script);
+
+    if (script != NULL) {
+        script->path = pgmig_strndup(path, strlen(path));
+        script->words = words;
+        if (script->path != NULL)
+            return script;
+    }
+    pgmig_script_free(script);
+    pgmig_error_memory(err);
+    return NULL;
+}
+
 struct pgmig_script *pgmig_script_parse(const char *path, char *text,
                                         size_t len,
                                         const struct pgmig_vocabulary *words,
                                         struct pgmig_error *err)
 {
-    struct pgmig_script *script = calloc(1, sizeof *script);
-    struct parser p = {.script = script,
-                       .words = words,
-                       .cut = NOWHERE,
-                       .doubtful = NOWHERE,
-                       .doubtful_down = NOWHERE,
-                       .err = err};
+    struct pgmig_script *script = new_script(path, words, err);
+    struct pgmig_parser p;
 
     if (script == NULL) {
         free(text);
-        pgmig_error_memory(err);
         return NULL;
     }
-    script->text = text;
+    script->text = script->owned = text;
     script->len = len;
-    script->path = pgmig_strndup(path, strlen(path));
-    p.section = &script->sections[PGMIG_UP];
-    if (script->path != NULL && parse(&p) == 0)
+    pgmig_parser_init(&p, script, words, NULL, err);
+    if (check_bytes(&p) == 0 && parse(&p) == 0)
         return script;
-    if (script->path == NULL)
-        pgmig_error_memory(err);
+    pgmig_script_free(script);
+    return NULL;
+}
+
+static int parse_stream(struct pgmig_script *script,
+                        struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_parser p;
+    int status;
+
+    script->streamed = true;
+    pgmig_parser_init(&p, script, script->words, stream, err);
+    status = parse(&p);
+    script->text = NULL;
+    if (status != 0)
+        return -1;
+    return pgmig_stream_checksum(stream, script->checksum, err);
+}
+
+static struct pgmig_script *read_stream(const char *path,
+                                        const struct pgmig_vocabulary *words,
+                                        struct pgmig_error *err)
+{
+    struct pgmig_script *script = new_script(path, words, err);
+    struct pgmig_stream stream;
+    int status;
+
+    if (script == NULL)
+        return NULL;
+    status = pgmig_stream_open(&stream, script->path, err);
+    if (status == 0)
+        status = parse_stream(script, &stream, err);
+    pgmig_stream_close(&stream);
+    if (status == 0)
+        return script;
     pgmig_script_free(script);
     return NULL;
 }
 
 struct pgmig_script *pgmig_script_read(const char *path,
                                        const struct pgmig_vocabulary *words,
-                                       struct pgmig_error *err)
+                                       bool stream, struct pgmig_error *err)
 {
+    struct stat st;
     char *text;
     size_t len;
 
+    if (stream && stat(path, &st) == 0 && st.st_size > PGMIG_STREAM_BYTES)
+        return read_stream(path, words, err);
     if (pgmig_file_read(path, &text, &len, err) != 0)
         return NULL;
     return pgmig_script_parse(path, text, len, words, err);
 }
 
-void pgmig_script_free(struct pgmig_script *script)
+void pgmig_script_clear(struct pgmig_script *script)
 {
-    if (script == NULL)
-        return;
     for (int i = 0; i < 2; i++) {
         free(script->sections[i].statements);
         pgmig_directive_free(script->sections[i].directives,
@@ -498,8 +311,15 @@ void pgmig_script_free(struct pgmig_script *script)
     }
     pgmig_directive_free(script->directives, script->directive_count);
     free(script->warnings);
+}
+
+void pgmig_script_free(struct pgmig_script *script)
+{
+    if (script == NULL)
+        return;
+    pgmig_script_clear(script);
     free(script->path);
-    free(script->text);
+    free(script->owned);
     free(script);
 }
 

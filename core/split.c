@@ -6,28 +6,34 @@
 #include "copydata.h"
 #include "error.h"
 #include "kind.h"
-#include "locate.h"
 #include "setting.h"
 
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
 
-void pgmig_splitter_init(struct pgmig_splitter *sp, const char *path,
-                         const char *text, size_t len)
+void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
+                         size_t len)
 {
-    *sp = (struct pgmig_splitter){.path = path};
+    *sp = (struct pgmig_splitter){0};
     sp->lx = (struct pgmig_lexer){
         .text = text, .len = len, .final = true, .standard_strings = true};
-    if (len >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0)
-        sp->lx.pos = BOM_LEN;
 }
 
-/* Make the error point at an offset. */
-static struct pgmig_item fail(const struct pgmig_splitter *sp,
-                              struct pgmig_error *err, size_t at)
+size_t pgmig_splitter_needs(const struct pgmig_splitter *sp)
 {
-    pgmig_locate_error(err, sp->path, sp->lx.text, sp->lx.len, at);
-    return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+    return sp->open ? sp->start : sp->lx.pos;
+}
+
+static struct pgmig_item fail(size_t at)
+{
+    return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR, .start = at};
+}
+
+/* The item at `pos` needs more of the text. */
+static struct pgmig_item more(struct pgmig_splitter *sp, size_t pos)
+{
+    sp->lx.pos = pos;
+    return (struct pgmig_item){.kind = PGMIG_ITEM_MORE};
 }
 
 static bool is_line_end(char c)
@@ -55,24 +61,29 @@ static bool alone(const struct pgmig_splitter *sp,
     size_t before = tok->start;
     size_t behind = skip_blanks(sp, tok->end);
 
-    while (before > 0 && is_blank(text[before - 1]))
+    while (before > sp->from && is_blank(text[before - 1]))
         before--;
     if (behind < sp->lx.len && !is_line_end(text[behind]))
         return false;
-    return before == 0 || is_line_end(text[before - 1]) ||
+    return before == sp->from || is_line_end(text[before - 1]) ||
            (before == BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0);
 }
 
 /* ---- the end of a statement ------------------------------------------ */
 
-static bool refuse_setting(const struct pgmig_splitter *sp, size_t at,
-                           const char *message, const char *hint,
+static bool refuse_setting(const char *message, const char *hint,
                            struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
     pgmig_error_hint(err, "%s", hint);
-    fail(sp, err, at);
     return false;
+}
+
+/* The statements that pgmig_setting_of knows: few are. */
+static bool may_set(const struct pgmig_statement *st)
+{
+    return (st->kind[0] == 'S' && st->kind[1] == 'E') ||
+           strcmp(st->kind, "RESET") == 0;
 }
 
 /* A SET that changes how the rest reads: follow or refuse it. */
@@ -80,9 +91,10 @@ static bool follow_setting(struct pgmig_splitter *sp,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
 {
-    enum pgmig_setting setting =
-        pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
+    enum pgmig_setting setting = PGMIG_SETTING_NONE;
 
+    if (may_set(st))
+        setting = pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
     switch (setting) {
     case PGMIG_SETTING_STANDARD:
     case PGMIG_SETTING_ESCAPES:
@@ -90,19 +102,18 @@ static bool follow_setting(struct pgmig_splitter *sp,
         sp->strings_set = true;
         return true;
     case PGMIG_SETTING_ENCODING:
-        return refuse_setting(
-            sp, st->start, "a migration cannot change client_encoding",
-            "save the file as UTF-8 and delete this line", err);
+        return refuse_setting("a migration cannot change client_encoding",
+                              "save the file as UTF-8 and delete this line",
+                              err);
     case PGMIG_SETTING_HIDDEN:
         return refuse_setting(
-            sp, st->start, "set_config changes how the rest of the file reads",
+            "set_config changes how the rest of the file reads",
             "say it as SET standard_conforming_strings = ...", err);
     default:
         break;
     }
     if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
         return refuse_setting(
-            sp, st->start,
             "ROLLBACK TO in a file that sets standard_conforming_strings",
             "it may take the setting back: put one of them in another "
             "migration",
@@ -121,11 +132,15 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
     sp->open = false;
     pgmig_kind_classify(sp->lx.text, st, sp->lx.standard_strings);
     if (!follow_setting(sp, st, err))
-        return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR};
+        return fail(st->start);
     if ((st->traits & PGMIG_T_COPY_IN) == 0)
         return item;
-    if (pgmig_copydata_find(&sp->lx, st, semicolon, err) != 0)
-        return fail(sp, err, st->start);
+    if (!semicolon) {
+        pgmig_copydata_missing(err);
+        return fail(st->start);
+    }
+    sp->copying = PGMIG_COPYING_LINE;
+    sp->copy_at = st->start;
     return item;
 }
 
@@ -248,21 +263,36 @@ static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
         take_symbol(sp, tok);
 }
 
+/* Nothing hangs on the words of a statement that creates no routine. */
+static void skip_dull(struct pgmig_splitter *sp)
+{
+    struct pgmig_lexer *lx = &sp->lx;
+
+    for (;;) {
+        size_t last = pgmig_lexer_skip(lx);
+        struct pgmig_token tok = {.start = lx->pos};
+
+        if (last > 0)
+            sp->last = last;
+        if (lx->pos + 2 >= lx->len ||
+            (lx->text[lx->pos] != '(' && lx->text[lx->pos] != ')'))
+            return;
+        take_symbol(sp, &tok);
+        sp->last = ++lx->pos;
+    }
+}
+
 /* ---- psql commands --------------------------------------------------- */
 
 /* pg_dump writes \restrict and \unrestrict around a dump. */
-static bool skip_restrict(struct pgmig_splitter *sp,
-                          const struct pgmig_token *tok)
+static bool is_restrict(const struct pgmig_splitter *sp,
+                        const struct pgmig_token *tok)
 {
     const char *text = sp->lx.text + tok->start;
     size_t left = sp->lx.len - tok->start;
-    const char *newline = memchr(text, '\n', left);
 
-    if (sp->open || !((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
-                      (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0)))
-        return false;
-    sp->lx.pos = newline ? tok->start + (size_t)(newline - text) : sp->lx.len;
-    return true;
+    return !sp->open && ((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
+                         (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0));
 }
 
 static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
@@ -278,17 +308,32 @@ static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
                     "psql command %.*s: only SQL can be run here",
                     (int)(end - tok->start), sp->lx.text + tok->start);
     pgmig_error_hint(err, "say it in SQL, or run this file with psql");
-    return fail(sp, err, tok->start);
+    return fail(tok->start);
+}
+
+/* A psql command: refused, or its line is skipped (PGMIG_ITEM_END). */
+static struct pgmig_item take_command(struct pgmig_splitter *sp,
+                                      const struct pgmig_token *tok,
+                                      struct pgmig_error *err)
+{
+    const char *text = sp->lx.text + tok->start;
+    const char *newline = memchr(text, '\n', sp->lx.len - tok->start);
+
+    if (newline == NULL && !sp->lx.final)
+        return more(sp, tok->start);
+    if (!is_restrict(sp, tok))
+        return refuse_command(sp, tok, err);
+    sp->lx.pos = newline ? tok->start + (size_t)(newline - text) : sp->lx.len;
+    return (struct pgmig_item){.kind = PGMIG_ITEM_END};
 }
 
 /* ---- items ----------------------------------------------------------- */
 
-static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
-                                      const struct pgmig_token *tok,
+static struct pgmig_item unterminated(const struct pgmig_token *tok,
                                       struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end", tok->what);
-    return fail(sp, err, tok->start);
+    return fail(tok->start);
 }
 
 static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
@@ -298,18 +343,20 @@ static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
         return (struct pgmig_item){.kind = PGMIG_ITEM_END};
     if (sp->parens > 0) {
         pgmig_error_set(err, PGMIG_E_PARSE, "this parenthesis is not closed");
-        return fail(sp, err, sp->paren_at);
+        return fail(sp->paren_at);
     }
     if (sp->atomic) {
         pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without its END");
-        return fail(sp, err, sp->atomic_at);
+        return fail(sp->atomic_at);
     }
     return finish(sp, false, err);
 }
 
-static struct pgmig_item comment(const struct pgmig_splitter *sp,
+static struct pgmig_item comment(struct pgmig_splitter *sp,
                                  const struct pgmig_token *tok)
 {
+    if (!sp->lx.final && skip_blanks(sp, tok->end) == sp->lx.len)
+        return more(sp, tok->start); /* what stands behind it decides */
     return (struct pgmig_item){.kind = PGMIG_ITEM_COMMENT,
                                .alone = outside(sp) && alone(sp, tok),
                                .line_comment =
@@ -318,23 +365,71 @@ static struct pgmig_item comment(const struct pgmig_splitter *sp,
                                .end = tok->end};
 }
 
+static struct pgmig_item copy_data(struct pgmig_splitter *sp,
+                                   struct pgmig_error *err)
+{
+    struct pgmig_item item = {.kind = PGMIG_ITEM_DATA};
+
+    if (sp->copying == PGMIG_COPYING_LINE) {
+        enum pgmig_found found = pgmig_copydata_begin(&sp->lx, err);
+
+        if (found == PGMIG_FOUND_ERROR)
+            return fail(sp->copy_at);
+        if (found == PGMIG_FOUND_MORE)
+            return more(sp, sp->lx.pos);
+        sp->copying = PGMIG_COPYING_DATA;
+    }
+    switch (pgmig_copydata_next(&sp->lx, &item.start, &item.end, err)) {
+    case PGMIG_FOUND_ERROR:
+        return fail(sp->copy_at);
+    case PGMIG_FOUND_MORE:
+        return more(sp, sp->lx.pos);
+    case PGMIG_FOUND_END:
+        item.last = true;
+        sp->copying = PGMIG_COPYING_NOTHING;
+        break;
+    default:
+        break;
+    }
+    return item;
+}
+
+/* A byte order mark at the very start is no text. */
+static void skip_bom(struct pgmig_lexer *lx)
+{
+    if (lx->pos == 0 && lx->len >= BOM_LEN &&
+        memcmp(lx->text, BOM, BOM_LEN) == 0)
+        lx->pos = BOM_LEN;
+}
+
 struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
                                       struct pgmig_error *err)
 {
+    if (sp->copying != PGMIG_COPYING_NOTHING)
+        return copy_data(sp, err);
+    skip_bom(&sp->lx);
     for (;;) {
-        struct pgmig_token tok = pgmig_lexer_next(&sp->lx);
+        struct pgmig_token tok;
+        struct pgmig_item item;
+
+        if (sp->open && sp->words >= 4 && !sp->routine)
+            skip_dull(sp);
+        tok = pgmig_lexer_next(&sp->lx);
 
         switch (tok.kind) {
         case PGMIG_TOKEN_END:
             return end_of_text(sp, err);
+        case PGMIG_TOKEN_MORE:
+            return more(sp, sp->lx.pos);
         case PGMIG_TOKEN_UNTERMINATED:
-            return unterminated(sp, &tok, err);
+            return unterminated(&tok, err);
         case PGMIG_TOKEN_LINE_COMMENT:
         case PGMIG_TOKEN_BLOCK_COMMENT:
             return comment(sp, &tok);
         case PGMIG_TOKEN_BACKSLASH:
-            if (!skip_restrict(sp, &tok))
-                return refuse_command(sp, &tok, err);
+            item = take_command(sp, &tok, err);
+            if (item.kind != PGMIG_ITEM_END)
+                return item;
             break;
         default:
             if (!is_end_of_statement(sp, &tok))

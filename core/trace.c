@@ -74,23 +74,20 @@ static bool creates(const struct pgmig_script *script,
 
 static const struct pgmig_statement *
 find_routine(const struct pgmig_script *script,
-             const struct pgmig_section *section, size_t index,
-             const char *name)
+             const struct pgmig_statement *list, size_t index, const char *name)
 {
     size_t len = strcspn(name, "( \n");
 
     if (strncmp(name, "inline_code_block ", 18) == 0)
-        return strcmp(section->statements[index].kind, "DO") == 0
-                   ? &section->statements[index]
-                   : NULL;
+        return strcmp(list[index].kind, "DO") == 0 ? &list[index] : NULL;
     for (size_t i = index + 1; i-- > 0;)
-        if (creates(script, &section->statements[i], name, len))
-            return &section->statements[i];
+        if (creates(script, &list[i], name, len))
+            return &list[i];
     return NULL;
 }
 
 static bool trace_routine(const struct pgmig_script *script,
-                          const struct pgmig_section *section, size_t index,
+                          const struct pgmig_statement *list, size_t index,
                           const char *context, size_t *offset)
 {
     const char *at = context;
@@ -102,7 +99,7 @@ static bool trace_routine(const struct pgmig_script *script,
         int line = line_number(at);
 
         at += sizeof ROUTINE - 1;
-        st = find_routine(script, section, index, at);
+        st = find_routine(script, list, index, at);
         if (st == NULL || line == 0 || !find_body(script, st, &start, &end))
             continue;
         *offset = line_offset(script->text, start, end, line);
@@ -111,20 +108,17 @@ static bool trace_routine(const struct pgmig_script *script,
     return false;
 }
 
+int pgmig_trace_copy(const char *context)
+{
+    if (context == NULL || strncmp(context, "COPY ", 5) != 0)
+        return 0;
+    return line_number(context);
+}
+
 bool pgmig_trace(const struct pgmig_script *script,
-                 const struct pgmig_section *section, size_t index,
+                 const struct pgmig_statement *list, size_t index,
                  const char *context, size_t *offset)
 {
-    const struct pgmig_statement *st = &section->statements[index];
-    int line;
-
-    if (context == NULL)
-        return false;
-    if (st->copy_end > 0 && strncmp(context, "COPY ", 5) == 0 &&
-        (line = line_number(context)) > 0) {
-        *offset =
-            pgmig_locate_line(script->text, st->copy_start, st->copy_end, line);
-        return true;
-    }
-    return trace_routine(script, section, index, context, offset);
+    return context != NULL &&
+           trace_routine(script, list, index, context, offset);
 }

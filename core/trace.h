@@ -5,12 +5,18 @@
 #include "pgmig.h"
 
 /*
+** The line that the CONTEXT of an error names in COPY data; 0 when it speaks
+** of none.
+*/
+int pgmig_trace_copy(const char *context);
+
+/*
 ** The offset of the line that the CONTEXT of an error names, where it speaks
-** of a DO block, of a PL/pgSQL routine that this section creates, or of the
-** COPY data of statement `index`; false when it does not.
+** of a DO block, or of a PL/pgSQL routine that statement `index` of a list, or
+** one before it, creates; false when it does not.
 */
 bool pgmig_trace(const struct pgmig_script *script,
-                 const struct pgmig_section *section, size_t index,
+                 const struct pgmig_statement *list, size_t index,
                  const char *context, size_t *offset);
 
 #endif

@@ -5,21 +5,21 @@
 #include <string.h>
 
 #include "error.h"
+#include "excerpt.h"
 #include "kind.h"
-#include "locate.h"
-
-#define TX_ANY \
-    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET | PGMIG_T_TX_REFUSED)
+#include "script.h"
 
 static int point(const struct pgmig_script *script,
                  const struct pgmig_statement *st, struct pgmig_error *err)
 {
-    pgmig_locate_error(err, script->path, script->text, script->len, st->start);
+    pgmig_script_point(script, st->start, err);
     return -1;
 }
 
 static void drop_first(struct pgmig_section *section)
 {
+    section->skipped++;
+    section->total--;
     section->statement_count--;
     memmove(section->statements, section->statements + 1,
             section->statement_count * sizeof *section->statements);
@@ -31,8 +31,12 @@ static int lift(const struct pgmig_script *script,
                 struct pgmig_error *err)
 {
     struct pgmig_statement *st = &section->statements[0];
+    struct pgmig_excerpt e;
 
-    pgmig_kind_modes(script->text, st, modes);
+    if (pgmig_excerpt_open(&e, script, st->start, st->end, err) != 0)
+        return -1;
+    pgmig_kind_modes(e.script.text, st, modes);
+    pgmig_excerpt_close(&e);
     if (modes->refused != NULL) {
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "a migration cannot run in a transaction with %s",
@@ -55,7 +59,8 @@ static bool is_wrapped(const struct pgmig_section *section)
 
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
 {
-    unsigned traits = TX_ANY | (alone ? PGMIG_T_NO_BLOCK : 0U);
+    unsigned traits =
+        alone ? PGMIG_T_NOTABLE : PGMIG_T_NOTABLE & ~(unsigned)PGMIG_T_NO_BLOCK;
     size_t n = section->statement_count;
     bool wrapped = is_wrapped(section);
     size_t first = wrapped ? 1 : 0;
@@ -97,6 +102,7 @@ void pgmig_txcheck_loosen(struct pgmig_section *section)
             open = false;
         section->statements[kept++] = section->statements[i];
     }
+    section->total -= section->statement_count - kept;
     section->statement_count = kept;
 }
 
@@ -107,6 +113,7 @@ static int unwrap(const struct pgmig_script *script,
     if (!is_wrapped(section))
         return 0;
     section->wrapped = true;
+    section->total--;
     section->statement_count--;
     return lift(script, section, modes, err);
 }
@@ -149,7 +156,7 @@ int pgmig_txcheck(const struct pgmig_script *script,
         lift(script, section, &modes, err) != 0)
         return -1;
     for (size_t i = 0; i < section->statement_count; i++)
-        if (section->statements[i].traits & (TX_ANY | PGMIG_T_NO_BLOCK))
+        if (section->statements[i].traits & (PGMIG_T_NOTABLE))
             return refuse(script, &section->statements[i], words->untransacted,
                           err);
     snprintf(section->begin, sizeof section->begin,

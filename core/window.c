@@ -41,17 +41,17 @@ static const struct pgmig_section *section_of(const struct pgmig_apply *a)
     return &job->script->sections[job->section];
 }
 
-/* What cannot be sent is an error of the operation, and ends the window. */
-static bool sent(struct pgmig_apply *a, const char *sql, enum part part,
-                 size_t at)
+/* Send a command of the frame. What cannot be sent ends the window, but what
+** is on its way still counts. */
+static bool send_part(struct pgmig_apply *a, const char *sql, enum part part)
 {
     struct pgmig_mark mark = {.job = a->sender.turn,
-                              .at = at,
+                              .at = a->sender.at,
                               .part = (int)part,
                               .rows = part == PART_CLAIM,
                               .flush = part == PART_COMMIT};
 
-    return pgmig_pipeline_send(a->conn, sql, &mark) == 0;
+    return pgmig_pipeline_send(a->conn, sql, &mark, &a->sender.error) == 0;
 }
 
 /* Write the commands down that open or close the migration. */
@@ -66,16 +66,16 @@ static bool build(struct pgmig_apply *a, enum pgmig_stage stage)
     s->frame.len = 0;
     if (stage == PGMIG_STAGE_OPEN)
         status = pgmig_frame_open(a->ledger, a->conn, job, section_of(a)->begin,
-                                  &s->frame, &a->conn->error);
+                                  &s->frame, &s->error);
     else
         status = pgmig_frame_close(a->ledger, a->conn, job, s->dirty, &s->frame,
-                                   &a->conn->error);
+                                   &s->error);
     if (status >= 0 && s->frame.failed)
-        status = pgmig_error_memory(&a->conn->error);
+        status = pgmig_error_memory(&s->error);
     if (status < 0)
         return false;
     s->claim = (size_t)status;
-    pgmig_splitter_init(&s->commands, "", s->frame.data, s->frame.len);
+    pgmig_splitter_init(&s->commands, s->frame.data, s->frame.len);
     return true;
 }
 
@@ -84,6 +84,24 @@ static enum part part_of(const struct pgmig_sender *s, const char *command)
     if (s->stage == PGMIG_STAGE_OPEN)
         return s->at == s->claim ? PART_CLAIM : PART_BEGIN;
     return strcmp(command, "COMMIT") == 0 ? PART_COMMIT : PART_CLOSE;
+}
+
+static void close_cursor(struct pgmig_sender *s)
+{
+    if (s->reading)
+        pgmig_cursor_close(&s->cursor);
+    s->reading = false;
+}
+
+static bool open_cursor(struct pgmig_apply *a)
+{
+    struct pgmig_sender *s = &a->sender;
+    const struct pgmig_job *job = job_of(a);
+
+    close_cursor(s);
+    s->reading = true;
+    return pgmig_cursor_open(&s->cursor, job->script, job->section,
+                             &s->error) == 0;
 }
 
 static bool send_statement(struct pgmig_apply *a);
@@ -96,7 +114,8 @@ static bool leave_frame(struct pgmig_apply *a)
     if (s->stage == PGMIG_STAGE_OPEN) {
         s->stage = PGMIG_STAGE_STATEMENT;
         s->at = 0;
-        return send_statement(a);
+        s->waiting = false;
+        return open_cursor(a) && send_statement(a);
     }
     s->dirty = false;
     s->turn++;
@@ -109,7 +128,7 @@ static bool leave_frame(struct pgmig_apply *a)
 static bool send_command(struct pgmig_apply *a)
 {
     struct pgmig_sender *s = &a->sender;
-    struct pgmig_item item = pgmig_splitter_next(&s->commands, &a->conn->error);
+    struct pgmig_item item = pgmig_splitter_next(&s->commands, &s->error);
     char *command = s->frame.data + item.statement.start;
 
     if (item.kind == PGMIG_ITEM_ERROR)
@@ -117,40 +136,56 @@ static bool send_command(struct pgmig_apply *a)
     if (item.kind == PGMIG_ITEM_END)
         return leave_frame(a);
     s->frame.data[item.statement.end] = '\0'; /* it was the semicolon */
-    if (!sent(a, command, part_of(s, command), s->at))
+    if (!send_part(a, command, part_of(s, command)))
         return false;
     s->at++;
     return true;
 }
 
 /* COPY cannot be in a pipeline (libpq manual, "Using Pipeline Mode"). */
-static bool goes_ahead(const struct pgmig_script *script,
-                       const struct pgmig_statement *st)
+static bool goes_ahead(const char *text, const struct pgmig_statement *st)
 {
     return !(st->traits & (PGMIG_T_COPY_IN | PGMIG_T_COPY_OUT)) &&
-           !pgmig_verify_needed(script->text, st);
+           !pgmig_verify_needed(text, st);
+}
+
+/* Send the text of the sender's statement. */
+static bool send_text(struct pgmig_apply *a)
+{
+    struct pgmig_sender *s = &a->sender;
+    const struct pgmig_statement *st = &s->statement;
+    struct pgmig_mark mark = {.job = s->turn,
+                              .at = s->at,
+                              .start = st->start,
+                              .end = st->end,
+                              .session = st->traits & PGMIG_T_SESSION,
+                              .part = PART_STATEMENT};
+
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, s->cursor.text + st->start, st->end - st->start);
+    if (a->text.failed) {
+        pgmig_error_memory(&s->error);
+        return false;
+    }
+    s->dirty = s->dirty || mark.session;
+    s->waiting = false;
+    s->at++;
+    return pgmig_pipeline_send(a->conn, a->text.data, &mark, &s->error) == 0;
 }
 
 static bool send_statement(struct pgmig_apply *a)
 {
     struct pgmig_sender *s = &a->sender;
-    const struct pgmig_section *section = section_of(a);
-    const struct pgmig_script *script = job_of(a)->script;
-    const struct pgmig_statement *st;
+    int more = 1;
 
-    if (s->at == section->statement_count)
+    if (!s->waiting)
+        more = pgmig_cursor_next(&s->cursor, &s->statement, &s->error);
+    if (more < 0)
+        return false;
+    if (more == 0)
         return build(a, PGMIG_STAGE_CLOSE);
-    st = &section->statements[s->at];
-    if (!goes_ahead(script, st))
-        return false;
-    a->text.len = 0;
-    pgmig_buf_add(&a->text, script->text + st->start, st->end - st->start);
-    if (a->text.failed) {
-        pgmig_error_memory(&a->conn->error);
-        return false;
-    }
-    s->dirty = s->dirty || (st->traits & PGMIG_T_SESSION);
-    return sent(a, a->text.data, PART_STATEMENT, s->at++);
+    s->waiting = true;
+    return goes_ahead(s->cursor.text, &s->statement) && send_text(a);
 }
 
 static bool feed(void *ctx)
@@ -179,12 +214,12 @@ size_t pgmig_apply_committing(const struct pgmig_apply *a)
 /* ---- answers --------------------------------------------------------- */
 
 /* A statement was answered: it is the one under way. */
-static void arrive(struct pgmig_apply *a, size_t at)
+static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
 {
     a->stage = PGMIG_STAGE_STATEMENT;
-    a->at = at;
-    a->dirty =
-        a->dirty || (a->section->statements[at].traits & PGMIG_T_SESSION);
+    a->at = mark->at;
+    a->range = (struct pgmig_statement){.start = mark->start, .end = mark->end};
+    a->dirty = a->dirty || mark->session;
 }
 
 static void answered(void *ctx, const struct pgmig_mark *mark)
@@ -196,7 +231,7 @@ static void answered(void *ctx, const struct pgmig_mark *mark)
         pgmig_apply_note_server(a);
         break;
     case PART_STATEMENT:
-        arrive(a, mark->at);
+        arrive(a, mark);
         break;
     case PART_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") == 0)
@@ -218,7 +253,7 @@ static void failed(void *ctx, const struct pgmig_mark *mark)
         pgmig_conn_lost(a->conn) && pgmig_apply_committing(a) > a->committed;
 
     if (mark->part == PART_STATEMENT && !perhaps_committed) {
-        arrive(a, mark->at);
+        arrive(a, mark);
     } else if (mark->part >= PART_CLOSE || perhaps_committed) {
         a->stage = PGMIG_STAGE_CLOSE;
     } else {
@@ -240,8 +275,9 @@ bool pgmig_window_enter(struct pgmig_apply *a, enum pgmig_stage stage)
     s->stage = stage;
     s->at = a->at;
     s->dirty = a->dirty;
-    if ((stage == PGMIG_STAGE_STATEMENT || build(a, stage)) &&
-        pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
+    if (stage != PGMIG_STAGE_STATEMENT && !build(a, stage))
+        return pgmig_window_left(a);
+    if (pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
         a->ahead = true;
         return true;
     }
@@ -253,7 +289,13 @@ bool pgmig_window_left(struct pgmig_apply *a)
 {
     struct pgmig_error late = {0};
 
+    if (a->sender.error.kind != PGMIG_E_NONE) {
+        a->error = a->sender.error;
+        a->sender.error = (struct pgmig_error){0};
+        return pgmig_request_undo(a, PGMIG_FAILED);
+    }
     if (a->sender.stage == PGMIG_STAGE_STATEMENT) {
+        a->sender.waiting = false;
         a->at = a->sender.at;
         a->dirty = a->sender.dirty;
         return pgmig_request_statement(a);
@@ -265,5 +307,7 @@ bool pgmig_window_left(struct pgmig_apply *a)
 
 void pgmig_window_free(struct pgmig_apply *a)
 {
+    close_cursor(&a->sender);
+    pgmig_error_clear(&a->sender.error);
     pgmig_buf_free(&a->sender.frame);
 }

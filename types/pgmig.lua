@@ -383,7 +383,7 @@ function migrator:describe(m, direction) end
 function migrator:on(event, fn) end
 
 ---@param plan pgmig.Plan
----@param options { on_event: fun(event: pgmig.Event)? }?
+---@param options { on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)? }?
 ---@return pgmig.Migration[]
 function migrator:run(plan, options) end
 
@@ -413,7 +413,7 @@ function migrator:repair(version) end
 ---@return pgmig.Migration
 function migrator:resolve(version, how) end
 
----@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)? }|nil
+---@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)? }|nil
 ---@return pgmig.Migration[]
 function migrator:migrate(options) end
 
@@ -484,6 +484,41 @@ function drivers.blocking(handle, want, deadline) end
 ---@param deadline number?
 ---@return integer? signal
 function drivers.coroutine(handle, want, deadline) end
+
+---@class pgmig.nginx.Options: pgmig.Options
+---@field database? string|table what pgmig.connect takes
+---@field dir? string|string[] below nginx's prefix when relative
+---@field target? integer|string the version that this release wants
+---@field mode? "migrate"|"check"
+---@field shm? string the lua_shared_dict, "pgmig"
+---@field pool? string the thread_pool, "pgmig"
+---@field on_event? fun(event: pgmig.Event)
+---@field refuse? boolean check raises when the schema is not as wanted
+
+---require "pgmig.nginx"
+---@class pgmig.nginx
+local nginx = {}
+
+---In init_worker_by_lua.
+---@param options pgmig.nginx.Options
+function nginx.setup(options) end
+
+---In access_by_lua.
+function nginx.gate() end
+
+---In content_by_lua: JSON.
+function nginx.status() end
+
+---In content_by_lua: a page.
+function nginx.dashboard() end
+
+---In init_by_lua.
+---@param options pgmig.nginx.Options
+---@return boolean
+function nginx.check(options) end
+
+---In exit_worker_by_lua.
+function nginx.on_exit() end
 
 ---@class pgmig.testing
 local testing = {}

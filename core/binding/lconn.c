@@ -53,27 +53,6 @@ static struct lconn *new_conn(lua_State *L)
     return lc;
 }
 
-/* The strings of a list at `arg`, with a NULL behind, in a new userdata. */
-static const char **check_strings(lua_State *L, int arg, size_t *count)
-{
-    const char **list;
-    size_t n;
-
-    luaL_checktype(L, arg, LUA_TTABLE);
-    n = lpgmig_length(L, arg);
-    list = lua_newuserdata(L, (n + 1) * sizeof *list);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, arg, (int)i + 1);
-        if (lua_type(L, -1) != LUA_TSTRING)
-            luaL_argerror(L, arg, "a list of strings expected");
-        list[i] = lua_tostring(L, -1); /* the list keeps it alive */
-        lua_pop(L, 1);
-    }
-    list[n] = NULL;
-    *count = n;
-    return list;
-}
-
 /*
 ** open(keywords, values) --> conn: begins to connect, two lists as in
 ** PQconnectStartParams. Raises kind "usage" for a bad connection string.
@@ -82,8 +61,8 @@ static int conn_open(lua_State *L)
 {
     size_t nk;
     size_t nv;
-    const char **keywords = check_strings(L, 1, &nk);
-    const char **values = check_strings(L, 2, &nv);
+    const char **keywords = lpgmig_check_strings(L, 1, &nk);
+    const char **values = lpgmig_check_strings(L, 2, &nv);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = new_conn(L);
 
@@ -92,6 +71,29 @@ static int conn_open(lua_State *L)
     if (lc->conn == NULL)
         return lpgmig_error_raise(L, err);
     return 1;
+}
+
+/*
+** hosts(keywords, values) --> host, hostaddr, port as libpq takes them from
+** these lists, environment and service file; nil for what is not set.
+*/
+static int conn_hosts(lua_State *L)
+{
+    size_t nk;
+    size_t nv;
+    const char **keywords = lpgmig_check_strings(L, 1, &nk);
+    const char **values = lpgmig_check_strings(L, 2, &nv);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_hosts hosts;
+
+    luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
+    if (pgmig_hosts_read(keywords, values, &hosts, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, hosts.host);
+    lua_pushstring(L, hosts.hostaddr);
+    lua_pushstring(L, hosts.port);
+    pgmig_hosts_free(&hosts);
+    return 3;
 }
 
 /* ---- the loop -------------------------------------------------------- */
@@ -280,7 +282,8 @@ static int conn_quote_ident(lua_State *L)
 
 void lpgmig_open_conn(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", conn_open}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", conn_open}, {"hosts", conn_hosts}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"step", conn_step},
         {"fd", conn_fd},

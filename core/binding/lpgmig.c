@@ -52,6 +52,26 @@ size_t lpgmig_length(lua_State *L, int arg)
     return n;
 }
 
+const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count)
+{
+    const char **list;
+    size_t n;
+
+    luaL_checktype(L, arg, LUA_TTABLE);
+    n = lpgmig_length(L, arg);
+    list = lua_newuserdata(L, (n + 1) * sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, arg, (int)i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_argerror(L, arg, "a list of strings expected");
+        list[i] = lua_tostring(L, -1); /* the list keeps it alive */
+        lua_pop(L, 1);
+    }
+    list[n] = NULL;
+    *count = n;
+    return list;
+}
+
 /* A loader exports its name; everything else in the library is hidden. */
 __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 

@@ -34,6 +34,9 @@ const char *lpgmig_check_name(lua_State *L, int arg);
 /* The length of the list at `arg`. */
 size_t lpgmig_length(lua_State *L, int arg);
 
+/* The strings of the list at `arg`, with a NULL behind, in a new userdata. */
+const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count);
+
 /* Create the metatable `name` with these methods; __index is itself. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
 

@@ -76,6 +76,35 @@ static int conn_rows(lua_State *L)
     return 1;
 }
 
+/* conn:columns() --> how many rows the last result has, and its columns by
+** name, each a list of values; NULL is false. */
+static int conn_columns(lua_State *L)
+{
+    const struct pgmig_conn *conn = lconn_check(L)->conn;
+    int rows = pgmig_conn_rows(conn);
+    int columns = pgmig_conn_columns(conn);
+
+    lua_pushinteger(L, rows);
+    lua_createtable(L, 0, columns);
+    for (int i = 0; i < columns; i++) {
+        unsigned type = pgmig_conn_column_type(conn, i);
+
+        lua_createtable(L, rows, 0);
+        for (int row = 0; row < rows; row++) {
+            size_t len;
+            const char *value = pgmig_conn_value(conn, row, i, &len);
+
+            if (value != NULL)
+                push_value(L, value, len, type);
+            else
+                lua_pushboolean(L, 0);
+            lua_rawseti(L, -2, row + 1);
+        }
+        lua_setfield(L, -2, pgmig_conn_column_name(conn, i));
+    }
+    return 2;
+}
+
 /* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
 static int conn_tag(lua_State *L)
 {
@@ -103,6 +132,7 @@ static int conn_notice(lua_State *L)
 }
 
 const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
+                                         {"columns", conn_columns},
                                          {"tag", conn_tag},
                                          {"notice", conn_notice},
                                          {NULL, NULL}};

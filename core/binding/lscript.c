@@ -6,15 +6,20 @@
 
 struct lscript {
     struct pgmig_script *script;
+    int words; /* keeps the vocabulary that it was read with */
 };
 
-static struct pgmig_script **new_script(lua_State *L)
+/* A script that keeps the vocabulary at `words`, an argument. */
+static struct pgmig_script **new_script(lua_State *L, int words)
 {
     struct lscript *ls = lua_newuserdata(L, sizeof *ls);
 
     ls->script = NULL;
+    ls->words = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_SCRIPT);
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, words);
+    ls->words = luaL_ref(L, LUA_REGISTRYINDEX);
     return &ls->script;
 }
 
@@ -31,21 +36,28 @@ static int script_gc(lua_State *L)
 
     pgmig_script_free(ls->script);
     ls->script = NULL;
+    luaL_unref(L, LUA_REGISTRYINDEX, ls->words);
+    ls->words = LUA_NOREF;
     return 0;
 }
 
 /*
-** read_script(path [, vocabulary]) --> script; without a vocabulary pgmig's
-** own words count. Raises kinds "io" and "parse".
+** read_script(path, vocabulary, stream) --> script; without a vocabulary
+** pgmig's own words count; with `stream` a large file is not held (see
+** streamed). Raises kinds "io" and "parse".
 */
 static int text_read_script(lua_State *L)
 {
     const char *path = lpgmig_check_name(L, 1);
     const struct pgmig_vocabulary *words = lpgmig_opt_vocabulary(L, 2);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    struct pgmig_script **script = new_script(L);
+    bool stream = lua_toboolean(L, 3);
+    struct pgmig_error *err;
+    struct pgmig_script **script;
 
-    *script = pgmig_script_read(path, words, err);
+    lua_settop(L, 3);
+    err = lpgmig_error_new(L);
+    script = new_script(L, 2);
+    *script = pgmig_script_read(path, words, stream, err);
     if (*script == NULL)
         return lpgmig_error_raise(L, err);
     return 1;
@@ -59,9 +71,14 @@ static int text_parse_script(lua_State *L)
     const char *text = luaL_checklstring(L, 1, &len);
     const char *path = lpgmig_check_name(L, 2);
     const struct pgmig_vocabulary *words = lpgmig_opt_vocabulary(L, 3);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    struct pgmig_script **script = new_script(L);
-    char *copy = malloc(len + 1);
+    struct pgmig_error *err;
+    struct pgmig_script **script;
+    char *copy;
+
+    lua_settop(L, 3);
+    err = lpgmig_error_new(L);
+    script = new_script(L, 3);
+    copy = malloc(len + 1);
 
     if (copy == NULL)
         return luaL_error(L, "out of memory");
@@ -73,6 +90,16 @@ static int text_parse_script(lua_State *L)
 }
 
 /* ---- a script as tables ---------------------------------------------- */
+
+/* The script at argument 1; a streamed one has no text to show. */
+static const struct pgmig_script *check_held(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+
+    if (script->streamed)
+        lpgmig_error_usage(L, "this script is not held: read it whole");
+    return script;
+}
 
 static void set_place(lua_State *L, const struct pgmig_script *script,
                       size_t offset, struct pgmig_place *place)
@@ -167,11 +194,12 @@ static void push_warnings(lua_State *L, const struct pgmig_script *script)
 {
     lua_createtable(L, (int)script->warning_count, 0);
     for (size_t i = 0; i < script->warning_count; i++) {
-        struct pgmig_place place = {0};
+        const struct pgmig_warning *warning = &script->warnings[i];
 
         lua_newtable(L);
-        lpgmig_set_string(L, "message", script->warnings[i].message);
-        set_place(L, script, script->warnings[i].offset, &place);
+        lpgmig_set_string(L, "message", warning->message);
+        lpgmig_set_integer(L, "line", warning->line);
+        lpgmig_set_integer(L, "column", warning->column);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
@@ -182,7 +210,7 @@ static void push_warnings(lua_State *L, const struct pgmig_script *script)
 */
 static int script_describe(lua_State *L)
 {
-    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    const struct pgmig_script *script = check_held(L);
     static const char *const names[] = {"up", "down"};
 
     lua_newtable(L);
@@ -208,7 +236,7 @@ static int script_describe(lua_State *L)
 */
 static int script_statement(lua_State *L)
 {
-    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    const struct pgmig_script *script = check_held(L);
     static const char *const names[] = {"up", "down", NULL};
     const struct pgmig_section *section =
         &script->sections[luaL_checkoption(L, 2, NULL, names)];
@@ -255,16 +283,47 @@ static int script_checksum(lua_State *L)
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
 
+    if (script->streamed) {
+        lua_pushstring(L, script->checksum);
+        return 1;
+    }
     if (pgmig_checksum(script->text, script->len, out, err) != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, out);
     return 1;
 }
 
-/* script:size() --> its bytes. */
+/* script:size() --> the bytes that are held for it. */
 static int script_size(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)lpgmig_check_script(L, 1)->len);
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+
+    lua_pushinteger(L, script->streamed ? 0 : (lua_Integer)script->len);
+    return 1;
+}
+
+/* script:streamed() --> whether its file is read again when it runs. */
+static int script_streamed(lua_State *L)
+{
+    lua_pushboolean(L, lpgmig_check_script(L, 1)->streamed);
+    return 1;
+}
+
+/* script:marked() --> whether it has a section marker. */
+static int script_marked(lua_State *L)
+{
+    lua_pushboolean(L, lpgmig_check_script(L, 1)->marked);
+    return 1;
+}
+
+/* script:empty(section) --> whether it has no statement there. */
+static int script_empty(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    static const char *const names[] = {"up", "down", NULL};
+    int section = luaL_checkoption(L, 2, NULL, names);
+
+    lua_pushboolean(L, script->sections[section].statement_count == 0);
     return 1;
 }
 
@@ -311,6 +370,9 @@ void lpgmig_open_script(lua_State *L)
                                        {"directive", script_directive},
                                        {"transaction", script_transaction},
                                        {"size", script_size},
+                                       {"streamed", script_streamed},
+                                       {"marked", script_marked},
+                                       {"empty", script_empty},
                                        {"warnings", script_warnings},
                                        {"down_state", script_down_state},
                                        {"__gc", script_gc},

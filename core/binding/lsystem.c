@@ -1,11 +1,13 @@
 /* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals. */
 #include <errno.h>
 #include <math.h>
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,16 +75,66 @@ static int system_poll(lua_State *L)
     return 1;
 }
 
-/* wait_fd(fd, "r" | "w" | "rw", seconds) --> whether it is ready. */
+/* wait_fd(fd, "r" | "w" | "rw", seconds) --> whether it is ready. Seconds
+** may be a fraction of a millisecond. Keeps nothing: any thread may call it. */
 static int system_wait_fd(lua_State *L)
 {
     struct pollfd one = {.fd = (int)luaL_checkinteger(L, 1),
                          .events = events_of(luaL_checkstring(L, 2))};
+    lua_Number seconds = fmin(fmax(luaL_checknumber(L, 3), 0), 2e6);
+    struct timespec limit = {.tv_sec = (time_t)seconds};
 
-    if (poll(&one, 1, milliseconds(luaL_checknumber(L, 3))) < 0 &&
-        errno != EINTR)
+    limit.tv_nsec = (long)((seconds - (lua_Number)limit.tv_sec) * 1e9);
+    if (ppoll(&one, 1, &limit, NULL) < 0 && errno != EINTR)
         return luaL_error(L, "poll: %s", strerror(errno));
     lua_pushboolean(L, one.revents != 0);
+    return 1;
+}
+
+#define ADDRESSES_MAX 16
+#define ADDRESS_SIZE 80 /* IPv6, with the name of an interface */
+
+/* The addresses of a name as text: how many, or -1 and why not. */
+static int look_up(const char *name, char list[][ADDRESS_SIZE],
+                   const char **why)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int status = getaddrinfo(name, NULL, &hints, &found);
+    int n = 0;
+
+    if (status != 0) {
+        *why = gai_strerror(status);
+        return -1;
+    }
+    for (struct addrinfo *a = found; a && n < ADDRESSES_MAX; a = a->ai_next)
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, list[n], ADDRESS_SIZE, NULL,
+                        0, NI_NUMERICHOST) == 0)
+            n++;
+    freeaddrinfo(found);
+    return n;
+}
+
+/*
+** resolve(name) --> a list of numeric addresses, as the system's resolver
+** gives them; or nil and why not. Waits; any thread may call it.
+*/
+static int system_resolve(lua_State *L)
+{
+    char list[ADDRESSES_MAX][ADDRESS_SIZE];
+    const char *why;
+    int n = look_up(luaL_checkstring(L, 1), list, &why);
+
+    if (n < 0) {
+        lua_pushnil(L);
+        lua_pushstring(L, why);
+        return 2;
+    }
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        lua_pushstring(L, list[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
     return 1;
 }
 
@@ -176,6 +228,7 @@ void lpgmig_open_system(lua_State *L)
         {"now", system_now},
         {"poll", system_poll},
         {"wait_fd", system_wait_fd},
+        {"resolve", system_resolve},
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},

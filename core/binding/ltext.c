@@ -70,6 +70,17 @@ static int text_list(lua_State *L)
     return 1;
 }
 
+/* check_dir(path) raises kind "io" for what is no readable directory. */
+static int text_check_dir(lua_State *L)
+{
+    const char *path = lpgmig_check_name(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+
+    if (pgmig_dir_check(path, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return 0;
+}
+
 /*
 ** create_file(path, text) writes a file that must not exist.
 ** Raises kind "io".
@@ -84,6 +95,30 @@ static int text_create_file(lua_State *L)
     if (pgmig_file_create(path, text, len, err) != 0)
         return lpgmig_error_raise(L, err);
     return 0;
+}
+
+/*
+** differing(paths, checksums) --> a list of booleans: whether a file has
+** another checksum, or cannot be read.
+*/
+static int text_differing(lua_State *L)
+{
+    size_t np;
+    size_t nc;
+    const char **paths = lpgmig_check_strings(L, 1, &np);
+    const char **checksums = lpgmig_check_strings(L, 2, &nc);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    bool *differ = lua_newuserdata(L, (np + 1) * sizeof *differ);
+
+    luaL_argcheck(L, np == nc, 2, "as many checksums as paths expected");
+    if (pgmig_files_differ(paths, checksums, np, differ, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_createtable(L, (int)np, 0);
+    for (size_t i = 0; i < np; i++) {
+        lua_pushboolean(L, differ[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
 }
 
 /* checksum(text) --> SHA-256 in hexadecimal, line ends as LF. */
@@ -106,15 +141,8 @@ static int text_file_checksum(lua_State *L)
     const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
-    char *text;
-    size_t len;
-    int status;
 
-    if (pgmig_file_read(path, &text, &len, err) != 0)
-        return lpgmig_error_raise(L, err);
-    status = pgmig_checksum(text, len, out, err);
-    free(text);
-    if (status != 0)
+    if (pgmig_file_checksum(path, out, err) != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, out);
     return 1;
@@ -148,8 +176,10 @@ void lpgmig_open_text(lua_State *L)
     static const luaL_Reg functions[] = {{"version", text_version},
                                          {"compare", text_compare},
                                          {"list", text_list},
+                                         {"check_dir", text_check_dir},
                                          {"create_file", text_create_file},
                                          {"checksum", text_checksum},
+                                         {"differing", text_differing},
                                          {"file_checksum", text_file_checksum},
                                          {"file_digest", text_file_digest},
                                          {NULL, NULL}};

@@ -4,6 +4,7 @@ local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local formats = require "pgmig.formats"
+local ledger = require "pgmig.ledger"
 local locked = require "pgmig.locked"
 local migration = require "pgmig.migration"
 local recovery = require "pgmig.recovery"
@@ -149,13 +150,10 @@ end
 
 --- Leave out what pgmig's own tables have already; a row without history was not pgmig's.
 local function drop_known(plan, read)
-  local there = {}
-  for _, row in ipairs(read.rows) do there[row.id] = true end
   plan.known = 0
   for i = #plan, 1, -1 do
     local m = plan[i]
-    local mark = m.repeatable and read.marks.by_name[m.name] or read.marks.by_id[m.id]
-    if mark and (m.repeatable or there[m.id]) then
+    if read.marks.event[ledger.key(m)] and (m.repeatable or read.rows.there[m.id]) then
       table.remove(plan, i)
       plan.known = plan.known + 1
     end

@@ -4,6 +4,7 @@
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
+local hosts = require "pgmig.hosts"
 
 local unpack = unpack or table.unpack
 
@@ -20,6 +21,7 @@ local RESPONSE_TIMEOUT = 15 -- seconds
 -- Options of `connect` that are not libpq's.
 local own_options = {
   url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
+  resolve = true, breathe = true,
 }
 
 -- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
@@ -53,6 +55,7 @@ end
 
 --- Connect a new handle and make it the connection's.
 local function open(self, keywords, values, deadline)
+  if self.options.resolve then hosts.look_up(keywords, values, self.options.resolve) end
   self.handle = core.open(keywords, values)
   local timeout = self.connect_timeout or self.handle:connect_timeout()
   local latest = core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT)
@@ -71,6 +74,8 @@ local function open(self, keywords, values, deadline)
   error(err, 0)
 end
 
+local function nothing() end
+
 --- A time in seconds that an option gives.
 local function seconds(options, key, default)
   local value = options[key]
@@ -84,8 +89,11 @@ end
 -- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
 --   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
 --   driver, see pgmig.drivers), `connect_timeout` and `response_timeout` in seconds (how long the
---   server may leave a request of pgmig's own without an answer; 15); nil: DATABASE_URL, else
---   libpq's own environment (PGHOST, ...), password and service files
+--   server may leave a request of pgmig's own without an answer; 15), and for drivers that yield
+--   `resolve = fn(name)`, which looks a host's name up in place of libpq, which waits for that (a
+--   list of addresses; or nil, why, hint), and `breathe = fn()`, called between two files when many
+--   are read; nil: DATABASE_URL, else libpq's own environment (PGHOST, ...), password and service
+--   files
 -- @return the connection
 -- @raise kinds "connect", and "usage" for a connection string that cannot be read
 function M.connect(source)
@@ -93,6 +101,7 @@ function M.connect(source)
   local self = setmetatable({
     options = options,
     wait = options.wait or drivers.blocking,
+    breathe = options.breathe or nothing,
     connect_timeout = seconds(options, "connect_timeout"),
     response_timeout = seconds(options, "response_timeout", RESPONSE_TIMEOUT),
   }, connection)

@@ -43,26 +43,46 @@ function M.policy(given)
   return policy
 end
 
---- Whether the file of an applied migration is another one than was applied. Without a recorded
--- checksum, as from another tool, nobody can tell.
-local function is_edited(m)
-  if not m.recorded_checksum or m.recorded_event == "down" then return false end
-  local ok, checksum = pcall(core.file_checksum, m.path)
-  return not ok or checksum ~= m.recorded_checksum
+local BATCH = 100 -- files that are read at once
+
+--- Whether the file of an applied migration can be compared. Without a recorded checksum, as from
+-- another tool, nobody can tell.
+local function is_comparable(m)
+  return not m.missing and m.recorded_checksum ~= nil and m.recorded_event ~= "down"
+end
+
+--- Set the state of those of a batch whose file is another one than was applied.
+local function compare_batch(batch)
+  local paths, checksums = {}, {}
+  for i, m in ipairs(batch) do paths[i], checksums[i] = m.path, m.recorded_checksum end
+  for i, differs in ipairs(core.differing(paths, checksums)) do
+    if differs then batch[i].state = "edited" end
+  end
+end
+
+local function find_edited(list, breathe)
+  local batch = {}
+  for i, m in ipairs(list) do
+    if is_comparable(m) then batch[#batch + 1] = m end
+    if #batch == BATCH or (i == #list and #batch > 0) then
+      breathe()
+      compare_batch(batch)
+      batch = {}
+    end
+  end
 end
 
 --- Find the states of migrations that were compared (pgmig.plan): sets `state`.
 -- @param state what `plan.compare` returned
 -- @param reads whether files are read, without which no edited one is found
-function M.find(state, reads)
+-- @param breathe called between files
+function M.find(state, reads, breathe)
   local newest = state.applied[#state.applied]
+  if reads then find_edited(state.applied, breathe) end
   for _, m in ipairs(state.applied) do
-    if not m.missing then
-      if reads and is_edited(m) then
-        m.state = "edited"
-      elseif m.recorded_name and m.recorded_name ~= m.name then
-        m.state = "renamed"
-      end
+    local recorded = m.recorded_name
+    if m.state == "applied" and not m.missing and recorded and recorded ~= m.name then
+      m.state = "renamed"
     end
   end
   for _, m in ipairs(state.pending) do

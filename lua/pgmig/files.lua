@@ -7,9 +7,8 @@ local naming = require "pgmig.naming"
 
 local M = {}
 
-local function join(dir, name)
-  return dir:sub(-1) == "/" and dir .. name or dir .. "/" .. name
-end
+--- What stands before the paths of a folder's files.
+local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
 
 --- Why a file is passed over, as the end of a sentence.
 function M.ignored(path)
@@ -34,27 +33,27 @@ function M.digits(rule, version, path)
 end
 
 --- What the rule says of a file, as a migration.
-local function new_migration(set, parsed, dir, name)
-  local path, rule = join(dir, name), set.rule
-  local digits = M.digits(rule, parsed.version, path)
+local function new_migration(set, parsed, prefix, name)
+  local path, text = prefix .. name, text_of(parsed.version)
+  local digits = M.digits(set.rule, parsed.version, path)
   return migration.new {
     id = core.version(digits),
     name = parsed.name,
-    label = parsed.label or ("%s_%s"):format(parsed.version, parsed.name),
     path = path,
-    text = text_of(parsed.version),
-    language = parsed.language or "sql",
+    text = text,
+    label = parsed.label,
+    language = parsed.language ~= "sql" and parsed.language or nil,
     direction = parsed.direction,
-    precedence = parsed.precedence or 0,
+    precedence = parsed.precedence,
     settings = parsed.transaction and { transaction = parsed.transaction } or nil,
     format = set.format,
   }
 end
 
 --- A repeatable migration: its name is its identity.
-local function new_repeatable(set, parsed, dir, name)
+local function new_repeatable(set, parsed, prefix, name)
   return migration.new {
-    name = parsed.name, label = parsed.label or parsed.name, path = join(dir, name),
+    name = parsed.name, label = parsed.label or parsed.name, path = prefix .. name,
     language = parsed.language or "sql", repeatable = true, format = set.format,
   }
 end
@@ -72,27 +71,27 @@ local function is_ignored(rule, name)
 end
 
 --- A migration that is code of another tool's: known, when it has been applied.
-local function note_foreign(set, dir, name)
+local function note_foreign(set, prefix, name)
   local rule = set.rule
   if not rule.foreign or not name:find(rule.foreign) then return end
   local parsed = rule.parse((name:gsub("%.%w+$", ".sql")))
   if not (parsed and parsed.version) then return end
-  local m = new_migration(set, parsed, dir, name)
+  local m = new_migration(set, parsed, prefix, name)
   m.foreign, m.missing = m.path, true
   set.foreign[m.id] = m
 end
 
 local function read_dir(set, dir, found)
-  local rule = set.rule
+  local rule, prefix = set.rule, prefix_of(dir)
   for _, name in ipairs(core.list(dir, rule.deep)) do
     local parsed = rule.parse(name)
     if parsed and parsed.repeatable then
-      add_repeatable(set, new_repeatable(set, parsed, dir, name))
+      add_repeatable(set, new_repeatable(set, parsed, prefix, name))
     elseif parsed then
-      found[#found + 1] = new_migration(set, parsed, dir, name)
+      found[#found + 1] = new_migration(set, parsed, prefix, name)
     elseif parsed == nil and is_ignored(rule, name) then
-      set.ignored[#set.ignored + 1] = join(dir, name)
-      note_foreign(set, dir, name)
+      set.ignored[#set.ignored + 1] = prefix .. name
+      note_foreign(set, prefix, name)
     end
   end
 end

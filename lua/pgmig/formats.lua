@@ -71,16 +71,17 @@ end
 --- Read a migration's file.
 -- @param path the file
 -- @param settings what its name says of it: { transaction = "off" }, or nil
+-- @param stream true: a large file need not be held
 -- @return the script
 -- @return whether its text is not the file's own: placeholders were replaced
 -- @raise kinds "io", "parse"
-function format:read(path, settings)
-  if not self.vocabulary then return core.read_script(path), false end
+function format:read(path, settings, stream)
+  if not self.vocabulary then return core.read_script(path, nil, stream), false end
   local said = self.settings and self.settings(path, read_text) or settings
   local words = words_of(self, said)
   local filled = type(self.placeholders) == "table" and self.vocabulary.placeholder
     and not (said and said.placeholders == false)
-  if not filled then return core.read_script(path, words), false end
+  if not filled then return core.read_script(path, words, stream), false end
   local text = read_text(path)
   if not text then return core.read_script(path, words), false end -- which says why
   return core.parse_script(fill(self, text), path, words), true

@@ -8,16 +8,28 @@ local M = {}
 local MAX_REPEATS = 100 -- two digits
 
 --- The files of each version, in the order of the listing.
+-- @return a list: a migration, or a list of those that share a version
 local function by_version(files)
-  local groups, order = {}, {}
+  local place, order = {}, {}
   for _, m in ipairs(files) do
-    if not groups[m.id] then
-      groups[m.id] = {}
-      order[#order + 1] = groups[m.id]
+    local at = place[m.id]
+    if not at then
+      at = #order + 1
+      place[m.id], order[at] = at, m
+    elseif order[at].id then
+      order[at] = { order[at], m }
+    else
+      table.insert(order[at], m)
     end
-    table.insert(groups[m.id], m)
   end
   return order
+end
+
+--- The same, each a list.
+local function groups_of(files)
+  local groups = by_version(files)
+  for i, group in ipairs(groups) do groups[i] = group.id and { group } or group end
+  return groups
 end
 
 -- ---- numbers that repeat ---------------------------------------------------
@@ -41,7 +53,7 @@ end
 
 --- Give each migration of a number a version of its own: the number with two more digits.
 local function number(files)
-  for _, group in ipairs(by_version(files)) do
+  for _, group in ipairs(groups_of(files)) do
     local rank = ranks(group)
     for _, m in ipairs(group) do
       m.id = core.version(("%s%02d"):format(m.id, rank[m.name]))
@@ -96,6 +108,21 @@ local function join(set, up, down)
   up.down_path, up.down_settings = down.path, down.settings
 end
 
+--- Make a migration of the files of a version; nil when they are none.
+local function settle_group(set, group)
+  local up, down = halves(set, group)
+  if not up then return lone(set, down) end
+  if down then join(set, up, down) end
+  return up
+end
+
+local function is_sorted(list)
+  for i = 2, #list do
+    if not migration.before(list[i - 1], list[i]) then return false end
+  end
+  return true
+end
+
 --- Make migrations of files: into set.list, by version, and set.by_id.
 -- @param set what `pgmig.files` reads
 -- @param files the migrations that each single file would be, in the order of the listing
@@ -103,16 +130,18 @@ end
 function M.settle(set, files)
   if set.rule.numbers_repeat then number(files) end
   for _, group in ipairs(by_version(files)) do
-    local up, down = halves(set, group)
-    if not up then
-      lone(set, down)
-    else
-      if down then join(set, up, down) end
-      set.by_id[up.id] = up
-      set.list[#set.list + 1] = up
+    local m = group
+    if not group.id then
+      m = settle_group(set, group)
+    elseif group.direction == "down" then
+      m = lone(set, group)
+    end
+    if m then
+      set.by_id[m.id] = m
+      set.list[#set.list + 1] = m
     end
   end
-  table.sort(set.list, migration.before)
+  if not is_sorted(set.list) then table.sort(set.list, migration.before) end
 end
 
 return M

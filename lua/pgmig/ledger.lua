@@ -20,6 +20,12 @@ function M.new(table_name, shared)
   return self
 end
 
+--- The key of a migration in the journal, and in marks.
+function M.key(m) return m.id or M.repeatable_key(m.name) end
+
+--- The same, of a repeatable migration's name.
+function M.repeatable_key(name) return "repeatable:" .. name end
+
 local function finish(db)
   db:run(db:patience())
   db:finish "finish_ledger"
@@ -39,23 +45,40 @@ end
 -- @raise kind "plan" for tables that are not ours
 function ledger:probe(db) operate(self, db, "probe") end
 
---- The tracking table's rows, by version; nothing when there is no table.
--- @return a list of { id, name, applied_at, applied_at_epoch }
+--- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
+-- @return { count, id, name, applied_at, applied_at_epoch = lists; there = places by id }
 function ledger:list(db)
-  if not self.handle:exists() then return {} end
-  local list = rows(self, db, "list")
-  return self.shared and self.shared:rows(list) or list
+  local list = { count = 0, id = {} }
+  if self.handle:exists() then
+    operate(self, db, "list")
+    local count, columns = db.handle:columns()
+    list, columns.count = columns, count
+    if self.shared then self.shared:convert(list) end
+  end
+  list.there = {}
+  for i = 1, list.count do list.there[list.id[i]] = i end
+  return list
+end
+
+local keeps_nothing = { failed = true, resolved = true }
+
+--- Note an event of the history, the last one so far.
+local function note_event(marks, columns, i)
+  local key, event = columns.id[i] or M.repeatable_key(columns.repeatable[i]), columns.event[i]
+  marks.event[key], marks.run[key] = event, columns.run[i] or nil
+  marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
+  if not keeps_nothing[event] then marks.checksum[key] = columns.checksum[i] or nil end
 end
 
 --- What the history says last of each migration.
--- @return { by_id = { [id] = mark }, by_name = repeatable ones }, a mark being { checksum = the
---   last one recorded, event, message, at, run }
+-- @return { event, run, checksum = the last one recorded, message of a failure, at of a failure or
+--   a repeatable one }, each by key (`M.key`)
 function ledger:marks(db)
-  local marks = { by_id = {}, by_name = {} }
+  local marks = { event = {}, run = {}, checksum = {}, message = {}, at = {} }
   if self.handle:format() == 0 then return marks end
-  for _, row in ipairs(rows(self, db, "marks")) do
-    if row.id then marks.by_id[row.id] = row else marks.by_name[row.repeatable] = row end
-  end
+  operate(self, db, "marks")
+  local count, columns = db.handle:columns()
+  for i = 1, count do note_event(marks, columns, i) end
   return marks
 end
 
@@ -77,9 +100,6 @@ function ledger:journal(db)
   end
   return journal
 end
-
---- The key of a migration in the journal.
-function M.key(m) return m.repeatable and "repeatable:" .. m.name or m.id end
 
 --- Look for the tables and read all that is needed to compare it with files. Creates nothing.
 -- @return { rows, marks, journal }

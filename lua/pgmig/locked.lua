@@ -51,7 +51,7 @@ local function prepare_plan(migrator, held, plan)
 end
 
 --- With the lock held: run what is left of the plan.
-local function run_locked(migrator, held, plan, emit)
+local function run_locked(migrator, held, plan, emit, stop)
   local settled = prepare_plan(migrator, held, plan)
   for _, m in ipairs(settled) do
     emit { type = "skipped", migration = m, message = "another run was first" }
@@ -61,6 +61,7 @@ local function run_locked(migrator, held, plan, emit)
     db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = migrator.pipeline,
+    stop = stop,
   }
   migrator.db.vigil = vigil.new(migrator.db, held, function(blockers)
     tell_wait(migrator, emit, {
@@ -111,10 +112,11 @@ end
 -- @param migrator of pgmig.migrator
 -- @param plan a list with its direction
 -- @param emit fn(event)
+-- @param stop fn(): asked before each migration whether the run ends there; nil
 -- @return the migrations that were run
-function M.run(migrator, plan, emit)
+function M.run(migrator, plan, emit, stop)
   return M.with(migrator, emit, function(held)
-    return run_locked(migrator, held, copy_of(plan), emit)
+    return run_locked(migrator, held, copy_of(plan), emit, stop)
   end)
 end
 

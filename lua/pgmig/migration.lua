@@ -12,7 +12,6 @@ local M = {}
 local NUMBER_DIGITS = 14 -- versions below 10^14 are Lua numbers, exact on both VMs
 
 local migration = {}
-migration.__index = migration
 
 --- The label: `001_create_users`.
 function migration:__tostring() return self.label end
@@ -20,15 +19,50 @@ function migration:__tostring() return self.label end
 --- The version of an id: a number below 10^14, else the string of digits.
 function M.version_of(id) return #id <= NUMBER_DIGITS and tonumber(id) or id end
 
---- Make a migration.
--- @param fields id (nil: a repeatable one), name, path, label; for applied ones applied_at and
---   applied_at_epoch
--- @return the migration, with `version` set: a number below 10^14, else the string of digits
-function M.new(fields)
-  local id = fields.id
-  if id then fields.version = M.version_of(id) end
-  return setmetatable(fields, migration)
+--- A column of the row that an applied one has in the tracking table.
+local function of_row(name)
+  return function(m)
+    local rows = rawget(m, "rows")
+    return rows and rows[name] and rows[name][m.row] or nil
+  end
 end
+
+--- What the history says last.
+local function of_marks(name)
+  return function(m)
+    local marks = rawget(m, "marks")
+    return marks and marks[name][rawget(m, "id") or "repeatable:" .. m.name]
+  end
+end
+
+-- What most migrations have alike, or what follows from other fields, is not kept in each: there
+-- may be ten thousand.
+local derived = {
+  version = function(m)
+    local id = rawget(m, "id")
+    return id and M.version_of(id)
+  end,
+  label = function(m) return ("%s_%s"):format(m.text, m.name) end,
+  language = function() return "sql" end,
+  precedence = function() return 0 end,
+  applied_at = of_row "applied_at",
+  applied_at_epoch = of_row "applied_at_epoch",
+  recorded_name = of_row "name",
+  recorded_checksum = of_marks "checksum",
+  recorded_event = of_marks "event",
+}
+
+function migration:__index(key)
+  local derive = derived[key]
+  return derive and derive(self) or nil
+end
+
+--- Make a migration.
+-- @param fields id (nil: a repeatable one), name, path, text = the version as it is written; label,
+--   language, precedence, where they do not follow from these; for applied ones rows, row =
+--   its place in them, and marks, as the ledger has them
+-- @return the migration; `version` is a number below 10^14, else the string of digits
+function M.new(fields) return setmetatable(fields, migration) end
 
 --- Whether migration a comes before b.
 function M.before(a, b) return core.compare(a.id, b.id) < 0 end

@@ -1,26 +1,21 @@
 --- The migrator: a database, folders and a tracking table.
 -- @module pgmig.migrator
-local adopt = require "pgmig.adopt"
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
-local create = require "pgmig.create"
-local detect = require "pgmig.detect"
-local doctor = require "pgmig.doctor"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local formats = require "pgmig.formats"
 local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
-local locked = require "pgmig.locked"
 local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
-local repair = require "pgmig.repair"
-local run = require "pgmig.run"
-local shared = require "pgmig.shared"
 local source = require "pgmig.source"
+
+--- A module that few runs need, loaded when one does.
+local function needed(name) return require("pgmig." .. name) end
 
 local M = {}
 local migrator = {}
@@ -63,13 +58,16 @@ end
 --- The format that is asked for, or found.
 local function format_of(options, dirs, db)
   local given = options.format or "pgmig"
-  if given == "auto" then given = detect.format(dirs, db) end
+  if given == "auto" then given = needed("detect").format(dirs, db) end
   return formats.load(given, options.placeholders)
 end
 
 --- The tracking table: pgmig's own, or the tool's.
 local function ledger_of(options, format, rule)
-  local others = options.shared and format.name ~= "pgmig" and shared.new(format, rule) or nil
+  local others
+  if options.shared and format.name ~= "pgmig" then
+    others = needed("shared").new(format, rule)
+  end
   local name = others and others.table or format.table or "schema_migrations"
   return ledger.new(options.table or name, others)
 end
@@ -128,7 +126,7 @@ function M.new(db, dir, options)
   }, migrator)
   if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)
-  for _, path in ipairs(self.dirs) do core.list(path) end -- a missing folder is told at once
+  for _, path in ipairs(self.dirs) do core.check_dir(path) end -- a missing one is told at once
   return self
 end
 
@@ -162,7 +160,7 @@ local function compare(self, set)
   if self.ledger.shared then self.ledger.shared:learn(set) end
   local read = persist(self, function() return self.ledger:read(self.db) end)
   local state = planning.compare(set, read)
-  drift.find(state, self.drift_check)
+  drift.find(state, self.drift_check, self.db.breathe)
   return state, set
 end
 
@@ -203,8 +201,12 @@ function migrator:status()
   for _, err in ipairs(set.duplicates) do
     problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
   end
-  for _, m in ipairs(set.list) do inspect(m, problems) end
-  for _, m in ipairs(set.repeatable) do inspect(m, problems) end
+  for _, list in ipairs { set.list, set.repeatable } do
+    for _, m in ipairs(list) do
+      self.db.breathe()
+      inspect(m, problems)
+    end
+  end
   return {
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending, repeatable = set.repeatable,
@@ -251,7 +253,7 @@ end
 --   the policy refuses
 function migrator:plan(options)
   local plan = plan_with(self, planning.up, options_of(options, "target"))
-  run.check(plan)
+  source.check(plan, self.db.breathe)
   return plan
 end
 
@@ -311,8 +313,9 @@ end
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
--- @param options { on_event = fn(event) }; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
+-- @param options { on_event = fn(event), stop = fn() }: `stop` is asked before each migration
+--   whether the run ends there; an event has type ("start", "applied", "rolled_back", "recorded",
+--   "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
 --   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
 --   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
 --   the migration's section, statement = its kind, phase and percent as the server says
@@ -320,12 +323,13 @@ end
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)
   if #plan == 0 then return {} end
-  run.check(plan)
+  check_db(self)
+  source.check(plan, self.db.breathe)
   local emit = emitter(self, options and options.on_event)
   for _, warning in ipairs(plan.warnings or {}) do
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
-  local ok, result = pcall(locked.run, self, plan, emit)
+  local ok, result = pcall(needed("locked").run, self, plan, emit, options and options.stop)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)
@@ -364,13 +368,13 @@ end
 function migrator:adopt(options)
   options = options or {}
   check_db(self)
-  local from = adopt.format(self, options.from)
+  local from = needed("adopt").format(self, options.from)
   local source_of = { table = options.from_table }
   if options.dry_run then
-    return persist(self, function() return adopt.plan(self, from, source_of) end)
+    return persist(self, function() return needed("adopt").plan(self, from, source_of) end)
   end
   local emit = emitter(self, options.on_event)
-  local plan = adopt.run(self, from, source_of, emit)
+  local plan = needed("adopt").run(self, from, source_of, emit)
   for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
   for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
   return plan
@@ -404,7 +408,7 @@ function migrator:redo(options)
   local down = self:plan_rollback(options)
   local up = { direction = "up" }
   for i = #down, 1, -1 do up[#up + 1] = down[i] end
-  run.check(up) -- before anything is undone
+  source.check(up, self.db.breathe) -- before anything is undone
   local rolled_back = self:run(down, options)
   local ok, applied = pcall(self.run, self, up, options)
   if ok then return { rolled_back = rolled_back, applied = applied } end
@@ -418,7 +422,7 @@ end
 -- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
 function migrator:doctor()
   check_db(self)
-  return doctor.examine(self)
+  return needed("doctor").examine(self)
 end
 
 --- The migration that a script names: by version, or a repeatable one by name.
@@ -440,12 +444,12 @@ end
 -- @return the migrations whose records were changed
 function migrator:repair(version)
   local state = prepared(self)
-  if version ~= nil then return repair.accept(self, { find(state, version) }) end
+  if version ~= nil then return needed("repair").accept(self, { find(state, version) }) end
   local all = {}
   for _, list in ipairs { state.applied, state.pending, state.repeatable } do
     for _, m in ipairs(list) do all[#all + 1] = m end
   end
-  return repair.accept(self, all)
+  return needed("repair").accept(self, all)
 end
 
 --- Settle what became of a migration with transaction=off, where nobody but a person can know.
@@ -458,7 +462,7 @@ function migrator:resolve(version, how)
     errors.raise("usage", "resolve takes done, redo or restart")
   end
   local m = find(prepared(self), version)
-  repair.settle(self, m, how)
+  needed("repair").settle(self, m, how)
   return m
 end
 
@@ -470,7 +474,7 @@ end
 -- @return its path
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)
-  return create.create(self.dirs[1], self:files().list, self.naming, name, {
+  return needed("create").create(self.dirs[1], self:files().list, self.naming, name, {
     timestamp = options and options.timestamp, format = self.format,
   })
 end

@@ -9,47 +9,49 @@ local M = {}
 local MIN_DIGITS = 3
 
 --- An applied migration whose file is gone.
-local function without_file(row)
-  local digits = ("0"):rep(MIN_DIGITS - #row.id) .. row.id
+local function without_file(rows, at)
+  local id, key = rows.id[at], rows.key and rows.key[at]
   return migration.new {
-    id = row.id, name = row.name or row.key, label = row.key or digits .. "_" .. row.name,
-    missing = true,
+    id = id, name = rows.name and rows.name[at] or key, label = key,
+    text = ("0"):rep(MIN_DIGITS - #id) .. id, missing = true,
   }
 end
 
---- What the tables say of an applied migration.
-local function note_row(m, row, mark)
-  m.state = m.missing and not m.foreign and "missing" or "applied"
-  m.applied_at, m.applied_at_epoch = row.applied_at, row.applied_at_epoch
-  m.recorded_name = row.name
-  m.recorded_checksum, m.recorded_event = mark and mark.checksum, mark and mark.event
-end
-
 --- What the tables say of a migration that failed or was left half-way.
-local function note_attempt(m, mark, unfinished)
+local function note_attempt(m, read)
+  local key = ledger.key(m)
+  local unfinished = read.journal[key]
   if unfinished then
     m.unfinished = {
       direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
       running = unfinished.state == "running" and unfinished.statement or nil,
     }
   end
-  if mark and mark.event == "failed" then
-    m.failure = { message = mark.message, at = mark.at }
+  if read.marks.event[key] == "failed" then
+    m.failure = { message = read.marks.message[key], at = read.marks.at[key] }
   end
   if m.state == "pending" then
     m.state = m.unfinished and "unfinished" or m.failure and "failed" or "pending"
   end
 end
 
+--- What the tables say of an applied migration.
+local function note_row(m, read, at)
+  m.state = m.missing and not m.foreign and "missing" or "applied"
+  m.rows, m.row, m.marks = read.rows, at, read.marks
+  note_attempt(m, read)
+end
+
 local function compare_repeatable(files, read)
   local pending = {}
   for _, m in ipairs(files.repeatable) do
-    local mark = read.marks.by_name[m.name]
+    local key = ledger.key(m)
+    local recorded = read.marks.checksum[key]
     local ok, checksum = pcall(core.file_checksum, m.path)
-    m.state = mark and ok and mark.checksum == checksum and "applied" or "pending"
-    m.applied_at = mark and mark.checksum and mark.at or nil
-    m.recorded_checksum = mark and mark.checksum
-    note_attempt(m, mark, read.journal[ledger.key(m)])
+    m.state = ok and recorded == checksum and "applied" or "pending"
+    m.applied_at = recorded and read.marks.at[key] or nil
+    m.marks = read.marks
+    note_attempt(m, read)
     if m.state ~= "applied" then pending[#pending + 1] = m end
   end
   return pending
@@ -61,21 +63,20 @@ end
 -- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
 --   repeatable ones, changed = those of them that would run }
 function M.compare(files, read)
-  local state = { applied = {}, pending = {}, by_id = {}, repeatable = files.repeatable }
-  for _, row in ipairs(read.rows) do
-    local m = files.by_id[row.id] or files.foreign[row.id] or without_file(row)
-    local mark = read.marks.by_id[row.id]
-    note_row(m, row, mark)
-    note_attempt(m, mark, read.journal[m.id])
-    state.applied[#state.applied + 1] = m
-    state.by_id[m.id] = m
+  local state = { applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable }
+  local rows = read.rows
+  for at = 1, rows.count do
+    local id = rows.id[at]
+    local m = files.by_id[id] or files.foreign[id] or without_file(rows, at)
+    note_row(m, read, at)
+    state.applied[at] = m
+    state.by_id[id] = m
   end
   for _, m in ipairs(files.list) do
-    if not state.by_id[m.id] then
+    if not rows.there[m.id] then
       m.state = "pending"
-      note_attempt(m, read.marks.by_id[m.id], read.journal[m.id])
+      note_attempt(m, read)
       state.pending[#state.pending + 1] = m
-      state.by_id[m.id] = m
     end
   end
   state.changed = compare_repeatable(files, read)
@@ -162,14 +163,14 @@ end
 -- @param read what `ledger:read` returned just now
 -- @return the migrations that were left out
 function M.drop_settled(plan, read)
-  local there, settled = {}, {}
-  for _, row in ipairs(read.rows) do there[row.id] = true end
+  local settled = {}
   for i = #plan, 1, -1 do
     local m = plan[i]
-    local done = (there[m.id] or false) == (plan.direction == "up")
+    local done
     if m.repeatable then
-      local mark = read.marks.by_name[m.name]
-      done = mark ~= nil and mark.checksum == core.file_checksum(m.path)
+      done = read.marks.checksum[ledger.key(m)] == core.file_checksum(m.path)
+    else
+      done = (read.rows.there[m.id] ~= nil) == (plan.direction == "up")
     end
     if done then table.insert(settled, 1, table.remove(plan, i)) end
   end

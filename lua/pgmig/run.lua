@@ -1,9 +1,9 @@
 --- Running a plan: one migration after another, each tried until its end is known.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local ledger = require "pgmig.ledger"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
-local source = require "pgmig.source"
 local new_step = require("pgmig.step").new
 local window = require "pgmig.window"
 
@@ -11,35 +11,20 @@ local M = {}
 
 local MAX_RACES = 5 -- another run may be first; then its work shows in the table
 
---- Check everything that can be known before the first statement runs.
-function M.check(plan)
-  if plan.direction ~= "up" or plan.record_only then return end
-  for _, m in ipairs(plan) do
-    local ok, err = pcall(source.read, m)
-    if not ok then
-      if errors.is(err) then err.migration = m.label end
-      error(err, 0)
-    end
-  end
-end
-
 -- ---- one migration ---------------------------------------------------------
 
 --- What the tables say now.
 local function look(run)
-  local there = {}
-  for _, row in ipairs(run.ledger:list(run.db)) do there[row.id] = true end
-  return { there = there, marks = run.ledger:marks(run.db) }
+  return { rows = run.ledger:list(run.db), marks = run.ledger:marks(run.db) }
 end
 
 --- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
 -- was carried out though its answer was lost.
 local function settled(step, known)
-  local marks = known.marks
-  local mark = step.m.id and marks.by_id[step.m.id] or marks.by_name[step.m.name]
-  local ours = mark ~= nil and mark.run == step.run.token
-  if step.m.repeatable then return mark ~= nil and mark.checksum == step.checksum, ours end
-  return (known.there[step.m.id] or false) == (step.direction == "up"), ours
+  local marks, key = known.marks, ledger.key(step.m)
+  local ours = marks.run[key] == step.run.token
+  if step.m.repeatable then return marks.checksum[key] == step.checksum, ours end
+  return (known.rows.there[step.m.id] ~= nil) == (step.direction == "up"), ours
 end
 
 --- What the tables say of a migration: "done", "given_up" (another run did it), or nil.
@@ -244,7 +229,8 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   pipeline, lock_wait and reconnect in seconds }
+--   pipeline, lock_wait and reconnect in seconds, stop = fn() }: asked before each migration
+--   whether the run ends there; nil
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order
@@ -255,7 +241,9 @@ function M.run(options, plan)
   local ok, err = pcall(function()
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
     local at = 1
-    while at <= #plan do at = advance(self, self:step(at), at) end
+    while at <= #plan and not (self.stop and self.stop()) do
+      at = advance(self, self:step(at), at)
+    end
   end)
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)

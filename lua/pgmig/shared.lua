@@ -54,25 +54,32 @@ local function version_of(self, key)
   return parsed and parsed.version .. (self.rule.numbers_repeat and "99" or "") or nil
 end
 
---- The id of the migration that a key stands for.
+--- The id of the migration that a row stands for.
 local function id_of(self, key)
   if self.ids[key] then return self.ids[key] end
-  return core.version(files.digits(self.rule, version_of(self, key)))
+  local ok, id = pcall(function()
+    return core.version(files.digits(self.rule, version_of(self, key)))
+  end)
+  if ok then return id end
+  errors.raise("plan", ("the table of %s has a row that is no migration: %s"):format(self.name,
+    key), { hint = "is it the right table?" })
 end
 
 --- Bring the rows of the tool's table to the form of pgmig's own, by version.
+-- @param columns as of `ledger:list`, with the tool's keys as `id`
 -- @raise kind "plan" for a row that stands for no version
-function shared:rows(rows)
-  for _, row in ipairs(rows) do
-    local ok, id = pcall(id_of, self, row.id)
-    if not ok then
-      errors.raise("plan", ("the table of %s has a row that is no migration: %s"):format(self.name,
-        row.id), { hint = "is it the right table?" })
+function shared:convert(columns)
+  local ids, order, sorted = {}, {}, {}
+  for i = 1, columns.count do ids[i], order[i] = id_of(self, columns.id[i]), i end
+  columns.key, columns.id = columns.id, ids
+  table.sort(order, function(a, b) return core.compare(ids[a], ids[b]) < 0 end)
+  for name, list in pairs(columns) do
+    if type(list) == "table" then
+      sorted[name] = {}
+      for i, at in ipairs(order) do sorted[name][i] = list[at] end
     end
-    row.key, row.id = row.id, id
   end
-  table.sort(rows, function(a, b) return core.compare(a.id, b.id) < 0 end)
-  return rows
+  for name, list in pairs(sorted) do columns[name] = list end
 end
 
 return M

@@ -52,16 +52,16 @@ end
 
 -- ---- SQL files -------------------------------------------------------------
 
---- Parse a file as its format reads.
+--- Parse a file as its format reads. A large one is not held, unless `hold` wants it.
 local function read_sql(m, path, settings)
-  if not m.format then return core.read_script(path), false end
-  return m.format:read(path, settings)
+  if not m.format then return core.read_script(path, nil, not m.held), false end
+  return m.format:read(path, settings, not m.held)
 end
 
 --- One file of a pair: all of it goes one way.
 local function read_half(m, path, settings)
   local script, filled = read_sql(m, path, settings)
-  if not script:describe().marked then return script, filled end
+  if not script:marked() then return script, filled end
   errors.raise("parse", "a section marker in a file of a pair", {
     file = path, hint = "delete the markers: the file's name says its direction",
   })
@@ -105,6 +105,15 @@ function M.checksum(m)
   return core.file_checksum(m.path)
 end
 
+--- Have the whole text in memory from now on, where its statements are asked for one by one.
+-- @param script what `script` returned
+-- @return whether it has to be asked for again
+function M.hold(m, script)
+  if not script or not script:streamed() then return false end
+  m.held, m.source = true, nil
+  return true
+end
+
 --- Forget it: a long history must not fill the memory.
 function M.forget(m) m.source = nil end
 
@@ -139,9 +148,8 @@ function M.down_state(m)
   if not source.pair then return source.script:down_state() end
   local down = down_of(m)
   if not down then return "none" end
-  local up = down:describe().up
-  if #up.statements > 0 then return "ready" end
-  return up.empty and "nothing" or "empty"
+  if not down:empty "up" then return "ready" end
+  return down:directive("up", "empty") and "nothing" or "empty"
 end
 
 local obstacles = {
@@ -165,12 +173,28 @@ end
 -- @raise kinds "io", "parse", "plan"
 function M.describe(m, direction)
   local script, section = M.script(m, direction)
+  if M.hold(m, script) then script = M.script(m, direction) end
   local found = script and script:describe()[section]
   return {
     transaction = not found or found.transaction,
     statements = found and found.statements or {},
     problem = direction == "down" and M.obstacle(m) or nil,
   }
+end
+
+--- Check everything that can be known before the first statement runs.
+-- @param plan a list of migrations
+-- @param breathe called between two files
+function M.check(plan, breathe)
+  if plan.direction ~= "up" or plan.record_only then return end
+  for _, m in ipairs(plan) do
+    breathe()
+    local ok, err = pcall(M.read, m)
+    if not ok then
+      if errors.is(err) then err.migration = m.label end
+      error(err, 0)
+    end
+  end
 end
 
 return M

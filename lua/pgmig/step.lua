@@ -206,9 +206,12 @@ function step:load()
   else
     self.script, self.section = source.script(self.m, self.direction)
   end
+  self.transaction = self.script:transaction(self.section)
+  if not self:goes_ahead() and source.hold(self.m, self.script) then
+    self.script = source.script(self.m, self.direction)
+  end
   self.checksum = not self.m.missing
     and (self.plan.record_only and core.file_checksum(self.m.path) or source.checksum(self.m))
-  self.transaction = self.script:transaction(self.section)
 end
 
 --- Whether its requests can be on their way at once, with those of other migrations: nobody has to

@@ -19,7 +19,7 @@ local LOOK_INTERVAL = 1 -- seconds between two looks at the lock
 -- @return a list of steps, at least the first
 function M.gather(run, first, next_step)
   local steps, bytes = { first }, first.script:size()
-  if not first:goes_ahead() or run.hooks:has "committed" then return steps end
+  if not first:goes_ahead() or run.hooks:has "committed" or run.stop then return steps end
   while #steps < MAX_STEPS and bytes < MAX_BYTES do
     local step = next_step(#steps)
     if not step or not step:goes_ahead() then break end

@@ -245,6 +245,18 @@ describe("a folder of another tool", function()
     assert.equal("", tables())
   end)
 
+  it("may have files that are too large to be held", function()
+    local rows = ("INSERT INTO a VALUES ('%s');\n"):format(("x"):rep(1000)):rep(1200)
+    write {
+      ["1_a.sql"] = "-- no-transaction\nCREATE TABLE a (x text);\n" .. rows,
+      ["2_b.sql"] = rows .. "COMMIT;\nBEGIN;\n" .. rows,
+      ["3_c.sql"] = "BEGIN;\n" .. rows .. "COMMIT;\n",
+    }
+    local m = migrator "sqlx"
+    assert.equal("1_a 2_b 3_c", labels(m:migrate()))
+    assert.equal(4800, db:query("SELECT count(*)::int AS n FROM a")[1].n)
+  end)
+
   it("is recognised by `auto`, with the database's help where files look alike", function()
     write { ["0001_a.up.sql"] = "CREATE TABLE a ();" }
     assert.matches("several formats", fails(migrator, "auto").message)

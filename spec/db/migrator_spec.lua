@@ -199,6 +199,34 @@ describe("a migrator", function()
     end)
   end)
 
+  it("ends between two migrations when it is told to stop", function()
+    local asked, stopped = 0, { after_all = 0 }
+    migrator:on("after_all", function() stopped.after_all = stopped.after_all + 1 end)
+    local applied = migrator:migrate { stop = function()
+      asked = asked + 1
+      return asked > 2
+    end }
+    assert.same({ "001_create_a", "002_create_b" }, labels(applied))
+    assert.same({ "a", "b", "schema_migrations" }, table_names(db))
+    assert.equal(1, stopped.after_all)
+    assert.same({ "003_create_c" }, labels(migrator:migrate()))
+  end)
+
+  it("breathes between files, where the connection can", function()
+    local breaths = 0
+    local other = pgmig.connect {
+      url = db.options.url, breathe = function() breaths = breaths + 1 end,
+    }
+    local slow = pgmig.migrator(other, dir)
+    slow:plan()
+    assert.equal(3, breaths)
+    slow:migrate()
+    breaths = 0
+    slow:status()
+    assert.equal(4, breaths) -- their checksums together, and what each says
+    other:close()
+  end)
+
   describe("that fails", function()
     before_each(function()
       support.write(dir, "003_create_c.sql",

@@ -17,6 +17,7 @@ local function public_functions()
     { "config", require "pgmig.config", "config" },
     { "errors", require "pgmig.errors", "errors" },
     { "formats", require "pgmig.formats", "formats" },
+    { "nginx", require "pgmig.nginx", "nginx/init" },
   }
   local list = {}
   for _, class in ipairs(classes) do
@@ -66,7 +67,7 @@ describe("the reference", function()
   it("is built without a warning, and has every public function", function()
     local code, _, err = support.run "script/docs"
     assert.same({ 0, "" }, { code, err })
-    local modules = { init = "pgmig" }
+    local modules = { init = "pgmig", ["nginx/init"] = "pgmig.nginx" }
     for _, f in ipairs(functions) do
       local module = modules[f.module] or "pgmig." .. f.module
       local page = support.read(("build/docs/modules/%s.html"):format(module))

@@ -1,0 +1,331 @@
+/* parser.c -- a file while it is parsed: its items become sections. */
+#include "parser.h"
+
+#include <string.h>
+
+#include "annotation.h"
+#include "buf.h"
+#include "directive.h"
+#include "error.h"
+#include "script.h"
+
+int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
+{
+    pgmig_script_point(p->script, offset, p->err);
+    return -1;
+}
+
+static int line_of(const struct pgmig_parser *p, size_t offset)
+{
+    struct pgmig_error place = {0};
+    int line;
+
+    pgmig_script_point(p->script, offset, &place);
+    line = place.line;
+    pgmig_error_clear(&place);
+    return line;
+}
+
+static const char *direction_name(const struct pgmig_parser *p,
+                                  const struct pgmig_section *section)
+{
+    return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
+}
+
+/* Where a directive goes that is said here: above the first marker to the
+** file, else to its section. */
+static struct pgmig_directives directives_here(struct pgmig_parser *p)
+{
+    struct pgmig_script *s = p->script;
+
+    if (!s->marked &&
+        pgmig_vocabulary_text(p->words, PGMIG_MARKER_DIVIDER) == NULL)
+        return (struct pgmig_directives){&s->directives, &s->directive_count};
+    return (struct pgmig_directives){&p->section->directives,
+                                     &p->section->directive_count};
+}
+
+/* ---- statements ------------------------------------------------------ */
+
+/* What a streamed script keeps: its first two statements, its last, and those
+** that txcheck.c has to look at: whether the last so far is one of these. */
+static bool keeps_last(const struct pgmig_parser *p)
+{
+    const struct pgmig_section *section = p->section;
+
+    return p->stream == NULL || section->statement_count < 3 ||
+           (section->statements[section->statement_count - 1].traits &
+            PGMIG_T_NOTABLE);
+}
+
+static int keep(struct pgmig_parser *p, const struct pgmig_statement *st)
+{
+    struct pgmig_section *section = p->section;
+    struct pgmig_statement *list;
+
+    if (!keeps_last(p)) {
+        section->statements[section->statement_count - 1] = *st;
+        return 0;
+    }
+    list =
+        pgmig_grow(section->statements, section->statement_count, sizeof *list);
+    if (list == NULL)
+        return pgmig_error_memory(p->err);
+    section->statements = list;
+    list[section->statement_count++] = *st;
+    return 0;
+}
+
+static int add_statement(struct pgmig_parser *p,
+                         const struct pgmig_statement *st)
+{
+    struct pgmig_section *section = p->section;
+
+    if (keep(p, st) != 0)
+        return -1;
+    if (section->total++ == 0)
+        section->first = st->start;
+    section->last = st->end;
+    if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
+        return 0;
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "this marker stands in the middle of a statement");
+    pgmig_error_hint(p->err, "if it ends the section, end the statement above "
+                             "it with a semicolon; if it is a comment, word "
+                             "it otherwise");
+    return pgmig_parser_point(p, p->cut);
+}
+
+static int take_statement(struct pgmig_parser *p,
+                          const struct pgmig_statement *st)
+{
+    size_t unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
+                                                   st->start, st->end);
+
+    if (unfilled != st->end)
+        return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
+                                         p->err);
+    if (add_statement(p, st) != 0)
+        return -1;
+    p->cut = PGMIG_NOWHERE;
+    return 0;
+}
+
+/* COPY data belongs to the statement before. */
+static void take_data(struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_section *section = p->section;
+    struct pgmig_statement *st =
+        &section->statements[section->statement_count - 1];
+
+    if (st->copy_start == 0)
+        st->copy_start = item->start;
+    st->copy_end = section->last = item->end;
+}
+
+/* ---- comments -------------------------------------------------------- */
+
+static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
+                         size_t offset)
+{
+    struct pgmig_section *section = &p->script->sections[direction];
+
+    if (section->present && p->words->repeats) {
+        p->section = section;
+        return 0;
+    }
+    if (section->present) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
+                        direction_name(p, section));
+        pgmig_error_hint(p->err, "the first one is in line %d",
+                         line_of(p, section->start));
+        return pgmig_parser_point(p, offset);
+    }
+    section->present = true;
+    section->start = offset;
+    p->section = section;
+    p->script->marked = true;
+    return 0;
+}
+
+/* A marker ends the statement above it. */
+static int cut_statement(struct pgmig_parser *p, size_t offset)
+{
+    struct pgmig_item item;
+    bool cut = pgmig_splitter_cut(&p->splitter, &item, p->err);
+
+    if (cut && item.kind == PGMIG_ITEM_ERROR)
+        return pgmig_parser_point(p, item.start);
+    if (cut && take_statement(p, &item.statement) != 0)
+        return -1;
+    p->cut = cut ? offset : PGMIG_NOWHERE;
+    return 0;
+}
+
+static int refuse_before(struct pgmig_parser *p, size_t offset)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "SQL before the first section marker");
+    pgmig_error_hint(p->err,
+                     "it belongs to no section: move it behind the "
+                     "marker in line %d",
+                     line_of(p, offset));
+    return pgmig_parser_point(p, p->section->statements[0].start);
+}
+
+/* What stands above the divider is UP. */
+static int take_divider(struct pgmig_parser *p, size_t offset)
+{
+    p->script->sections[PGMIG_UP].present = true;
+    return begin_section(p, PGMIG_DOWN, offset);
+}
+
+static int take_section(struct pgmig_parser *p,
+                        const struct pgmig_marker *marker, size_t offset)
+{
+    if (cut_statement(p, offset) != 0)
+        return -1;
+    if (marker->kind == PGMIG_MARKER_DIVIDER)
+        return take_divider(p, offset);
+    if (!p->script->marked && p->section->statement_count > 0)
+        return refuse_before(p, offset);
+    return begin_section(
+        p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
+}
+
+static int take_setting(struct pgmig_parser *p,
+                        const struct pgmig_marker *marker, size_t offset)
+{
+    struct pgmig_script *s = p->script;
+    struct pgmig_directives to = directives_here(p);
+
+    if (marker->first && offset > 0 &&
+        !(offset == 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
+        return 0;
+    if (marker->whole_file)
+        to = (struct pgmig_directives){&s->directives, &s->directive_count};
+    return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
+}
+
+static int take_marker(struct pgmig_parser *p,
+                       const struct pgmig_comment *comment,
+                       const struct pgmig_item *item)
+{
+    const struct pgmig_marker *marker = comment->marker;
+
+    if (marker->kind == PGMIG_MARKER_IGNORED)
+        return 0;
+    if (marker->kind == PGMIG_MARKER_REFUSED)
+        return pgmig_annotation_refuse(p->script, marker, comment->body,
+                                       item->end, p->err);
+    if (marker->kind == PGMIG_MARKER_SETTING)
+        return take_setting(p, marker, item->start);
+    if (take_section(p, marker, item->start) != 0)
+        return -1;
+    return pgmig_annotation_options(directives_here(p), p->script, p->words,
+                                    marker, comment->body, item->end, p->err);
+}
+
+static int take_directive(struct pgmig_parser *p, size_t body,
+                          const struct pgmig_item *comment)
+{
+    if (!comment->alone || !comment->line_comment) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE,
+                        "a directive stands on a line of its own, behind --, "
+                        "outside parentheses");
+        return pgmig_parser_point(p, comment->start);
+    }
+    return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
+                                 comment->end, p->err);
+}
+
+static void remember_doubt(struct pgmig_parser *p, struct pgmig_comment doubt,
+                           size_t offset)
+{
+    if (p->doubtful == PGMIG_NOWHERE) {
+        p->doubtful = offset;
+        p->doubt = doubt;
+    }
+    if (p->doubtful_down == PGMIG_NOWHERE &&
+        doubt.marker->kind != PGMIG_MARKER_UP) {
+        p->doubtful_down = offset;
+        p->doubt_down = doubt;
+    }
+}
+
+static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_comment c = pgmig_vocabulary_read(
+        p->words, p->script->text, item->start, item->end, item->line_comment);
+
+    if (c.meaning == PGMIG_MEANS_DIRECTIVE)
+        return take_directive(p, c.body, item);
+    if (!item->alone)
+        return 0;
+    if (c.meaning == PGMIG_MEANS_MARKER)
+        return take_marker(p, &c, item);
+    if (c.meaning != PGMIG_MEANS_NOTHING)
+        remember_doubt(p, c, item->start);
+    return 0;
+}
+
+/* ---- items ----------------------------------------------------------- */
+
+/* Let the splitter see more of the file. */
+static int see_more(struct pgmig_parser *p)
+{
+    struct pgmig_splitter *sp = &p->splitter;
+    struct pgmig_stream *s = p->stream;
+
+    if (pgmig_stream_more(s, pgmig_splitter_needs(sp), p->err) != 0)
+        return -1;
+    sp->lx.text = p->script->text = s->text;
+    sp->lx.len = p->script->len = s->len;
+    sp->lx.final = s->final;
+    sp->from = s->from;
+    p->script->origin = s->line;
+    return 0;
+}
+
+void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
+                       const struct pgmig_vocabulary *words,
+                       struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    *p = (struct pgmig_parser){.script = script,
+                               .words = words,
+                               .stream = stream,
+                               .section = &script->sections[PGMIG_UP],
+                               .cut = PGMIG_NOWHERE,
+                               .doubtful = PGMIG_NOWHERE,
+                               .doubtful_down = PGMIG_NOWHERE,
+                               .err = err};
+    pgmig_splitter_init(&p->splitter, script->text, script->len);
+    p->splitter.lx.final = stream == NULL;
+}
+
+bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
+{
+    for (;;) {
+        *item = pgmig_splitter_next(&p->splitter, p->err);
+        switch (item->kind) {
+        case PGMIG_ITEM_STATEMENT:
+            return take_statement(p, &item->statement) == 0;
+        case PGMIG_ITEM_DATA:
+            take_data(p, item);
+            return true;
+        case PGMIG_ITEM_COMMENT:
+            if (take_comment(p, item) != 0)
+                return false;
+            break;
+        case PGMIG_ITEM_MORE:
+            if (see_more(p) != 0)
+                return false;
+            break;
+        case PGMIG_ITEM_ERROR:
+            pgmig_parser_point(p, item->start);
+            return false;
+        default:
+            return false;
+        }
+    }
+}

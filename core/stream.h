@@ -1,0 +1,38 @@
+/*
+** stream.h -- a file read piece by piece, of which a part is held.
+**
+** Offsets are those of the file: `text + offset` is where one stands, as if
+** the whole file were there; valid are those from `from` to `len`.
+*/
+#ifndef PGMIG_STREAM_H
+#define PGMIG_STREAM_H
+
+#include "hasher.h"
+
+struct pgmig_stream {
+    int fd;
+    const char *path;
+    const char *text;
+    size_t from, len;
+    bool final;              /* the file ends at len */
+    struct pgmig_place line; /* in which `from` stands, at its start mostly */
+    char *buf;
+    size_t cap;
+    size_t checked; /* so far the bytes are valid UTF-8 */
+    struct pgmig_hasher hasher;
+};
+
+/* Open a file; `path` must stay valid. Close it whatever is returned. */
+PGMIG_NODISCARD int pgmig_stream_open(struct pgmig_stream *s, const char *path,
+                                      struct pgmig_error *err);
+void pgmig_stream_close(struct pgmig_stream *s);
+
+/* Read more. What stands before `keep` is let go, but for its line. */
+PGMIG_NODISCARD int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
+                                      struct pgmig_error *err);
+
+/* The checksum of the file; after its end was read. */
+PGMIG_NODISCARD int pgmig_stream_checksum(struct pgmig_stream *s, char out[65],
+                                          struct pgmig_error *err);
+
+#endif

@@ -1,0 +1,52 @@
+--- A look at the schema before nginx starts: in its master process, which may wait.
+local connection = require "pgmig.connection"
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local log = require "pgmig.nginx.log"
+local migrator = require "pgmig.migrator"
+local releases = require "pgmig.nginx.release"
+
+local M = {}
+
+local TIMEOUT = 5 -- seconds: the master does nothing else meanwhile
+
+local function check_version(db, release)
+  local version = releases.version(db, release.options.table)
+  if core.compare(version, release.wanted) >= 0 then return end
+  errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(
+    version, release.wanted), { hint = "run `pgmig up` first" })
+end
+
+--- Older migrations may be pending though the version is there, and files may have been edited.
+local function check_files(db, release)
+  local plan = migrator.new(db, release.dir, release.options):plan { target = release.target }
+  if not plan[1] then return end
+  errors.raise("plan", ("%d migrations are pending, the first is %s"):format(#plan, plan[1].label),
+    { hint = "run `pgmig up` first" })
+end
+
+local function look(options)
+  local release = releases.read(options, "check")
+  local database = release.database
+  local parameters = { connect_timeout = TIMEOUT, response_timeout = TIMEOUT }
+  if type(database) ~= "table" then database = { url = database } end
+  for key, value in pairs(database) do parameters[key] = value end
+  local db = connection.connect(parameters)
+  local ok, err = pcall(function()
+    check_version(db, release)
+    if release.dir then check_files(db, release) end
+  end)
+  db:close() -- the workers must not get it
+  if not ok then error(err, 0) end
+end
+
+--- See pgmig.nginx.
+function M.check(options)
+  local ok, err = pcall(look, options)
+  if ok then return true end
+  if type(options) ~= "table" or options.refuse then error("pgmig: " .. tostring(err), 0) end
+  log.write("warn", tostring(err))
+  return false
+end
+
+return M

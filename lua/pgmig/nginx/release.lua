@@ -1,0 +1,97 @@
+--- What this release of an application wants of the schema: read once, when a worker starts.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local files = require "pgmig.files"
+local ledger = require "pgmig.ledger"
+local migration = require "pgmig.migration"
+local naming = require "pgmig.naming"
+
+local M = {}
+
+-- What `pgmig.migrator` takes, and is passed on to it.
+local migrator_options = {
+  "table", "strict", "lock_timeout", "naming", "hooks", "policy", "lock_wait", "retries",
+  "reconnect",
+}
+
+local known = {
+  database = true, dir = true, target = true, mode = true, shm = true, pool = true,
+  on_event = true, refuse = true,
+}
+for _, key in ipairs(migrator_options) do known[key] = true end
+
+local function check(options, mode)
+  if type(options) ~= "table" then errors.raise("usage", "a table of options is needed") end
+  for key in pairs(options) do
+    if not known[key] then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
+  end
+  if mode ~= "migrate" and mode ~= "check" then
+    errors.raise("usage", ("mode is migrate or check, not %s"):format(tostring(mode)))
+  end
+  if not options.dir and not (mode == "check" and options.target) then
+    errors.raise("usage", "dir is needed: the migrations folder")
+  end
+end
+
+--- As in nginx's own directives: a relative path begins at its prefix.
+local function from_prefix(dir)
+  if type(dir) == "table" then
+    local list = {}
+    for i, path in ipairs(dir) do list[i] = from_prefix(path) end
+    return list
+  end
+  if type(dir) ~= "string" or dir:sub(1, 1) == "/" then return dir end
+  return ngx.config.prefix() .. dir
+end
+
+--- The newest version of the folders; "0" when there is none.
+local function newest(set)
+  local last = set.list[#set.list]
+  return last and last.id or "0"
+end
+
+--- What tells a set of migrations from another one: names, and the text of repeatable ones.
+local function fingerprint(set)
+  local parts = {}
+  for _, m in ipairs(set.list) do parts[#parts + 1] = m.label end
+  for _, m in ipairs(set.repeatable) do
+    parts[#parts + 1] = m.label .. " " .. core.file_checksum(m.path)
+  end
+  return core.checksum(table.concat(parts, "\n"))
+end
+
+--- Read what a release wants.
+-- @param options of `pgmig.nginx.setup`
+-- @param mode in place of theirs; nil
+-- @return { wanted = version, id = what tells it from other releases, dir, target, mode, database,
+--   on_event, options = the migrator's }
+-- @raise kinds "usage", "io", "naming"
+function M.read(options, mode)
+  mode = mode or type(options) == "table" and options.mode or "migrate"
+  check(options, mode)
+  local self = {
+    database = options.database, target = options.target, mode = mode,
+    on_event = options.on_event, dir = from_prefix(options.dir), options = {},
+  }
+  for _, key in ipairs(migrator_options) do self.options[key] = options[key] end
+  local set = { list = {}, repeatable = {} }
+  if self.dir then
+    local dirs = type(self.dir) == "table" and self.dir or { self.dir }
+    set = files.read(dirs, naming.check(self.options.naming or naming.default))
+  end
+  self.wanted = self.target ~= nil and migration.id_of(self.target) or newest(set)
+  self.id = ("%s %s %s"):format(self.mode, self.wanted, fingerprint(set))
+  return self
+end
+
+--- The version that a database has: the highest one applied; "0" when there is none.
+-- @param db a connection
+-- @param table_name of the tracking table; nil: the usual one
+function M.version(db, table_name)
+  local tracking = ledger.new(table_name or "schema_migrations")
+  tracking:probe(db)
+  local rows = tracking:list(db)
+  return rows.id[rows.count] or "0"
+end
+
+return M

@@ -1,0 +1,162 @@
+-- Any scheduler can wait for pgmig's connections.
+local core = require "pgmig.core"
+local pgmig = require "pgmig"
+local socket = require "socket"
+local support = require "spec.support"
+
+local TASKS, ROUNDS, PAUSE = 50, 3, 0.2
+local LIMIT = 6 -- seconds: 0.6 would do, one after the other takes 30
+
+--- Run functions as coroutines until all have ended. `poll(waiting, seconds)` waits for one of a
+-- list of { handle, want, deadline }, and marks those that may go on as `ready`.
+local function run_all(functions, poll)
+  local waiting = {}
+  local function resume(task)
+    local ok, handle, want, deadline = coroutine.resume(task.thread)
+    if not ok then error(handle, 0) end
+    if coroutine.status(task.thread) == "dead" then return end
+    task.handle, task.want, task.deadline, task.ready = handle, want, deadline, false
+    waiting[#waiting + 1] = task
+  end
+  for _, fn in ipairs(functions) do resume { thread = coroutine.create(fn) } end
+  local limit = core.now() + 30
+  while #waiting > 0 do
+    assert(core.now() < limit, "not in time")
+    poll(waiting, 0.05)
+    local all = waiting
+    waiting = {}
+    for _, task in ipairs(all) do
+      local late = task.deadline and core.now() >= task.deadline
+      if task.ready or late then resume(task) else waiting[#waiting + 1] = task end
+    end
+  end
+end
+
+--- One poll(2) for all.
+local function poll_set(waiting, seconds)
+  local fds, wants, tasks = {}, {}, {}
+  for _, task in ipairs(waiting) do
+    if task.handle then
+      fds[#fds + 1], wants[#wants + 1], tasks[#tasks + 1] = task.handle:fd(), task.want, task
+    end
+  end
+  for i, ready in ipairs(core.poll(fds, wants, seconds)) do tasks[i].ready = ready end
+end
+
+--- What luasocket's select takes for a socket.
+local function selectable(task)
+  return { getfd = function() return task.handle:fd() end, dirty = function() return false end,
+    task = task }
+end
+
+local function select_set(waiting, seconds)
+  local readers, writers = {}, {}
+  for _, task in ipairs(waiting) do
+    if task.handle then
+      local object = selectable(task)
+      if task.want:find "r" then readers[#readers + 1] = object end
+      if task.want:find "w" then writers[#writers + 1] = object end
+    end
+  end
+  local readable, writable = socket.select(readers, writers, seconds)
+  for _, list in ipairs { readable, writable } do
+    for _, object in ipairs(list) do object.task.ready = true end
+  end
+end
+
+describe("a scheduler", function()
+  local url
+  before_each(function() url = support.database() end)
+
+  local function sleepers()
+    local list = {}
+    for i = 1, TASKS do
+      list[i] = function()
+        local db = pgmig.connect { url = url, wait = pgmig.drivers.coroutine }
+        for _ = 1, ROUNDS do db:query("SELECT pg_sleep($1)", PAUSE) end
+        db:close()
+      end
+    end
+    return list
+  end
+
+  local function timed(poll)
+    local began = core.now()
+    run_all(sleepers(), poll)
+    local seconds = core.now() - began
+    print(("\n%d x %d x %g s at once: %.2f s"):format(TASKS, ROUNDS, PAUSE, seconds))
+    assert.is_true(seconds < LIMIT)
+  end
+
+  it("of plain coroutines runs fifty connections at once", function() timed(poll_set) end)
+
+  it("on luasocket's select runs fifty connections at once", function() timed(select_set) end)
+
+  it("migrates two databases at once, with hooks that yield", function()
+    local dir, other = support.tempdir(), support.database()
+    support.write(dir, "001_a.sql", "CREATE TABLE a (); SELECT pg_sleep(0.1);")
+    local order = {}
+    local function migration(database, name)
+      return function()
+        local db = pgmig.connect { url = database, wait = pgmig.drivers.coroutine }
+        local migrator = pgmig.migrator(db, dir)
+        migrator:on("before_each", function(ctx)
+          order[#order + 1] = name
+          ctx.db:query "SELECT pg_sleep(0.1)"
+        end)
+        migrator:on("committed", function() order[#order + 1] = name end)
+        assert.equal(1, #migrator:migrate())
+        db:close()
+      end
+    end
+    run_all({ migration(url, "one"), migration(other, "two") }, select_set)
+    assert.equal(4, #order)
+    assert.are_not.equal(order[1], order[2]) -- the second began before the first had ended
+  end)
+
+  describe("looks names of hosts up itself", function()
+    local names
+
+    local function connect(source, answer)
+      names = {}
+      local options = { url = source, connect_timeout = 2 }
+      options.resolve = function(name)
+        names[#names + 1] = name
+        return answer(name)
+      end
+      local ok, result = pcall(pgmig.connect, options)
+      if ok then result:close() end
+      return ok, result
+    end
+
+    it("before libpq does, each of them, and keeps their ports", function()
+      local addresses = {
+        ["one.invalid"] = { "127.0.0.1", "::1" }, ["two.invalid"] = { "127.0.0.2" },
+      }
+      local ok, err = connect("postgresql://u@one.invalid:1,two.invalid:2,127.0.0.1:3/x",
+        function(name) return addresses[name] end)
+      assert.is_false(ok)
+      assert.same({ "one.invalid", "two.invalid" }, names)
+      local text = tostring(err)
+      for _, place in ipairs { '"127.0.0.1", port 1 ', '"::1", port 1 ', '"127.0.0.2", port 2 ',
+        '"127.0.0.1", port 3 ' } do
+        assert.is_truthy(text:find(place, 1, true), text)
+      end
+    end)
+
+    it("not where there is nothing to look up", function()
+      assert.is_true((connect(url, error)))
+      connect("host=127.0.0.1 port=1", error)
+      connect("host=db.invalid hostaddr=127.0.0.1 port=1", error)
+      assert.same({}, names)
+    end)
+
+    it("and says why it cannot", function()
+      local ok, err = connect("host=db.invalid port=1", function() return nil, "no idea", "ask" end)
+      assert.is_false(ok)
+      assert.equal("connect", err.kind)
+      assert.equal("cannot look up the host db.invalid: no idea", err.message)
+      assert.equal("ask", err.hint)
+    end)
+  end)
+end)

@@ -1,0 +1,216 @@
+--- Real nginx servers for specs: started on a free loopback port, stopped with the process.
+local core = require "pgmig.core"
+local socket = require "socket"
+local http = require "socket.http"
+local support = require "spec.support"
+
+local M = {}
+local server = {}
+server.__index = server
+
+local MODULES = "/usr/lib/nginx/modules" -- of libnginx-mod-http-lua
+local START_LIMIT, STOP_LIMIT = 10, 15 -- seconds
+local PAUSE = 0.02 -- seconds between two looks
+
+http.TIMEOUT = 20
+
+local CONFIGURATION = [[
+load_module {modules}/ndk_http_module.so;
+load_module {modules}/ngx_http_lua_module.so;
+user root; # ignored unless root starts it
+worker_processes {workers};
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+{main}
+events {}
+http {
+  access_log off;
+  keepalive_requests 1000000;
+  client_body_temp_path {folder};
+  proxy_temp_path {folder};
+  fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder};
+  scgi_temp_path {folder};
+  lua_package_path "{root}/lua/?.lua;{root}/lua/?/init.lua;;";
+  lua_package_cpath "{root}/{build}/luajit/?.so;;";
+  {http}
+  init_worker_by_lua_file {folder}/worker.lua;
+  exit_worker_by_lua_block { require("pgmig.nginx").on_exit() }
+  server {
+    listen 127.0.0.1:{port};
+    location / {
+      access_by_lua_block { require("pgmig.nginx").gate() }
+      content_by_lua_block { ngx.say "application" }
+    }
+    location = /alive { content_by_lua_block { ngx.say(ngx.worker.pid()) } }
+    location = /schema.json { content_by_lua_block { require("pgmig.nginx").status() } }
+    location = /schema { content_by_lua_block { require("pgmig.nginx").dashboard() } }
+    {locations}
+  }
+}
+]]
+
+--- A port that nobody has at this moment.
+function M.free_port()
+  local probe = assert(socket.bind("127.0.0.1", 0))
+  local _, port = probe:getsockname()
+  probe:close()
+  return port
+end
+
+local function checkout()
+  local _, root = support.run "pwd"
+  return root:match "[^\n]+"
+end
+
+local function fill(template, values)
+  return (template:gsub("{(%l+)}", values))
+end
+
+--- Wait for something, within a limit in seconds.
+-- @return what fn returned, and how long it took; fails when it never returned anything
+function M.wait(limit, fn, why)
+  local began = core.now()
+  repeat
+    local result = fn()
+    if result then return result, core.now() - began end
+    socket.sleep(PAUSE)
+  until core.now() - began > limit
+  error(("not within %g s: %s"):format(limit, why and why() or "?"), 2)
+end
+
+--- What init_worker_by_lua runs for these options of `pgmig.nginx.setup`, as Lua.
+function M.worker(options)
+  return ("require('pgmig.nginx').setup {\n%s\n}\n"):format(options)
+end
+
+--- What happened to a database, in order.
+function M.history(url)
+  return support.psql(url, "SELECT string_agg(event || ' ' || name, ', ' ORDER BY id) "
+    .. "FROM schema_migrations_history")
+end
+
+--- Start nginx.
+-- @param options { worker = Lua code for init_worker_by_lua; workers = 1, main, http, locations =
+--   further directives }; by default there are a dictionary and a thread pool
+-- @return the server: folder, port
+function M.start(options)
+  local self = setmetatable({ folder = support.tempdir(), port = M.free_port() }, server)
+  self:deploy(options.worker)
+  self.values = {
+    modules = MODULES, folder = self.folder, port = tostring(self.port), root = checkout(),
+    build = os.getenv "PGMIG_BUILD" or "build", workers = tostring(options.workers or 1),
+    main = options.main or "thread_pool pgmig threads=1;",
+    http = options.http or "lua_shared_dict pgmig 1m;", locations = options.locations or "",
+  }
+  self:run(support.write(self.folder, "nginx.conf", fill(CONFIGURATION, self.values)))
+  return self
+end
+
+--- Start nginx with a configuration as it is: in the foreground, on a port of this machine.
+-- @param folder for its error log
+-- @param pid path of its pid file
+-- @param flags of nginx; nil
+-- @param environment words of a shell, NAME=value; nil
+function M.start_as_is(configuration, folder, port, pid, flags, environment)
+  local self = setmetatable({ folder = folder, port = port, pid = pid }, server)
+  self:run(configuration, flags, environment)
+  return self
+end
+
+-- The pipe's end, also when this process is killed, stops nginx.
+function server:run(configuration, flags, environment)
+  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; "
+    .. "%s nginx %s -e %s/error.log -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(
+    self.folder, environment or "", flags or "", self.folder, configuration), "w"))
+  M.wait(START_LIMIT, function()
+    local probe = socket.tcp()
+    local there = probe:connect("127.0.0.1", self.port)
+    probe:close()
+    return there
+  end, function() return self:log() .. support.read(self.folder .. "/out") end)
+end
+
+--- Change what the next workers run.
+function server:deploy(worker) support.write(self.folder, "worker.lua", worker) end
+
+--- Ask for a path.
+-- @return status, body, headers; nil and why when there is no answer
+function server:get(path, method)
+  local parts = {}
+  local ok, status, headers = http.request {
+    url = ("http://127.0.0.1:%d%s"):format(self.port, path), method = method,
+    sink = function(piece)
+      parts[#parts + 1] = piece
+      return 1
+    end,
+  }
+  if not ok then return nil, status end
+  return status, table.concat(parts), headers
+end
+
+--- Wait until the gate is open.
+-- @return seconds
+function server:open(limit)
+  local _, seconds = M.wait(limit or 15, function() return self:get "/" == 200 end,
+    function() return self:log() end)
+  return seconds
+end
+
+--- The error log.
+function server:log() return support.read(self.folder .. "/error.log") end
+
+--- The log's entries, of any number of lines, that have a text in them, as it is.
+-- @param level "error", "warn", ...; nil: any
+function server:logged(text, level)
+  local list = {}
+  local entries = self:log():gsub("\n(%d+/%d%d/%d%d )", "\0%1")
+  for entry in entries:gmatch "[^%z]+" do
+    local fits = not level or entry:find("[" .. level .. "]", 1, true)
+    if fits and entry:find(text, 1, true) then list[#list + 1] = entry end
+  end
+  return list
+end
+
+function server:master() return tonumber(support.read(self.pid or self.folder .. "/nginx.pid")) end
+
+--- Reload, and wait until only new workers take requests.
+function server:reload()
+  local _, old = self:get "/alive"
+  self:signal "HUP"
+  local fresh = 0
+  M.wait(10, function()
+    local _, pid = self:get "/alive"
+    fresh = pid ~= old and fresh + 1 or 0
+    return fresh >= 5
+  end)
+end
+
+--- Send a signal, by its name, to the master or another process.
+function server:signal(name, pid)
+  assert(os.execute(("kill -%s %d"):format(name, pid or self:master())))
+end
+
+--- The worker that migrates: its pid; nil.
+function server:migrating()
+  local _, body = self:get "/schema.json"
+  return body and tonumber(body:match '"worker":(%d+)')
+end
+
+local function alive(pid) return (support.run("kill -0 " .. pid)) == 0 end
+
+--- Wait until a process has ended.
+-- @return seconds
+function M.wait_for_end(pid)
+  local _, seconds = M.wait(STOP_LIMIT, function() return not alive(pid) end)
+  return seconds
+end
+
+--- Stop it; a second call does nothing.
+function server:stop()
+  if self.pipe then self.pipe:close() end
+  self.pipe = nil
+end
+
+return M
