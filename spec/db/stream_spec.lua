@@ -232,6 +232,7 @@ describe("a large file", function()
     local line, peak = out:match "^false%s+(%d+)\n(%d+)\n$"
     local lines = 1 + 20 * select(2, piece:gsub("\n", "")) + 1 + 20 * 150000 + 1
     assert.equal(lines + 1, tonumber(line))
-    assert.is_true(tonumber(peak) < 32 * 1024, peak .. " kB")
+    local plain = not os.getenv "PGMIG_BUILD" -- sanitizers need memory of their own
+    assert.is_true(tonumber(peak) < 32 * 1024 or not plain, peak .. " kB")
   end)
 end)
