@@ -26,8 +26,8 @@ local function bring_back(migrator, m)
 end
 
 local remedies = {
-  edited = function(_, m) return "pgmig repair " .. m.id end,
-  renamed = function(_, m) return "pgmig repair " .. m.id end,
+  edited = function(_, m) return "pgmig repair " .. m.shown end,
+  renamed = function(_, m) return "pgmig repair " .. m.shown end,
   missing = bring_back,
   out_of_order = function() return "pgmig up" end,
 }
@@ -40,13 +40,13 @@ end
 local function of_failure(m, add)
   if not m.failure or m.unfinished then return end
   add("failed", ("%s failed at %s: %s"):format(m.label, m.failure.at, m.failure.message),
-    "pgmig repair " .. (m.id or m.name), m)
+    "pgmig repair " .. m.shown, m)
 end
 
 local function of_journal(m, add)
   local left = m.unfinished
   if not left then return end
-  local key = m.id or m.name
+  local key = m.shown
   local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
   if stale then
     add("stale_journal", ("the journal has an unfinished %s of %s, which is over")
