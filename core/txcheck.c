@@ -102,6 +102,7 @@ void pgmig_txcheck_loosen(struct pgmig_section *section)
             open = false;
         section->statements[kept++] = section->statements[i];
     }
+    section->total -= section->statement_count - kept;
     section->statement_count = kept;
 }
 

@@ -216,6 +216,7 @@ function context:stop() end
 ---@class pgmig.Tracking
 ---@field table string
 ---@field columns string[]
+---@field exact? boolean it has no other columns
 ---@field query string "%s" stands for the table
 ---@field newest? boolean it keeps one row only
 ---@field checksum? "sha384"|"crc32"
@@ -247,6 +248,7 @@ function context:stop() end
 ---@field vocabulary? pgmig.Vocabulary
 ---@field table? string
 ---@field template? string|{ up: string, down: string? }
+---@field fill? fun(text: string, values: table<string, string>): string
 ---@field timestamps? boolean
 ---@field create? string why there is no `create`
 ---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?

@@ -2,7 +2,10 @@
 -- that repairs it.
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
+local files = require "pgmig.files"
+local formats = require "pgmig.formats"
 local lock = require "pgmig.lock"
+local tracking = require "pgmig.tracking"
 
 local M = {}
 
@@ -23,8 +26,8 @@ local function bring_back(migrator, m)
 end
 
 local remedies = {
-  edited = function(_, m) return "pgmig repair " .. m.id end,
-  renamed = function(_, m) return "pgmig repair " .. m.id end,
+  edited = function(_, m) return "pgmig repair " .. m.shown end,
+  renamed = function(_, m) return "pgmig repair " .. m.shown end,
   missing = bring_back,
   out_of_order = function() return "pgmig up" end,
 }
@@ -37,13 +40,13 @@ end
 local function of_failure(m, add)
   if not m.failure or m.unfinished then return end
   add("failed", ("%s failed at %s: %s"):format(m.label, m.failure.at, m.failure.message),
-    "pgmig repair " .. (m.id or m.name), m)
+    "pgmig repair " .. m.shown, m)
 end
 
 local function of_journal(m, add)
   local left = m.unfinished
   if not left then return end
-  local key = m.id or m.name
+  local key = m.shown
   local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
   if stale then
     add("stale_journal", ("the journal has an unfinished %s of %s, which is over")
@@ -85,8 +88,10 @@ local function look_at_files(status, add)
     add(problem.kind, problem.message, '"$EDITOR" ' .. word(problem.path), problem.migration)
   end
   for _, path in ipairs(status.ignored) do
-    add("ignored", path .. " is not named like a migration, and is never run",
-      ("mv %s %s"):format(word(path), word((path:match "^(.*/)" or "") .. "NNN_description.sql")))
+    local name = path:find "%.sql$" and "NNN_description.sql"
+      or path:match "([^/]*)%.%w+$" .. ".lua"
+    add("ignored", path .. " " .. files.ignored(path) .. ", and is never run",
+      ("mv %s %s"):format(word(path), word((path:match "^(.*/)" or "") .. name)))
   end
 end
 
@@ -129,6 +134,18 @@ local function look_at_server(migrator, add)
   look_at_lock(migrator, add)
 end
 
+--- What to do about a table of another program's: take over from it, where it is known.
+local function leave_alone(migrator)
+  for _, name in ipairs(formats.names) do
+    local how = formats.find(name).tracking
+    local same = name ~= "pgmig" and how.table == migrator.ledger.name
+    if same and tracking.exists(migrator.db, how) then
+      return "pgmig adopt --from " .. name
+    end
+  end
+  return "pgmig --table pgmig_migrations status"
+end
+
 --- Look at everything. Changes nothing.
 -- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
 function M.examine(migrator)
@@ -140,7 +157,7 @@ function M.examine(migrator)
   if not ok then
     if not errors.is(status, "plan") then error(status, 0) end
     add("foreign_table", status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
-      "pgmig --table pgmig_migrations status")
+      leave_alone(migrator))
     return findings
   end
   look_at_migrations(migrator, status, add)

@@ -105,9 +105,9 @@ local sentences = {
 
 local hints = {
   edited = function(m)
-    return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.id)
+    return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.shown)
   end,
-  renamed = function(m) return ("let the table say so too: pgmig repair %s"):format(m.id) end,
+  renamed = function(m) return ("let the table say so too: pgmig repair %s"):format(m.shown) end,
   missing = function() return "bring the file back, for example from version control" end,
   out_of_order = function() return "give it a higher number, or apply it all the same" end,
 }

@@ -10,6 +10,12 @@ local M = {}
 --- What stands before the paths of a folder's files.
 local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
 
+--- Why a file is passed over, as the end of a sentence.
+function M.ignored(path)
+  if path:find "%.sql$" then return "is not named like a migration" end
+  return "is code, and neither SQL nor Lua"
+end
+
 --- A version as a rule gives it, as text.
 local function text_of(version)
   return type(version) == "number" and ("%.0f"):format(version) or version

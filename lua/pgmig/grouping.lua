@@ -66,7 +66,7 @@ end
 
 --- Note that two files are for the same.
 function M.clash(set, m, other)
-  local what = m.id and "version " .. m.id or "name " .. m.name
+  local what = (m.id and "version " or "name ") .. m.shown
   set.duplicates[#set.duplicates + 1] = errors.new("naming",
     ("two files have %s: %s and %s"):format(what, other.path, m.path),
     { file = m.path, hint = "give one of them another " .. (m.id and "number" or "name") })

@@ -11,6 +11,8 @@ local M = {}
 
 local NUMBER_DIGITS = 14 -- versions below 10^14 are Lua numbers, exact on both VMs
 
+local ID_SHOWN = 20 -- digits; real versions have no more
+
 local migration = {}
 
 --- The label: `001_create_users`.
@@ -43,6 +45,11 @@ local derived = {
     return id and M.version_of(id)
   end,
   label = function(m) return ("%s_%s"):format(m.text, m.name) end,
+  -- what a person types: a format's ids may be long, then as the file's name has it
+  shown = function(m)
+    local id = rawget(m, "id")
+    return id and #id > ID_SHOWN and m.text or id or m.name
+  end,
   language = function() return "sql" end,
   precedence = function() return 0 end,
   applied_at = of_row "applied_at",

@@ -136,8 +136,10 @@ function migrator:files()
   local set = files.read(self.dirs, self.naming, self.format)
   if set.duplicates[1] then error(set.duplicates[1], 0) end
   if self.policy.ignored == "error" and set.ignored[1] then
-    errors.raise("naming", "this file is not named like a migration", {
-      file = set.ignored[1], hint = "NNN_description.sql, for example 001_create_users.sql",
+    errors.raise("naming", "this file " .. files.ignored(set.ignored[1]), {
+      file = set.ignored[1], hint = self.format.name == "pgmig"
+        and "NNN_description.sql, for example 001_create_users.sql"
+        or "a migration is: " .. tostring(self.format.about),
     })
   end
   return set

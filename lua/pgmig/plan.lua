@@ -88,7 +88,7 @@ local function known_versions(state)
   for _, m in pairs(state.by_id) do list[#list + 1] = m end
   if #list == 0 then return "there are no migrations" end
   table.sort(list, migration.before)
-  return ("there are versions %s to %s"):format(list[1].id, list[#list].id)
+  return ("there are versions %s to %s"):format(list[1].shown, list[#list].shown)
 end
 
 --- The id of the one migration whose version is written so in its file's name, or whose label it

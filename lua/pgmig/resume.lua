@@ -30,7 +30,7 @@ local function check_unedited(step, row)
       errors.raise("drift", ("statement %d was edited after it was run"):format(index), {
         file = step.m.path, line = known and statement.line or nil,
         hint = ("bring back its text, or give up what is done: pgmig resolve %s --restart")
-          :format(step.m.id or step.m.name),
+          :format(step.m.shown),
       })
     end
   end
@@ -41,7 +41,7 @@ local function unprovable(step, row)
     :format(#row.done + 1), {
     file = step.m.path, statement = row.statement,
     hint = ("look into the database, then: pgmig resolve %s --done, or --redo")
-      :format(step.m.id or step.m.name),
+      :format(step.m.shown),
   })
 end
 
@@ -87,7 +87,7 @@ function M.prepare(step)
     errors.raise("plan", ("an unfinished %s of this migration is in the journal")
       :format(row.direction), {
       file = step.m.path, hint = ("run pgmig %s, or: pgmig resolve %s --restart")
-        :format(row.direction, step.m.id or step.m.name),
+        :format(row.direction, step.m.shown),
     })
   end
   wait_for_owner(step, row)

@@ -1,7 +1,8 @@
 --- What another tool's tracking table says. Only read: the table stays as it is.
 -- A format's `tracking` is a table:
 --
--- * `table`: its usual name, with its schema where it has one; `columns`: some that it has
+-- * `table`: its usual name, with its schema where it has one; `columns`: some that it has;
+--   `exact`: it has no other ones
 -- * `query`: asks it; `%s` stands for the table, and a `%` is written twice. It yields a row for
 --   each applied migration: `version` as the file says it, or `path` of the file, or `label`; and
 --   where there are, `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`;
@@ -29,12 +30,24 @@ local function find(db, name)
   if rows[1] then return rows[1].name, columns end
 end
 
-local function lacking(tracking, columns)
+local function keys(set)
   local list = {}
-  for _, name in ipairs(tracking.columns) do
-    if not columns[name] then list[#list + 1] = name end
+  for key in pairs(set) do list[#list + 1] = key end
+  table.sort(list)
+  return list
+end
+
+--- What speaks against a table being the tool's; nil.
+local function objection(how, columns)
+  local missing, wanted = {}, {}
+  for _, name in ipairs(how.columns) do
+    wanted[name] = true
+    if not columns[name] then missing[#missing + 1] = name end
   end
-  return table.concat(list, ", ")
+  if missing[1] then return "it has no column " .. table.concat(missing, ", ") end
+  for _, name in ipairs(how.exact and keys(columns) or {}) do
+    if not wanted[name] then return "it has a column " .. name end
+  end
 end
 
 --- Whether a tool has kept a tracking table in a database.
@@ -42,7 +55,7 @@ end
 -- @return its qualified name, or nil
 function M.exists(db, tracking)
   local qualified, columns = find(db, tracking.table)
-  return qualified and lacking(tracking, columns) == "" and qualified or nil
+  return qualified and not objection(tracking, columns) and qualified or nil
 end
 
 --- Read a tool's table.
@@ -64,10 +77,11 @@ function M.read(db, format, name)
       hint = "if it has another name: --from-table NAME",
     })
   end
-  local missing = lacking(tracking, columns)
-  if missing ~= "" then
-    errors.raise("plan", ("table %s is not %s's: it has no column %s"):format(name, format.name,
-      missing), { hint = "name the right one with --from-table" })
+  local wrong = objection(tracking, columns)
+  if wrong then
+    errors.raise("plan", ("table %s is not %s's: %s"):format(name, format.name, wrong), {
+      hint = "name the right one with --from-table, or the right tool with --from",
+    })
   end
   return db:ask(tracking.query:format(qualified)), qualified
 end

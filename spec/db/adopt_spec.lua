@@ -303,6 +303,15 @@ describe("adopt", function()
     assert.equal("usage", fails(m.adopt, m, { from = "nix" }).kind)
   end)
 
+  it("does not take one tool's table for another's", function()
+    db:exec "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)"
+    write { ["1_a.sql"] = "-- migrate:up\nSELECT 1;\n-- migrate:down\n" }
+    assert.matches("is not dbmate's: it has a column dirty",
+      fails(function() migrator("dbmate"):adopt() end).message)
+    assert.equal("pgmig adopt --from golang-migrate",
+      pgmig.migrator(db, dir):doctor()[1].remedy)
+  end)
+
   it("is of a tool whose files have been renamed to pgmig's way", function()
     db:exec [[
       CREATE TABLE schema_migrations (version varchar PRIMARY KEY);

@@ -38,8 +38,9 @@ describe("a folder of another tool", function()
     assert.equal("00001_a 00003_c", labels(m:migrate()))
     assert.equal("00003_c 00001_a", labels(m:rollback(2)))
     assert.equal("d", tables())
-    assert.equal("naming",
-      fails(function() migrator("goose", { strict = true }):migrate() end).kind)
+    m = migrator("goose", { strict = true })
+    assert.matches("is code, and neither SQL nor Lua", fails(m.migrate, m).message)
+    assert.matches("/00002_b.lua$", m:doctor()[1].remedy)
   end)
 
   it("dbmate's has its own table beside dbmate's", function()
@@ -167,14 +168,18 @@ describe("a folder of another tool", function()
       ["V2__e.sql"] = "INSERT INTO a VALUES (1); SELECT '${not}';",
       ["V2__e.sql.conf"] = "placeholderReplacement=false\nexecuteInTransaction = false\n",
       ["R__view.sql"] = "CREATE OR REPLACE VIEW v AS SELECT x FROM a;",
-      ["B1__base.sql"] = "SELECT 1;",
+      ["B1__base.sql"] = "SELECT 1;", ["afterMigrate.sql"] = "SELECT 1;",
     }
     local m = migrator "flyway"
     local status = m:status()
     assert.same({}, status.problems)
-    assert.same({}, status.ignored)
+    assert.same({ dir .. "/B1__base.sql", dir .. "/afterMigrate.sql" }, status.ignored)
     assert.equal("1_a 1_9_b 1_10_0_c 1.10.1_d 2_e R__view", labels(m:migrate()))
     assert.equal("", labels(m:migrate "1.9"))
+    assert.equal("there are versions 1 to 2", fails(m.migrate, m, "7").hint)
+    support.write(dir, "V1_9__b.sql", "SELECT 1;")
+    assert.matches("pgmig repair 1.9;", fails(m.migrate, m).hint, 1, true)
+    assert.equal("1_9_b", labels(m:repair "1.9"))
     assert.matches("no DOWN", fails(m.rollback, m).message)
     assert.same({ 1, 2 }, { m:plan_rollback { to = "1.10.1" }[1].version and 1, 2 })
     assert.matches("/V3__next_thing.sql$", m:create "next thing")
@@ -242,6 +247,18 @@ describe("a folder of another tool", function()
     assert.equal("a", tables())
     assert.equal("1-a", labels(m:rollback()))
     assert.equal("", tables())
+  end)
+
+  it("may have files that are too large to be held", function()
+    local rows = ("INSERT INTO a VALUES ('%s');\n"):format(("x"):rep(1000)):rep(1200)
+    write {
+      ["1_a.sql"] = "-- no-transaction\nCREATE TABLE a (x text);\n" .. rows,
+      ["2_b.sql"] = rows .. "COMMIT;\nBEGIN;\n" .. rows,
+      ["3_c.sql"] = "BEGIN;\n" .. rows .. "COMMIT;\n",
+    }
+    local m = migrator "sqlx"
+    assert.equal("1_a 2_b 3_c", labels(m:migrate()))
+    assert.equal(4800, db:query("SELECT count(*)::int AS n FROM a")[1].n)
   end)
 
   it("is recognised by `auto`, with the database's help where files look alike", function()

@@ -1,5 +1,6 @@
 --- The table that `status` shows to people.
 local drift = require "pgmig.drift"
+local files = require "pgmig.files"
 
 local M = {}
 
@@ -60,7 +61,8 @@ end
 
 --- What is said about a file that is no migration, and looks like one.
 function M.ignored(path)
-  return ("ignored: %s is not named like a migration (NNN_description.sql)"):format(path)
+  local example = path:find "%.sql$" and " (NNN_description.sql)" or ""
+  return ("ignored: %s %s%s"):format(path, files.ignored(path), example)
 end
 
 --- What a state means, and what to do.

@@ -131,10 +131,13 @@ end
 --- `wait` has reached the database.
 function text:reached() self.output:line "the database accepts connections" end
 
+local ID_SHOWN = 20 -- digits; longer ones are a format's own
+
 local function moment(iso) return iso:gsub("T", " "):gsub("%.%d+", "") end
 
 local function history_line(e)
   local label = (e.id and ("0"):rep(3 - #e.id) .. e.id .. "_" or "R__") .. e.name
+  if e.id and #e.id > ID_SHOWN then label = e.name end
   local parts = { moment(e.finished_at), ("%-9s"):format(e.event), label }
   if e.duration > 0 then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
   parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")

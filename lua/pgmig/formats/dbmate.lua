@@ -37,6 +37,7 @@ return {
   tracking = {
     table = "schema_migrations",
     columns = { "version" },
+    exact = true,
     query = "SELECT version FROM %s AS t ORDER BY t.version",
   },
   shared = {

@@ -18,7 +18,6 @@ return {
       local file = path:match "[^/]+$"
       local repeatable = parse_repeatable(file)
       if repeatable then return repeatable end
-      if file:find "^B%d" then return false end
       local prefix, version, name = file:match "^([VU]?)(%d[%d._]-)__(.+)%.sql$"
       if not prefix then return nil end
       return {

@@ -26,6 +26,7 @@ return {
   tracking = {
     table = "schema_migrations",
     columns = { "version", "dirty" },
+    exact = true,
     newest = true,
     query = "SELECT version::text AS version, dirty FROM %s",
   },

@@ -25,6 +25,7 @@ return {
   tracking = {
     table = "migrations",
     columns = { "version" },
+    exact = true,
     newest = true,
     query = "SELECT version AS label FROM %s WHERE version <> ''",
   },

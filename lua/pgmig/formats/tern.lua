@@ -29,6 +29,7 @@ return {
   tracking = {
     table = "public.schema_version",
     columns = { "version" },
+    exact = true,
     newest = true,
     query = "SELECT version::text AS version FROM %s WHERE version > 0",
   },

@@ -51,8 +51,13 @@ local function read_status(db, release)
   end
   local tracking = ledger.new(options.table or "schema_migrations")
   tracking:probe(db)
-  local applied = tracking:list(db)
-  for _, row in ipairs(applied) do row.label = row.id .. "_" .. row.name end
+  local rows, applied = tracking:list(db), {}
+  for i = 1, rows.count do
+    applied[i] = {
+      id = rows.id[i], name = rows.name[i], label = rows.id[i] .. "_" .. rows.name[i],
+      applied_at = rows.applied_at[i], applied_at_epoch = rows.applied_at_epoch[i],
+    }
+  end
   return { applied = applied, pending = {}, problems = {}, durations = {} }, tracking
 end
 

@@ -91,7 +91,7 @@ function M.version(db, table_name)
   local tracking = ledger.new(table_name or "schema_migrations")
   tracking:probe(db)
   local rows = tracking:list(db)
-  return #rows > 0 and rows[#rows].id or "0"
+  return rows.id[rows.count] or "0"
 end
 
 return M
