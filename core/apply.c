@@ -216,7 +216,7 @@ static bool closed(struct pgmig_apply *a)
     if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
         return pgmig_failure_refuse(
             a, false, "the server answered COMMIT with ROLLBACK", NULL);
-    pgmig_apply_count_commit(a);
+    pgmig_turns_commit(a);
     return pgmig_request_end(a, PGMIG_DONE);
 }
 
@@ -253,61 +253,6 @@ static bool next(void *ctx, struct pgmig_conn *conn)
 }
 
 /* ---- starting -------------------------------------------------------- */
-
-/* The event and the checksum, where the caller has not given them. */
-static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
-{
-    struct pgmig_entry *entry = &turn->job.entry;
-    const struct pgmig_script *script = turn->job.script;
-
-    if (entry->event == NULL)
-        entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
-    if (entry->checksum != NULL)
-        return 0;
-    entry->checksum = turn->checksum;
-    if (script->streamed) {
-        memcpy(turn->checksum, script->checksum, sizeof turn->checksum);
-        return 0;
-    }
-    return pgmig_checksum(script->text, script->len, turn->checksum, err);
-}
-
-static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
-                     size_t count, struct pgmig_error *err)
-{
-    a->turns = calloc(count, sizeof *a->turns);
-    if (a->turns == NULL)
-        return pgmig_error_memory(err);
-    a->count = count;
-    a->pipelined = true;
-    for (size_t i = 0; i < count; i++) {
-        a->turns[i].job = jobs[i];
-        a->pipelined = a->pipelined && pgmig_job_pipelined(&jobs[i]);
-        if (fill_in(&a->turns[i], err) != 0)
-            return -1;
-    }
-    if (a->pipelined || (count == 1 && !jobs[0].script->streamed))
-        return 0;
-    return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "several migrations, or a streamed one, run only "
-                           "without a pause");
-}
-
-void pgmig_apply_take_turn(struct pgmig_apply *a)
-{
-    a->job = a->turns[a->committed].job;
-    a->section = &a->job.script->sections[a->job.section];
-    a->at = 0;
-    a->dirty = false;
-    a->range = (struct pgmig_statement){0};
-}
-
-void pgmig_apply_count_commit(struct pgmig_apply *a)
-{
-    a->committed++;
-    if (a->committed < a->count)
-        pgmig_apply_take_turn(a);
-}
 
 static int check_start(struct pgmig_conn *conn, struct pgmig_error *err)
 {
@@ -346,11 +291,11 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     a->conn = conn;
     a->ledger = ledger;
     a->outcome = PGMIG_FAILED;
-    if (take_jobs(a, jobs, count, err) != 0) {
+    if (pgmig_turns_take(a, jobs, count, err) != 0) {
         pgmig_apply_free(a);
         return NULL;
     }
-    pgmig_apply_take_turn(a);
+    pgmig_turns_next(a);
     pgmig_apply_forget_server(a);
     note_session(conn);
     pgmig_conn_begin(conn, next, a);
@@ -362,16 +307,6 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     return a;
 }
 
-size_t pgmig_apply_committed(const struct pgmig_apply *a)
-{
-    return a->committed;
-}
-
-void pgmig_apply_stop(struct pgmig_apply *a)
-{
-    a->stopping = true;
-}
-
 /* ---- pauses ---------------------------------------------------------- */
 
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
@@ -379,35 +314,6 @@ enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
 {
     *statement = a->at;
     return a->paused;
-}
-
-/* Where in the file the statement under way is, or its COPY data. */
-static size_t position(const struct pgmig_apply *a)
-{
-    size_t at = a->range.start;
-
-    if (!a->pipelined && a->at < a->section->statement_count)
-        at = a->section->statements[a->at].start;
-    if (a->conn->feeding && a->range.copy_start > 0)
-        return a->range.copy_start + a->conn->fed;
-    return at;
-}
-
-void pgmig_apply_progress(const struct pgmig_apply *a,
-                          struct pgmig_progress *out)
-{
-    const struct pgmig_section *section = a->section;
-    size_t at = position(a);
-
-    *out = (struct pgmig_progress){.done = a->at,
-                                   .size = section->last - section->first};
-    if (a->at >= section->total) {
-        out->bytes = out->size;
-        return;
-    }
-    out->bytes = at > section->first ? at - section->first : 0;
-    if (!a->job.script->streamed && a->at < section->statement_count)
-        out->kind = section->statements[a->at].kind;
 }
 
 /* What the caller did at a pause must have left the transaction open. */

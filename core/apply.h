@@ -2,8 +2,9 @@
 ** apply.h -- what the files about a migration under way share.
 **
 ** apply.c has the chain of requests, request.c what is sent, window.c sends
-** ahead what needs no look in between, journaled.c has what is different for
-** a section with transaction=off, failure.c what a failure means.
+** ahead what needs no look in between, turns.c counts the migrations,
+** journaled.c has what is different for a section with transaction=off,
+** failure.c what a failure means.
 */
 #ifndef PGMIG_APPLY_H
 #define PGMIG_APPLY_H
@@ -92,12 +93,19 @@ bool pgmig_apply_done(struct pgmig_apply *a);
 const struct pgmig_statement *
 pgmig_apply_statement(const struct pgmig_apply *a);
 const char *pgmig_apply_text(const struct pgmig_apply *a);
-/* Let the next migration be the one under way. */
-void pgmig_apply_take_turn(struct pgmig_apply *a);
-/* The migration under way is committed. */
-void pgmig_apply_count_commit(struct pgmig_apply *a);
 /* Remember the server process that the last result names. */
 void pgmig_apply_note_server(struct pgmig_apply *a);
+
+/* ---- turns.c --------------------------------------------------------- */
+
+/* Take the migrations over from the caller. */
+PGMIG_NODISCARD int pgmig_turns_take(struct pgmig_apply *a,
+                                     const struct pgmig_job *jobs, size_t count,
+                                     struct pgmig_error *err);
+/* Let the next migration be the one under way. */
+void pgmig_turns_next(struct pgmig_apply *a);
+/* The migration under way is committed. */
+void pgmig_turns_commit(struct pgmig_apply *a);
 
 /* ---- window.c -------------------------------------------------------- */
 

@@ -235,7 +235,7 @@ static void answered(void *ctx, const struct pgmig_mark *mark)
         break;
     case PART_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") == 0)
-            pgmig_apply_count_commit(a);
+            pgmig_turns_commit(a);
         else /* never in a pipeline: it would have been skipped */
             pgmig_conn_abandon(a->conn,
                                "the server answered COMMIT with ROLLBACK");
