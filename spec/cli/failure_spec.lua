@@ -25,6 +25,13 @@ describe("a failure", function()
     assert.equal("a b schema_migrations", cli.tables(project.db))
   end)
 
+  it("behind many migrations names the first and the last of them", function()
+    for i = 3, 14 do project.write(("%03d_t.sql"):format(i), "-- UP\nSELECT 1;\n") end
+    project.write("015_bad.sql", "-- UP\nSELEC 1;\n")
+    local _, _, err = project.run "up"
+    assert.matches("kept: 001_create_a to 014_t, 14 migrations\n", err)
+  end)
+
   it("is mended by correcting the file and running again", function()
     project.write("003_create_c.sql", "-- UP\nCREATE TABEL c ();\n")
     assert.equal(1, (project.run "up"))

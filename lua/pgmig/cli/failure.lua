@@ -3,7 +3,12 @@ local source = require "pgmig.source"
 
 local M = {}
 
+local MOST_NAMES = 10
+
 local function names(list)
+  if #list > MOST_NAMES then
+    return ("%s to %s, %d migrations"):format(list[1].label, list[#list].label, #list)
+  end
   local labels = {}
   for i, m in ipairs(list) do labels[i] = m.label end
   return table.concat(labels, ", ")
@@ -11,8 +16,8 @@ end
 
 --- Whether the migration that failed ran in a transaction.
 local function in_transaction(record)
-  local ok, described = pcall(source.describe, record.current, record.direction)
-  return not ok or described.transaction
+  local ok, script, section = pcall(source.script, record.current, record.direction)
+  return not (ok and script) or script:transaction(section)
 end
 
 --- Whether nobody has told how the migration ended: the connection was closed, not asked.
