@@ -61,6 +61,19 @@ describe("in a worker of nginx", function()
     assert.equal("a", support.psql(url, "SELECT to_regclass('a')"))
   end)
 
+  it("the folder of another tool runs as it is, and its table is shared", function()
+    support.write(dir, "20240101000000_a.sql",
+      "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n")
+    support.write(dir, "20240102000000_b.sql", "-- migrate:up\nCREATE TABLE b ();\n")
+    support.psql(url, "CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY);"
+      .. "INSERT INTO schema_migrations VALUES ('20240101000000'); CREATE TABLE a ()")
+    start [[format = "dbmate", shared = true]]
+    nginx:open()
+    assert.equal("20240101000000\n20240102000000",
+      support.psql(url, "SELECT version FROM schema_migrations ORDER BY 1"))
+    assert.equal("b", support.psql(url, "SELECT to_regclass('b')"))
+  end)
+
   it("naming rules and events work, and migrations are logged", function()
     support.write(dir, "V7__a.sql", "DO $$ BEGIN RAISE WARNING 'careful'; END $$;")
     start [[

@@ -42,14 +42,17 @@ end
 
 --- Files and tables compared; a release without a folder knows the tables only.
 local function read_status(db, release)
-  local options = { table = release.options.table, naming = release.options.naming }
   if release.dir then
+    local options = {}
+    for _, key in ipairs { "table", "naming", "format", "placeholders", "shared" } do
+      options[key] = release.options[key]
+    end
     local m = migrator.new(db, release.dir, options)
     local found = m:status()
     read_history(m, found)
     return found, m.ledger
   end
-  local tracking = ledger.new(options.table or "schema_migrations")
+  local tracking = ledger.new(release.options.table or "schema_migrations")
   tracking:probe(db)
   local rows, applied = tracking:list(db), {}
   for i = 1, rows.count do

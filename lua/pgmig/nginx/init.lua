@@ -50,7 +50,8 @@ end
 --   list of them, relative ones below nginx's prefix; target = the version that this release wants
 --   (nil: the folder's newest); mode = "migrate" or "check"; shm = "pgmig", the lua_shared_dict;
 --   pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and its options
---   table, hooks, naming, policy, strict, lock_timeout, lock_wait, retries, reconnect }
+--   table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict, lock_timeout,
+--   lock_wait, retries, reconnect, drift_check, pipeline }
 function M.setup(options)
   if not broken then return log.write("error", "setup was called before in this worker") end
   local ok, err = log.guard(begin, options)

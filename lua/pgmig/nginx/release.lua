@@ -2,8 +2,10 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
+local formats = require "pgmig.formats"
 local ledger = require "pgmig.ledger"
 local migration = require "pgmig.migration"
+local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 
 local M = {}
@@ -11,7 +13,7 @@ local M = {}
 -- What `pgmig.migrator` takes, and is passed on to it.
 local migrator_options = {
   "table", "strict", "lock_timeout", "naming", "hooks", "policy", "lock_wait", "retries",
-  "reconnect",
+  "reconnect", "format", "placeholders", "shared", "drift_check", "pipeline",
 }
 
 local known = {
@@ -27,6 +29,11 @@ local function check(options, mode)
   end
   if mode ~= "migrate" and mode ~= "check" then
     errors.raise("usage", ("mode is migrate or check, not %s"):format(tostring(mode)))
+  end
+  if options.format == "auto" then
+    errors.raise("usage", "name the format: auto looks into the database", {
+      hint = "`pgmig --format auto status` says which it is",
+    })
   end
   if not options.dir and not (mode == "check" and options.target) then
     errors.raise("usage", "dir is needed: the migrations folder")
@@ -77,18 +84,27 @@ function M.read(options, mode)
   local set = { list = {}, repeatable = {} }
   if self.dir then
     local dirs = type(self.dir) == "table" and self.dir or { self.dir }
-    set = files.read(dirs, naming.check(self.options.naming or naming.default))
+    local format = formats.load(self.options.format or "pgmig", self.options.placeholders)
+    set = files.read(dirs, naming.check(self.options.naming or format.naming), format)
   end
   self.wanted = self.target ~= nil and migration.id_of(self.target) or newest(set)
   self.id = ("%s %s %s"):format(self.mode, self.wanted, fingerprint(set))
   return self
 end
 
+--- The tracking table of a release; another tool's is read with the files at hand.
+local function tracking_of(db, release)
+  if not release.dir then return ledger.new(release.options.table or "schema_migrations") end
+  local m = migrator.new(db, release.dir, release.options)
+  if m.ledger.shared then m.ledger.shared:learn(m:files()) end
+  return m.ledger
+end
+
 --- The version that a database has: the highest one applied; "0" when there is none.
 -- @param db a connection
--- @param table_name of the tracking table; nil: the usual one
-function M.version(db, table_name)
-  local tracking = ledger.new(table_name or "schema_migrations")
+-- @param release what `read` returned
+function M.version(db, release)
+  local tracking = tracking_of(db, release)
   tracking:probe(db)
   local rows = tracking:list(db)
   return rows.id[rows.count] or "0"

@@ -77,10 +77,10 @@ local function check_reached(self)
 end
 
 local function attempt(self, db)
-  self.store:set("version", releases.version(db, self.release.options.table))
+  self.store:set("version", releases.version(db, self.release))
   if self.release.mode == "migrate" then
     migrate(self, db)
-    self.store:set("version", releases.version(db, self.release.options.table))
+    self.store:set("version", releases.version(db, self.release))
     if ngx.worker.exiting() then return end -- perhaps not all of it is done
   end
   check_reached(self)
