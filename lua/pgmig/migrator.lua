@@ -243,16 +243,24 @@ local function plan_with(self, make, options)
   return plan
 end
 
+--- Where pgmig has applied nothing yet, and the format's own tool has, running all again would do
+-- harm.
+local function check_adopted(self, plan)
+  if plan.newest or not plan[1] or self.format.name == "pgmig" or self.ledger.shared then return end
+  needed("tracking").check_unused(self.db, self.format)
+end
+
 --- What `migrate` with the same options would run.
 -- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
 --   so many }
 -- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
 --   ignored = paths of .sql files that are no migrations, warnings = { { state, migration,
 --   message } } of the policy
--- @raise kinds "plan" for an unknown target, "parse" for a file that is refused, "drift" for what
---   the policy refuses
+-- @raise kinds "plan" for an unknown target, and where the format's tool has applied migrations and
+--   nothing was adopted, "parse" for a file that is refused, "drift" for what the policy refuses
 function migrator:plan(options)
   local plan = plan_with(self, planning.up, options_of(options, "target"))
+  check_adopted(self, plan)
   source.check(plan, self.db.breathe)
   return plan
 end

@@ -86,4 +86,17 @@ function M.read(db, format, name)
   return db:ask(tracking.query:format(qualified)), qualified
 end
 
+--- Refuse a database in which the format's own tool has applied migrations.
+-- @raise kind "plan"
+function M.check_unused(db, format)
+  local qualified = format.tracking and M.exists(db, format.tracking)
+  local rows = qualified and M.read(db, format)
+  if not rows or not rows[1] then return end
+  errors.raise("plan", ("%s has applied migrations here, as its table %s says"):format(format.name,
+    qualified), {
+    hint = ("take them over first: pgmig --format %s adopt; or use its table in place: --shared")
+      :format(format.name),
+  })
+end
+
 return M

@@ -43,6 +43,24 @@ describe("adopt", function()
     return m
   end
 
+  it("comes before the first up: nothing is run again that the tool has applied", function()
+    db:exec [[
+      CREATE TABLE schema_migrations (version varchar PRIMARY KEY);
+      CREATE TABLE counter (n int)]]
+    write { ["20240115103000_a.sql"] = "-- migrate:up\nINSERT INTO counter VALUES (1);\n" }
+    assert.equal("20240115103000_a", labels(migrator("dbmate"):plan()))
+    db:exec "INSERT INTO schema_migrations VALUES ('20240115103000')"
+    local m = migrator "dbmate"
+    local ok, err = pcall(m.migrate, m)
+    assert.is_false(ok)
+    assert.equal("plan", err.kind)
+    assert.matches("dbmate has applied migrations here", err.message, 1, true)
+    assert.matches("pgmig --format dbmate adopt", err.hint, 1, true)
+    assert.same({}, db:query "SELECT n FROM counter")
+    m:baseline "20240115103000"
+    assert.equal("", labels(m:migrate()))
+  end)
+
   it("dbmate's, whose table has the name that pgmig's has", function()
     db:exec [[
       CREATE TABLE schema_migrations (version varchar PRIMARY KEY);

@@ -249,6 +249,24 @@ describe("migrations in a pipeline", function()
     assert.equal("003_m3", retried)
   end)
 
+  it("take the lock again when its connection is lost", function()
+    for i = 1, 8 do write(i, "SELECT pg_sleep(0.3);") end
+    local other, held = pgmig.connect(url), {}
+    local LOCK = "FROM pg_stat_activity WHERE application_name = 'pgmig lock' "
+      .. "AND datname = current_database()"
+    local done = migrator():migrate { on_event = function(event)
+      if event.type ~= "applied" then return end
+      if event.migration.version == 1 then
+        other:query("SELECT pg_terminate_backend(pid) " .. LOCK)
+      end
+      held[event.migration.version] = other:query("SELECT count(*) AS n " .. LOCK)[1].n
+    end }
+    other:close()
+    assert.equal(8, #done)
+    assert.equal(1, held[8])
+    assert.equal(8, value "SELECT count(*) AS v FROM schema_migrations_history")
+  end)
+
   it("are interrupted between two statements too", function()
     for i = 1, 3 do write(i, "SELECT 1;\nSELECT pg_sleep(30);\nSELECT 2;") end
     local started, given
