@@ -250,7 +250,8 @@ describe("migrations in a pipeline", function()
   end)
 
   it("take the lock again when its connection is lost", function()
-    for i = 1, 8 do write(i, "SELECT pg_sleep(0.3);") end
+    local long = ("-- a long comment;"):rep(3000) -- so that not all are on their way at once
+    for i = 1, 12 do write(i, "SELECT pg_sleep(0.25), $$" .. long .. "$$;") end
     local other, held = pgmig.connect(url), {}
     local LOCK = "FROM pg_stat_activity WHERE application_name = 'pgmig lock' "
       .. "AND datname = current_database()"
@@ -262,9 +263,9 @@ describe("migrations in a pipeline", function()
       held[event.migration.version] = other:query("SELECT count(*) AS n " .. LOCK)[1].n
     end }
     other:close()
-    assert.equal(8, #done)
-    assert.equal(1, held[8])
-    assert.equal(8, value "SELECT count(*) AS v FROM schema_migrations_history")
+    assert.equal(12, #done)
+    assert.equal(1, held[12])
+    assert.equal(12, value "SELECT count(*) AS v FROM schema_migrations_history")
   end)
 
   it("are interrupted between two statements too", function()
