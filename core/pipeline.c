@@ -11,9 +11,8 @@
 ** other with full buffers; with it a link of 10 ms takes 25 MB a second. */
 #define IN_FLIGHT_MAX 262144
 #define IN_FLIGHT_LOW (IN_FLIGHT_MAX / 2)
-#define OVERHEAD                                                \
-    64 /* bytes of Parse, Bind, Describe and Execute around SQL \
-        */
+/* Bytes of Parse, Bind, Describe and Execute around SQL. */
+#define OVERHEAD 64
 
 struct request {
     struct pgmig_mark mark;

@@ -12,8 +12,8 @@
 #include "utf8.h"
 
 #define PIECE 262144 /* bytes read at once */
-#define LINE_MAX_KEPT \
-    1048576 /* bytes of a line that are held for its sake, for columns */
+/* Bytes of a line that are held for its sake, for columns. */
+#define LINE_MAX_KEPT 1048576
 
 int pgmig_stream_open(struct pgmig_stream *s, const char *path,
                       struct pgmig_error *err)

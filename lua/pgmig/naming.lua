@@ -47,13 +47,20 @@ M.default = {
   format = function(version, name) return version .. "_" .. name .. ".sql" end,
 }
 
---- Pairs of files: `NNN_description.up.sql` and `NNN_description.down.sql`.
-M.paired = {
-  parse = function(path)
-    local version, name, direction = path:match "^(%d+)_(.+)%.(%a+)%.sql$"
+--- The `parse` of a rule whose migrations have a file for each direction.
+-- @param pattern a Lua pattern of paths that captures version, name, and "up" or "down"
+-- @return fn(path)
+function M.parse_directed(pattern)
+  return function(path)
+    local version, name, direction = path:match(pattern)
     if direction ~= "up" and direction ~= "down" then return nil end
     return { version = version, name = name, direction = direction }
-  end,
+  end
+end
+
+--- Pairs of files: `NNN_description.up.sql` and `NNN_description.down.sql`.
+M.paired = {
+  parse = M.parse_directed "^(%d+)_(.+)%.(%a+)%.sql$",
   format = function(version, name, direction)
     return ("%s_%s.%s.sql"):format(version, name, direction)
   end,
@@ -62,11 +69,7 @@ M.paired = {
 --- A folder for each migration: `NNN_description/up.sql` and `down.sql`.
 M.folders = {
   deep = true,
-  parse = function(path)
-    local version, name, direction = path:match "^(%d+)_([^/]+)/(%a+)%.sql$"
-    if direction ~= "up" and direction ~= "down" then return nil end
-    return { version = version, name = name, direction = direction }
-  end,
+  parse = M.parse_directed "^(%d+)_([^/]+)/(%a+)%.sql$",
   format = function(version, name, direction)
     return ("%s_%s/%s.sql"):format(version, name, direction)
   end,

@@ -4,8 +4,6 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
 local M = {}
-local window = {}
-window.__index = window
 
 local MAX_STEPS = 1000
 local MAX_BYTES = 4 * 1024 * 1024 -- of files that are held at once
@@ -90,10 +88,10 @@ function M.run(run, steps)
     jobs[i] = step:job()
   end
   local db = run.db
-  local self = setmetatable({
+  local self = {
     run = run, steps = steps, handle = db.handle, done = 0, notices = {}, committing = 0,
     look_at = core.now() + LOOK_INTERVAL, hooked = run.hooks:has "committed",
-  }, window)
+  }
   db:on_notice(nil)
   db.handle:apply(run.ledger.handle, jobs)
   local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)

@@ -1,17 +1,13 @@
 --- golang-migrate: `000001_name.up.sql` and `000001_name.down.sql`. The tool sends a file whole and
 -- begins no transaction; pgmig does, unless the file begins its own or holds what cannot run in it.
+local naming = require "pgmig.naming"
+
 return {
   name = "golang-migrate",
   about = "pairs NNN_name.up.sql and NNN_name.down.sql",
   naming = {
-    parse = function(path)
-      local version, name, direction = path:match "^(%d+)_(.*)%.(%a+)%.sql$"
-      if direction ~= "up" and direction ~= "down" then return nil end
-      return { version = version, name = name, direction = direction }
-    end,
-    format = function(version, name, direction)
-      return ("%s_%s.%s.sql"):format(version, name, direction)
-    end,
+    parse = naming.parse_directed "^(%d+)_(.*)%.(%a+)%.sql$",
+    format = naming.paired.format,
     lone_down = true,
     names_differ = true,
     foreign = "^%d+_.*%.%a+%.go$",

@@ -1,17 +1,13 @@
 --- maragu.dev/migrate, as gitness uses it: pairs `0001_name.up.sql` whose numbers may repeat; those
 -- of one number run in the order of their names.
+local naming = require "pgmig.naming"
+
 return {
   name = "maragu",
   about = "pairs NNN_name.up.sql and .down.sql (or _up.sql) whose numbers may repeat",
   naming = {
-    parse = function(path)
-      local version, name, direction = path:match "^(%d+)_(.*)[._](%a+)%.sql$"
-      if direction ~= "up" and direction ~= "down" then return nil end
-      return { version = version, name = name, direction = direction }
-    end,
-    format = function(version, name, direction)
-      return ("%s_%s.%s.sql"):format(version, name, direction)
-    end,
+    parse = naming.parse_directed "^(%d+)_(.*)[._](%a+)%.sql$",
+    format = naming.paired.format,
     numbers_repeat = true,
     lone_down = true,
     foreign = "^%d+_.*%.go$",
