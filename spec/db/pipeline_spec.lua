@@ -41,7 +41,7 @@ describe("migrations in a pipeline", function()
     return table.concat(out, " ")
   end
 
-  --- How often the driver waits: about the round trips.
+  --- How often the driver waits.
   local function waits(count)
     tables(1, count)
     local n = 0
@@ -54,10 +54,12 @@ describe("migrations in a pipeline", function()
     return n
   end
 
-  it("take hardly more waits when there are more of them", function()
+  it("wait about once for each, not for each command", function()
     local few = waits(2)
     db:exec "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
-    assert.is_true(waits(300) - few < 300) -- each alone would take five at least
+    -- The server hands its answers out at each COMMIT, so a fast reader waits about once for it;
+    -- without a pipeline it waits more than three times. spec/bench/link_spec counts round trips.
+    assert.is_true(waits(300) - few < 2 * 300)
   end)
 
   it("keep what was committed before one that fails, and nothing of what is behind it", function()
