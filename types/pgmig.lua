@@ -440,6 +440,10 @@ function migrator:files() end
 ---@field folders pgmig.Rule
 local naming = {}
 
+---@param pattern string a Lua pattern of paths that captures version, name, and "up" or "down"
+---@return fun(path: string): table?
+function naming.parse_directed(pattern) end
+
 ---@param version string
 ---@return string digits
 function naming.dotted(version) end
