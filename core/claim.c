@@ -164,12 +164,10 @@ int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
 {
     if (job->entry.version == NULL)
         return 0;
-    pgmig_buf_addf(sql,
-                   " OPERATOR(pg_catalog./) (SELECT CASE pg_catalog.count(*) "
-                   "WHEN 0 THEN %d ELSE %d END FROM ",
-                   there ? 0 : 1, there ? 1 : 0);
+    pgmig_buf_addf(sql, " OPERATOR(pg_catalog./) COALESCE((SELECT %d FROM ",
+                   there ? 1 : 0);
     if (add_rows(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ")");
+    pgmig_buf_addf(sql, " LIMIT 1), %d)", there ? 0 : 1);
     return 0;
 }

@@ -27,10 +27,15 @@ static int add_check_client(const struct pgmig_ledger *ledger,
                             const struct pgmig_conn *conn, const char *scope,
                             struct pgmig_buf *sql)
 {
+    int commands;
+
     if (pgmig_conn_server_version(conn) < 140000 || !ledger->on_linux)
         return 0;
-    return add_setting(sql, scope, "client_connection_check_interval", "1s") +
-           add_setting(sql, scope, "tcp_keepalives_idle", "10") +
+    commands =
+        add_setting(sql, scope, "client_connection_check_interval", "1s");
+    if (!ledger->over_tcp)
+        return commands;
+    return commands + add_setting(sql, scope, "tcp_keepalives_idle", "10") +
            add_setting(sql, scope, "tcp_keepalives_interval", "5") +
            add_setting(sql, scope, "tcp_keepalives_count", "3");
 }

@@ -40,11 +40,14 @@ void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
 static void add_begun(const struct pgmig_entry *entry, const char *begun,
                       struct pgmig_buf *sql)
 {
-    if (begun != NULL)
+    if (begun != NULL) {
         pgmig_buf_addf(sql, ", COALESCE(%s, pg_catalog.now())", begun);
-    else
+        return;
+    }
+    pgmig_buf_adds(sql, ", pg_catalog.now()");
+    if (entry->seconds > 0)
         pgmig_buf_addf(sql,
-                       ", pg_catalog.now() OPERATOR(pg_catalog.-) "
+                       " OPERATOR(pg_catalog.-) "
                        "pg_catalog.make_interval(secs => %.6f)",
                        entry->seconds);
 }

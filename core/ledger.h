@@ -22,6 +22,7 @@ struct pgmig_ledger {
     int format; /* of the history; 0: there is none */
     bool read_only;
     bool on_linux; /* the server runs on Linux */
+    bool over_tcp; /* and is reached through TCP, by a pooler or by us */
     bool durable;  /* its commits are, by the session's defaults */
     int digits;    /* versions of so many digits fit its column */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */

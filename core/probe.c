@@ -17,6 +17,7 @@ enum {
     P_HISTORY,
     P_FORMAT,
     P_LINUX,
+    P_TCP,
     P_DURABLE
 };
 
@@ -42,6 +43,7 @@ static const char probe_sql[] =
     "   ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
     "  WHERE a.attrelid = h.oid AND a.attname = 'format'),"
     " pg_catalog.version() LIKE '%linux%',"
+    " pg_catalog.inet_client_addr() IS NOT NULL,"
     " pg_catalog.current_setting('synchronous_commit')"
     "  NOT IN ('off', 'local', 'remote_write')"
     " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
@@ -254,6 +256,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
     ledger->read_only = value_is(conn, P_STANDBY, "t");
     ledger->on_linux = value_is(conn, P_LINUX, "t");
+    ledger->over_tcp = value_is(conn, P_TCP, "t");
     ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
