@@ -1,7 +1,6 @@
 /* kind.c -- what a statement is, as far as the engine must know. */
 #include "kind.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,11 @@
 #define SETTING (PGMIG_T_SESSION | PGMIG_T_SETTING)
 
 typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+}
 
 /* Append " WORD" for the current token to the kind. */
 static void add_kind(struct pgmig_statement *st, const struct pgmig_words *w)
@@ -23,8 +27,7 @@ static void add_kind(struct pgmig_statement *st, const struct pgmig_words *w)
     if (used > 0)
         st->kind[used++] = ' ';
     for (size_t i = 0; i < len; i++)
-        st->kind[used + i] =
-            (char)toupper((unsigned char)w->lx.text[w->tok.start + i]);
+        st->kind[used + i] = upper(w->lx.text[w->tok.start + i]);
     st->kind[used + len] = '\0';
 }
 
@@ -211,87 +214,70 @@ static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 }
 
 /* Every word that begins a statement, in order. What is not said to keep the
- *session
- ** as it was counts as changing it. */
+** session as it was counts as changing it. */
 static const struct first_word {
     const char *word;
     unsigned traits;
     examiner *examine;
 } first_words[] = {
-    {"abort", PGMIG_T_TX_REFUSED, NULL},
-    {"alter", 0, alter},
-    {"analyse", 0, NULL},
-    {"analyze", 0, NULL},
-    {"begin", PGMIG_T_TX_BEGIN, NULL},
-    {"call", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
-    {"checkpoint", 0, NULL},
-    {"close", PGMIG_T_SESSION, NULL},
-    {"cluster", 0, cluster},
-    {"comment", 0, NULL},
-    {"commit", 0, commit},
-    {"copy", 0, copy},
-    {"create", 0, create},
-    {"deallocate", SETTING, NULL},
-    {"declare", PGMIG_T_SESSION, NULL},
-    {"delete", 0, NULL},
-    {"discard", 0, discard},
-    {"do", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
-    {"drop", 0, drop},
-    {"end", 0, commit},
-    {"execute", PGMIG_T_SESSION, NULL},
-    {"explain", PGMIG_T_SESSION, NULL},
-    {"fetch", PGMIG_T_SESSION, NULL},
-    {"grant", 0, NULL},
-    {"import", 0, NULL},
-    {"insert", 0, NULL},
-    {"listen", SETTING, NULL},
-    {"load", SETTING, NULL},
-    {"lock", 0, NULL},
-    {"merge", 0, NULL},
-    {"move", PGMIG_T_SESSION, NULL},
-    {"notify", 0, NULL},
-    {"prepare", 0, prepare},
-    {"reassign", 0, NULL},
-    {"refresh", 0, NULL},
-    {"reindex", 0, reindex},
-    {"release", 0, NULL},
-    {"reset", SETTING, NULL},
-    {"revoke", 0, NULL},
-    {"rollback", 0, rollback},
-    {"savepoint", 0, NULL},
-    {"security", 0, NULL},
-    {"select", PGMIG_T_SESSION, NULL},
-    {"set", 0, set},
-    {"show", 0, NULL},
-    {"start", PGMIG_T_TX_BEGIN, NULL},
-    {"table", 0, NULL},
-    {"truncate", 0, NULL},
-    {"unlisten", SETTING, NULL},
-    {"update", 0, NULL},
-    {"vacuum", PGMIG_T_NO_BLOCK, NULL},
-    {"values", 0, NULL},
-    {"with", PGMIG_T_SESSION, NULL},
+    {"ABORT", PGMIG_T_TX_REFUSED, NULL},
+    {"ALTER", 0, alter},
+    {"ANALYSE", 0, NULL},
+    {"ANALYZE", 0, NULL},
+    {"BEGIN", PGMIG_T_TX_BEGIN, NULL},
+    {"CALL", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
+    {"CHECKPOINT", 0, NULL},
+    {"CLOSE", PGMIG_T_SESSION, NULL},
+    {"CLUSTER", 0, cluster},
+    {"COMMENT", 0, NULL},
+    {"COMMIT", 0, commit},
+    {"COPY", 0, copy},
+    {"CREATE", 0, create},
+    {"DEALLOCATE", SETTING, NULL},
+    {"DECLARE", PGMIG_T_SESSION, NULL},
+    {"DELETE", 0, NULL},
+    {"DISCARD", 0, discard},
+    {"DO", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
+    {"DROP", 0, drop},
+    {"END", 0, commit},
+    {"EXECUTE", PGMIG_T_SESSION, NULL},
+    {"EXPLAIN", PGMIG_T_SESSION, NULL},
+    {"FETCH", PGMIG_T_SESSION, NULL},
+    {"GRANT", 0, NULL},
+    {"IMPORT", 0, NULL},
+    {"INSERT", 0, NULL},
+    {"LISTEN", SETTING, NULL},
+    {"LOAD", SETTING, NULL},
+    {"LOCK", 0, NULL},
+    {"MERGE", 0, NULL},
+    {"MOVE", PGMIG_T_SESSION, NULL},
+    {"NOTIFY", 0, NULL},
+    {"PREPARE", 0, prepare},
+    {"REASSIGN", 0, NULL},
+    {"REFRESH", 0, NULL},
+    {"REINDEX", 0, reindex},
+    {"RELEASE", 0, NULL},
+    {"RESET", SETTING, NULL},
+    {"REVOKE", 0, NULL},
+    {"ROLLBACK", 0, rollback},
+    {"SAVEPOINT", 0, NULL},
+    {"SECURITY", 0, NULL},
+    {"SELECT", PGMIG_T_SESSION, NULL},
+    {"SET", 0, set},
+    {"SHOW", 0, NULL},
+    {"START", PGMIG_T_TX_BEGIN, NULL},
+    {"TABLE", 0, NULL},
+    {"TRUNCATE", 0, NULL},
+    {"UNLISTEN", SETTING, NULL},
+    {"UPDATE", 0, NULL},
+    {"VACUUM", PGMIG_T_NO_BLOCK, NULL},
+    {"VALUES", 0, NULL},
+    {"WITH", PGMIG_T_SESSION, NULL},
 };
-
-#define LONGEST_FIRST 16 /* bytes; no word of the list is longer */
 
 static int by_word(const void *word, const void *entry)
 {
     return strcmp(word, ((const struct first_word *)entry)->word);
-}
-
-static const struct first_word *find_first(const struct pgmig_words *w)
-{
-    size_t len = w->tok.end - w->tok.start;
-    char word[LONGEST_FIRST];
-
-    if (w->tok.kind != PGMIG_TOKEN_WORD || len >= sizeof word)
-        return NULL;
-    for (size_t i = 0; i < len; i++)
-        word[i] = (char)tolower((unsigned char)w->lx.text[w->tok.start + i]);
-    word[len] = '\0';
-    return bsearch(word, first_words, sizeof first_words / sizeof *first_words,
-                   sizeof *first_words, by_word);
 }
 
 void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
@@ -309,7 +295,9 @@ void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
         return;
     }
     add_kind(st, &w);
-    first = find_first(&w);
+    first =
+        bsearch(st->kind, first_words, sizeof first_words / sizeof *first_words,
+                sizeof *first_words, by_word);
     if (first == NULL)
         return;
     st->traits = PGMIG_T_ANY_START | first->traits;

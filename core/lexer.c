@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8, DULL = 16 };
+enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8, DULL = 16, QUOTE = 32 };
 
 /* PostgreSQL's classes: bytes above 127 belong to names (scan.l). */
 static const unsigned char classes[256] = {
@@ -18,6 +18,8 @@ static const unsigned char classes[256] = {
     ['a' ... 'z'] = NAME_START | NAME,
     ['_'] = NAME_START | NAME,
     ['$'] = NAME,
+    ['\''] = QUOTE,
+    ['"'] = QUOTE,
     [','] = DULL,
     ['.'] = DULL,
     [':'] = DULL,
@@ -51,20 +53,22 @@ static size_t find(const struct pgmig_lexer *lx, size_t at, char c)
     return p ? (size_t)(p - lx->text) : lx->len;
 }
 
-static struct pgmig_token token(const struct pgmig_lexer *lx,
-                                enum pgmig_token_kind kind, size_t end)
+/* How far a token goes, in registers: there are several for each statement of
+** a dump. */
+struct reach {
+    size_t end;
+    enum pgmig_token_kind kind;
+};
+
+static struct reach reach(enum pgmig_token_kind kind, size_t end)
 {
-    return (struct pgmig_token){kind, lx->pos, end, NULL};
+    return (struct reach){end, kind};
 }
 
 /* A token that has no end in the text that is there. */
-static struct pgmig_token open_ended(const struct pgmig_lexer *lx,
-                                     const char *what)
+static struct reach open_ended(const struct pgmig_lexer *lx)
 {
-    struct pgmig_token tok = token(lx, PGMIG_TOKEN_UNTERMINATED, lx->len);
-
-    tok.what = what;
-    return tok;
+    return reach(PGMIG_TOKEN_UNTERMINATED, lx->len);
 }
 
 /* Line comments end before CR or LF. */
@@ -76,7 +80,7 @@ static size_t line_end(const struct pgmig_lexer *lx, size_t at)
     return cr ? (size_t)(cr - lx->text) : lf;
 }
 
-static struct pgmig_token block_comment(const struct pgmig_lexer *lx)
+static struct reach block_comment(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 2;
     int depth = 1;
@@ -87,7 +91,7 @@ static struct pgmig_token block_comment(const struct pgmig_lexer *lx)
         if (c == '*' && lx->text[at + 1] == '/') {
             at += 2;
             if (--depth == 0)
-                return token(lx, PGMIG_TOKEN_BLOCK_COMMENT, at);
+                return reach(PGMIG_TOKEN_BLOCK_COMMENT, at);
         } else if (c == '/' && lx->text[at + 1] == '*') {
             at += 2;
             depth++;
@@ -95,7 +99,7 @@ static struct pgmig_token block_comment(const struct pgmig_lexer *lx)
             at++;
         }
     }
-    return open_ended(lx, "comment");
+    return open_ended(lx);
 }
 
 /* The offset behind the closing quote; a doubled quote is a character. */
@@ -153,8 +157,8 @@ static size_t continuation(const struct pgmig_lexer *lx, size_t at)
     return lx->final ? at : lx->len + 1;
 }
 
-static struct pgmig_token string(const struct pgmig_lexer *lx, size_t quote,
-                                 bool escapes)
+static struct reach string(const struct pgmig_lexer *lx, size_t quote,
+                           bool escapes)
 {
     size_t at = quote;
 
@@ -163,24 +167,23 @@ static struct pgmig_token string(const struct pgmig_lexer *lx, size_t quote,
 
         at = escapes ? escaped_end(lx, at + 1) : quoted_end(lx, at + 1, '\'');
         if (at > lx->len)
-            return open_ended(lx, "string");
+            return open_ended(lx);
         next = continuation(lx, at);
         if (next > lx->len)
-            return open_ended(lx, "string"); /* never when the text is final */
+            return open_ended(lx); /* never when the text is final */
         if (next == at)
-            return token(lx, PGMIG_TOKEN_STRING, at);
+            return reach(PGMIG_TOKEN_STRING, at);
         at = next;
     }
 }
 
-static struct pgmig_token quoted_name(const struct pgmig_lexer *lx,
-                                      size_t quote)
+static struct reach quoted_name(const struct pgmig_lexer *lx, size_t quote)
 {
     size_t at = quoted_end(lx, quote + 1, '"');
 
     if (at > lx->len)
-        return open_ended(lx, "quoted name");
-    return token(lx, PGMIG_TOKEN_QUOTED, at);
+        return open_ended(lx);
+    return reach(PGMIG_TOKEN_QUOTED, at);
 }
 
 /* Where the name of a $tag$ whose first dollar stands at `at` ends. */
@@ -194,44 +197,43 @@ static size_t tag_end(const struct pgmig_lexer *lx, size_t at)
     return p;
 }
 
-static struct pgmig_token parameter(const struct pgmig_lexer *lx)
+static struct reach parameter(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 1;
 
     while (is(lx, at, DIGIT))
         at++;
-    return token(lx, PGMIG_TOKEN_SYMBOL, at);
+    return reach(PGMIG_TOKEN_SYMBOL, at);
 }
 
 /* A dollar-quoted string, a parameter such as $1, or a lone dollar. */
-static struct pgmig_token dollar(const struct pgmig_lexer *lx)
+static struct reach dollar(const struct pgmig_lexer *lx)
 {
     size_t from = tag_end(lx, lx->pos) + 1;
     const char *p;
 
     if (from > lx->len && !lx->final)
-        return open_ended(lx, "dollar-quoted string"); /* the tag goes on */
+        return open_ended(lx); /* the tag goes on */
     if (peek(lx, from - 1) != '$')
         return parameter(lx);
     p = memmem(lx->text + from, lx->len - from, lx->text + lx->pos,
                from - lx->pos);
     if (p == NULL)
-        return open_ended(lx, "dollar-quoted string");
-    return token(lx, PGMIG_TOKEN_STRING,
-                 (size_t)(p - lx->text) + from - lx->pos);
+        return open_ended(lx);
+    return reach(PGMIG_TOKEN_STRING, (size_t)(p - lx->text) + from - lx->pos);
 }
 
-static struct pgmig_token number(const struct pgmig_lexer *lx)
+static struct reach number(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos;
 
     while (is(lx, at, DIGIT) || peek(lx, at) == '.')
         at++;
-    return token(lx, PGMIG_TOKEN_NUMBER, at);
+    return reach(PGMIG_TOKEN_NUMBER, at);
 }
 
 /* A name, unless it is the prefix of a literal: E'', B'', X'', N'', U&''. */
-static struct pgmig_token word(const struct pgmig_lexer *lx)
+static struct reach word(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 1;
     char c = lx->text[lx->pos];
@@ -239,7 +241,7 @@ static struct pgmig_token word(const struct pgmig_lexer *lx)
     while (is(lx, at, NAME))
         at++;
     if (at > lx->pos + 1)
-        return token(lx, PGMIG_TOKEN_WORD, at);
+        return reach(PGMIG_TOKEN_WORD, at);
     if (peek(lx, at) == '\'') {
         if (c == 'e' || c == 'E')
             return string(lx, at, true);
@@ -254,10 +256,10 @@ static struct pgmig_token word(const struct pgmig_lexer *lx)
         if (peek(lx, at + 1) == '"')
             return quoted_name(lx, at + 1);
     }
-    return token(lx, PGMIG_TOKEN_WORD, at);
+    return reach(PGMIG_TOKEN_WORD, at);
 }
 
-static struct pgmig_token scan(const struct pgmig_lexer *lx)
+static struct reach scan(const struct pgmig_lexer *lx)
 {
     char c = lx->text[lx->pos];
     char next = peek(lx, lx->pos + 1);
@@ -265,7 +267,7 @@ static struct pgmig_token scan(const struct pgmig_lexer *lx)
     if (is(lx, lx->pos, NAME_START))
         return word(lx);
     if (c == '-' && next == '-')
-        return token(lx, PGMIG_TOKEN_LINE_COMMENT, line_end(lx, lx->pos));
+        return reach(PGMIG_TOKEN_LINE_COMMENT, line_end(lx, lx->pos));
     if (c == '/' && next == '*')
         return block_comment(lx);
     if (c == '\'')
@@ -277,25 +279,24 @@ static struct pgmig_token scan(const struct pgmig_lexer *lx)
     if (is(lx, lx->pos, DIGIT))
         return number(lx);
     if (c == '\\')
-        return token(lx, PGMIG_TOKEN_BACKSLASH, lx->pos + 1);
-    return token(lx, PGMIG_TOKEN_SYMBOL, lx->pos + 1);
+        return reach(PGMIG_TOKEN_BACKSLASH, lx->pos + 1);
+    return reach(PGMIG_TOKEN_SYMBOL, lx->pos + 1);
 }
 
 struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx)
 {
-    struct pgmig_token tok;
+    size_t start;
+    struct reach r;
 
     while (is(lx, lx->pos, BLANK))
         lx->pos++;
-    if (lx->pos >= lx->len)
-        return token(lx, lx->final ? PGMIG_TOKEN_END : PGMIG_TOKEN_MORE,
-                     lx->len);
-    tok = scan(lx);
+    start = lx->pos;
+    r = start < lx->len ? scan(lx) : reach(PGMIG_TOKEN_END, lx->len);
     /* U&' and $tag$ look two characters ahead */
-    if (!lx->final && tok.end + 2 >= lx->len)
-        return token(lx, PGMIG_TOKEN_MORE, lx->len);
-    lx->pos = tok.end;
-    return tok;
+    if (!lx->final && r.end + 2 >= lx->len)
+        return (struct pgmig_token){PGMIG_TOKEN_MORE, start, lx->len};
+    lx->pos = r.end;
+    return (struct pgmig_token){r.kind, start, r.end};
 }
 
 /* The end of a word that is not the prefix of a literal; 0 for one that may
@@ -313,33 +314,63 @@ static size_t dull_word(const struct pgmig_lexer *lx, size_t at, size_t limit)
     return end;
 }
 
+/* The end of a literal or of a quoted name; 0 where that is not there. */
+static size_t dull_quoted(const struct pgmig_lexer *lx, size_t at, size_t limit)
+{
+    struct reach r = lx->text[at] == '"'
+                         ? quoted_name(lx, at)
+                         : string(lx, at, !lx->standard_strings);
+
+    return r.kind != PGMIG_TOKEN_UNTERMINATED && r.end < limit ? r.end : 0;
+}
+
+/* The end of a word, a literal or a quoted name that decides nothing. */
+static size_t dull_end(const struct pgmig_lexer *lx, size_t at, size_t limit)
+{
+    unsigned class = classes[(unsigned char)lx->text[at]];
+
+    if (class & NAME_START)
+        return dull_word(lx, at, limit);
+    return class & QUOTE ? dull_quoted(lx, at, limit) : 0;
+}
+
 size_t pgmig_lexer_skip(struct pgmig_lexer *lx)
 {
     size_t limit = lx->len > 2 ? lx->len - 2 : 0; /* a look ahead is there */
-    size_t at = lx->pos;
-    size_t last = 0;
+    size_t start = lx->pos;
+    size_t at = start;
 
     while (at < limit) {
-        unsigned class = classes[(unsigned char)lx->text[at]];
         size_t end = at + 1;
 
-        if (class & NAME_START)
-            end = dull_word(lx, at, limit);
-        else if (!(class & (BLANK | DULL)))
-            break;
+        if (!(classes[(unsigned char)lx->text[at]] & (BLANK | DULL)))
+            end = dull_end(lx, at, limit);
         if (end == 0)
             break;
         at = end;
-        if (!(class & BLANK))
-            last = end;
     }
     lx->pos = at;
-    return last;
+    while (at > start && is(lx, at - 1, BLANK))
+        at--;
+    return at > start ? at : 0;
 }
 
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+const char *pgmig_token_what(const char *text, const struct pgmig_token *tok)
+{
+    const char *first = text + tok->start;
+
+    if (*first == '/')
+        return "comment";
+    if (*first == '$')
+        return "dollar-quoted string";
+    if (*first == '"' || (lower(*first) == 'u' && first[2] == '"'))
+        return "quoted name";
+    return "string";
 }
 
 bool pgmig_token_is(const char *text, const struct pgmig_token *tok,

@@ -28,7 +28,6 @@ enum pgmig_token_kind {
 struct pgmig_token {
     enum pgmig_token_kind kind;
     size_t start, end;
-    const char *what; /* of an unterminated token: "string", ... */
 };
 
 struct pgmig_lexer {
@@ -44,10 +43,14 @@ struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx);
 
 /*
 ** Pass over tokens that decide nothing for who only looks for semicolons and
-** parentheses: words, numbers and other symbols. Returns where the last of
+** parentheses: words, literals, numbers and other symbols. Returns where the
+*last of
 ** them ends, 0 when there was none.
 */
 size_t pgmig_lexer_skip(struct pgmig_lexer *lx);
+
+/* What an unterminated token is, for people: "string", "comment", ... */
+const char *pgmig_token_what(const char *text, const struct pgmig_token *token);
 
 /* Whether a token is the given word (in lower case), without case. */
 bool pgmig_token_is(const char *text, const struct pgmig_token *token,

@@ -82,8 +82,7 @@ static bool refuse_setting(const char *message, const char *hint,
 /* The statements that pgmig_setting_of knows: few are. */
 static bool may_set(const struct pgmig_statement *st)
 {
-    return (st->kind[0] == 'S' && st->kind[1] == 'E') ||
-           strcmp(st->kind, "RESET") == 0;
+    return strncmp(st->kind, "SE", 2) == 0 || strncmp(st->kind, "RES", 3) == 0;
 }
 
 /* A SET that changes how the rest reads: follow or refuse it. */
@@ -329,10 +328,12 @@ static struct pgmig_item take_command(struct pgmig_splitter *sp,
 
 /* ---- items ----------------------------------------------------------- */
 
-static struct pgmig_item unterminated(const struct pgmig_token *tok,
+static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
+                                      const struct pgmig_token *tok,
                                       struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end", tok->what);
+    pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end",
+                    pgmig_token_what(sp->lx.text, tok));
     return fail(tok->start);
 }
 
@@ -422,7 +423,7 @@ struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
         case PGMIG_TOKEN_MORE:
             return more(sp, sp->lx.pos);
         case PGMIG_TOKEN_UNTERMINATED:
-            return unterminated(&tok, err);
+            return unterminated(sp, &tok, err);
         case PGMIG_TOKEN_LINE_COMMENT:
         case PGMIG_TOKEN_BLOCK_COMMENT:
             return comment(sp, &tok);
