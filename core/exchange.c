@@ -8,7 +8,7 @@
 #include "pipeline.h"
 #include "report.h"
 
-#define FEED_CHUNK 65536  /* bytes of COPY data handed to libpq at once */
+#define FEED_CHUNK 16384  /* bytes of COPY data handed to libpq at once */
 #define COPY_CHUNK 262144 /* bytes of COPY data gathered for the caller */
 
 static bool has_error(const struct pgmig_conn *conn)
@@ -275,11 +275,13 @@ static bool request_done(struct pgmig_conn *conn)
     return conn->next == NULL || !conn->next(conn->ctx, conn);
 }
 
+/* A socket that was full may have room again by now: what is left of COPY data
+** must not wait for the server, which has nothing to say. */
 static unsigned wanted(const struct pgmig_conn *conn)
 {
-    int pending = PQflush(conn->pg);
+    bool pending = PQflush(conn->pg) == 1;
 
-    return PGMIG_WANT_READ | (pending == 1 ? PGMIG_WANT_WRITE : 0U);
+    return PGMIG_WANT_READ | (pending || conn->feeding ? PGMIG_WANT_WRITE : 0U);
 }
 
 static unsigned step_busy(struct pgmig_conn *conn)

@@ -73,6 +73,28 @@ describe("a large file", function()
     assert.equal(streamed, value(sums))
   end)
 
+  --- The events of the history and their checksums.
+  local function recorded()
+    local events = {}
+    for _, event in ipairs(pgmig.migrator(db, dir):history()) do
+      events[#events + 1] = event.event .. " " .. tostring(event.checksum)
+    end
+    return events
+  end
+
+  it("is recorded with the checksum of what has run, both ways, and of what failed", function()
+    local text = "-- UP\r\n" .. filler() .. "-- DOWN\r\nDELETE FROM t;\r\n"
+    local broken = "-- UP\n" .. filler() .. "SELECT nowhere;\n"
+    write(broken)
+    fails()
+    write(text)
+    migrate()
+    assert.equal("applied", pgmig.migrator(db, dir):applied()[1].state)
+    pgmig.migrator(db, dir):rollback()
+    assert.same({ "failed " .. core.checksum(broken), "up " .. core.checksum(text),
+      "down " .. core.checksum(text) }, recorded())
+  end)
+
   it("says where an error is, also far behind what was read since", function()
     local text = "-- UP\n" .. filler() .. "INSERT INTO t\n  VALUES ('é', nowhere); -- here\n"
       .. filler(100000)
@@ -108,6 +130,29 @@ describe("a large file", function()
     migrate()
     assert.equal(150002, count())
     assert.equal(150000 * 150001 / 2 + 7, value "SELECT sum(n) AS v FROM t")
+  end)
+
+  it("feeds COPY data whenever the server takes some", function()
+    local file = assert(io.open(dir .. "/001_large.sql", "wb"))
+    file:write "COPY t FROM STDIN;\n"
+    local row = "1\tsome text for a row\n"
+    for _ = 1, 100 do file:write(row:rep(30000)) end
+    file:write "\\.\n"
+    file:close()
+    local waits, deaf = 0, 0 -- deaf: the data was not all sent, and nobody would tell to go on
+    local feeding = pgmig.connect { url = url, wait = function(handle, want, deadline)
+      local told, bytes, size = pcall(handle.progress, handle)
+      if told and bytes and bytes > 100 and bytes < size - 1000000 then
+        waits = waits + 1
+        if not want:find "w" then deaf = deaf + 1 end
+      end
+      core.wait_fd(handle:fd(), want, deadline and deadline - core.now())
+    end }
+    pgmig.migrator(feeding, dir):migrate()
+    feeding:close()
+    assert.equal(3000000, count())
+    assert.is_true(waits > 10)
+    assert.equal(0, deaf)
   end)
 
   it("may be one statement", function()
@@ -206,6 +251,8 @@ describe("a large file", function()
     assert.equal("ready", m:status().applied[1].down)
     m:rollback()
     assert.equal(0, count())
+    local sum = core.file_checksum(dir .. "/001_large.up.sql")
+    assert.same({ "up " .. sum, "down " .. sum }, recorded())
   end)
 
   it("needs little memory, whatever its size", function()
