@@ -102,6 +102,10 @@ void pgmig_apply_note_server(struct pgmig_apply *a);
 PGMIG_NODISCARD int pgmig_turns_take(struct pgmig_apply *a,
                                      const struct pgmig_job *jobs, size_t count,
                                      struct pgmig_error *err);
+/* A cursor has read a migration to its end: of a streamed one, the checksum is
+** known now. */
+void pgmig_turns_hashed(struct pgmig_apply *a, size_t at,
+                        const struct pgmig_cursor *cursor);
 /* Let the next migration be the one under way. */
 void pgmig_turns_next(struct pgmig_apply *a);
 /* The migration under way is committed. */

@@ -20,12 +20,19 @@ int pgmig_cursor_open(struct pgmig_cursor *c, const struct pgmig_script *script,
     c->again.streamed = true;
     c->again.words = script->words;
     pgmig_parser_init(&c->parser, &c->again, script->words, &c->stream, err);
-    return pgmig_stream_open(&c->stream, script->path, err);
+    if (pgmig_stream_open(&c->stream, script->path, err) != 0 ||
+        pgmig_seal_init(&c->seal, script->seal_key, err) != 0)
+        return -1;
+    c->stream.seal = &c->seal;
+    c->stream.hasher = &c->hasher;
+    return pgmig_hasher_init(&c->hasher, err);
 }
 
 void pgmig_cursor_close(struct pgmig_cursor *c)
 {
     pgmig_stream_close(&c->stream);
+    pgmig_seal_free(&c->seal);
+    pgmig_hasher_free(&c->hasher);
     pgmig_script_clear(&c->again);
 }
 
@@ -41,14 +48,15 @@ static int changed(const struct pgmig_cursor *c, struct pgmig_error *err)
 /* The end of the file: it must have been the one that was checked. */
 static int end(struct pgmig_cursor *c, struct pgmig_error *err)
 {
-    char checksum[65];
+    unsigned char seal[PGMIG_SEAL_BYTES];
 
     if (err->kind == PGMIG_E_PARSE)
         return changed(c, err);
-    if (err->kind != PGMIG_E_NONE ||
-        pgmig_stream_checksum(&c->stream, checksum, err) != 0)
+    if (err->kind != PGMIG_E_NONE || pgmig_seal_end(&c->seal, seal, err) != 0)
         return -1;
-    return strcmp(checksum, c->script->checksum) == 0 ? 0 : changed(c, err);
+    if (memcmp(seal, c->script->seal, sizeof seal) != 0)
+        return changed(c, err);
+    return pgmig_hasher_end(&c->hasher, c->checksum, err);
 }
 
 /* Whether a statement of the file is one of those that are run: others became

@@ -220,6 +220,8 @@ struct pgmig_place {
     size_t start, end; /* the line's bytes, without its end */
 };
 
+#define PGMIG_SEAL_BYTES 16
+
 /*
 ** A parsed migration file. A streamed one is not held: it is read again when
 ** it runs, and has to be what it was.
@@ -230,10 +232,11 @@ struct pgmig_script {
     const char *text; /* text + offset, from the line `origin` on up to len */
     size_t len;
     struct pgmig_place origin;
-    char *owned;       /* the whole text; NULL of a streamed one */
-    char checksum[65]; /* of a streamed one */
-    const struct pgmig_vocabulary *words; /* how it was read */
-    bool marked;                          /* it has a section marker */
+    char *owned; /* the whole text; NULL of a streamed one */
+    unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: ... */
+    unsigned char seal[PGMIG_SEAL_BYTES];     /* what its bytes were */
+    const struct pgmig_vocabulary *words;     /* how it was read */
+    bool marked;                              /* it has a section marker */
     struct pgmig_section sections[2];
     struct pgmig_directive *directives; /* from above the first marker */
     size_t directive_count;
@@ -557,7 +560,7 @@ struct pgmig_entry {
     const char *event;      /* "up", "down", "failed", ... */
     const char *version;    /* pgmig_version_parse; NULL: a repeatable one */
     const char *name;       /* of the migration */
-    const char *checksum;   /* of its file */
+    const char *checksum;   /* of its file; NULL in a job: of what is run */
     const char *host;       /* where the run takes place */
     const char *program;    /* which program, with its version */
     const char *run;        /* a word that no other run has */

@@ -262,9 +262,26 @@ static int parse_stream(struct pgmig_script *script,
     pgmig_parser_init(&p, script, script->words, stream, err);
     status = parse(&p);
     script->text = NULL;
-    if (status != 0)
-        return -1;
-    return pgmig_stream_checksum(stream, script->checksum, err);
+    return status;
+}
+
+/* The same, of the bytes that the script's seal stands for. */
+static int parse_sealed(struct pgmig_script *script,
+                        struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_seal seal = {0};
+    int status = pgmig_seal_key(script->seal_key, err);
+
+    stream->seal = &seal;
+    if (status == 0)
+        status = pgmig_seal_init(&seal, script->seal_key, err);
+    if (status == 0)
+        status = parse_stream(script, stream, err);
+    if (status == 0)
+        status = pgmig_seal_end(&seal, script->seal, err);
+    pgmig_seal_free(&seal);
+    stream->seal = NULL;
+    return status;
 }
 
 static struct pgmig_script *read_stream(const char *path,
@@ -279,7 +296,7 @@ static struct pgmig_script *read_stream(const char *path,
         return NULL;
     status = pgmig_stream_open(&stream, script->path, err);
     if (status == 0)
-        status = parse_stream(script, &stream, err);
+        status = parse_sealed(script, &stream, err);
     pgmig_stream_close(&stream);
     if (status == 0)
         return script;

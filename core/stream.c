@@ -20,9 +20,7 @@ int pgmig_stream_open(struct pgmig_stream *s, const char *path,
 {
     *s = (struct pgmig_stream){.path = path, .line.line = 1};
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (s->fd < 0)
-        return pgmig_error_file(err, "open the file", path);
-    return pgmig_hasher_init(&s->hasher, err);
+    return s->fd >= 0 ? 0 : pgmig_error_file(err, "open the file", path);
 }
 
 void pgmig_stream_close(struct pgmig_stream *s)
@@ -30,7 +28,6 @@ void pgmig_stream_close(struct pgmig_stream *s)
     if (s->fd >= 0)
         close(s->fd);
     free(s->buf);
-    pgmig_hasher_free(&s->hasher);
 }
 
 /* Where the line of an offset that is held starts; the offset for a line of
@@ -69,8 +66,10 @@ static int enlarge(struct pgmig_stream *s, struct pgmig_error *err)
     size_t cap = s->cap > 0 ? 2 * s->cap : PIECE + PIECE;
     char *buf = realloc(s->buf, cap);
 
-    if (buf == NULL)
-        return pgmig_error_memory(err);
+    if (buf == NULL) {
+        pgmig_error_memory(err);
+        return -1;
+    }
     s->buf = buf;
     s->cap = cap;
     return 0;
@@ -91,10 +90,12 @@ static int refuse(struct pgmig_stream *s, size_t offset, const char *message,
 static int check(struct pgmig_stream *s, size_t start, struct pgmig_error *err)
 {
     size_t n = s->len - start;
-    const char *nul = n > 0 ? memchr(s->text + start, '\0', n) : NULL;
+    const char *bytes = s->buf + (start - s->from);
+    const char *nul = n > 0 ? memchr(bytes, '\0', n) : NULL;
 
     if (nul != NULL)
-        return refuse(s, (size_t)(nul - s->text), "the file holds a NUL byte",
+        return refuse(s, start + (size_t)(nul - bytes),
+                      "the file holds a NUL byte",
                       "save it as UTF-8 (UTF-16 looks like this)", err);
     n = s->len - s->checked;
     s->checked += pgmig_utf8_check(s->text + s->checked, n);
@@ -123,7 +124,10 @@ static int fill(struct pgmig_stream *s, struct pgmig_error *err)
             break;
         got += (size_t)n;
     }
-    pgmig_hasher_add(&s->hasher, end, got);
+    if (s->seal != NULL)
+        pgmig_seal_add(s->seal, end, got);
+    if (s->hasher != NULL)
+        pgmig_hasher_add(s->hasher, end, got);
     s->len += got;
     return 0;
 }
@@ -135,16 +139,11 @@ int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
 
     if (s->buf != NULL)
         advance(s, line_start(s, keep < s->checked ? keep : s->checked));
-    if (s->cap - (s->len - s->from) < PIECE && enlarge(s, err) != 0)
+    if ((s->buf == NULL || s->cap - (s->len - s->from) < PIECE) &&
+        enlarge(s, err) != 0)
         return -1;
     if (fill(s, err) != 0)
         return -1;
     s->text = s->buf - s->from;
     return check(s, start, err);
-}
-
-int pgmig_stream_checksum(struct pgmig_stream *s, char out[65],
-                          struct pgmig_error *err)
-{
-    return pgmig_hasher_end(&s->hasher, out, err);
 }

@@ -8,6 +8,7 @@
 #define PGMIG_STREAM_H
 
 #include "hasher.h"
+#include "seal.h"
 
 struct pgmig_stream {
     int fd;
@@ -18,8 +19,9 @@ struct pgmig_stream {
     struct pgmig_place line; /* in which `from` stands, at its start mostly */
     char *buf;
     size_t cap;
-    size_t checked; /* so far the bytes are valid UTF-8 */
-    struct pgmig_hasher hasher;
+    size_t checked;              /* so far the bytes are valid UTF-8 */
+    struct pgmig_seal *seal;     /* takes what is read; NULL: nothing does */
+    struct pgmig_hasher *hasher; /* likewise */
 };
 
 /* Open a file; `path` must stay valid. Close it whatever is returned. */
@@ -30,9 +32,5 @@ void pgmig_stream_close(struct pgmig_stream *s);
 /* Read more. What stands before `keep` is let go, but for its line. */
 PGMIG_NODISCARD int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
                                       struct pgmig_error *err);
-
-/* The checksum of the file; after its end was read. */
-PGMIG_NODISCARD int pgmig_stream_checksum(struct pgmig_stream *s, char out[65],
-                                          struct pgmig_error *err);
 
 #endif

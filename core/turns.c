@@ -16,10 +16,8 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     if (entry->checksum != NULL)
         return 0;
     entry->checksum = turn->checksum;
-    if (script->streamed) {
-        memcpy(turn->checksum, script->checksum, sizeof turn->checksum);
+    if (script->streamed) /* it is known when the file has been run */
         return 0;
-    }
     return pgmig_checksum(script->text, script->len, turn->checksum, err);
 }
 
@@ -42,6 +40,15 @@ int pgmig_turns_take(struct pgmig_apply *a, const struct pgmig_job *jobs,
     return pgmig_error_set(err, PGMIG_E_USAGE,
                            "several migrations, or a streamed one, run only "
                            "without a pause");
+}
+
+void pgmig_turns_hashed(struct pgmig_apply *a, size_t at,
+                        const struct pgmig_cursor *cursor)
+{
+    struct pgmig_turn *turn = &a->turns[at];
+
+    if (turn->job.script->streamed)
+        memcpy(turn->checksum, cursor->checksum, sizeof turn->checksum);
 }
 
 void pgmig_turns_next(struct pgmig_apply *a)

@@ -182,8 +182,10 @@ static bool send_statement(struct pgmig_apply *a)
         more = pgmig_cursor_next(&s->cursor, &s->statement, &s->error);
     if (more < 0)
         return false;
-    if (more == 0)
+    if (more == 0) {
+        pgmig_turns_hashed(a, s->turn, &s->cursor);
         return build(a, PGMIG_STAGE_CLOSE);
+    }
     s->waiting = true;
     return goes_ahead(s->cursor.text, &s->statement) && send_text(a);
 }

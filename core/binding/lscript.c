@@ -282,12 +282,11 @@ static int script_checksum(lua_State *L)
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
+    int status = script->streamed
+                     ? pgmig_file_checksum(script->path, out, err)
+                     : pgmig_checksum(script->text, script->len, out, err);
 
-    if (script->streamed) {
-        lua_pushstring(L, script->checksum);
-        return 1;
-    }
-    if (pgmig_checksum(script->text, script->len, out, err) != 0)
+    if (status != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, out);
     return 1;

@@ -23,7 +23,7 @@ end
 local function settled(step, known)
   local marks, key = known.marks, ledger.key(step.m)
   local ours = marks.run[key] == step.run.token
-  if step.m.repeatable then return marks.checksum[key] == step.checksum, ours end
+  if step.m.repeatable then return marks.checksum[key] == step:checksum(), ours end
   return (known.rows.there[step.m.id] ~= nil) == (step.direction == "up"), ours
 end
 
@@ -173,10 +173,12 @@ local function record_failure(self, step, err)
   if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
   local vigil, signal = self.db.vigil, self.db.signal
   self.db.vigil, self.db.give_up_at = nil, nil
-  pcall(self.ledger.record, self.ledger, self.db, "none", step:entry {
-    event = "failed", seconds = core.now() - step.started,
-    message = errors.is(err) and err.message or tostring(err),
-  })
+  pcall(function()
+    self.ledger:record(self.db, "none", step:entry {
+      event = "failed", seconds = core.now() - step.started,
+      message = errors.is(err) and err.message or tostring(err),
+    })
+  end)
   self.db.vigil, self.db.signal = vigil, signal
 end
 

@@ -105,6 +105,11 @@ function M.checksum(m)
   return core.file_checksum(m.path)
 end
 
+--- Whether a script is a migration's file itself, which is read again when it runs.
+function M.is_streamed(m, script)
+  return script:streamed() and script == M.read(m).script
+end
+
 --- Have the whole text in memory from now on, where its statements are asked for one by one.
 -- @param script what `script` returned
 -- @return whether it has to be asked for again

@@ -22,10 +22,20 @@ end
 --- What the history says of it.
 -- @param fields see pgmig.entry
 function step:entry(fields)
-  fields.checksum = fields.checksum or self.checksum
+  if fields.checksum == nil then fields.checksum = self:checksum() end
   local said = entry.new(self.m, self.run.token, fields)
   if self.run.ledger.shared then self.run.ledger.shared:complete(said, self.m) end
   return said
+end
+
+--- The checksum of its file; nil when that is missing.
+function step:checksum()
+  local m = self.m
+  if m.missing then return nil end
+  if not self.known_checksum then
+    self.known_checksum = self.plan.record_only and core.file_checksum(m.path) or source.checksum(m)
+  end
+  return self.known_checksum
 end
 
 --- A context for hooks: what they may know of the migration.
@@ -210,8 +220,6 @@ function step:load()
   if not self:goes_ahead() and source.hold(self.m, self.script) then
     self.script = source.script(self.m, self.direction)
   end
-  self.checksum = not self.m.missing
-    and (self.plan.record_only and core.file_checksum(self.m.path) or source.checksum(self.m))
 end
 
 --- Whether its requests can be on their way at once, with those of other migrations: nobody has to
@@ -236,7 +244,10 @@ function step:job(resume)
     pauses = not self.plan.record_only and pauses(self) or nil,
     owner = ("%s:%d"):format(run.token, self.attempt),
     taken_from = resume and resume.taken_from, done = resume and resume.done,
-    entry = self:entry { event = self.plan.record_only or self.direction },
+    entry = self:entry {
+      event = self.plan.record_only or self.direction,
+      checksum = source.is_streamed(self.m, self.script) and false or nil, -- of what is run
+    },
   }
 end
 
