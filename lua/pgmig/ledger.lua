@@ -42,8 +42,15 @@ local function rows(self, db, operation, argument)
 end
 
 --- Look for the tables.
--- @raise kind "plan" for tables that are not ours
-function ledger:probe(db) operate(self, db, "probe") end
+-- @param meanwhile called while the server does; nil
+-- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
+function ledger:probe(db, meanwhile)
+  db.handle:ledger(self.handle, "probe")
+  local ok, err = true, nil
+  if meanwhile then ok, err = pcall(meanwhile) end
+  finish(db) -- whatever that has raised: an answer is on its way
+  if not ok then error(err, 0) end
+end
 
 --- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
 -- @return { count, id, name, applied_at, applied_at_epoch = lists; there = places by id }
@@ -102,10 +109,11 @@ function ledger:journal(db)
 end
 
 --- Look for the tables and read all that is needed to compare it with files. Creates nothing.
+-- @param meanwhile called while the server looks for the tables; nil
 -- @return { rows, marks, journal }
--- @raise kind "plan" for tables that are not ours
-function ledger:read(db)
-  self:probe(db)
+-- @raise as `probe`
+function ledger:read(db, meanwhile)
+  self:probe(db, meanwhile)
   return { rows = self:list(db), marks = self:marks(db), journal = self:journal(db) }
 end
 

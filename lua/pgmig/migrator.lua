@@ -154,11 +154,16 @@ end
 local function persist(self, fn) return recovery.persist(self.db, self.reconnect, fn) end
 
 --- What is there: files and tables compared.
-local function compare(self, set)
+-- @param read_files fn() returns them; nil: as `files`
+local function compare(self, read_files)
   check_db(self)
-  set = set or self:files()
-  if self.ledger.shared then self.ledger.shared:learn(set) end
-  local read = persist(self, function() return self.ledger:read(self.db) end)
+  local set
+  local function get_files()
+    if set then return end
+    set = (read_files or self.files)(self)
+    if self.ledger.shared then self.ledger.shared:learn(set) end
+  end
+  local read = persist(self, function() return self.ledger:read(self.db, get_files) end)
   local state = planning.compare(set, read)
   drift.find(state, self.drift_check, self.db.breathe)
   return state, set
@@ -196,7 +201,9 @@ end
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
 --   unknown, since }
 function migrator:status()
-  local state, set = compare(self, files.read(self.dirs, self.naming, self.format))
+  local state, set = compare(self, function()
+    return files.read(self.dirs, self.naming, self.format)
+  end)
   local problems = {}
   for _, err in ipairs(set.duplicates) do
     problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
