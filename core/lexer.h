@@ -44,8 +44,7 @@ struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx);
 /*
 ** Pass over tokens that decide nothing for who only looks for semicolons and
 ** parentheses: words, literals, numbers and other symbols. Returns where the
-*last of
-** them ends, 0 when there was none.
+** last of them ends, 0 when there was none.
 */
 size_t pgmig_lexer_skip(struct pgmig_lexer *lx);
 
