@@ -257,7 +257,8 @@ enum pgmig_marker_kind {
 /*
 ** A marker: a line comment, alone on its line. `text`, in lower case, is
 ** compared with what follows the two dashes, blanks folded, without case;
-** refused and foreign ones are recognised by their beginning.
+** refused ones, and foreign ones with `options`, are recognised by their
+** beginning.
 */
 struct pgmig_marker {
     const char *text;
@@ -268,7 +269,7 @@ struct pgmig_marker {
     enum pgmig_marker_kind kind;
     bool whole_file; /* a setting for both sections, wherever it stands */
     bool first;      /* it counts at the very start of the file only */
-    bool options;    /* of UP and DOWN: words may follow, see below */
+    bool options;    /* words may follow: of UP and DOWN, see below */
 };
 
 /* A word behind a marker that says what a directive says. */

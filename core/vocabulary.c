@@ -6,21 +6,26 @@
 #include <strings.h>
 
 #define FOLDED 80 /* no marker is longer */
-#define FOREIGN(begins, whose)                                          \
+#define FOREIGN(words, whose)                                          \
+    {                                                                  \
+        .text = (words), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose) \
+    }
+#define FOREIGN_BEGINNING(words, whose)                                 \
     {                                                                   \
-        .text = (begins), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose) \
+        .text = (words), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose), \
+        .options = true                                                 \
     }
 
 static const struct pgmig_marker markers[] = {
     {.text = "up", .kind = PGMIG_MARKER_UP},
     {.text = "down", .kind = PGMIG_MARKER_DOWN},
-    FOREIGN("+goose ", "goose"),
-    FOREIGN("migrate:up", "dbmate"),
-    FOREIGN("migrate:down", "dbmate"),
-    FOREIGN("+migrate ", "sql-migrate"),
+    FOREIGN_BEGINNING("+goose ", "goose"),
+    FOREIGN_BEGINNING("migrate:up", "dbmate"),
+    FOREIGN_BEGINNING("migrate:down", "dbmate"),
+    FOREIGN_BEGINNING("+migrate ", "sql-migrate"),
     FOREIGN("up migration", "node-pg-migrate"),
     FOREIGN("down migration", "node-pg-migrate"),
-    FOREIGN("-- create above / drop below --", "tern"),
+    FOREIGN_BEGINNING("-- create above / drop below --", "tern"),
 };
 
 static const struct pgmig_directive_rule directives[] = {
@@ -101,6 +106,13 @@ static bool begins_with(const char *folded, const struct pgmig_marker *marker)
     return strncmp(folded, marker->text, strlen(marker->text)) == 0;
 }
 
+/* A foreign marker has anything behind it, or nothing: it may be prose. */
+static bool is_foreign(const char *folded, const struct pgmig_marker *marker)
+{
+    return marker->options ? begins_with(folded, marker)
+                           : strcmp(folded, marker->text) == 0;
+}
+
 /* The marker's text, and behind it nothing, or options. */
 static bool is_written(const char *folded, const struct pgmig_marker *marker)
 {
@@ -119,7 +131,7 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
         const struct pgmig_marker *m = &words->markers[i];
 
         if (m->kind == PGMIG_MARKER_FOREIGN) {
-            if (begins_with(folded, m))
+            if (is_foreign(folded, m))
                 return means(PGMIG_MEANS_FOREIGN, m);
         } else if (m->kind == PGMIG_MARKER_REFUSED) {
             if (line_comment && begins_with(folded, m))

@@ -153,8 +153,7 @@ end
 --- Call a function that only reads, or may be repeated, over lost connections.
 local function persist(self, fn) return recovery.persist(self.db, self.reconnect, fn) end
 
---- What is there: files and tables compared.
--- @param read_files fn() returns them; nil: as `files`
+--- What is there: files and tables compared. `read_files` returns the files; nil: as `files`.
 local function compare(self, read_files)
   check_db(self)
   local set

@@ -178,6 +178,15 @@ DROP TABLE users;
     assert.matches("--format dbmate", err.hint, 1, true)
   end)
 
+  it("leaves prose about migrations alone", function()
+    local prose = "-- Down migrations from 2.x to 1.x are not available.\nSELECT 1;\n"
+    for _, format in ipairs { "popx", "pgmig" } do
+      assert.same({ "SELECT 1" }, sql(parse(format, prose).up))
+    end
+    local err = fails(parse, "popx", "-- Up Migration\nSELECT 1;\n")
+    assert.matches("section marker of node-pg-migrate", err.message, 1, true)
+  end)
+
   it("finds placeholders where the tool would replace them", function()
     local err = fails(parse, "flyway", "CREATE FUNCTION f() RETURNS text LANGUAGE sql\n"
       .. "AS $$ SELECT '${name}' $$;\n")
@@ -265,6 +274,13 @@ describe("the format of a folder", function()
       assert.equal(format, detect.format(folder(files)))
     end)
   end
+
+  it("is not told by prose about migrations", function()
+    assert.equal("popx", detect.format(folder {
+      ["20150101000001000000_a.postgres.up.sql"] = "SELECT 1;",
+      ["20150101000001000000_a.postgres.down.sql"] = "-- Down migrations are not available.\n",
+    }))
+  end)
 
   it("is never guessed: the candidates are named, and why", function()
     local err = fails(detect.format, folder { ["0001_a.up.sql"] = "SELECT 1;" })

@@ -55,8 +55,8 @@ return {
       "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
     },
     lines = {
-      "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",
-      "^%s*%-%-[%s-]*[dD][oO][wW][nN]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]",
+      "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]%s*$",
+      "^%s*%-%-[%s-]*[dD][oO][wW][nN]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]%s*$",
     },
   },
   tracking = {
