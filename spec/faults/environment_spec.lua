@@ -1,6 +1,8 @@
 -- Servers that refuse: a clear error, nothing half-applied, and all well once the obstacle is gone.
 local faults = require "spec.faults.support"
 local pgmig = require "pgmig"
+local scratch = require "pgmig.scratch"
+local servers = require "spec.nginx.server"
 local states = require "spec.faults.state"
 local summary = require "spec.faults.summary"
 local support = require "spec.support"
@@ -184,5 +186,26 @@ describe("a standby", function()
     assert.matches("this server is a standby: migrations run on the primary", err)
     assert.matches("target_session_attrs", err)
     standby.stop()
+  end)
+end)
+
+describe("a client that vanishes", function()
+  it("is noticed by the server, through TCP also when its machine is gone", function()
+    local own = scratch.start {
+      settings = { listen_addresses = "127.0.0.1", port = servers.free_port() },
+    }
+    local dir = support.tempdir()
+    support.write(dir, "001_a.sql", "CREATE TABLE seen AS SELECT current_setting("
+      .. "'client_connection_check_interval') AS alive, current_setting('tcp_keepalives_idle') || "
+      .. "' ' || current_setting('tcp_keepalives_interval') || ' ' || "
+      .. "current_setting('tcp_keepalives_count') AS keepalives")
+    local db = pgmig.connect(("postgresql://postgres@127.0.0.1:%d/postgres"):format(own.port))
+    for _, pipeline in ipairs { true, false } do
+      pgmig.migrator(db, dir, { pipeline = pipeline }):migrate()
+      assert.same({ { alive = "1s", keepalives = "10 5 3" } }, db:query "SELECT * FROM seen")
+      db:exec "DROP TABLE seen; DELETE FROM schema_migrations"
+    end
+    db:close()
+    own:stop()
   end)
 end)
