@@ -60,6 +60,10 @@ struct pgmig_conn {
     void *ctx;
 };
 
+/* Fail in another process than the one that opened it. */
+PGMIG_NODISCARD int pgmig_conn_check_process(const struct pgmig_conn *conn,
+                                             struct pgmig_error *err);
+
 /* Fail unless the connection is idle, ours and open. */
 PGMIG_NODISCARD int pgmig_conn_check_idle(struct pgmig_conn *conn,
                                           struct pgmig_error *err);

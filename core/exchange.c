@@ -7,9 +7,7 @@
 #include "error.h"
 #include "pipeline.h"
 #include "report.h"
-
-#define FEED_CHUNK 16384  /* bytes of COPY data handed to libpq at once */
-#define COPY_CHUNK 262144 /* bytes of COPY data gathered for the caller */
+#include "transfer.h"
 
 static bool has_error(const struct pgmig_conn *conn)
 {
@@ -18,7 +16,8 @@ static bool has_error(const struct pgmig_conn *conn)
 
 /* ---- starting a request ---------------------------------------------- */
 
-static int check_process(const struct pgmig_conn *conn, struct pgmig_error *err)
+int pgmig_conn_check_process(const struct pgmig_conn *conn,
+                             struct pgmig_error *err)
 {
     if (conn->owner == getpid())
         return 0;
@@ -29,7 +28,7 @@ static int check_process(const struct pgmig_conn *conn, struct pgmig_error *err)
 
 int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
 {
-    if (check_process(conn, err) != 0)
+    if (pgmig_conn_check_process(conn, err) != 0)
         return -1;
     if (conn->phase == PGMIG_PHASE_COPY_IN ||
         conn->phase == PGMIG_PHASE_COPY_OUT)
@@ -139,61 +138,11 @@ static unsigned step_connect(struct pgmig_conn *conn)
     }
 }
 
-/* libpq cannot go on: let it find the connection lost. */
-static void abandon(struct pgmig_conn *conn)
-{
-    if (!has_error(conn))
-        pgmig_report_libpq(conn);
-    shutdown(PQsocket(conn->pg), SHUT_RDWR);
-}
-
 void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
 {
     if (!has_error(conn))
         pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%s", reason);
-    abandon(conn);
-}
-
-static void end_feed(struct pgmig_conn *conn, const char *reason)
-{
-    conn->feeding = false;
-    if (PQputCopyEnd(conn->pg, reason) != 1)
-        abandon(conn);
-}
-
-/* Have a piece of data to send: false when the COPY has ended. */
-static bool have_piece(struct pgmig_conn *conn)
-{
-    int more = 0;
-
-    if (conn->feed_len > 0)
-        return true;
-    if (conn->supply != NULL)
-        more = conn->supply(conn->ctx, &conn->feed, &conn->feed_len);
-    if (conn->supply == NULL)
-        end_feed(conn, "no data stands behind this COPY");
-    else if (more <= 0)
-        end_feed(conn, more < 0 ? "the data cannot be read" : NULL);
-    return more > 0;
-}
-
-/* Hand COPY data to libpq, never more than the socket takes. */
-static void feed(struct pgmig_conn *conn)
-{
-    while (conn->feeding && PQflush(conn->pg) == 0 && have_piece(conn)) {
-        int n =
-            (int)(conn->feed_len < FEED_CHUNK ? conn->feed_len : FEED_CHUNK);
-
-        if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
-            conn->feed += n;
-            conn->feed_len -= (size_t)n;
-            conn->fed += (size_t)n;
-            conn->moved++;
-        } else {
-            conn->feeding = false;
-            abandon(conn);
-        }
-    }
+    shutdown(PQsocket(conn->pg), SHUT_RDWR); /* libpq finds it lost */
 }
 
 static void keep_result(struct pgmig_conn *conn, PGresult *res)
@@ -208,7 +157,7 @@ static bool take_copy_in(struct pgmig_conn *conn)
 {
     if (conn->discard) { /* a migration: the file has the data, or none */
         conn->feeding = true;
-        feed(conn);
+        pgmig_transfer_feed(conn);
         return false;
     }
     conn->phase = PGMIG_PHASE_COPY_IN;
@@ -244,28 +193,6 @@ static bool take_result(struct pgmig_conn *conn, PGresult *res)
     }
 }
 
-/* Take COPY data that has come: true when the server has to be waited for. */
-static bool take_copy_out(struct pgmig_conn *conn)
-{
-    while (conn->discard || conn->copy.len < COPY_CHUNK) {
-        char *data;
-        int n = PQgetCopyData(conn->pg, &data, 1);
-
-        if (n == 0)
-            return true;
-        conn->moved++;
-        if (n < 0) { /* the end, or an error that PQgetResult tells */
-            conn->copy_more = false;
-            conn->phase = PGMIG_PHASE_BUSY;
-            return false;
-        }
-        if (!conn->discard)
-            pgmig_buf_add(&conn->copy, data, (size_t)n);
-        PQfreemem(data);
-    }
-    return false;
-}
-
 /* The request is answered: go on with the operation, or end it. */
 static bool request_done(struct pgmig_conn *conn)
 {
@@ -286,14 +213,14 @@ static unsigned wanted(const struct pgmig_conn *conn)
 
 static unsigned step_busy(struct pgmig_conn *conn)
 {
-    feed(conn);
+    pgmig_transfer_feed(conn);
     PQflush(conn->pg);
     (void)PQconsumeInput(conn->pg); /* a failure comes as a result */
     for (;;) {
         PGresult *res;
 
         if (conn->phase == PGMIG_PHASE_COPY_OUT) {
-            if (take_copy_out(conn))
+            if (pgmig_transfer_take(conn))
                 return wanted(conn);
             if (conn->phase == PGMIG_PHASE_COPY_OUT)
                 return 0; /* a piece for the caller */
@@ -359,74 +286,4 @@ int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
     conn->next = NULL;
     conn->ctx = NULL;
     return pgmig_conn_take_error(conn, err);
-}
-
-/* ---- COPY for the caller --------------------------------------------- */
-
-static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    if (check_process(conn, err) != 0)
-        return -1;
-    if (conn->phase == PGMIG_PHASE_COPY_IN)
-        return 0;
-    return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "the server does not wait for COPY data");
-}
-
-int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
-                        struct pgmig_error *err)
-{
-    if (check_copy_in(conn, err) != 0)
-        return -1;
-    while (len > 0) {
-        int n = (int)(len < FEED_CHUNK ? len : FEED_CHUNK);
-        int ok = PQputCopyData(conn->pg, data, n);
-
-        if (ok != 1) {
-            pgmig_report_libpq(conn);
-            return pgmig_conn_take_error(conn, err);
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    conn->phase = PGMIG_PHASE_PUT;
-    return 0;
-}
-
-int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
-                        struct pgmig_error *err)
-{
-    if (check_copy_in(conn, err) != 0)
-        return -1;
-    conn->phase = PGMIG_PHASE_BUSY;
-    return sent(conn, PQputCopyEnd(conn->pg, reason) == 1) == 0
-               ? 0
-               : pgmig_conn_take_error(conn, err);
-}
-
-int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    if (check_process(conn, err) != 0)
-        return -1;
-    if (conn->phase != PGMIG_PHASE_COPY_OUT)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the server does not send COPY data");
-    conn->copy.len = 0;
-    return 0;
-}
-
-const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len)
-{
-    *len = conn->copy.len;
-    return conn->copy.len > 0 ? conn->copy.data : NULL;
-}
-
-bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
-{
-    return conn->phase == PGMIG_PHASE_COPY_IN;
-}
-
-bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
-{
-    return conn->phase == PGMIG_PHASE_COPY_OUT;
 }
