@@ -97,7 +97,8 @@ function M.prepare(step)
   local done = #row.done
   if row.running and examine(step, row) then
     step.run.ledger:record(step.run.db, "done", step:entry {
-      event = "resolved", message = ("statement %d had taken effect"):format(done + 1),
+      event = "resolved", checksum = step:checksum(),
+      message = ("statement %d had taken effect"):format(done + 1),
     })
     row.done[done + 1] = row.running
     check_unedited(step, row)

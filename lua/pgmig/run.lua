@@ -173,12 +173,12 @@ local function record_failure(self, step, err)
   if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
   local vigil, signal = self.db.vigil, self.db.signal
   self.db.vigil, self.db.give_up_at = nil, nil
-  pcall(function()
-    self.ledger:record(self.db, "none", step:entry {
-      event = "failed", seconds = core.now() - step.started,
-      message = errors.is(err) and err.message or tostring(err),
-    })
-  end)
+  local readable, checksum = pcall(step.checksum, step)
+  pcall(self.ledger.record, self.ledger, self.db, "none", step:entry {
+    event = "failed", checksum = readable and checksum or nil,
+    seconds = core.now() - step.started,
+    message = errors.is(err) and err.message or tostring(err),
+  })
   self.db.vigil, self.db.signal = vigil, signal
 end
 

@@ -22,7 +22,6 @@ end
 --- What the history says of it.
 -- @param fields see pgmig.entry
 function step:entry(fields)
-  if fields.checksum == nil then fields.checksum = self:checksum() end
   local said = entry.new(self.m, self.run.token, fields)
   if self.run.ledger.shared then self.run.ledger.shared:complete(said, self.m) end
   return said
@@ -246,7 +245,8 @@ function step:job(resume)
     taken_from = resume and resume.taken_from, done = resume and resume.done,
     entry = self:entry {
       event = self.plan.record_only or self.direction,
-      checksum = source.is_streamed(self.m, self.script) and false or nil, -- of what is run
+      -- nil: the core takes that of what it sends
+      checksum = not source.is_streamed(self.m, self.script) and self:checksum() or nil,
     },
   }
 end

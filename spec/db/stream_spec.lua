@@ -95,6 +95,23 @@ describe("a large file", function()
       "down " .. core.checksum(text) }, recorded())
   end)
 
+  it("is not read once more for its checksum, which is that of what has run", function()
+    local source = require "pgmig.source"
+    local checksum = source.checksum
+    finally(function() source.checksum = checksum end)
+    source.checksum = function() error "the file was read for its checksum" end
+    local text = "-- UP\n" .. filler()
+    write(text)
+    migrate()
+    assert.same({ "up " .. core.checksum(text) }, recorded())
+  end)
+
+  it("that is gone when it runs leaves its failure in the history, without a checksum", function()
+    local path = write("-- UP\n" .. filler())
+    fails { hooks = { before_all = function() os.remove(path) end } }
+    assert.same({ "failed nil" }, recorded())
+  end)
+
   it("says where an error is, also far behind what was read since", function()
     local text = "-- UP\n" .. filler() .. "INSERT INTO t\n  VALUES ('é', nowhere); -- here\n"
       .. filler(100000)
