@@ -233,10 +233,10 @@ struct pgmig_script {
     size_t len;
     struct pgmig_place origin;
     char *owned; /* the whole text; NULL of a streamed one */
-    unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: ... */
-    unsigned char seal[PGMIG_SEAL_BYTES];     /* what its bytes were */
-    const struct pgmig_vocabulary *words;     /* how it was read */
-    bool marked;                              /* it has a section marker */
+    unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: random */
+    unsigned char seal[PGMIG_SEAL_BYTES]; /* ... what its bytes make of it */
+    const struct pgmig_vocabulary *words; /* how it was read */
+    bool marked;                          /* it has a section marker */
     struct pgmig_section sections[2];
     struct pgmig_directive *directives; /* from above the first marker */
     size_t directive_count;

@@ -6,26 +6,22 @@
 #include <strings.h>
 
 #define FOLDED 80 /* no marker is longer */
-#define FOREIGN(words, whose)                                          \
-    {                                                                  \
-        .text = (words), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose) \
-    }
-#define FOREIGN_BEGINNING(words, whose)                                 \
+#define FOREIGN(words, whose, more)                                     \
     {                                                                   \
         .text = (words), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose), \
-        .options = true                                                 \
+        .options = (more)                                               \
     }
 
 static const struct pgmig_marker markers[] = {
     {.text = "up", .kind = PGMIG_MARKER_UP},
     {.text = "down", .kind = PGMIG_MARKER_DOWN},
-    FOREIGN_BEGINNING("+goose ", "goose"),
-    FOREIGN_BEGINNING("migrate:up", "dbmate"),
-    FOREIGN_BEGINNING("migrate:down", "dbmate"),
-    FOREIGN_BEGINNING("+migrate ", "sql-migrate"),
-    FOREIGN("up migration", "node-pg-migrate"),
-    FOREIGN("down migration", "node-pg-migrate"),
-    FOREIGN_BEGINNING("-- create above / drop below --", "tern"),
+    FOREIGN("+goose ", "goose", true),
+    FOREIGN("migrate:up", "dbmate", true),
+    FOREIGN("migrate:down", "dbmate", true),
+    FOREIGN("+migrate ", "sql-migrate", true),
+    FOREIGN("up migration", "node-pg-migrate", false),
+    FOREIGN("down migration", "node-pg-migrate", false),
+    FOREIGN("-- create above / drop below --", "tern", true),
 };
 
 static const struct pgmig_directive_rule directives[] = {
@@ -106,7 +102,8 @@ static bool begins_with(const char *folded, const struct pgmig_marker *marker)
     return strncmp(folded, marker->text, strlen(marker->text)) == 0;
 }
 
-/* A foreign marker has anything behind it, or nothing: it may be prose. */
+/* Behind one without options nothing stands: it would be prose, as in
+** "Down migrations are not available". */
 static bool is_foreign(const char *folded, const struct pgmig_marker *marker)
 {
     return marker->options ? begins_with(folded, marker)

@@ -10,7 +10,7 @@ describe("nginx, configured as the page says,", function()
   local nginx, folder, port, url
 
   before_each(function()
-    folder, port, url = support.tempdir(), servers.free_port(), support.database()
+    folder, port, url = support.tempdir(), support.free_port(), support.database()
     support.run(("chmod 755 %s; mkdir %s/migrations"):format(folder, folder))
     support.write(folder, "migrations/001_a.sql", "CREATE TABLE a ();")
   end)

@@ -1,8 +1,8 @@
 -- Servers that refuse: a clear error, nothing half-applied, and all well once the obstacle is gone.
+-- And what lets a server notice that its client is gone.
 local faults = require "spec.faults.support"
 local pgmig = require "pgmig"
 local scratch = require "pgmig.scratch"
-local servers = require "spec.nginx.server"
 local states = require "spec.faults.state"
 local summary = require "spec.faults.summary"
 local support = require "spec.support"
@@ -192,7 +192,7 @@ end)
 describe("a client that vanishes", function()
   it("is noticed by the server, through TCP also when its machine is gone", function()
     local own = scratch.start {
-      settings = { listen_addresses = "127.0.0.1", port = servers.free_port() },
+      settings = { listen_addresses = "127.0.0.1", port = support.free_port() },
     }
     local dir = support.tempdir()
     support.write(dir, "001_a.sql", "CREATE TABLE seen AS SELECT current_setting("

@@ -9,15 +9,8 @@ local PASSWORD = "s3cret/p@ss w%rd" -- every part needs escaping in a URL
 local ESCAPED = "s3cret%2Fp%40ss%20w%25rd"
 local PIECES = { "s3cret", "ss w", "ss%20w", "w%25rd", "w%rd" }
 
---- A port that nobody listens on.
-local function free_port()
-  local _, out = support.run([[perl -MIO::Socket::INET -e '
-    print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport']])
-  return assert(tonumber(out), "no free port")
-end
-
 local function start_server()
-  local dir, port = programs.folder(), free_port()
+  local dir, port = programs.folder(), support.free_port()
   local code, _, err = support.run(("cd %s && %sopenssl req -new -x509 -days 2 -nodes -subj "
     .. "/CN=localhost -out %s/server.crt -keyout %s/server.key"):format(dir, programs.as_user, dir,
     dir))

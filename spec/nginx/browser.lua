@@ -2,7 +2,6 @@
 local dkjson = require "dkjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
-local servers = require "spec.nginx.server"
 local socket = require "socket"
 local support = require "spec.support"
 
@@ -44,7 +43,7 @@ end
 --- Start one, with a fresh profile.
 -- @param ... further flags of Chromium
 function M.start(...)
-  local self = setmetatable({ port = servers.free_port() }, browser)
+  local self = setmetatable({ port = support.free_port() }, browser)
   start_driver(self)
   local flags = {
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -136,7 +136,7 @@ describe("in a worker of nginx", function()
     address = address:match "^127%.%S+"
     if not address then return pending("this machine's name is not that of a loopback address") end
     local own = scratch.start {
-      settings = { listen_addresses = address, port = servers.free_port() },
+      settings = { listen_addresses = address, port = support.free_port() },
     }
     support.run(("printf 'host all all %s/32 trust\\n' >>%s/data/pg_hba.conf"):format(address,
       own.host))

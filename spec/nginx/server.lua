@@ -51,14 +51,6 @@ http {
 }
 ]]
 
---- A port that nobody has at this moment.
-function M.free_port()
-  local probe = assert(socket.bind("127.0.0.1", 0))
-  local _, port = probe:getsockname()
-  probe:close()
-  return port
-end
-
 local function checkout()
   local _, root = support.run "pwd"
   return root:match "[^\n]+"
@@ -96,7 +88,7 @@ end
 --   further directives }; by default there are a dictionary and a thread pool
 -- @return the server: folder, port
 function M.start(options)
-  local self = setmetatable({ folder = support.tempdir(), port = M.free_port() }, server)
+  local self = setmetatable({ folder = support.tempdir(), port = support.free_port() }, server)
   self:deploy(options.worker)
   self.values = {
     modules = MODULES, folder = self.folder, port = tostring(self.port), root = checkout(),

@@ -72,6 +72,14 @@ function M.psql(url, sql)
   return (out:gsub("\n$", ""))
 end
 
+--- A TCP port of this machine that nobody has at this moment.
+function M.free_port()
+  local probe = assert(require "socket".bind("127.0.0.1", 0))
+  local _, port = probe:getsockname()
+  probe:close()
+  return port
+end
+
 --- The scratch server that all specs of this process share.
 function M.server()
   server = server or scratch.start()
