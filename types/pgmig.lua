@@ -383,7 +383,7 @@ function migrator:describe(m, direction) end
 function migrator:on(event, fn) end
 
 ---@param plan pgmig.Plan
----@param options { on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)? }?
+---@param options { on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)?, unattended: boolean? }?
 ---@return pgmig.Migration[]
 function migrator:run(plan, options) end
 

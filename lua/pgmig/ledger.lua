@@ -74,14 +74,15 @@ local function note_event(marks, columns, i)
   local key, event = columns.id[i] or M.repeatable_key(columns.repeatable[i]), columns.event[i]
   marks.event[key], marks.run[key] = event, columns.run[i] or nil
   marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
-  if not keeps_nothing[event] then marks.checksum[key] = columns.checksum[i] or nil end
+  local recorded = keeps_nothing[event] and marks.tried or marks.checksum
+  recorded[key] = columns.checksum[i] or nil
 end
 
 --- What the history says last of each migration.
--- @return { event, run, checksum = the last one recorded, message of a failure, at of a failure or
---   a repeatable one }, each by key (`M.key`)
+-- @return { event, run, checksum = the last one recorded, tried = that of a failure, message of a
+--   failure, at of a failure or a repeatable one }, each by key (`M.key`)
 function ledger:marks(db)
-  local marks = { event = {}, run = {}, checksum = {}, message = {}, at = {} }
+  local marks = { event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {} }
   if self.handle:format() == 0 then return marks end
   operate(self, db, "marks")
   local count, columns = db.handle:columns()

@@ -51,7 +51,7 @@ local function prepare_plan(migrator, held, plan)
 end
 
 --- With the lock held: run what is left of the plan.
-local function run_locked(migrator, held, plan, emit, stop)
+local function run_locked(migrator, held, plan, emit, how)
   local settled = prepare_plan(migrator, held, plan)
   for _, m in ipairs(settled) do
     emit { type = "skipped", migration = m, message = "another run was first" }
@@ -61,7 +61,7 @@ local function run_locked(migrator, held, plan, emit, stop)
     db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = migrator.pipeline,
-    stop = stop,
+    stop = how.stop, unattended = how.unattended,
   }
   migrator.db.vigil = vigil.new(migrator.db, held, function(blockers)
     tell_wait(migrator, emit, {
@@ -112,11 +112,11 @@ end
 -- @param migrator of pgmig.migrator
 -- @param plan a list with its direction
 -- @param emit fn(event)
--- @param stop fn(): asked before each migration whether the run ends there; nil
+-- @param how { stop, unattended } of `migrator:run`
 -- @return the migrations that were run
-function M.run(migrator, plan, emit, stop)
+function M.run(migrator, plan, emit, how)
   return M.with(migrator, emit, function(held)
-    return run_locked(migrator, held, copy_of(plan), emit, stop)
+    return run_locked(migrator, held, copy_of(plan), emit, how)
   end)
 end
 

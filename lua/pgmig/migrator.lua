@@ -327,9 +327,10 @@ end
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
--- @param options { on_event = fn(event), stop = fn() }: `stop` is asked before each migration
---   whether the run ends there; an event has type ("start", "applied", "rolled_back", "recorded",
---   "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
+-- @param options { on_event = fn(event), stop = fn(), unattended = true }: `stop` is asked before
+--   each migration whether the run ends there; `unattended`: a program tries again and again, so a
+--   failure is not recorded a second time; an event has type ("start", "applied", "rolled_back",
+--   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
 --   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
 --   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
 --   the migration's section, statement = its kind, phase and percent as the server says
@@ -343,7 +344,7 @@ function migrator:run(plan, options)
   for _, warning in ipairs(plan.warnings or {}) do
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
-  local ok, result = pcall(needed("locked").run, self, plan, emit, options and options.stop)
+  local ok, result = pcall(needed("locked").run, self, plan, emit, options or {})
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)

@@ -17,6 +17,18 @@ local function without_file(rows, at)
   }
 end
 
+--- How a migration failed last: another file under its number or name has not been tried.
+local function failure_of(m, marks)
+  local key = ledger.key(m)
+  if marks.event[key] ~= "failed" then return nil end
+  local tried = marks.tried[key]
+  if tried and not m.missing then
+    local ok, checksum = pcall(core.file_checksum, m.path)
+    if ok and checksum ~= tried then return nil end
+  end
+  return { message = marks.message[key], at = marks.at[key] }
+end
+
 --- What the tables say of a migration that failed or was left half-way.
 local function note_attempt(m, read)
   local key = ledger.key(m)
@@ -27,9 +39,7 @@ local function note_attempt(m, read)
       running = unfinished.state == "running" and unfinished.statement or nil,
     }
   end
-  if read.marks.event[key] == "failed" then
-    m.failure = { message = read.marks.message[key], at = read.marks.at[key] }
-  end
+  m.failure = failure_of(m, read.marks)
   if m.state == "pending" then
     m.state = m.unfinished and "unfinished" or m.failure and "failed" or "pending"
   end
@@ -158,7 +168,7 @@ function M.one(state, version)
   return { direction = "up", not m.applied_at and m or nil }
 end
 
---- Leave out of a plan what another run has done meanwhile.
+--- Leave out of a plan what another run has done meanwhile, and note how it has failed.
 -- @param plan a list with its direction
 -- @param read what `ledger:read` returned just now
 -- @return the migrations that were left out
@@ -172,6 +182,7 @@ function M.drop_settled(plan, read)
     else
       done = (read.rows.there[m.id] ~= nil) == (plan.direction == "up")
     end
+    m.failure = failure_of(m, read.marks)
     if done then table.insert(settled, 1, table.remove(plan, i)) end
   end
   return settled

@@ -168,16 +168,26 @@ local function complete(err, m, done, direction)
   return err
 end
 
+--- A message as it is the next time: Lua's values show where in memory they are.
+local function lasting(message) return (message:gsub("0x%x+", "0x")) end
+
+--- Whether the history has this failure of this file, and nobody has asked for another attempt.
+local function is_recorded(self, step, message)
+  local last = self.unattended and step.m.failure
+  return last and last.message ~= nil and lasting(last.message) == lasting(message)
+end
+
 --- Write a failure into the history, in a transaction of its own: as far as that is possible.
 local function record_failure(self, step, err)
   if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
+  local message = errors.is(err) and err.message or tostring(err)
+  if is_recorded(self, step, message) then return end
   local vigil, signal = self.db.vigil, self.db.signal
   self.db.vigil, self.db.give_up_at = nil, nil
   local readable, checksum = pcall(step.checksum, step)
   pcall(self.ledger.record, self.ledger, self.db, "none", step:entry {
     event = "failed", checksum = readable and checksum or nil,
-    seconds = core.now() - step.started,
-    message = errors.is(err) and err.message or tostring(err),
+    seconds = core.now() - step.started, message = message,
   })
   self.db.vigil, self.db.signal = vigil, signal
 end
@@ -231,8 +241,7 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   pipeline, lock_wait and reconnect in seconds, stop = fn() }: asked before each migration
---   whether the run ends there; nil
+--   pipeline, lock_wait and reconnect in seconds, stop and unattended as in `migrator:run` }
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order

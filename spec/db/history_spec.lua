@@ -65,6 +65,46 @@ describe("the history", function()
     assert.is_nil(migrator:status().applied[2].failure)
   end)
 
+  it("has a failure that a program meets again and again once", function()
+    local hook_error = { code = 1 }
+    local function try(options)
+      local m = pgmig.migrator(db, dir, options)
+      assert.is_false(pcall(m.run, m, m:plan(), { unattended = true }))
+    end
+    support.write(dir, "001_a.sql", "SELECT 1/0;")
+    try()
+    try()
+    assert.same({ "failed 1" }, events())
+    support.write(dir, "001_a.sql", "SELECT 2/0;") -- another file
+    try()
+    try()
+    assert.same({ "failed 1", "failed 1" }, events())
+    try { hooks = { before_each = function() error(hook_error) end } } -- another message
+    hook_error = {} -- its address differs
+    try { hooks = { before_each = function() error(hook_error) end } }
+    assert.same({ "failed 1", "failed 1", "failed 1" }, events())
+    assert.is_false(pcall(migrator.migrate, migrator)) -- asked for by somebody
+    assert.equal(4, #events())
+  end)
+
+  it("says no more of a failure once the file is another one", function()
+    support.write(dir, "001_a.sql", "SELECT 1/0;")
+    support.write(dir, "R__v.sql", "SELECT 1/0;")
+    assert.is_false(pcall(migrator.migrate, migrator))
+    assert.equal("failed", migrator:status().pending[1].state)
+    support.run(("mv %s/001_a.sql %s/001_other.sql"):format(dir, dir))
+    assert.equal("failed", migrator:status().pending[1].state) -- still the same text
+    support.write(dir, "001_other.sql", "CREATE TABLE other ();")
+    local found = migrator:status()
+    assert.equal("pending", found.pending[1].state)
+    assert.is_nil(found.pending[1].failure)
+    assert.same({}, migrator:doctor())
+    assert.is_false(pcall(migrator.migrate, migrator)) -- the view's
+    assert.is_table(migrator:status().repeatable[1].failure)
+    support.write(dir, "R__v.sql", "SELECT 1;")
+    assert.is_nil(migrator:status().repeatable[1].failure)
+  end)
+
   it("commits with the change or not at all", function()
     local m = pgmig.migrator(db, dir, { hooks = { after_each = function() error "no" end } })
     assert.is_false(pcall(m.migrate, m))

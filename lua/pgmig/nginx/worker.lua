@@ -67,6 +67,7 @@ local function migrate(self, db)
   self.done, self.total = 0, #plan
   m:run(plan, {
     on_event = function(event) note(self, event) end, stop = ngx.worker.exiting,
+    unattended = true,
   })
 end
 
