@@ -13,20 +13,24 @@
 static const char step_1[] =
     " CREATE TABLE IF NOT EXISTS %s (id BIGINT GENERATED ALWAYS AS IDENTITY "
     "PRIMARY KEY,"
-    " format INTEGER NOT NULL DEFAULT 1, event TEXT NOT NULL,"
-    " version NUMERIC, name TEXT NOT NULL, checksum TEXT,"
-    " started_at TIMESTAMPTZ NOT NULL,"
-    " finished_at TIMESTAMPTZ NOT NULL DEFAULT pg_catalog.clock_timestamp(),"
-    " db_user TEXT NOT NULL DEFAULT session_user, host TEXT, program TEXT,"
-    " message TEXT);";
+    " format INTEGER NOT NULL DEFAULT 1, event pg_catalog.text NOT NULL,"
+    " version NUMERIC, name pg_catalog.text NOT NULL,"
+    " checksum pg_catalog.text, started_at pg_catalog.timestamptz NOT NULL,"
+    " finished_at pg_catalog.timestamptz NOT NULL"
+    "  DEFAULT pg_catalog.clock_timestamp(),"
+    " db_user pg_catalog.text NOT NULL DEFAULT session_user,"
+    " host pg_catalog.text, program pg_catalog.text,"
+    " message pg_catalog.text);";
 static const char step_2[] =
-    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS run TEXT,"
+    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS run pg_catalog.text,"
     " ALTER COLUMN format SET DEFAULT 2;"
-    " CREATE TABLE IF NOT EXISTS %s (migration TEXT PRIMARY KEY,"
-    " direction TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,"
-    " done TEXT[] NOT NULL DEFAULT '{}', running TEXT, statement TEXT,"
-    " existed OID[], pid INTEGER, backend_start TIMESTAMPTZ,"
-    " started_at TIMESTAMPTZ NOT NULL DEFAULT pg_catalog.now());";
+    " CREATE TABLE IF NOT EXISTS %s (migration pg_catalog.text PRIMARY KEY,"
+    " direction pg_catalog.text NOT NULL, owner pg_catalog.text NOT NULL,"
+    " state pg_catalog.text NOT NULL,"
+    " done pg_catalog.text[] NOT NULL DEFAULT '{}', running pg_catalog.text,"
+    " statement pg_catalog.text, existed pg_catalog.oid[], pid INTEGER,"
+    " backend_start pg_catalog.timestamptz,"
+    " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());";
 
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)
@@ -106,17 +110,19 @@ void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(
         sql,
-        "SELECT version::text AS id, CASE WHEN version IS NULL THEN name END "
-        "AS repeatable, event, checksum, CASE event WHEN 'failed' THEN message "
-        "END AS message, %s AS run, CASE WHEN event OPERATOR(pg_catalog.=) "
-        "'failed' OR version IS NULL THEN pg_catalog.to_json(finished_at) "
-        "#>> '{}' END AS at FROM %s AS h "
+        "SELECT version::pg_catalog.text AS id, "
+        "CASE WHEN version IS NULL THEN name END AS repeatable, event, "
+        "checksum, CASE WHEN event OPERATOR(pg_catalog.=) 'failed' THEN "
+        "message END AS message, %s AS run, "
+        "CASE WHEN event OPERATOR(pg_catalog.=) 'failed' OR version IS NULL "
+        "THEN pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
+        "END AS at FROM %s AS h "
         "WHERE event OPERATOR(pg_catalog.<>) ALL ('{failed,resolved}') "
-        "OR id IN (SELECT pg_catalog.max(id) FROM %s "
+        "OR id OPERATOR(pg_catalog.=) ANY (SELECT pg_catalog.max(id) FROM %s "
         "WHERE event OPERATOR(pg_catalog.=) ANY ('{failed,resolved}') "
         "GROUP BY version, CASE WHEN version IS NULL THEN name END) "
         "ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::text", ledger->history,
+        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text", ledger->history,
         ledger->history);
 }
 
@@ -125,11 +131,14 @@ void pgmig_history_add_list(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(
         sql,
-        "SELECT event, version::text AS id, name, checksum, "
-        "pg_catalog.to_json(started_at) #>> '{}' AS started_at, "
-        "pg_catalog.to_json(finished_at) #>> '{}' AS finished_at, "
-        "pg_catalog.date_part('epoch', finished_at - started_at) AS duration, "
+        "SELECT event, version::pg_catalog.text AS id, name, checksum, "
+        "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) '{}' "
+        "AS started_at, "
+        "pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
+        "AS finished_at, pg_catalog.date_part('epoch', "
+        "finished_at OPERATOR(pg_catalog.-) started_at) AS duration, "
         "db_user, host, program, %s AS run, message FROM (SELECT * FROM %s "
         "ORDER BY id DESC LIMIT %s) AS h ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::text", ledger->history, limit);
+        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text", ledger->history,
+        limit);
 }

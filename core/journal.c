@@ -31,10 +31,10 @@ static int add_where(struct pgmig_conn *conn, const struct pgmig_job *job,
                      const char *owner, struct pgmig_buf *sql,
                      struct pgmig_error *err)
 {
-    pgmig_buf_adds(sql, " WHERE migration = ");
+    pgmig_buf_adds(sql, " WHERE migration OPERATOR(pg_catalog.=) ");
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " AND owner = ");
+    pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");
     return pgmig_conn_add_literal(conn, owner, sql, err);
 }
 
@@ -136,12 +136,13 @@ static int add_existed(struct pgmig_conn *conn, const char *text,
         return 0;
     }
     pgmig_buf_adds(sql, "ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index i "
-                        "WHERE i.indrelid = ");
+                        "WHERE i.indrelid OPERATOR(pg_catalog.=) ");
     if (table)
         pgmig_buf_adds(sql, "pg_catalog.to_regclass(");
     else
         pgmig_buf_adds(sql, "(SELECT t.indrelid FROM pg_catalog.pg_index t "
-                            "WHERE t.indexrelid = pg_catalog.to_regclass(");
+                            "WHERE t.indexrelid OPERATOR(pg_catalog.=) "
+                            "pg_catalog.to_regclass(");
     if (add_range(conn, text, table ? index->table : index->name, sql, err))
         return -1;
     pgmig_buf_adds(sql, table ? "))" : ")))");
@@ -165,10 +166,12 @@ int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql,
                    "WITH ours AS (UPDATE %s SET state = 'running', "
                    "running = '%s', "
-                   "pid = CASE WHEN pg_catalog.pg_backend_pid() = %d THEN %d "
+                   "pid = CASE WHEN pg_catalog.pg_backend_pid() "
+                   "OPERATOR(pg_catalog.=) %d THEN %d "
                    "END, backend_start = (SELECT a.backend_start FROM "
                    "pg_catalog.pg_stat_activity a "
-                   "WHERE a.pid = pg_catalog.pg_backend_pid()), statement = ",
+                   "WHERE a.pid OPERATOR(pg_catalog.=) "
+                   "pg_catalog.pg_backend_pid()), statement = ",
                    ledger->journal, hash, pgmig_conn_backend_pid(conn),
                    pgmig_conn_backend_pid(conn));
     if (add_range(conn, text, whole, sql, err) != 0)
@@ -191,7 +194,8 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
 
     pgmig_buf_addf(sql,
                    "WITH ours AS (UPDATE %s SET state = 'ready', "
-                   "running = NULL, statement = NULL, done = done || ARRAY[",
+                   "running = NULL, statement = NULL, done = "
+                   "done OPERATOR(pg_catalog.||) ARRAY[",
                    ledger->journal);
     for (size_t i = first; i <= last; i++) {
         const struct pgmig_statement *st = &section->statements[i];
@@ -201,7 +205,7 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
             return -1;
         pgmig_buf_addf(sql, "%s'%s'", i > first ? ", " : "", hash);
     }
-    pgmig_buf_adds(sql, "]");
+    pgmig_buf_adds(sql, "]::pg_catalog.text[]");
     if (add_where(conn, job, job->owner, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
@@ -248,7 +252,8 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
 {
     static const char *const changes[][2] = {
         [PGMIG_CHANGE_DONE] = {"UPDATE",
-                               "SET done = done || running, running = NULL, "
+                               "SET done = pg_catalog.array_append(done, "
+                               "running), running = NULL, "
                                "statement = NULL, state = 'ready' "
                                "WHERE running IS NOT NULL AND"},
         [PGMIG_CHANGE_REDO] = {"UPDATE",
@@ -259,7 +264,7 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
 
     pgmig_buf_addf(sql, " WITH changed AS (%s %s %s", changes[change][0],
                    ledger->journal, changes[change][1]);
-    pgmig_buf_adds(sql, " migration = ");
+    pgmig_buf_adds(sql, " migration OPERATOR(pg_catalog.=) ");
     if (add_key(conn, entry, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "changed; ");
@@ -271,10 +276,11 @@ void pgmig_journal_add_list(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(
         sql,
-        "SELECT migration, direction, owner, state, done::text AS done, "
-        "running, statement, existed::text AS existed, pid, "
-        "backend_start::text AS backend_start, "
-        "pg_catalog.to_json(started_at) #>> '{}' AS started_at "
-        "FROM %s AS j ORDER BY migration",
+        "SELECT migration, direction, owner, state, "
+        "done::pg_catalog.text AS done, running, statement, "
+        "existed::pg_catalog.text AS existed, pid, "
+        "backend_start::pg_catalog.text AS backend_start, "
+        "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) '{}' "
+        "AS started_at FROM %s AS j ORDER BY migration",
         ledger->journal);
 }

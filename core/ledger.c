@@ -139,10 +139,12 @@ static void add_writable(const struct pgmig_ledger *ledger,
 
 static const char own_table[] =
     "CREATE TABLE IF NOT EXISTS %t (version INTEGER PRIMARY KEY, "
-    "name TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW())";
+    "name pg_catalog.text NOT NULL, applied_at pg_catalog.timestamptz NOT NULL "
+    "DEFAULT pg_catalog.now())";
 static const char own_rows[] =
-    "SELECT version::text AS id, name, "
-    "pg_catalog.to_json(applied_at) #>> '{}' AS applied_at, "
+    "SELECT version::pg_catalog.text AS id, name, "
+    "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
+    "AS applied_at, "
     "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
     "FROM %t AS t ORDER BY t.version";
 
@@ -171,10 +173,12 @@ static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
 {
     if (ledger->layout == NULL)
         return add_of_table(ledger, own_rows, sql, err);
-    pgmig_buf_adds(sql, "SELECT key AS id, NULL::text AS name, "
-                        "pg_catalog.to_json(applied_at) #>> '{}' AS applied_at,"
-                        " pg_catalog.date_part('epoch', applied_at) "
-                        "AS applied_at_epoch FROM (");
+    pgmig_buf_adds(
+        sql, "SELECT key AS id, NULL::pg_catalog.text AS name, "
+             "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
+             "AS applied_at, "
+             "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
+             "FROM (");
     if (add_of_table(ledger, ledger->layout->list, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ") AS t");
@@ -248,7 +252,8 @@ static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
     if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql, " WHERE version = %s;", entry->version);
+    pgmig_buf_addf(sql, " WHERE version OPERATOR(pg_catalog.=) %s;",
+                   entry->version);
     return 0;
 }
 
@@ -296,7 +301,7 @@ static int add_adopted(const struct pgmig_ledger *ledger,
         pgmig_buf_adds(sql, ", COALESCE(");
         if (pgmig_conn_add_literal(conn, entry->applied_at, sql, err) != 0)
             return -1;
-        pgmig_buf_adds(sql, "::timestamptz, pg_catalog.now())) "
+        pgmig_buf_adds(sql, "::pg_catalog.timestamptz, pg_catalog.now())) "
                             "ON CONFLICT (version) DO NOTHING; ");
     }
     return pgmig_history_add(ledger, conn, entry, sql, err);

@@ -21,39 +21,48 @@ enum {
     P_DURABLE
 };
 
+#define EQ " OPERATOR(pg_catalog.=) "
+#define CONCAT " OPERATOR(pg_catalog.||) "
+
 /* $1: the table as a reference, $2: the schema that was given, $3: its name,
 ** $4: the column with the key */
 static const char probe_sql[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, s.name,"
-    " (SELECT pg_catalog.string_agg(a.attname || ' ' || t.typname, ','"
-    "   ORDER BY a.attname COLLATE \"C\")"
-    "  FROM pg_catalog.pg_attribute a"
-    "  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
-    "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
+    " (SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT
+    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"
+    "  FROM (SELECT a.attname::pg_catalog.text AS name,"
+    "   t.typname::pg_catalog.text AS type"
+    "   FROM pg_catalog.pg_attribute a"
+    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"
+    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
+    "   AND NOT a.attisdropped) AS a),"
     " EXISTS (SELECT FROM pg_catalog.pg_index i"
     "  JOIN pg_catalog.pg_attribute a"
-    "   ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-    "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid"
-    "   AND i.indnatts = 1 AND i.indpred IS NULL AND a.attname = $4),"
+    "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
+    "  WHERE i.indrelid" EQ "c.oid AND i.indisunique AND i.indisvalid"
+    "   AND i.indnatts" EQ "1 AND i.indpred IS NULL AND a.attname" EQ
+    "$4::pg_catalog.name),"
     " h.oid IS NOT NULL,"
     " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
     "  FROM pg_catalog.pg_attribute a"
     "  JOIN pg_catalog.pg_attrdef d"
-    "   ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-    "  WHERE a.attrelid = h.oid AND a.attname = 'format'),"
-    " pg_catalog.version() LIKE '%linux%',"
+    "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
+    "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
+    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
     " pg_catalog.inet_client_addr() IS NOT NULL,"
     " pg_catalog.current_setting('synchronous_commit')"
-    "  NOT IN ('off', 'local', 'remote_write')"
+    "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
+    "  ::pg_catalog.text[])"
     " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
-    " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid"
-    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " LEFT JOIN pg_catalog.pg_class c ON c.oid" EQ "r.oid"
+    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid" EQ "c.relnamespace"
     " CROSS JOIN LATERAL (SELECT COALESCE(n.nspname,"
     "  $2::pg_catalog.name, pg_catalog.current_schema()) AS name) s"
-    " LEFT JOIN pg_catalog.pg_namespace hn ON hn.nspname = s.name"
-    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace = hn.oid"
-    "  AND h.relname = ($3 || '_history')";
+    " LEFT JOIN pg_catalog.pg_namespace hn ON hn.nspname" EQ "s.name"
+    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace" EQ "hn.oid"
+    "  AND h.relname" EQ "($3::pg_catalog.text" CONCAT
+    "'_history')::pg_catalog.name";
 
 static bool value_is(const struct pgmig_conn *conn, int column,
                      const char *wanted)

@@ -27,8 +27,9 @@ static bool empty(struct pgmig_range range)
 static const char query[] =
     "SELECT c.oid::pg_catalog.regclass::pg_catalog.text "
     "FROM pg_catalog.pg_index i "
-    "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
-    "WHERE NOT i.indisvalid AND c.relkind = 'i' AND ";
+    "JOIN pg_catalog.pg_class c "
+    "ON c.oid OPERATOR(pg_catalog.=) i.indexrelid "
+    "WHERE NOT i.indisvalid AND c.relkind OPERATOR(pg_catalog.=) 'i' AND ";
 
 /* What kind.c calls the statements that may need it: most do not begin so. */
 static bool may_need(const struct pgmig_statement *st)
@@ -66,17 +67,22 @@ bool pgmig_verify_add(struct pgmig_conn *conn, const char *text,
         return false;
     if (index.action == PGMIG_INDEX_REINDEX) {
         pgmig_buf_adds(sql, query);
-        pgmig_buf_adds(sql, "c.oid = pg_catalog.to_regclass(");
+        pgmig_buf_adds(sql,
+                       "c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(");
         add_piece(conn, text, index.name, sql, err);
         pgmig_buf_adds(sql, ")");
         return true;
     }
     pgmig_buf_adds(sql, query);
-    pgmig_buf_adds(sql, "c.relname = (pg_catalog.parse_ident(");
+    pgmig_buf_adds(
+        sql, "c.relname OPERATOR(pg_catalog.=) ((pg_catalog.parse_ident(");
     add_piece(conn, text, index.name, sql, err);
-    pgmig_buf_adds(sql, "))[1] AND c.relnamespace = (SELECT t.relnamespace "
-                        "FROM pg_catalog.pg_class t WHERE t.oid = "
-                        "pg_catalog.to_regclass(");
+    pgmig_buf_adds(
+        sql,
+        "))[1])::pg_catalog.name AND c.relnamespace OPERATOR(pg_catalog.=) "
+        "(SELECT t.relnamespace FROM pg_catalog.pg_class t "
+        "WHERE t.oid OPERATOR(pg_catalog.=) "
+        "pg_catalog.to_regclass(");
     add_piece(conn, text, index.table, sql, err);
     pgmig_buf_adds(sql, "))");
     return true;

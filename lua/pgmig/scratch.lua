@@ -7,6 +7,7 @@
 -- The server listens on a unix socket in a temporary folder, which only its own user (and root)
 -- may enter. It ends and its folder goes when `stop` is called or the calling process ends, in
 -- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
+-- PGMIG_TEST_BIN names the folder of another version's initdb, pg_ctl and postgres.
 -- @module pgmig.scratch
 local M = {}
 local server = {}
@@ -43,7 +44,7 @@ start() {
   local locale=C
   if locale -a | grep -qix 'C\.utf-\{0,1\}8'; then locale=C.UTF-8; fi
   timeout --kill-after=5 50 "$@" "$bin/initdb" --pgdata=data --username=postgres --auth=trust \
-    --encoding=UTF8 --locale=$locale --no-sync --no-instructions >/dev/null || return
+    --encoding=UTF8 --locale=$locale --no-sync >/dev/null || return
   printf '%s\n' "$settings" >>data/postgresql.conf
   "$@" "$bin/pg_ctl" start --silent --wait --timeout=50 --pgdata=data
 }
@@ -92,7 +93,12 @@ end
 
 --- The folder of initdb, pg_ctl and postgres.
 local function server_programs()
-  local bin = output "pg_config --bindir 2>/dev/null"
+  local bin = os.getenv "PGMIG_TEST_BIN" or ""
+  if bin ~= "" then
+    if exists(bin .. "/initdb") then return bin end
+    error(("no PostgreSQL server in %s, which PGMIG_TEST_BIN names"):format(bin), 0)
+  end
+  bin = output "pg_config --bindir 2>/dev/null"
   if bin == "" then
     error("pg_config is not there: apt-get install libpq-dev postgresql", 0)
   end
