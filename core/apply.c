@@ -82,15 +82,16 @@ bool pgmig_apply_begun(struct pgmig_apply *a)
     return proceed(a);
 }
 
-/* The process id that our own requests yield as their first value. */
+/* Our own requests name the process that answers; others say nothing of it. */
 void pgmig_apply_note_server(struct pgmig_apply *a)
 {
+    int column = PQfnumber(a->conn->result, PGMIG_SERVER_PID);
     size_t len;
     const char *pid;
 
-    if (pgmig_conn_rows(a->conn) < 1)
+    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
         return;
-    pid = pgmig_conn_value(a->conn, 0, 0, &len);
+    pid = pgmig_conn_value(a->conn, 0, column, &len);
     a->conn->server_pid = pid ? atoi(pid) : 0;
 }
 

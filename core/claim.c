@@ -21,7 +21,7 @@ static int add_repeatable_claim(const struct pgmig_ledger *ledger,
                    REPEATABLE_KEY);
     if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ")); SELECT pg_catalog.pg_backend_pid(), 1 "
+    pgmig_buf_adds(sql, ")); SELECT " PGMIG_ASK_SERVER ", 1 "
                         "OPERATOR(pg_catalog./) (SELECT CASE WHEN checksum "
                         "OPERATOR(pg_catalog.=) ");
     if (pgmig_conn_add_literal(conn, entry->checksum, sql, err) != 0)
@@ -72,7 +72,7 @@ static int add_release(const struct pgmig_ledger *ledger,
     if (add_delete(ledger, conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql,
-                   " RETURNING 1) SELECT pg_catalog.pg_backend_pid()%s "
+                   " RETURNING 1) SELECT " PGMIG_ASK_SERVER "%s "
                    "FROM gone",
                    raises ? ", 1 OPERATOR(pg_catalog./) pg_catalog.count(*)"
                           : "");
@@ -88,7 +88,7 @@ static int add_locked_claim(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "WITH taken AS (");
     if (add_template(ledger, conn, ledger->layout->claim, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) SELECT pg_catalog.pg_backend_pid(), "
+    pgmig_buf_adds(sql, " RETURNING 1) SELECT " PGMIG_ASK_SERVER ", "
                         "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
                         "FROM taken");
     return 0;
@@ -136,7 +136,7 @@ int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return add_locked_claim(ledger, conn, job, sql, err);
     if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");
+    pgmig_buf_adds(sql, " RETURNING " PGMIG_ASK_SERVER);
     return 0;
 }
 

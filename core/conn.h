@@ -13,6 +13,10 @@
 #include "buf.h"
 #include "pgmig.h"
 
+/* The column in which a request of ours asks who answers it. */
+#define PGMIG_SERVER_PID "pgmig_server_pid"
+#define PGMIG_ASK_SERVER "pg_catalog.pg_backend_pid() AS " PGMIG_SERVER_PID
+
 typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
 
 /* Hand out a piece of COPY data: 1, 0 when there is no more, -1 when it is not

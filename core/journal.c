@@ -91,7 +91,7 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
     if (pgmig_claim_add_divisor(ledger, conn, job, job->direction == PGMIG_DOWN,
                                 sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, "; COMMIT; SELECT pg_catalog.pg_backend_pid()");
+    pgmig_buf_adds(sql, "; COMMIT; SELECT " PGMIG_ASK_SERVER);
     return 0;
 }
 
@@ -103,7 +103,7 @@ int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
                    ledger->journal);
     if (add_where(conn, job, job->owner, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) SELECT pg_catalog.pg_backend_pid(), "
+    pgmig_buf_adds(sql, " RETURNING 1) SELECT " PGMIG_ASK_SERVER ", "
                         "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
                         "FROM ours");
     return 0;
