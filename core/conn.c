@@ -127,16 +127,33 @@ void pgmig_hosts_free(struct pgmig_hosts *hosts)
     free(hosts->host);
     free(hosts->hostaddr);
     free(hosts->port);
+    free(hosts->database);
+    free(hosts->user);
+    free(hosts->options);
     *hosts = (struct pgmig_hosts){0};
+}
+
+static char **field_of(struct pgmig_hosts *hosts, const char *keyword)
+{
+    const struct {
+        const char *keyword;
+        char **field;
+    } known[] = {
+        {"host", &hosts->host}, {"hostaddr", &hosts->hostaddr},
+        {"port", &hosts->port}, {"dbname", &hosts->database},
+        {"user", &hosts->user}, {"options", &hosts->options},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(keyword, known[i].keyword) == 0)
+            return known[i].field;
+    return NULL;
 }
 
 static int keep_host(struct pgmig_hosts *hosts, const PQconninfoOption *o,
                      struct pgmig_error *err)
 {
-    char **field = strcmp(o->keyword, "host") == 0       ? &hosts->host
-                   : strcmp(o->keyword, "hostaddr") == 0 ? &hosts->hostaddr
-                   : strcmp(o->keyword, "port") == 0     ? &hosts->port
-                                                         : NULL;
+    char **field = field_of(hosts, o->keyword);
 
     if (field == NULL || o->val == NULL || o->val[0] == '\0')
         return 0;

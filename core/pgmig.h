@@ -468,12 +468,15 @@ int pgmig_conn_server_version(const struct pgmig_conn *conn);
 ** does not heed it in a connection that is stepped. */
 int pgmig_conn_connect_timeout(const struct pgmig_conn *conn);
 
-/* Where a connection would go, NULL for what is not set: lists with commas,
-** as in libpq's parameters of these names. */
+/* Where a connection would go, NULL for what is not set: hosts, addresses and
+** ports are lists with commas, as in libpq's parameters of these names. */
 struct pgmig_hosts {
     char *host;
     char *hostaddr;
     char *port;
+    char *database;
+    char *user;
+    char *options;
 };
 
 /* What libpq makes of keywords, connection string, environment and service

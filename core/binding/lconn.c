@@ -74,8 +74,9 @@ static int conn_open(lua_State *L)
 }
 
 /*
-** hosts(keywords, values) --> host, hostaddr, port as libpq takes them from
-** these lists, environment and service file; nil for what is not set.
+** hosts(keywords, values) --> host, hostaddr, port, dbname, user, options as
+** libpq takes them from these lists, environment and service file; nil for
+** what is not set.
 */
 static int conn_hosts(lua_State *L)
 {
@@ -92,8 +93,11 @@ static int conn_hosts(lua_State *L)
     lua_pushstring(L, hosts.host);
     lua_pushstring(L, hosts.hostaddr);
     lua_pushstring(L, hosts.port);
+    lua_pushstring(L, hosts.database);
+    lua_pushstring(L, hosts.user);
+    lua_pushstring(L, hosts.options);
     pgmig_hosts_free(&hosts);
-    return 3;
+    return 6;
 }
 
 /* ---- the loop -------------------------------------------------------- */

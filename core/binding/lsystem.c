@@ -4,10 +4,12 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -187,6 +189,22 @@ static int system_terminal_width(lua_State *L)
     return 1;
 }
 
+/* file_stamp(path) --> what changes when a file is replaced or written to, by
+** size, time and place on the disk; nil where there is none. */
+static int system_file_stamp(lua_State *L)
+{
+    struct stat st;
+    char text[128];
+
+    if (stat(lpgmig_check_name(L, 1), &st) != 0)
+        return 0;
+    snprintf(text, sizeof text, "%jd %ju %jd.%09ld", (intmax_t)st.st_size,
+             (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec);
+    lua_pushstring(L, text);
+    return 1;
+}
+
 /* hostname() --> this machine's name. */
 static int system_hostname(lua_State *L)
 {
@@ -233,6 +251,7 @@ void lpgmig_open_system(lua_State *L)
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},
         {"terminal_width", system_terminal_width},
+        {"file_stamp", system_file_stamp},
         {"hostname", system_hostname},
         {"token", system_token},
         {"random", system_random},

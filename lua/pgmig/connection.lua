@@ -109,6 +109,11 @@ function M.connect(source)
   return self
 end
 
+--- Where a connection would go, as a text: two that differ may lead to different databases.
+-- @param source as of `connect`
+-- @raise kind "usage" for a connection string that cannot be read
+function M.place(source) return hosts.place(parameters(check_options(source))) end
+
 --- Connect again, with the same parameters, in place of a connection that was lost.
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"

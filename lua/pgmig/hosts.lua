@@ -58,4 +58,14 @@ function M.look_up(keywords, values, resolve)
   end
 end
 
+--- Where a connection would go: hosts, ports, database, user and options, as a text.
+-- @param keywords libpq's key words
+-- @param values their values
+-- @raise kind "usage"
+function M.place(keywords, values)
+  local parts = {}
+  for i = 1, 6 do parts[i] = select(i, core.hosts(keywords, values)) or "" end
+  return table.concat(parts, "\0")
+end
+
 return M

@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local log = require "pgmig.nginx.log"
 local migrator = require "pgmig.migrator"
+local phases = require "pgmig.nginx.phase"
 local releases = require "pgmig.nginx.release"
 
 local M = {}
@@ -26,6 +27,7 @@ local function check_files(db, release)
 end
 
 local function look(options)
+  phases.check("check", "init")
   local release = releases.read(options, "check")
   local database = release.database
   local parameters = { connect_timeout = TIMEOUT, response_timeout = TIMEOUT }

@@ -105,15 +105,15 @@ local function set_headers(nonce)
 end
 
 --- Serve the page; see pgmig.nginx.
-function M.serve(store, release, broken)
+function M.serve(watch, broken)
   local method = ngx.req.get_method()
   if method ~= "GET" and method ~= "HEAD" then
     ngx.header["Allow"] = "GET, HEAD"
     return ngx.exit(ngx.HTTP_NOT_ALLOWED)
   end
   local nonce = core.token()
-  local status = reports.status(store, release, broken)
-  local found = broken and { unreachable = broken } or database(release)
+  local status = reports.status(watch, broken)
+  local found = broken and { unreachable = broken } or database(watch.release)
   set_headers(nonce)
   ngx.print(page.render(status, found, nonce))
 end

@@ -11,6 +11,7 @@ local dashboards = require "pgmig.nginx.dashboard"
 local driver = require "pgmig.nginx.driver"
 local json = require "pgmig.nginx.json"
 local log = require "pgmig.nginx.log"
+local phases = require "pgmig.nginx.phase"
 local releases = require "pgmig.nginx.release"
 local reports = require "pgmig.nginx.report"
 local stores = require "pgmig.nginx.store"
@@ -18,8 +19,7 @@ local worker = require "pgmig.nginx.worker"
 
 local M = {}
 
-local store, release -- of this worker, after `setup`
-local ready = false -- the schema has been seen to be as the release wants it
+local watch -- of this worker, after `setup` (pgmig.nginx.worker)
 local broken = "setup was not called in this worker (lua_code_cache must be on)"
 
 -- What says where the database is, when `database` does not; nginx hides all of it.
@@ -36,11 +36,21 @@ local function check_environment()
 end
 
 local function begin(options)
-  release = releases.read(options)
+  phases.check("setup", "init_worker", "timer")
+  local release = releases.read(options)
   if release.database == nil then check_environment() end
-  store = stores.open(options.shm or "pgmig")
+  local store = stores.open(options.shm or "pgmig", release.place)
   driver.use(options.pool or "pgmig")
-  worker.start(store, release)
+  watch = worker.start(store, release, options)
+end
+
+--- A gate that looks at one of two databases would let requests of the other through.
+local function begin_again(options)
+  phases.check("setup", "init_worker", "timer")
+  if releases.read(options).place ~= watch.release.place then
+    broken = "setup was called for two databases, tables or folders: one nginx has one"
+  end
+  error("setup was called before in this worker", 0)
 end
 
 --- Begin, in init_worker_by_lua: one worker of all migrates in the background, or with
@@ -53,7 +63,7 @@ end
 --   table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict, lock_timeout,
 --   lock_wait, retries, reconnect, drift_check, pipeline }
 function M.setup(options)
-  if not broken then return log.write("error", "setup was called before in this worker") end
+  if watch then return log.guard(begin_again, options) end
   local ok, err = log.guard(begin, options)
   broken = not ok and tostring(err) or nil
 end
@@ -61,34 +71,34 @@ end
 -- ---- requests ------------------------------------------------------------------
 
 local function refuse()
-  local failure = store and store:failure()
-  local wait = failure and math.ceil(failure.retry_at - ngx.now()) or 1
+  local found = watch and watch.store:read() or {}
+  local wait = found.retry_at and math.ceil(found.retry_at - ngx.now()) or 1
   ngx.status = ngx.HTTP_SERVICE_UNAVAILABLE
   ngx.header["Retry-After"] = math.max(wait, 1)
   ngx.header["Content-Type"] = "application/json"
   ngx.header["Cache-Control"] = "no-store"
-  ngx.say(reports.refusal(store, release))
+  ngx.say(reports.refusal(watch, found))
   return ngx.exit(ngx.HTTP_SERVICE_UNAVAILABLE)
 end
 
 --- Let a request pass when the schema is at the wanted version or above, in access_by_lua; else
 -- answer it with 503, Retry-After and a small JSON body.
 function M.gate()
-  if ready then return end
-  ready = not broken and store:reached(release.wanted)
-  if not ready then return refuse() end
+  if watch and watch.ready and not broken then return end
+  phases.check("gate", "access", "rewrite", "content")
+  if broken or not reports.ready(watch) then return refuse() end
 end
 
 --- Answer with where the schema stands, as JSON, in content_by_lua. Asks no database.
 function M.status()
   ngx.header["Content-Type"] = "application/json"
   ngx.header["Cache-Control"] = "no-store"
-  ngx.say(json.encode(reports.status(store, release, broken)))
+  ngx.say(json.encode(reports.status(watch, broken)))
 end
 
 --- Answer with a page for people, in content_by_lua. It shows names, messages and queries: restrict
 -- who may see it.
-function M.dashboard() return dashboards.serve(store, release, broken) end
+function M.dashboard() return dashboards.serve(watch, broken) end
 
 -- ---- init_by_lua, exit_worker_by_lua ------------------------------------------------
 
@@ -100,6 +110,12 @@ function M.check(options) return checking.check(options) end
 
 --- In exit_worker_by_lua: cancel what is under way, and let go of the lock. A worker that ends
 -- gracefully has finished before.
-function M.on_exit() log.guard(driver.abort) end
+function M.on_exit()
+  log.guard(function()
+    phases.check("on_exit", "exit_worker")
+    driver.abort()
+    if watch then watch.store:resign() end
+  end)
+end
 
 return M

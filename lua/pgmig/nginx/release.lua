@@ -1,4 +1,5 @@
 --- What this release of an application wants of the schema: read once, when a worker starts.
+local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
@@ -9,6 +10,8 @@ local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 
 local M = {}
+
+local PLACE_DIGITS = 16
 
 -- What `pgmig.migrator` takes, and is passed on to it.
 local migrator_options = {
@@ -57,21 +60,25 @@ local function newest(set)
   return last and last.id or "0"
 end
 
---- What tells a set of migrations from another one: names, and the text of repeatable ones.
-local function fingerprint(set)
-  local parts = {}
-  for _, m in ipairs(set.list) do parts[#parts + 1] = m.label end
-  for _, m in ipairs(set.repeatable) do
-    parts[#parts + 1] = m.label .. " " .. core.file_checksum(m.path)
-  end
-  return core.checksum(table.concat(parts, "\n"))
+local function dirs_of(dir) return type(dir) == "table" and dir or { dir } end
+
+--- What tells what a release is about from what others are: database, tracking table, folders.
+local function place_of(self)
+  local options = self.options
+  local parts = {
+    connection.place(self.database), options.table or "", tostring(options.shared),
+    type(options.format) == "table" and options.format.name or options.format or "",
+  }
+  for _, dir in ipairs(dirs_of(self.dir)) do parts[#parts + 1] = dir end
+  return core.checksum(table.concat(parts, "\0")):sub(1, PLACE_DIGITS)
 end
 
 --- Read what a release wants.
 -- @param options of `pgmig.nginx.setup`
 -- @param mode in place of theirs; nil
--- @return { wanted = version, id = what tells it from other releases, dir, target, mode, database,
---   on_event, options = the migrator's }
+-- @return { wanted = version, place = what tells its database, table and folders from others, as
+--   hexadecimal digits, terms = mode and target as a text, dir, deep = whether folders below count,
+--   target, mode, database, on_event, options = the migrator's }
 -- @raise kinds "usage", "io", "naming"
 function M.read(options, mode)
   mode = mode or type(options) == "table" and options.mode or "migrate"
@@ -79,17 +86,33 @@ function M.read(options, mode)
   local self = {
     database = options.database, target = options.target, mode = mode,
     on_event = options.on_event, dir = from_prefix(options.dir), options = {},
+    terms = mode .. " " .. tostring(options.target),
   }
   for _, key in ipairs(migrator_options) do self.options[key] = options[key] end
-  local set = { list = {}, repeatable = {} }
+  local set = { list = {} }
   if self.dir then
-    local dirs = type(self.dir) == "table" and self.dir or { self.dir }
     local format = formats.load(self.options.format or "pgmig", self.options.placeholders)
-    set = files.read(dirs, naming.check(self.options.naming or format.naming), format)
+    local rule = naming.check(self.options.naming or format.naming)
+    set, self.deep = files.read(dirs_of(self.dir), rule, format), rule.deep
   end
   self.wanted = self.target ~= nil and migration.id_of(self.target) or newest(set)
-  self.id = ("%s %s %s"):format(self.mode, self.wanted, fingerprint(set))
+  self.place = place_of(self)
   return self
+end
+
+--- What changes when a file of a release's folders does, without reading any.
+-- @param breathe called between files
+function M.stamp(release, breathe)
+  local parts = {}
+  for _, dir in ipairs(dirs_of(release.dir)) do
+    local there, names = pcall(core.list, dir, release.deep)
+    for _, name in ipairs(there and names or {}) do
+      breathe()
+      parts[#parts + 1] = name .. "\0" .. tostring(core.file_stamp(dir .. "/" .. name))
+    end
+    parts[#parts + 1] = dir
+  end
+  return core.checksum(table.concat(parts, "\0"))
 end
 
 --- The tracking table of a release; another tool's is read with the files at hand.

@@ -1,5 +1,8 @@
---- What the workers of one nginx share: a dictionary (`lua_shared_dict`). It outlives reloads, so
--- it keeps the version that the schema has, not whether that is enough.
+--- What the workers of one nginx share: a dictionary (`lua_shared_dict`). What is known is one
+-- value in it, so that all of it changes at once; one worker, the migrator, writes it. It outlives
+-- reloads, so it belongs to a place (pgmig.nginx.release): another database or folder has its own.
+-- The dictionary may serve others too and lose everything at any moment: a worker that has seen the
+-- schema ready remembers that itself, and the migrator writes again what has gone.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -7,89 +10,147 @@ local M = {}
 local store = {}
 store.__index = store
 
-local PREFIX = "pgmig:" -- the dictionary may serve others too
 local TTL = 2 -- seconds that a migrator may be silent
-local MESSAGE_LIMIT = 4000 -- bytes
+local LIMITS = { 4000, 200 } -- bytes of a text; the second where there is little room
+
+-- What the migrator does; it goes with the migrator.
+local progress = { "phase", "running", "since", "done", "total", "holder", "worker" }
+
+local numbers = {
+  settled_at = true, since = true, done = true, total = true, worker = true, attempts = true,
+  failed_at = true, retry_at = true, failed_clock = true, retry_clock = true,
+}
 
 --- Open the dictionary.
+-- @param name of it
+-- @param place which database and folder this is about
 -- @raise kind "usage" when there is none
-function M.open(name)
+function M.open(name, place)
   local dict = ngx.shared[name]
-  if dict then return setmetatable({ dict = dict }, store) end
-  errors.raise("usage", ("there is no shared dictionary %s"):format(name), {
-    hint = ("add to the http block: lua_shared_dict %s 1m;"):format(name),
-  })
-end
-
-function store:get(key) return self.dict:get(PREFIX .. key) end
-
---- Set a value; nil removes it.
-function store:set(key, value)
-  if type(value) == "string" then value = value:sub(1, MESSAGE_LIMIT) end
-  local ok, why = self.dict:set(PREFIX .. key, value)
-  if not ok then
-    ngx.log(ngx.ERR, "pgmig: the shared dictionary does not take ", key, ": ", why)
+  if not dict then
+    errors.raise("usage", ("there is no shared dictionary %s"):format(name), {
+      hint = ("add to the http block: lua_shared_dict %s 1m;"):format(name),
+    })
   end
+  return setmetatable({
+    dict = dict, token = core.token(), known = {},
+    state_key = ("pgmig:%s:state"):format(place), role_key = ("pgmig:%s:migrator"):format(place),
+  }, store)
 end
 
---- Whether the schema has reached a version.
-function store:reached(wanted)
-  local version = self:get "version"
-  return version ~= nil and core.compare(version, wanted) >= 0
+-- ---- the value -----------------------------------------------------------------
+
+--- A text of at most so many bytes, without a broken character at its end.
+local function cut(text, limit)
+  if #text <= limit then return text end
+  return (text:sub(1, limit):gsub("[\192-\255][\128-\191]*$", ""))
+end
+
+local function encode(state, limit)
+  local fields = {}
+  for key, value in pairs(state) do
+    fields[key] = type(value) == "string" and cut(value, limit) or ("%.3f"):format(value)
+  end
+  return ngx.encode_args(fields)
+end
+
+local function decode(text)
+  local state = ngx.decode_args(text, 0)
+  for key, value in pairs(state) do
+    if numbers[key] then state[key] = tonumber(value) end
+  end
+  return state
+end
+
+--- Note once that the dictionary does not do its part; each worker goes on by itself.
+local function complain(self, why)
+  if self.complained then return end
+  self.complained = true
+  ngx.log(ngx.ERR, "pgmig: the shared dictionary takes nothing: ", why,
+    "; give pgmig one of its own: lua_shared_dict pgmig 1m;")
+end
+
+local function write(self)
+  local why
+  for _, limit in ipairs(LIMITS) do
+    local ok
+    ok, why = self.dict:set(self.state_key, encode(self.known, limit))
+    if ok then return end
+  end
+  complain(self, why)
+end
+
+--- What the dictionary says, else what this worker knew last; a table of its own.
+local function load(self)
+  local text = self.dict:get(self.state_key)
+  if type(text) == "string" then return decode(text) end
+  local copy = {}
+  for key, value in pairs(self.known) do copy[key] = value end
+  return copy
 end
 
 -- ---- who migrates ------------------------------------------------------------
 
 --- Become the one worker that works on the schema: true when it is this one.
 function store:elect()
-  return self.dict:add(PREFIX .. "migrator", ngx.worker.pid(), TTL) == true
+  local ok, why = self.dict:add(self.role_key, self.token, TTL)
+  if not ok and why == "exists" then return false end
+  if not ok then complain(self, why) end
+  self.known = load(self)
+  return true
 end
 
---- Stay it.
-function store:renew() self.dict:set(PREFIX .. "migrator", ngx.worker.pid(), TTL) end
+local function is_mine(self)
+  local owner = self.dict:get(self.role_key)
+  return owner == nil or owner == self.token
+end
+
+--- Whether this worker is still the one: it may have slept for too long.
+function store:leads() return is_mine(self) end
+
+--- Stay it, and write again what the dictionary has lost.
+function store:renew()
+  if not is_mine(self) then return end
+  self.dict:set(self.role_key, self.token, TTL)
+  if not self.dict:get(self.state_key) then write(self) end
+end
 
 --- Let another worker be it.
 function store:resign()
-  if self:get "migrator" == ngx.worker.pid() then self:set("migrator", nil) end
+  if self.dict:get(self.role_key) == self.token then self.dict:delete(self.role_key) end
 end
 
--- ---- what it does ------------------------------------------------------------
+-- ---- what is known ---------------------------------------------------------------
 
-local progress = { "phase", "running", "since", "done", "total", "holder" }
-
---- Say what the migrator does: fields phase ("migrating", "waiting"), running = label, since =
--- seconds, done, total, holder; what is not given is forgotten.
-function store:report(fields)
-  for _, key in ipairs(progress) do self:set(key, fields[key]) end
+--- Say something, as the migrator: fields of `read`; false: it is true no more.
+function store:say(fields)
+  for key, value in pairs(fields) do self.known[key] = value or nil end
+  if is_mine(self) then write(self) end
 end
 
---- Say how it failed.
--- @param failure { message, migration, at and retry_at in seconds, attempts }
-function store:fail(failure)
-  for key, value in pairs(failure) do self:set("failure." .. key, value) end
-  self:set("failure.migration", failure.migration)
+--- Say what the migrator does: phase ("migrating", "waiting"), running = label, since = seconds,
+-- done, total, holder; what is not given is true no more. `more`: other fields of `read`; nil.
+function store:report(fields, more)
+  local changes = {}
+  for _, key in ipairs(progress) do changes[key] = fields[key] or false end
+  for key, value in pairs(more or {}) do changes[key] = value end
+  changes.worker = fields.phase and ngx.worker.pid() or false
+  self:say(changes)
 end
 
---- How it failed last, with these fields; nil.
-function store:failure()
-  if not self:get "failure.at" then return nil end
-  local failure = {}
-  for _, key in ipairs { "message", "migration", "at", "retry_at", "attempts" } do
-    failure[key] = self:get("failure." .. key)
-  end
-  return failure
-end
+--- Remember what the dictionary says now, in case that it is lost.
+function store:remember() self.known = load(self) end
 
---- Forget how it failed.
-function store:succeed() self:set("failure.at", nil) end
-
---- What is known, for people and programs.
--- @return { version, phase, running, since, done, total, holder, migrator = pid, failure }
-function store:snapshot()
-  local found = { version = self:get "version", migrator = self:get "migrator" }
-  for _, key in ipairs(progress) do found[key] = found.migrator and self:get(key) or nil end
-  found.failure = self:failure()
-  return found
+--- What is known.
+-- @return { version; settled = for which release the schema was found ready, settled_at = when
+--   that look began; phase, running, since, done, total, holder, worker = pid; message, migration,
+--   attempts, failed_at, retry_at of a failure, failed_clock and retry_clock = the same by
+--   `core.now()`, seen = the folder then (pgmig.nginx.release) }
+function store:read()
+  local state = load(self)
+  if self.dict:get(self.role_key) then return state end
+  for _, key in ipairs(progress) do state[key] = nil end
+  return state
 end
 
 return M

@@ -10,16 +10,18 @@ local releases = require "pgmig.nginx.release"
 
 local M = {}
 local PAUSE = 0.25 -- seconds between two looks
+local FOLDER_PAUSE = 1 -- seconds between two looks at the folder
 local FIRST_RETRY = 1 -- seconds
 local LAST_RETRY = 60 -- seconds; a file that is wrong stays so until somebody deploys
 local LAST_RETRY_SOON = 5 -- seconds, for what passes: no server, a busy lock, mode = "check"
 
 -- ---- what happens ------------------------------------------------------------
 
---- Tell how far the schema has come; the wanted version waits for the end of the run.
-local function note_version(self, id)
+--- The version that the schema has come to; the wanted one waits for the end of the run.
+local function version_below(self, id)
+  local known = self.store.known.version
   local below = id and core.compare(id, self.release.wanted) < 0
-  if below and not self.store:reached(id) then self.store:set("version", id) end
+  return below and not (known and core.compare(known, id) >= 0) and id or nil
 end
 
 --- Note an event of the migrator's, where all workers see it.
@@ -33,7 +35,8 @@ local function note(self, event)
     }
   elseif event.type == "applied" or event.type == "skipped" then
     self.running, self.done = false, self.done + 1
-    if event.type == "applied" then note_version(self, event.migration.id) end
+    local id = event.type == "applied" and event.migration.id
+    self.store:say { done = self.done, version = version_below(self, id) }
   elseif event.type == "waiting" then
     self.store:report { phase = "waiting", since = now, holder = event.message, total = self.total }
   end
@@ -71,23 +74,37 @@ local function migrate(self, db)
   })
 end
 
-local function check_reached(self)
-  if self.store:reached(self.release.wanted) then return end
-  errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(
-    self.store:get "version", self.release.wanted))
+local function check_reached(self, version)
+  local wanted = self.release.wanted
+  if core.compare(version, wanted) >= 0 then return end
+  errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(version, wanted))
+end
+
+local no_failure = {
+  message = false, migration = false, attempts = false, failed_at = false, retry_at = false,
+  failed_clock = false, retry_clock = false, seen = false,
+}
+
+--- Let all know that the schema is ready.
+local function settle(self, version)
+  local known = { version = version, settled = self.release.terms, settled_at = self.began }
+  for key, value in pairs(no_failure) do known[key] = value end
+  self.ready = true
+  self.store:report({}, known)
+  log.write("info", "the schema is ready, at version " .. version)
 end
 
 local function attempt(self, db)
-  self.store:set("version", releases.version(db, self.release))
+  local version = releases.version(db, self.release)
+  self.store:say { version = version }
   if self.release.mode == "migrate" then
     migrate(self, db)
-    self.store:set("version", releases.version(db, self.release))
-    if ngx.worker.exiting() then return end -- perhaps not all of it is done
+    version = releases.version(db, self.release)
+    -- perhaps not all of it is done
+    if ngx.worker.exiting() then return self.store:report({}, { version = version }) end
   end
-  check_reached(self)
-  self.store:set("settled", self.release.id)
-  self.store:succeed()
-  log.write("info", ("the schema is ready, at version %s"):format(self.store:get "version"))
+  check_reached(self, version)
+  settle(self, version)
 end
 
 --- A wait for the lock, or for a server that is gone, ends with the worker; a migration does not.
@@ -96,7 +113,8 @@ local function leave(self)
 end
 
 local function connect_and_attempt(self)
-  self.running = false
+  if self.outdated then self.release = releases.read(self.given) end
+  self.outdated = false
   local db = M.connect(self.release.database, leave(self))
   local ok, err = pcall(attempt, self, db)
   db:close()
@@ -109,10 +127,12 @@ local function is_passing(self, err)
   return self.release.mode == "check" or errors.is(err, "connect") or errors.is(err, "lock")
 end
 
---- The failure that counts: what was before this worker started, perhaps somebody has mended.
+--- The failure that counts: of the folder as it is, and not before this worker started. Else
+-- perhaps somebody has mended it.
 local function last_failure(self)
-  local last = self.store:failure()
-  return last and last.at >= self.started and last or nil
+  local last = self.store.known
+  local counts = last.failed_clock and last.failed_clock >= self.started and last.seen == self.seen
+  return counts and last or nil
 end
 
 --- Remember a failure, and when to try again: later each time.
@@ -121,25 +141,46 @@ local function fail(self, err)
   local attempts = last and last.attempts + 1 or 1
   local longest = is_passing(self, err) and LAST_RETRY_SOON or LAST_RETRY
   local pause = math.min(FIRST_RETRY * 2 ^ (attempts - 1), longest) * (0.75 + core.random() / 2)
-  self.store:fail {
-    message = tostring(err), attempts = attempts,
-    migration = errors.is(err) and err.migration or nil, at = ngx.now(),
-    retry_at = ngx.now() + pause,
-  }
+  self.store:report({}, {
+    message = tostring(err), migration = errors.is(err) and err.migration or false,
+    attempts = attempts, failed_at = ngx.now(), retry_at = ngx.now() + pause,
+    failed_clock = core.now(), retry_clock = core.now() + pause, seen = self.seen,
+  })
   log.write(self.release.mode == "check" and "warn" or "error",
     ("%s\npgmig tries again in %.1f s"):format(tostring(err), pause))
 end
 
+--- See whether the folder has changed.
+local function look_at_folder(self)
+  if self.looked_at and core.now() - self.looked_at < FOLDER_PAUSE then return end
+  local seen = releases.stamp(self.release, driver.breathe)
+  self.outdated = self.outdated or self.seen ~= nil and seen ~= self.seen
+  self.seen, self.looked_at = seen, core.now()
+end
+
+--- Whether an attempt is to be made: the first one, one whose time has come, or of other files.
 local function is_due(self)
+  look_at_folder(self)
   local last = last_failure(self)
-  return not last or ngx.now() >= last.retry_at
+  return not last or core.now() >= last.retry_clock
+end
+
+local function try(self)
+  self.running, self.began = false, core.now()
+  if not last_failure(self) then self.store:say(no_failure) end
+  local ok, err = pcall(connect_and_attempt, self)
+  if ok then return end
+  if errors.is(err, "interrupted") then return self.store:report {} end
+  fail(self, err)
 end
 
 -- ---- the background ----------------------------------------------------------
 
---- Run a function while the others see that this worker lives. What naps keeps a worker that is
--- to end alive, which a thread's work does not.
-local function elected(self, fn)
+local function is_over(self) return self.ready or ngx.worker.exiting() end
+
+--- Try until the schema is ready, while the others see that this worker lives. What naps keeps a
+-- worker that is to end alive, which a thread's work does not.
+local function work(self)
   local over = false
   ngx.thread.spawn(function()
     while not over do
@@ -147,31 +188,47 @@ local function elected(self, fn)
       ngx.sleep(PAUSE)
     end
   end)
-  local ok, err = pcall(fn, self)
+  log.guard(function()
+    while not is_over(self) and self.store:leads() do
+      if is_due(self) then try(self) else ngx.sleep(PAUSE) end
+    end
+  end)
   over = true
-  self.store:report {}
-  if not ok and not errors.is(err, "interrupted") then fail(self, err) end
   self.store:resign()
 end
 
-local function is_settled(self) return self.store:get "settled" == self.release.id end
+--- Whether another worker has found the schema ready, in a look that began after this one started:
+-- perhaps it did so before a reload, which may follow on a change of the database.
+local function is_settled(self)
+  local found = self.store:read()
+  return found.settled == self.release.terms and found.settled_at >= self.started
+end
 
 local function stand_by(self)
-  while not is_settled(self) and not ngx.worker.exiting() do
-    if is_due(self) and self.store:elect() then elected(self, connect_and_attempt) end
-    ngx.sleep(PAUSE)
+  while not is_over(self) do
+    if is_settled(self) then
+      self.store:remember()
+      self.ready = true
+    else
+      if self.store:elect() then work(self) end
+      ngx.sleep(PAUSE)
+    end
   end
 end
 
 --- Begin, in the background.
 -- @param store of pgmig.nginx.store
 -- @param release of pgmig.nginx.release
-function M.start(store, release)
-  local self = { store = store, release = release, started = ngx.now() }
+-- @param given the options that it was read from
+-- @return the watch: { store, release, ready = whether this worker has seen the schema ready }
+-- @raise a text
+function M.start(store, release, given)
+  local self = { store = store, release = release, given = given, started = core.now() }
   local ok, why = ngx.timer.at(0, function(premature)
     if not premature then log.guard(stand_by, self) end
   end)
-  if not ok then log.write("error", "no timer: " .. tostring(why)) end
+  if not ok then error("no timer: " .. tostring(why), 0) end
+  return self
 end
 
 return M
