@@ -44,11 +44,9 @@ static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
 
 static bool finish(struct pgmig_apply *a)
 {
-    if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE) {
-        a->dirty = true;
+    if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE)
         return pgmig_failure_refuse(
             a, false, "the migration has left a transaction open", NULL);
-    }
     if (pause(a, PGMIG_PAUSE_CLOSING))
         return false;
     return pgmig_request_close(a);
@@ -346,7 +344,7 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
     if (pgmig_conn_check_idle(a->conn, err) != 0)
         return -1;
     a->paused = PGMIG_PAUSE_NONE;
-    a->dirty = a->dirty || touched;
+    (void)touched;
     pgmig_conn_begin(a->conn, next, a);
     if (how == PGMIG_GIVE_UP) {
         (void)pgmig_request_undo(a, PGMIG_GIVEN_UP);

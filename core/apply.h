@@ -44,9 +44,8 @@ struct pgmig_sender {
     bool reading; /* the cursor is open */
     bool waiting; /* `statement` was read, and is not sent */
     struct pgmig_statement statement;
-    struct pgmig_error error; /* why it could not go on */
-    bool dirty;               /* a statement may have changed the session */
-    struct pgmig_buf frame;   /* what stands around its statements ... */
+    struct pgmig_error error;       /* why it could not go on */
+    struct pgmig_buf frame;         /* what stands around its statements ... */
     struct pgmig_splitter commands; /* ... command by command */
 };
 
@@ -65,7 +64,6 @@ struct pgmig_apply {
     enum pgmig_stage stage;
     size_t at;        /* the statement under way */
     int before_claim; /* commands that stand before the claim */
-    bool dirty;       /* a statement may have changed the session */
     bool replaced;    /* the statement under way is not the file's */
     bool alone;       /* it runs outside any transaction of ours */
     bool grouped;     /* it stands in a BEGIN ... COMMIT of the file's own */

@@ -7,10 +7,15 @@
 #include "error.h"
 #include "journal.h"
 
-const char pgmig_frame_reset[] =
-    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; "
-    "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; "
-    "SELECT pg_catalog.pg_advisory_unlock_all(); ";
+void pgmig_frame_add_reset(const struct pgmig_job *job, struct pgmig_buf *sql)
+{
+    static const char to_defaults[] =
+        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; "
+        "UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; DISCARD SEQUENCES; "
+        "SELECT pg_catalog.pg_advisory_unlock_all(); ";
+
+    pgmig_buf_adds(sql, job->session.reset ? job->session.reset : to_defaults);
+}
 
 static int add_setting(struct pgmig_buf *sql, const char *scope,
                        const char *setting, const char *value)
@@ -123,22 +128,20 @@ static int add_journal_end(const struct pgmig_ledger *ledger,
 
 int pgmig_frame_close(const struct pgmig_ledger *ledger,
                       struct pgmig_conn *conn, const struct pgmig_job *job,
-                      bool dirty, struct pgmig_buf *sql,
-                      struct pgmig_error *err)
+                      struct pgmig_buf *sql, struct pgmig_error *err)
 {
     const struct pgmig_section *section = &job->script->sections[job->section];
     int status;
 
-    if (dirty) {
+    if (section->transaction) {
         /* deferred triggers still see the migration's own settings */
         pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
-        pgmig_buf_adds(sql, pgmig_frame_reset);
+        pgmig_frame_add_reset(job, sql);
         pgmig_ledger_add_durable(ledger, sql);
-    }
-    if (section->transaction)
         status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
-    else
+    } else {
         status = add_journal_end(ledger, conn, job, sql, err);
+    }
     pgmig_buf_adds(sql, "COMMIT");
     return status;
 }

@@ -5,8 +5,9 @@
 #include "buf.h"
 #include "pgmig.h"
 
-/* Takes back what a migration may leave behind in its session. */
-extern const char pgmig_frame_reset[];
+/* Add what takes back all that a migration may leave behind in its session:
+** what it has done, the text of its statements does not tell. */
+void pgmig_frame_add_reset(const struct pgmig_job *job, struct pgmig_buf *sql);
 
 /* Add `begin` and the settings of the transaction, with a semicolon; returns
 ** how many commands that are. */
@@ -31,13 +32,13 @@ int pgmig_frame_session(const struct pgmig_ledger *ledger,
                         struct pgmig_buf *sql);
 
 /*
-** Add what ends the transaction: resets when the session may have been
-** changed, the history's row, which proves the tracking row, the journal's end
-** where there is one, COMMIT.
+** Add what ends the transaction: the reset of the session (with
+** transaction=off it comes before BEGIN), the history's row, which proves the
+** tracking row, the journal's end where there is one, COMMIT.
 */
 PGMIG_NODISCARD int pgmig_frame_close(const struct pgmig_ledger *ledger,
                                       struct pgmig_conn *conn,
-                                      const struct pgmig_job *job, bool dirty,
+                                      const struct pgmig_job *job,
                                       struct pgmig_buf *sql,
                                       struct pgmig_error *err);
 

@@ -38,7 +38,6 @@ bool pgmig_journaled_opened(struct pgmig_apply *a)
         pgmig_buf_free(&sql);
         return pgmig_apply_begun(a);
     }
-    a->dirty = true;
     return pgmig_request_send(a, PGMIG_STAGE_SETTINGS, &sql);
 }
 

@@ -7,8 +7,6 @@
 
 #include "words.h"
 
-#define SETTING (PGMIG_T_SESSION | PGMIG_T_SETTING)
-
 typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
 
 static char upper(char c)
@@ -68,17 +66,13 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
         "temporary", "unique",     "unlogged",   "recursive", "trusted",
         "default",   "constraint", "procedural", NULL};
     static const char *const alone[] = {"database", "tablespace", NULL};
-    unsigned traits = 0;
 
-    for (; at_any(w, modifiers); pgmig_words_next(w))
-        if (pgmig_words_at(w, "temp") || pgmig_words_at(w, "temporary"))
-            traits |= PGMIG_T_SESSION;
+    while (at_any(w, modifiers))
+        pgmig_words_next(w);
     object(w, st);
     if (at_any(w, alone))
-        return traits | PGMIG_T_NO_BLOCK;
-    if (pgmig_words_accept(w, "index"))
-        return traits | concurrently(w, st);
-    return traits;
+        return PGMIG_T_NO_BLOCK;
+    return pgmig_words_accept(w, "index") ? concurrently(w, st) : 0;
 }
 
 static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
@@ -189,7 +183,7 @@ static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
 
     if (!pgmig_words_accept(&ahead, "transaction") ||
         ahead.tok.kind != PGMIG_TOKEN_STRING)
-        return SETTING;
+        return PGMIG_T_SETTING;
     add_kind(st, w);
     return PGMIG_T_TX_REFUSED;
 }
@@ -204,17 +198,16 @@ static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
         add_kind(st, w);
         return PGMIG_T_TX_SET;
     }
-    return local ? 0 : SETTING;
+    return local ? 0 : PGMIG_T_SETTING;
 }
 
 static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 {
     add_kind(st, w);
-    return PGMIG_T_SESSION | (pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0);
+    return pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0;
 }
 
-/* Every word that begins a statement, in order. What is not said to keep the
-** session as it was counts as changing it. */
+/* Every word that begins a statement, in order. */
 static const struct first_word {
     const char *word;
     unsigned traits;
@@ -225,54 +218,54 @@ static const struct first_word {
     {"ANALYSE", 0, NULL},
     {"ANALYZE", 0, NULL},
     {"BEGIN", PGMIG_T_TX_BEGIN, NULL},
-    {"CALL", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
+    {"CALL", PGMIG_T_MAY_COMMIT, NULL},
     {"CHECKPOINT", 0, NULL},
-    {"CLOSE", PGMIG_T_SESSION, NULL},
+    {"CLOSE", 0, NULL},
     {"CLUSTER", 0, cluster},
     {"COMMENT", 0, NULL},
     {"COMMIT", 0, commit},
     {"COPY", 0, copy},
     {"CREATE", 0, create},
-    {"DEALLOCATE", SETTING, NULL},
-    {"DECLARE", PGMIG_T_SESSION, NULL},
+    {"DEALLOCATE", PGMIG_T_SETTING, NULL},
+    {"DECLARE", 0, NULL},
     {"DELETE", 0, NULL},
     {"DISCARD", 0, discard},
-    {"DO", PGMIG_T_SESSION | PGMIG_T_MAY_COMMIT, NULL},
+    {"DO", PGMIG_T_MAY_COMMIT, NULL},
     {"DROP", 0, drop},
     {"END", 0, commit},
-    {"EXECUTE", PGMIG_T_SESSION, NULL},
-    {"EXPLAIN", PGMIG_T_SESSION, NULL},
-    {"FETCH", PGMIG_T_SESSION, NULL},
+    {"EXECUTE", 0, NULL},
+    {"EXPLAIN", 0, NULL},
+    {"FETCH", 0, NULL},
     {"GRANT", 0, NULL},
     {"IMPORT", 0, NULL},
     {"INSERT", 0, NULL},
-    {"LISTEN", SETTING, NULL},
-    {"LOAD", SETTING, NULL},
+    {"LISTEN", PGMIG_T_SETTING, NULL},
+    {"LOAD", PGMIG_T_SETTING, NULL},
     {"LOCK", 0, NULL},
     {"MERGE", 0, NULL},
-    {"MOVE", PGMIG_T_SESSION, NULL},
+    {"MOVE", 0, NULL},
     {"NOTIFY", 0, NULL},
     {"PREPARE", 0, prepare},
     {"REASSIGN", 0, NULL},
     {"REFRESH", 0, NULL},
     {"REINDEX", 0, reindex},
     {"RELEASE", 0, NULL},
-    {"RESET", SETTING, NULL},
+    {"RESET", PGMIG_T_SETTING, NULL},
     {"REVOKE", 0, NULL},
     {"ROLLBACK", 0, rollback},
     {"SAVEPOINT", 0, NULL},
     {"SECURITY", 0, NULL},
-    {"SELECT", PGMIG_T_SESSION, NULL},
+    {"SELECT", 0, NULL},
     {"SET", 0, set},
     {"SHOW", 0, NULL},
     {"START", PGMIG_T_TX_BEGIN, NULL},
     {"TABLE", 0, NULL},
     {"TRUNCATE", 0, NULL},
-    {"UNLISTEN", SETTING, NULL},
+    {"UNLISTEN", PGMIG_T_SETTING, NULL},
     {"UPDATE", 0, NULL},
     {"VACUUM", PGMIG_T_NO_BLOCK, NULL},
     {"VALUES", 0, NULL},
-    {"WITH", PGMIG_T_SESSION, NULL},
+    {"WITH", 0, NULL},
 };
 
 static int by_word(const void *word, const void *entry)
@@ -287,7 +280,7 @@ void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
     const struct first_word *first;
 
     st->kind[0] = '\0';
-    st->traits = PGMIG_T_SESSION;
+    st->traits = 0;
     pgmig_words_init(&w, text, st, standard_strings);
     if (w.parens == 1) { /* (SELECT ...) */
         snprintf(st->kind, sizeof st->kind, "SELECT");

@@ -132,7 +132,6 @@ enum pgmig_direction { PGMIG_UP, PGMIG_DOWN };
 
 /* What the engine must know of a statement; a set of bits. */
 enum pgmig_trait {
-    PGMIG_T_SESSION = 1,      /* may change the session's state */
     PGMIG_T_NO_BLOCK = 2,     /* cannot run in a transaction block */
     PGMIG_T_TX_BEGIN = 4,     /* BEGIN, START TRANSACTION */
     PGMIG_T_TX_COMMIT = 8,    /* a plain COMMIT or END */
@@ -624,6 +623,13 @@ enum pgmig_pause {
 };
 
 /* What to run. All pointers must stay valid until pgmig_apply_finish. */
+/* What the session had before the run; NULL: its defaults. */
+struct pgmig_session {
+    const char *user;  /* whose rights our own statements have ... */
+    const char *role;  /* ... and the role that was set */
+    const char *reset; /* SQL that takes the session back there; ends in "; " */
+};
+
 struct pgmig_job {
     const struct pgmig_script *script;
     enum pgmig_direction direction;
@@ -631,6 +637,7 @@ struct pgmig_job {
     struct pgmig_entry entry;     /* event NULL: "up" or "down" */
     const char *lock_timeout;     /* default for transactional migrations */
     unsigned pauses;              /* enum pgmig_pause */
+    struct pgmig_session session;
     bool plain; /* each request waits for its answer, also where it need not */
     /* for transaction=off: */
     const char *owner;      /* a word that no other attempt has */

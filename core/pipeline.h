@@ -13,7 +13,6 @@ struct pgmig_mark {
     size_t job;
     size_t at;
     size_t start, end; /* of the statement, in its file */
-    bool session;      /* it may change the session's state */
     int part;
     bool rows;  /* its rows are wanted: they are the connection's result */
     bool flush; /* its answer is wanted at once */

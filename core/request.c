@@ -65,12 +65,11 @@ bool pgmig_request_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
     enum pgmig_tx tx = pgmig_conn_tx(a->conn);
 
     a->outcome = outcome;
-    if (tx == PGMIG_TX_NONE || (tx == PGMIG_TX_IDLE && !a->dirty && !a->alone))
+    if (tx == PGMIG_TX_NONE)
         return pgmig_request_end(a, outcome);
     if (tx != PGMIG_TX_IDLE)
         pgmig_buf_adds(&sql, "ROLLBACK; ");
-    if (a->dirty)
-        pgmig_buf_adds(&sql, pgmig_frame_reset);
+    pgmig_frame_add_reset(&a->job, &sql);
     add_verdict(a, &sql);
     return pgmig_request_send(a, PGMIG_STAGE_UNDO, &sql) ||
            pgmig_request_end(a, outcome);
@@ -140,7 +139,6 @@ bool pgmig_request_statement(struct pgmig_apply *a)
     const struct pgmig_statement *st = pgmig_apply_statement(a);
 
     a->range = *st;
-    a->dirty = a->dirty || (st->traits & PGMIG_T_SESSION);
     a->replaced = false;
     a->text.len = 0;
     pgmig_buf_add(&a->text, pgmig_apply_text(a) + st->start,
@@ -150,7 +148,6 @@ bool pgmig_request_statement(struct pgmig_apply *a)
 
 bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql)
 {
-    a->dirty = true;
     a->replaced = true;
     a->text.len = 0;
     pgmig_buf_adds(&a->text, sql);
@@ -159,18 +156,13 @@ bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql)
 
 static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
-    bool dirty = a->dirty;
-
     if (!a->section->transaction) {
-        if (dirty)
-            pgmig_buf_adds(sql, pgmig_frame_reset);
-        dirty = false;
+        pgmig_frame_add_reset(&a->job, sql);
         if (open_frame(a, PGMIG_APPLY_BEGIN, sql) != 0)
             return -1;
         pgmig_buf_adds(sql, "; ");
     }
-    return pgmig_frame_close(a->ledger, a->conn, &a->job, dirty, sql,
-                             &a->error);
+    return pgmig_frame_close(a->ledger, a->conn, &a->job, sql, &a->error);
 }
 
 bool pgmig_request_close(struct pgmig_apply *a)

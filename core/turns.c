@@ -56,7 +56,6 @@ void pgmig_turns_next(struct pgmig_apply *a)
     a->job = a->turns[a->committed].job;
     a->section = &a->job.script->sections[a->job.section];
     a->at = 0;
-    a->dirty = false;
     a->range = (struct pgmig_statement){0};
 }
 

@@ -68,8 +68,8 @@ static bool build(struct pgmig_apply *a, enum pgmig_stage stage)
         status = pgmig_frame_open(a->ledger, a->conn, job, section_of(a)->begin,
                                   &s->frame, &s->error);
     else
-        status = pgmig_frame_close(a->ledger, a->conn, job, s->dirty, &s->frame,
-                                   &s->error);
+        status =
+            pgmig_frame_close(a->ledger, a->conn, job, &s->frame, &s->error);
     if (status >= 0 && s->frame.failed)
         status = pgmig_error_memory(&s->error);
     if (status < 0)
@@ -117,7 +117,6 @@ static bool leave_frame(struct pgmig_apply *a)
         s->waiting = false;
         return open_cursor(a) && send_statement(a);
     }
-    s->dirty = false;
     s->turn++;
     s->stage = PGMIG_STAGE_ENDED;
     if (s->turn == a->count || a->stopping)
@@ -158,7 +157,6 @@ static bool send_text(struct pgmig_apply *a)
                               .at = s->at,
                               .start = st->start,
                               .end = st->end,
-                              .session = st->traits & PGMIG_T_SESSION,
                               .part = PART_STATEMENT};
 
     a->text.len = 0;
@@ -167,7 +165,6 @@ static bool send_text(struct pgmig_apply *a)
         pgmig_error_memory(&s->error);
         return false;
     }
-    s->dirty = s->dirty || mark.session;
     s->waiting = false;
     s->at++;
     return pgmig_pipeline_send(a->conn, a->text.data, &mark, &s->error) == 0;
@@ -221,7 +218,6 @@ static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
     a->stage = PGMIG_STAGE_STATEMENT;
     a->at = mark->at;
     a->range = (struct pgmig_statement){.start = mark->start, .end = mark->end};
-    a->dirty = a->dirty || mark->session;
 }
 
 static void answered(void *ctx, const struct pgmig_mark *mark)
@@ -276,7 +272,6 @@ bool pgmig_window_enter(struct pgmig_apply *a, enum pgmig_stage stage)
     s->turn = a->committed;
     s->stage = stage;
     s->at = a->at;
-    s->dirty = a->dirty;
     if (stage != PGMIG_STAGE_STATEMENT && !build(a, stage))
         return pgmig_window_left(a);
     if (pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
@@ -299,7 +294,6 @@ bool pgmig_window_left(struct pgmig_apply *a)
     if (a->sender.stage == PGMIG_STAGE_STATEMENT) {
         a->sender.waiting = false;
         a->at = a->sender.at;
-        a->dirty = a->sender.dirty;
         return pgmig_request_statement(a);
     }
     pgmig_conn_take_error(a->conn, &late); /* all that was asked is done */

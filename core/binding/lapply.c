@@ -222,6 +222,20 @@ static bool boolean_field(lua_State *L, int arg, const char *key)
     return set;
 }
 
+/* The field `session`: { user, role, reset }; without it defaults. */
+static struct pgmig_session session_field(lua_State *L, int arg)
+{
+    struct pgmig_session session = {0};
+
+    lua_getfield(L, arg, "session");
+    if (lua_istable(L, -1))
+        session = (struct pgmig_session){.user = field(L, -1, "user"),
+                                         .role = field(L, -1, "role"),
+                                         .reset = field(L, -1, "reset")};
+    lua_pop(L, 1);
+    return session;
+}
+
 /* The job on the top of the stack, which is popped: its list keeps it alive. */
 static struct pgmig_job take_job(lua_State *L)
 {
@@ -237,6 +251,7 @@ static struct pgmig_job take_job(lua_State *L)
                              .entry = entry_at(L, job + 2),
                              .lock_timeout = field(L, job, "lock_timeout"),
                              .pauses = pauses_field(L, job),
+                             .session = session_field(L, job),
                              .plain = boolean_field(L, job, "plain"),
                              .owner = needed_field(L, job, "owner"),
                              .taken_from = field(L, job, "taken_from"),

@@ -5,6 +5,7 @@ local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
+local session = require "pgmig.session"
 
 local unpack = unpack or table.unpack
 
@@ -104,6 +105,7 @@ function M.connect(source)
     breathe = options.breathe or nothing,
     connect_timeout = seconds(options, "connect_timeout"),
     response_timeout = seconds(options, "response_timeout", RESPONSE_TIMEOUT),
+    nominated = {}, -- see pgmig.session
   }, connection)
   open(self, parameters(options))
   return self
@@ -319,6 +321,7 @@ end
 --   Lua's, everything else is text, NULL is nil
 -- @raise kind "sql"
 function connection:query(sql, ...)
+  session.nominate(self.nominated, sql)
   request(self, nil, sql, ...)
   return self.handle:rows()
 end
@@ -334,6 +337,7 @@ end
 -- @return the command tag of the last one, as "INSERT 0 1"
 -- @raise kind "sql"
 function connection:exec(script)
+  session.nominate(self.nominated, script)
   request(self, nil, script)
   return self.handle:tag()
 end

@@ -43,6 +43,7 @@ end
 -- ended when it takes too long: nobody waits for its answer any more.
 -- @param db the connection
 -- @param budget seconds to connect within; 0: do not try
+-- The session of the new one is what a run's migrations begin with.
 -- @param err the error that the loss raised
 -- @raise err, or kind "interrupted"
 function M.reconnect(db, budget, err)
@@ -50,7 +51,10 @@ function M.reconnect(db, budget, err)
   local pid, deadline = db:backend_pid(), core.now() + budget
   repeat
     connect_again(db, budget, deadline, err)
-    local ok, why = pcall(orphan.fence, db, pid)
+    local ok, why = pcall(function()
+      orphan.fence(db, pid)
+      if db.session then db:ask(db.session.reset) end
+    end)
     if not ok and (core.now() >= deadline or not M.is_loss(db, why)) then error(why, 0) end
   until ok
 end

@@ -4,6 +4,7 @@ local errors = require "pgmig.errors"
 local ledger = require "pgmig.ledger"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
+local session = require "pgmig.session"
 local new_step = require("pgmig.step").new
 local window = require "pgmig.window"
 
@@ -248,14 +249,19 @@ end
 -- @raise the error, with migration, applied or for rollbacks rolled_back
 function M.run(options, plan)
   local self = setmetatable(options, run)
+  local outer = self.db.session -- of a run whose hook has started this one
   self.done, self.plan, self.steps = {}, plan, {}
   local ok, err = pcall(function()
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
+    self.db.session = recovery.persist(self.db, self.reconnect, function()
+      return session.note(self.db)
+    end)
     local at = 1
     while at <= #plan and not (self.stop and self.stop()) do
       at = advance(self, self:step(at), at)
     end
   end)
+  self.db.session = outer
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)
   return self.done

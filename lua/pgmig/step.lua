@@ -239,7 +239,7 @@ function step:job(resume)
   local run = self.run
   return {
     script = self.script, direction = self.direction, section = self.section,
-    lock_timeout = run.lock_timeout, plain = not run.pipeline,
+    session = run.db.session, lock_timeout = run.lock_timeout, plain = not run.pipeline,
     pauses = not self.plan.record_only and pauses(self) or nil,
     owner = ("%s:%d"):format(run.token, self.attempt),
     taken_from = resume and resume.taken_from, done = resume and resume.done,

@@ -1,0 +1,97 @@
+--- What a session has of its own before a run: the caller's settings, a hook's, a pooler's. Each
+-- migration begins with that and leaves nothing else behind.
+local M = {}
+
+-- %s: an array of names that may be settings
+local QUESTION = [[
+  SELECT session_user::pg_catalog.text AS "user", pg_catalog.current_setting('role') AS role,
+    (SELECT pg_catalog.string_agg(pg_catalog.format('pg_catalog.set_config(%%L, %%L, false)',
+        s.name, s.value), ', ')
+      FROM (SELECT p.name, p.setting AS value FROM pg_catalog.pg_settings p
+          WHERE p.source OPERATOR(pg_catalog.=) 'session' AND p.name OPERATOR(pg_catalog.<>) ALL
+            ('{transaction_isolation,transaction_read_only,transaction_deferrable,client_encoding,
+              standard_conforming_strings}')
+        UNION SELECT n, pg_catalog.current_setting(n, true)
+          FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS n) AS s
+      WHERE s.value IS NOT NULL) AS settings,
+    pg_catalog.current_setting('standard_conforming_strings') AS strings,
+    EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable) AS cursors,
+    EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) AS channels,
+    (SELECT pg_catalog.array_agg(p.name)::pg_catalog.text
+      FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql) AS statements,
+    pg_catalog.pg_backend_pid() AS pid,
+    EXISTS (SELECT FROM pg_catalog.pg_language l
+      WHERE l.lanname OPERATOR(pg_catalog.=) 'plpgsql'
+      AND pg_catalog.has_language_privilege(l.oid, 'USAGE')) AS plpgsql,
+    EXISTS (SELECT FROM pg_catalog.pg_class c
+      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())
+      OR EXISTS (SELECT FROM pg_catalog.pg_proc f
+      WHERE f.pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) AS temporary,
+    EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
+      AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS locks]]
+
+-- What a session may keep, and the command that takes all of the kind away.
+local belongings = {
+  { "cursors", "CLOSE ALL" }, { "channels", "UNLISTEN *" }, { "temporary", "DISCARD TEMP" },
+  { "locks", "SELECT pg_catalog.pg_advisory_unlock_all()" },
+}
+
+-- %s: an array of names that stay. What a pooler has prepared for its clients is not from SQL.
+local DEALLOCATE = [[DO LANGUAGE plpgsql $pgmig$ DECLARE s pg_catalog.name; BEGIN
+  FOR s IN SELECT p.name FROM pg_catalog.pg_prepared_statements p
+    WHERE p.from_sql AND p.name OPERATOR(pg_catalog.<>) ALL (%s::pg_catalog.text[])
+  LOOP EXECUTE pg_catalog.format('DEALLOCATE %%I', s); END LOOP; END $pgmig$]]
+
+--- The command that takes a migration's prepared statements away; nil when there is none that
+-- would leave others alone.
+local function deallocate(db, seen)
+  if not seen.statements and seen.pid == db:backend_pid() then return "DEALLOCATE ALL" end
+  if not seen.plpgsql then return nil end
+  return DEALLOCATE:format(db:quote_literal(seen.statements or "{}"))
+end
+
+--- The commands that take a session back. Settings come before the role, which may not set them.
+local function reset_of(db, seen)
+  local list = {
+    "SET SESSION AUTHORIZATION " .. db:quote_ident(seen.user), "SET ROLE NONE", "RESET ALL",
+    "DISCARD SEQUENCES",
+  }
+  local function add(command) list[#list + 1] = command end
+  if seen.settings then add("SELECT " .. seen.settings) end
+  add("SET standard_conforming_strings = " .. seen.strings) -- the core reads what this does
+  add(deallocate(db, seen))
+  for _, kind in ipairs(belongings) do
+    if not seen[kind[1]] then add(kind[2]) end -- else it is not all ours
+  end
+  if seen.role ~= "none" then add("SET ROLE " .. db:quote_ident(seen.role)) end
+  return table.concat(list, "; ") .. "; "
+end
+
+local MAX_NAMES, MAX_TEXT = 200, 10000
+
+--- Note which settings a text may have made: those with a dot in their names are shown by no view.
+-- @param names a set, to which they are added
+-- @param sql what the caller has sent
+function M.nominate(names, sql)
+  if not sql:find "[Ss][Ee][Tt]" then return end
+  local count = 0
+  for _ in pairs(names) do count = count + 1 end
+  for name in sql:sub(1, MAX_TEXT):gsub('"', ""):gmatch "[%a_][%w_$]*%.[%w_$.]*[%w_$]" do
+    if count >= MAX_NAMES then return end
+    if not names[name] then names[name], count = true, count + 1 end
+  end
+end
+
+--- Look at a session, in no transaction.
+-- @param db the connection
+-- @return { user, role, reset = SQL that takes the session back to what it is now }
+function M.note(db)
+  local names = {}
+  for name in pairs(db.nominated) do names[#names + 1] = name end
+  table.sort(names)
+  local array = db:quote_literal("{" .. table.concat(names, ",") .. "}")
+  local seen = db:ask(QUESTION:format(array))[1]
+  return { user = seen.user, role = seen.role, reset = reset_of(db, seen) }
+end
+
+return M
