@@ -4,19 +4,23 @@
 local M = {}
 
 local COLUMNS = [[
-  SELECT c.oid::int8 AS oid, c.relname::text AS name, i.indisvalid AS valid,
-    c.oid::pg_catalog.regclass::text AS qualified
-  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid ]]
+  SELECT c.oid::pg_catalog.int8 AS oid, c.relname::pg_catalog.text AS name, i.indisvalid AS valid,
+    c.oid::pg_catalog.regclass::pg_catalog.text AS qualified
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid ]]
 
 --- The indexes of a table, given as it is written in SQL.
 local function of_table(db, name)
-  return db:ask(COLUMNS .. "WHERE i.indrelid = pg_catalog.to_regclass($1)", name)
+  return db:ask(COLUMNS .. "WHERE i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)",
+    name)
 end
 
 --- The indexes of the table that an index belonged to, by what was there before.
 local function of_siblings(db, existed)
-  return db:ask(COLUMNS .. [[WHERE i.indrelid = (SELECT t.indrelid FROM pg_catalog.pg_index t
-    WHERE t.indexrelid = ANY ($1::oid[]) LIMIT 1)]], "{" .. table.concat(existed, ",") .. "}")
+  return db:ask(COLUMNS .. [[WHERE i.indrelid OPERATOR(pg_catalog.=)
+    (SELECT t.indrelid FROM pg_catalog.pg_index t
+      WHERE t.indexrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) LIMIT 1)]],
+    "{" .. table.concat(existed, ",") .. "}")
 end
 
 local function bare_name(db, name)

@@ -46,19 +46,27 @@ end
 --   that works, query, state }; nil when nobody does
 function M.holder(conn, key)
   return conn:ask([[
-    SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
-      pg_catalog.to_json(a.xact_start) #>> '{}' AS since,
-      pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS seconds,
+    SELECT l.pid, a.application_name, a.usename::pg_catalog.text AS "user",
+      a.client_addr::pg_catalog.text AS client,
+      pg_catalog.to_json(a.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since,
+      pg_catalog.date_part('epoch',
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start) AS seconds,
       w.pid AS worker, w.query, w.state
     FROM pg_catalog.pg_locks l
-    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-    LEFT JOIN pg_catalog.pg_locks p ON p.pid = l.pid AND p.locktype = 'advisory'
-      AND p.classid = $3::int8::oid AND p.objsubid = 2
-    LEFT JOIN pg_catalog.pg_stat_activity w ON w.pid = p.objid::int8
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $2::int8::oid
-      AND l.database = (SELECT oid FROM pg_catalog.pg_database
-        WHERE datname = pg_catalog.current_database())
-      AND l.objid = (pg_catalog.hashtext($1)::int8 & 4294967295)::oid]],
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid
+    LEFT JOIN pg_catalog.pg_locks p ON p.pid OPERATOR(pg_catalog.=) l.pid
+      AND p.locktype OPERATOR(pg_catalog.=) 'advisory'
+      AND p.classid OPERATOR(pg_catalog.=) $3::pg_catalog.int8::pg_catalog.oid
+      AND p.objsubid OPERATOR(pg_catalog.=) 2
+    LEFT JOIN pg_catalog.pg_stat_activity w
+      ON w.pid OPERATOR(pg_catalog.=) p.objid::pg_catalog.int8
+    WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
+      AND l.objsubid OPERATOR(pg_catalog.=) 2
+      AND l.classid OPERATOR(pg_catalog.=) $2::pg_catalog.int8::pg_catalog.oid
+      AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+      AND l.objid OPERATOR(pg_catalog.=) (pg_catalog.hashtext($1)::pg_catalog.int8
+        OPERATOR(pg_catalog.&) 4294967295)::pg_catalog.oid]],
     key, CLASS, WORKER)[1]
 end
 

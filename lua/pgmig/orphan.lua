@@ -14,20 +14,25 @@ local COMPARED = 500 -- characters of a query that pg_stat_activity surely shows
 -- serves others: it counts only while it runs the same text.
 local function look(db, orphan)
   local row = db:ask([[
-    SELECT pg_catalog.bool_or(state IS NULL OR state !~ '^idle') AS busy
-    FROM pg_catalog.pg_stat_activity
-    WHERE pid <> pg_catalog.pg_backend_pid() AND datname = pg_catalog.current_database()
-      AND (pid = $1::int4 AND (backend_start IS NULL OR $2::timestamptz IS NULL
-          OR backend_start = $2::timestamptz)
-        OR ($1::int4 IS NULL AND state !~ '^idle'
-          AND pg_catalog.left(query, $4::int4) = pg_catalog.left($3::text, $4::int4)))]],
+    SELECT pg_catalog.bool_or(a.state IS NULL OR a.state OPERATOR(pg_catalog.!~) '^idle') AS busy
+    FROM pg_catalog.pg_stat_activity a, (SELECT $1::pg_catalog.int4 AS pid,
+      $2::pg_catalog.timestamptz AS backend_start, $3::pg_catalog.text AS query,
+      $4::pg_catalog.int4 AS compared) AS o
+    WHERE a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+      AND (a.pid OPERATOR(pg_catalog.=) o.pid
+          AND (a.backend_start IS NULL OR o.backend_start IS NULL
+            OR a.backend_start OPERATOR(pg_catalog.=) o.backend_start)
+        OR (o.pid IS NULL AND a.state OPERATOR(pg_catalog.!~) '^idle'
+          AND pg_catalog.left(a.query, o.compared)
+            OPERATOR(pg_catalog.=) pg_catalog.left(o.query, o.compared)))]],
     orphan.pid, orphan.backend_start, orphan.statement, COMPARED)[1]
   if row.busy == nil then return "gone" end
   return row.busy and "busy" or "idle"
 end
 
 local function terminate(db, orphan)
-  pcall(db.ask, db, "SELECT pg_catalog.pg_terminate_backend($1::int4)", orphan.pid)
+  pcall(db.ask, db, "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)", orphan.pid)
 end
 
 --- Wait until a server process has ended. One that idles beyond some grace waits for a client that

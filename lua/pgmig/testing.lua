@@ -44,9 +44,10 @@ end
 --- Drop what a killed process left on a server. Its backend's pid is in the name of its databases.
 local function sweep(admin)
   local left = admin:query [[
-    SELECT datname FROM pg_catalog.pg_database
-    WHERE datname ~ '^pgmig_test_[0-9]+_' AND split_part(datname, '_', 3) NOT IN (
-      SELECT pid::text FROM pg_catalog.pg_stat_activity WHERE pid IS NOT NULL)]]
+    SELECT d.datname FROM pg_catalog.pg_database d
+    WHERE d.datname OPERATOR(pg_catalog.~) '^pgmig_test_[0-9]+_' AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_stat_activity
+      WHERE pid::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.split_part(d.datname, '_', 3))]]
   for _, row in ipairs(left) do pcall(drop_database, admin, row.datname) end
 end
 

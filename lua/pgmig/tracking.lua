@@ -16,12 +16,12 @@ local errors = require "pgmig.errors"
 local M = {}
 
 local TABLE = [[
-  SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
-    a.attname AS column
+  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, a.attname AS column
   FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  WHERE c.oid = pg_catalog.to_regclass(%s)]]
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+    AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)]]
 
 --- The table's qualified name, and its columns as a set; nil when there is none.
 local function find(db, name)

@@ -19,13 +19,16 @@ local LONG = 0.5 -- seconds; how far something shorter is, nobody needs to know
 --- The backend's state, who blocks it, and how far its command is.
 local QUERY = [[
   SELECT me.pid IS NOT NULL AS there,
-    me.state ~ '^idle' OR me.wait_event IN ('ClientRead', 'ClientWrite') AS quiet,
-    b.pid, b.application_name, b.usename::text AS "user", b.state AS blocker_state, b.query,
-    pg_catalog.to_json(b.xact_start) #>> '{}' AS since, far.command, far.phase, far.percent
+    me.state OPERATOR(pg_catalog.~) '^idle'
+      OR me.wait_event OPERATOR(pg_catalog.=) ANY ('{ClientRead,ClientWrite}') AS quiet,
+    b.pid, b.application_name, b.usename::pg_catalog.text AS "user", b.state AS blocker_state,
+    b.query, pg_catalog.to_json(b.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since,
+    far.command, far.phase, far.percent
   FROM (SELECT %d AS pid) AS p
-  LEFT JOIN pg_catalog.pg_stat_activity me ON me.pid = p.pid
-  LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ANY (pg_catalog.pg_blocking_pids(p.pid))
-  LEFT JOIN (%s) AS far ON far.pid = p.pid]]
+  LEFT JOIN pg_catalog.pg_stat_activity me ON me.pid OPERATOR(pg_catalog.=) p.pid
+  LEFT JOIN pg_catalog.pg_stat_activity b
+    ON b.pid OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids(p.pid))
+  LEFT JOIN (%s) AS far ON far.pid OPERATOR(pg_catalog.=) p.pid]]
 
 --- A vigil over a connection; `db.vigil` makes its loop use it.
 -- @param db the connection that does the work

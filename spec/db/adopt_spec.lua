@@ -155,6 +155,7 @@ describe("adopt", function()
   end)
 
   it("sqlx's, whose checksums must be those of the files", function()
+    support.needs(pending, 11, "sha384()")
     local text = "CREATE TABLE a ();\r\n"
     write {
       ["20240115103000_a.up.sql"] = text, ["20240115103000_a.down.sql"] = "DROP TABLE a;",

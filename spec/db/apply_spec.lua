@@ -181,7 +181,8 @@ describe("a migration", function()
   it("may be a plain dump", function()
     db:exec("CREATE TABLE d (a int); INSERT INTO d VALUES (1), (2);" ..
       "CREATE VIEW v AS SELECT * FROM d")
-    local code, dump = support.run("pg_dump -d '" .. url .. "'")
+    local code, dump, err = support.run("pg_dump -d '" .. url .. "'")
+    if err:find "server version mismatch" then pending "pg_dump is older than the server" end
     assert.equal(0, code)
     support.write(dir, "001_dump.sql", dump)
     local empty = pgmig.connect(support.database())
@@ -212,6 +213,7 @@ describe("a migration", function()
   end)
 
   it("that cannot run in a transaction gets the directive as hint", function()
+    support.needs(pending, 11, "CREATE PROCEDURE")
     support.write(dir, "001_call.sql", "CREATE PROCEDURE p() LANGUAGE plpgsql AS " ..
       "$$ BEGIN COMMIT; END $$;\nCALL p();")
     local err = fails()
@@ -220,6 +222,7 @@ describe("a migration", function()
   end)
 
   it("that uses a fresh enum value is told to use two migrations", function()
+    support.needs(pending, 12, "ALTER TYPE ... ADD VALUE in a transaction")
     db:exec "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (v e)"
     support.write(dir, "001_enum.sql", "ALTER TYPE e ADD VALUE 'b';\nINSERT INTO t VALUES ('b');")
     local err = fails()

@@ -86,6 +86,17 @@ function M.server()
   return server
 end
 
+--- Leave the spec that runs pending where the server is too old for it.
+-- @param pending busted's, of the spec
+-- @param major the first version that has what it needs
+-- @param what it needs
+function M.needs(pending, major, what)
+  local version = tonumber(M.psql(M.server():url(), "SHOW server_version_num"))
+  if version < major * 10000 then
+    pending(("%s came with PostgreSQL %d"):format(what, major))
+  end
+end
+
 --- The URL of a new empty database.
 function M.database()
   database_count = database_count + 1

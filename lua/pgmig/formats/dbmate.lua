@@ -44,9 +44,11 @@ return {
     columns = "version varchar",
     key = "version",
     create = "CREATE TABLE IF NOT EXISTS %t (version varchar PRIMARY KEY)",
-    list = "SELECT version::text AS key, NULL::timestamptz AS applied_at FROM %t",
+    list = [[
+      SELECT version::pg_catalog.text AS key, NULL::pg_catalog.timestamptz AS applied_at
+      FROM %t]],
     claim = "INSERT INTO %t (version) VALUES (%k)",
-    release = "DELETE FROM %t WHERE version = %k",
-    there = "SELECT FROM %t WHERE version = %k",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },
 }

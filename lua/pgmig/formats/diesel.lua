@@ -45,7 +45,9 @@ return {
   tracking = {
     table = "__diesel_schema_migrations",
     columns = { "version", "run_on" },
-    query = "SELECT version, run_on::timestamptz AS applied_at FROM %s AS t ORDER BY t.version",
+    query = [[
+      SELECT version, run_on::pg_catalog.timestamptz AS applied_at
+      FROM %s AS t ORDER BY t.version]],
   },
   shared = {
     columns = "run_on timestamp,version varchar",
@@ -53,9 +55,11 @@ return {
     create = [[
       CREATE TABLE IF NOT EXISTS %t (version VARCHAR(50) PRIMARY KEY NOT NULL,
         run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)]],
-    list = "SELECT version::text AS key, run_on::timestamptz AS applied_at FROM %t",
+    list = [[
+      SELECT version::pg_catalog.text AS key, run_on::pg_catalog.timestamptz AS applied_at
+      FROM %t]],
     claim = "INSERT INTO %t (version) VALUES (%k)",
-    release = "DELETE FROM %t WHERE version = %k",
-    there = "SELECT FROM %t WHERE version = %k",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },
 }

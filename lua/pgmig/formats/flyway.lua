@@ -60,12 +60,15 @@ return {
     table = "flyway_schema_history",
     columns = { "installed_rank", "version", "description", "type", "script", "success" },
     query = [[
-      SELECT version, script AS path, installed_on::timestamptz AS applied_at,
-        NOT success AS dirty, type = 'BASELINE' AS baseline, version IS NULL AS repeatable,
-        checksum::text AS checksum
+      SELECT version, script AS path, installed_on::pg_catalog.timestamptz AS applied_at,
+        NOT success AS dirty, type OPERATOR(pg_catalog.=) 'BASELINE' AS baseline,
+        version IS NULL AS repeatable,
+        checksum::pg_catalog.text AS checksum
       FROM (SELECT DISTINCT ON (coalesce(version, script)) * FROM %s
-        WHERE type <> 'SCHEMA' ORDER BY coalesce(version, script), installed_rank DESC) AS newest
-      WHERE type <> 'DELETE' AND type NOT LIKE 'UNDO%%' ORDER BY installed_rank]],
+        WHERE type OPERATOR(pg_catalog.<>) 'SCHEMA'
+        ORDER BY coalesce(version, script), installed_rank DESC) AS newest
+      WHERE type OPERATOR(pg_catalog.<>) 'DELETE' AND type OPERATOR(pg_catalog.!~~) 'UNDO%%'
+      ORDER BY installed_rank]],
     checksum = "crc32",
   },
   unshared = "its rows are numbered by Flyway, and those of repeatable migrations are its own",

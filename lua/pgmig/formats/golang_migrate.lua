@@ -24,7 +24,7 @@ return {
     columns = { "version", "dirty" },
     exact = true,
     newest = true,
-    query = "SELECT version::text AS version, dirty FROM %s",
+    query = "SELECT version::pg_catalog.text AS version, dirty FROM %s",
   },
   unshared = "its table has one row, the newest version",
 }

@@ -23,7 +23,7 @@ return {
     columns = { "version" },
     exact = true,
     newest = true,
-    query = "SELECT version AS label FROM %s WHERE version <> ''",
+    query = "SELECT version AS label FROM %s WHERE version OPERATOR(pg_catalog.<>) ''",
   },
   unshared = "its table has one row, the newest version",
 }

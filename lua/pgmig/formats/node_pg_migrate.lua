@@ -63,7 +63,8 @@ return {
     table = "pgmigrations",
     columns = { "id", "name", "run_on" },
     query = [[
-      SELECT name || '.sql' AS path, run_on::timestamptz AS applied_at FROM %s AS t ORDER BY t.id]],
+      SELECT pg_catalog.concat(name, '.sql') AS path, run_on::pg_catalog.timestamptz AS applied_at
+      FROM %s AS t ORDER BY t.id]],
   },
   -- a name may stand there twice: the table is locked while one migration runs
   shared = {
@@ -74,12 +75,14 @@ return {
     create = [[
       CREATE TABLE IF NOT EXISTS %t (id SERIAL PRIMARY KEY, name varchar(255) NOT NULL,
         run_on timestamp NOT NULL)]],
-    list = "SELECT DISTINCT ON (name) name::text AS key, run_on::timestamptz AS applied_at FROM %t "
-      .. "ORDER BY name, id DESC",
+    list = [[
+      SELECT DISTINCT ON (name) name::pg_catalog.text AS key,
+        run_on::pg_catalog.timestamptz AS applied_at
+      FROM %t ORDER BY name, id DESC]],
     claim = [[
       INSERT INTO %t (name, run_on) SELECT %k, pg_catalog.now()
-      WHERE NOT EXISTS (SELECT FROM %t WHERE name = %k)]],
-    release = "DELETE FROM %t WHERE name = %k",
-    there = "SELECT FROM %t WHERE name = %k",
+      WHERE NOT EXISTS (SELECT FROM %t WHERE name OPERATOR(pg_catalog.=) %k)]],
+    release = "DELETE FROM %t WHERE name OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE name OPERATOR(pg_catalog.=) %k",
   },
 }

@@ -13,6 +13,8 @@ return {
   tracking = {
     table = "schema_migrations",
     columns = { "version", "name", "applied_at" },
-    query = "SELECT version::text AS version, applied_at FROM %s AS t ORDER BY t.version",
+    query = [[
+      SELECT version::pg_catalog.text AS version, applied_at
+      FROM %s AS t ORDER BY t.version]],
   },
 }

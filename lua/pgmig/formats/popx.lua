@@ -60,9 +60,11 @@ return {
         version_self INT NOT NULL DEFAULT 0);
       CREATE UNIQUE INDEX IF NOT EXISTS schema_migration_version_idx ON %t (version);
       CREATE INDEX IF NOT EXISTS schema_migration_version_self_idx ON %t (version_self)]],
-    list = "SELECT version::text AS key, NULL::timestamptz AS applied_at FROM %t",
+    list = [[
+      SELECT version::pg_catalog.text AS key, NULL::pg_catalog.timestamptz AS applied_at
+      FROM %t]],
     claim = "INSERT INTO %t (version) VALUES (%k)",
-    release = "DELETE FROM %t WHERE version = %k",
-    there = "SELECT FROM %t WHERE version = %k",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },
 }

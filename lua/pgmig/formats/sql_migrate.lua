@@ -43,10 +43,12 @@ return {
     columns = "applied_at timestamptz,id text",
     key = "id",
     key_of = function(m) return m.path:match "[^/]+$" end,
-    create = "CREATE TABLE IF NOT EXISTS %t (id text NOT NULL PRIMARY KEY, applied_at timestamptz)",
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (id pg_catalog.text NOT NULL PRIMARY KEY,
+        applied_at pg_catalog.timestamptz)]],
     list = "SELECT id AS key, applied_at FROM %t",
     claim = "INSERT INTO %t (id, applied_at) VALUES (%k, pg_catalog.now())",
-    release = "DELETE FROM %t WHERE id = %k",
-    there = "SELECT FROM %t WHERE id = %k",
+    release = "DELETE FROM %t WHERE id OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE id OPERATOR(pg_catalog.=) %k",
   },
 }

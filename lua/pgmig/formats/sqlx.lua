@@ -32,8 +32,8 @@ return {
     table = "_sqlx_migrations",
     columns = { "version", "description", "installed_on", "success", "checksum" },
     query = [[
-      SELECT version::text AS version, installed_on AS applied_at, NOT success AS dirty,
-        encode(checksum, 'hex') AS checksum
+      SELECT version::pg_catalog.text AS version, installed_on AS applied_at, NOT success AS dirty,
+        pg_catalog.encode(checksum, 'hex') AS checksum
       FROM %s AS t ORDER BY t.version]],
     checksum = "sha384",
   },
@@ -44,14 +44,16 @@ return {
     key = "version",
     digest = "sha384",
     create = [[
-      CREATE TABLE IF NOT EXISTS %t (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
-        installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL,
-        checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)]],
-    list = "SELECT version::text AS key, installed_on AS applied_at FROM %t",
+      CREATE TABLE IF NOT EXISTS %t (version BIGINT PRIMARY KEY,
+        description pg_catalog.text NOT NULL,
+        installed_on pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+        success BOOLEAN NOT NULL, checksum pg_catalog.bytea NOT NULL,
+        execution_time BIGINT NOT NULL)]],
+    list = "SELECT version::pg_catalog.text AS key, installed_on AS applied_at FROM %t",
     claim = [[
       INSERT INTO %t (version, description, success, checksum, execution_time)
       VALUES (%k, pg_catalog.replace(%n, '_', ' '), true, pg_catalog.decode(%d, 'hex'), 0)]],
-    release = "DELETE FROM %t WHERE version = %k",
-    there = "SELECT FROM %t WHERE version = %k",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+    there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },
 }

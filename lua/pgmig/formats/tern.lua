@@ -31,7 +31,9 @@ return {
     columns = { "version" },
     exact = true,
     newest = true,
-    query = "SELECT version::text AS version FROM %s WHERE version > 0",
+    query = [[
+      SELECT version::pg_catalog.text AS version
+      FROM %s WHERE version OPERATOR(pg_catalog.>) 0]],
   },
   unshared = "its table has one row, the newest version",
 }
