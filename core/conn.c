@@ -6,83 +6,70 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "connstring.h"
+#include "environment.h"
 #include "error.h"
 #include "pipeline.h"
 #include "report.h"
 
 /* ---- opening and closing --------------------------------------------- */
 
-/* A bad connection string is refused without libpq's text about it, which
-** quotes pieces: a password may be among them. One with a wrong scheme would
-** be taken for a database's name, and quoted whole. */
-static bool valid_string(const char *s)
-{
-    const char *scheme = strstr(s, "://");
-    PQconninfoOption *options;
-
-    if (scheme != NULL) {
-        /* an @ or / in a password, not written as %40 or %2F, would make
-        ** libpq take the password's rest for a host, port or database */
-        const char *rest = scheme + 3;
-        size_t user = strcspn(rest, "@/");
-
-        if (rest[user] == '@')
-            rest += user + 1;
-        if (memchr(rest, '@', strcspn(rest, "?")) != NULL)
-            return false;
-    }
-    options = PQconninfoParse(s, NULL);
-    PQconninfoFree(options);
-    return options != NULL;
-}
-
-static int check_strings(const char *const *keywords, const char *const *values,
-                         struct pgmig_error *err)
-{
-    for (size_t i = 0; keywords[i] != NULL; i++) {
-        if (strcmp(keywords[i], "dbname") != 0 || values[i] == NULL ||
-            (strchr(values[i], '=') == NULL &&
-             strstr(values[i], "://") == NULL) ||
-            valid_string(values[i]))
-            continue;
-        pgmig_error_set(err, PGMIG_E_USAGE, "invalid connection string");
-        return pgmig_error_hint(
-            err, "postgresql://user:password@host:port/database, with @ as "
-                 "%%40, / as %%2F, : as %%3A in a password");
-    }
-    return 0;
-}
-
 static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
                          const char *const *values, struct pgmig_error *err)
 {
+    if (pgmig_environment_enter(conn->environment) != 0)
+        return pgmig_error_memory(err);
     conn->pg = PQconnectStartParams(keywords, values, 1);
+    pgmig_environment_leave(conn->environment);
     if (conn->pg == NULL)
         return pgmig_error_memory(err);
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
     conn->polling = PGRES_POLLING_WRITING;
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
+        if (pgmig_connstring_refusal(PQerrorMessage(conn->pg), err))
+            return -1;
         pgmig_report_libpq(conn);
         conn->phase = PGMIG_PHASE_IDLE;
     }
-    return 0;
+    return pgmig_connstring_check_numbers(conn->pg, err);
+}
+
+static struct pgmig_conn *new_conn(const char *const *environment,
+                                   struct pgmig_error *err)
+{
+    struct pgmig_conn *conn = calloc(1, sizeof *conn);
+
+    if (conn != NULL) {
+        conn->owner = getpid();
+        conn->phase = PGMIG_PHASE_CONNECT;
+        conn->environment = pgmig_environment_new(environment);
+        if (conn->environment != NULL)
+            return conn;
+    }
+    free(conn);
+    pgmig_error_memory(err);
+    return NULL;
 }
 
 struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
                                    const char *const *values,
                                    struct pgmig_error *err)
 {
+    return pgmig_conn_open_in(NULL, keywords, values, err);
+}
+
+struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
+                                      const char *const *keywords,
+                                      const char *const *values,
+                                      struct pgmig_error *err)
+{
     struct pgmig_conn *conn;
 
-    if (check_strings(keywords, values, err) != 0)
+    if (pgmig_connstring_check_all(keywords, values, err) != 0)
         return NULL;
-    conn = calloc(1, sizeof *conn);
-    if (conn == NULL) {
-        pgmig_error_memory(err);
+    conn = new_conn(environment, err);
+    if (conn == NULL)
         return NULL;
-    }
-    conn->owner = getpid();
-    conn->phase = PGMIG_PHASE_CONNECT;
     if (connect_start(conn, keywords, values, err) == 0)
         return conn;
     pgmig_conn_close(conn);
@@ -108,6 +95,7 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     pgmig_pipeline_free(conn);
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
+    pgmig_environment_free(conn->environment);
     if (conn->owner == getpid())
         PQfinish(conn->pg);
     else if (conn->pg != NULL && PQsocket(conn->pg) >= 0)
@@ -179,7 +167,23 @@ static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
 
 /* libpq alone knows how all its sources add up. It is made to begin with a
 ** parameter that it refuses before it goes to the network. */
-int pgmig_hosts_read(const char *const *keywords, const char *const *values,
+static PGconn *start_refused(const char *const *environment,
+                             const char *const *keywords,
+                             const char *const *values)
+{
+    struct pgmig_environment *own = pgmig_environment_new(environment);
+    PGconn *pg = NULL;
+
+    if (own != NULL && pgmig_environment_enter(own) == 0) {
+        pg = PQconnectStartParams(keywords, values, 1);
+        pgmig_environment_leave(own);
+    }
+    pgmig_environment_free(own);
+    return pg;
+}
+
+int pgmig_hosts_read(const char *const *environment,
+                     const char *const *keywords, const char *const *values,
                      struct pgmig_hosts *hosts, struct pgmig_error *err)
 {
     const char **all;
@@ -188,7 +192,7 @@ int pgmig_hosts_read(const char *const *keywords, const char *const *values,
     int status;
 
     *hosts = (struct pgmig_hosts){0};
-    if (check_strings(keywords, values, err) != 0)
+    if (pgmig_connstring_check_all(keywords, values, err) != 0)
         return -1;
     while (keywords[n] != NULL)
         n++;
@@ -199,7 +203,7 @@ int pgmig_hosts_read(const char *const *keywords, const char *const *values,
     memcpy(all + n + 2, values, n * sizeof *all);
     all[n] = "sslmode";
     all[n + 2 + n] = "refused";
-    pg = PQconnectStartParams(all, all + n + 2, 1);
+    pg = start_refused(environment, all, all + n + 2);
     free(all);
     status = keep_hosts(hosts, pg, err);
     PQfinish(pg);

@@ -34,10 +34,12 @@ enum pgmig_phase {
 };
 
 struct pgmig_pipeline;
+struct pgmig_environment;
 
 struct pgmig_conn {
     PGconn *pg;
-    pid_t owner; /* the process that opened it */
+    pid_t owner;                           /* the process that opened it */
+    struct pgmig_environment *environment; /* while it connects */
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
     PGresult *result; /* the last result of the request */

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "conn.h"
+#include "environment.h"
 #include "error.h"
 #include "pipeline.h"
 #include "report.h"
@@ -120,7 +121,13 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
 
 static unsigned step_connect(struct pgmig_conn *conn)
 {
+    if (pgmig_environment_enter(conn->environment) != 0) {
+        pgmig_error_memory(&conn->error);
+        conn->phase = PGMIG_PHASE_IDLE;
+        return 0;
+    }
     conn->polling = PQconnectPoll(conn->pg);
+    pgmig_environment_leave(conn->environment);
     switch (conn->polling) {
     case PGRES_POLLING_READING:
         return PGMIG_WANT_READ;

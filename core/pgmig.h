@@ -385,6 +385,18 @@ PGMIG_NODISCARD struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
                                                    const char *const *values,
                                                    struct pgmig_error *err);
 
+/*
+** The same with variables for libpq alone: names and values in turn, NULL ends
+** the list. Those that the process's own environment has win over them. They
+** are in it while libpq is called, so other threads must leave it alone.
+*/
+PGMIG_NODISCARD struct pgmig_conn *
+pgmig_conn_open_in(const char *const *environment, const char *const *keywords,
+                   const char *const *values, struct pgmig_error *err);
+
+/* The names of the variables that libpq reads: how many; constants. */
+size_t pgmig_libpq_variables(const char **names, size_t max);
+
 /* Close and free; in a forked child only the descriptor is closed. */
 void pgmig_conn_close(struct pgmig_conn *conn);
 
@@ -479,8 +491,9 @@ struct pgmig_hosts {
 };
 
 /* What libpq makes of keywords, connection string, environment and service
-** file; the lists as in pgmig_conn_open. No name is looked up. */
-PGMIG_NODISCARD int pgmig_hosts_read(const char *const *keywords,
+** file; the lists as in pgmig_conn_open_in. No name is looked up. */
+PGMIG_NODISCARD int pgmig_hosts_read(const char *const *environment,
+                                     const char *const *keywords,
                                      const char *const *values,
                                      struct pgmig_hosts *hosts,
                                      struct pgmig_error *err);

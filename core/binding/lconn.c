@@ -53,9 +53,23 @@ static struct lconn *new_conn(lua_State *L)
     return lc;
 }
 
+/* The list of variables' names and values at `arg`, NULL for none. */
+static const char **environment(lua_State *L, int arg)
+{
+    size_t n;
+    const char **list;
+
+    if (lua_isnoneornil(L, arg))
+        return NULL;
+    list = lpgmig_check_strings(L, arg, &n);
+    luaL_argcheck(L, n % 2 == 0, arg, "names and values in turn expected");
+    return list;
+}
+
 /*
-** open(keywords, values) --> conn: begins to connect, two lists as in
-** PQconnectStartParams. Raises kind "usage" for a bad connection string.
+** open(keywords, values, environment) --> conn: begins to connect, two lists as
+** in PQconnectStartParams, and names and values in turn of variables for libpq
+** alone, or nil. Raises kind "usage" for a bad connection string.
 */
 static int conn_open(lua_State *L)
 {
@@ -63,20 +77,21 @@ static int conn_open(lua_State *L)
     size_t nv;
     const char **keywords = lpgmig_check_strings(L, 1, &nk);
     const char **values = lpgmig_check_strings(L, 2, &nv);
+    const char **variables = environment(L, 3);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = new_conn(L);
 
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
-    lc->conn = pgmig_conn_open(keywords, values, err);
+    lc->conn = pgmig_conn_open_in(variables, keywords, values, err);
     if (lc->conn == NULL)
         return lpgmig_error_raise(L, err);
     return 1;
 }
 
 /*
-** hosts(keywords, values) --> host, hostaddr, port, dbname, user, options as
-** libpq takes them from these lists, environment and service file; nil for
-** what is not set.
+** hosts(keywords, values, environment) --> host, hostaddr, port, dbname, user,
+** options as libpq takes them from these lists, environment and service file;
+** nil for what is not set.
 */
 static int conn_hosts(lua_State *L)
 {
@@ -84,11 +99,12 @@ static int conn_hosts(lua_State *L)
     size_t nv;
     const char **keywords = lpgmig_check_strings(L, 1, &nk);
     const char **values = lpgmig_check_strings(L, 2, &nv);
+    const char **variables = environment(L, 3);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_hosts hosts;
 
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
-    if (pgmig_hosts_read(keywords, values, &hosts, err) != 0)
+    if (pgmig_hosts_read(variables, keywords, values, &hosts, err) != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, hosts.host);
     lua_pushstring(L, hosts.hostaddr);
@@ -98,6 +114,20 @@ static int conn_hosts(lua_State *L)
     lua_pushstring(L, hosts.options);
     pgmig_hosts_free(&hosts);
     return 6;
+}
+
+#define VARIABLES_MAX 100
+
+/* libpq_variables() --> a set of the names of variables that libpq reads. */
+static int conn_variables(lua_State *L)
+{
+    const char *names[VARIABLES_MAX];
+    size_t n = pgmig_libpq_variables(names, VARIABLES_MAX);
+
+    lua_newtable(L);
+    for (size_t i = 0; i < n; i++)
+        lpgmig_set_boolean(L, names[i], 1);
+    return 1;
 }
 
 /* ---- the loop -------------------------------------------------------- */
@@ -286,8 +316,10 @@ static int conn_quote_ident(lua_State *L)
 
 void lpgmig_open_conn(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"open", conn_open}, {"hosts", conn_hosts}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", conn_open},
+                                         {"hosts", conn_hosts},
+                                         {"libpq_variables", conn_variables},
+                                         {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"step", conn_step},
         {"fd", conn_fd},

@@ -22,26 +22,52 @@ local RESPONSE_TIMEOUT = 15 -- seconds
 -- Options of `connect` that are not libpq's.
 local own_options = {
   url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
-  resolve = true, breathe = true,
+  resolve = true, breathe = true, environment = true,
 }
 
 -- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
 -- a number.
 local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_count = 3 }
 
+--- A parameter's or variable's value as libpq takes it.
+local function text_of(name, value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    errors.raise("usage", ("connect: %s is a text or a number, not a %s"):format(name, kind))
+  end
+  local text = tostring(value)
+  if text:find "%z" then errors.raise("usage", ("connect: %s has a NUL byte"):format(name)) end
+  return text
+end
+
+--- Variables for libpq alone as the core takes them: names and values in turn; nil for none.
+local function variables(options)
+  if not options.environment then return nil end
+  local list = {}
+  for name, value in pairs(options.environment) do
+    list[#list + 1] = name
+    list[#list + 1] = text_of(name, value)
+  end
+  return list
+end
+
 --- Two lists for the core: libpq's key words and their values.
 local function parameters(options)
   local keywords, values = {}, {}
   local function add(keyword, value)
     keywords[#keywords + 1] = keyword
-    values[#values + 1] = tostring(value)
+    values[#values + 1] = text_of(keyword, value)
   end
   for keyword, value in pairs(keepalives) do add(keyword, value) end -- the first: others override
   local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
   if database and database ~= "" then add("dbname", database) end
   for keyword, value in pairs(options) do
+    if type(keyword) ~= "string" then
+      errors.raise("usage", "connect: a table of options has names, as { url = ... }")
+    end
     if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
   end
+  if options.dbname and options.dbname ~= database then add("dbname", options.dbname) end
   add("fallback_application_name", "pgmig")
   add("client_encoding", "UTF8")
   return keywords, values
@@ -56,8 +82,11 @@ end
 
 --- Connect a new handle and make it the connection's.
 local function open(self, keywords, values, deadline)
-  if self.options.resolve then hosts.look_up(keywords, values, self.options.resolve) end
-  self.handle = core.open(keywords, values)
+  local environment = variables(self.options)
+  if self.options.resolve then
+    hosts.look_up(keywords, values, self.options.resolve, environment)
+  end
+  self.handle = core.open(keywords, values, environment)
   local timeout = self.connect_timeout or self.handle:connect_timeout()
   local latest = core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT)
   self.abrupt = true
@@ -93,8 +122,9 @@ end
 --   server may leave a request of pgmig's own without an answer; 15), and for drivers that yield
 --   `resolve = fn(name)`, which looks a host's name up in place of libpq, which waits for that (a
 --   list of addresses; or nil, why, hint), and `breathe = fn()`, called between two files when many
---   are read; nil: DATABASE_URL, else libpq's own environment (PGHOST, ...), password and service
---   files
+--   are read, and `environment`, variables of libpq's (PGHOST, ...) by name, which count where the
+--   process has none of that name, and which only libpq sees (one thread may do this at a time);
+--   nil: DATABASE_URL, else libpq's own environment, password and service files
 -- @return the connection
 -- @raise kinds "connect", and "usage" for a connection string that cannot be read
 function M.connect(source)
@@ -114,7 +144,11 @@ end
 --- Where a connection would go, as a text: two that differ may lead to different databases.
 -- @param source as of `connect`
 -- @raise kind "usage" for a connection string that cannot be read
-function M.place(source) return hosts.place(parameters(check_options(source))) end
+function M.place(source)
+  local options = check_options(source)
+  local keywords, values = parameters(options)
+  return hosts.place(keywords, values, variables(options))
+end
 
 --- Connect again, with the same parameters, in place of a connection that was lost.
 -- @param deadline a time of `core.now()`

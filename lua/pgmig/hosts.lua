@@ -44,9 +44,10 @@ end
 -- @param keywords libpq's key words, added to
 -- @param values their values
 -- @param resolve fn(name) returns a list of addresses, or nil, why and a hint
+-- @param environment variables for libpq alone: names and values in turn; nil
 -- @raise kind "connect" for a name that has none
-function M.look_up(keywords, values, resolve)
-  local host, hostaddr, port = core.hosts(keywords, values)
+function M.look_up(keywords, values, resolve, environment)
+  local host, hostaddr, port = core.hosts(keywords, values, environment)
   local hosts, ports = split(host), split(port)
   if #ports > 1 and #ports ~= #hosts then return end -- libpq says so
   local any = false
@@ -61,10 +62,11 @@ end
 --- Where a connection would go: hosts, ports, database, user and options, as a text.
 -- @param keywords libpq's key words
 -- @param values their values
+-- @param environment variables for libpq alone: names and values in turn; nil
 -- @raise kind "usage"
-function M.place(keywords, values)
+function M.place(keywords, values, environment)
   local parts = {}
-  for i = 1, 6 do parts[i] = select(i, core.hosts(keywords, values)) or "" end
+  for i = 1, 6 do parts[i] = select(i, core.hosts(keywords, values, environment)) or "" end
   return table.concat(parts, "\0")
 end
 

@@ -56,7 +56,7 @@ describe("settings", function()
   end)
 
   it("refuse a .env line that is none, with its number", function()
-    support.write(dir, ".env", "A=1\nnonsense\n")
+    support.write(dir, ".env", "A=1\nno sense\n")
     local code, _, err = run "config"
     assert.equal(2, code)
     assert.matches(".env:2: this line is not NAME=value", err, 1, true)

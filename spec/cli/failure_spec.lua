@@ -175,8 +175,14 @@ describe("a refusal", function()
     refused("003_create_c is applied, but its file is missing", "down")
   end)
 
-  it("of a connection string that cannot be read", function()
-    refused("invalid connection string", "status", { DATABASE_URL = "postgres://[" })
+  it("of a connection string that cannot be read, from wherever it comes", function()
+    local bad = "postgresql://db/shop?schema=x"
+    local message = ': invalid connection string: libpq has no parameter "schema"\nHINT: '
+    refused("^pgmig: DATABASE_URL" .. message, "status", { DATABASE_URL = bad })
+    refused("^pgmig: %-%-database" .. message, "up -d " .. cli.quote(bad))
+    refused("^pgmig: DATABASE_URL" .. message, "wait", { DATABASE_URL = bad })
+    refused("^pgmig: invalid value of the connection parameter port\n", "status",
+      { DATABASE_URL = "", PGPORT = "x" })
   end)
 end)
 

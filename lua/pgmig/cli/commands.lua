@@ -17,10 +17,21 @@ local function new_migrator(run, db)
   return migrator:on("after_statement", function(ctx) run.report:statement(ctx) end)
 end
 
+--- Connect; a connection string that is refused is told with where it comes from.
+local function connect(found, options)
+  local ok, result = pcall(pgmig.connect, options)
+  if ok then return result end
+  local source = found.sources.database
+  if errors.is(result, "usage") and source then
+    result.message = source .. ": " .. result.message
+  end
+  error(result, 0)
+end
+
 --- Connect, and make the migrator. `run.db` is closed when the command ends.
 local function open(run)
   run.settings = settings.read(run.options)
-  run.db = pgmig.connect(settings.connection(run.settings))
+  run.db = connect(run.settings, settings.connection(run.settings))
   return new_migrator(run, run.db)
 end
 
@@ -182,10 +193,10 @@ function M.config(run)
 end
 
 --- Try to connect once; the error when nobody answers.
-local function attempt(source, seconds)
-  local options = { connect_timeout = seconds }
-  for key, value in pairs(source) do options[key] = value end
-  local ok, result = pcall(pgmig.connect, options)
+local function attempt(found, seconds)
+  local options = settings.connection(found)
+  options.connect_timeout = seconds
+  local ok, result = pcall(connect, found, options)
   if ok then
     result:close()
     return true
@@ -203,9 +214,9 @@ end
 function M.wait(run)
   local limit = run.options.timeout or WAIT_LIMIT
   local deadline = core.now() + limit
-  local source = settings.connection(settings.read(run.options))
+  local found = settings.read(run.options)
   while true do
-    local reached, err = attempt(source, math.max(deadline - core.now(), PAUSE))
+    local reached, err = attempt(found, math.max(deadline - core.now(), PAUSE))
     if reached then return run.report:reached() end
     if core.now() + PAUSE > deadline then
       errors.raise("connect", ("the database took no connection within %g s"):format(limit),

@@ -15,6 +15,7 @@ say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). A password belongs int
 Flags win over variables, those over the file .env, and that over pgmig.conf.lua:
 PGMIG_DIR is --dir, PGMIG_TABLE is --table, PGMIG_LOCK_TIMEOUT is --lock-timeout,
 and so on for each option with a value; a NO_COLOR that is not empty is --no-color.
+All of libpq's variables may stand in .env, too.
 `pgmig config` shows what is in force and where it comes from.
 
 Exit codes:
@@ -283,7 +284,7 @@ end
 local CONCEALED = "(a database; name it with --database)"
 
 local function names_database(word)
-  return word:find("://", 1, true) or word:lower():find "password%s*="
+  return word:find("://", 1, true) or word:find ":.*@" or word:lower():find "password%s*="
 end
 
 --- Hide what may hold a password: a word that names a database, wherever it was put by mistake.

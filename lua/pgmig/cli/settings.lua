@@ -1,6 +1,7 @@
 --- The settings of a command: from flags, variables, `.env`, the config file, or defaults, in this
 -- order.
 local config = require "pgmig.config"
+local core = require "pgmig.core"
 local dotenv = require "pgmig.cli.dotenv"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
@@ -50,12 +51,6 @@ local known = {
   { key = "log" },
 }
 
--- libpq reads these from the real environment by itself; those of `.env` are handed to it.
-local libpq = {
-  PGHOST = "host", PGPORT = "port", PGUSER = "user", PGPASSWORD = "password",
-  PGDATABASE = "dbname", PGSSLMODE = "sslmode", PGSERVICE = "service",
-}
-
 local function variable(name)
   local value = os.getenv(name)
   return value ~= "" and value or nil
@@ -66,9 +61,15 @@ local function exists(path)
   return file ~= nil and file:close()
 end
 
+--- What `.env` says; an empty value says nothing.
+local function in_file(env, name)
+  local value = env:get(name)
+  return value ~= "" and value or nil
+end
+
 --- The config file's table, and its path; {} when there is none.
 local function read_config(options, env)
-  local named = options.config_file or variable "PGMIG_CONFIG" or env.PGMIG_CONFIG
+  local named = options.config_file or variable "PGMIG_CONFIG" or in_file(env, "PGMIG_CONFIG")
   if named and not exists(named) then
     errors.raise("usage", "there is no such config file", { file = named })
   end
@@ -84,7 +85,8 @@ local function find(setting, options, env, file, path)
   if flag ~= nil then return flag, "--" .. key:gsub("_", "-") end
   if options["no_" .. key] then return false, "--no-" .. key:gsub("_", "-") end
   if name and variable(name) then return variable(name), name end
-  if name and env[name] and env[name] ~= "" then return env[name], ".env: " .. name end
+  local value = name and in_file(env, name)
+  if value then return value, ".env: " .. name end
   if file[key] ~= nil then return file[key], path end
   if setting.default ~= nil then return setting.default, "default" end
 end
@@ -102,16 +104,18 @@ local function converted(setting, value, source)
   errors.raise("usage", ("%s: %s is %s"):format(source, setting.key, expected))
 end
 
---- libpq's variables that only `.env` has, as parameters of a connection.
-local function parameters(env)
-  local list
-  for name, keyword in pairs(libpq) do
-    if env[name] and not variable(name) then
-      list = list or {}
-      list[keyword] = env[name]
+--- libpq's variables that only `.env` has, for libpq; the real ones it reads by itself.
+-- @return a table by name; nil when there are none
+local function environment(env)
+  local found
+  for name in pairs(core.libpq_variables()) do
+    local value = not os.getenv(name) and env:get(name)
+    if value then
+      found = found or {}
+      found[name] = value
     end
   end
-  return list
+  return found
 end
 
 --- The tracking table that a format asks for; nil: the usual one.
@@ -141,16 +145,16 @@ function M.read(options)
   end
   local own = own_table(found.values)
   if found.sources.table == "default" and own then found.values.table = own end
-  if not found.values.database then found.parameters = parameters(env) end
+  found.environment = environment(env)
   return found
 end
 
 --- What `pgmig.connect` takes.
 function M.connection(settings)
-  local options = { response_timeout = settings.values.response_timeout }
-  for keyword, value in pairs(settings.parameters or {}) do options[keyword] = value end
-  options.url = settings.values.database
-  return options
+  return {
+    url = settings.values.database, environment = settings.environment,
+    response_timeout = settings.values.response_timeout,
+  }
 end
 
 --- The options of `pgmig.migrator`.
@@ -221,7 +225,7 @@ function M.describe(settings)
   for i, setting in ipairs(known) do
     local key = setting.key
     local source = settings.sources[key]
-    if key == "database" and settings.parameters then source = ".env: PG*" end
+    if key == "database" and not source and settings.environment then source = ".env: PG*" end
     list[i] = { key = key, value = shown(key, settings.values[key]), source = source or "default" }
   end
   return list

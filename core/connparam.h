@@ -1,0 +1,27 @@
+/* connparam.h -- libpq's parameters by name, and what others call them. */
+#ifndef PGMIG_CONNPARAM_H
+#define PGMIG_CONNPARAM_H
+
+#include "pgmig.h"
+
+/*
+** Refuse a name that libpq does not know, with what is meant. `number`: its
+** place in a connection string, where it is only said when it is one that
+** other programs use, as it may be a piece of a password; 0: it is the
+** caller's own word.
+*/
+PGMIG_NODISCARD int pgmig_connparam_check(const char *name, size_t len,
+                                          int number, struct pgmig_error *err);
+
+/* Refuse a connection string: what is wrong with it, as a sentence about "it",
+** and what to do. Returns -1. */
+int pgmig_connparam_invalid(struct pgmig_error *err, const char *what,
+                            const char *hint);
+
+/* The parameter of libpq's that a text names, NULL: none. A constant. */
+const char *pgmig_connparam_in(const char *text);
+
+/* The values that a parameter takes, for people; NULL: not listed. */
+const char *pgmig_connparam_values(const char *name);
+
+#endif

@@ -1,0 +1,118 @@
+-- `.env`: what docker compose and the dotenv libraries agree on, and what is for other programs.
+local dotenv = require "pgmig.cli.dotenv"
+local errors = require "pgmig.errors"
+local support = require "spec.support"
+
+local dir
+setup(function() dir = support.tempdir() end)
+
+local function read(text) return dotenv.read(support.write(dir, ".env", text)) end
+
+--- What a file gives to the name V; it stands between others, which must be read all the same.
+local function value(line)
+  local env = read("BEFORE=1\n" .. line .. "\nAFTER=2\n")
+  assert.equal("1", env:get "BEFORE", line)
+  assert.equal("2", env:get "AFTER", line)
+  return env:get "V"
+end
+
+local function refused(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.is_true(errors.is(err, "usage"), tostring(err))
+  return tostring(err)
+end
+
+describe(".env", function()
+  it("gives values with and without quotes", function()
+    for line, expected in pairs {
+      ["V=a"] = "a", ["V="] = "", ["V = a "] = "a", ["export V=a"] = "a", ["\tV=a b"] = "a b",
+      ["V: a"] = "a", ["V=a=b"] = "a=b", ["V=''"] = "", ['V=""'] = "", ["V='a'"] = "a",
+      ['V="a"'] = "a", ['V="a\\n\\"b\\"\\\\"'] = 'a\n"b"\\', ["V='a\\nb'"] = "a\\nb",
+      ["V='Let\\'s go'"] = "Let's go", ["V='C:\\dir\\'"] = "C:\\dir\\", ["V=it's"] = "it's",
+      ['V=a"b"'] = 'a"b"', ["V='\"'"] = '"', ["V=a\\b"] = "a\\b", ["V=\"a\\b\""] = "a\\b",
+    } do assert.equal(expected, value(line), line) end
+  end)
+
+  it("has comments, with quotes in them, and # in values", function()
+    for line, expected in pairs {
+      ["V=a # b"] = "a", ["V=a#b"] = "a#b", ["V=#b"] = "", ["V= # b"] = "", ["#V=b\nV=a"] = "a",
+      ['V="a # b" # "c"'] = "a # b", ["V='a # b'   # it's 'c'"] = "a # b",
+      ['V=a # "b'] = "a", ["V='a'#b"] = "a", ["  # it's \"\nV=a"] = "a",
+    } do assert.equal(expected, value(line), line) end
+  end)
+
+  it("has values of several lines", function()
+    for line, expected in pairs {
+      ['V="a\nb"'] = "a\nb", ["V='a\n#b=\n\nc' # d"] = "a\n#b=\n\nc",
+      ['KEY="-----BEGIN\nV=no\n-----END"\nV=a'] = "a",
+    } do assert.equal(expected, value(line), line) end
+  end)
+
+  it("counts the lines of all of them", function()
+    assert.matches(".env:6: this line is not NAME=value", refused(read,
+      "A='1\n2'\n\n  # x\nB=\"3\"\nno line\n"), 1, true)
+  end)
+
+  it("puts variables in values, the real ones first", function()
+    local home = os.getenv "HOME"
+    for line, expected in pairs {
+      ["A=x\nV=${A}/$A/y"] = "x/x/y", ["A=x\nV=\"${A} $A\""] = "x x",
+      ["A=x\nV='${A}$A'"] = "${A}$A",
+      ["HOME=no\nV=${HOME}"] = home, ["V=${NIX:-d}"] = "d", ["V=${NIX-d}"] = "d",
+      ["A=\nV=${A:-d}"] = "d", ["A=\nV=${A-d}"] = "", ["A=x\nV=${A:-d}${A:+e}"] = "xe",
+      ["V=${NIX:+e}"] = "", ["A=x\nV=${NIX:-${A}}"] = "x", ["V=${NIX:-}"] = "",
+      ["V=\\${A}"] = "${A}", ['V="\\$HOME"'] = "$HOME", ["A=a$b\nV=${A}"] = "a$b",
+    } do assert.equal(expected, value(line), line) end
+  end)
+
+  it("leaves a dollar sign alone that is no variable's: it is at home in passwords", function()
+    for _, text in ipairs { "pa$wor", "a$", "$", "a$$b", "a${b", "a${}b", "$1", "a${b c}" } do
+      assert.equal(text, value("V=" .. text))
+      assert.equal(text, value('V="' .. text .. '"'))
+    end
+  end)
+
+  it("ends its lines in either way, and may begin with a byte order mark", function()
+    local env = read "\239\187\191A=1\r\nB='2'\r\nC=\"3\r\n4\"\r\n\r\nD=5\r"
+    assert.same({ "1", "2", "3\n4", "5" },
+      { env:get "A", env:get "B", env:get "C", env:get "D" })
+  end)
+
+  it("takes the last of two values", function() assert.equal("b", value "V=a\nV=b") end)
+
+  it("may hold what is for other programs", function()
+    for _, line in ipairs {
+      "app.name=x", "MY-VAR=1", "PASSED", "PASSED # by docker", "export PASSED", "1st=a",
+      "OTHER=${NIX}", "OTHER=\"a\" b", "OTHER='it's'", "OTHER=" .. ("x"):rep(100000), "_=1",
+    } do assert.equal("a", value(line .. "\nV=a"), line) end
+  end)
+
+  it("refuses a value that is used and cannot be understood, naming it and its line", function()
+    for text, message in pairs {
+      ["\nV=a${NIX}"] = "2: the value of V cannot be used: it uses NIX, which is not set",
+      ["V=${NIX:?no}"] = "1: the value of V cannot be used: it uses NIX, which is not set",
+      ["A=${NIX}\nV=${A}"] = "2: the value of V cannot be used: it uses NIX, which is not set",
+      ['V="a" b'] = "1: the value of V cannot be used: something stands behind its closing quote",
+      ["V=a\0b"] = "1: the value of V cannot be used: it has a NUL byte",
+    } do
+      local env = read(text)
+      assert.matches(message, refused(env.get, env, "V"), 1, true)
+    end
+  end)
+
+  it("refuses lines that nobody can read, without quoting them", function()
+    for text, message in pairs {
+      ["A=1\nnot s3cret"] = ".env:2: this line is not NAME=value",
+      ["=s3cret"] = ".env:1: this line is not NAME=value",
+      ["DATABASE URL=s3cret"] = ".env:1: this line is not NAME=value",
+      ["A=1\nB=\"s3cret\n\n"] = ".env:2: this quoted value has no end",
+      ["B='s3cret"] = ".env:1: this quoted value has no end",
+      ["\255\254A\0=\0"] = "this file is UTF-16",
+    } do
+      local said = refused(read, text)
+      assert.matches(message, said, 1, true)
+      assert.not_matches("s3c", said, 1, true)
+    end
+  end)
+end)
