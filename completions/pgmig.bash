@@ -53,7 +53,7 @@ _pgmig() {
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;
     history) own='--limit' ;;
-    repair) own='--all' ;;
+    repair) own='--all --replaced' ;;
     resolve) own='--done --redo --restart' ;;
     wait) own='--timeout' ;;
   esac

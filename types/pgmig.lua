@@ -48,7 +48,7 @@
 ---@field name string
 ---@field path string?
 ---@field label string
----@field state "applied"|"pending"|"missing"|"edited"|"renamed"|"out_of_order"|"failed"|"unfinished"
+---@field state "applied"|"pending"|"missing"|"edited"|"renamed"|"replaced"|"renumbered"|"out_of_order"|"failed"|"unfinished"
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds
@@ -62,7 +62,7 @@
 ---@field direction "up"|"down"
 ---@field newest pgmig.Migration? the newest applied one
 ---@field ignored string[] .sql files that are no migrations
----@field warnings { state: string, migration: pgmig.Migration, message: string }[] of the policy
+---@field warnings { state: string, migration: pgmig.Migration?, message: string }[] of the policy
 
 ---@class pgmig.Happening
 ---@field event "up"|"down"|"failed"|"baseline"|"fake"|"repaired"|"resolved"
@@ -99,6 +99,7 @@
 ---@field ignored string[]
 ---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
+---@field warning string? where all applied migrations lack their files
 
 ---@class pgmig.Event
 ---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"
@@ -268,7 +269,7 @@ function context:stop() end
 ---@field reconnect? number seconds
 ---@field drift_check? boolean
 ---@field pipeline? boolean
----@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, missing: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
+---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
 ---@field shared? boolean
@@ -405,8 +406,9 @@ function migrator:adopt(options) end
 function migrator:doctor() end
 
 ---@param version integer|string|nil nil: all
+---@param options { replaced: boolean? }?
 ---@return pgmig.Migration[]
-function migrator:repair(version) end
+function migrator:repair(version, options) end
 
 ---@param version integer|string
 ---@param how "done"|"redo"|"restart"

@@ -211,7 +211,7 @@ end
 -- @param emit fn(event)
 -- @return the plan, as of `M.plan`
 function M.run(migrator, from, options, emit)
-  return locked.with(migrator, emit, function()
+  return locked.write(migrator, emit, function()
     return recovery.persist(migrator.db, migrator.reconnect, function()
       local plan = M.plan(migrator, from, options)
       if #plan == 0 then return plan end

@@ -68,7 +68,12 @@ local function next_version(rule, list, timestamp)
   return ("0"):rep(widest(list) - #following) .. following
 end
 
-local function next_of(rule, list, timestamp)
+--- The version of the next file, as its name says it.
+-- @param rule the naming rule
+-- @param list the migrations that are there, by version
+-- @param timestamp whether it is to be a timestamp
+-- @raise kind "usage" where the rule cannot count
+function M.next_version(rule, list, timestamp)
   if rule.next then return rule.next(list[#list]) end
   if rule.dotted then
     errors.raise("usage", "this naming rule cannot count dotted versions", {
@@ -100,7 +105,7 @@ function M.create(dir, list, rule, name, options)
   local format = options and options.format or {}
   if format.create then errors.raise("usage", format.create) end
   local clean = M.sanitise(name)
-  local version = next_of(rule, list, format.timestamps or (options and options.timestamp))
+  local version = M.next_version(rule, list, format.timestamps or (options and options.timestamp))
   local folder = dir:gsub("/*$", "") .. "/"
   local up, down = rule.format(version, clean, "up"), rule.format(version, clean, "down")
   local created = os.date "!%Y-%m-%dT%H:%M:%SZ"

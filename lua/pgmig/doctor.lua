@@ -1,10 +1,13 @@
 --- Everything that is odd about a database and its migrations, in plain words, with the command
 -- that repairs it.
+local create = require "pgmig.create"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local formats = require "pgmig.formats"
 local lock = require "pgmig.lock"
+local migration = require "pgmig.migration"
+local planning = require "pgmig.plan"
 local tracking = require "pgmig.tracking"
 
 local M = {}
@@ -25,16 +28,64 @@ local function bring_back(migrator, m)
   return ('git checkout "$(git rev-list -n 1 HEAD -- %s)^" -- %s'):format(path, path)
 end
 
+--- The path of a migration's file under another version.
+local function path_under(migrator, m, path, version)
+  local direction = path == m.path and "up" or "down"
+  local name = migrator.naming.format(version, m.name, direction)
+  for _, dir in ipairs(migrator.dirs) do
+    local folder = dir:gsub("/*$", "") .. "/"
+    if path:sub(1, #folder) == folder then
+      return folder .. name:gsub("%.%w+$", path:match "%.%w+$")
+    end
+  end
+end
+
+--- Give a migration another version.
+local function rename(migrator, m, version)
+  local commands, moved = {}, {}
+  for _, path in ipairs { m.path, m.down_path } do
+    local other = path_under(migrator, m, path, version)
+    if path:match "^.*/" ~= other:match "^.*/" then -- each has a folder of its own
+      path, other = path:match "^(.*)/", other:match "^(.*)/"
+    end
+    if not moved[path] then commands[#commands + 1] = "mv " .. word(path) .. " " .. word(other) end
+    moved[path] = true
+  end
+  return table.concat(commands, " && ")
+end
+
+--- A function that returns a version which is free: another one each time; nil: nobody can count.
+local function counter(migrator, status)
+  local list = {}
+  for _, m in ipairs(planning.all(status)) do
+    if m.id then list[#list + 1] = m end
+  end
+  table.sort(list, migration.before)
+  return function()
+    local ok, version = pcall(create.next_version, migrator.naming, list)
+    if not ok then return nil end
+    list[#list + 1] = { id = files.digits(migrator.naming, version), text = version }
+    return version
+  end
+end
+
 local remedies = {
   edited = function(_, m) return "pgmig repair " .. m.shown end,
   renamed = function(_, m) return "pgmig repair " .. m.shown end,
+  replaced = function(migrator, m, next_version)
+    local version = next_version()
+    return version and rename(migrator, m, version) or '"$EDITOR" ' .. word(m.path)
+  end,
   missing = bring_back,
+  renumbered = function(migrator, m) return rename(migrator, m, m.applied_as.text) end,
   out_of_order = function() return "pgmig up" end,
 }
 
-local function of_state(migrator, m, add)
+local function of_state(migrator, m, next_version, add)
+  if m.renumbered_as and m.state == "missing" then return end -- that one has the remedy
   local sentence, hint = drift.describe(m)
-  if sentence then add(m.state, sentence .. "; " .. hint, remedies[m.state](migrator, m), m) end
+  if not sentence then return end
+  add(m.state, sentence .. "; " .. hint, remedies[m.state](migrator, m, next_version), m)
 end
 
 local function of_failure(m, add)
@@ -63,15 +114,14 @@ local function of_journal(m, add)
 end
 
 local function look_at_migrations(migrator, status, add)
-  local unrecorded = 0
-  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
-    for _, m in ipairs(list) do
-      of_state(migrator, m, add)
-      of_failure(m, add)
-      of_journal(m, add)
-      if m.state == "applied" and not m.repeatable and not m.recorded_checksum then
-        unrecorded = unrecorded + 1
-      end
+  local unrecorded, next_version = 0, counter(migrator, status)
+  if status.warning then add("all_missing", status.warning, "pgmig config") end
+  for _, m in ipairs(planning.all(status)) do
+    if m.state ~= "missing" or not status.warning then of_state(migrator, m, next_version, add) end
+    of_failure(m, add)
+    of_journal(m, add)
+    if m.state == "applied" and not m.repeatable and not m.recorded_checksum then
+      unrecorded = unrecorded + 1
     end
   end
   if unrecorded > 0 then

@@ -1,8 +1,9 @@
 --- Where files and database do not fit together: each way has a name, and a policy.
 -- `edited`: the file is not the one that was applied. `renamed`: applied under another name.
--- `missing`: applied, and the file is gone. `out_of_order`: pending, and lower than the newest
--- applied one. `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of
--- one version, which is always an error.
+-- `replaced`: both, so that it is another migration. `missing`: applied, and the file is gone.
+-- `renumbered`: pending, and it is one that is applied under another number. `out_of_order`:
+-- pending, and lower than the newest applied one. `ignored`: a .sql file that is not named like a
+-- migration. `duplicate`: two files of one version, which is always an error.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -11,14 +12,18 @@ local M = {}
 --- What happens to a run that meets a state: "error" (refused before anything runs), "warn" or
 -- "allow".
 M.defaults = {
-  edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn", ignored = "warn",
-  duplicate = "error",
+  edited = "error", renamed = "warn", replaced = "error", missing = "warn", renumbered = "error",
+  out_of_order = "warn", ignored = "warn", duplicate = "error",
 }
+
+local STATES = "edited, renamed, replaced, missing, renumbered, out_of_order, ignored, duplicate"
 
 local choices = { error = true, warn = true, allow = true }
 
 --- Check a policy, and complete it with the defaults.
 -- @param given { [state] = choice } or nil
+-- @return the policy; `all_missing` in it: what happens to a run that has something to do while
+--   the files of all applied migrations are missing
 -- @raise kind "usage"
 function M.policy(given)
   local policy = {}
@@ -26,7 +31,7 @@ function M.policy(given)
   for state, choice in pairs(given or {}) do
     if not M.defaults[state] then
       errors.raise("usage", ("policy: unknown state %s"):format(tostring(state)), {
-        hint = "states are: edited, renamed, missing, out_of_order, ignored, duplicate",
+        hint = "states are: " .. STATES,
       })
     end
     if not choices[choice] then
@@ -40,6 +45,7 @@ function M.policy(given)
     end
     policy[state] = choice
   end
+  policy.all_missing = given and given.missing or "error"
   return policy
 end
 
@@ -72,24 +78,76 @@ local function find_edited(list, breathe)
   end
 end
 
---- Find the states of migrations that were compared (pgmig.plan): sets `state`.
--- @param state what `plan.compare` returned
--- @param reads whether files are read, without which no edited one is found
--- @param breathe called between files
-function M.find(state, reads, breathe)
-  local newest = state.applied[#state.applied]
-  if reads then find_edited(state.applied, breathe) end
-  for _, m in ipairs(state.applied) do
-    local recorded = m.recorded_name
-    if m.state == "applied" and not m.missing and recorded and recorded ~= m.name then
-      m.state = "renamed"
+local function has_other_name(m)
+  return not m.missing and m.recorded_name ~= nil and m.recorded_name ~= m.name
+end
+
+--- Those that were applied under another name.
+local function with_other_name(list)
+  local found = {}
+  for _, m in ipairs(list) do
+    if has_other_name(m) then found[#found + 1] = m end
+  end
+  return found
+end
+
+--- Applied migrations that no file stands for any more, by the name they were applied under.
+local function find_lost(list)
+  local lost = {}
+  for _, m in ipairs(list) do
+    if (m.state == "missing" or m.state == "replaced") and m.recorded_checksum then
+      lost[m.recorded_name or m.name] = m
     end
+  end
+  return lost
+end
+
+--- Find pending migrations that are applied under a number that they no longer have.
+-- @return whether there are any
+local function find_renumbered(state)
+  local lost, found = find_lost(state.applied), false
+  for _, m in ipairs(next(lost) and state.pending or {}) do
+    local was = m.state ~= "unfinished" and lost[m.name]
+    if was and not core.differing({ m.path }, { was.recorded_checksum })[1] then
+      m.state, m.applied_as, was.renumbered_as, found = "renumbered", was, m, true
+    end
+  end
+  return found
+end
+
+--- Find the states of migrations that were compared (pgmig.plan): sets `state`; of a renumbered one
+-- `applied_as`, the applied one that it is, of which it is `renumbered_as`.
+-- @param state what `plan.compare` returned; `all_missing` is set
+-- @param suspects those whose files are read to find edited ones
+-- @param breathe called between files
+function M.find(state, suspects, breathe)
+  local newest, missing = state.applied[#state.applied], 0
+  find_edited(suspects, breathe)
+  for _, m in ipairs(state.applied) do
+    if m.state == "missing" then missing = missing + 1 end
+    if has_other_name(m) then m.state = m.state == "edited" and "replaced" or "renamed" end
   end
   for _, m in ipairs(state.pending) do
     if m.state == "pending" and newest and core.compare(m.id, newest.id) < 0 then
       m.state = "out_of_order"
     end
   end
+  local renumbered = find_renumbered(state)
+  state.all_missing = newest ~= nil and missing == #state.applied and not renumbered
+end
+
+--- The applied migrations whose files have to be read.
+-- @param state what `plan.compare` returned
+-- @param all whether edited ones are looked for; else those that may be another migration
+function M.suspects(state, all) return all and state.applied or with_other_name(state.applied) end
+
+-- ---- what is said ----------------------------------------------------------
+
+--- The label of what was applied under a migration's number.
+local function applied_label(m)
+  local name = m.recorded_name
+  if not name or name == m.name then return m.label end
+  return rawget(m, "label") and name or ("%s_%s"):format(m.text, name)
 end
 
 local sentences = {
@@ -97,7 +155,14 @@ local sentences = {
   renamed = function(m)
     return ("%s was applied under the name %s"):format(m.label, m.recorded_name)
   end,
+  replaced = function(m)
+    return ("%s was applied under this number, and %s is another migration: name and text differ")
+      :format(applied_label(m), m.label)
+  end,
   missing = function(m) return ("%s is applied, but its file is missing"):format(m.label) end,
+  renumbered = function(m)
+    return ("%s is applied already, as %s"):format(m.label, applied_label(m.applied_as))
+  end,
   out_of_order = function(m)
     return ("%s is lower than the newest applied migration"):format(m.label)
   end,
@@ -107,10 +172,29 @@ local hints = {
   edited = function(m)
     return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.shown)
   end,
-  renamed = function(m) return ("let the table say so too: pgmig repair %s"):format(m.shown) end,
-  missing = function() return "bring the file back, for example from version control" end,
+  renamed = function(m)
+    local hint = ("let the table say so too: pgmig repair %s"):format(m.shown)
+    if m.recorded_checksum then return hint end
+    return "no checksum is recorded: make sure that it is the same migration, then " .. hint
+  end,
+  replaced = function(m)
+    local hint = ("give %s another number"):format(m.label)
+    if m.renumbered_as then return hint .. ", and " .. m.renumbered_as.label .. " its old one" end
+    return ("%s, and bring the file of %s back"):format(hint, applied_label(m))
+  end,
+  missing = function(m)
+    if m.renumbered_as then return ("give %s its old number"):format(m.renumbered_as.label) end
+    return "bring the file back, for example from version control"
+  end,
+  renumbered = function(m)
+    return ("give it its old number, or record it under the new one: pgmig up --fake %s")
+      :format(m.shown)
+  end,
   out_of_order = function() return "give it a higher number, or apply it all the same" end,
 }
+
+-- Of these the policy is no remedy: a migration would be lost, or run twice.
+local unoffered = { replaced = true, renumbered = true }
 
 --- What is said about a migration's state: a sentence, and a hint; nil for a usual state.
 function M.describe(m)
@@ -118,38 +202,118 @@ function M.describe(m)
   return sentences[m.state](m), hints[m.state](m)
 end
 
+--- What is said when the files of all applied migrations are missing: a sentence, and a hint.
+-- @param state with `place` = { dirs, database }
+function M.describe_all_missing(state)
+  local count, place = #state.applied, state.place
+  local newest = state.applied[count].label
+  local which = count == 1 and ("the applied migration, %s, is not"):format(newest)
+    or ("none of the %d applied migrations, the newest is %s, is"):format(count, newest)
+  return ("%s in %s: is that the right folder, and %s the right database?"):format(which,
+    table.concat(place.dirs, ", "), place.database),
+    "name the folder with --dir, the database with --database"
+end
+
 local function refuse(list)
   local first = list[1]
   local sentence, hint = M.describe(first)
+  if not unoffered[first.state] then
+    hint = ("%s; or allow it: --policy %s=warn"):format(hint, first.state)
+  end
   local others = {}
   for i = 2, #list do others[#others + 1] = (M.describe(list[i])) end
   errors.raise("drift", sentence, {
-    file = first.path, migration = first.label, hint = ("%s; or allow it: --policy %s=warn")
-      :format(hint, first.state),
+    file = first.path, migration = first.label, hint = hint,
     detail = #others > 0 and "also: " .. table.concat(others, "; ") or nil,
   })
 end
 
+local function refuse_all_missing(state)
+  local sentence, hint = M.describe_all_missing(state)
+  errors.raise("drift", sentence, {
+    hint = hint .. "; where their files were removed on purpose: --policy missing=warn",
+  })
+end
+
+local function warning_of(m, direction)
+  local message = M.describe(m)
+  if direction == "down" and m.state == "edited" then
+    message = message .. ": its DOWN runs as the file is now"
+  end
+  return { state = m.state, migration = m, message = message }
+end
+
+local MOST_MISSING = 5 -- that are warned of one by one
+
+--- The warnings about missing files: many are one.
+local function warn_of_missing(list, warnings)
+  if #list <= MOST_MISSING then
+    for _, m in ipairs(list) do warnings[#warnings + 1] = warning_of(m) end
+    return
+  end
+  warnings[#warnings + 1] = {
+    state = "missing", message = ("%d applied migrations have no file, %s to %s"):format(#list,
+      list[1].label, list[#list].label),
+  }
+end
+
+--- What all is said at once about missing files: refused, or one warning.
+local function judge_all_missing(state, policy, planned, warnings)
+  local choice = planned[1] and policy.all_missing or policy.missing
+  if choice == "error" then refuse_all_missing(state) end
+  if choice ~= "warn" then return end
+  warnings[#warnings + 1] = { state = "missing", message = (M.describe_all_missing(state)) }
+end
+
+local softened = { error = "warn", warn = "warn", allow = "allow" }
+
+-- What a policy means for a run that does not go up; `named` states count only where the run is
+-- about the migration.
+local kinds = {
+  up = { named = { out_of_order = true, renumbered = true }, policy = function(p) return p end },
+  -- a way back is stopped only by a file that is another migration's
+  down = { named = { edited = true, replaced = true }, policy = function(p)
+    return {
+      edited = softened[p.edited], replaced = p.replaced, missing = softened[p.missing],
+      all_missing = softened[p.missing],
+    }
+  end },
+  baseline = { named = { out_of_order = true }, policy = function(p)
+    local own = { renumbered = "allow" }
+    for state, choice in pairs(p) do own[state] = own[state] or choice end
+    return own
+  end },
+  fake = { named = { replaced = true }, policy = function(p) return { replaced = p.replaced } end },
+}
+
 --- Judge a comparison before a run.
 -- @param state what `plan.compare` returned, with its states found
 -- @param policy of `M.policy`
--- @param planned the migrations that the run is about; out_of_order counts only among them
+-- @param planned the plan; `about`: the migrations that it is about, where these are others
 -- @return warnings: { { state, migration, message } }
 -- @raise kind "drift"
 function M.judge(state, policy, planned)
-  local refused, warnings, is_planned = {}, {}, {}
-  for _, m in ipairs(planned) do is_planned[m] = true end
+  local refused, warnings, missing, is_planned = {}, {}, {}, {}
+  local direction = planned.direction
+  local kind = kinds[planned.record_only or direction]
+  policy = kind.policy(policy)
+  for _, m in ipairs(planned.about or planned) do is_planned[m.id or m] = true end
+  if state.all_missing then judge_all_missing(state, policy, planned, warnings) end
   local function look(m)
     local choice = policy[m.state]
-    if not choice or (m.state == "out_of_order" and not is_planned[m]) then return end
-    if choice == "error" then refused[#refused + 1] = m end
-    if choice == "warn" then
-      warnings[#warnings + 1] = { state = m.state, migration = m, message = (M.describe(m)) }
+    if not choice or (kind.named[m.state] and not is_planned[m.id]) then return end
+    if choice == "error" then
+      refused[#refused + 1] = m
+    elseif choice == "warn" and m.state == "missing" then
+      missing[#missing + 1] = m
+    elseif choice == "warn" then
+      warnings[#warnings + 1] = warning_of(m, direction)
     end
   end
   for _, m in ipairs(state.applied) do look(m) end
   for _, m in ipairs(state.pending) do look(m) end
   if refused[1] then refuse(refused) end
+  if not state.all_missing then warn_of_missing(missing, warnings) end
   return warnings
 end
 

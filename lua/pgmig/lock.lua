@@ -85,7 +85,11 @@ function M.describe(who)
 end
 
 local function refuse(who, limit)
-  errors.raise("lock", ("another run has held the lock for longer than %g s"):format(limit), {
+  local message = "another run is at work"
+  if limit > 0 then
+    message = ("another run has held the lock for longer than %g s"):format(limit)
+  end
+  errors.raise("lock", message, {
     detail = "held by " .. M.describe(who), holder = who,
     hint = "wait for it, or if it hangs end it: SELECT pg_terminate_backend(" ..
       (who and who.pid or "PID") .. ")",

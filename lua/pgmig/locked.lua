@@ -1,12 +1,12 @@
---- A run with the lock held: waiting for other runs, leaving out what they have done, running the
--- rest, letting go.
+--- The one door for all that writes: with the lock held, tables and files are compared again, it is
+-- decided again, and only then written.
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lock = require "pgmig.lock"
-local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local run = require "pgmig.run"
+local state = require "pgmig.state"
 local vigil = require "pgmig.vigil"
 
 local M = {}
@@ -19,10 +19,10 @@ local function tell_wait(migrator, emit, fields)
   })
 end
 
---- Take the lock of the tracking table.
-local function acquire(migrator, emit)
+--- Take the lock of the tracking table, waiting for it so many seconds at most.
+local function acquire(migrator, emit, limit)
   local held = lock.new(migrator.db, {
-    key = migrator.ledger.handle:qualified() or migrator.ledger.name, limit = migrator.lock_wait,
+    key = migrator.ledger.handle:qualified() or migrator.ledger.name, limit = limit,
     reconnect = migrator.reconnect,
     on_wait = function(holder)
       tell_wait(migrator, emit, {
@@ -35,24 +35,31 @@ local function acquire(migrator, emit)
   return held
 end
 
---- With the lock held: make the tables ready, and leave out of the plan what is done meanwhile.
+--- With the lock held: make the tables ready, and decide again about the plan.
+-- @return as of `state.decide`
 local function prepare_plan(migrator, held, plan)
-  local ok, result = pcall(recovery.persist, migrator.db, migrator.reconnect, function()
-    local read = migrator.ledger:read(migrator.db)
-    migrator.ledger:prepare(migrator.db, plan)
-    return planning.drop_settled(plan, read)
+  local ok, settled, warnings = pcall(function()
+    local left_out, fresh = state.decide(migrator, plan)
+    recovery.persist(migrator.db, migrator.reconnect, function()
+      migrator.ledger:prepare(migrator.db, plan)
+    end)
+    return left_out, fresh
   end)
-  if ok then return result end
-  if errors.is(result) and result.message == connection.NO_ANSWER and held:held() then
-    result.hint = "the lock's connection does get answers: is there a pooler with a single "
+  if ok then return settled, warnings end
+  local err = settled
+  if errors.is(err) and err.message == connection.NO_ANSWER and held:held() then
+    err.hint = "the lock's connection does get answers: is there a pooler with a single "
       .. "connection to the server? a run needs two"
   end
-  error(result, 0)
+  error(err, 0)
 end
 
 --- With the lock held: run what is left of the plan.
 local function run_locked(migrator, held, plan, emit, how)
-  local settled = prepare_plan(migrator, held, plan)
+  local settled, warnings = prepare_plan(migrator, held, plan)
+  for _, warning in ipairs(warnings) do
+    emit { type = "warning", migration = warning.migration, message = warning.message }
+  end
   for _, m in ipairs(settled) do
     emit { type = "skipped", migration = m, message = "another run was first" }
   end
@@ -71,6 +78,11 @@ local function run_locked(migrator, held, plan, emit, how)
   return run.run(options, plan)
 end
 
+local function stop_watching(db)
+  if db.vigil then db.vigil:close() end
+  db.vigil = nil
+end
+
 --- A plan may be shortened while it runs, and stays the caller's.
 local function copy_of(plan)
   local copy = {}
@@ -87,36 +99,52 @@ local function check_idle(db)
   })
 end
 
---- Do something with the lock of the tracking table held.
+--- Write with the lock of the tracking table held: nothing else does.
 -- @param migrator of pgmig.migrator
 -- @param emit fn(event)
--- @param fn fn(held)
--- @return what it returns
-function M.with(migrator, emit, fn)
+-- @param fn fn(held), which looks and decides again before it writes
+-- @param limit seconds to wait for the lock; nil: as the migrator says
+-- @return what `fn` returns
+-- @raise kind "lock" when another run has the lock for too long
+function M.write(migrator, emit, fn, limit)
   check_idle(migrator.db)
   recovery.persist(migrator.db, migrator.reconnect, function()
     if not migrator.ledger.handle:qualified() then migrator.ledger:probe(migrator.db) end
     migrator.ledger:check_writable()
   end)
-  local held = acquire(migrator, emit)
+  local held = acquire(migrator, emit, limit or migrator.lock_wait)
   local ok, result = pcall(fn, held)
-  if migrator.db.vigil then migrator.db.vigil:close() end
-  migrator.db.vigil = nil
+  stop_watching(migrator.db)
   migrator.db:on_notice(nil)
   held:release()
   if ok then return result end
   error(result, 0)
 end
 
---- Run a plan with the lock of its tracking table held.
+--- Let an error of the second plan say what the first has done.
+local function name_done(err, plan, done)
+  if errors.is(err) then err[plan.direction == "up" and "applied" or "rolled_back"] = done end
+end
+
+--- Run plans, one behind the other.
 -- @param migrator of pgmig.migrator
--- @param plan a list with its direction
+-- @param plans lists with their direction, in the order that they run in
 -- @param emit fn(event)
 -- @param how { stop, unattended } of `migrator:run`
--- @return the migrations that were run
-function M.run(migrator, plan, emit, how)
-  return M.with(migrator, emit, function(held)
-    return run_locked(migrator, held, copy_of(plan), emit, how)
+-- @return a list for each: the migrations that were run
+function M.run(migrator, plans, emit, how)
+  return M.write(migrator, emit, function(held)
+    local done = {}
+    for i, plan in ipairs(plans) do
+      local ok, result = pcall(run_locked, migrator, held, copy_of(plan), emit, how)
+      if not ok then
+        for k, earlier in ipairs(done) do name_done(result, plans[k], earlier) end
+        error(result, 0)
+      end
+      stop_watching(migrator.db)
+      done[i] = result
+    end
+    return done
   end)
 end
 

@@ -13,6 +13,7 @@ local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local source = require "pgmig.source"
+local states = require "pgmig.state"
 
 --- A module that few runs need, loaded when one does.
 local function needed(name) return require("pgmig." .. name) end
@@ -91,8 +92,10 @@ end
 --   reconnect = 60: seconds to find the server again after a lost connection;
 --   drift_check = false: the files of applied migrations are not read to find edited ones;
 --   pipeline = false: each request waits for its answer;
---   policy = { edited = "error", renamed = "warn", missing = "warn", out_of_order = "warn",
---   ignored = "warn" }: what a run does about each, "error", "warn" or "allow";
+--   policy = { edited = "error", renamed = "warn", replaced = "error", missing = "warn",
+--   renumbered = "error", out_of_order = "warn", ignored = "warn" }: what a run does about each,
+--   "error", "warn" or "allow"; while the files of all applied migrations are missing, nothing is
+--   applied unless `missing` is given;
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   shared = true: the tracking table of the format's tool is used in place (pgmig.shared);
 --   placeholders = values by name, or false: they are plain text;
@@ -150,22 +153,10 @@ local function check_db(self)
   errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
 end
 
---- Call a function that only reads, or may be repeated, over lost connections.
-local function persist(self, fn) return recovery.persist(self.db, self.reconnect, fn) end
-
---- What is there: files and tables compared. `read_files` returns the files; nil: as `files`.
-local function compare(self, read_files)
+--- Where the database stands; see `pgmig.state`.
+local function read_state(self, read_files)
   check_db(self)
-  local set
-  local function get_files()
-    if set then return end
-    set = (read_files or self.files)(self)
-    if self.ledger.shared then self.ledger.shared:learn(set) end
-  end
-  local read = persist(self, function() return self.ledger:read(self.db, get_files) end)
-  local state = planning.compare(set, read)
-  drift.find(state, self.drift_check, self.db.breathe)
-  return state, set
+  return states.read(self, read_files)
 end
 
 --- An options table, where a plain value stands for its main key.
@@ -194,13 +185,14 @@ end
 --- Where the database stands. Creates and writes nothing; broken files are shown, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
 --   repeatable = migrations that run again when they change, ignored = paths of .sql files that are
---   no migrations, problems = { { kind, message, path, migration }, ... } }; a migration has
+--   no migrations, problems = { { kind, message, path, migration }, ... }, warning = what is said
+--   when the files of all applied migrations are missing; nil }; a migration has
 --   `state` (pgmig.migration), with a readable file `down` ("ready", "none", "empty",
 --   "irreversible"), and where it failed or was left half-way `failure` { message, at } and
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
 --   unknown, since }
 function migrator:status()
-  local state, set = compare(self, function()
+  local state, set = read_state(self, function()
     return files.read(self.dirs, self.naming, self.format)
   end)
   local problems = {}
@@ -217,14 +209,15 @@ function migrator:status()
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending, repeatable = set.repeatable,
     ignored = set.ignored, problems = problems,
+    warning = state.all_missing and drift.describe_all_missing(state) or nil,
   }
 end
 
 --- The migrations that are not applied, by version.
-function migrator:pending() return (compare(self)).pending end
+function migrator:pending() return (read_state(self)).pending end
 
 --- The applied migrations, by version, with applied_at and applied_at_epoch.
-function migrator:applied() return (compare(self)).applied end
+function migrator:applied() return (read_state(self)).applied end
 
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
@@ -233,20 +226,18 @@ function migrator:applied() return (compare(self)).applied end
 --   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
 function migrator:history(limit)
   check_db(self)
-  local events = persist(self, function() return self.ledger:history(self.db, limit) end)
+  local events = recovery.persist(self.db, self.reconnect, function()
+    return self.ledger:history(self.db, limit)
+  end)
   for _, event in ipairs(events) do
     if event.id then event.version = migration.version_of(event.id) end
   end
   return events
 end
 
-local function plan_with(self, make, options)
-  local state, set = compare(self)
-  local plan = make(state, options)
-  plan.newest = state.applied[#state.applied]
-  plan.ignored = self.policy.ignored == "allow" and {} or set.ignored
-  plan.warnings = drift.judge(state, plan.direction == "up" and self.policy or {}, plan)
-  return plan
+local function make_plan(self, make, options, event)
+  check_db(self)
+  return states.plan(self, make, options, event)
 end
 
 --- Where pgmig has applied nothing yet, and the format's own tool has, running all again would do
@@ -265,7 +256,7 @@ end
 -- @raise kinds "plan" for an unknown target, and where the format's tool has applied migrations and
 --   nothing was adopted, "parse" for a file that is refused, "drift" for what the policy refuses
 function migrator:plan(options)
-  local plan = plan_with(self, planning.up, options_of(options, "target"))
+  local plan = make_plan(self, planning.up, options_of(options, "target"))
   check_adopted(self, plan)
   source.check(plan, self.db.breathe)
   return plan
@@ -276,7 +267,7 @@ end
 --   kept, 0: undo all }
 -- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
-  return plan_with(self, planning.down, options_of(options, "steps"))
+  return make_plan(self, planning.down, options_of(options, "steps"))
 end
 
 --- What a migration of a plan would run.
@@ -324,6 +315,25 @@ function migrator:on(event, fn)
   return self
 end
 
+--- Run plans, one behind the other, with the lock held all the time.
+-- @return what each has done
+local function perform(self, plans, options)
+  local emit, is_empty = emitter(self, options and options.on_event), true
+  for _, plan in ipairs(plans) do
+    for _, warning in ipairs(plan.warnings or {}) do
+      emit { type = "warning", migration = warning.migration, message = warning.message }
+    end
+    is_empty = is_empty and #plan == 0
+  end
+  if is_empty then return { {}, {} } end
+  check_db(self)
+  for _, plan in ipairs(plans) do source.check(plan, self.db.breathe) end
+  local ok, result = pcall(needed("locked").run, self, plans, emit, options or {})
+  if ok then return result end
+  if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
+  error(result, 0)
+end
+
 --- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
 -- same tracking table are waited for; what they have done meanwhile is skipped.
 -- @param plan the list, with its direction
@@ -336,19 +346,7 @@ end
 --   the migration's section, statement = its kind, phase and percent as the server says
 -- @return the migrations that were run
 -- @raise what failed, with `migration`, `applied` and `rolled_back`
-function migrator:run(plan, options)
-  if #plan == 0 then return {} end
-  check_db(self)
-  source.check(plan, self.db.breathe)
-  local emit = emitter(self, options and options.on_event)
-  for _, warning in ipairs(plan.warnings or {}) do
-    emit { type = "warning", migration = warning.migration, message = warning.message }
-  end
-  local ok, result = pcall(needed("locked").run, self, plan, emit, options or {})
-  if ok then return result end
-  if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
-  error(result, 0)
-end
+function migrator:run(plan, options) return perform(self, { plan }, options)[1] end
 
 --- Record pending migrations as applied, without running them: for a database that has their
 -- schema already.
@@ -357,8 +355,7 @@ end
 -- @return the migrations that were recorded
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline needs a version") end
-  local plan = plan_with(self, planning.up, { target = version, versioned = true })
-  plan.record_only = "baseline"
+  local plan = make_plan(self, planning.up, { target = version, versioned = true }, "baseline")
   return self:run(plan, options)
 end
 
@@ -368,9 +365,7 @@ end
 -- @return a list with the migration; empty when it is applied already
 function migrator:fake(version, options)
   if version == nil then errors.raise("usage", "fake needs a version") end
-  local plan = planning.one((compare(self)), version)
-  plan.record_only = "fake"
-  return self:run(plan, options)
+  return self:run(make_plan(self, planning.one, version, "fake"), options)
 end
 
 --- Take over from another tool: record what its table says is applied, all in one transaction. Its
@@ -386,7 +381,9 @@ function migrator:adopt(options)
   local from = needed("adopt").format(self, options.from)
   local source_of = { table = options.from_table }
   if options.dry_run then
-    return persist(self, function() return needed("adopt").plan(self, from, source_of) end)
+    return recovery.persist(self.db, self.reconnect, function()
+      return needed("adopt").plan(self, from, source_of)
+    end)
   end
   local emit = emitter(self, options.on_event)
   local plan = needed("adopt").run(self, from, source_of, emit)
@@ -409,7 +406,7 @@ end
 -- @param options nil: the last one; a number of steps; or { steps = n }, { to = version that is
 --   kept, 0: undo all }, with on_event as in `run`
 -- @return the migrations that were rolled back, in order
--- @raise kind "plan" when a migration has no way back; `rolled_back` are those before
+-- @raise kind "plan" when one of them has no way back: then nothing was undone
 function migrator:rollback(options)
   options = options_of(options, "steps")
   return self:run(self:plan_rollback(options), options)
@@ -421,14 +418,10 @@ end
 function migrator:redo(options)
   options = options_of(options, "steps")
   local down = self:plan_rollback(options)
-  local up = { direction = "up" }
+  local up = { direction = "up", files = down.files }
   for i = #down, 1, -1 do up[#up + 1] = down[i] end
-  source.check(up, self.db.breathe) -- before anything is undone
-  local rolled_back = self:run(down, options)
-  local ok, applied = pcall(self.run, self, up, options)
-  if ok then return { rolled_back = rolled_back, applied = applied } end
-  if errors.is(applied) then applied.rolled_back = rolled_back end
-  error(applied, 0)
+  local done = perform(self, { down, up }, options)
+  return { rolled_back = done[1], applied = done[2] }
 end
 
 -- ---- repairs ---------------------------------------------------------------
@@ -448,37 +441,40 @@ local function find(state, version)
   return planning.find(state, version)
 end
 
-local function prepared(self)
-  local state = compare(self)
-  self.ledger:prepare(self.db)
-  return state
-end
-
---- Accept what a file is now: its checksum and name are recorded, and a failure is settled.
+--- Accept what a file is now: its checksum and name are recorded, and a failure is settled. Refused
+-- while a run is at work.
 -- @param version which migration; nil: all
+-- @param options { replaced = true }: also where name and text both differ from what was applied,
+--   so that it is another migration, as far as pgmig can tell; needs a version
 -- @return the migrations whose records were changed
-function migrator:repair(version)
-  local state = prepared(self)
-  if version ~= nil then return needed("repair").accept(self, { find(state, version) }) end
-  local all = {}
-  for _, list in ipairs { state.applied, state.pending, state.repeatable } do
-    for _, m in ipairs(list) do all[#all + 1] = m end
+-- @raise kinds "drift" for one that is replaced, "lock" while a run is at work
+function migrator:repair(version, options)
+  check_db(self)
+  local replaced = options ~= nil and options.replaced
+  if replaced and version == nil then
+    errors.raise("usage", "repair accepts one replaced migration at a time: it needs a version")
   end
-  return needed("repair").accept(self, all)
+  return needed("repair").accept(self, emitter(self), function(state)
+    return version ~= nil and { find(state, version) } or planning.all(state)
+  end, replaced)
 end
 
 --- Settle what became of a migration with transaction=off, where nobody but a person can know.
+-- Refused while a run is at work.
 -- @param version which migration
 -- @param how "done": the statement under way has taken effect; "redo": it has not; "restart": the
 --   next run begins with the first statement again
 -- @return the migration
+-- @raise kinds "plan" when there is nothing to settle, "lock" while a run, or the statement, is at
+--   work
 function migrator:resolve(version, how)
+  check_db(self)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
     errors.raise("usage", "resolve takes done, redo or restart")
   end
-  local m = find(prepared(self), version)
-  needed("repair").settle(self, m, how)
-  return m
+  return needed("repair").settle(self, emitter(self), function(state)
+    return find(state, version)
+  end, how)
 end
 
 -- ---- files -----------------------------------------------------------------

@@ -32,6 +32,7 @@ end
 --- What the tables say of a migration that failed or was left half-way.
 local function note_attempt(m, read)
   local key = ledger.key(m)
+  m.unfinished, m.failure, m.applied_as, m.renumbered_as = nil, nil, nil, nil
   local unfinished = read.journal[key]
   if unfinished then
     m.unfinished = {
@@ -71,9 +72,11 @@ end
 -- @param files what `pgmig.files` read
 -- @param read what `ledger:read` returned
 -- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
---   repeatable ones, changed = those of them that would run }
+--   repeatable ones, changed = those of them that would run, read }
 function M.compare(files, read)
-  local state = { applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable }
+  local state = {
+    applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable, read = read,
+  }
   local rows = read.rows
   for at = 1, rows.count do
     local id = rows.id[at]
@@ -84,7 +87,7 @@ function M.compare(files, read)
   end
   for _, m in ipairs(files.list) do
     if not rows.there[m.id] then
-      m.state = "pending"
+      m.state, m.rows = "pending", nil
       note_attempt(m, read)
       state.pending[#state.pending + 1] = m
     end
@@ -161,11 +164,24 @@ function M.up(state, options)
   return plan
 end
 
+--- All migrations, in a list: applied, pending, repeatable ones.
+function M.all(state)
+  local all = {}
+  for _, list in ipairs { state.applied, state.pending, state.repeatable } do
+    for _, m in ipairs(list) do all[#all + 1] = m end
+  end
+  return all
+end
+
+--- Whether a migration's version is higher than another one's.
+function M.is_newer(m, other) return core.compare(m.id, other.id) > 0 end
+
 --- One pending migration; nothing when it is applied.
+-- @return a plan with about = { it } in both cases
 -- @raise kind "plan" for an unknown version
 function M.one(state, version)
   local m = M.find(state, version)
-  return { direction = "up", not m.applied_at and m or nil }
+  return { direction = "up", about = { m }, not m.applied_at and m or nil }
 end
 
 --- Leave out of a plan what another run has done meanwhile, and note how it has failed.

@@ -1,15 +1,37 @@
---- Repairs, each asked for by name: of what the tables say, never of the schema.
+--- Repairs, each asked for by name: of what the tables say, never of the schema. They do not wait
+-- for a run: what a person has decided is about what was there before it.
 local core = require "pgmig.core"
 local drift = require "pgmig.drift"
 local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
+local ledger = require "pgmig.ledger"
+local locked = require "pgmig.locked"
+local orphan = require "pgmig.orphan"
+local recovery = require "pgmig.recovery"
+local state = require "pgmig.state"
 
 local M = {}
+
+local NOT_AT_ALL = 0 -- seconds to wait for a run
+local STATEMENT_WAIT = 3 -- seconds for a server process that nobody is connected to any more
+
+--- Look, decide and write with the lock held; again where the connection is lost: `fn` sees by its
+-- run what it has written before that.
+local function write(migrator, emit, fn)
+  local run = core.token()
+  return locked.write(migrator, emit, function()
+    return recovery.persist(migrator.db, migrator.reconnect, function()
+      local found = state.read(migrator)
+      migrator.ledger:prepare(migrator.db)
+      return fn(found, run)
+    end)
+  end, NOT_AT_ALL)
+end
 
 --- What is to be said of a migration that is repaired; nil when nothing is.
 local function reason(m)
   local sentence = drift.describe(m)
-  if m.state == "edited" or m.state == "renamed" then return sentence end
+  if m.state == "edited" or m.state == "renamed" or m.state == "replaced" then return sentence end
   if m.failure then return "its failure is settled" end
   if m.applied_at and not (m.missing or m.recorded_checksum) then
     return "no checksum was recorded"
@@ -26,21 +48,43 @@ local function entry_of(m, run, message)
   return entry.new(m, run, { event = "repaired", message = message, checksum = checksum_of(m) })
 end
 
---- Accept the files as they are now.
--- @param migrator the migrator, whose tables are ready to be written
--- @param list migrations that were compared
--- @return those that were repaired
-function M.accept(migrator, list)
-  local run, repaired = core.token(), {}
+local function check_replaced(list)
   for _, m in ipairs(list) do
-    local message = reason(m)
-    if message then
-      local renamed = m.recorded_name and m.recorded_name ~= m.name and not m.missing
-      migrator.ledger:record(migrator.db, renamed and "name" or "none", entry_of(m, run, message))
-      repaired[#repaired + 1] = m
+    if m.state == "replaced" then
+      local sentence, hint = drift.describe(m)
+      errors.raise("drift", sentence, {
+        file = m.path, migration = m.label,
+        hint = ("%s; only where they are the same migration after all: pgmig repair %s --replaced")
+          :format(hint, m.shown),
+      })
     end
   end
-  return repaired
+end
+
+local function accept(migrator, m, run)
+  local message = reason(m)
+  if not message then return m.recorded_run == run end
+  local renamed = m.recorded_name and m.recorded_name ~= m.name and not m.missing
+  migrator.ledger:record(migrator.db, renamed and "name" or "none", entry_of(m, run, message))
+  return true
+end
+
+--- Accept files as they are now.
+-- @param migrator the migrator
+-- @param emit fn(event)
+-- @param choose fn(state) returns the migrations that it is about (pgmig.state)
+-- @param replaced whether one that looks like another migration is accepted, too
+-- @return those that were repaired
+-- @raise kinds "drift" for one that looks like another migration, "lock" while a run is at work
+function M.accept(migrator, emit, choose, replaced)
+  return write(migrator, emit, function(found, run)
+    local list, repaired = choose(found), {}
+    if not replaced then check_replaced(list) end
+    for _, m in ipairs(list) do
+      if accept(migrator, m, run) then repaired[#repaired + 1] = m end
+    end
+    return repaired
+  end)
 end
 
 local messages = {
@@ -49,21 +93,45 @@ local messages = {
   restart = "what is done is forgotten",
 }
 
---- Settle what became of a migration with transaction=off.
--- @param m a migration that was compared
--- @param how "done", "redo" or "restart"
--- @raise kind "plan" when there is nothing to settle
-function M.settle(migrator, m, how)
+--- A statement that is still at work has no outcome.
+local function check_ended(migrator, m)
+  local row = migrator.ledger:journal(migrator.db)[ledger.key(m)]
+  if not row or row.state ~= "running" then return end
+  if orphan.wait(migrator.db, row, STATEMENT_WAIT) then return end
+  errors.raise("lock", ("a statement of %s is still at work on the server"):format(m.label), {
+    file = m.path, statement = row.statement,
+    hint = ("wait for it, or end it: SELECT pg_terminate_backend(%s)"):format(row.pid or "PID"),
+  })
+end
+
+local function check_unsettled(m, how)
   local left = m.unfinished
-  if not left or (how ~= "restart" and not left.running) then
-    errors.raise("plan", ("nothing about %s is to be resolved"):format(m.label), {
-      hint = left and "no statement is of unknown outcome: a run goes on behind those done"
-        or "no statement of it is of unknown outcome",
-    })
-  end
-  migrator.ledger:record(migrator.db, how, entry.new(m, core.token(), {
-    event = "resolved", message = messages[how],
-  }))
+  if left and (how == "restart" or left.running) then return end
+  errors.raise("plan", ("nothing about %s is to be resolved"):format(m.label), {
+    hint = left and "no statement is of unknown outcome: a run goes on behind those done"
+      or "no statement of it is of unknown outcome",
+  })
+end
+
+--- Settle what became of a migration with transaction=off.
+-- @param migrator the migrator
+-- @param emit fn(event)
+-- @param choose fn(state) returns the migration (pgmig.state)
+-- @param how "done", "redo" or "restart"
+-- @return the migration
+-- @raise kinds "plan" when there is nothing to settle, "lock" while a run, or the statement, is at
+--   work
+function M.settle(migrator, emit, choose, how)
+  return write(migrator, emit, function(found, run)
+    local m = choose(found)
+    if m.recorded_run == run then return m end
+    check_unsettled(m, how)
+    check_ended(migrator, m)
+    migrator.ledger:record(migrator.db, how, entry.new(m, run, {
+      event = "resolved", message = messages[how],
+    }))
+    return m
+  end)
 end
 
 return M

@@ -187,19 +187,56 @@ function M.describe(m, direction)
   }
 end
 
+--- Refuse a way back that the file does not provide for.
+-- @raise kinds "plan", "io", "parse"
+function M.check_down(m)
+  local why, hint = M.obstacle(m)
+  if not why then return end
+  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
+    file = m.path, hint = hint,
+  })
+end
+
+local MOST_OTHERS = 10
+
+--- Let the first error tell of the others, too.
+local function combine(found)
+  local first, others = found[1], {}
+  for i = 2, math.min(#found, MOST_OTHERS + 1) do others[#others + 1] = found[i].message end
+  if #found > MOST_OTHERS + 1 then
+    others[#others + 1] = ("and %d more"):format(#found - MOST_OTHERS - 1)
+  end
+  if others[1] then
+    local also = "also: " .. table.concat(others, "; ")
+    first.detail = first.detail and first.detail .. "\n" .. also or also
+  end
+  error(first, 0)
+end
+
+--- Call a function for a migration: the error that it raises; nil.
+local function failure_of(check, m)
+  local ok, err = pcall(check, m)
+  if ok then return nil end
+  if not errors.is(err) then error(err, 0) end
+  err.migration = m.label
+  return err
+end
+
 --- Check everything that can be known before the first statement runs.
 -- @param plan a list of migrations
 -- @param breathe called between two files
+-- @raise what is wrong with the first; on the way down its detail names the others
 function M.check(plan, breathe)
-  if plan.direction ~= "up" or plan.record_only then return end
+  if plan.record_only then return end
+  local up, found = plan.direction == "up", {}
   for _, m in ipairs(plan) do
     breathe()
-    local ok, err = pcall(M.read, m)
-    if not ok then
-      if errors.is(err) then err.migration = m.label end
-      error(err, 0)
-    end
+    found[#found + 1] = failure_of(up and M.read or M.check_down, m)
+    if up and found[1] then break end
   end
+  if not found[1] then return end
+  if not up then found[1].rolled_back = {} end
+  combine(found)
 end
 
 return M

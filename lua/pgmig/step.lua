@@ -192,15 +192,6 @@ end
 
 -- ---- the attempt -----------------------------------------------------------
 
---- Refuse a rollback that the file does not provide for.
-local function check_down(m)
-  local why, hint = source.obstacle(m)
-  if not why then return end
-  errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
-    file = m.path, hint = hint,
-  })
-end
-
 --- The script of a plan that only records rows.
 local function empty_script(m)
   return core.parse_script("-- UP\n-- pgmig: empty\n", m.path), "up"
@@ -209,7 +200,7 @@ end
 --- Read the file: once for all attempts.
 function step:load()
   if self.script then return end
-  if self.direction == "down" then check_down(self.m) end
+  if self.direction == "down" then source.check_down(self.m) end
   if self.plan.record_only then
     self.script, self.section = empty_script(self.m)
   else

@@ -1,5 +1,6 @@
 -- status, plan and --dry-run: looking without touching.
 local cli = require "spec.cli.helper"
+local dkjson = require "dkjson"
 local support = require "spec.support"
 
 describe("pgmig status", function()
@@ -33,6 +34,51 @@ describe("pgmig status", function()
     local _, out = project.run "status"
     assert.matches("missing +002_create_b +%d", out)
     assert.matches("3 applied, 0 pending, 1 without its file\n$", out)
+  end)
+
+  it("and every run say that the folder is the wrong one, with code 0", function()
+    assert.equal(0, (project.run "up --quiet"))
+    local elsewhere = support.tempdir()
+    local where = ("none of the 3 applied migrations, the newest is 003_create_c, is in %s: is "
+      .. "that the right folder, and %s the right database?"):format(elsewhere,
+      project.db:query("SELECT current_database() AS name")[1].name)
+    for _, words in ipairs { "status", "plan", "up", "down --dry-run", "doctor" } do
+      local code, out, err = cli.run("--dir " .. elsewhere .. " " .. words, project.env())
+      assert.equal(words == "down --dry-run" and 2 or 0, code)
+      assert.truthy((out .. err):find(where, 1, true), words .. ": " .. out .. err)
+    end
+    for _, words in ipairs { "status --json", "plan --json", "up --json" } do
+      local _, out = cli.run("--dir " .. elsewhere .. " " .. words, project.env())
+      assert.truthy(out:find(where, 1, true), words .. ": " .. out)
+    end
+    support.write(elsewhere, "2024_other.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+    local code, _, err = cli.run("--dir " .. elsewhere .. " up", project.env())
+    assert.equal(2, code)
+    assert.truthy(err:find(where, 1, true), err)
+    assert.matches("%-%-policy missing=warn", err)
+    assert.equal(0, (cli.run("--policy missing=warn --dir " .. elsewhere .. " up", project.env())))
+  end)
+
+  it("says that a file is another migration than was applied, in JSON too", function()
+    assert.equal(0, (project.run "up --to 2 --quiet"))
+    os.remove(project.dir .. "/002_create_b.sql")
+    project.write("002_other.sql", "-- UP\nSELECT 2;\n-- DOWN\n")
+    local _, out = project.run "status"
+    assert.matches("replaced +002_other", out)
+    assert.matches("replaced: 002_create_b was applied under this number, and 002_other is another",
+      out)
+    assert.is_nil(out:find "pgmig repair")
+    local _, json = project.run "status --json"
+    local m = dkjson.decode(json).applied[2]
+    assert.same({ "replaced", "other", "create_b" }, { m.state, m.name, m.recorded_name })
+    for _, words in ipairs { "up", "--json up", "repair 2", "repair --all" } do
+      local code, _, err = project.run(words)
+      assert.equal(2, code)
+      assert.matches("002_create_b was applied under this number", err)
+      assert.matches("give 002_other another number", err)
+    end
+    assert.equal(2, (project.run "repair --all --replaced"))
+    assert.same({ 0, "repaired  002_other\n", "" }, { project.run "repair 2 --replaced" })
   end)
 
   it("tells the three reasons apart why a migration has no way back", function()

@@ -77,10 +77,13 @@ describe("drift", function()
     assert.same({ "001_a applied", "002_b applied", "003_c applied" }, states())
   end)
 
-  it("does not stop the way back from an edited file", function()
-    migrator:migrate(1)
+  it("does not stop the way back from an edited file, and is said there", function()
+    migrator:migrate(2)
     support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n text);\n-- DOWN\nDROP TABLE a;\n")
-    assert.equal(1, #migrator:rollback())
+    assert.same({}, migrator:plan_rollback(1).warnings) -- that one is as it was
+    assert.equal("001_a was edited after it was applied: its DOWN runs as the file is now",
+      migrator:plan_rollback(2).warnings[1].message)
+    assert.equal(2, #migrator:rollback(2))
   end)
 
   it("of a missing file is told, and runs go on", function()
@@ -115,6 +118,136 @@ describe("drift", function()
     assert.equal("002_better applied", states()[2])
     assert.equal("better", db:query("SELECT name FROM schema_migrations WHERE version = 2")[1].name)
     assert.equal("repaired", migrator:history(1)[1].event)
+  end)
+
+  describe("of a number that stands for another migration", function()
+    local sentence = "002_b was applied under this number, and 002_other is another migration"
+
+    before_each(function()
+      migrator:migrate(2)
+      os.rename(dir .. "/002_b.sql", dir .. "/003_b.sql")
+      os.remove(dir .. "/003_c.sql")
+      support.write(dir, "002_other.sql", "-- UP\nCREATE TABLE other (n int);\n-- DOWN\n")
+    end)
+
+    it("is refused, and no repair is offered", function()
+      assert.same({ "001_a applied", "002_other replaced", "003_b renumbered" }, states())
+      for _, m in ipairs { migrator, pgmig.migrator(db, dir, { drift_check = false }) } do
+        local ok, err = pcall(m.migrate, m)
+        assert.is_false(ok)
+        assert.equal("drift", err.kind)
+        assert.matches(sentence, err.message, 1, true)
+        assert.matches("also: 003_b is applied already, as 002_b", err.detail, 1, true)
+        assert.equal("give 002_other another number, and 003_b its old one", err.hint)
+      end
+      assert.equal(2, #migrator:applied())
+    end)
+
+    it("is refused on the way back, by fake, and by repair", function()
+      for _, call in ipairs {
+        { "rollback" }, { "redo" }, { "fake", 2 }, { "repair", 2 }, { "repair" },
+      } do
+        local ok, err = pcall(migrator[call[1]], migrator, call[2])
+        assert.is_false(ok)
+        assert.equal("drift", err.kind)
+        assert.matches(sentence, err.message, 1, true)
+      end
+      assert.same({ "001_a applied", "002_other replaced", "003_b renumbered" }, states())
+    end)
+
+    it("is accepted only where a person says so by name", function()
+      assert.is_false(pcall(migrator.repair, migrator, nil, { replaced = true }))
+      assert.equal("002_other", migrator:repair(2, { replaced = true })[1].label)
+      assert.same({ "001_a applied", "002_other applied", "003_b pending" }, states())
+    end)
+
+    it("is mended by doctor's commands", function()
+      local remedies = {}
+      for _, finding in ipairs(migrator:doctor()) do remedies[#remedies + 1] = finding.remedy end
+      assert.same(0, (support.run(table.concat(remedies, " && "))))
+      assert.same({ "001_a applied", "002_b applied", "004_other pending" }, states())
+      assert.equal("004_other", migrator:migrate()[1].label)
+    end)
+  end)
+
+  it("of a migration that has another number now is refused: it would run twice", function()
+    migrator:migrate(2)
+    os.rename(dir .. "/002_b.sql", dir .. "/007_b.sql")
+    assert.same({ "001_a applied", "002_b missing", "003_c pending", "007_b renumbered" }, states())
+    local ok, err = run()
+    assert.is_false(ok)
+    assert.equal("007_b is applied already, as 002_b", err.message)
+    assert.equal(1, #migrator:migrate(3)) -- it is not about that one
+    migrator:fake(7)
+    assert.same({ "001_a applied", "002_b missing", "003_c applied", "007_b applied" }, states())
+  end)
+
+  it("of pairs of files is mended by doctor's commands, too", function()
+    dir = support.tempdir()
+    local m = pgmig.migrator(db, dir, { naming = pgmig.naming.paired })
+    support.write(dir, "001_a.up.sql", "CREATE TABLE a (n int);")
+    support.write(dir, "001_a.down.sql", "DROP TABLE a;")
+    m:migrate()
+    os.rename(dir .. "/001_a.up.sql", dir .. "/001_b.up.sql")
+    os.rename(dir .. "/001_a.down.sql", dir .. "/001_b.down.sql")
+    support.write(dir, "001_b.up.sql", "CREATE TABLE b (n int);")
+    local finding = m:doctor()[1]
+    assert.equal("replaced", finding.kind)
+    assert.equal(0, (support.run(finding.remedy)))
+    assert.equal("002_b", m:pending()[1].label)
+    assert.equal("ready", m:status().pending[1].down)
+  end)
+
+  it("of a name alone says that nobody can tell, where no checksum is recorded", function()
+    db:exec [[CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL,
+      applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW());
+      INSERT INTO schema_migrations VALUES (1, 'z')]]
+    assert.equal("001_a renamed", states()[1])
+    assert.matches("no checksum is recorded: make sure that it is the same",
+      migrator:doctor()[1].message)
+  end)
+
+  describe("of all files", function()
+    before_each(function()
+      migrator:migrate()
+      dir = support.tempdir()
+      migrator = pgmig.migrator(db, dir)
+    end)
+
+    local sentence = "none of the 3 applied migrations, the newest is 003_c, is in "
+
+    it("is told on every run, with the folder and the database", function()
+      local where = db:query("SELECT current_database() AS name")[1].name
+      local ok, warnings = run()
+      assert.is_true(ok)
+      assert.same({ sentence .. dir .. ": is that the right folder, and " .. where
+        .. " the right database?" }, warnings)
+      assert.equal(warnings[1], migrator:status().warning)
+      assert.equal(1, #migrator:plan_rollback().warnings)
+      assert.same({ true, {} }, { run { missing = "allow" } })
+      assert.is_false((run { missing = "error" }))
+      assert.same({ "all_missing" }, { migrator:doctor()[1].kind })
+      assert.is_nil(migrator:doctor()[2])
+    end)
+
+    it("stops a run that has something to do: those files are for another database", function()
+      support.write(dir, "20240101_z.sql", "-- UP\nCREATE TABLE z (n int);\n-- DOWN\n")
+      local ok, err = run()
+      assert.is_false(ok)
+      assert.equal("drift", err.kind)
+      assert.matches(sentence, err.message, 1, true)
+      assert.equal(3, #migrator:applied())
+      assert.is_true((run { missing = "warn" }))
+    end)
+  end)
+
+  it("of many missing files is one warning", function()
+    for i = 4, 9 do
+      support.write(dir, ("%03d_x.sql"):format(i), "-- UP\nSELECT 1;\n-- DOWN\n")
+    end
+    migrator:migrate()
+    os.execute("rm " .. dir .. "/00[4-9]_x.sql")
+    assert.same({ true, { "6 applied migrations have no file, 004_x to 009_x" } }, { run() })
   end)
 
   it("of an ignored file has a policy too", function()

@@ -76,7 +76,7 @@ local function show(run, migrator, plan)
   local steps, code = {}, 0
   for i, m in ipairs(plan) do
     steps[i] = step_of(migrator, m, plan.direction)
-    if steps[i].problem and code == 0 then code = i == 1 and 2 or 1 end
+    if steps[i].problem then code = 2 end
   end
   run.report:plan(plan, steps)
   return code
@@ -95,8 +95,8 @@ end
 
 --- Run a plan to its end.
 local function carry_out(run, migrator, plan)
+  migrator:run(plan, { on_event = watch(run) }) -- also an empty one has warnings
   if #plan == 0 then return run.report:nothing(plan) end
-  migrator:run(plan, { on_event = watch(run) })
   run.report:finished(run.record)
 end
 
@@ -169,7 +169,10 @@ function M.repair(run)
   if (options.version == nil) == not options.all then
     errors.raise("usage", "repair takes a version, or --all")
   end
-  run.report:repaired(open(run):repair(options.version))
+  if options.all and options.replaced then
+    errors.raise("usage", "repair --replaced takes a version: look at each")
+  end
+  run.report:repaired(open(run):repair(options.version, { replaced = options.replaced }))
 end
 
 function M.resolve(run)

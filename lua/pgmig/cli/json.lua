@@ -11,9 +11,10 @@ local key_order = {
   "event", "direction", "version", "name", "label", "state", "kind", "message", "file", "line",
   "column", "sqlstate", "detail", "hint", "context", "statement", "migration", "severity",
   "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
-  "ignored", "problems", "migrations", "applied_at", "down", "transaction", "statements",
-  "duration", "path", "checksum", "started_at", "finished_at", "db_user", "host", "program", "run",
-  "remedy", "done", "total", "bytes", "size", "phase", "percent",
+  "ignored", "problems", "warning", "warnings", "migrations", "applied_at", "recorded_name",
+  "down", "transaction", "statements", "duration", "path", "checksum", "started_at",
+  "finished_at", "db_user", "host", "program", "run", "remedy", "done", "total", "bytes",
+  "size", "phase", "percent",
 }
 
 local PERIOD = 0.9 -- seconds between two progress events, at least
@@ -31,6 +32,7 @@ local function migration(m)
   return object {
     version = m.version, name = m.name, label = m.label, state = m.state, path = m.path,
     applied_at = m.applied_at, down = m.down,
+    recorded_name = m.recorded_name ~= m.name and m.recorded_name or nil,
     failure = m.failure and object { message = m.failure.message, at = m.failure.at },
     unfinished = m.unfinished and object {
       direction = m.unfinished.direction, done = m.unfinished.done,
@@ -64,6 +66,7 @@ function json:status(status)
     problems = list(status.problems, function(problem)
       return object { kind = problem.kind, message = problem.message, path = problem.path }
     end),
+    warning = status.warning,
   }
 end
 
@@ -80,6 +83,12 @@ end
 function json:plan(plan, steps)
   self:write {
     direction = plan.direction, migrations = list(steps, planned), ignored = list(plan.ignored),
+    warnings = plan.warnings[1] and list(plan.warnings, function(warning)
+      return object {
+        state = warning.state, message = warning.message,
+        migration = warning.migration and warning.migration.label,
+      }
+    end),
   }
 end
 

@@ -110,8 +110,8 @@ local function global_options(parser)
   parser:option("--response-timeout"):argname "SECONDS":convert(seconds)
     :description "How long the server may leave us without an answer\n(default: 15)."
   parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
-    :description("What up does about edited, renamed, missing and\n"
-      .. "out_of_order migrations, and about ignored files:\nerror, warn or allow.")
+    :description("What up does about edited, renamed, replaced, missing,\n"
+      .. "renumbered and out_of_order migrations, and about\nignored files: error, warn or allow.")
   parser:flag("--no-drift-check")
     :description "Do not read the files of applied migrations to see\nwhether they were edited."
   parser:flag("--no-pipeline")
@@ -162,18 +162,21 @@ end
 local function add_repair(parser)
   local cmd = command(parser, "repair", "Accept files as they are now.", {
     about = "Records the checksum of an edited file, the new name of a renamed one, and that\n"
-      .. "a failure is settled. The schema is not touched.",
+      .. "a failure is settled. The schema is not touched. Refused while a run is at work.",
     examples = "Examples:\n   pgmig repair 12\n   pgmig repair --all",
   })
   cmd:argument("version"):args "?":argname "V"
     :description "The version, or a repeatable one's name."
   cmd:flag("--all"):description "All migrations."
+  cmd:flag("--replaced")
+    :description("Accept it although name and text differ from what was\n"
+      .. "applied: the file is the same migration after all.")
 end
 
 local function add_resolve(parser)
   local cmd = command(parser, "resolve", "Settle a statement whose outcome nobody knows.", {
     about = "For a migration with transaction=off that was cut off: look into the database,\n"
-      .. "then say what became of its statement.",
+      .. "then say what became of its statement. Refused while a run is at work.",
     examples = "Examples:\n   pgmig resolve 12 --done\n   pgmig resolve 12 --redo",
   })
   cmd:argument("version"):argname "V":description "The version, or a repeatable one's name."

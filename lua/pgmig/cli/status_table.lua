@@ -6,7 +6,7 @@ local M = {}
 
 local colors = {
   applied = "green", pending = "yellow", missing = "red", edited = "red", renamed = "yellow",
-  out_of_order = "yellow", failed = "red", unfinished = "red",
+  replaced = "red", renumbered = "red", out_of_order = "yellow", failed = "red", unfinished = "red",
 }
 
 local no_way_back = {
@@ -80,7 +80,7 @@ end
 local function write_remarks(output, status)
   for _, list in ipairs { status.applied, status.pending, status.repeatable } do
     for _, m in ipairs(list) do
-      local remark = explain(m)
+      local remark = not (status.warning and m.state == "missing") and explain(m)
       if remark then output:line(output:paint(1, "red", m.state .. ":") .. " " .. remark) end
     end
   end
@@ -100,6 +100,7 @@ function M.write(output, status)
   end
   if #rows > 1 then write_rows(output, rows) end
   write_remarks(output, status)
+  if status.warning then output:line(output:paint(1, "red", "missing: " .. status.warning)) end
   output:line(summary(status))
 end
 

@@ -20,6 +20,20 @@ local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" o
 
 local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) end
 
+--- Where a remark comes from; a server may send one outside any migration.
+local function origin(event)
+  local m = event.migration
+  if not m then return "" end
+  return (event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
+end
+
+local function remark(self, event)
+  local lines = { origin(event) .. (event.severity or "WARNING") .. ": " .. event.message }
+  if event.detail then lines[#lines + 1] = "DETAIL: " .. event.detail end
+  if event.hint then lines[#lines + 1] = "HINT: " .. event.hint end
+  self.output:note(table.concat(lines, "\n"))
+end
+
 -- ---- what commands report ---------------------------------------------------
 
 --- What `status` found.
@@ -48,6 +62,9 @@ end
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
 function text:plan(plan, steps)
   if plan.direction == "up" then self:ignored(plan.ignored) end
+  for _, warning in ipairs(plan.warnings) do
+    remark(self, { migration = warning.migration, message = warning.message })
+  end
   if #plan == 0 then return self:nothing(plan) end
   local verb = plan.direction == "up" and "apply" or "roll back"
   for _, step in ipairs(steps) do
@@ -170,20 +187,6 @@ end
 function text:resolved(m, how) self.output:line(("resolved  %s  (%s)"):format(m.label, how)) end
 
 -- ---- events ----------------------------------------------------------------
-
---- Where a remark comes from; a server may send one outside any migration.
-local function origin(event)
-  local m = event.migration
-  if not m then return "" end
-  return (event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
-end
-
-local function remark(self, event)
-  local lines = { origin(event) .. (event.severity or "WARNING") .. ": " .. event.message }
-  if event.detail then lines[#lines + 1] = "DETAIL: " .. event.detail end
-  if event.hint then lines[#lines + 1] = "HINT: " .. event.hint end
-  self.output:note(table.concat(lines, "\n"))
-end
 
 local function ended(color, verb)
   return function(self, event)

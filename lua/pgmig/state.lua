@@ -1,0 +1,108 @@
+--- Where a database stands: its tables and the folders compared, and what a run would do about it.
+-- Every command that looks or writes begins here; one that writes, again with the lock held.
+local drift = require "pgmig.drift"
+local errors = require "pgmig.errors"
+local planning = require "pgmig.plan"
+local recovery = require "pgmig.recovery"
+
+local M = {}
+
+local DATABASE = "SELECT pg_catalog.current_database()::pg_catalog.text AS name"
+
+local function persist(migrator, fn)
+  return recovery.persist(migrator.db, migrator.reconnect, fn)
+end
+
+--- Files and tables compared; see `pgmig.plan`.
+local function compare(migrator, read_files)
+  local set
+  local function get_files()
+    if set then return end
+    set = read_files(migrator)
+    if migrator.ledger.shared then migrator.ledger.shared:learn(set) end
+  end
+  local read = persist(migrator, function()
+    return migrator.ledger:read(migrator.db, get_files)
+  end)
+  return planning.compare(set, read), set
+end
+
+--- Find where the two do not fit together.
+local function find_drift(migrator, state, suspects)
+  drift.find(state, suspects, migrator.db.breathe)
+  if not state.all_missing then return end
+  local row = persist(migrator, function() return migrator.db:ask(DATABASE)[1] end)
+  state.place = { dirs = migrator.dirs, database = row.name }
+end
+
+--- Read what is there. Creates and writes nothing.
+-- @param migrator of pgmig.migrator, with a connection
+-- @param read_files fn(migrator) returns the files; nil: as `migrator:files`
+-- @return what `plan.compare` returns, with the states of `drift.find`; where all files are missing
+--   also place = { dirs, database }
+-- @return the files, as of `pgmig.files`
+function M.read(migrator, read_files)
+  local state, set = compare(migrator, read_files or migrator.files)
+  find_drift(migrator, state, drift.suspects(state, migrator.drift_check))
+  return state, set
+end
+
+--- Plan a run.
+-- @param make fn(state, options) returns the plan (pgmig.plan)
+-- @param options what it takes
+-- @param event "baseline" or "fake" of a plan that only records rows; nil
+-- @return the plan, with newest = the newest applied migration, ignored = paths, warnings, and
+--   files = what was read of the folders
+-- @raise kinds "plan", and "drift" for what the policy refuses
+function M.plan(migrator, make, options, event)
+  local state, set = M.read(migrator)
+  local plan = make(state, options)
+  plan.record_only, plan.files, plan.newest = event, set, state.applied[#state.applied]
+  plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
+  plan.warnings = drift.judge(state, migrator.policy, plan)
+  return plan
+end
+
+--- Those of a plan that are applied by now: are they the same migrations?
+local function suspects_of(state, plan)
+  local suspects = drift.suspects(state, false)
+  for _, m in ipairs(plan.direction == "up" and plan or {}) do
+    local now = m.id and state.by_id[m.id]
+    if now and state.read.rows.there[m.id] then suspects[#suspects + 1] = now end
+  end
+  return suspects
+end
+
+--- Nothing may have been applied on top of what is to be undone.
+local function check_newest(state, plan)
+  local newest = state.applied[#state.applied]
+  if plan.direction ~= "down" or not (plan.newest and newest) then return end
+  if not planning.is_newer(newest, plan.newest) then return end
+  errors.raise("plan", ("%s was applied by another run meanwhile"):format(newest.label), {
+    hint = "nothing was rolled back: look at the status, then decide again",
+  })
+end
+
+local function new_warnings(plan, warnings)
+  local known, fresh = {}, {}
+  for _, warning in ipairs(plan.warnings or {}) do known[warning.message] = true end
+  for _, warning in ipairs(warnings) do
+    if not known[warning.message] then fresh[#fresh + 1] = warning end
+  end
+  return fresh
+end
+
+--- Decide again about a plan, with the lock held: what another run has done meanwhile is left out.
+-- @param plan shortened
+-- @return the migrations that were left out
+-- @return warnings that are not among the plan's
+-- @raise kinds "plan", "drift" where what was done meanwhile speaks against it
+function M.decide(migrator, plan)
+  local state = compare(migrator, plan.files and function() return plan.files end or migrator.files)
+  find_drift(migrator, state, suspects_of(state, plan))
+  check_newest(state, plan)
+  local warnings = drift.judge(state, migrator.policy, plan)
+  return planning.drop_settled(plan, state.read), new_warnings(plan, warnings)
+end
+
+return M
