@@ -96,6 +96,7 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
     pgmig_environment_free(conn->environment);
+    free(conn->abandoned);
     if (conn->owner == getpid())
         PQfinish(conn->pg);
     else if (conn->pg != NULL && PQsocket(conn->pg) >= 0)

@@ -44,7 +44,7 @@ struct pgmig_conn {
     PostgresPollingStatusType polling;
     PGresult *result; /* the last result of the request */
     int server_pid;   /* the server process that answered a claim; 0 */
-    size_t moved;     /* pieces of data that went or came, rows included */
+    size_t moved;     /* how often data went or came */
     int results;      /* how many commands of the request succeeded */
     bool discard;     /* rows are thrown away as they come */
     bool tx_warning;  /* the server warned about transaction control */
@@ -56,6 +56,7 @@ struct pgmig_conn {
     size_t feed_len;
     size_t fed; /* bytes that were */
     bool feeding;
+    char *abandoned;          /* why no answer is waited for any more; NULL */
     struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
     bool copy_more;           /* there may be more of it */
     struct pgmig_error error; /* the first failure of the operation */
@@ -84,6 +85,9 @@ PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
 
 /* Send one request of an operation, SQL of our own: its rows are kept. */
 PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);
+
+/* Let libpq read what has come: a failure shows in the results. */
+void pgmig_conn_read(struct pgmig_conn *conn);
 
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);

@@ -1,5 +1,6 @@
 /* exchange.c -- requests and their answers, step by step. */
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -126,7 +127,8 @@ static unsigned step_connect(struct pgmig_conn *conn)
         conn->phase = PGMIG_PHASE_IDLE;
         return 0;
     }
-    conn->polling = PQconnectPoll(conn->pg);
+    conn->polling =
+        conn->abandoned ? PGRES_POLLING_FAILED : PQconnectPoll(conn->pg);
     pgmig_environment_leave(conn->environment);
     switch (conn->polling) {
     case PGRES_POLLING_READING:
@@ -145,11 +147,22 @@ static unsigned step_connect(struct pgmig_conn *conn)
     }
 }
 
+/* The operation is told as of any lost connection: by its next results. What
+** has come before is still read. */
 void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
 {
-    if (!has_error(conn))
-        pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%s", reason);
-    shutdown(PQsocket(conn->pg), SHUT_RDWR); /* libpq finds it lost */
+    if (conn->abandoned == NULL)
+        conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+void pgmig_conn_read(struct pgmig_conn *conn)
+{
+    int waiting = 0;
+
+    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+        conn->moved++;
+    (void)PQconsumeInput(conn->pg);
 }
 
 static void keep_result(struct pgmig_conn *conn, PGresult *res)
@@ -222,7 +235,7 @@ static unsigned step_busy(struct pgmig_conn *conn)
 {
     pgmig_transfer_feed(conn);
     PQflush(conn->pg);
-    (void)PQconsumeInput(conn->pg); /* a failure comes as a result */
+    pgmig_conn_read(conn);
     for (;;) {
         PGresult *res;
 
@@ -232,7 +245,7 @@ static unsigned step_busy(struct pgmig_conn *conn)
             if (conn->phase == PGMIG_PHASE_COPY_OUT)
                 return 0; /* a piece for the caller */
         }
-        if (PQisBusy(conn->pg))
+        if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
             return wanted(conn);
         res = PQgetResult(conn->pg);
         if (res == NULL) {
@@ -261,12 +274,13 @@ static unsigned step_put(struct pgmig_conn *conn)
 {
     int pending = PQflush(conn->pg);
 
-    if (pending == 1) {
-        (void)PQconsumeInput(conn->pg);
-        return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
+    pgmig_conn_read(conn);
+    if (pending < 0 || pgmig_conn_lost(conn)) { /* a result says why */
+        conn->phase = PGMIG_PHASE_BUSY;
+        return step_busy(conn);
     }
-    if (pending < 0)
-        pgmig_report_libpq(conn);
+    if (pending == 1)
+        return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
     conn->phase = PGMIG_PHASE_COPY_IN;
     return 0;
 }

@@ -56,13 +56,28 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
     return fail(a);
 }
 
-/* A statement outside transactions was sent, and nobody told how it went. */
-static void untold(struct pgmig_apply *a)
+/* A statement was sent, and its COMMIT perhaps with it: nobody told how it
+** went. */
+static void untold(struct pgmig_apply *a, const char *when)
 {
     pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
-                    "the connection was lost while this statement ran outside "
-                    "a transaction: whether it took effect is not known");
+                    "the connection was lost while this statement %s: whether "
+                    "it took effect is not known",
+                    when);
     pgmig_error_hint(&a->error, "run again: pgmig finds out where it can");
+}
+
+/* Whether nobody told: what the server has refused is known. */
+static bool is_loss(const struct pgmig_apply *a)
+{
+    return a->error.kind == PGMIG_E_CONNECT;
+}
+
+/* Whether the statement under way commits by itself. */
+static bool commits(const struct pgmig_apply *a)
+{
+    return a->alone || (a->grouped &&
+                        (pgmig_apply_statement(a)->traits & PGMIG_T_TX_COMMIT));
 }
 
 bool pgmig_failure_of_statement(struct pgmig_apply *a)
@@ -71,8 +86,8 @@ bool pgmig_failure_of_statement(struct pgmig_apply *a)
     bool lost = pgmig_conn_lost(a->conn);
 
     pgmig_conn_take_error(a->conn, &a->error);
-    if (lost && a->alone)
-        untold(a);
+    if (is_loss(a) && commits(a))
+        untold(a, a->alone ? "ran outside a transaction" : "was committed");
     place(a, position);
     if (!lost)
         pgmig_blame_advise(&a->error, a->section, a->at);
@@ -94,6 +109,8 @@ bool pgmig_failure_of_journal(struct pgmig_apply *a)
     pgmig_conn_take_error(a->conn, &a->error);
     if (state_is(a, "22012"))
         return displaced(a);
+    if (is_loss(a) && a->stage == PGMIG_STAGE_SETTLE)
+        untold(a, "was committed");
     place(a, 0);
     return fail(a);
 }
@@ -110,12 +127,10 @@ static void outcome_unknown(struct pgmig_apply *a)
 
 bool pgmig_failure_at_close(struct pgmig_apply *a)
 {
-    bool lost = pgmig_conn_lost(a->conn);
-
     pgmig_conn_take_error(a->conn, &a->error);
     if (!a->section->transaction && state_is(a, "23505"))
         return pgmig_request_undo(a, PGMIG_RACED);
-    if (lost) {
+    if (is_loss(a)) {
         outcome_unknown(a);
     } else if (state_is(a, "22012")) {
         pgmig_error_set(&a->error, PGMIG_E_SQL,

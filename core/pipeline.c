@@ -158,16 +158,6 @@ static void fail(struct pgmig_conn *conn)
     p->owner->failed(p->ctx, p->count > 0 ? &p->ring[p->first].mark : &none);
 }
 
-static void take_success(struct pgmig_conn *conn, PGresult *res)
-{
-    struct pgmig_pipeline *p = conn->pipeline;
-
-    pgmig_conn_forget_result(conn);
-    conn->result = res;
-    if (conn->error.kind == PGMIG_E_NONE)
-        p->owner->answered(p->ctx, &p->ring[p->first].mark);
-}
-
 static void take_failure(struct pgmig_conn *conn, const PGresult *res)
 {
     if (conn->error.kind != PGMIG_E_NONE)
@@ -176,15 +166,35 @@ static void take_failure(struct pgmig_conn *conn, const PGresult *res)
     fail(conn);
 }
 
+/* What has come cannot be right: nothing that comes behind it is believed. */
+static void refuse(struct pgmig_conn *conn, const char *reason)
+{
+    pgmig_conn_abandon(conn, reason);
+    if (conn->error.kind != PGMIG_E_NONE)
+        return;
+    pgmig_report_libpq(conn);
+    fail(conn);
+}
+
 /* libpq would give the same answer for ever. */
 static void get_stuck(struct pgmig_conn *conn, const char *reason)
 {
-    bool first = conn->error.kind == PGMIG_E_NONE;
-
     conn->pipeline->stuck = true;
-    pgmig_conn_abandon(conn, reason);
-    if (first)
-        fail(conn);
+    refuse(conn, reason);
+}
+
+static void take_success(struct pgmig_conn *conn, PGresult *res)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+    const char *wrong;
+
+    pgmig_conn_forget_result(conn);
+    conn->result = res;
+    if (conn->error.kind != PGMIG_E_NONE)
+        return;
+    wrong = p->owner->answered(p->ctx, &p->ring[p->first].mark);
+    if (wrong != NULL)
+        refuse(conn, wrong);
 }
 
 /* Look at one result of the oldest request. */
@@ -216,9 +226,8 @@ static void take_end(struct pgmig_conn *conn)
 {
     if (!pgmig_conn_lost(conn)) {
         get_stuck(conn, "the server's answers do not fit");
-    } else if (conn->error.kind == PGMIG_E_NONE) {
-        pgmig_report_libpq(conn);
-        fail(conn);
+    } else {
+        refuse(conn, PQerrorMessage(conn->pg));
     }
 }
 
@@ -231,7 +240,7 @@ static bool take_answers(struct pgmig_conn *conn)
     while ((p->count > 0 || p->complete) && !p->stuck) {
         PGresult *res;
 
-        if (PQisBusy(conn->pg))
+        if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
             return false;
         res = PQgetResult(conn->pg);
         if (res != NULL && PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
@@ -263,7 +272,7 @@ unsigned pgmig_pipeline_step(struct pgmig_conn *conn)
     struct pgmig_pipeline *p = conn->pipeline;
     int pending;
 
-    (void)PQconsumeInput(conn->pg); /* a failure comes as a result */
+    pgmig_conn_read(conn);
     do {
         send_more(conn);
         pending = PQflush(conn->pg);

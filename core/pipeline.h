@@ -21,8 +21,9 @@ struct pgmig_mark {
 struct pgmig_pipeline_owner {
     /* Send more with pgmig_pipeline_send: false when that is all. */
     bool (*feed)(void *ctx);
-    /* A request has succeeded; its result is the connection's. */
-    void (*answered)(void *ctx, const struct pgmig_mark *mark);
+    /* A request has succeeded; its result is the connection's. Returns what
+    ** cannot be right about it, NULL when all is. */
+    const char *(*answered)(void *ctx, const struct pgmig_mark *mark);
     /* The first request that failed: the connection has the error. */
     void (*failed)(void *ctx, const struct pgmig_mark *mark);
 };

@@ -87,10 +87,12 @@ static size_t telling(const char *text, bool connecting)
     return len;
 }
 
-/* libpq's own text: its first line, the others as detail. */
+/* Why the connection was given up, else libpq's own text: its first line, the
+** others as detail. */
 void pgmig_report_libpq(struct pgmig_conn *conn)
 {
-    const char *text = PQerrorMessage(conn->pg);
+    const char *text =
+        conn->abandoned ? conn->abandoned : PQerrorMessage(conn->pg);
     size_t first;
     size_t len;
 
@@ -104,24 +106,33 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
         conn->error.detail = pgmig_strndup(text + first, len - first);
 }
 
+/* Whether what is said ends the session. Poolers say it in one field only. */
+static bool is_fatal(const PGresult *res)
+{
+    const char *severity =
+        PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity == NULL)
+        severity = PQresultErrorField(res, PG_DIAG_SEVERITY);
+    return severity == NULL || strcmp(severity, "ERROR") != 0;
+}
+
 /* A statement with a parameter, as $1, which nobody gives: the server says
 ** protocol_violation, as poolers do when they end a session. */
 static bool lacks_parameter(const PGresult *res)
 {
     const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    const char *severity =
-        PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-    return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0 &&
-           severity != NULL && strcmp(severity, "ERROR") == 0;
+    return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0 && !is_fatal(res);
 }
 
 static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
 {
-    /* lock_not_available; class 08 and 57P01..57P03: the session is gone */
+    /* lock_not_available; class 08 and 57P01..57P03: the session is gone,
+    ** unless a statement tells of another session */
     if (strcmp(sqlstate, "55P03") == 0)
         return PGMIG_E_LOCK;
-    if (lacks_parameter(res))
+    if (!is_fatal(res))
         return PGMIG_E_SQL;
     if (strncmp(sqlstate, "08", 2) == 0 || strcmp(sqlstate, "57P01") == 0 ||
         strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0)

@@ -64,10 +64,9 @@ bool pgmig_transfer_take(struct pgmig_conn *conn)
         char *data;
         int n = PQgetCopyData(conn->pg, &data, 1);
 
-        if (n == 0)
+        if (n == 0 && !pgmig_conn_lost(conn))
             return true;
-        conn->moved++;
-        if (n < 0) { /* the end, or an error that PQgetResult tells */
+        if (n <= 0) { /* the end, or an error that PQgetResult tells */
             conn->copy_more = false;
             conn->phase = PGMIG_PHASE_BUSY;
             return false;

@@ -220,7 +220,7 @@ static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
     a->range = (struct pgmig_statement){.start = mark->start, .end = mark->end};
 }
 
-static void answered(void *ctx, const struct pgmig_mark *mark)
+static const char *answered(void *ctx, const struct pgmig_mark *mark)
 {
     struct pgmig_apply *a = ctx;
 
@@ -232,23 +232,31 @@ static void answered(void *ctx, const struct pgmig_mark *mark)
         arrive(a, mark);
         break;
     case PART_COMMIT:
-        if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") == 0)
-            pgmig_turns_commit(a);
-        else /* never in a pipeline: it would have been skipped */
-            pgmig_conn_abandon(a->conn,
-                               "the server answered COMMIT with ROLLBACK");
+        if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
+            return "the server answered COMMIT with ROLLBACK";
+        pgmig_turns_commit(a);
         break;
     default:
         break;
     }
+    return NULL;
+}
+
+/* Whether the server process has said, instead of an answer, that it ends: it
+** has done nothing that was sent behind. A pooler might say so of itself. */
+static bool has_ended(const struct pgmig_conn *conn)
+{
+    return strncmp(conn->error.sqlstate, "57P", 3) == 0 &&
+           conn->server_pid == pgmig_conn_backend_pid(conn);
 }
 
 /* Let the migration under way stand where apply.c expects a failure. */
 static void failed(void *ctx, const struct pgmig_mark *mark)
 {
     struct pgmig_apply *a = ctx;
-    bool perhaps_committed =
-        pgmig_conn_lost(a->conn) && pgmig_apply_committing(a) > a->committed;
+    bool perhaps_committed = a->conn->error.kind == PGMIG_E_CONNECT &&
+                             !has_ended(a->conn) &&
+                             pgmig_apply_committing(a) > a->committed;
 
     if (mark->part == PART_STATEMENT && !perhaps_committed) {
         arrive(a, mark);

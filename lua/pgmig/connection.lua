@@ -424,11 +424,14 @@ local function copy_in(self, source)
     for piece in pieces(source) do
       handle:copy_put(piece)
       self:run()
+      if handle:copying() ~= "in" then return end -- the end says why
     end
   end)
   if not handle:is_open() then error(err, 0) end
-  handle:copy_end(not ok and "the data's source failed" or nil)
-  self:run()
+  if handle:copying() == "in" then
+    handle:copy_end(not ok and "the data's source failed" or nil)
+    self:run()
+  end
   if ok then return self:finish() end
   pcall(handle.finish, handle)
   error(err, 0)

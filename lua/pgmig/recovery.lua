@@ -77,6 +77,7 @@ end
 
 local function recover_loss(step, err)
   local run = step.run
+  if errors.is(err, "unknown") then run.doubt = err end
   step.losses = (step.losses or 0) + 1
   if step.losses > MAX_LOSSES then error(err, 0) end
   run.emit { type = "lost", migration = step.m, message = err.message }
@@ -125,16 +126,37 @@ local function recover_passing(step, err)
   run.db:sleep(ctx.delay)
 end
 
---- Get ready for another attempt at a migration.
--- @param step the migration
--- @param err what its attempt raised
--- @raise err when another attempt would not help; kind "interrupted"
-function M.recover(step, err)
+local function recover(step, err)
   if M.is_loss(step.run.db, err) then return recover_loss(step, err) end
   if errors.is(err) and passing[err.sqlstate] and not step.run.db.signal then
     return recover_passing(step, err)
   end
   error(err, 0)
+end
+
+-- What ends an attempt without an answer to its claim, which would tell about the one before.
+local tells_nothing = { connect = true, unknown = true, lock = true }
+
+--- What nobody knows of an earlier attempt is not known because a later one has failed.
+local function doubted(doubt, err)
+  if not doubt or doubt == err or not (errors.is(err) and tells_nothing[err.kind]) then
+    return err
+  end
+  local parts = { doubt.detail }
+  parts[#parts + 1] = "later: " .. err.message
+  parts[#parts + 1] = err.detail
+  doubt.detail = table.concat(parts, "\n")
+  return doubt
+end
+
+--- Get ready for another attempt at a migration.
+-- @param step the migration; its run's `doubt` is an error of kind "unknown" as long as nobody has
+--   found out whether the attempt took effect
+-- @param err what its attempt raised
+-- @raise err when another attempt would not help; kind "interrupted"
+function M.recover(step, err)
+  local ok, final = pcall(recover, step, err)
+  if not ok then error(doubted(step.run.doubt, final), 0) end
 end
 
 return M

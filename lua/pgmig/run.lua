@@ -80,19 +80,22 @@ end
 -- @return the step that failed for good
 -- @return its error
 local function try(steps)
+  local of_run = steps[1].run
   local ok, count, outcome, err = pcall(attempt, steps)
-  if steps[1].run.raised then error(steps[1].run.raised, 0) end -- by a listener
+  if of_run.raised then error(of_run.raised, 0) end -- by a listener
   if not ok then count, err = 0, count end
   local step = steps[count + 1]
   if outcome == "raced" then
     ok, outcome = pcall(raced, step)
     if not ok then err = outcome end
   end
+  if count > 0 then of_run.doubt = nil end
   if err then
     ok, err = pcall(recovery.recover, step, err)
     if ok then return count end
     return count, step, err
   end
+  of_run.doubt = nil
   if not outcome then return count end
   if outcome == "done" then step:finish() else step:skip() end
   return count + 1
