@@ -82,9 +82,9 @@ end
 
 --- Connect a new handle and make it the connection's.
 local function open(self, keywords, values, deadline)
-  local environment = variables(self.options)
+  local environment, left_out = variables(self.options), nil
   if self.options.resolve then
-    hosts.look_up(keywords, values, self.options.resolve, environment)
+    left_out = hosts.look_up(keywords, values, self.options.resolve, environment)
   end
   self.handle = core.open(keywords, values, environment)
   local timeout = self.connect_timeout or self.handle:connect_timeout()
@@ -101,6 +101,9 @@ local function open(self, keywords, values, deadline)
   end
   self.handle:close()
   if errors.is(err, "sql") then err.kind = "connect" end
+  if errors.is(err, "connect") and left_out then
+    err.detail = err.detail and err.detail .. "\n" .. left_out or left_out
+  end
   error(err, 0)
 end
 

@@ -129,6 +129,18 @@ describe("in a worker of nginx", function()
     end, function() return nginx:log() end)
   end)
 
+  it("a host without an address is passed over, where there are others", function()
+    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+    local server = support.server()
+    nginx = servers.start {
+      worker = servers.worker(
+        ("database = 'host=nowhere.invalid,%s port=%d user=postgres dbname=%s', dir = %q"):format(
+          server.host, server.port, url:match "///([%w_]+)", dir)),
+    }
+    nginx:open()
+    assert.equal("a", support.psql(url, "SELECT to_regclass('a')"))
+  end)
+
   it("a name is looked up in the thread, and connected to", function()
     local _, name = support.run "hostname"
     name = name:match "%S*"

@@ -39,11 +39,17 @@ describe("looking hosts up", function()
   it("adds nothing where there is nothing to look up, or libpq refuses the lists", function()
     for _, parameters in ipairs {
       { host = "/run" }, { host = "192.0.2.1,::1" }, { host = "@abstract" },
-      { host = "one,two", port = "1,2,3" },
+      { host = "one,two", port = "1,2,3" }, { host = "one", hostaddr = "192.0.2.1,192.0.2.2" },
     } do assert.equal("", added(parameters)) end
   end)
 
-  it("names the host that has no address", function()
-    assert.equal("cannot look up the host three: no such name", added { host = "one,three" })
+  it("leaves out a host that has no address, where there are others", function()
+    assert.equal("host=two,/run hostaddr=192.0.2.2, port=2,3",
+      added { host = "three,two,/run", port = "1,2,3" })
+  end)
+
+  it("names the hosts when none has an address", function()
+    assert.equal("cannot look up the host three: no such name; "
+      .. "cannot look up the host four: no such name", added { host = "three,four" })
   end)
 end)

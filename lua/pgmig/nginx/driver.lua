@@ -8,16 +8,20 @@ local M = {}
 
 -- All times in seconds.
 local SLICE = 0.25 -- a worker that ends waits for its threads
-local LOOKUP = 30 -- how long a look-up of a name may take
+local LOOKUP = 10 -- how long an answer to the look-up of a name is waited for
+local LOOKUP_END = 90 -- when the resolver, which cannot be stopped, has given up
+local SILENCE = 30 -- how long a name is not asked for again that had no answer
 local SPIN = 0.0002 -- the worker stands still for so long, rather than nap
 local FIRST_NAP, LAST_NAP = 0.001, 0.016 -- never 0: nginx warns of that each time
 local BUDGET = 0.002 -- a longer stretch of work gives way
 
+local NO_ANSWER = "no answer in time"
 local TERMINATED = 15 -- how a driver says that a wait is to end: the number of SIGTERM
 
 local handles = setmetatable({}, { __mode = "k" }) -- of the open connections
 local pool -- the name of the thread pool; nil: there is none
 local taken_until = 0 -- when the thread, if it has not come back, is taken no more
+local silent = {} -- names that had no answer, and until when nobody asks again
 local resumed_at = 0 -- when the event loop gave the worker to us
 
 --- Use a thread pool, where this nginx can (0.10.21 of its Lua module).
@@ -86,13 +90,32 @@ function M.waiter(leave)
   end
 end
 
+--- Call a function, for so many seconds at most.
+-- @return true and what it returns; false when it was not back in time
+local function within(seconds, fn, ...)
+  local result
+  local function call(...) result = { fn(...) } end
+  local clock = ngx.thread.spawn(function() ngx.sleep(seconds) end)
+  local caller = ngx.thread.spawn(call, ...)
+  ngx.thread.wait(caller, clock)
+  ngx.thread.kill(result and clock or caller)
+  if result then return true, unpack(result, 1, 3) end
+  return false
+end
+
 --- Look a name up, in the thread.
 -- @return a list of addresses; or nil, why, and a hint
 function M.resolve(name)
   if name == "localhost" then return core.resolve(name) end -- asks nobody
-  while pool and not is_free() do nap(FIRST_NAP) end
-  local called, list, why = in_thread(LOOKUP, "resolve", name)
+  local late = core.now() + LOOKUP
+  if silent[name] and core.now() < silent[name] then return nil, NO_ANSWER end
+  while pool and not is_free() and core.now() < late do nap(FIRST_NAP) end
+  local back, called, list, why = within(LOOKUP, in_thread, LOOKUP_END, "resolve", name)
   if called then return list, why end
+  if not back or pool then
+    silent[name] = core.now() + SILENCE
+    return nil, NO_ANSWER
+  end
   return nil, "the worker would stand still for it", "add to the configuration, outside of the "
     .. "http block: thread_pool pgmig threads=1; or name the address too: hostaddr=192.0.2.1"
 end
