@@ -11,6 +11,7 @@
 #include "error.h"
 #include "frame.h"
 #include "journal.h"
+#include "rights.h"
 
 static const struct pgmig_statement *current(const struct pgmig_apply *a)
 {
@@ -41,31 +42,50 @@ bool pgmig_journaled_opened(struct pgmig_apply *a)
     return pgmig_request_send(a, PGMIG_STAGE_SETTINGS, &sql);
 }
 
+/* Begin a transaction of ours, with the rights that it needs. */
+static int begin(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
+    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
+}
+
 static int add_done(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     return pgmig_journal_add_done(a->ledger, a->conn, &a->job, a->group, a->at,
                                   sql, &a->error);
 }
 
+/* In the file's transaction: its deferred triggers have its own rights. */
+static int add_done_within(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
+    if (pgmig_rights_take(a->conn, &a->job, sql, &a->error) != 0)
+        return -1;
+    return add_done(a, sql);
+}
+
 /* In the file's own transaction: its COMMIT takes the journal along. */
 static bool prepare_grouped(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
+    int status;
 
     if (!(current(a)->traits & PGMIG_T_TX_COMMIT))
         return pgmig_request_text(a);
     a->settled = true;
-    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, add_done(a, &sql));
+    status = add_done_within(a, &sql);
+    pgmig_rights_return(&sql);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
 static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
-    int status;
+    int status = begin(a, sql);
 
     a->alone = true;
-    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
-    status = pgmig_journal_add_running(a->ledger, a->conn, &a->job, current(a),
-                                       sql, &a->error);
+    if (status == 0)
+        status = pgmig_journal_add_running(a->ledger, a->conn, &a->job,
+                                           current(a), sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
 }
@@ -73,11 +93,14 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 static bool prepare_shared(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
+    int status = begin(a, &sql);
 
-    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
-    return pgmig_request_built(
-        a, PGMIG_STAGE_PREPARE, &sql,
-        pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql, &a->error));
+    if (status == 0)
+        status = pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql,
+                                        &a->error);
+    pgmig_buf_adds(&sql, "; ");
+    pgmig_rights_return(&sql);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
 bool pgmig_journaled_prepare(struct pgmig_apply *a)
@@ -115,7 +138,7 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
     bool open = pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
-    int status;
+    int status = 0;
 
     if (a->grouped && open)
         return pgmig_apply_done(a);
@@ -123,8 +146,9 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
     if (a->settled)
         return pgmig_apply_done(a);
     if (!open)
-        pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
-    status = add_done(a, &sql);
+        status = begin(a, &sql);
+    if (status == 0)
+        status = open ? add_done_within(a, &sql) : add_done(a, &sql);
     pgmig_buf_adds(&sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_SETTLE, &sql, status);
 }
