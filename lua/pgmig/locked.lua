@@ -54,6 +54,12 @@ local function prepare_plan(migrator, held, plan)
   error(err, 0)
 end
 
+--- Before PostgreSQL 11, statement_timeout counts a whole pipeline as one statement, from its first
+-- command to its Sync: a file's own would come too late, a role's would end a healthy run.
+local function may_pipeline(migrator)
+  return migrator.pipeline and migrator.db:server_version() >= 110000
+end
+
 --- With the lock held: run what is left of the plan.
 local function run_locked(migrator, held, plan, emit, how)
   local settled, warnings = prepare_plan(migrator, held, plan)
@@ -67,7 +73,7 @@ local function run_locked(migrator, held, plan, emit, how)
   local options = {
     db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
-    retries = migrator.retries, reconnect = migrator.reconnect, pipeline = migrator.pipeline,
+    retries = migrator.retries, reconnect = migrator.reconnect, pipeline = may_pipeline(migrator),
     stop = how.stop, unattended = how.unattended,
   }
   migrator.db.vigil = vigil.new(migrator.db, held, function(blockers)
