@@ -30,8 +30,9 @@ enum pgmig_stage {
 
 /* One of the migrations to run. */
 struct pgmig_turn {
-    struct pgmig_job job; /* the caller's, with its gaps filled */
-    char checksum[65];    /* of the file, where the caller has not said it */
+    struct pgmig_job job;   /* the caller's, with its gaps filled */
+    char checksum[65];      /* of the file, where the caller has not said it */
+    long long microseconds; /* it took, as its history says; -1: not known */
 };
 
 /* What is sent ahead of the answers. */
@@ -106,6 +107,8 @@ void pgmig_turns_hashed(struct pgmig_apply *a, size_t at,
                         const struct pgmig_cursor *cursor);
 /* Let the next migration be the one under way. */
 void pgmig_turns_next(struct pgmig_apply *a);
+/* The last result may say how long the migration under way has taken. */
+void pgmig_turns_time(struct pgmig_apply *a);
 /* The migration under way is committed. */
 void pgmig_turns_commit(struct pgmig_apply *a);
 

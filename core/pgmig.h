@@ -693,6 +693,10 @@ size_t pgmig_apply_committed(const struct pgmig_apply *apply);
 /* How many may be: their COMMIT is on its way. */
 size_t pgmig_apply_committing(const struct pgmig_apply *apply);
 
+/* How long one of those that were sent ahead, and are committed, has taken by
+** the server's clock, up to its COMMIT; below 0: not known. */
+double pgmig_apply_seconds(const struct pgmig_apply *apply, size_t index);
+
 /* Begin no migration that is not begun yet: the run ends early. */
 void pgmig_apply_stop(struct pgmig_apply *apply);
 

@@ -4,6 +4,7 @@
 
 #include "apply.h"
 #include "error.h"
+#include "ledger.h"
 
 /* The event and the checksum, where the caller has not given them. */
 static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
@@ -31,6 +32,7 @@ int pgmig_turns_take(struct pgmig_apply *a, const struct pgmig_job *jobs,
     a->pipelined = true;
     for (size_t i = 0; i < count; i++) {
         a->turns[i].job = jobs[i];
+        a->turns[i].microseconds = -1;
         a->pipelined = a->pipelined && pgmig_job_pipelined(&jobs[i]);
         if (fill_in(&a->turns[i], err) != 0)
             return -1;
@@ -57,6 +59,24 @@ void pgmig_turns_next(struct pgmig_apply *a)
     a->section = &a->job.script->sections[a->job.section];
     a->at = 0;
     a->range = (struct pgmig_statement){0};
+}
+
+void pgmig_turns_time(struct pgmig_apply *a)
+{
+    int column = PQfnumber(a->conn->result, PGMIG_MICROSECONDS);
+    const char *value;
+    size_t len;
+
+    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
+        return;
+    value = pgmig_conn_value(a->conn, 0, column, &len);
+    if (value != NULL)
+        a->turns[a->committed].microseconds = strtoll(value, NULL, 10);
+}
+
+double pgmig_apply_seconds(const struct pgmig_apply *a, size_t index)
+{
+    return index < a->count ? (double)a->turns[index].microseconds / 1e6 : -1;
 }
 
 void pgmig_turns_commit(struct pgmig_apply *a)

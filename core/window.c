@@ -48,7 +48,7 @@ static bool send_part(struct pgmig_apply *a, const char *sql, enum part part)
     struct pgmig_mark mark = {.job = a->sender.turn,
                               .at = a->sender.at,
                               .part = (int)part,
-                              .rows = part == PART_CLAIM,
+                              .rows = part == PART_CLAIM || part == PART_CLOSE,
                               .flush = part == PART_COMMIT};
 
     return pgmig_pipeline_send(a->conn, sql, &mark, &a->sender.error) == 0;
@@ -230,6 +230,9 @@ static const char *answered(void *ctx, const struct pgmig_mark *mark)
         break;
     case PART_STATEMENT:
         arrive(a, mark);
+        break;
+    case PART_CLOSE:
+        pgmig_turns_time(a);
         break;
     case PART_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)

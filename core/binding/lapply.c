@@ -373,6 +373,20 @@ static int conn_committed(lua_State *L)
     return 2;
 }
 
+/* conn:seconds(index) --> how long a migration that is committed has taken, by
+** the server's clock; index from 1; nil: not known. */
+static int conn_seconds(lua_State *L)
+{
+    const struct pgmig_apply *apply = check_apply(L, lconn_check(L));
+    double seconds =
+        pgmig_apply_seconds(apply, (size_t)luaL_checkinteger(L, 2) - 1);
+
+    if (seconds < 0)
+        return 0;
+    lua_pushnumber(L, seconds);
+    return 1;
+}
+
 /* conn:stop() lets a run that is under way begin no further migration. */
 static int conn_stop(lua_State *L)
 {
@@ -400,10 +414,16 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {
-    {"ledger", conn_ledger},   {"finish_ledger", conn_finish_ledger},
-    {"record", conn_record},   {"adopt", conn_adopt},
-    {"apply", conn_apply},     {"paused", conn_paused},
-    {"resume", conn_resume},   {"progress", conn_progress},
-    {"outcome", conn_outcome}, {"committed", conn_committed},
-    {"stop", conn_stop},       {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
+                                        {"finish_ledger", conn_finish_ledger},
+                                        {"record", conn_record},
+                                        {"adopt", conn_adopt},
+                                        {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"resume", conn_resume},
+                                        {"progress", conn_progress},
+                                        {"outcome", conn_outcome},
+                                        {"committed", conn_committed},
+                                        {"seconds", conn_seconds},
+                                        {"stop", conn_stop},
+                                        {NULL, NULL}};

@@ -171,8 +171,9 @@ local function done_type(self)
 end
 
 --- It is committed.
-function step:finish()
-  local run, duration = self.run, core.now() - self.started
+-- @param seconds how long it took, as the server says; nil: it was waited for, which tells
+function step:finish(seconds)
+  local run, duration = self.run, seconds or core.now() - self.started
   source.forget(self.m)
   run.current = nil
   run.done[#run.done + 1] = self.m

@@ -52,7 +52,7 @@ local function tell(self)
   tell_notices(self)
   while self.done < committed and not self.hooked do
     self.done = self.done + 1
-    self.steps[self.done]:finish()
+    self.steps[self.done]:finish(self.handle:seconds(self.done))
     if self.steps[self.done + 1] then self.steps[self.done + 1]:begin() end
     tell_notices(self)
   end
@@ -95,13 +95,14 @@ function M.run(run, steps)
   db:on_notice(nil)
   db.handle:apply(run.ledger.handle, jobs)
   local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)
+  local seconds = ok and self.hooked and self.handle:seconds(1) or nil
   if ok then
     self.committing = select(2, self.handle:committed())
     ok, outcome = pcall(db.finish, db, "outcome")
   end
   if ok and outcome == "done" and self.hooked then
     self.hooked = false
-    steps[1]:finish()
+    steps[1]:finish(seconds)
     self.done = 1
   end
   for i = self.done + 2, #steps do steps[i].attempt = steps[i].attempt - 1 end

@@ -195,6 +195,30 @@ describe("migrations in a pipeline", function()
       .. "applied 3", table.concat(seen, ", "))
   end)
 
+  it("tell how long each has taken as the server says, however late its answer is read", function()
+    write(1, "SELECT 1;")
+    for i = 2, 4 do write(i, "SELECT pg_sleep(0.05);") end
+    write(5, [[CREATE TABLE d (n int); CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql
+      AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';
+      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON d DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW EXECUTE PROCEDURE late(); INSERT INTO d VALUES (1);]],
+      "DROP TABLE d; DROP FUNCTION late();")
+    for _, hooks in ipairs { {}, { committed = function() end } } do
+      local m, told = pgmig.migrator(db, dir, { hooks = hooks }), {}
+      m:migrate { on_event = function(event)
+        if event.type ~= "applied" then return end
+        told[#told + 1] = event.duration
+        db:sleep(0.2) -- meanwhile the others end
+      end }
+      local history = m:history(5)
+      for i = 1, 5 do
+        assert.is_true(math.abs(history[i].duration - told[i]) < 2e-6, told[i])
+        if i > 1 then assert.is_true(told[i] >= 0.05, told[i]) end
+      end
+      if not hooks.committed then m:rollback(5) end
+    end
+  end)
+
   it("are told of while they run", function()
     for i = 1, 3 do write(i, "SELECT pg_sleep(0.2);") end
     local times = {}
