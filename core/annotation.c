@@ -102,6 +102,18 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
     return -1;
 }
 
+int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
+                           struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "this divides the file for its tool, which does not look "
+                    "where it stands");
+    pgmig_error_hint(err, "put it on a line of its own behind the last "
+                          "statement that goes up, or write it otherwise");
+    pgmig_script_point(script, at, err);
+    return -1;
+}
+
 int pgmig_annotation_unfilled(const struct pgmig_script *script,
                               const struct pgmig_vocabulary *words, size_t at,
                               size_t end, struct pgmig_error *err)

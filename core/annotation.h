@@ -23,6 +23,10 @@ PGMIG_NODISCARD int pgmig_annotation_refuse(const struct pgmig_script *script,
                                             size_t start, size_t end,
                                             struct pgmig_error *err);
 
+/* Refuse a marker at `at` that counts to its tool, and not here. */
+PGMIG_NODISCARD int pgmig_annotation_stray(const struct pgmig_script *script,
+                                           size_t at, struct pgmig_error *err);
+
 /* Refuse a statement that has a placeholder at `at`. */
 PGMIG_NODISCARD int
 pgmig_annotation_unfilled(const struct pgmig_script *script,

@@ -96,6 +96,17 @@ static int add_statement(struct pgmig_parser *p,
     return pgmig_parser_point(p, p->cut);
 }
 
+/* A divider in a place where it is none divides the file for its tool: the
+** first one does. */
+static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
+{
+    size_t stray = end;
+
+    if (!p->script->sections[PGMIG_DOWN].present)
+        stray = pgmig_vocabulary_stray(p->words, p->script->text, start, end);
+    return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
+}
+
 static int take_statement(struct pgmig_parser *p,
                           const struct pgmig_statement *st)
 {
@@ -105,14 +116,15 @@ static int take_statement(struct pgmig_parser *p,
     if (unfilled != st->end)
         return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
                                          p->err);
-    if (add_statement(p, st) != 0)
+    if (check_stray(p, st->start, st->end) != 0 || add_statement(p, st) != 0)
         return -1;
+    pgmig_doubt_statement(p, st);
     p->cut = PGMIG_NOWHERE;
     return 0;
 }
 
 /* COPY data belongs to the statement before. */
-static void take_data(struct pgmig_parser *p, const struct pgmig_item *item)
+static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_section *section = p->section;
     struct pgmig_statement *st =
@@ -121,6 +133,7 @@ static void take_data(struct pgmig_parser *p, const struct pgmig_item *item)
     if (st->copy_start == 0)
         st->copy_start = item->start;
     st->copy_end = section->last = item->end;
+    return check_stray(p, item->start, item->end);
 }
 
 /* ---- comments -------------------------------------------------------- */
@@ -130,6 +143,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
 {
     struct pgmig_section *section = &p->script->sections[direction];
 
+    pgmig_doubt_section(p);
     if (section->present && p->words->repeats) {
         p->section = section;
         return 0;
@@ -215,6 +229,8 @@ static int take_marker(struct pgmig_parser *p,
 
     if (marker->kind == PGMIG_MARKER_IGNORED)
         return 0;
+    if (marker->kind == PGMIG_MARKER_END)
+        return cut_statement(p, item->start);
     if (marker->kind == PGMIG_MARKER_REFUSED)
         return pgmig_annotation_refuse(p->script, marker, comment->body,
                                        item->end, p->err);
@@ -239,20 +255,6 @@ static int take_directive(struct pgmig_parser *p, size_t body,
                                  comment->end, p->err);
 }
 
-static void remember_doubt(struct pgmig_parser *p, struct pgmig_comment doubt,
-                           size_t offset)
-{
-    if (p->doubtful == PGMIG_NOWHERE) {
-        p->doubtful = offset;
-        p->doubt = doubt;
-    }
-    if (p->doubtful_down == PGMIG_NOWHERE &&
-        doubt.marker->kind != PGMIG_MARKER_UP) {
-        p->doubtful_down = offset;
-        p->doubt_down = doubt;
-    }
-}
-
 static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c = pgmig_vocabulary_read(
@@ -260,13 +262,11 @@ static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 
     if (c.meaning == PGMIG_MEANS_DIRECTIVE)
         return take_directive(p, c.body, item);
-    if (!item->alone)
-        return 0;
-    if (c.meaning == PGMIG_MEANS_MARKER)
+    if (c.meaning == PGMIG_MEANS_MARKER &&
+        (item->alone || (c.marker->anywhere && item->outside)))
         return take_marker(p, &c, item);
-    if (c.meaning != PGMIG_MEANS_NOTHING)
-        remember_doubt(p, c, item->start);
-    return 0;
+    pgmig_doubt_comment(p, item, &c);
+    return check_stray(p, item->start, item->end);
 }
 
 /* ---- items ----------------------------------------------------------- */
@@ -296,8 +296,6 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                                .stream = stream,
                                .section = &script->sections[PGMIG_UP],
                                .cut = PGMIG_NOWHERE,
-                               .doubtful = PGMIG_NOWHERE,
-                               .doubtful_down = PGMIG_NOWHERE,
                                .err = err};
     pgmig_splitter_init(&p->splitter, script->text, script->len);
     p->splitter.lx.final = stream == NULL;
@@ -311,8 +309,7 @@ bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
         case PGMIG_ITEM_STATEMENT:
             return take_statement(p, &item->statement) == 0;
         case PGMIG_ITEM_DATA:
-            take_data(p, item);
-            return true;
+            return take_data(p, item) == 0;
         case PGMIG_ITEM_COMMENT:
             if (take_comment(p, item) != 0)
                 return false;

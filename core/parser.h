@@ -2,6 +2,7 @@
 #ifndef PGMIG_PARSER_H
 #define PGMIG_PARSER_H
 
+#include "doubt.h"
 #include "split.h"
 #include "stream.h"
 #include "vocabulary.h"
@@ -15,10 +16,7 @@ struct pgmig_parser {
     struct pgmig_splitter splitter;
     struct pgmig_section *section; /* the current one; UP before a marker */
     size_t cut;                    /* the marker that ended a statement */
-    size_t doubtful;               /* the first near miss or foreign marker */
-    struct pgmig_comment doubt;    /* what it means */
-    size_t doubtful_down;          /* the same, but not nearly an UP */
-    struct pgmig_comment doubt_down;
+    struct pgmig_doubts doubts;
     struct pgmig_error *err;
 };
 

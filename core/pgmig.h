@@ -248,6 +248,7 @@ enum pgmig_marker_kind {
     PGMIG_MARKER_DOWN,
     PGMIG_MARKER_DIVIDER, /* UP stands above it, DOWN below it */
     PGMIG_MARKER_SETTING, /* says what a directive says: `key`, `value` */
+    PGMIG_MARKER_END,     /* ends the statement above it */
     PGMIG_MARKER_IGNORED, /* means nothing here */
     PGMIG_MARKER_REFUSED, /* asks for what cannot be done; `hint`: instead */
     PGMIG_MARKER_FOREIGN  /* another tool's; `tool` says whose */
@@ -269,6 +270,8 @@ struct pgmig_marker {
     bool whole_file; /* a setting for both sections, wherever it stands */
     bool first;      /* it counts at the very start of the file only */
     bool options;    /* words may follow: of UP and DOWN, see below */
+    bool loose;      /* dashes may stand before it, and anything behind */
+    bool anywhere;   /* its tool finds it in any place, as it is written */
 };
 
 /* A word behind a marker that says what a directive says. */
@@ -311,6 +314,8 @@ struct pgmig_vocabulary {
     const struct pgmig_marker_option *options;
     size_t option_count;
     enum pgmig_transaction_rule transaction;
+    bool one_way; /* what a file's name says of it: all of it goes `way` */
+    enum pgmig_direction way;
     bool marked;  /* a file without a section marker is refused */
     bool repeats; /* a section may come in several pieces */
     bool empty;   /* a section without SQL is meant so */

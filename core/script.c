@@ -32,52 +32,6 @@ static int warn(struct pgmig_parser *p, size_t offset, const char *message)
     return 0;
 }
 
-/* A marker as it is written in messages: pgmig's own in capitals. */
-static const char *marker_name(const struct pgmig_parser *p,
-                               const struct pgmig_marker *marker)
-{
-    if (p->words != &pgmig_vocabulary_default)
-        return marker->text;
-    return marker->kind == PGMIG_MARKER_UP ? "UP" : "DOWN";
-}
-
-static int refuse_doubt(struct pgmig_parser *p, struct pgmig_comment doubt,
-                        size_t offset)
-{
-    const struct pgmig_marker *marker = doubt.marker;
-
-    if (doubt.meaning == PGMIG_MEANS_FOREIGN) {
-        pgmig_error_set(p->err, PGMIG_E_PARSE,
-                        "this is a section marker of %s: its DOWN would run "
-                        "as UP",
-                        marker->tool);
-        pgmig_error_hint(p->err,
-                         "run the file as it is with --format %s (option "
-                         "`format`), or write -- UP and -- DOWN on lines of "
-                         "their own",
-                         marker->tool);
-    } else {
-        pgmig_error_set(p->err, PGMIG_E_PARSE,
-                        "this looks like a section marker, but is none");
-        pgmig_error_hint(p->err,
-                         "write -- %s and nothing else on the line, or word "
-                         "the comment otherwise",
-                         marker_name(p, marker));
-    }
-    return pgmig_parser_point(p, offset);
-}
-
-/* A marker that was meant and not recognised would run DOWN as UP. */
-static int check_doubts(struct pgmig_parser *p)
-{
-    if (!p->script->marked && p->doubtful != PGMIG_NOWHERE)
-        return refuse_doubt(p, p->doubt, p->doubtful);
-    if (!p->script->sections[PGMIG_DOWN].present &&
-        p->doubtful_down != PGMIG_NOWHERE)
-        return refuse_doubt(p, p->doubt_down, p->doubtful_down);
-    return 0;
-}
-
 /* In some formats a section without SQL does nothing, and is meant so. */
 static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
@@ -200,7 +154,7 @@ static int parse(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
 
-    if (take_items(p) != 0 || check_doubts(p) != 0)
+    if (take_items(p) != 0 || pgmig_doubt_check(p) != 0)
         return -1;
     if (!s->marked && !p->words->marked)
         s->sections[PGMIG_UP].present = true;

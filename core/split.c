@@ -359,6 +359,7 @@ static struct pgmig_item comment(struct pgmig_splitter *sp,
     if (!sp->lx.final && skip_blanks(sp, tok->end) == sp->lx.len)
         return more(sp, tok->start); /* what stands behind it decides */
     return (struct pgmig_item){.kind = PGMIG_ITEM_COMMENT,
+                               .outside = outside(sp),
                                .alone = outside(sp) && alone(sp, tok),
                                .line_comment =
                                    tok->kind == PGMIG_TOKEN_LINE_COMMENT,

@@ -22,7 +22,8 @@ enum pgmig_item_kind {
 
 struct pgmig_item {
     enum pgmig_item_kind kind;
-    bool alone;        /* a comment: alone on its line, outside brackets */
+    bool outside;      /* a comment: outside parentheses and bodies */
+    bool alone;        /* ... and alone on its line */
     bool line_comment; /* a comment: --, not slash-star */
     bool last;         /* data: no more of it follows */
     size_t start, end; /* of a comment, of data */

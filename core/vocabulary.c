@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "heading.h"
+
 #define FOLDED 80 /* no marker is longer */
 #define FOREIGN(words, whose, more)                                     \
     {                                                                   \
@@ -118,7 +120,18 @@ static bool is_written(const char *folded, const struct pgmig_marker *marker)
     if (!begins_with(folded, marker))
         return false;
     behind = folded[strlen(marker->text)];
-    return behind == '\0' || (behind == ' ' && marker->options);
+    return behind == '\0' || marker->loose ||
+           (behind == ' ' && marker->options);
+}
+
+/* What node-pg-migrate looks for: dashes and blanks, then the words, and
+** whatever follows. */
+static const char *behind_dashes(const char *folded,
+                                 const struct pgmig_marker *marker)
+{
+    while (marker->loose && (*folded == '-' || *folded == ' '))
+        folded++;
+    return folded;
 }
 
 static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
@@ -133,12 +146,23 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
         } else if (m->kind == PGMIG_MARKER_REFUSED) {
             if (line_comment && begins_with(folded, m))
                 return means(PGMIG_MEANS_MARKER, m);
-        } else if (line_comment && is_written(folded, m)) {
+        } else if (line_comment && is_written(behind_dashes(folded, m), m)) {
             return means(PGMIG_MEANS_MARKER, m);
         } else if (is_nearly(m, folded)) {
             return means(PGMIG_MEANS_NEARLY, m);
         }
     }
+    return means(PGMIG_MEANS_NOTHING, NULL);
+}
+
+static struct pgmig_comment as_misspelt(const struct pgmig_vocabulary *words,
+                                        const char *folded)
+{
+    for (size_t i = 0; i < words->marker_count; i++)
+        if (is_section(&words->markers[i]) &&
+            pgmig_heading_resembles(folded, 0, strlen(folded),
+                                    words->markers[i].text))
+            return means(PGMIG_MEANS_MISSPELT, &words->markers[i]);
     return means(PGMIG_MEANS_NOTHING, NULL);
 }
 
@@ -161,8 +185,29 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                       .body = start + prefix};
     fold(folded, text, start, end);
     comment = as_marker(words, folded, line_comment);
+    if (comment.meaning == PGMIG_MEANS_NOTHING)
+        comment = as_misspelt(words, folded);
     comment.body = start;
     return comment;
+}
+
+size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
+                              const char *text, size_t start, size_t end)
+{
+    for (size_t i = 0; i < words->marker_count; i++) {
+        const char *marker = words->markers[i].text;
+        size_t at = start + 2; /* behind its dashes */
+        const char *found;
+
+        while (words->markers[i].anywhere && at < end &&
+               (found = memmem(text + at, end - at, marker, strlen(marker)))) {
+            at = (size_t)(found - text);
+            if (memcmp(found - 2, "--", 2) == 0)
+                return at - 2;
+            at++;
+        }
+    }
+    return end;
 }
 
 /* ---- placeholders ---------------------------------------------------- */
@@ -203,6 +248,20 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
             return start - open;
     }
     return end;
+}
+
+const struct pgmig_marker *
+pgmig_vocabulary_section(const struct pgmig_vocabulary *words,
+                         enum pgmig_direction direction)
+{
+    for (size_t i = 0; i < words->marker_count; i++) {
+        const struct pgmig_marker *marker = &words->markers[i];
+
+        if (is_section(marker) &&
+            (marker->kind == PGMIG_MARKER_UP) == (direction == PGMIG_UP))
+            return marker;
+    }
+    return NULL;
 }
 
 const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,

@@ -8,6 +8,7 @@ enum pgmig_meaning {
     PGMIG_MEANS_NOTHING,
     PGMIG_MEANS_MARKER,
     PGMIG_MEANS_NEARLY,   /* reads like a marker, but is not written as one */
+    PGMIG_MEANS_MISSPELT, /* ... and but for a letter or two */
     PGMIG_MEANS_FOREIGN,  /* another tool's marker */
     PGMIG_MEANS_DIRECTIVE /* begins with the directive prefix */
 };
@@ -23,9 +24,19 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                            const char *text, size_t start,
                                            size_t end, bool line_comment);
 
+/* Where [start, end) has a marker that its tool finds anywhere; `end`: it has
+** none. */
+size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
+                              const char *text, size_t start, size_t end);
+
 /* Where a statement has a placeholder; `end` when it has none. */
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
                                     const char *text, size_t start, size_t end);
+
+/* The marker that a direction begins with; NULL: there is none. */
+const struct pgmig_marker *
+pgmig_vocabulary_section(const struct pgmig_vocabulary *words,
+                         enum pgmig_direction direction);
 
 /* The first marker of a kind, for messages; NULL: there is none. */
 const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,

@@ -195,12 +195,14 @@ function context:stop() end
 
 ---@class pgmig.Marker
 ---@field text string in lower case
----@field kind "up"|"down"|"divider"|"setting"|"ignored"|"refused"
+---@field kind "up"|"down"|"divider"|"setting"|"end"|"ignored"|"refused"
 ---@field key? string of a setting: a directive
 ---@field value? string
 ---@field whole_file? boolean
 ---@field first? boolean
 ---@field options? boolean
+---@field loose? boolean dashes may stand before it, and anything behind
+---@field anywhere? boolean its tool finds it in any place
 ---@field hint? string
 
 ---@class pgmig.Vocabulary

@@ -120,8 +120,8 @@ static int one_of(lua_State *L, const char *value, const char *const *names)
 
 static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
 {
-    static const char *const kinds[] = {
-        "up", "down", "divider", "setting", "ignored", "refused", NULL};
+    static const char *const kinds[] = {"up",  "down",    "divider", "setting",
+                                        "end", "ignored", "refused", NULL};
 
     if (!lua_istable(L, -1))
         luaL_error(L, "vocabulary: a marker is a table");
@@ -132,6 +132,8 @@ static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
     m->whole_file = flag_field(L, "whole_file");
     m->first = flag_field(L, "first");
     m->options = flag_field(L, "options");
+    m->loose = flag_field(L, "loose");
+    m->anywhere = flag_field(L, "anywhere");
     if (m->kind != PGMIG_MARKER_SETTING)
         return;
     m->key = needed_field(L, anchor, "key");
@@ -180,6 +182,16 @@ static void read_options(lua_State *L, struct lvocabulary *lv)
     lua_pop(L, 1);
 }
 
+static void read_way(lua_State *L, struct lvocabulary *lv)
+{
+    static const char *const ways[] = {"up", "down", NULL};
+    const char *way = text_field(L, lv->anchor, "one_way");
+
+    lv->words.one_way = way != NULL;
+    if (way != NULL)
+        lv->words.way = (enum pgmig_direction)one_of(L, way, ways);
+}
+
 static void read_rules(lua_State *L, struct lvocabulary *lv)
 {
     static const char *const rules[] = {"on", "off", "own", "auto", NULL};
@@ -204,8 +216,9 @@ static void read_rules(lua_State *L, struct lvocabulary *lv)
 /*
 ** vocabulary(tool, { markers = { { text, kind, ... } }, options = { { text,
 ** key, value } }, transaction = "on" | "off" | "own" | "auto", untransacted,
-** marked, repeats, empty, placeholder, placeholder_end }) --> words for
-** read_script; as struct pgmig_vocabulary. Directives are pgmig's own.
+** marked, repeats, empty, placeholder, placeholder_end, one_way = "up" |
+** "down" }) --> words for read_script; as struct pgmig_vocabulary. Directives
+** are pgmig's own.
 */
 static int vocabulary_new(lua_State *L)
 {
@@ -224,6 +237,7 @@ static int vocabulary_new(lua_State *L)
     read_markers(L, lv, tool);
     read_options(L, lv);
     read_rules(L, lv);
+    read_way(L, lv);
     lua_pop(L, 1);
     return 1;
 }

@@ -32,16 +32,17 @@ local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migra
 
 local format = {}
 
---- The words of its files, with what a file's own settings change.
-local function words_of(self, settings)
+--- The words of its files, with what a file's own settings and name change.
+local function words_of(self, settings, way)
   local off = settings and settings.transaction == "off"
   local plain = self.placeholders == false or (settings and settings.placeholders == false)
-  local key = (off and "off" or "") .. (plain and "plain" or "")
+  local key = (off and "off" or "") .. (plain and "plain" or "") .. (way or "")
   if not self.words[key] then
     local vocabulary = {}
     for name, value in pairs(self.vocabulary) do vocabulary[name] = value end
     if off then vocabulary.transaction = "off" end
     if plain then vocabulary.placeholder = nil end
+    vocabulary.one_way = way
     local ok, words = pcall(core.vocabulary, self.name, vocabulary)
     if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
     self.words[key] = words
@@ -72,13 +73,14 @@ end
 -- @param path the file
 -- @param settings what its name says of it: { transaction = "off" }, or nil
 -- @param stream true: a large file need not be held
+-- @param way "up" or "down", where the file's name says so; or nil
 -- @return the script
 -- @return whether its text is not the file's own: placeholders were replaced
 -- @raise kinds "io", "parse"
-function format:read(path, settings, stream)
+function format:read(path, settings, stream, way)
   if not self.vocabulary then return core.read_script(path, nil, stream), false end
   local said = self.settings and self.settings(path, read_text) or settings
-  local words = words_of(self, said)
+  local words = words_of(self, said, way)
   local filled = type(self.placeholders) == "table" and self.vocabulary.placeholder
     and not (said and said.placeholders == false)
   if not filled then return core.read_script(path, words, stream), false end

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local migration = require "pgmig.migration"
+local way_back = require "pgmig.way_back"
 
 local M = {}
 
@@ -64,12 +65,22 @@ end
 
 -- ---- the files of one version ----------------------------------------------
 
+--- What to do about two files for the same: a pair is never to be torn apart.
+local function remedy(m, other)
+  local back = way_back.word(m.path) and m or way_back.word(other.path) and other
+  if m.direction ~= other.direction and m.direction and other.direction then
+    return "they are a pair when they have the same name: rename one of them"
+  end
+  if back and not (m.direction and other.direction) then return way_back.remedy(back.path) end
+  return "give one of them another " .. (m.id and "number" or "name")
+end
+
 --- Note that two files are for the same.
 function M.clash(set, m, other)
   local what = (m.id and "version " or "name ") .. m.shown
   set.duplicates[#set.duplicates + 1] = errors.new("naming",
     ("two files have %s: %s and %s"):format(what, other.path, m.path),
-    { file = m.path, hint = "give one of them another " .. (m.id and "number" or "name") })
+    { file = m.path, hint = remedy(m, other) })
 end
 
 --- Of two files for the same, the one that is for this database only; nil: nobody can tell.

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lua_file = require "pgmig.lua_file"
+local way_back = require "pgmig.way_back"
 
 local M = {}
 
@@ -52,15 +53,27 @@ end
 
 -- ---- SQL files -------------------------------------------------------------
 
+--- The format is pgmig's own.
+local function is_own(m) return not (m.format and m.format.vocabulary) end
+
+--- pgmig's own words for files whose names say which way they go.
+local function directed(way)
+  return core.vocabulary("pgmig", {
+    markers = { { text = "up", kind = "up" }, { text = "down", kind = "down" } }, one_way = way,
+  })
+end
+
+local own_words = { up = directed "up", down = directed "down" }
+
 --- Parse a file as its format reads. A large one is not held, unless `hold` wants it.
-local function read_sql(m, path, settings)
-  if not m.format then return core.read_script(path, nil, not m.held), false end
-  return m.format:read(path, settings, not m.held)
+local function read_sql(m, path, settings, way)
+  if is_own(m) then return core.read_script(path, way and own_words[way], not m.held), false end
+  return m.format:read(path, settings, not m.held, way)
 end
 
 --- One file of a pair: all of it goes one way.
-local function read_half(m, path, settings)
-  local script, filled = read_sql(m, path, settings)
+local function read_half(m, path, settings, way)
+  local script, filled = read_sql(m, path, settings, way)
   if not script:marked() then return script, filled end
   errors.raise("parse", "a section marker in a file of a pair", {
     file = path, hint = "delete the markers: the file's name says its direction",
@@ -68,12 +81,24 @@ local function read_half(m, path, settings)
 end
 
 local function read_pair(m)
-  local script, filled = read_half(m, m.path, m.settings)
+  local script, filled = read_half(m, m.path, m.settings, "up")
   return { script = script, filled = filled, pair = true }
+end
+
+--- A way back by its name must not run as UP: only a marker could say that it goes up. One that
+-- has run is what it is. Other tools know no `_down`.
+local function check_direction(m, script)
+  local word, joint = way_back.word(m.path)
+  if not word or m.applied_at or script:marked() or not (joint == "." or is_own(m)) then return end
+  local remedy = is_own(m) and "say so with a line -- UP" or "give it another name"
+  errors.raise("naming", ("the name says %s, but the file would run as UP"):format(word), {
+    file = m.path, hint = way_back.remedy(m.path) .. "; if this file goes up, " .. remedy,
+  })
 end
 
 local function read_whole(m)
   local script, filled = read_sql(m, m.path, m.settings)
+  check_direction(m, script)
   return { script = script, filled = filled }
 end
 
@@ -127,7 +152,7 @@ function M.forget(m) m.source = nil end
 local function down_of(m)
   local source = M.read(m)
   if not source.down and m.down_path then
-    source.down = (read_half(m, m.down_path, m.down_settings))
+    source.down = (read_half(m, m.down_path, m.down_settings, "down"))
   end
   return source.down
 end

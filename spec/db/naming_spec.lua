@@ -50,6 +50,65 @@ describe("a naming rule", function()
     assert.equal("usage", fails({ parse = print }).kind)
   end)
 
+  describe("of pgmig's own", function()
+    before_each(function() support.write(dir, "001_a.sql", "CREATE TABLE a ();") end)
+
+    for _, name in ipairs {
+      "002_a.down.sql", "2_a.Down.sql", "002_a.undo.sql", "002_a.rollback.sql", "002_a.revert.sql",
+      "002_a_down.sql", "002_a_ROLLBACK.sql", "002_a-undo.sql", "R__a.down.sql",
+    } do
+      it("runs no way back as UP: " .. name, function()
+        support.write(dir, name, "DROP TABLE a;")
+        local err = fails()
+        assert.equal("naming", err.kind)
+        assert.equal(dir .. "/" .. name, err.file)
+        assert.matches("--format", err.hint, 1, true)
+        assert.matches("pgmig.naming.paired", err.hint, 1, true)
+        assert.is_false(exists "a")
+      end)
+    end
+
+    it("runs what only sounds like one, or says that it goes up", function()
+      for i, name in ipairs { "downtime", "rollbacks", "down_pays", "undone", "a.up", "undo.it" } do
+        support.write(dir, ("%d_%s.sql"):format(i + 1, name), "SELECT 1;")
+      end
+      support.write(dir, "8_shut_down.sql", "-- UP\nSELECT 1;\n")
+      assert.equal(8, #pgmig.migrator(db, dir):migrate())
+    end)
+
+    it("leaves alone what has run under such a name", function()
+      support.write(dir, "002_shut_down.sql", "CREATE TABLE b ();")
+      local migrator = pgmig.migrator(db, dir)
+      migrator:baseline(2)
+      assert.same({}, migrator:status().problems)
+    end)
+
+    for _, pair in ipairs {
+      { "001_a.up.sql", "001_a.down.sql" }, { "001_b.sql", "001_b.down.sql" },
+      { "001_c_up.sql", "1_c_down.sql" }, { "001_d.sql", "001_d.undo.sql" },
+      { "001_d.sql", "001_e_rollback.sql" },
+    } do
+      it("does not tear a pair apart: " .. table.concat(pair, ", "), function()
+        os.remove(dir .. "/001_a.sql")
+        for _, name in ipairs(pair) do support.write(dir, name, "SELECT 1;") end
+        local err = fails()
+        assert.matches("two files have version 1", err.message, 1, true)
+        assert.matches("--format", err.hint, 1, true)
+        assert.is_nil(err.hint:find "another number")
+      end)
+    end
+  end)
+
+  it("of a tool without pairs runs no .down.sql as UP", function()
+    support.write(dir, "001_a.down.sql", "CREATE TABLE a ();")
+    for _, format in ipairs { "tern", "node-pg-migrate" } do
+      local migrator = pgmig.migrator(db, dir, { format = format })
+      local ok, err = pcall(migrator.migrate, migrator)
+      assert.is_false(ok, format)
+      assert.matches("golang-migrate reads pairs", err.hint, 1, true)
+    end
+  end)
+
   describe("for pairs of files", function()
     before_each(function()
       support.write(dir, "001_a.up.sql", "CREATE TABLE a ();")
@@ -86,6 +145,15 @@ describe("a naming rule", function()
       support.write(dir, "003_c.up.sql", "SELECT 1;")
       support.write(dir, "3_d.up.sql", "SELECT 1;")
       assert.equal("naming", fails(naming.paired).kind)
+      os.remove(dir .. "/003_c.up.sql")
+      assert.matches("rename one of them", fails(naming.paired).hint)
+    end)
+
+    it("refuses a way back in the file that goes up, before anything runs", function()
+      support.write(dir, "002_b.up.sql", "CREATE TABLE b ();\n\n-- DOWN (rollback)\nDROP TABLE b;")
+      local err = fails(naming.paired)
+      assert.same({ "parse", dir .. "/002_b.up.sql", 3 }, { err.kind, err.file, err.line })
+      assert.is_false(exists "a")
     end)
 
     it("creates both", function()

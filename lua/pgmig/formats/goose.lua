@@ -25,7 +25,7 @@ return {
       { text = "+goose up", kind = "up" },
       { text = "+goose down", kind = "down" },
       { text = "+goose statementbegin", kind = "ignored" },
-      { text = "+goose statementend", kind = "ignored" },
+      { text = "+goose statementend", kind = "end" },
       { text = "+goose no transaction", kind = "setting", key = "transaction", value = "off",
         whole_file = true },
       { text = "+goose envsub off", kind = "ignored" },

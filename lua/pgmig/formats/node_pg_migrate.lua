@@ -40,10 +40,8 @@ return {
     .. "-- Write your rollback SQL here\n",
   vocabulary = {
     markers = {
-      { text = "up migration", kind = "up", options = true },
-      { text = "down migration", kind = "down", options = true },
-      { text = "- up migration", kind = "up", options = true },
-      { text = "- down migration", kind = "down", options = true },
+      { text = "up migration", kind = "up", loose = true },
+      { text = "down migration", kind = "down", loose = true },
     },
     empty = true,
     transaction = "own",

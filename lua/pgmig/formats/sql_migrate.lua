@@ -22,7 +22,7 @@ return {
       { text = "+migrate up", kind = "up", options = true },
       { text = "+migrate down", kind = "down", options = true },
       { text = "+migrate statementbegin", kind = "ignored" },
-      { text = "+migrate statementend", kind = "ignored" },
+      { text = "+migrate statementend", kind = "end" },
       { text = "+migrate ", kind = "refused",
         hint = "known are Up, Down, StatementBegin and StatementEnd" },
     },

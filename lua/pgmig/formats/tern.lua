@@ -13,7 +13,7 @@ return {
     .. "-- Write your rollback SQL here\n",
   vocabulary = {
     markers = {
-      { text = "-- create above / drop below ----", kind = "divider" },
+      { text = "-- create above / drop below ----", kind = "divider", anywhere = true },
       { text = "-- tern: disable-tx ----", kind = "setting", key = "transaction", value = "off" },
     },
     transaction = "own",

@@ -1,0 +1,258 @@
+/* heading.c -- a comment that names a direction. */
+#include "heading.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "phrase.h"
+
+#define FEW 5   /* words that a heading may have beside the direction */
+#define FEWER 3 /* ... in front of it */
+
+/* ---- what they say ----------------------------------------------------- */
+
+static bool is_filler(const struct pgmig_word *w)
+{
+    return w->role == PGMIG_ROLE_FILLER || w->role == PGMIG_ROLE_OF;
+}
+
+static bool is_direction(const struct pgmig_word *w)
+{
+    return w->role >= PGMIG_ROLE_UP;
+}
+
+/* It tells the direction apart: capitals, where others have small letters. */
+static bool in_capitals(const struct pgmig_phrase *line,
+                        const struct pgmig_word *direction)
+{
+    bool others = false;
+
+    for (size_t i = direction->start; i < direction->end; i++)
+        if (islower((unsigned char)line->text[i]))
+            return false;
+    for (size_t i = 0; i < line->count; i++)
+        for (size_t at = line->words[i].start; at < line->words[i].end; at++)
+            others = others || islower((unsigned char)line->text[at]);
+    return others;
+}
+
+static struct pgmig_heading heading(const struct pgmig_phrase *line,
+                                    const struct pgmig_word *direction,
+                                    enum pgmig_heading_force force)
+{
+    return (struct pgmig_heading){
+        .force = force,
+        .direction = direction->role == PGMIG_ROLE_UP ? PGMIG_UP : PGMIG_DOWN,
+        .capitals = in_capitals(line, direction),
+        .loose = direction->role == PGMIG_ROLE_BACKWARD};
+}
+
+static struct pgmig_heading nothing(void)
+{
+    return (struct pgmig_heading){.force = PGMIG_HEADING_NONE};
+}
+
+/* Nothing but a direction; "up and down" names none. */
+static struct pgmig_heading read_bare(const struct pgmig_phrase *line)
+{
+    const struct pgmig_word *first = NULL;
+
+    if (line->cut)
+        return nothing();
+    for (size_t i = 0; i < line->count; i++) {
+        const struct pgmig_word *w = &line->words[i];
+
+        if (!is_direction(w) && !is_filler(w))
+            return nothing();
+        if (first != NULL && is_direction(w) && first->role == PGMIG_ROLE_UP &&
+            w->role != PGMIG_ROLE_UP)
+            return nothing();
+        if (first == NULL && is_direction(w))
+            first = w;
+    }
+    return first ? heading(line, first, PGMIG_HEADING_BARE) : nothing();
+}
+
+/* The comment holds the statement itself: "Rollback: DROP TABLE users;". */
+static bool holds_statement(const struct pgmig_phrase *line, size_t first)
+{
+    static const char *const verbs[] = {
+        "alter",  "begin", "call",   "comment", "create",  "delete",
+        "do",     "drop",  "grant",  "insert",  "rename",  "revoke",
+        "select", "set",   "update", "with",    "truncate"};
+    const struct pgmig_word *w = &line->words[first];
+    size_t end = line->end;
+
+    while (end > w->start && isspace((unsigned char)line->text[end - 1]))
+        end--;
+    if (line->text[end - 1] != ';')
+        return false;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strlen(verbs[i]) == w->end - w->start &&
+            strncasecmp(verbs[i], line->text + w->start, w->end - w->start) ==
+                0)
+            return true;
+    return false;
+}
+
+/* Words behind the direction make a sentence: a verb, or many of them. Behind
+** one in capitals there may be a whole explanation. */
+static bool is_sentence(const struct pgmig_phrase *line, size_t first,
+                        bool capitals)
+{
+    size_t plain = 0;
+
+    for (size_t i = first; i < line->count; i++) {
+        enum pgmig_role role = line->words[i].role;
+
+        if (role == PGMIG_ROLE_NOT ||
+            (role == PGMIG_ROLE_SAYS && (i == first || !capitals)))
+            return true;
+        plain += role == PGMIG_ROLE_PLAIN;
+    }
+    return !capitals && (line->cut || plain > FEW);
+}
+
+/* A direction in front, and behind it whatever it is about. */
+static struct pgmig_heading read_front(const struct pgmig_phrase *line)
+{
+    const struct pgmig_word *words = line->words;
+    struct pgmig_heading found;
+    size_t direction = 0;
+    size_t i;
+
+    while (direction < line->count && is_filler(&words[direction]))
+        direction++;
+    if (direction + 1 >= line->count || !is_direction(&words[direction]) ||
+        words[direction].gap == PGMIG_GAP_JOINT ||
+        words[direction + 1].gap == PGMIG_GAP_JOINT)
+        return nothing();
+    for (i = direction + 1; i < line->count && words[i].gap != PGMIG_GAP_BREAK;
+         i++)
+        if (!is_filler(&words[i]) && !is_direction(&words[i]))
+            break;
+    if (i == line->count)
+        return nothing();
+    found = heading(line, &words[direction], PGMIG_HEADING_WORDED);
+    if (words[i].gap != PGMIG_GAP_BREAK && is_sentence(line, i, found.capitals))
+        return nothing();
+    if (words[i].gap == PGMIG_GAP_BREAK || words[i - 1].role == PGMIG_ROLE_OF)
+        found.force = PGMIG_HEADING_LABELLED;
+    return holds_statement(line, i) ? nothing() : found;
+}
+
+/* A file's name, as in "002_users.down.sql", is in one piece. */
+static bool is_file_name(const struct pgmig_phrase *line, size_t at)
+{
+    const struct pgmig_word *last = &line->words[line->count - 1];
+
+    return line->text[line->words[at].start - 1] == '.' ||
+           (last->end - last->start == 3 && last->gap == PGMIG_GAP_JOINT &&
+            strncasecmp(line->text + last->start, "sql", 3) == 0);
+}
+
+/* How many words there are before, unless one of them denies. */
+static bool are_few_before(const struct pgmig_phrase *line, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (line->words[i].role == PGMIG_ROLE_NOT)
+            return false;
+    return at <= FEWER;
+}
+
+/* A direction at the end, and what it is about in front of it. */
+static struct pgmig_heading read_back(const struct pgmig_phrase *line)
+{
+    const struct pgmig_word *words = line->words;
+    const struct pgmig_word *direction = NULL;
+    size_t i = line->count;
+
+    if (line->cut)
+        return nothing();
+    while (i > 0 && (is_filler(&words[i - 1]) || is_direction(&words[i - 1]))) {
+        if (is_direction(&words[--i]))
+            direction = &words[i];
+        if (direction != NULL && words[i].gap != PGMIG_GAP_BLANK)
+            break;
+    }
+    if (direction == NULL || i == 0)
+        return nothing();
+    if (words[i].gap == PGMIG_GAP_BREAK ||
+        (words[i].gap == PGMIG_GAP_JOINT && is_file_name(line, i)))
+        return heading(line, direction, PGMIG_HEADING_LABELLED);
+    if (words[i].gap == PGMIG_GAP_BLANK && are_few_before(line, i))
+        return heading(line, direction, PGMIG_HEADING_WORDED);
+    return nothing();
+}
+
+struct pgmig_heading pgmig_heading_read(const char *text, size_t start,
+                                        size_t end)
+{
+    struct pgmig_heading found;
+    struct pgmig_phrase line;
+
+    pgmig_phrase_read(&line, text, start, end);
+    found = read_bare(&line);
+    if (found.force == PGMIG_HEADING_NONE)
+        found = read_front(&line);
+    if (found.force == PGMIG_HEADING_NONE)
+        found = read_back(&line);
+    return found;
+}
+
+/* ---- misspelt markers -------------------------------------------------- */
+
+static char small(char c)
+{
+    return (char)tolower((unsigned char)c);
+}
+
+/* Whether a becomes b by at most k letters more, less, other or exchanged. */
+static bool is_within(const char *a, size_t n, const char *b, size_t m, int k)
+{
+    while (n > 0 && m > 0 && small(*a) == small(*b)) {
+        a++, n--;
+        b++, m--;
+    }
+    if (n == 0 || m == 0)
+        return n + m <= (size_t)k;
+    if (k == 0)
+        return false;
+    return is_within(a + 1, n - 1, b + 1, m - 1, k - 1) ||
+           is_within(a + 1, n - 1, b, m, k - 1) ||
+           is_within(a, n, b + 1, m - 1, k - 1) ||
+           (n > 1 && m > 1 && small(a[0]) == small(b[1]) &&
+            small(a[1]) == small(b[0]) &&
+            is_within(a + 2, n - 2, b + 2, m - 2, k - 1));
+}
+
+static bool resembles(const struct pgmig_phrase *have,
+                      const struct pgmig_phrase *want, size_t i)
+{
+    const char *a = have->text + have->words[i].start;
+    const char *b = want->text + want->words[i].start;
+    size_t n = have->words[i].end - have->words[i].start;
+    size_t m = want->words[i].end - want->words[i].start;
+
+    return small(*a) == small(*b) && is_within(a, n, b, m,
+                                               m < 3   ? 0
+                                               : m < 7 ? 1
+                                                       : 2);
+}
+
+bool pgmig_heading_resembles(const char *text, size_t start, size_t end,
+                             const char *marker)
+{
+    struct pgmig_phrase have;
+    struct pgmig_phrase want;
+
+    pgmig_phrase_read(&want, marker, 0, strlen(marker));
+    pgmig_phrase_read(&have, text, start, end);
+    if (have.count < want.count || (want.count == 1 && have.count > 1))
+        return false;
+    for (size_t i = 0; i < want.count; i++)
+        if (!resembles(&have, &want, i))
+            return false;
+    return want.count > 0;
+}
