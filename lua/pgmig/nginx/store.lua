@@ -138,14 +138,14 @@ function store:report(fields, more)
   self:say(changes)
 end
 
---- Remember what the dictionary says now, in case that it is lost.
-function store:remember() self.known = load(self) end
+--- Remember what was read, in case that the dictionary loses it.
+function store:remember(found) self.known = found end
 
 --- What is known.
--- @return { version; settled = for which release the schema was found ready, settled_at = when
---   that look began; phase, running, since, done, total, holder, worker = pid; message, migration,
---   attempts, failed_at, retry_at of a failure, failed_clock and retry_clock = the same by
---   `core.now()`, seen = the folder then (pgmig.nginx.release) }
+-- @return { version; settled = for which release the schema was found ready, with wanted = its
+--   version and settled_at = when that look began; phase, running, since, done, total, holder,
+--   worker = pid; message, migration, attempts, failed_at, retry_at of a failure, failed_clock and
+--   retry_clock = the same by `core.now()`, seen = the folder then (pgmig.nginx.release) }
 function store:read()
   local state = load(self)
   if self.dict:get(self.role_key) then return state end

@@ -87,7 +87,10 @@ local no_failure = {
 
 --- Let all know that the schema is ready.
 local function settle(self, version)
-  local known = { version = version, settled = self.release.terms, settled_at = self.began }
+  local known = {
+    version = version, wanted = self.release.wanted, settled = self.release.terms,
+    settled_at = self.began,
+  }
   for key, value in pairs(no_failure) do known[key] = value end
   self.ready = true
   self.store:report({}, known)
@@ -197,22 +200,21 @@ local function work(self)
   self.store:resign()
 end
 
---- Whether another worker has found the schema ready, in a look that began after this one started:
--- perhaps it did so before a reload, which may follow on a change of the database.
-local function is_settled(self)
+--- Take over that another worker has found the schema ready, in a look that began after this one
+-- started: one from before a reload, which may follow on a change of the database, does not count.
+local function take_over(self)
   local found = self.store:read()
-  return found.settled == self.release.terms and found.settled_at >= self.started
+  if found.settled ~= self.release.terms or found.settled_at < self.started then return end
+  self.store:remember(found)
+  self.release.wanted = found.wanted -- by the folder as it was then
+  self.ready = true
 end
 
 local function stand_by(self)
   while not is_over(self) do
-    if is_settled(self) then
-      self.store:remember()
-      self.ready = true
-    else
-      if self.store:elect() then work(self) end
-      ngx.sleep(PAUSE)
-    end
+    take_over(self)
+    if not self.ready and self.store:elect() then work(self) end
+    if not is_over(self) then ngx.sleep(PAUSE) end
   end
 end
 
