@@ -20,4 +20,4 @@ files["lua/pgmig/nginx"] = {
   },
 }
 files["spec"] = { std = "min+busted" }
-files["bin/pgmig"] = { read_globals = { "arg" } }
+files["bin/pgmig"] = { globals = { "_" }, read_globals = { "arg" } } -- its beginning is for sh

@@ -363,6 +363,11 @@ const char *pgmig_script_irreversible(const struct pgmig_script *script);
 void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
                          struct pgmig_place *place);
 
+/* The text as valid UTF-8, malloc: each byte that is no part of a character
+** becomes `prefix` and two hexadecimal digits. NULL without memory. */
+PGMIG_NODISCARD char *pgmig_readable(const char *text, size_t len,
+                                     const char *prefix);
+
 /* ---- connections ----------------------------------------------------- */
 
 struct pgmig_conn;

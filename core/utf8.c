@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "buf.h"
+
 static int is_tail(unsigned char c)
 {
     return (c & 0xC0) == 0x80;
@@ -60,6 +62,26 @@ size_t pgmig_utf8_check(const char *text, size_t len)
         i += n;
     }
     return len;
+}
+
+char *pgmig_readable(const char *text, size_t len, const char *prefix)
+{
+    struct pgmig_buf out = {0};
+
+    for (;;) {
+        size_t valid = pgmig_utf8_check(text, len);
+
+        pgmig_buf_add(&out, text, valid);
+        if (valid == len)
+            break;
+        pgmig_buf_addf(&out, "%s%02x", prefix, (unsigned char)text[valid]);
+        text += valid + 1;
+        len -= valid + 1;
+    }
+    if (!out.failed)
+        return out.data;
+    pgmig_buf_free(&out);
+    return NULL;
 }
 
 size_t pgmig_utf8_count(const char *text, size_t len)

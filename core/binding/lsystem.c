@@ -1,5 +1,7 @@
 /* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <netdb.h>
 #include <poll.h>
@@ -36,13 +38,94 @@ static short events_of(const char *want)
     return events;
 }
 
-/* Seconds to whole milliseconds, never less than asked; < 0: no limit. */
-static int milliseconds(lua_Number seconds)
+static const struct timespec at_once;
+static const struct timespec grace = {.tv_sec = 2};
+
+static struct timespec timespec_of(lua_Number seconds)
 {
-    if (seconds < 0)
-        return -1;
-    return seconds > 2e6 ? 2000000000 : (int)ceil(seconds * 1000);
+    lua_Number most = fmin(fmax(seconds, 0), 2e6);
+    struct timespec ts = {.tv_sec = (time_t)most};
+
+    ts.tv_nsec = (long)((most - (lua_Number)ts.tv_sec) * 1e9);
+    return ts;
 }
+
+/* ---- signals --------------------------------------------------------- */
+
+/* A signal is remembered for the process: handlers get no other argument. */
+static volatile sig_atomic_t interrupted;
+static bool remembering;
+
+static void remember(int signo)
+{
+    interrupted = signo;
+}
+
+static void pass_over(int signo)
+{
+    (void)signo;
+}
+
+/* Handle a signal, unless whoever started this program had it ignored. */
+static void handle(int signo, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    struct sigaction before;
+
+    sigemptyset(&action.sa_mask); /* no SA_RESTART: poll must return */
+    if (sigaction(signo, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(signo, &action, NULL);
+}
+
+/*
+** interrupt_on_signals(ignore): SIGINT and SIGTERM are remembered from now on,
+** but SIGINT is ignored where that is true; and
+** SIGPIPE ends nothing: a run does not depend on who reads its output. It is
+** not ignored, so that programs which are started from here meet it as usual.
+*/
+static int system_interrupt_on_signals(lua_State *L)
+{
+    if (lua_toboolean(L, 1))
+        signal(SIGINT, SIG_IGN);
+    handle(SIGINT, remember);
+    handle(SIGTERM, remember);
+    handle(SIGPIPE, pass_over);
+    remembering = true;
+    return 0;
+}
+
+/* interrupted() --> the signal's number that came, or nil; forgets it. */
+static int system_interrupted(lua_State *L)
+{
+    if (interrupted == 0)
+        return 0;
+    lua_pushinteger(L, interrupted);
+    interrupted = 0;
+    return 1;
+}
+
+/* Wait in poll(2), which a signal ends. `late` is the limit once one has come
+** that nobody has looked at. */
+static int wait_for(struct pollfd *set, nfds_t n, const struct timespec *limit,
+                    const struct timespec *late)
+{
+    sigset_t block;
+    sigset_t before;
+    int ready;
+
+    if (!remembering)
+        return ppoll(set, n, limit, NULL);
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigaddset(&block, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &block,
+                    &before); /* none between look and wait */
+    ready = ppoll(set, n, interrupted ? late : limit, &before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ready;
+}
+
+/* ---- waiting --------------------------------------------------------- */
 
 /*
 ** poll(fds, wants, seconds) --> a list of booleans, which are ready.
@@ -52,6 +135,7 @@ static int milliseconds(lua_Number seconds)
 static int system_poll(lua_State *L)
 {
     lua_Number seconds = luaL_checknumber(L, 3);
+    struct timespec limit = timespec_of(seconds);
     struct pollfd *set;
     int n;
 
@@ -67,7 +151,8 @@ static int system_poll(lua_State *L)
         set[i].revents = 0;
         lua_pop(L, 2);
     }
-    if (poll(set, (nfds_t)n, milliseconds(seconds)) < 0 && errno != EINTR)
+    if (wait_for(set, (nfds_t)n, seconds < 0 ? NULL : &limit, &at_once) < 0 &&
+        errno != EINTR)
         return luaL_error(L, "poll: %s", strerror(errno));
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
@@ -83,14 +168,66 @@ static int system_wait_fd(lua_State *L)
 {
     struct pollfd one = {.fd = (int)luaL_checkinteger(L, 1),
                          .events = events_of(luaL_checkstring(L, 2))};
-    lua_Number seconds = fmin(fmax(luaL_checknumber(L, 3), 0), 2e6);
-    struct timespec limit = {.tv_sec = (time_t)seconds};
+    struct timespec limit = timespec_of(luaL_checknumber(L, 3));
 
-    limit.tv_nsec = (long)((seconds - (lua_Number)limit.tv_sec) * 1e9);
-    if (ppoll(&one, 1, &limit, NULL) < 0 && errno != EINTR)
+    if (wait_for(&one, 1, &limit, &at_once) < 0 && errno != EINTR)
         return luaL_error(L, "poll: %s", strerror(errno));
     lua_pushboolean(L, one.revents != 0);
     return 1;
+}
+
+/* Wait until a descriptor takes output: 0, or an error's number. */
+static int wait_for_output(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    int ready = wait_for(&one, 1, NULL, &grace);
+
+    if (ready == 0)
+        return ETIMEDOUT;
+    return ready < 0 && errno != EINTR ? errno : 0;
+}
+
+/* So much fits at once where poll(2) says that there is room in a pipe. */
+static size_t write_piece(int fd, const char *s, size_t len, int *problem)
+{
+    ssize_t n = write(fd, s, len < PIPE_BUF ? len : PIPE_BUF);
+
+    if (n >= 0)
+        return (size_t)n;
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        *problem = errno;
+    return 0;
+}
+
+/*
+** write(fd, text) --> true; or nil, why and an error's number. Writes all of
+** it, also where the descriptor does not block: it waits for the reader, after
+** a signal for 2 seconds at a time.
+*/
+static int system_write(lua_State *L)
+{
+    int fd = (int)luaL_checkinteger(L, 1);
+    size_t len;
+    const char *s = luaL_checklstring(L, 2, &len);
+    int problem = 0;
+
+    while (len > 0 && problem == 0) {
+        size_t n = 0;
+
+        problem = wait_for_output(fd);
+        if (problem == 0)
+            n = write_piece(fd, s, len, &problem);
+        s += n;
+        len -= n;
+    }
+    if (problem == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(problem));
+    lua_pushinteger(L, problem);
+    return 3;
 }
 
 #define ADDRESSES_MAX 16
@@ -137,36 +274,6 @@ static int system_resolve(lua_State *L)
         lua_pushstring(L, list[i]);
         lua_rawseti(L, -2, i + 1);
     }
-    return 1;
-}
-
-/* A signal is remembered for the process: handlers get no other argument. */
-static volatile sig_atomic_t interrupted;
-
-static void remember(int signo)
-{
-    interrupted = signo;
-}
-
-/* interrupt_on_signals(): SIGINT and SIGTERM are remembered from now on. */
-static int system_interrupt_on_signals(lua_State *L)
-{
-    struct sigaction action = {.sa_handler = remember};
-
-    (void)L;
-    sigemptyset(&action.sa_mask); /* no SA_RESTART: poll must return */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    return 0;
-}
-
-/* interrupted() --> the signal's number that came, or nil; forgets it. */
-static int system_interrupted(lua_State *L)
-{
-    if (interrupted == 0)
-        return 0;
-    lua_pushinteger(L, interrupted);
-    interrupted = 0;
     return 1;
 }
 
@@ -240,12 +347,25 @@ static int system_random(lua_State *L)
     return 1;
 }
 
+/* A descriptor 0, 1 or 2 that is closed would be a file's or a connection's
+** soon, and what is written to standard output would go there. */
+static void open_standard_streams(lua_State *L)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            luaL_error(L,
+                       "descriptor %d is closed, and /dev/null cannot be "
+                       "opened in its place",
+                       fd);
+}
+
 void lpgmig_open_system(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"now", system_now},
         {"poll", system_poll},
         {"wait_fd", system_wait_fd},
+        {"write", system_write},
         {"resolve", system_resolve},
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
@@ -256,6 +376,8 @@ void lpgmig_open_system(lua_State *L)
         {"token", system_token},
         {"random", system_random},
         {NULL, NULL}};
+
+    open_standard_streams(L);
 
     lpgmig_set(L, functions);
 }

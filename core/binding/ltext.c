@@ -171,9 +171,27 @@ static int text_file_digest(lua_State *L)
     return 1;
 }
 
+/*
+** readable(text, prefix) --> the text as valid UTF-8: each byte that is no part
+** of a character becomes the prefix and two hexadecimal digits.
+*/
+static int text_readable(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    char *made = pgmig_readable(text, len, luaL_checkstring(L, 2));
+
+    if (made == NULL)
+        return luaL_error(L, "not enough memory");
+    lua_pushstring(L, made);
+    free(made);
+    return 1;
+}
+
 void lpgmig_open_text(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"version", text_version},
+                                         {"readable", text_readable},
                                          {"compare", text_compare},
                                          {"list", text_list},
                                          {"check_dir", text_check_dir},

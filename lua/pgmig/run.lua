@@ -181,18 +181,31 @@ local function is_recorded(self, step, message)
   return last and last.message ~= nil and lasting(last.message) == lasting(message)
 end
 
---- Write a failure into the history, in a transaction of its own: as far as that is possible.
-local function record_failure(self, step, err)
-  if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
-  local message = errors.is(err) and err.message or tostring(err)
-  if is_recorded(self, step, message) then return end
-  local vigil, signal = self.db.vigil, self.db.signal
-  self.db.vigil, self.db.give_up_at = nil, nil
+local function write_failure(self, step, message)
   local readable, checksum = pcall(step.checksum, step)
-  pcall(self.ledger.record, self.ledger, self.db, "none", step:entry {
+  self.ledger:record(self.db, "none", step:entry {
     event = "failed", checksum = readable and checksum or nil,
     seconds = core.now() - step.started, message = message,
   })
+end
+
+--- Whether the database's encoding has not all characters of a text (untranslatable_character,
+-- character_not_in_repertoire).
+local function is_foreign_character(err)
+  return errors.is(err) and (err.sqlstate == "22P05" or err.sqlstate == "22021")
+end
+
+--- Write a failure into the history, in a transaction of its own: as far as that is possible.
+local function record_failure(self, step, err)
+  if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
+  local message = core.readable(errors.is(err) and err.message or tostring(err), "\\x")
+  if is_recorded(self, step, message) then return end
+  local vigil, signal = self.db.vigil, self.db.signal
+  self.db.vigil, self.db.give_up_at = nil, nil
+  local ok, problem = pcall(write_failure, self, step, message)
+  if not ok and is_foreign_character(problem) then
+    pcall(write_failure, self, step, (message:gsub("[\128-\255]+", "?")))
+  end
   self.db.vigil, self.db.signal = vigil, signal
 end
 

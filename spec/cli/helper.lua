@@ -29,10 +29,12 @@ M.quote = support.quote
 --- The shell command that runs the program.
 -- @param words its arguments, as one would type them
 -- @param env variables, as a table
-function M.command(words, env)
+-- @param program what is run in place of this Lua and `bin/pgmig`; nil
+function M.command(words, env, program)
   local parts = { clean }
   for name, value in pairs(env or {}) do parts[#parts + 1] = name .. "=" .. M.quote(value) end
-  parts[#parts + 1] = interpreter .. " " .. M.quote(M.root .. "/bin/pgmig") .. " " .. words
+  program = program or interpreter .. " " .. M.quote(M.root .. "/bin/pgmig")
+  parts[#parts + 1] = program .. " " .. words
   return table.concat(parts, " ")
 end
 
@@ -44,10 +46,12 @@ local process = {}
 process.__index = process
 
 --- Start the program in the background.
--- @return an object with code(tries), out(), err(), kill(signal)
-function M.start(words, env)
+-- @param first a shell command before it; nil
+-- @param program as of `command`
+-- @return an object with pid(), code(tries), out(), err(), kill(signal)
+function M.start(words, env, first, program)
   local dir = support.tempdir()
-  local run = "echo $$ >pid; exec " .. M.command(words, env)
+  local run = ("echo $$ >pid; %s exec %s"):format(first or "", M.command(words, env, program))
   os.execute(("cd %s && ( sh -c %s >out 2>err </dev/null; echo $? >code ) >/dev/null 2>&1 &")
     :format(M.quote(dir), M.quote(run)))
   return setmetatable({ dir = dir }, process)
@@ -75,11 +79,11 @@ function process:out() return support.read(self.dir .. "/out") end
 
 function process:err() return support.read(self.dir .. "/err") end
 
+--- Its process id.
+function process:pid() return assert(read_number(self.dir .. "/pid"), "it has not started") end
+
 --- Send it a signal by name.
-function process:kill(signal)
-  local pid = assert(read_number(self.dir .. "/pid"), "it has not started")
-  os.execute(("kill -%s %d"):format(signal, pid))
-end
+function process:kill(signal) os.execute(("kill -%s %d"):format(signal, self:pid())) end
 
 --- A database and a folder with three migrations.
 -- @return { url, dir, db = a connection, run = function(words, env) }; `close` it at last

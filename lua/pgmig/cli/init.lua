@@ -10,13 +10,21 @@ local M = {}
 
 local MISUSED, BROKEN = 2, 1
 
+--- The exit code of a command that has done its work.
+local function finish(out, code)
+  if out:complete() then return code end
+  out:error "pgmig: standard output cannot be written"
+  return BROKEN
+end
+
 --- End without a command: help, version, or a mistake in the words.
 local function end_early(ending)
+  local out = output.new { no_color = true }
   if ending.print then
-    io.stdout:write(ending.print, "\n")
-    return 0
+    out:always(ending.print)
+    return finish(out, 0)
   end
-  io.stderr:write("pgmig: ", ending.message, "\n", ending.usage, "\n")
+  out:error("pgmig: " .. ending.message .. "\n" .. ending.usage)
   return MISUSED
 end
 
@@ -46,23 +54,33 @@ local function traced(err)
   return debug.traceback(err, 2)
 end
 
+local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
+
+--- A signal that came while the program was starting.
+local function check_signal()
+  local signal = core.interrupted()
+  if not signal then return end
+  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
+end
+
 local function carry_out(run)
   local command = require("pgmig.cli.commands")[run.options.command]
-  local ok, result = xpcall(function() return command(run) end, traced)
+  local ok, result = xpcall(function()
+    check_signal()
+    return command(run)
+  end, traced)
   if run.db then run.db:close() end
   if not ok then return failed(run, result) end
-  if run.output:complete() then return result or 0 end
-  run.output:error "pgmig: standard output cannot be written"
-  return BROKEN
+  return finish(run.output, result or 0)
 end
 
 --- Run the program.
 -- @param words list of the command line's arguments
 -- @return the exit code
 function M.main(words)
+  core.interrupt_on_signals()
   local given, ending = options.parse(words)
   if not given then return end_early(ending) end
-  core.interrupt_on_signals()
   return carry_out(new_run(given))
 end
 

@@ -50,7 +50,7 @@ end
 function M.new(output) return setmetatable({ output = output }, json) end
 
 local function encode(fields)
-  return dkjson.encode(object(fields), { keyorder = key_order })
+  return core.readable(dkjson.encode(object(fields), { keyorder = key_order }), "\\\\x")
 end
 
 function json:write(fields) self.output:line(encode(fields)) end

@@ -1,5 +1,6 @@
 --- Standard output and standard error: colours, and a line that shows what is running. On a
--- terminal that line stays the lowest: it is taken away before any other is written.
+-- terminal that line stays the lowest: it is taken away before any other is written. All is written
+-- whole, also where a write does not wait; a reader that has gone away ends nothing.
 local core = require "pgmig.core"
 
 local M = {}
@@ -23,8 +24,28 @@ function M.new(options)
       and os.getenv "TERM" ~= "dumb",
     shown = 0, -- columns of the line that shows what is running
     pinned = nil, -- { text, columns } of one that comes again below what is written
-    failed = false,
+    unread = false, -- writing to standard output has failed
+    failed = false, -- and not because its reader has gone
   }, output)
+end
+
+local BROKEN_PIPE = 32 -- EPIPE
+
+--- Write to standard output what is there to write; nothing when its reader has gone.
+local function put(self, ...)
+  local text = table.concat { ... }
+  if text == "" or self.unread then return end
+  io.stdout:flush() -- what a hook has printed
+  local written, _, code = core.write(1, text)
+  if written then return end
+  self.unread = true
+  self.failed = code ~= BROKEN_PIPE
+end
+
+--- Write lines to standard error.
+local function tell(text)
+  io.stderr:flush()
+  core.write(2, text .. "\n")
 end
 
 --- A text in a colour, where its stream shows colours.
@@ -61,8 +82,7 @@ function output:running(text)
   local blank = erasure(self)
   text = text:sub(1, M.width())
   self.shown = #text
-  io.stdout:write(blank, text)
-  io.stdout:flush()
+  put(self, blank, text)
 end
 
 --- Show on a terminal a line that stays below all others, in place of the one before.
@@ -72,22 +92,18 @@ function output:pin(text, columns)
   if not self.progress then return end
   local rest = (" "):rep(math.min(self.shown, M.width()) - columns)
   self.pinned = { text = text, columns = columns }
-  io.stdout:write("\r", pinned(self), rest)
-  io.stdout:flush()
+  put(self, "\r", pinned(self), rest)
 end
 
 --- Take the running line away, and do not show it again.
 function output:clear()
   self.pinned = nil
-  io.stdout:write(erasure(self))
-  io.stdout:flush()
+  put(self, erasure(self))
 end
 
 --- Write a line to standard output, at once: it is there when its migration is, also in a pipe.
 function output:always(text)
-  local blank = erasure(self)
-  local written = io.stdout:write(blank, text, "\n", pinned(self)) and io.stdout:flush()
-  self.failed = self.failed or not written
+  put(self, erasure(self), text, "\n", pinned(self))
 end
 
 --- Write a line to standard output, unless only errors are wanted.
@@ -98,20 +114,19 @@ end
 --- Write a remark for people to standard error, unless only errors are wanted.
 function output:note(text)
   if self.quiet then return end
-  io.stdout:write(erasure(self))
-  io.stdout:flush()
-  io.stderr:write(text, "\n")
-  io.stdout:write(pinned(self))
-  io.stdout:flush()
+  put(self, erasure(self))
+  tell(text)
+  put(self, pinned(self))
 end
 
 --- Write to standard error: the last of all.
 function output:error(text)
   self:clear()
-  io.stderr:write(text, "\n")
+  tell(text)
 end
 
---- The end: whether everything that was written to standard output has arrived there.
+--- The end: whether everything that was written to standard output has arrived there, or nobody was
+-- there any more to read it.
 function output:complete()
   self:clear()
   return not self.failed
