@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "connstring.h"
 #include "environment.h"
 #include "error.h"
@@ -97,6 +98,7 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     pgmig_error_clear(&conn->error);
     pgmig_environment_free(conn->environment);
     free(conn->abandoned);
+    pgmig_cancel_free(conn->cancel);
     if (conn->owner == getpid())
         PQfinish(conn->pg);
     else if (conn->pg != NULL && PQsocket(conn->pg) >= 0)
@@ -306,17 +308,6 @@ const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
                                  const char *name)
 {
     return PQparameterStatus(conn->pg, name);
-}
-
-void pgmig_conn_cancel(struct pgmig_conn *conn)
-{
-    PGcancel *cancel = PQgetCancel(conn->pg);
-    char reason[256];
-
-    if (cancel == NULL)
-        return;
-    (void)PQcancel(cancel, reason, sizeof reason); /* there is no plan B */
-    PQfreeCancel(cancel);
 }
 
 /* ---- quoting --------------------------------------------------------- */

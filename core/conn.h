@@ -34,6 +34,7 @@ enum pgmig_phase {
 };
 
 struct pgmig_pipeline;
+struct pgmig_cancel;
 struct pgmig_environment;
 
 struct pgmig_conn {
@@ -56,6 +57,7 @@ struct pgmig_conn {
     size_t feed_len;
     size_t fed; /* bytes that were */
     bool feeding;
+    struct pgmig_cancel *cancel; /* the last request to stop; NULL */
     char *abandoned;          /* why no answer is waited for any more; NULL */
     struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
     bool copy_more;           /* there may be more of it */

@@ -464,8 +464,11 @@ void pgmig_notice_clear(struct pgmig_notice *notice);
 ** steps end the operation with `reason`. */
 void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason);
 
-/* Ask the server to stop the running statement; waits for a TCP connect. */
+/* Ask the server to stop the running statement. A thread waits for the network:
+** nothing is done while an earlier request is on its way. */
 void pgmig_conn_cancel(struct pgmig_conn *conn);
+/* Whether that is still on its way. */
+bool pgmig_conn_cancelling(const struct pgmig_conn *conn);
 
 enum pgmig_tx { PGMIG_TX_IDLE, PGMIG_TX_OPEN, PGMIG_TX_FAILED, PGMIG_TX_NONE };
 /* Whether a transaction is open; PGMIG_TX_NONE without a connection. */

@@ -211,11 +211,19 @@ static int conn_transaction_status(lua_State *L)
     return 1;
 }
 
-/* conn:cancel() asks the server to stop the running statement. */
+/* conn:cancel() asks the server to stop the running statement, and does not
+** wait for that. */
 static int conn_cancel(lua_State *L)
 {
     pgmig_conn_cancel(lconn_check(L)->conn);
     return 0;
+}
+
+/* conn:cancelling() --> whether that is still on its way. */
+static int conn_cancelling(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_conn_cancelling(lconn_check(L)->conn));
+    return 1;
 }
 
 /* conn:abandon(reason): no answer will come; step on to the end. */
@@ -327,6 +335,7 @@ void lpgmig_open_conn(lua_State *L)
         {"finish", conn_finish},
         {"transaction_status", conn_transaction_status},
         {"cancel", conn_cancel},
+        {"cancelling", conn_cancelling},
         {"is_open", conn_is_open},
         {"server_pid", conn_server_pid},
         {"is_lost", conn_is_lost},

@@ -191,13 +191,9 @@ local function raise_interrupted(signal)
 end
 
 --- Stop what runs on the server: again after a while, when it was between two statements.
--- @return a signal that came meanwhile; nil
 local function cancel(self)
   self.cancel_at = core.now() + CANCEL_INTERVAL
-  local cancelled, signal
-  if self.vigil then cancelled, signal = self.vigil:cancel() end
-  if not cancelled and not signal then self.handle:cancel() end
-  return signal
+  self.handle:cancel()
 end
 
 --- A signal came: stop what runs on the server, which has to answer soon. A second signal, or one
@@ -210,8 +206,7 @@ local function interrupt(self, signal)
   self.signal = signal
   self.give_up_at = core.now() + self.response_timeout
   self.handle:stop()
-  local again = cancel(self)
-  if again then return interrupt(self, again) end
+  cancel(self)
 end
 
 --- How long to wait at most: a time of `core.now()`; nil: for ever.
@@ -258,8 +253,7 @@ function connection:run(deadline, observer)
       deadline, self.give_up_at, vigil = nil, nil, nil
       want = step(self, observer)
     elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
-      signal = cancel(self)
-      if signal then interrupt(self, signal) end
+      cancel(self)
     elseif want and vigil and not limit and core.now() >= vigil.due then
       signal = vigil:look()
       if signal then interrupt(self, signal) end

@@ -131,16 +131,6 @@ function vigil:look()
   note_blockers(self, rows)
 end
 
---- Stop the running statement.
--- @return false when that has to be done in another way
--- @return a signal that came meanwhile; nil
-function vigil:cancel()
-  local pid = self.db.handle:server_pid()
-  if pid == 0 then return false end
-  local rows, signal = ask(self, ("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid))
-  return rows ~= nil, signal
-end
-
 --- End its connection; a second call does nothing.
 function vigil:close()
   if self.conn then self.conn:close() end

@@ -251,11 +251,6 @@ describe("a signal that comes during a look at the server", function()
     assert.is_false(db:is_lost())
     db:close()
   end)
-
-  it("ends at once when it is the second", function()
-    local err = run(2)
-    assert.is_nil(err.sqlstate)
-  end)
 end)
 
 describe("a connection that was lost between two runs", function()

@@ -14,6 +14,7 @@ local SILENCE = 30 -- how long a name is not asked for again that had no answer
 local SPIN = 0.0002 -- the worker stands still for so long, rather than nap
 local FIRST_NAP, LAST_NAP = 0.001, 0.016 -- never 0: nginx warns of that each time
 local BUDGET = 0.002 -- a longer stretch of work gives way
+local ABORT = 1 -- a worker that ends waits for so long until its statements are cancelled
 
 local NO_ANSWER = "no answer in time"
 local TERMINATED = 15 -- how a driver says that a wait is to end: the number of SIGTERM
@@ -120,13 +121,29 @@ function M.resolve(name)
     .. "http block: thread_pool pgmig threads=1; or name the address too: hostaddr=192.0.2.1"
 end
 
+--- Whether the server works for a connection.
+local function is_busy(handle)
+  return handle:is_open() and not handle:is_lost() and handle:transaction_status() == "none"
+end
+
+--- Wait until requests to cancel have reached the server, or the network is found too slow.
+local function wait_for_cancels(list)
+  local limit = core.now() + ABORT
+  for _, handle in ipairs(list) do
+    while handle:cancelling() and core.now() < limit do core.poll({}, {}, FIRST_NAP) end
+  end
+end
+
 --- Cancel what runs, and close: the worker ends now, and this may not yield.
 function M.abort()
+  local cancelled = {}
   for handle in pairs(handles) do
-    local busy = handle:is_open() and not handle:is_lost()
-      and handle:transaction_status() == "none"
-    if busy then handle:cancel() end
+    if is_busy(handle) then
+      handle:cancel()
+      cancelled[#cancelled + 1] = handle
+    end
   end
+  wait_for_cancels(cancelled)
   for handle in pairs(handles) do handle:close() end
 end
 
