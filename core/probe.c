@@ -21,6 +21,8 @@ enum {
     P_DURABLE
 };
 
+#define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
+
 #define EQ " OPERATOR(pg_catalog.=) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
@@ -246,6 +248,19 @@ static int check_history(struct pgmig_ledger *ledger,
                                  "`table`); nothing was touched");
 }
 
+static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_server_version(conn) >= OLDEST_SERVER)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "PostgreSQL %d or newer is needed, this server's version "
+                    "is %s",
+                    OLDEST_SERVER / 10000,
+                    pgmig_conn_parameter(conn, "server_version"));
+    return pgmig_error_hint(err, "is it the console of a pooler? nothing was "
+                                 "touched");
+}
+
 int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                       struct pgmig_error *err)
 {
@@ -253,6 +268,8 @@ int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     const char *params[] = {ledger->reference, ledger->schema, ledger->table,
                             key};
 
+    if (check_server(conn, err) != 0)
+        return -1;
     return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 4, params,
                            err);
 }

@@ -205,7 +205,7 @@ describe("pgmig wait", function()
     db:exec "CREATE DATABASE later"
     assert.equal(0, started:code(300))
     assert.equal("the database accepts connections\n", started:out())
-    db:exec "DROP DATABASE later WITH (FORCE)"
+    db:exec "DROP DATABASE later"
     db:close()
   end)
 

@@ -27,6 +27,7 @@ listen_addr =
 unix_socket_dir = %s
 listen_port = 6432
 auth_type = any
+admin_users = postgres
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 200
