@@ -80,6 +80,11 @@ bool pgmig_apply_begun(struct pgmig_apply *a)
     return proceed(a);
 }
 
+bool pgmig_apply_partial(const struct pgmig_apply *a)
+{
+    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
+}
+
 /* Our own requests name the process that answers; others say nothing of it. */
 void pgmig_apply_note_server(struct pgmig_apply *a)
 {
@@ -122,9 +127,7 @@ static bool prepared(struct pgmig_apply *a)
     if (has_failed(a))
         return pgmig_failure_of_journal(a);
     pgmig_apply_note_server(a);
-    if (a->alone)
-        pgmig_apply_forget_server(a);
-    return pgmig_request_text(a);
+    return pgmig_journaled_prepared(a);
 }
 
 bool pgmig_apply_done(struct pgmig_apply *a)
@@ -134,6 +137,11 @@ bool pgmig_apply_done(struct pgmig_apply *a)
     a->alone = false;
     if (!before && pause(a, PGMIG_PAUSE_AFTER))
         return false;
+    return pgmig_apply_next(a);
+}
+
+bool pgmig_apply_next(struct pgmig_apply *a)
+{
     a->at++;
     return proceed(a);
 }
@@ -146,23 +154,37 @@ static bool broke_transaction(const struct pgmig_apply *a)
     return a->conn->tx_warning || pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN;
 }
 
+/* What was sent, which may be a hook's. */
+static const char *sent_text(const struct pgmig_apply *a)
+{
+    return a->pipelined ? pgmig_apply_text(a) : a->text.data;
+}
+
+static const struct pgmig_statement *sent_statement(const struct pgmig_apply *a)
+{
+    return a->pipelined ? pgmig_apply_statement(a) : &a->sent;
+}
+
 static bool verify(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    if (!pgmig_verify_add(a->conn, pgmig_apply_text(a),
-                          pgmig_apply_statement(a), &sql, &a->error))
+    if (!pgmig_verify_add(a->conn, sent_text(a), sent_statement(a), &sql,
+                          &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
     return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql);
 }
 
-/* active_sql_transaction: what cannot run in a transaction, though nothing in
-** its text says so, runs without. */
+/* active_sql_transaction, invalid_transaction_termination: what cannot run in a
+** transaction, though nothing in its text says so, runs without. */
 static bool wants_isolation(const struct pgmig_apply *a)
 {
+    const char *state = a->conn->error.sqlstate;
+
     return !a->section->transaction && !a->alone && !a->grouped &&
-           !done_before(a) && strcmp(a->conn->error.sqlstate, "25001") == 0;
+           !done_before(a) &&
+           (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0);
 }
 
 static bool answered(struct pgmig_apply *a)
@@ -203,9 +225,14 @@ static bool verified(struct pgmig_apply *a)
 
 static bool settled(struct pgmig_apply *a)
 {
-    if (has_failed(a))
-        return pgmig_failure_of_journal(a);
-    return pgmig_apply_done(a);
+    return has_failed(a) ? pgmig_failure_of_journal(a)
+                         : pgmig_journaled_settled(a);
+}
+
+static bool skipped(struct pgmig_apply *a)
+{
+    return has_failed(a) ? pgmig_failure_of_journal(a)
+                         : pgmig_journaled_skipped(a);
 }
 
 static bool closed(struct pgmig_apply *a)
@@ -238,6 +265,7 @@ static bool next(void *ctx, struct pgmig_conn *conn)
         [PGMIG_STAGE_STATEMENT] = answered,
         [PGMIG_STAGE_VERIFY] = verified,
         [PGMIG_STAGE_SETTLE] = settled,
+        [PGMIG_STAGE_SKIP] = skipped,
         [PGMIG_STAGE_CLOSE] = closed,
         [PGMIG_STAGE_UNDO] = undone};
     struct pgmig_apply *a = ctx;
@@ -327,8 +355,7 @@ static bool go_on(struct pgmig_apply *a, enum pgmig_pause point)
     case PGMIG_PAUSE_BEFORE:
         return pgmig_request_statement(a);
     case PGMIG_PAUSE_AFTER:
-        a->at++;
-        return proceed(a);
+        return pgmig_apply_next(a);
     case PGMIG_PAUSE_CLOSING:
         return pgmig_request_close(a);
     default:
@@ -353,8 +380,8 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
             a, false, "a hook has ended or broken the migration's transaction",
             NULL);
     } else if (how == PGMIG_SKIP && point == PGMIG_PAUSE_BEFORE) {
-        a->at++;
-        (void)proceed(a);
+        (void)(a->section->transaction ? pgmig_apply_next(a)
+                                       : pgmig_journaled_skip(a));
     } else if (how == PGMIG_REPLACE && point == PGMIG_PAUSE_BEFORE) {
         (void)pgmig_request_replacement(a, sql);
     } else {

@@ -23,6 +23,7 @@ enum pgmig_stage {
     PGMIG_STAGE_STATEMENT, /* of the file */
     PGMIG_STAGE_VERIFY,    /* the index that it has named */
     PGMIG_STAGE_SETTLE,    /* the journal, after a statement */
+    PGMIG_STAGE_SKIP,      /* the journal, for a statement that is left out */
     PGMIG_STAGE_CLOSE,     /* the bookkeeping and COMMIT */
     PGMIG_STAGE_UNDO,
     PGMIG_STAGE_ENDED
@@ -67,13 +68,16 @@ struct pgmig_apply {
     int before_claim; /* commands that stand before the claim */
     bool replaced;    /* the statement under way is not the file's */
     bool alone;       /* it runs outside any transaction of ours */
+    bool running;     /* the journal says so */
     bool grouped;     /* it stands in a BEGIN ... COMMIT of the file's own */
     bool settled;     /* the journal has it already */
     size_t group;     /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
     struct pgmig_statement range; /* of the file, that was answered last */
     bool supplied;                /* the data of a COPY was handed out */
-    struct pgmig_buf text;        /* the statement that is sent */
+    struct pgmig_buf text;        /* the statement that is sent ... */
+    struct pgmig_statement sent;  /* ... all of it: its kind and traits */
+    size_t tag;                   /* bytes of ours that were sent before it */
     struct pgmig_error error;
     enum pgmig_outcome outcome;
 };
@@ -87,11 +91,15 @@ void pgmig_apply_forget_server(struct pgmig_apply *a);
 bool pgmig_apply_begun(struct pgmig_apply *a);
 /* The statement under way is done. */
 bool pgmig_apply_done(struct pgmig_apply *a);
+/* Go on with the statement behind it. */
+bool pgmig_apply_next(struct pgmig_apply *a);
 
 /* The statement under way, and the text that it is a range of. */
 const struct pgmig_statement *
 pgmig_apply_statement(const struct pgmig_apply *a);
 const char *pgmig_apply_text(const struct pgmig_apply *a);
+/* Whether it commits by itself: then a failure does not undo all of it. */
+bool pgmig_apply_partial(const struct pgmig_apply *a);
 /* Remember the server process that the last result names. */
 void pgmig_apply_note_server(struct pgmig_apply *a);
 
@@ -149,10 +157,15 @@ bool pgmig_journaled_open(struct pgmig_apply *a);
 bool pgmig_journaled_opened(struct pgmig_apply *a);
 /* Get ready for the statement under way, then send its text. */
 bool pgmig_journaled_prepare(struct pgmig_apply *a);
+bool pgmig_journaled_prepared(struct pgmig_apply *a);
 /* Run the statement again, outside any transaction. */
 bool pgmig_journaled_isolate(struct pgmig_apply *a);
-/* Write down that it is done. */
+/* Write down that it is done, which was written. */
 bool pgmig_journaled_settle(struct pgmig_apply *a);
+bool pgmig_journaled_settled(struct pgmig_apply *a);
+/* The same for one that is left out, which counts as done. */
+bool pgmig_journaled_skip(struct pgmig_apply *a);
+bool pgmig_journaled_skipped(struct pgmig_apply *a);
 
 /* ---- failure.c ------------------------------------------------------- */
 

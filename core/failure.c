@@ -25,9 +25,10 @@ static void place(struct pgmig_apply *a, size_t position)
 {
     bool held = !a->job.script->streamed;
 
-    pgmig_blame_place(&a->error, a->job.script,
-                      held ? a->section->statements : &a->range,
-                      held ? a->at : 0, a->replaced ? 0 : position);
+    pgmig_blame_place(
+        &a->error, a->job.script, held ? a->section->statements : &a->range,
+        held ? a->at : 0,
+        a->replaced || position <= a->tag ? 0 : position - a->tag);
 }
 
 /* The claim, or what stands around it, failed. 23505: the row is there;
@@ -80,6 +81,26 @@ static bool commits(const struct pgmig_apply *a)
                         (pgmig_apply_statement(a)->traits & PGMIG_T_TX_COMMIT));
 }
 
+/* It could not run in a transaction, so that it commits by itself. */
+static void advise_partial(struct pgmig_apply *a)
+{
+    const struct pgmig_entry *entry = &a->job.entry;
+
+    pgmig_error_hint(&a->error,
+                     "what it committed before it failed stays: look into the "
+                     "database, then: pgmig resolve %s --done, or --redo",
+                     entry->version ? entry->version : entry->name);
+}
+
+static void advise(struct pgmig_apply *a)
+{
+    if (pgmig_apply_partial(a))
+        advise_partial(a);
+    else
+        pgmig_blame_advise(&a->error, a->section,
+                           a->grouped ? a->group : a->at);
+}
+
 bool pgmig_failure_of_statement(struct pgmig_apply *a)
 {
     size_t position = a->conn->error_position;
@@ -90,7 +111,7 @@ bool pgmig_failure_of_statement(struct pgmig_apply *a)
         untold(a, a->alone ? "ran outside a transaction" : "was committed");
     place(a, position);
     if (!lost)
-        pgmig_blame_advise(&a->error, a->section, a->at);
+        advise(a);
     return fail(a);
 }
 
@@ -99,7 +120,7 @@ static bool displaced(struct pgmig_apply *a)
     pgmig_error_set(&a->error, PGMIG_E_PLAN,
                     "another run has taken over this migration");
     pgmig_error_hint(&a->error, "wait for it, then run again");
-    a->alone = false; /* the journal is no longer ours */
+    a->running = false; /* the journal is no longer ours */
     pgmig_failure_name_file(a);
     return fail(a);
 }
@@ -111,6 +132,9 @@ bool pgmig_failure_of_journal(struct pgmig_apply *a)
         return displaced(a);
     if (is_loss(a) && a->stage == PGMIG_STAGE_SETTLE)
         untold(a, "was committed");
+    if (state_is(a, "55P03"))
+        pgmig_error_field(&a->error.message,
+                          "another session has locked the journal's row");
     place(a, 0);
     return fail(a);
 }

@@ -31,6 +31,12 @@ static const char step_2[] =
     " statement pg_catalog.text, existed pg_catalog.oid[], pid INTEGER,"
     " backend_start pg_catalog.timestamptz,"
     " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());";
+static const char step_3[] =
+    " ALTER TABLE %s ALTER COLUMN format SET DEFAULT 3;"
+    " ALTER TABLE %s"
+    " ADD COLUMN IF NOT EXISTS revision BIGINT NOT NULL DEFAULT 0,"
+    " ADD COLUMN IF NOT EXISTS server_start pg_catalog.timestamptz,"
+    " ADD COLUMN IF NOT EXISTS db_user pg_catalog.text;";
 
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)
@@ -39,6 +45,8 @@ void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
         pgmig_buf_addf(sql, step_1, ledger->history);
     if (ledger->format < 2)
         pgmig_buf_addf(sql, step_2, ledger->history, ledger->journal);
+    if (ledger->format < 3)
+        pgmig_buf_addf(sql, step_3, ledger->history, ledger->journal);
 }
 
 static void add_begun(const struct pgmig_entry *entry, const char *begun,

@@ -9,6 +9,8 @@
 
 #define PROVEN "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM "
 
+/* ---- which row, in which state --------------------------------------- */
+
 /* The key: the version, or for a repeatable migration its name. */
 static int add_key(struct pgmig_conn *conn, const struct pgmig_entry *entry,
                    struct pgmig_buf *sql, struct pgmig_error *err)
@@ -26,50 +28,66 @@ static int add_key(struct pgmig_conn *conn, const struct pgmig_entry *entry,
     return status;
 }
 
-/* WHERE: the job's row, as long as it is this owner's. */
-static int add_where(struct pgmig_conn *conn, const struct pgmig_job *job,
-                     const char *owner, struct pgmig_buf *sql,
+/* WHERE: the row, if it is this owner's and has this revision. No two states
+** of a row, over all attempts, have both in common. */
+static int add_where(struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                     const char *owner, long revision, struct pgmig_buf *sql,
                      struct pgmig_error *err)
 {
     pgmig_buf_adds(sql, " WHERE migration OPERATOR(pg_catalog.=) ");
-    if (add_key(conn, &job->entry, sql, err) != 0)
+    if (add_key(conn, entry, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");
-    return pgmig_conn_add_literal(conn, owner, sql, err);
+    if (pgmig_conn_add_literal(conn, owner, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql, " AND revision OPERATOR(pg_catalog.=) %ld", revision);
+    return 0;
 }
+
+static int add_own(struct pgmig_conn *conn, const struct pgmig_job *job,
+                   struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    return add_where(conn, &job->entry, job->owner, job->revision, sql, err);
+}
+
+static void add_next(long revision, struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(sql, "revision = %ld", revision + 1);
+}
+
+/* ---- the claim ------------------------------------------------------- */
 
 static int add_new_row(const struct pgmig_ledger *ledger,
                        struct pgmig_conn *conn, const struct pgmig_job *job,
                        struct pgmig_buf *sql, struct pgmig_error *err)
 {
     pgmig_buf_addf(sql,
-                   "INSERT INTO %s (migration, direction, owner, state) "
-                   "VALUES (",
+                   "INSERT INTO %s (migration, direction, owner, state, "
+                   "revision) VALUES (",
                    ledger->journal);
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql, ", '%s', ", job->direction == PGMIG_UP ? "up" : "down");
     if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ", 'ready'); ");
+    pgmig_buf_addf(sql, ", 'ready', %d)", PGMIG_JOURNAL_FIRST);
     return 0;
 }
 
-static int add_taken_row(const struct pgmig_ledger *ledger,
-                         struct pgmig_conn *conn, const struct pgmig_job *job,
-                         struct pgmig_buf *sql, struct pgmig_error *err)
+/* Nobody else may have the row: not waited for, since a statement of the file
+** that is under way has its own opinion of lock_timeout. */
+int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
+                           struct pgmig_conn *conn, const struct pgmig_job *job,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
 {
     pgmig_buf_addf(sql,
-                   "WITH taken AS (UPDATE %s SET owner = ", ledger->journal);
-    if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
+                   "LOCK TABLE %s IN ROW EXCLUSIVE MODE NOWAIT; "
+                   "SELECT " PGMIG_ASK_SERVER ", 1 OPERATOR(pg_catalog./) "
+                   "pg_catalog.count(*) FROM (SELECT 1 FROM %s",
+                   ledger->journal, ledger->journal);
+    if (add_own(conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql,
-                   ", state = 'ready', running = NULL, statement = NULL, "
-                   "done = done[1:%zu]",
-                   job->done);
-    if (add_where(conn, job, job->taken_from, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql, " RETURNING 1) " PROVEN "taken; ");
+    pgmig_buf_adds(sql, " FOR UPDATE NOWAIT) AS ours");
     return 0;
 }
 
@@ -82,12 +100,13 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
                             const struct pgmig_job *job, struct pgmig_buf *sql,
                             struct pgmig_error *err)
 {
-    int status = job->taken_from ? add_taken_row(ledger, conn, job, sql, err)
-                                 : add_new_row(ledger, conn, job, sql, err);
+    int status = job->revision > 0
+                     ? pgmig_journal_add_lock(ledger, conn, job, sql, err)
+                     : add_new_row(ledger, conn, job, sql, err);
 
     if (status != 0)
         return -1;
-    pgmig_buf_adds(sql, "SELECT 1");
+    pgmig_buf_adds(sql, "; SELECT 1");
     if (pgmig_claim_add_divisor(ledger, conn, job, job->direction == PGMIG_DOWN,
                                 sql, err) != 0)
         return -1;
@@ -95,19 +114,7 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
     return 0;
 }
 
-int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
-                           struct pgmig_conn *conn, const struct pgmig_job *job,
-                           struct pgmig_buf *sql, struct pgmig_error *err)
-{
-    pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET state = 'ready'",
-                   ledger->journal);
-    if (add_where(conn, job, job->owner, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) SELECT " PGMIG_ASK_SERVER ", "
-                        "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
-                        "FROM ours");
-    return 0;
-}
+/* ---- statements ------------------------------------------------------ */
 
 static int add_range(struct pgmig_conn *conn, const char *text,
                      struct pgmig_range range, struct pgmig_buf *sql,
@@ -149,36 +156,58 @@ static int add_existed(struct pgmig_conn *conn, const char *text,
     return 0;
 }
 
+/* The session that asks. Behind a pooler its server process will not be the
+** one that runs the statement, which is found by its text (orphan.lua). */
+static void add_session(const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(
+        sql,
+        "(pid, backend_start, server_start, db_user) = (SELECT CASE WHEN a.pid "
+        "OPERATOR(pg_catalog.=) %d THEN a.pid END, a.backend_start, "
+        "pg_catalog.pg_postmaster_start_time(), session_user FROM "
+        "pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)",
+        pgmig_conn_backend_pid(conn));
+}
+
+/* Add the SHA-256 of a statement of the file, as a literal. */
+static int add_hash(const struct pgmig_job *job, size_t at,
+                    struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    const struct pgmig_statement *st =
+        &job->script->sections[job->section].statements[at];
+    char hash[65];
+
+    if (pgmig_checksum(job->script->text + st->start, st->end - st->start, hash,
+                       err) != 0)
+        return -1;
+    pgmig_buf_addf(sql, "'%s'", hash);
+    return 0;
+}
+
 int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                               struct pgmig_conn *conn,
-                              const struct pgmig_job *job,
+                              const struct pgmig_job *job, size_t at,
+                              const char *text,
                               const struct pgmig_statement *st,
                               struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    const char *text = job->script->text;
     struct pgmig_range whole = {st->start, st->end};
     struct pgmig_index index;
-    char hash[65];
 
     pgmig_index_read(text, st, &index);
-    if (pgmig_checksum(text + st->start, st->end - st->start, hash, err) != 0)
+    pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
+    add_next(job->revision, sql);
+    pgmig_buf_adds(sql, ", state = 'running', ");
+    add_session(conn, sql);
+    pgmig_buf_adds(sql, ", running = ");
+    if (add_hash(job, at, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql,
-                   "WITH ours AS (UPDATE %s SET state = 'running', "
-                   "running = '%s', "
-                   "pid = CASE WHEN pg_catalog.pg_backend_pid() "
-                   "OPERATOR(pg_catalog.=) %d THEN %d "
-                   "END, backend_start = (SELECT a.backend_start FROM "
-                   "pg_catalog.pg_stat_activity a "
-                   "WHERE a.pid OPERATOR(pg_catalog.=) "
-                   "pg_catalog.pg_backend_pid()), statement = ",
-                   ledger->journal, hash, pgmig_conn_backend_pid(conn),
-                   pgmig_conn_backend_pid(conn));
+    pgmig_buf_adds(sql, ", statement = ");
     if (add_range(conn, text, whole, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ", existed = ");
     if (add_existed(conn, text, &index, sql, err) != 0 ||
-        add_where(conn, job, job->owner, sql, err) != 0)
+        add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
     return 0;
@@ -189,24 +218,18 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
                            size_t first, size_t last, struct pgmig_buf *sql,
                            struct pgmig_error *err)
 {
-    const struct pgmig_section *section = &job->script->sections[job->section];
-    char hash[65];
-
-    pgmig_buf_addf(sql,
-                   "WITH ours AS (UPDATE %s SET state = 'ready', "
-                   "running = NULL, statement = NULL, done = "
-                   "done OPERATOR(pg_catalog.||) ARRAY[",
-                   ledger->journal);
+    pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
+    add_next(job->revision, sql);
+    pgmig_buf_adds(sql, ", state = 'ready', running = NULL, statement = NULL, "
+                        "done = pg_catalog.array_cat(done, ARRAY[");
     for (size_t i = first; i <= last; i++) {
-        const struct pgmig_statement *st = &section->statements[i];
-
-        if (pgmig_checksum(job->script->text + st->start, st->end - st->start,
-                           hash, err) != 0)
+        if (i > first)
+            pgmig_buf_adds(sql, ", ");
+        if (add_hash(job, i, sql, err) != 0)
             return -1;
-        pgmig_buf_addf(sql, "%s'%s'", i > first ? ", " : "", hash);
     }
-    pgmig_buf_adds(sql, "]::pg_catalog.text[]");
-    if (add_where(conn, job, job->owner, sql, err) != 0)
+    pgmig_buf_adds(sql, "]::pg_catalog.text[])");
+    if (add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
     return 0;
@@ -214,11 +237,13 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
 
 int pgmig_journal_add_failed(const struct pgmig_ledger *ledger,
                              struct pgmig_conn *conn,
-                             const struct pgmig_job *job, struct pgmig_buf *sql,
-                             struct pgmig_error *err)
+                             const struct pgmig_job *job, bool partial,
+                             struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    pgmig_buf_addf(sql, "UPDATE %s SET state = 'failed'", ledger->journal);
-    return add_where(conn, job, job->owner, sql, err);
+    pgmig_buf_addf(sql, "UPDATE %s SET ", ledger->journal);
+    add_next(job->revision, sql);
+    pgmig_buf_addf(sql, ", state = '%s'", partial ? "partial" : "failed");
+    return add_own(conn, job, sql, err);
 }
 
 int pgmig_journal_add_end(const struct pgmig_ledger *ledger,
@@ -226,7 +251,7 @@ int pgmig_journal_add_end(const struct pgmig_ledger *ledger,
                           struct pgmig_buf *sql, struct pgmig_error *err)
 {
     pgmig_buf_addf(sql, "WITH gone AS (DELETE FROM %s", ledger->journal);
-    if (add_where(conn, job, job->owner, sql, err) != 0)
+    if (add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "gone; ");
     return 0;
@@ -238,9 +263,46 @@ int pgmig_journal_add_begun(const struct pgmig_ledger *ledger,
                             struct pgmig_error *err)
 {
     pgmig_buf_addf(sql, "(SELECT started_at FROM %s", ledger->journal);
-    if (add_where(conn, job, job->owner, sql, err) != 0)
+    if (add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ")");
+    return 0;
+}
+
+/* ---- rows of others -------------------------------------------------- */
+
+static void add_columns(const struct pgmig_ledger *ledger,
+                        struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql,
+                   "migration, direction, owner, state, "
+                   "done::pg_catalog.text AS done, running, statement, "
+                   "existed::pg_catalog.text AS existed, pid, "
+                   "backend_start::pg_catalog.text AS backend_start, "
+                   "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) "
+                   "'{}' AS started_at");
+    if (ledger->format >= 3)
+        pgmig_buf_adds(sql, ", revision, db_user, "
+                            "server_start::pg_catalog.text AS server_start");
+}
+
+/* Whoever comes next has to wait for what the new owner does about a statement
+** that was under way. */
+int pgmig_journal_add_take(const struct pgmig_ledger *ledger,
+                           struct pgmig_conn *conn,
+                           const struct pgmig_entry *entry, const char *by,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_addf(sql, "UPDATE %s SET ", ledger->journal);
+    add_next(entry->revision, sql);
+    pgmig_buf_adds(sql, ", ");
+    add_session(conn, sql);
+    pgmig_buf_adds(sql, ", owner = ");
+    if (pgmig_conn_add_literal(conn, by, sql, err) != 0 ||
+        add_where(conn, entry, entry->owner, entry->revision, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, " RETURNING ");
+    add_columns(ledger, sql);
     return 0;
 }
 
@@ -250,22 +312,22 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
                              const struct pgmig_entry *entry,
                              struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    static const char *const changes[][2] = {
-        [PGMIG_CHANGE_DONE] = {"UPDATE",
-                               "SET done = pg_catalog.array_append(done, "
-                               "running), running = NULL, "
-                               "statement = NULL, state = 'ready' "
-                               "WHERE running IS NOT NULL AND"},
-        [PGMIG_CHANGE_REDO] = {"UPDATE",
-                               "SET running = NULL, statement = NULL, "
-                               "state = 'failed' "
-                               "WHERE running IS NOT NULL AND"},
-        [PGMIG_CHANGE_RESTART] = {"DELETE FROM", "WHERE"}};
+    static const char *const sets[] = {
+        [PGMIG_CHANGE_DONE] = ", done = pg_catalog.array_append(done, running),"
+                              " running = NULL, statement = NULL, "
+                              "state = 'ready'",
+        [PGMIG_CHANGE_REDO] = ", running = NULL, statement = NULL, "
+                              "state = 'failed'"};
 
-    pgmig_buf_addf(sql, " WITH changed AS (%s %s %s", changes[change][0],
-                   ledger->journal, changes[change][1]);
-    pgmig_buf_adds(sql, " migration OPERATOR(pg_catalog.=) ");
-    if (add_key(conn, entry, sql, err) != 0)
+    pgmig_buf_adds(sql, " WITH changed AS (");
+    if (change == PGMIG_CHANGE_RESTART) {
+        pgmig_buf_addf(sql, "DELETE FROM %s", ledger->journal);
+    } else {
+        pgmig_buf_addf(sql, "UPDATE %s SET ", ledger->journal);
+        add_next(entry->revision, sql);
+        pgmig_buf_adds(sql, sets[change]);
+    }
+    if (add_where(conn, entry, entry->owner, entry->revision, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "changed; ");
     return 0;
@@ -274,13 +336,7 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
 void pgmig_journal_add_list(const struct pgmig_ledger *ledger,
                             struct pgmig_buf *sql)
 {
-    pgmig_buf_addf(
-        sql,
-        "SELECT migration, direction, owner, state, "
-        "done::pg_catalog.text AS done, running, statement, "
-        "existed::pg_catalog.text AS existed, pid, "
-        "backend_start::pg_catalog.text AS backend_start, "
-        "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) '{}' "
-        "AS started_at FROM %s AS j ORDER BY migration",
-        ledger->journal);
+    pgmig_buf_adds(sql, "SELECT ");
+    add_columns(ledger, sql);
+    pgmig_buf_addf(sql, " FROM %s AS j ORDER BY migration", ledger->journal);
 }

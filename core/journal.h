@@ -3,33 +3,40 @@
 ** without a transaction of its own (transaction=off).
 **
 ** The row says which statements are done (their hashes), which one is under
-** way, and whose the migration is. Who writes must own it: every change names
-** the owner, and fails with 22012 when another run has taken over.
+** way, and whose the migration is. An attempt knows the row's revision as it
+** has left it: every change is a compare-and-set, made only where owner and
+** revision are what they were, and counts the revision up; else 22012 tells
+** that another run has taken over.
 */
 #ifndef PGMIG_JOURNAL_H
 #define PGMIG_JOURNAL_H
 
 #include "ledger.h"
 
-/* Add the claim, in a transaction of its own: a new row, or the row of the
-** run `job->taken_from`. 23505 and 22012 tell that another run was first. */
+#define PGMIG_JOURNAL_FIRST 1 /* the revision of a new row */
+
+/* Add the claim, in a transaction of its own: a new row, or the lock of the
+** one that was taken over. 23505 and 22012 tell that another run was first. */
 PGMIG_NODISCARD int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
                                             struct pgmig_conn *conn,
                                             const struct pgmig_job *job,
                                             struct pgmig_buf *sql,
                                             struct pgmig_error *err);
 
-/* Add the row's lock, which a statement and its `done` share. */
+/* Add the row's lock, which a statement and its `done` share; 55P03 when
+** somebody else has it. */
 PGMIG_NODISCARD int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
                                            struct pgmig_conn *conn,
                                            const struct pgmig_job *job,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
 
-/* Add that a statement which runs alone is about to be sent. */
+/* Add that a statement which runs alone is about to be sent: the one at `at`,
+** as `st` of `text`, which may stand in its place. */
 PGMIG_NODISCARD int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                                               struct pgmig_conn *conn,
                                               const struct pgmig_job *job,
+                                              size_t at, const char *text,
                                               const struct pgmig_statement *st,
                                               struct pgmig_buf *sql,
                                               struct pgmig_error *err);
@@ -42,14 +49,16 @@ PGMIG_NODISCARD int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
 
-/* Add that the statement under way has failed: the server said so. */
+/* Add that the statement under way has failed: the server said so. `partial`:
+** what it has committed before that stays. */
 PGMIG_NODISCARD int pgmig_journal_add_failed(const struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              const struct pgmig_job *job,
+                                             bool partial,
                                              struct pgmig_buf *sql,
                                              struct pgmig_error *err);
 
-/* Add the end of the row; 22012 unless it is still the job's. */
+/* Add the end of the row. */
 PGMIG_NODISCARD int pgmig_journal_add_end(const struct pgmig_ledger *ledger,
                                           struct pgmig_conn *conn,
                                           const struct pgmig_job *job,
@@ -62,6 +71,15 @@ PGMIG_NODISCARD int pgmig_journal_add_begun(const struct pgmig_ledger *ledger,
                                             const struct pgmig_job *job,
                                             struct pgmig_buf *sql,
                                             struct pgmig_error *err);
+
+/* Add that a row gets another owner, which yields it as it is then; nothing
+** where it is not as `entry` says. */
+PGMIG_NODISCARD int pgmig_journal_add_take(const struct pgmig_ledger *ledger,
+                                           struct pgmig_conn *conn,
+                                           const struct pgmig_entry *entry,
+                                           const char *by,
+                                           struct pgmig_buf *sql,
+                                           struct pgmig_error *err);
 
 /* Add what settles a statement of unknown outcome. */
 PGMIG_NODISCARD int pgmig_journal_add_change(const struct pgmig_ledger *ledger,

@@ -3,9 +3,9 @@
 **
 ** A statement that can run in a transaction shares one with its journal
 ** entry: done and written down together, or neither. What cannot (CREATE
-** INDEX CONCURRENTLY, VACUUM) or may commit by itself (CALL, DO) runs alone:
-** the journal says so before, and that it is done after. Only there can an
-** outcome be unknown. A BEGIN ... COMMIT of the file's own is one unit.
+** INDEX CONCURRENTLY, VACUUM, a CALL that commits) runs alone: the journal
+** says so before, and that it is done after. Only there can an outcome be
+** unknown. A BEGIN ... COMMIT of the file's own is one unit.
 */
 #include "apply.h"
 #include "error.h"
@@ -35,6 +35,8 @@ bool pgmig_journaled_opened(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
     bool pooled = a->conn->server_pid != pgmig_conn_backend_pid(a->conn);
 
+    if (a->job.revision == 0)
+        a->job.revision = PGMIG_JOURNAL_FIRST;
     if (pgmig_frame_session(a->ledger, a->conn, &a->job, !pooled, &sql) == 0) {
         pgmig_buf_free(&sql);
         return pgmig_apply_begun(a);
@@ -49,19 +51,30 @@ static int begin(struct pgmig_apply *a, struct pgmig_buf *sql)
     return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
 }
 
+/* In the file's transaction: its deferred triggers have its own rights. */
+static int stay(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
+    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
+}
+
 static int add_done(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     return pgmig_journal_add_done(a->ledger, a->conn, &a->job, a->group, a->at,
                                   sql, &a->error);
 }
 
-/* In the file's transaction: its deferred triggers have its own rights. */
-static int add_done_within(struct pgmig_apply *a, struct pgmig_buf *sql)
+/* Commit that the statements up to this one are done. */
+static bool write_down(struct pgmig_apply *a, enum pgmig_stage stage)
 {
-    pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
-    if (pgmig_rights_take(a->conn, &a->job, sql, &a->error) != 0)
-        return -1;
-    return add_done(a, sql);
+    struct pgmig_buf sql = {0};
+    bool open = pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
+    int status = open ? stay(a, &sql) : begin(a, &sql);
+
+    if (status == 0)
+        status = add_done(a, &sql);
+    pgmig_buf_adds(&sql, "COMMIT");
+    return pgmig_request_built(a, stage, &sql, status);
 }
 
 /* In the file's own transaction: its COMMIT takes the journal along. */
@@ -73,7 +86,9 @@ static bool prepare_grouped(struct pgmig_apply *a)
     if (!(current(a)->traits & PGMIG_T_TX_COMMIT))
         return pgmig_request_text(a);
     a->settled = true;
-    status = add_done_within(a, &sql);
+    status = stay(a, &sql);
+    if (status == 0)
+        status = add_done(a, &sql);
     pgmig_rights_return(&sql);
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
@@ -84,8 +99,9 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 
     a->alone = true;
     if (status == 0)
-        status = pgmig_journal_add_running(a->ledger, a->conn, &a->job,
-                                           current(a), sql, &a->error);
+        status =
+            pgmig_journal_add_running(a->ledger, a->conn, &a->job, a->at,
+                                      a->text.data, &a->sent, sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
 }
@@ -106,7 +122,6 @@ static bool prepare_shared(struct pgmig_apply *a)
 bool pgmig_journaled_prepare(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
-    unsigned traits = current(a)->traits;
 
     a->alone = a->settled = false;
     if (a->at < a->job.done) { /* a setting that the lost session had */
@@ -116,13 +131,23 @@ bool pgmig_journaled_prepare(struct pgmig_apply *a)
     if (a->grouped)
         return prepare_grouped(a);
     a->group = a->at;
-    if (traits & PGMIG_T_TX_BEGIN) {
+    if (a->sent.traits & PGMIG_T_TX_BEGIN) {
         a->grouped = true;
         return pgmig_request_text(a);
     }
-    if (traits & (PGMIG_T_NO_BLOCK | PGMIG_T_MAY_COMMIT))
+    if (a->sent.traits & PGMIG_T_NO_BLOCK)
         return prepare_alone(a, &sql);
     return prepare_shared(a);
+}
+
+bool pgmig_journaled_prepared(struct pgmig_apply *a)
+{
+    if (a->alone) {
+        a->job.revision++;
+        a->running = true;
+        pgmig_apply_forget_server(a);
+    }
+    return pgmig_request_text(a);
 }
 
 bool pgmig_journaled_isolate(struct pgmig_apply *a)
@@ -136,19 +161,34 @@ bool pgmig_journaled_isolate(struct pgmig_apply *a)
 
 bool pgmig_journaled_settle(struct pgmig_apply *a)
 {
-    struct pgmig_buf sql = {0};
-    bool open = pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
-    int status = 0;
+    bool grouped = a->grouped;
 
-    if (a->grouped && open)
+    if (grouped && pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN)
         return pgmig_apply_done(a);
-    a->grouped = false;
-    if (a->settled)
-        return pgmig_apply_done(a);
-    if (!open)
-        status = begin(a, &sql);
-    if (status == 0)
-        status = open ? add_done_within(a, &sql) : add_done(a, &sql);
-    pgmig_buf_adds(&sql, "COMMIT");
-    return pgmig_request_built(a, PGMIG_STAGE_SETTLE, &sql, status);
+    a->grouped = a->running = false; /* it has not failed, whatever comes */
+    if (!a->settled)
+        return write_down(a, PGMIG_STAGE_SETTLE);
+    if (grouped)
+        a->job.revision++;
+    return pgmig_apply_done(a);
+}
+
+bool pgmig_journaled_settled(struct pgmig_apply *a)
+{
+    a->job.revision++;
+    return pgmig_apply_done(a);
+}
+
+bool pgmig_journaled_skip(struct pgmig_apply *a)
+{
+    if (a->grouped)
+        return pgmig_apply_next(a);
+    a->group = a->at;
+    return write_down(a, PGMIG_STAGE_SKIP);
+}
+
+bool pgmig_journaled_skipped(struct pgmig_apply *a)
+{
+    a->job.revision++;
+    return pgmig_apply_next(a);
 }

@@ -286,6 +286,19 @@ int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 err);
 }
 
+int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                      const struct pgmig_entry *entry, const char *by,
+                      struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    ledger->op = PGMIG_LEDGER_RECORD;
+    add_writable(ledger, &sql);
+    return send(conn, &sql,
+                pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
+                err);
+}
+
 /* The row of a migration that another tool has applied; it is there already
 ** where both keep the same table. */
 static int add_adopted(const struct pgmig_ledger *ledger,

@@ -8,7 +8,7 @@
 #include "buf.h"
 #include "pgmig.h"
 
-#define PGMIG_HISTORY_FORMAT 2 /* of the history and the journal */
+#define PGMIG_HISTORY_FORMAT 3 /* of the history and the journal */
 
 struct pgmig_ledger {
     char *asked;     /* as the caller named it, for messages */

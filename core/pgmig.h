@@ -598,12 +598,15 @@ struct pgmig_entry {
     const char *key;        /* what another tool calls it in its table */
     const char *digest;     /* of its file, as that tool computes it */
     double seconds;         /* how long ago it began; 0: with its transaction */
+    const char *owner; /* whose the row in the journal is that is changed ... */
+    long revision;     /* ... and which of its states that is */
 };
 
 /* What is changed together with the event that is recorded. */
 enum pgmig_ledger_change {
     PGMIG_CHANGE_NONE,
-    PGMIG_CHANGE_NAME,   /* the tracking row takes the entry's name */
+    PGMIG_CHANGE_NAME, /* the tracking row takes the entry's name */
+    /* of the journal's row, which must be as `owner` and `revision` say: */
     PGMIG_CHANGE_DONE,   /* the statement under way counts as done */
     PGMIG_CHANGE_REDO,   /* ... as not done */
     PGMIG_CHANGE_RESTART /* forget what is done: begin again */
@@ -616,6 +619,17 @@ PGMIG_NODISCARD int pgmig_ledger_record(struct pgmig_ledger *ledger,
                                         enum pgmig_ledger_change change,
                                         const struct pgmig_entry *entry,
                                         struct pgmig_error *err);
+
+/*
+** Start to take over the journal's row of a migration, which `entry` names as
+** it was read (version, name, owner, revision), for the owner `by`; finish with
+** pgmig_ledger_finish. The result is the row as it is now, as LIST of the
+** journal has it; no row: it is not as it was read.
+*/
+PGMIG_NODISCARD int pgmig_ledger_take(struct pgmig_ledger *ledger,
+                                      struct pgmig_conn *conn,
+                                      const struct pgmig_entry *entry,
+                                      const char *by, struct pgmig_error *err);
 
 /* Start to record migrations that another tool has applied: their rows and an
 ** event for each, in one transaction; finish with pgmig_ledger_finish. */
@@ -666,9 +680,10 @@ struct pgmig_job {
     struct pgmig_session session;
     bool plain; /* each request waits for its answer, also where it need not */
     /* for transaction=off: */
-    const char *owner;      /* a word that no other attempt has */
-    const char *taken_from; /* the owner of an attempt that is taken over */
-    size_t done;            /* how many statements that one has done */
+    const char *owner; /* a word that no other attempt has */
+    long revision;     /* of its row in the journal, which it has taken over
+                       ** (pgmig_ledger_take); 0: it begins with a new one */
+    size_t done;       /* how many statements are done already */
 };
 
 /*

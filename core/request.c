@@ -3,6 +3,7 @@
 #include "error.h"
 #include "frame.h"
 #include "journal.h"
+#include "kind.h"
 
 bool pgmig_request_end(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
@@ -53,8 +54,9 @@ static void add_verdict(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     struct pgmig_error ignored = {0};
 
-    if (a->alone && pgmig_journal_add_failed(a->ledger, a->conn, &a->job, sql,
-                                             &ignored) != 0)
+    if (a->running &&
+        pgmig_journal_add_failed(a->ledger, a->conn, &a->job,
+                                 pgmig_apply_partial(a), sql, &ignored) != 0)
         sql->failed = true;
     pgmig_error_clear(&ignored);
 }
@@ -114,12 +116,34 @@ static int supply(void *ctx, const char **data, size_t *len)
     return more;
 }
 
+/* What runs alone says whose it is: so its server process is found, behind
+** any pooler, by the beginning of its text (orphan.lua). */
+static bool send_tagged(struct pgmig_apply *a)
+{
+    struct pgmig_buf text = {0};
+    int status;
+
+    pgmig_buf_addf(&text, "/* pgmig %s */ ", a->job.owner);
+    a->tag = text.len;
+    pgmig_buf_add(&text, a->text.data, a->text.len);
+    if (text.failed || a->text.failed) {
+        pgmig_buf_free(&text);
+        return out_of_memory(a);
+    }
+    status = pgmig_conn_request(a->conn, text.data, NULL);
+    pgmig_buf_free(&text);
+    return status == 0;
+}
+
 bool pgmig_request_text(struct pgmig_apply *a)
 {
     const struct pgmig_statement *st = pgmig_apply_statement(a);
 
     a->stage = PGMIG_STAGE_STATEMENT;
     a->supplied = false;
+    if (a->alone)
+        return send_tagged(a);
+    a->tag = 0;
     if (a->text.failed)
         return out_of_memory(a);
     return pgmig_conn_request(a->conn, a->text.data,
@@ -143,6 +167,9 @@ bool pgmig_request_statement(struct pgmig_apply *a)
     a->text.len = 0;
     pgmig_buf_add(&a->text, pgmig_apply_text(a) + st->start,
                   st->end - st->start);
+    a->sent = *st;
+    a->sent.start = 0;
+    a->sent.end = a->text.len;
     return begin_statement(a);
 }
 
@@ -151,6 +178,10 @@ bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql)
     a->replaced = true;
     a->text.len = 0;
     pgmig_buf_adds(&a->text, sql);
+    if (a->text.failed)
+        return out_of_memory(a);
+    a->sent = (struct pgmig_statement){.end = a->text.len};
+    pgmig_kind_classify(a->text.data, &a->sent, true);
     return begin_statement(a);
 }
 
@@ -170,6 +201,6 @@ bool pgmig_request_close(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
     int status = build_close(a, &sql);
 
-    a->alone = false;
+    a->alone = a->running = false;
     return pgmig_request_built(a, PGMIG_STAGE_CLOSE, &sql, status);
 }

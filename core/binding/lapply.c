@@ -126,7 +126,7 @@ static lua_Number number_field(lua_State *L, int arg, const char *key)
 }
 
 /* The entry at `arg`: { event, version, name, checksum, host, program, run,
-** message, seconds, applied_at, key, digest }. */
+** message, seconds, applied_at, key, digest, owner, revision }. */
 static struct pgmig_entry entry_at(lua_State *L, int arg)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -141,7 +141,10 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
                                 .applied_at = field(L, arg, "applied_at"),
                                 .key = field(L, arg, "key"),
                                 .digest = field(L, arg, "digest"),
-                                .seconds = number_field(L, arg, "seconds")};
+                                .seconds = number_field(L, arg, "seconds"),
+                                .owner = field(L, arg, "owner"),
+                                .revision =
+                                    (long)number_field(L, arg, "revision")};
 }
 
 /*
@@ -166,6 +169,26 @@ static int conn_record(lua_State *L)
                                              (enum pgmig_ledger_change)change,
                                              &entry, err),
                          err);
+}
+
+/*
+** conn:take(ledger, entry, owner) starts to take over the journal's row of
+** entry.owner; finish_ledger() ends it, rows() has the row, or none.
+*/
+static int conn_take(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    struct pgmig_entry entry = entry_at(L, 3);
+    const char *by = luaL_checkstring(L, 4);
+    struct pgmig_error *err;
+
+    luaL_argcheck(L, entry.owner != NULL, 3, "an owner expected");
+    keep(L, &lc->anchor, 2, 2);
+    err = lpgmig_error_new(L);
+    lc->ledger = ledger;
+    return lconn_started(
+        L, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
 }
 
 /* The entries of the list at `arg`, in memory of Lua's on the stack. */
@@ -254,7 +277,7 @@ static struct pgmig_job take_job(lua_State *L)
                              .session = session_field(L, job),
                              .plain = boolean_field(L, job, "plain"),
                              .owner = needed_field(L, job, "owner"),
-                             .taken_from = field(L, job, "taken_from"),
+                             .revision = (long)number_field(L, job, "revision"),
                              .done = (size_t)number_field(L, job, "done")};
     lua_settop(L, job - 1);
     return out;
@@ -265,7 +288,7 @@ static struct pgmig_job take_job(lua_State *L)
 ** script, entry, direction = "up" | "down", section = the same, mostly,
 ** lock_timeout = nil: the server's, plain = true: each request waits, pauses =
 ** { opened, before, after, closing = true }, and for transaction=off owner,
-** taken_from, done }. Several need to be without pauses, transaction=off,
+** revision, done }. Several need to be without pauses, transaction=off,
 *plain.
 */
 static int conn_apply(lua_State *L)
@@ -414,16 +437,11 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
-                                        {"finish_ledger", conn_finish_ledger},
-                                        {"record", conn_record},
-                                        {"adopt", conn_adopt},
-                                        {"apply", conn_apply},
-                                        {"paused", conn_paused},
-                                        {"resume", conn_resume},
-                                        {"progress", conn_progress},
-                                        {"outcome", conn_outcome},
-                                        {"committed", conn_committed},
-                                        {"seconds", conn_seconds},
-                                        {"stop", conn_stop},
-                                        {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {
+    {"ledger", conn_ledger},       {"finish_ledger", conn_finish_ledger},
+    {"record", conn_record},       {"adopt", conn_adopt},
+    {"take", conn_take},           {"apply", conn_apply},
+    {"paused", conn_paused},       {"resume", conn_resume},
+    {"progress", conn_progress},   {"outcome", conn_outcome},
+    {"committed", conn_committed}, {"seconds", conn_seconds},
+    {"stop", conn_stop},           {NULL, NULL}};

@@ -6,13 +6,16 @@ local M = {}
 --- Make an entry.
 -- @param m the migration
 -- @param run the run's token, `core.token()`
--- @param fields event, checksum, message, seconds = how long ago it began, applied_at
--- @return { event, version, name, checksum, host, program, run, message, seconds, applied_at }
+-- @param fields event, checksum, message, seconds = how long ago it began, applied_at; owner and
+--   revision of the journal's row that it is about
+-- @return { event, version, name, checksum, host, program, run, message, seconds, applied_at,
+--   owner, revision }
 function M.new(m, run, fields)
   return {
     event = fields.event, version = m.id, name = m.name, checksum = fields.checksum,
     host = core.hostname(), program = "pgmig " .. require "pgmig"._VERSION, run = run,
     message = fields.message, seconds = fields.seconds, applied_at = fields.applied_at,
+    owner = fields.owner, revision = fields.revision,
   }
 end
 

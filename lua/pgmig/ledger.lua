@@ -96,15 +96,24 @@ local function hashes(array)
   return list
 end
 
+--- Whether nobody has told what became of the statement under way, or how much of it.
+-- @param row of `journal`
+function M.is_unknown(row) return row.state == "running" or row.state == "partial" end
+
+local function journal_row(row)
+  row.done, row.existed, row.revision = hashes(row.done), hashes(row.existed), row.revision or 0
+  return row
+end
+
 --- Migrations with transaction=off that are under way or were left.
--- @return { [key] = { direction, owner, state, done = hashes, running, statement, existed = oids,
---   pid, backend_start, started_at } }; key as `M.key`
+-- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
+--   statement, existed = oids, pid, backend_start, server_start, db_user, started_at } }; key as
+--   `M.key`
 function ledger:journal(db)
   local journal = {}
   if self.handle:format() < 2 then return journal end
   for _, row in ipairs(rows(self, db, "journal")) do
-    row.done, row.existed = hashes(row.done), hashes(row.existed)
-    journal[row.migration] = row
+    journal[row.migration] = journal_row(row)
   end
   return journal
 end
@@ -128,10 +137,21 @@ end
 
 --- Record an event, with what changes together with it.
 -- @param change "none", "name", "done", "redo" or "restart" (pgmig.h, enum pgmig_ledger_change)
--- @param entry as of `pgmig.entry`
+-- @param entry as of `pgmig.entry`; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)
   finish(db)
+end
+
+--- Take over a migration in the journal.
+-- @param entry as of `pgmig.entry`, with owner and revision as the row was read
+-- @param by the new owner
+-- @return the row as it is now; nil when it is no longer as it was read
+function ledger:take(db, entry, by)
+  db.handle:take(self.handle, entry, by)
+  finish(db)
+  local row = db.handle:rows()[1]
+  return row and journal_row(row)
 end
 
 --- Record migrations that another tool has applied, all in one transaction.

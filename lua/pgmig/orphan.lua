@@ -8,45 +8,61 @@ local PAUSE = 0.05 -- seconds between two looks
 local GRACE = 2 -- seconds: by itself it ends within client_connection_check_interval, 1 s
 local OWN_GRACE = 0.3 -- seconds, when the client was this process
 local FENCE_LIMIT = 10 -- seconds for it to end
-local COMPARED = 500 -- characters of a query that pg_stat_activity surely shows
 
---- Whether the process is there: "gone", "idle", "busy". Behind a pooler the process lives on and
--- serves others: it counts only while it runs the same text.
+-- A process is known by its number and its start, since numbers are used again; where another
+-- role's start is not shown, by its number. Behind a pooler the process lives on and serves others:
+-- it counts only while its statement begins with the tag (core/request.c), or may do so where the
+-- role that it works for does not show its statements.
+local LOOK = [[
+  SELECT pg_catalog.bool_or(CASE WHEN $1::pg_catalog.int4 IS NULL THEN true
+      ELSE a.state IS NULL OR a.state OPERATOR(pg_catalog.!~) '^idle' END) AS busy
+  FROM pg_catalog.pg_stat_activity a
+  WHERE a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+    AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+    AND ($3::pg_catalog.timestamptz IS NULL OR $3::pg_catalog.timestamptz
+      OPERATOR(pg_catalog.=) pg_catalog.pg_postmaster_start_time())
+    AND (CASE WHEN $1::pg_catalog.int4 IS NOT NULL THEN
+      a.pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4
+      AND (a.backend_start IS NULL OR $2::pg_catalog.timestamptz IS NULL
+        OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)
+    WHEN a.state IS NULL THEN a.usename OPERATOR(pg_catalog.=) $5::pg_catalog.name
+    ELSE a.state OPERATOR(pg_catalog.!~) '^idle' AND pg_catalog.left(a.query,
+      pg_catalog.length($4::pg_catalog.text)) OPERATOR(pg_catalog.=) $4::pg_catalog.text END)]]
+
+local TERMINATE = [[
+  SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+  WHERE a.pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4
+    AND ($2::pg_catalog.timestamptz IS NULL
+      OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)]]
+
+--- How a statement begins that runs outside a transaction, for the owner of its migration.
+function M.tag(owner) return ("/* pgmig %s */ "):format(owner) end
+
+--- Whether the process is there: "gone", "idle", "busy".
 local function look(db, orphan)
-  local row = db:ask([[
-    SELECT pg_catalog.bool_or(a.state IS NULL OR a.state OPERATOR(pg_catalog.!~) '^idle') AS busy
-    FROM pg_catalog.pg_stat_activity a, (SELECT $1::pg_catalog.int4 AS pid,
-      $2::pg_catalog.timestamptz AS backend_start, $3::pg_catalog.text AS query,
-      $4::pg_catalog.int4 AS compared) AS o
-    WHERE a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
-      AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-      AND (a.pid OPERATOR(pg_catalog.=) o.pid
-          AND (a.backend_start IS NULL OR o.backend_start IS NULL
-            OR a.backend_start OPERATOR(pg_catalog.=) o.backend_start)
-        OR (o.pid IS NULL AND a.state OPERATOR(pg_catalog.!~) '^idle'
-          AND pg_catalog.left(a.query, o.compared)
-            OPERATOR(pg_catalog.=) pg_catalog.left(o.query, o.compared)))]],
-    orphan.pid, orphan.backend_start, orphan.statement, COMPARED)[1]
+  local row = db:ask(LOOK, orphan.pid, orphan.backend_start, orphan.server_start,
+    M.tag(orphan.owner or ""), orphan.db_user)[1]
   if row.busy == nil then return "gone" end
   return row.busy and "busy" or "idle"
 end
 
 local function terminate(db, orphan)
-  pcall(db.ask, db, "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)", orphan.pid)
+  pcall(db.ask, db, TERMINATE, orphan.pid, orphan.backend_start)
 end
 
 --- Wait until a server process has ended. One that idles beyond some grace waits for a client that
 -- is gone, and is ended; so is a busy one when `orphan.ours` says that the client was this run.
--- @param orphan { pid = nil behind a pooler, backend_start, statement = what it ran, ours }
+-- Behind a pooler, where none can be ended, a statement may still be on its way for as long.
+-- @param orphan { pid = nil behind a pooler, backend_start, server_start, owner, db_user } as of
+--   the journal's row; ours
 -- @param limit seconds to wait at most
 -- @return whether it has ended
 function M.wait(db, orphan, limit)
   local started, told = core.now(), false
   local grace = orphan.ours and OWN_GRACE or GRACE
   while true do
-    local state = look(db, orphan)
-    if state == "gone" then return true end
-    local waited = core.now() - started
+    local state, waited = look(db, orphan), core.now() - started
+    if state == "gone" and (orphan.pid or waited >= grace) then return true end
     if waited > grace and not told and orphan.pid and (state == "idle" or orphan.ours) then
       told = true
       terminate(db, orphan)

@@ -37,7 +37,8 @@ local function note_attempt(m, read)
   if unfinished then
     m.unfinished = {
       direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
-      running = unfinished.state == "running" and unfinished.statement or nil,
+      running = ledger.is_unknown(unfinished) and unfinished.statement or nil,
+      owner = unfinished.owner, revision = unfinished.revision,
     }
   end
   m.failure = failure_of(m, read.marks)

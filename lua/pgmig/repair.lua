@@ -129,6 +129,7 @@ function M.settle(migrator, emit, choose, how)
     check_ended(migrator, m)
     migrator.ledger:record(migrator.db, how, entry.new(m, run, {
       event = "resolved", message = messages[how],
+      owner = m.unfinished.owner, revision = m.unfinished.revision,
     }))
     return m
   end)

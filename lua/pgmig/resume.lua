@@ -1,5 +1,6 @@
 --- Taking up a migration with transaction=off where an earlier attempt has left it: the journal
--- says which statements are done, and which one was under way.
+-- says which statements are done, and which one was under way. First the row gets this attempt as
+-- its owner, if it is still as it was read; only then is anything decided or removed.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local indexes = require "pgmig.indexes"
@@ -8,17 +9,44 @@ local orphan = require "pgmig.orphan"
 
 local M = {}
 
+local MAX_RACES = 20 -- others that change the row between a look and taking it over
+
 --- Nobody may still be at work on it.
 local function wait_for_owner(step, row)
   if row.state ~= "running" then return end
-  local ended = orphan.wait(step.run.db, {
-    pid = row.pid, backend_start = row.backend_start, statement = row.statement,
-    ours = row.owner:sub(1, #step.run.token) == step.run.token,
-  }, step.run.lock_wait)
-  if ended then return end
+  row.ours = row.owner:sub(1, #step.run.token) == step.run.token
+  if orphan.wait(step.run.db, row, step.run.lock_wait) then return end
   errors.raise("lock", "an earlier run's statement is still at work on the server", {
     file = step.m.path, statement = row.statement,
     hint = ("wait for it, or end it: SELECT pg_terminate_backend(%s)"):format(row.pid or "PID"),
+  })
+end
+
+local function check_direction(step, row)
+  if row.direction == step.direction then return end
+  errors.raise("plan", ("an unfinished %s of this migration is in the journal")
+    :format(row.direction), {
+    file = step.m.path, hint = ("run pgmig %s, or: pgmig resolve %s --restart")
+      :format(row.direction, step.m.shown),
+  })
+end
+
+--- Take the row over, once the statement under way has ended.
+-- @return the row, which is ours; nil when there is none
+local function take(step)
+  local run, key = step.run, ledger.key(step.m)
+  for _ = 1, MAX_RACES do
+    local row = run.ledger:journal(run.db)[key]
+    if not row then return nil end
+    check_direction(step, row)
+    wait_for_owner(step, row)
+    local taken = run.ledger:take(run.db, step:entry {
+      owner = row.owner, revision = row.revision,
+    }, step:owner())
+    if taken then return taken end
+  end
+  errors.raise("lock", "another run is at work on this migration", {
+    file = step.m.path, hint = "wait for it, then run again: what it has applied is skipped",
   })
 end
 
@@ -37,8 +65,10 @@ local function check_unedited(step, row)
 end
 
 local function unprovable(step, row)
-  errors.raise("unknown", ("nobody knows whether statement %d has taken effect")
-    :format(#row.done + 1), {
+  local sentence = row.state == "partial"
+    and "statement %d has failed, and nobody knows what it had committed before that"
+    or "nobody knows whether statement %d has taken effect"
+  errors.raise("unknown", sentence:format(#row.done + 1), {
     file = step.m.path, statement = row.statement,
     hint = ("look into the database, then: pgmig resolve %s --done, or --redo")
       :format(step.m.shown),
@@ -73,38 +103,30 @@ local function examine(step, row)
   return unprovable(step, row)
 end
 
+--- The statement under way has turned out to be done.
+local function note_done(step, row)
+  local number = #row.done + 1
+  step.run.ledger:record(step.run.db, "done", step:entry {
+    event = "resolved", checksum = step:checksum(), owner = row.owner, revision = row.revision,
+    message = ("statement %d had taken effect"):format(number),
+  })
+  row.revision, row.done[number] = row.revision + 1, row.running
+end
+
 --- Where a migration has to begin.
 -- @param step the step of a run, with its script and section
--- @return nil for a first attempt; else { taken_from = owner, done = statements, statement = its
---   number is done + 1 }
+-- @return nil for a first attempt; else { revision = of the journal's row, done = statements }
 -- @raise kinds "lock" when an earlier attempt is still at work, "drift" when a statement that is
 --   done was edited, "unknown" when nobody can tell what became of one
 function M.prepare(step)
-  local key = ledger.key(step.m)
-  local row = step.run.ledger:journal(step.run.db)[key]
-  if not row then return nil end
-  if row.direction ~= step.direction then
-    errors.raise("plan", ("an unfinished %s of this migration is in the journal")
-      :format(row.direction), {
-      file = step.m.path, hint = ("run pgmig %s, or: pgmig resolve %s --restart")
-        :format(row.direction, step.m.shown),
-    })
-  end
-  wait_for_owner(step, row)
-  row = step.run.ledger:journal(step.run.db)[key] -- the owner may have got further
+  local row = take(step)
   if not row then return nil end
   check_unedited(step, row)
-  local done = #row.done
   if row.running and examine(step, row) then
-    step.run.ledger:record(step.run.db, "done", step:entry {
-      event = "resolved", checksum = step:checksum(),
-      message = ("statement %d had taken effect"):format(done + 1),
-    })
-    row.done[done + 1] = row.running
+    note_done(step, row)
     check_unedited(step, row)
-    done = done + 1
   end
-  return { taken_from = row.owner, done = done }
+  return { revision = row.revision, done = #row.done }
 end
 
 return M

@@ -72,6 +72,7 @@ local function attempt(steps)
   local first = steps[1]
   first.run:check_lock()
   if first:goes_ahead() then return window.run(first.run, steps) end
+  first.attempt = first.attempt + 1
   return 0, first:try(find_start(first))
 end
 

@@ -224,8 +224,11 @@ function step:goes_ahead()
     or hooks:has "progress" or hooks:has "after_each")
 end
 
+--- A word for this attempt that no other one has.
+function step:owner() return ("%s:%d"):format(self.run.token, self.attempt) end
+
 --- What the core has to do.
--- @param resume for transaction=off: { taken_from, done } of pgmig.resume; nil: from the start
+-- @param resume for transaction=off: { revision, done } of pgmig.resume; nil: from the start
 -- @return a job (conn:apply)
 function step:job(resume)
   local run = self.run
@@ -233,8 +236,7 @@ function step:job(resume)
     script = self.script, direction = self.direction, section = self.section,
     session = run.db.session, lock_timeout = run.lock_timeout, plain = not run.pipeline,
     pauses = not self.plan.record_only and pauses(self) or nil,
-    owner = ("%s:%d"):format(run.token, self.attempt),
-    taken_from = resume and resume.taken_from, done = resume and resume.done,
+    owner = self:owner(), revision = resume and resume.revision, done = resume and resume.done,
     entry = self:entry {
       event = self.plan.record_only or self.direction,
       -- nil: the core takes that of what it sends
@@ -249,7 +251,6 @@ end
 -- @raise what made it fail
 function step:try(resume)
   local run, m = self.run, self.m
-  self.attempt = self.attempt + 1
   run.db:on_notice(function(notice)
     notice.type, notice.migration = "notice", m
     run.emit(notice)

@@ -137,7 +137,7 @@ describe("the history", function()
     migrator:migrate()
     assert.same({ "up 1", "up 2" }, events())
     local rows = db:query "SELECT format, run FROM schema_migrations_history ORDER BY id"
-    assert.same({ 1, 2 }, { rows[1].format, rows[2].format })
+    assert.same({ 1, 3 }, { rows[1].format, rows[2].format })
     assert.is_nil(rows[1].run)
     assert.equal("string", type(rows[2].run))
   end)

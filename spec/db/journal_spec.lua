@@ -171,6 +171,82 @@ describe("a migration with transaction=off", function()
     assert.same({ -1, 1 }, counts())
   end)
 
+  it("counts a statement that a hook leaves out as done, and goes on behind it", function()
+    write "INSERT INTO counter VALUES (1);\nINSERT INTO counter VALUES (2);\nSELECT 1/0;\n"
+    migrator:on("before_statement", function(ctx)
+      if ctx.statement.index == 1 then ctx:skip() end
+    end)
+    fails()
+    assert.equal(2, migrator:status().pending[1].unfinished.done)
+    write "INSERT INTO counter VALUES (1);\nINSERT INTO counter VALUES (2);\nSELECT 1;\n"
+    pgmig.migrator(db, dir):migrate()
+    assert.same({ 2 }, counts())
+  end)
+
+  it("knows what a hook has sent in place of a statement", function()
+    db:exec "INSERT INTO t VALUES (1), (1)"
+    write "CREATE UNIQUE INDEX i ON t (a);\nINSERT INTO counter VALUES (1);\n"
+    migrator:on("before_statement", function(ctx)
+      ctx.sql = ctx.sql:gsub("INDEX i", "INDEX CONCURRENTLY i")
+    end)
+    fails()
+    db:exec "DELETE FROM t"
+    migrator:migrate()
+    assert.same({ { valid = true } }, db:query [[SELECT indisvalid AS valid FROM pg_index
+      WHERE indexrelid = 'i'::regclass]])
+    assert.same({ 1 }, counts())
+  end)
+
+  it("lets DO and CALL that do not commit share a transaction with the journal", function()
+    db:exec [[CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO counter VALUES (2); END $$]]
+    write("DO $$ BEGIN INSERT INTO counter VALUES (1); END $$;\nCALL p();\n"
+      .. "DO $$ BEGIN INSERT INTO counter VALUES (3); PERFORM 1/0; END $$;\n")
+    assert.equal("22012", fails().sqlstate)
+    assert.same({ 1, 2 }, counts())
+    assert.is_nil(migrator:status().pending[1].unfinished.running)
+    write("DO $$ BEGIN INSERT INTO counter VALUES (1); END $$;\nCALL p();\n"
+      .. "DO $$ BEGIN INSERT INTO counter VALUES (3); END $$;\n")
+    migrator:migrate()
+    assert.same({ 1, 2, 3 }, counts())
+  end)
+
+  it("does not run again what had committed before it failed, unless somebody says so", function()
+    write("INSERT INTO counter VALUES (1);\nDO $$ BEGIN INSERT INTO counter VALUES (2); COMMIT;\n"
+      .. "INSERT INTO missing VALUES (3); END $$;\n")
+    local err = fails()
+    assert.matches("pgmig resolve 1 %-%-done, or %-%-redo", err.hint)
+    assert.equal(5, err.line)
+    assert.same({ 1, 2 }, counts())
+    err = fails()
+    assert.equal("unknown", err.kind)
+    assert.matches("statement 2 has failed, and nobody knows what it had committed", err.message)
+    assert.same({ 1, 2 }, counts())
+    assert.equal("unknown", migrator:doctor()[1].kind)
+    migrator:resolve(1, "done")
+    migrator:migrate()
+    assert.same({ 1, 2 }, counts())
+  end)
+
+  it("says how many statements stay done, those of a block rolled back not among them", function()
+    write("INSERT INTO counter VALUES (1);\nBEGIN;\nINSERT INTO counter VALUES (2);\n"
+      .. "SELECT 1/0;\nCOMMIT;\n")
+    assert.matches("1 statement before it stays done", fails().hint)
+    assert.same({ 1 }, counts())
+  end)
+
+  it("places an error in a statement that runs alone", function()
+    write "VACUUM t,\n  missing;\n"
+    local err = fails()
+    assert.same({ 3, 1 }, { err.line, err.column })
+    write "/* a */ CREATE INDEX CONCURRENTLY i ON t (a, missing);\n"
+    err = fails()
+    assert.same({ 3, 9 }, { err.line, err.column })
+    write "CREATE INDEX CONCURRENTLY i\n  ON t (a) WHERE missing > 0;\n"
+    err = fails()
+    assert.same({ 4, 18 }, { err.line, err.column })
+  end)
+
   it("has nothing to resolve when nothing is unknown", function()
     write "INSERT INTO counter VALUES (1);\n"
     migrator:migrate()

@@ -1,5 +1,7 @@
 -- transaction=off where a COMMIT takes its time: whoever takes a migration over, each statement has
 -- effect once, and a run that is well is left alone.
+local core = require "pgmig.core"
+local pgbouncer = require "spec.faults.pgbouncer"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -11,11 +13,19 @@ local SLOW = [[
   CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON counter DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE PROCEDURE dawdle()]]
 
-describe("transaction=off with a slow COMMIT", function()
-  local url, db, dir
+local SECOND = "INSERT INTO counter VALUES (2, 0);\n"
+local files = {
+  ["a statement"] = "INSERT INTO counter VALUES (1, 0.6);\n" .. SECOND,
+  ["a BEGIN ... COMMIT of the file's own"] =
+    "BEGIN;\nINSERT INTO counter VALUES (1, 0.6);\nCOMMIT;\n" .. SECOND,
+}
+
+describe("transaction=off with a slow COMMIT of", function()
+  local name, url, db, dir
 
   before_each(function()
     url, dir = support.database(), support.tempdir()
+    name = url:match "/(spec_%d+)"
     db = pgmig.connect(url)
     db:exec(SLOW)
   end)
@@ -33,19 +43,91 @@ describe("transaction=off with a slow COMMIT", function()
     return list
   end
 
-  --- Migrate; the events that say that something went wrong on the way.
-  local function migrate()
-    local migrator, events = pgmig.migrator(db, dir), {}
+  --- Migrate in this process; the events that say that something went wrong on the way.
+  local function migrate(through)
+    local other, events = pgmig.connect(through or url), {}
+    local migrator = pgmig.migrator(other, dir)
     migrator:run(migrator:plan(), { on_event = function(event)
       if event.type == "lost" or event.type == "resumed" then events[#events + 1] = event.type end
     end })
+    other:close()
     return events
   end
 
-  it("of the file's own leaves the connection alone", function()
-    write("BEGIN;\nINSERT INTO counter VALUES (1, 0.5);\nCOMMIT;\n"
-      .. "INSERT INTO counter VALUES (2, 0);\n")
-    assert.same({}, migrate())
-    assert.same({ 1, 2 }, counts())
+  --- Start a run in a process of its own; its pipe, which prints its process id.
+  local function start(through)
+    local command = support.lua_command(([[
+      local pgmig = require "pgmig"
+      local db = pgmig.connect(%q)
+      print(select(2, pcall(function() return #pgmig.migrator(db, %q):migrate() end)))]])
+      :format(through or url, dir))
+    local pipe = assert(io.popen("sh -c " .. support.quote("echo $$; exec env " .. command)))
+    return pipe, pipe:read "*l"
+  end
+
+  --- Wait until a session of the database is in its COMMIT, or runs such a statement.
+  local function await(condition)
+    for _ = 1, 500 do
+      if db:query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+        .. "AND state = 'active' AND pid <> pg_backend_pid() AND " .. condition)[1] then return end
+      core.poll({}, {}, 0.01)
+    end
+    error "it does not come to that"
+  end
+
+  local IN_COMMIT = "wait_event = 'PgSleep'"
+
+  for what, up in pairs(files) do
+    it(what .. " leaves the connection alone", function()
+      write(up)
+      assert.same({}, migrate())
+      assert.same({ 1, 2 }, counts())
+    end)
+
+    it(what .. " has effect once when the run is killed in it and another one comes", function()
+      write(up)
+      local pipe, pid = start()
+      await(IN_COMMIT)
+      os.execute("kill -9 " .. pid)
+      pipe:close()
+      migrate()
+      assert.same({ 1, 2 }, counts())
+    end)
+
+    it(what .. " has effect once when its run loses the lock and another one comes", function()
+      write(up)
+      local pipe = start()
+      await(IN_COMMIT)
+      db:query [[SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'pgmig lock' AND datname = current_database()]]
+      migrate()
+      pipe:close()
+      assert.same({ 1, 2 }, counts())
+    end)
+  end
+
+  describe("each, through pgbouncer,", function()
+    local pool
+
+    setup(function() pool = pgbouncer.start(10) end)
+    teardown(function() pool.stop() end)
+
+    for what, up in pairs(files) do
+      it("leaves the run alone: " .. what, function()
+        write(up)
+        assert.same({}, migrate(pool.url(name)))
+        assert.same({ 1, 2 }, counts())
+      end)
+
+      it("has effect once when the run is killed in it: " .. what, function()
+        write(up)
+        local pipe, pid = start(pool.url(name))
+        await(IN_COMMIT)
+        os.execute("kill -9 " .. pid)
+        pipe:close()
+        migrate(pool.url(name))
+        assert.same({ 1, 2 }, counts())
+      end)
+    end
   end)
 end)
