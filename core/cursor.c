@@ -59,15 +59,17 @@ static int end(struct pgmig_cursor *c, struct pgmig_error *err)
     return pgmig_hasher_end(&c->hasher, c->checksum, err);
 }
 
-/* Whether a statement of the file is one of those that are run: others became
-** part of the transaction's beginning and end. */
+/* Whether a statement of the file is one of those that are run: what a
+** transactional section says of its transaction became part of ours. */
 static bool is_run(struct pgmig_cursor *c, const struct pgmig_item *item)
 {
-    if (item->kind != PGMIG_ITEM_STATEMENT ||
-        c->parser.section !=
-            &c->again.sections[c->section - c->script->sections])
-        return false;
-    return c->passed++ >= c->section->skipped && c->next < c->section->total;
+    const unsigned lifted =
+        PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET;
+
+    return item->kind == PGMIG_ITEM_STATEMENT &&
+           c->parser.section ==
+               &c->again.sections[c->section - c->script->sections] &&
+           !(item->statement.traits & lifted) && c->next < c->section->total;
 }
 
 int pgmig_cursor_next(struct pgmig_cursor *c, struct pgmig_statement *out,

@@ -18,7 +18,6 @@ struct pgmig_cursor {
     struct pgmig_script again;
     struct pgmig_stream stream;
     struct pgmig_parser parser;
-    size_t passed; /* statements of the section that were met */
     struct pgmig_seal seal;
     struct pgmig_hasher hasher;
     char checksum[65]; /* of the file; behind its last statement */

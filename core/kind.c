@@ -160,20 +160,40 @@ static void skip_work(struct pgmig_words *w)
         pgmig_words_accept(w, "transaction");
 }
 
+static unsigned start(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    add_kind(st, w); /* TRANSACTION */
+    return 0;
+}
+
+/* COMMIT and ROLLBACK with what may follow. */
+static unsigned finish(struct pgmig_words *w, struct pgmig_statement *st,
+                       unsigned traits)
+{
+    skip_work(w);
+    if (pgmig_words_at(w, "prepared")) {
+        add_kind(st, w);
+        return PGMIG_T_NO_BLOCK;
+    }
+    if (!pgmig_words_accept(w, "and"))
+        return pgmig_words_ended(w) ? traits : PGMIG_T_TX_REFUSED;
+    return pgmig_words_at(w, "no") ? traits
+                                   : PGMIG_T_TX_REFUSED | PGMIG_T_TX_CHAIN;
+}
+
 static unsigned commit(struct pgmig_words *w, struct pgmig_statement *st)
 {
-    (void)st;
-    skip_work(w);
-    if (pgmig_words_accept(w, "and") && pgmig_words_accept(w, "no"))
-        pgmig_words_accept(w, "chain");
-    return pgmig_words_ended(w) ? PGMIG_T_TX_COMMIT : PGMIG_T_TX_REFUSED;
+    return finish(w, st, PGMIG_T_TX_COMMIT);
 }
 
 static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
 {
-    (void)st;
-    skip_work(w);
-    return pgmig_words_at(w, "to") ? 0 : PGMIG_T_TX_REFUSED;
+    struct pgmig_words ahead = *w;
+
+    skip_work(&ahead);
+    if (pgmig_words_at(&ahead, "to"))
+        return 0;
+    return finish(w, st, PGMIG_T_TX_REFUSED);
 }
 
 /* PREPARE TRANSACTION 'id'; without a literal it is a statement's name. */
@@ -213,7 +233,7 @@ static const struct first_word {
     unsigned traits;
     examiner *examine;
 } first_words[] = {
-    {"ABORT", PGMIG_T_TX_REFUSED, NULL},
+    {"ABORT", 0, rollback},
     {"ALTER", 0, alter},
     {"ANALYSE", 0, NULL},
     {"ANALYZE", 0, NULL},
@@ -258,7 +278,7 @@ static const struct first_word {
     {"SELECT", 0, NULL},
     {"SET", 0, set},
     {"SHOW", 0, NULL},
-    {"START", PGMIG_T_TX_BEGIN, NULL},
+    {"START", PGMIG_T_TX_BEGIN, start},
     {"TABLE", 0, NULL},
     {"TRUNCATE", 0, NULL},
     {"UNLISTEN", PGMIG_T_SETTING, NULL},

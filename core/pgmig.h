@@ -141,7 +141,8 @@ enum pgmig_trait {
     PGMIG_T_ANY_START = 128,  /* begins with a word that begins statements */
     PGMIG_T_SETTING = 256,    /* prepares the session and does nothing else */
     PGMIG_T_MAY_COMMIT = 512, /* may end the transaction that it runs in */
-    PGMIG_T_COPY_OUT = 1024   /* COPY ... TO STDOUT, data comes */
+    PGMIG_T_COPY_OUT = 1024,  /* COPY ... TO STDOUT, data comes */
+    PGMIG_T_TX_CHAIN = 2048   /* ... AND CHAIN */
 };
 
 /* One statement: a range of the file's text. */
@@ -167,8 +168,7 @@ struct pgmig_section {
     ** last are kept */
     struct pgmig_statement *statements;
     size_t statement_count;
-    size_t total;       /* how many there are in the file */
-    size_t skipped;     /* at its beginning: what became part of `begin` */
+    size_t total;       /* how many of it are run */
     size_t first, last; /* where the first begins, and the last ends */
     struct pgmig_directive *directives;
     size_t directive_count;
@@ -314,7 +314,8 @@ struct pgmig_vocabulary {
     const struct pgmig_marker_option *options;
     size_t option_count;
     enum pgmig_transaction_rule transaction;
-    bool one_way; /* what a file's name says of it: all of it goes `way` */
+    bool unwrapped; /* its tool begins no transaction for a file */
+    bool one_way;   /* what a file's name says of it: all of it goes `way` */
     enum pgmig_direction way;
     bool marked;  /* a file without a section marker is refused */
     bool repeats; /* a section may come in several pieces */

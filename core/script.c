@@ -78,21 +78,24 @@ static int check_up(struct pgmig_parser *p)
     return pgmig_parser_point(p, up->start);
 }
 
+static bool is_own(const struct pgmig_parser *p)
+{
+    return p->words->transaction == PGMIG_TRANSACTION_OWN ||
+           p->words->transaction == PGMIG_TRANSACTION_AUTO;
+}
+
 /* A section that does not say how it runs, in a format whose tool lets a file
 ** leave its transaction. */
-static int settle_rule(struct pgmig_parser *p, struct pgmig_section *section)
+static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
 {
-    enum pgmig_transaction_rule rule = p->words->transaction;
-    size_t at;
+    bool alone = p->words->transaction == PGMIG_TRANSACTION_AUTO;
+    size_t at = pgmig_txcheck_obstacle(section, alone);
 
-    section->transaction = rule != PGMIG_TRANSACTION_OFF;
-    if (rule != PGMIG_TRANSACTION_OWN && rule != PGMIG_TRANSACTION_AUTO)
-        return 0;
-    at = pgmig_txcheck_obstacle(section, rule == PGMIG_TRANSACTION_AUTO);
-    if (at == section->statement_count)
-        return 0;
-    section->transaction = false;
-    if (warn(p, section->statements[at].start,
+    section->transaction = at == section->statement_count;
+    if (section->transaction)
+        return pgmig_txcheck(p->script, section, p->words, true, p->err);
+    if (pgmig_txcheck_pieces(p->script, section, p->words, true, p->err) != 0 ||
+        warn(p, section->statements[at].start,
              "it runs statement by statement: a transaction around all of it "
              "cannot hold this one") != 0)
         return -1;
@@ -100,17 +103,29 @@ static int settle_rule(struct pgmig_parser *p, struct pgmig_section *section)
     return 0;
 }
 
-static int settle_section(struct pgmig_parser *p,
-                          enum pgmig_direction direction)
+static int settle_transaction(struct pgmig_parser *p,
+                              enum pgmig_direction direction)
 {
     struct pgmig_section *section = &p->script->sections[direction];
     const char *said =
         pgmig_script_directive(p->script, direction, "transaction");
 
-    section->transaction = said != NULL && strcmp(said, "off") != 0;
-    if (said == NULL && settle_rule(p, section) != 0)
-        return -1;
-    if (pgmig_txcheck(p->script, section, p->words, p->err) != 0)
+    if (said == NULL && is_own(p))
+        return settle_own(p, section);
+    section->transaction = said != NULL
+                               ? strcmp(said, "off") != 0
+                               : p->words->transaction != PGMIG_TRANSACTION_OFF;
+    if (section->transaction)
+        return pgmig_txcheck(p->script, section, p->words, false, p->err);
+    return pgmig_txcheck_pieces(p->script, section, p->words, false, p->err);
+}
+
+static int settle_section(struct pgmig_parser *p,
+                          enum pgmig_direction direction)
+{
+    struct pgmig_section *section = &p->script->sections[direction];
+
+    if (settle_transaction(p, direction) != 0)
         return -1;
     if (section->wrapped)
         return warn(p, section->start,

@@ -16,13 +16,33 @@ static int point(const struct pgmig_script *script,
     return -1;
 }
 
-static void drop_first(struct pgmig_section *section)
+static void drop(struct pgmig_section *section, size_t i)
 {
-    section->skipped++;
     section->total--;
     section->statement_count--;
-    memmove(section->statements, section->statements + 1,
-            section->statement_count * sizeof *section->statements);
+    memmove(section->statements + i, section->statements + i + 1,
+            (section->statement_count - i) * sizeof *section->statements);
+}
+
+/* What a BEGIN or SET TRANSACTION asks for. */
+static int read_modes(const struct pgmig_script *script,
+                      const struct pgmig_statement *st,
+                      struct pgmig_modes *modes, struct pgmig_error *err)
+{
+    struct pgmig_excerpt e;
+
+    if (pgmig_excerpt_open(&e, script, st->start, st->end, err) != 0)
+        return -1;
+    pgmig_kind_modes(e.script.text, st, modes);
+    pgmig_excerpt_close(&e);
+    if (modes->refused == NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "a migration cannot run in a transaction with %s",
+                    modes->refused);
+    pgmig_error_hint(err, "its tracking row is written in the same "
+                          "transaction; leave this out");
+    return point(script, st, err);
 }
 
 /* The first statement asks for modes: take them over and drop it. */
@@ -30,22 +50,9 @@ static int lift(const struct pgmig_script *script,
                 struct pgmig_section *section, struct pgmig_modes *modes,
                 struct pgmig_error *err)
 {
-    struct pgmig_statement *st = &section->statements[0];
-    struct pgmig_excerpt e;
-
-    if (pgmig_excerpt_open(&e, script, st->start, st->end, err) != 0)
+    if (read_modes(script, &section->statements[0], modes, err) != 0)
         return -1;
-    pgmig_kind_modes(e.script.text, st, modes);
-    pgmig_excerpt_close(&e);
-    if (modes->refused != NULL) {
-        pgmig_error_set(err, PGMIG_E_PARSE,
-                        "a migration cannot run in a transaction with %s",
-                        modes->refused);
-        pgmig_error_hint(err, "its tracking row is written in the same "
-                              "transaction; leave this out");
-        return point(script, st, err);
-    }
-    drop_first(section);
+    drop(section, 0);
     return 0;
 }
 
@@ -59,18 +66,214 @@ static bool is_wrapped(const struct pgmig_section *section)
 
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
 {
-    unsigned traits =
-        alone ? PGMIG_T_NOTABLE : PGMIG_T_NOTABLE & ~(unsigned)PGMIG_T_NO_BLOCK;
+    unsigned traits = PGMIG_T_TX_REFUSED | (alone ? PGMIG_T_NO_BLOCK : 0);
     size_t n = section->statement_count;
-    bool wrapped = is_wrapped(section);
-    size_t first = wrapped ? 1 : 0;
 
-    if (first < n && (section->statements[first].traits & PGMIG_T_TX_SET))
-        first++;
-    for (size_t i = first; i + (wrapped ? 1 : 0) < n; i++)
-        if (section->statements[i].traits & traits)
+    for (size_t i = 0; i < n; i++)
+        if ((section->statements[i].traits & traits) ||
+            ((section->statements[i].traits & PGMIG_T_TX_COMMIT) && i + 1 < n))
             return i;
     return n;
+}
+
+/* ---- in one transaction ---------------------------------------------- */
+
+static int unwrap(const struct pgmig_script *script,
+                  struct pgmig_section *section, struct pgmig_modes *modes,
+                  struct pgmig_error *err)
+{
+    if (!is_wrapped(section))
+        return 0;
+    section->wrapped = true;
+    drop(section, section->statement_count - 1);
+    return lift(script, section, modes, err);
+}
+
+static int refuse_open(const struct pgmig_script *script,
+                       const struct pgmig_statement *st,
+                       struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s without COMMIT", st->kind);
+    pgmig_error_hint(err, "write COMMIT where its transaction ends, or delete "
+                          "it");
+    return point(script, st, err);
+}
+
+/* A BEGIN behind other statements, or in another one, begins nothing. */
+static int check_idle(const struct pgmig_script *script,
+                      const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    struct pgmig_modes modes = {0};
+
+    if (read_modes(script, st, &modes, err) != 0)
+        return -1;
+    if (modes.isolation == NULL && modes.deferrable == NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s in a transaction that has already begun", st->kind);
+    pgmig_error_hint(err, "what it asks for would fail: delete it, or put it "
+                          "above all other statements");
+    return point(script, st, err);
+}
+
+/*
+** Of a file that its tool wraps: a BEGIN is left out, as there it does
+** nothing, and so is a COMMIT at the end.
+*/
+static int unwrap_own(const struct pgmig_script *script,
+                      struct pgmig_section *section,
+                      const struct pgmig_vocabulary *words,
+                      struct pgmig_modes *modes, struct pgmig_error *err)
+{
+    size_t last = section->statement_count - 1;
+    bool closed = section->statement_count > 0 &&
+                  (section->statements[last].traits & PGMIG_T_TX_COMMIT);
+    size_t i = 0;
+
+    if (closed)
+        drop(section, last);
+    section->wrapped = closed;
+    while (i < section->statement_count) {
+        const struct pgmig_statement *st = &section->statements[i];
+        bool first = st->start == section->first;
+
+        if (!(st->traits & PGMIG_T_TX_BEGIN)) {
+            i++;
+            continue;
+        }
+        if (!closed && words->unwrapped)
+            return refuse_open(script, st, err);
+        if ((first ? read_modes(script, st, modes, err)
+                   : check_idle(script, st, err)) != 0)
+            return -1;
+        section->wrapped = true;
+        drop(section, i);
+    }
+    return 0;
+}
+
+static int refuse(const struct pgmig_script *script,
+                  const struct pgmig_statement *st, const char *remedy,
+                  struct pgmig_error *err)
+{
+    if (st->traits & PGMIG_T_NO_BLOCK) {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s cannot run inside a transaction", st->kind);
+        pgmig_error_hint(err,
+                         "add the line `%s` to this section, best in a "
+                         "migration of its own",
+                         remedy);
+    } else {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s in a migration that runs in a transaction",
+                        st->kind);
+        pgmig_error_hint(err,
+                         "pgmig begins and commits itself; delete it, or add "
+                         "the line `%s`",
+                         remedy);
+    }
+    return point(script, st, err);
+}
+
+static void begin(struct pgmig_section *section,
+                  const struct pgmig_modes *modes)
+{
+    snprintf(section->begin, sizeof section->begin,
+             "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
+             modes->isolation ? modes->isolation : "READ COMMITTED",
+             modes->deferrable ? " " : "",
+             modes->deferrable ? modes->deferrable : "");
+}
+
+int pgmig_txcheck(const struct pgmig_script *script,
+                  struct pgmig_section *section,
+                  const struct pgmig_vocabulary *words, bool own,
+                  struct pgmig_error *err)
+{
+    struct pgmig_modes modes = {0};
+    int status = own ? unwrap_own(script, section, words, &modes, err)
+                     : unwrap(script, section, &modes, err);
+
+    if (status != 0)
+        return -1;
+    if (section->statement_count > 0 &&
+        (section->statements[0].traits & PGMIG_T_TX_SET) &&
+        lift(script, section, &modes, err) != 0)
+        return -1;
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (section->statements[i].traits & (PGMIG_T_NOTABLE))
+            return refuse(script, &section->statements[i], words->untransacted,
+                          err);
+    begin(section, &modes);
+    return 0;
+}
+
+/* ---- statement by statement ------------------------------------------ */
+
+/* ROLLBACK, ABORT, PREPARE TRANSACTION: not only of what the file has begun. */
+static int refuse_end(const struct pgmig_script *script,
+                      const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s ends what the tool has begun, and keeps nothing",
+                    st->kind);
+    pgmig_error_hint(err, "delete it together with what it takes back, or "
+                          "write COMMIT");
+    return point(script, st, err);
+}
+
+static int refuse_chain(const struct pgmig_script *script,
+                        const struct pgmig_statement *st,
+                        struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s AND CHAIN begins a transaction that no line shows",
+                    st->kind);
+    pgmig_error_hint(err, "write %s; BEGIN; instead", st->kind);
+    return point(script, st, err);
+}
+
+static int refuse_inside(const struct pgmig_script *script,
+                         const struct pgmig_statement *st,
+                         struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s cannot run inside a transaction",
+                    st->kind);
+    pgmig_error_hint(err, "move it out of the file's own BEGIN ... COMMIT");
+    return point(script, st, err);
+}
+
+/* Whether one of a file's own transactions is begun, goes on or ends here. */
+static void follow(const struct pgmig_statement **open,
+                   const struct pgmig_statement *st)
+{
+    if ((st->traits & PGMIG_T_TX_BEGIN) && *open == NULL)
+        *open = st;
+    else if (st->traits & (PGMIG_T_TX_COMMIT | PGMIG_T_TX_REFUSED))
+        *open = NULL;
+}
+
+int pgmig_txcheck_pieces(const struct pgmig_script *script,
+                         const struct pgmig_section *section,
+                         const struct pgmig_vocabulary *words, bool own,
+                         struct pgmig_error *err)
+{
+    const struct pgmig_statement *open = NULL;
+
+    for (size_t i = 0; i < section->statement_count; i++) {
+        const struct pgmig_statement *st = &section->statements[i];
+
+        if (st->traits & PGMIG_T_TX_CHAIN)
+            return refuse_chain(script, st, err);
+        if (own && (st->traits & PGMIG_T_TX_REFUSED))
+            return refuse_end(script, st, err);
+        if ((st->traits & PGMIG_T_NO_BLOCK) && open != NULL)
+            return refuse_inside(script, st, err);
+        follow(&open, st);
+    }
+    if (open != NULL && (!own || words->unwrapped))
+        return refuse_open(script, open, err);
+    return 0;
 }
 
 /* Behind the last COMMIT. */
@@ -104,65 +307,4 @@ void pgmig_txcheck_loosen(struct pgmig_section *section)
     }
     section->total -= section->statement_count - kept;
     section->statement_count = kept;
-}
-
-static int unwrap(const struct pgmig_script *script,
-                  struct pgmig_section *section, struct pgmig_modes *modes,
-                  struct pgmig_error *err)
-{
-    if (!is_wrapped(section))
-        return 0;
-    section->wrapped = true;
-    section->total--;
-    section->statement_count--;
-    return lift(script, section, modes, err);
-}
-
-static int refuse(const struct pgmig_script *script,
-                  const struct pgmig_statement *st, const char *remedy,
-                  struct pgmig_error *err)
-{
-    if (st->traits & PGMIG_T_NO_BLOCK) {
-        pgmig_error_set(err, PGMIG_E_PARSE,
-                        "%s cannot run inside a transaction", st->kind);
-        pgmig_error_hint(err,
-                         "add the line `%s` to this section, best in a "
-                         "migration of its own",
-                         remedy);
-    } else {
-        pgmig_error_set(err, PGMIG_E_PARSE,
-                        "%s in a migration that runs in a transaction",
-                        st->kind);
-        pgmig_error_hint(err,
-                         "pgmig begins and commits itself; delete it, or add "
-                         "the line `%s`",
-                         remedy);
-    }
-    return point(script, st, err);
-}
-
-int pgmig_txcheck(const struct pgmig_script *script,
-                  struct pgmig_section *section,
-                  const struct pgmig_vocabulary *words, struct pgmig_error *err)
-{
-    struct pgmig_modes modes = {0};
-
-    if (!section->transaction)
-        return 0;
-    if (unwrap(script, section, &modes, err) != 0)
-        return -1;
-    if (section->statement_count > 0 &&
-        (section->statements[0].traits & PGMIG_T_TX_SET) &&
-        lift(script, section, &modes, err) != 0)
-        return -1;
-    for (size_t i = 0; i < section->statement_count; i++)
-        if (section->statements[i].traits & (PGMIG_T_NOTABLE))
-            return refuse(script, &section->statements[i], words->untransacted,
-                          err);
-    snprintf(section->begin, sizeof section->begin,
-             "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
-             modes.isolation ? modes.isolation : "READ COMMITTED",
-             modes.deferrable ? " " : "",
-             modes.deferrable ? modes.deferrable : "");
-    return 0;
 }

@@ -5,20 +5,30 @@
 #include "pgmig.h"
 
 /*
-** Settle how a section's transaction begins: lift its own BEGIN ... COMMIT
-** and a leading SET TRANSACTION into section->begin, and refuse every other
-** transaction control and what cannot run in a transaction. A section with
-** transaction=off is left as it is.
+** Settle how the transaction of a section begins: lift its own BEGIN ...
+** COMMIT and a leading SET TRANSACTION into section->begin, and refuse every
+** other transaction control and what cannot run in a transaction. `own`: its
+** tool begins for it, and any BEGIN of its own does nothing.
 */
 PGMIG_NODISCARD int pgmig_txcheck(const struct pgmig_script *script,
                                   struct pgmig_section *section,
                                   const struct pgmig_vocabulary *words,
-                                  struct pgmig_error *err);
+                                  bool own, struct pgmig_error *err);
 
-/* Where a section has what keeps it from running in a transaction: its own
-** transaction control or, with `alone`, a statement that has to run alone.
-** The index of a statement; statement_count: there is none. */
+/* Where a section has what keeps it from running in one transaction, though
+** its tool begins for it: a COMMIT before its end or, with `alone`, a statement
+** that has to run alone. An index; statement_count: there is none. */
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone);
+
+/*
+** Refuse a section that runs statement by statement where that would leave
+** half of it behind: a transaction of its own that is not ended, what cannot
+** run inside one, and a ROLLBACK of what its tool has begun (`own`).
+*/
+PGMIG_NODISCARD int pgmig_txcheck_pieces(const struct pgmig_script *script,
+                                         const struct pgmig_section *section,
+                                         const struct pgmig_vocabulary *words,
+                                         bool own, struct pgmig_error *err);
 
 /*
 ** Leave out what only makes sense in the transaction that a tool puts around

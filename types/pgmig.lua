@@ -209,6 +209,7 @@ function context:stop() end
 ---@field markers? pgmig.Marker[]
 ---@field options? { text: string, key: string, value: string }[]
 ---@field transaction? "on"|"off"|"own"|"auto"
+---@field unwrapped? boolean its tool begins no transaction for a file
 ---@field untransacted? string
 ---@field marked? boolean
 ---@field repeats? boolean

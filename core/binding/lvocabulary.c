@@ -204,6 +204,7 @@ static void read_rules(lua_State *L, struct lvocabulary *lv)
             (enum pgmig_transaction_rule)one_of(L, rule, rules);
     if (untransacted != NULL)
         words->untransacted = untransacted;
+    words->unwrapped = flag_field(L, "unwrapped");
     words->marked = flag_field(L, "marked");
     words->repeats = flag_field(L, "repeats");
     words->empty = flag_field(L, "empty");
@@ -216,7 +217,8 @@ static void read_rules(lua_State *L, struct lvocabulary *lv)
 /*
 ** vocabulary(tool, { markers = { { text, kind, ... } }, options = { { text,
 ** key, value } }, transaction = "on" | "off" | "own" | "auto", untransacted,
-** marked, repeats, empty, placeholder, placeholder_end, one_way = "up" |
+** unwrapped, marked, repeats, empty, placeholder, placeholder_end, one_way =
+*"up" |
 ** "down" }) --> words for read_script; as struct pgmig_vocabulary. Directives
 ** are pgmig's own.
 */

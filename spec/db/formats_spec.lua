@@ -249,16 +249,41 @@ describe("a folder of another tool", function()
     assert.equal("", tables())
   end)
 
+  it("leaves nothing of a file whose BEGIN has no COMMIT, and all of it where it works", function()
+    local heads = {
+      sqlx = "", ["sql-migrate"] = "-- +migrate Up\n", goose = "-- +goose Up\n",
+      dbmate = "-- migrate:up\n", tern = "", ["node-pg-migrate"] = "", popx = "", flyway = "",
+    }
+    local names = { popx = "1_a.up.sql", flyway = "V1__a.sql" }
+    for format, head in pairs(heads) do
+      for _, begin in ipairs { "BEGIN;\nCREATE TABLE a ();\n", "CREATE TABLE a ();\nBEGIN;\n",
+        "BEGIN;\nCREATE TABLE a ();\nSTART TRANSACTION;\n" } do
+        dir = support.tempdir()
+        local path = names[format] or "1_a.sql"
+        write { [path] = head .. begin .. "SELECT 1/0;\n" }
+        local m = migrator(format, { table = "t_migrations" })
+        assert.equal("22012", fails(m.migrate, m).sqlstate, format)
+        assert.equal("", tables())
+        write { [path] = head .. begin .. "CREATE TABLE b ();\n" }
+        migrator(format, { table = "t_migrations" }):migrate()
+        assert.equal("a b", tables())
+        db:exec "DROP TABLE a, b, t_migrations, t_migrations_history"
+      end
+    end
+  end)
+
   it("may have files that are too large to be held", function()
     local rows = ("INSERT INTO a VALUES ('%s');\n"):format(("x"):rep(1000)):rep(1200)
     write {
       ["1_a.sql"] = "-- no-transaction\nCREATE TABLE a (x text);\n" .. rows,
       ["2_b.sql"] = rows .. "COMMIT;\nBEGIN;\n" .. rows,
       ["3_c.sql"] = "BEGIN;\n" .. rows .. "COMMIT;\n",
+      ["4_d.sql"] = rows .. "BEGIN;\n" .. rows .. "BEGIN;\nDELETE FROM a WHERE false;\nCOMMIT;\n",
+      ["5_e.sql"] = "BEGIN ISOLATION LEVEL SERIALIZABLE;\n" .. rows,
     }
     local m = migrator "sqlx"
-    assert.equal("1_a 2_b 3_c", labels(m:migrate()))
-    assert.equal(4800, db:query("SELECT count(*)::int AS n FROM a")[1].n)
+    assert.equal("1_a 2_b 3_c 4_d 5_e", labels(m:migrate()))
+    assert.equal(8400, db:query("SELECT count(*)::int AS n FROM a")[1].n)
   end)
 
   it("is recognised by `auto`, with the database's help where files look alike", function()

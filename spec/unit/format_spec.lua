@@ -151,6 +151,70 @@ DROP TABLE users;
     assert.matches("inside a transaction", fails(parse, "sqlx", "VACUUM;\n").message)
   end)
 
+  local whole = {
+    ["a BEGIN without COMMIT"] = "BEGIN;\nSELECT 1;\nSELECT 2;\n",
+    ["START TRANSACTION"] = "START TRANSACTION;\nSELECT 1;\nSELECT 2;\n",
+    ["a BEGIN behind a statement"] = "SELECT 1;\nBEGIN;\nSELECT 2;\n",
+    ["a second BEGIN"] = "BEGIN;\nSELECT 1;\nBEGIN WORK;\nSELECT 2;\nCOMMIT;\n",
+    ["a COMMIT at the end"] = "SELECT 1;\nSELECT 2;\nEND;\n",
+    ["a BEGIN behind a statement, and COMMIT"] = "SELECT 1;\nBEGIN;\nSELECT 2;\nCOMMIT;\n",
+  }
+  for what, text in pairs(whole) do
+    it("of tools with a transaction around files: one for " .. what, function()
+      for _, format in ipairs { "sqlx", "diesel", "popx", "flyway", "graphile-migrate" } do
+        local up = parse(format, text).up
+        assert.is_true(up.transaction, format)
+        assert.same({ "SELECT 1", "SELECT 2" }, sql(up), format)
+      end
+      local down = parse("goose", "-- +goose Up\n-- +goose Down\n" .. text).down
+      assert.same({ "SELECT 1", "SELECT 2" }, sql(down))
+      assert.is_true(down.transaction)
+    end)
+  end
+
+  it("of tools with a transaction around files: the first BEGIN says how", function()
+    local up = parse("sqlx", "BEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\n").up
+    assert.equal("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", up.begin)
+    local err = fails(parse, "sqlx", "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\n")
+    assert.matches("already begun", err.message)
+    assert.equal(2, err.line)
+  end)
+
+  it("of any tool: what would leave half a file behind is refused", function()
+    local function refused(format, line, text)
+      local err = fails(parse, format, text)
+      assert.same({ "parse", line, "string" }, { err.kind, err.line, type(err.hint) }, text)
+    end
+    for _, format in ipairs { "sqlx", "golang-migrate", "flyway" } do
+      for _, last in ipairs { "ROLLBACK", "ABORT", "END AND CHAIN", "PREPARE TRANSACTION 'x'" } do
+        refused(format, 2, "SELECT 1;\n" .. last .. ";\n")
+        refused(format, 3, "BEGIN;\nSELECT 1;\n" .. last .. ";\nSELECT 2;\n")
+      end
+      refused(format, 3, "BEGIN;\nSELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (a);\n")
+      refused(format, 3, "BEGIN;\nSELECT 1;\nVACUUM;\nCOMMIT;\nSELECT 2;\n")
+    end
+    refused("golang-migrate", 1, "BEGIN;\nSELECT 1;\n")
+    refused("golang-migrate", 2, "SELECT 1;\nSTART TRANSACTION;\nSELECT 1;\n")
+    refused("golang-migrate", 4, "BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 1;\n")
+  end)
+
+  it("of any tool: without a transaction, one of a file's own has an end", function()
+    for format, head in pairs {
+      sqlx = "-- no-transaction\n", goose = "-- +goose NO TRANSACTION\n-- +goose Up\n",
+      dbmate = "-- migrate:up transaction:false\n", tern = "---- tern: disable-tx ----\n",
+      pgmig = "-- pgmig: transaction=off\n", ["graphile-migrate"] = "--! no-transaction\n",
+      ["sql-migrate"] = "-- +migrate Up notransaction\n",
+    } do
+      local _, line = head:gsub("\n", "")
+      local err = fails(parse, format, head .. "SELECT 1;\nBEGIN;\nSELECT 2;\n")
+      assert.same({ line + 2, "BEGIN without COMMIT" }, { err.line, err.message }, format)
+      assert.equal(line + 4, fails(parse, format, head
+        .. "SELECT 1;\nBEGIN;\nSELECT 2;\nCOMMIT AND CHAIN;\nCOMMIT;\n").line, format)
+      assert.equal(line + 2, fails(parse, format, head .. "BEGIN;\nVACUUM;\nEND;\n").line, format)
+      assert.equal(4, #sql(parse(format, head .. "BEGIN;\nSELECT 1;\nCOMMIT;\nVACUUM;\n").up))
+    end
+  end)
+
   it("of tools with a transaction around files: COMMIT and BEGIN of that one go", function()
     local script = parse("sql-migrate",
       "-- +migrate Up\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")

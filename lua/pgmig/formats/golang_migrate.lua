@@ -17,7 +17,7 @@ return {
     up = "-- Write your migration SQL here\n",
     down = "-- Write your rollback SQL here\n",
   },
-  vocabulary = { empty = true, transaction = "auto" },
+  vocabulary = { empty = true, transaction = "auto", unwrapped = true },
   signs = {},
   tracking = {
     table = "schema_migrations",
