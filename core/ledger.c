@@ -50,20 +50,13 @@ static int refuse_name(const char *table, struct pgmig_error *err)
 static int set_names(struct pgmig_ledger *ledger, const char *table,
                      size_t schema)
 {
-    struct pgmig_buf reference = {0};
-
     if (schema > 0) {
         ledger->schema = pgmig_strndup(table, schema);
-        pgmig_buf_addf(&reference, "\"%.*s\".", (int)schema, table);
         table += schema + 1;
     }
     ledger->table = pgmig_strndup(table, strlen(table));
-    pgmig_buf_addf(&reference, "\"%s\"", table);
-    ledger->reference = reference.data;
-    return reference.failed || ledger->table == NULL ||
-                   (schema > 0 && ledger->schema == NULL)
-               ? -1
-               : 0;
+    return ledger->table == NULL || (schema > 0 && ledger->schema == NULL) ? -1
+                                                                           : 0;
 }
 
 struct pgmig_ledger *pgmig_ledger_new(const char *table,
@@ -96,7 +89,6 @@ void pgmig_ledger_free(struct pgmig_ledger *ledger)
     free(ledger->asked);
     free(ledger->schema);
     free(ledger->table);
-    free(ledger->reference);
     free(ledger);
 }
 
@@ -185,9 +177,13 @@ static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
     return 0;
 }
 
-static int add_sql(const struct pgmig_ledger *ledger, const char *argument,
-                   struct pgmig_buf *sql, struct pgmig_error *err)
+static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                   const char *argument, struct pgmig_buf *sql,
+                   struct pgmig_error *err)
 {
+    if (ledger->op == PGMIG_LEDGER_ELSEWHERE)
+        return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
+                                         err);
     if (ledger->tracking == NULL) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "no schema to keep the tracking table in");
@@ -239,7 +235,7 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->op = op;
     if (op == PGMIG_LEDGER_PROBE)
         return pgmig_probe_start(ledger, conn, err);
-    return send(conn, &sql, add_sql(ledger, argument, &sql, err), err);
+    return send(conn, &sql, add_sql(ledger, conn, argument, &sql, err), err);
 }
 
 /* The row takes the entry's name; another tool's table has none. */
@@ -377,6 +373,11 @@ int pgmig_ledger_format(const struct pgmig_ledger *ledger)
 const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
 {
     return ledger->tracking;
+}
+
+const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger)
+{
+    return ledger->hidden;
 }
 
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger)

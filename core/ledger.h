@@ -11,13 +11,14 @@
 #define PGMIG_HISTORY_FORMAT 3 /* of the history and the journal */
 
 struct pgmig_ledger {
-    char *asked;     /* as the caller named it, for messages */
-    char *schema;    /* the schema that was given; NULL: none was */
-    char *table;     /* the bare name */
-    char *reference; /* quoted; with the schema where one was given */
-    char *tracking;  /* quoted, with its schema: known after a probe */
-    char *history;   /* likewise */
+    char *asked;    /* as the caller named it, for messages */
+    char *schema;   /* the schema that was given; NULL: none was */
+    char *table;    /* the bare name */
+    char *home;     /* the schema of the three: known after a probe */
+    char *tracking; /* quoted, with its schema: likewise */
+    char *history;  /* likewise */
     char *journal;
+    char *hidden; /* one of them, whose rows this role may not all see; NULL */
     bool exists;
     int format; /* of the history; 0: there is none */
     bool read_only;
@@ -71,6 +72,13 @@ PGMIG_NODISCARD int pgmig_probe_start(struct pgmig_ledger *ledger,
 PGMIG_NODISCARD int pgmig_probe_finish(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        struct pgmig_error *err);
+
+/* Add the query for the schemas that have such tables too: { schema, barred =
+** this role may not use it }. `used`: only of tables that have had rows. */
+PGMIG_NODISCARD int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
+                                              struct pgmig_conn *conn,
+                                              bool used, struct pgmig_buf *sql,
+                                              struct pgmig_error *err);
 
 /* Forget where the tables are. */
 void pgmig_probe_forget(struct pgmig_ledger *ledger);

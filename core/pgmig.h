@@ -560,14 +560,17 @@ PGMIG_NODISCARD int pgmig_ledger_share(struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
 enum pgmig_ledger_op {
-    PGMIG_LEDGER_PROBE,   /* find the tables and check their columns */
-    PGMIG_LEDGER_PREPARE, /* create what is missing, upgrade what is old */
-    PGMIG_LEDGER_WIDEN,   /* make room for a long version (`argument`) */
-    PGMIG_LEDGER_LIST,    /* the tracking table's rows */
-    PGMIG_LEDGER_MARKS,   /* what the history says last of each migration */
-    PGMIG_LEDGER_HISTORY, /* its newest events; `argument`: how many */
-    PGMIG_LEDGER_JOURNAL, /* migrations with transaction=off under way */
-    PGMIG_LEDGER_RECORD   /* see pgmig_ledger_record */
+    PGMIG_LEDGER_PROBE,     /* find the tables and check their columns */
+    PGMIG_LEDGER_PREPARE,   /* create what is missing, upgrade what is old */
+    PGMIG_LEDGER_WIDEN,     /* make room for a long version (`argument`) */
+    PGMIG_LEDGER_LIST,      /* the tracking table's rows */
+    PGMIG_LEDGER_MARKS,     /* what the history says last of each migration */
+    PGMIG_LEDGER_HISTORY,   /* its newest events; `argument`: how many */
+    PGMIG_LEDGER_JOURNAL,   /* migrations with transaction=off under way */
+    PGMIG_LEDGER_ELSEWHERE, /* schemas with such tables, other than the one that
+                            ** counts: { schema, barred = this role may not use
+                            ** it }; any `argument`: those that have had rows */
+    PGMIG_LEDGER_RECORD     /* see pgmig_ledger_record */
 };
 
 /*
@@ -647,6 +650,8 @@ bool pgmig_ledger_complete(const struct pgmig_ledger *ledger);
 int pgmig_ledger_format(const struct pgmig_ledger *ledger);
 /* The tracking table's quoted name with its schema; NULL: no schema. */
 const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
+/* A table of which row-level security may hide rows from this role; NULL. */
+const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
 /* Whether the server is a standby. */
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */

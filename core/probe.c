@@ -16,9 +16,11 @@ enum {
     P_UNIQUE,
     P_HISTORY,
     P_FORMAT,
+    P_JOURNAL,
     P_LINUX,
     P_TCP,
-    P_DURABLE
+    P_DURABLE,
+    P_HIDDEN
 };
 
 #define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
@@ -26,45 +28,103 @@ enum {
 #define EQ " OPERATOR(pg_catalog.=) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
-/* $1: the table as a reference, $2: the schema that was given, $3: its name,
-** $4: the column with the key */
+/* The columns of a relation, "a int4,b text". */
+#define COLUMNS_OF(oid)                                                   \
+    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT            \
+    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"               \
+    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                  \
+    "   t.typname::pg_catalog.text AS type"                               \
+    "   FROM pg_catalog.pg_attribute a"                                   \
+    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"               \
+    "   WHERE a.attrelid" EQ oid " AND a.attnum OPERATOR(pg_catalog.>) 0" \
+    "   AND NOT a.attisdropped) AS a)"
+
+/* The tracking table, or one beside it. */
+#define TABLE(alias, suffix)                                                  \
+    " LEFT JOIN pg_catalog.pg_class " alias " ON " alias ".relnamespace" EQ   \
+    "n.oid AND " alias ".relname" EQ "($2::pg_catalog.text" CONCAT "'" suffix \
+    "')::pg_catalog.name"
+
+/* The policy `p` of table `t` is about reading, and about this role. */
+#define CONCERNS                                                  \
+    "p.polrelid" EQ "t.oid AND p.polcmd::pg_catalog.text"         \
+    " OPERATOR(pg_catalog.=) ANY ('{*,r}'::pg_catalog.text[])"    \
+    " AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) AS r" \
+    "  WHERE r" EQ "0::pg_catalog.oid"                            \
+    "  OR pg_catalog.pg_has_role(r, 'USAGE'))"
+#define CONDITION "pg_catalog.pg_get_expr(p.polqual, p.polrelid)"
+
+/* $1: the schema that was given, $2: the table's name, $3: the column with the
+** key */
 static const char probe_sql[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
-    " c.oid IS NOT NULL, s.name,"
-    " (SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT
-    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"
-    "  FROM (SELECT a.attname::pg_catalog.text AS name,"
-    "   t.typname::pg_catalog.text AS type"
-    "   FROM pg_catalog.pg_attribute a"
-    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"
-    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
-    "   AND NOT a.attisdropped) AS a),"
-    " EXISTS (SELECT FROM pg_catalog.pg_index i"
-    "  JOIN pg_catalog.pg_attribute a"
-    "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
-    "  WHERE i.indrelid" EQ "c.oid AND i.indisunique AND i.indisvalid"
-    "   AND i.indnatts" EQ "1 AND i.indpred IS NULL AND a.attname" EQ
-    "$4::pg_catalog.name),"
-    " h.oid IS NOT NULL,"
-    " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
-    "  FROM pg_catalog.pg_attribute a"
-    "  JOIN pg_catalog.pg_attrdef d"
-    "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
-    "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
-    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
-    " pg_catalog.inet_client_addr() IS NOT NULL,"
-    " pg_catalog.current_setting('synchronous_commit')"
-    "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
-    "  ::pg_catalog.text[])"
-    " FROM (SELECT pg_catalog.to_regclass($1) AS oid) r"
-    " LEFT JOIN pg_catalog.pg_class c ON c.oid" EQ "r.oid"
-    " LEFT JOIN pg_catalog.pg_namespace n ON n.oid" EQ "c.relnamespace"
-    " CROSS JOIN LATERAL (SELECT COALESCE(n.nspname,"
-    "  $2::pg_catalog.name, pg_catalog.current_schema()) AS name) s"
-    " LEFT JOIN pg_catalog.pg_namespace hn ON hn.nspname" EQ "s.name"
-    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace" EQ "hn.oid"
-    "  AND h.relname" EQ "($3::pg_catalog.text" CONCAT
-    "'_history')::pg_catalog.name";
+    " c.oid IS NOT NULL, s.name, " COLUMNS_OF(
+        "c.oid") ","
+                 " EXISTS (SELECT FROM pg_catalog.pg_index i"
+                 "  JOIN pg_catalog.pg_attribute a"
+                 "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ
+                 "i.indkey[0]"
+                 "  WHERE i.indrelid" EQ
+                 "c.oid AND i.indisunique AND i.indisvalid"
+                 "   AND i.indnatts" EQ
+                 "1 AND i.indpred IS NULL AND a.attname" EQ
+                 "$3::pg_catalog.name),"
+                 " h.oid IS NOT NULL,"
+                 " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
+                 "  FROM pg_catalog.pg_attribute a"
+                 "  JOIN pg_catalog.pg_attrdef d"
+                 "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
+                 "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
+                 " j.oid IS NOT NULL,"
+                 " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
+                 " pg_catalog.inet_client_addr() IS NOT NULL,"
+                 " pg_catalog.current_setting('synchronous_commit')"
+                 "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
+                 "  ::pg_catalog.text[]),"
+                 " (SELECT "
+                 "pg_catalog.min(t.oid::pg_catalog.regclass::pg_catalog.text)"
+                 "  FROM pg_catalog.unnest(ARRAY[c.oid, h.oid, j.oid]) AS t "
+                 "(oid)"
+                 "  WHERE pg_catalog.row_security_active(t.oid)"
+                 "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p "
+                 "WHERE " CONCERNS "    AND p.polpermissive AND " CONDITION EQ
+                 "'true')"
+                 "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p "
+                 "WHERE " CONCERNS "    AND NOT p.polpermissive"
+                 "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))"
+                 " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT path.name"
+                 "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
+                 "    WITH ORDINALITY AS path (name, place)"
+                 "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.name"
+                 "   JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+                 "    AND c.relname" EQ "$2::pg_catalog.name"
+                 "   ORDER BY path.place LIMIT 1), "
+                 "pg_catalog.current_schema()) AS name) s"
+                 " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ
+                 "s.name" TABLE("c", "") TABLE("h", "_history")
+                     TABLE("j", "_journal");
+
+/* What a tracking table of ours may look like, and how many digits of a version
+** that has room for. */
+#define OURS "applied_at timestamptz,name text,version "
+static const struct shape {
+    const char *columns;
+    int digits;
+} shapes[] = {{OURS "int4", 9},
+              {OURS "int8", 18},
+              {OURS "numeric", PGMIG_VERSION_DIGITS}};
+
+/* Tables of the name in other schemas; a history without its table, too. */
+static const char elsewhere_sql[] =
+    "SELECT DISTINCT n.nspname::pg_catalog.text AS schema,"
+    " NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS barred"
+    " FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_namespace n ON n.oid" EQ "c.relnamespace"
+    " CROSS JOIN LATERAL (SELECT " COLUMNS_OF(
+        "c.oid") ") AS t (columns)"
+                 " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=)"
+                 "  ANY ('{r,p}'::pg_catalog.text[])"
+                 " AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND ";
 
 static bool value_is(const struct pgmig_conn *conn, int column,
                      const char *wanted)
@@ -78,19 +138,9 @@ static bool value_is(const struct pgmig_conn *conn, int column,
 /* How many digits the version column holds: 0 for a table not ours. */
 static int column_digits(const struct pgmig_conn *conn)
 {
-    static const struct {
-        const char *columns;
-        int digits;
-    } known[] = {
-        {"applied_at timestamptz,name text,version int4", 9},
-        {"applied_at timestamptz,name text,version int8", 18},
-        {"applied_at timestamptz,name text,version numeric",
-         PGMIG_VERSION_DIGITS},
-    };
-
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (value_is(conn, P_COLUMNS, known[i].columns))
-            return known[i].digits;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (value_is(conn, P_COLUMNS, shapes[i].columns))
+            return shapes[i].digits;
     return 0;
 }
 
@@ -140,10 +190,13 @@ static int refuse_table(const struct pgmig_ledger *ledger,
 
 void pgmig_probe_forget(struct pgmig_ledger *ledger)
 {
+    free(ledger->home);
     free(ledger->tracking);
     free(ledger->history);
     free(ledger->journal);
+    free(ledger->hidden);
     ledger->tracking = ledger->history = ledger->journal = NULL;
+    ledger->home = ledger->hidden = NULL;
 }
 
 /* "schema"."table", in the schema that was found or would be used. */
@@ -169,11 +222,12 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     quoted = pgmig_conn_quote_ident(conn, schema, len, err);
     if (quoted == NULL)
         return -1;
+    ledger->home = pgmig_strndup(schema, len);
     ledger->tracking = qualified(quoted, ledger->table, "");
     ledger->history = qualified(quoted, ledger->table, "_history");
     ledger->journal = qualified(quoted, ledger->table, "_journal");
     free(quoted);
-    if (ledger->tracking && ledger->history && ledger->journal)
+    if (ledger->home && ledger->tracking && ledger->history && ledger->journal)
         return 0;
     return pgmig_error_memory(err);
 }
@@ -231,6 +285,8 @@ static int check_history(struct pgmig_ledger *ledger,
     const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
 
     ledger->format = format ? atoi(format) : 0;
+    if (ledger->format > 1 && !value_is(conn, P_JOURNAL, "t"))
+        ledger->format = 1; /* it is made again with the later formats */
     if (ledger->format > PGMIG_HISTORY_FORMAT) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s was written by a newer pgmig (format %d)",
@@ -265,13 +321,71 @@ int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                       struct pgmig_error *err)
 {
     const char *key = ledger->layout ? ledger->layout->key : "version";
-    const char *params[] = {ledger->reference, ledger->schema, ledger->table,
-                            key};
+    const char *params[] = {ledger->schema, ledger->table, key};
 
     if (check_server(conn, err) != 0)
         return -1;
-    return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 4, params,
+    return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 3, params,
                            err);
+}
+
+/* Whether `columns` are those of such a table. */
+static int add_shape(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                     struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (ledger->layout != NULL) {
+        pgmig_buf_adds(sql, "pg_catalog.string_to_array(columns, ',') "
+                            "OPERATOR(pg_catalog.@>) "
+                            "pg_catalog.string_to_array(");
+        if (pgmig_conn_add_literal(conn, ledger->layout->columns, sql, err))
+            return -1;
+        pgmig_buf_adds(sql, ", ',')");
+        return 0;
+    }
+    pgmig_buf_adds(sql, "columns" EQ "ANY (ARRAY[");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        pgmig_buf_addf(sql, "%s'%s'", i > 0 ? ", " : "", shapes[i].columns);
+    pgmig_buf_adds(sql, "])");
+    return 0;
+}
+
+int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
+                              struct pgmig_conn *conn, bool used,
+                              struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_adds(sql, elsewhere_sql);
+    pgmig_buf_addf(sql, "(c.relname" EQ "'%s' AND ", ledger->table);
+    if (add_shape(ledger, conn, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql,
+                   " OR c.relname" EQ "'%s_history' AND "
+                   "pg_catalog.string_to_array(columns, ',') "
+                   "OPERATOR(pg_catalog.@>) "
+                   "'{checksum text,event text,format int4}')",
+                   ledger->table);
+    if (used)
+        pgmig_buf_adds(sql, " AND pg_catalog.pg_relation_size(c.oid) "
+                            "OPERATOR(pg_catalog.>) 0");
+    if (ledger->home != NULL) {
+        pgmig_buf_adds(sql, " AND n.nspname OPERATOR(pg_catalog.<>) ");
+        if (pgmig_conn_add_literal(conn, ledger->home, sql, err) != 0)
+            return -1;
+    }
+    pgmig_buf_adds(sql, " ORDER BY 1");
+    return 0;
+}
+
+/* Of which table this role does not see all rows. */
+static int note_hidden(struct pgmig_ledger *ledger,
+                       const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *table = pgmig_conn_value(conn, 0, P_HIDDEN, &len);
+
+    if (table == NULL)
+        return 0;
+    ledger->hidden = pgmig_strndup(table, len);
+    return ledger->hidden ? 0 : pgmig_error_memory(err);
 }
 
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -286,7 +400,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
-    if (qualify(ledger, conn, err) != 0)
+    if (qualify(ledger, conn, err) != 0 || note_hidden(ledger, conn, err) != 0)
         return -1;
     if (ledger->exists && check_table(ledger, conn, err) != 0)
         return -1;

@@ -104,6 +104,14 @@ static int ledger_qualified(lua_State *L)
     return 1;
 }
 
+/* ledger:hidden() --> a table of which row-level security may hide rows; nil.
+ */
+static int ledger_hidden(lua_State *L)
+{
+    lua_pushstring(L, pgmig_ledger_hidden(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
 /* ledger:read_only() --> whether the server is a standby. */
 static int ledger_read_only(lua_State *L)
 {
@@ -127,6 +135,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"complete", ledger_complete},
                                        {"format", ledger_format},
                                        {"qualified", ledger_qualified},
+                                       {"hidden", ledger_hidden},
                                        {"read_only", ledger_read_only},
                                        {"fits", ledger_fits},
                                        {"__gc", ledger_gc},

@@ -211,8 +211,9 @@ function M.examine(migrator)
   local ok, status = pcall(migrator.status, migrator)
   if not ok then
     if not errors.is(status, "plan") then error(status, 0) end
-    add("foreign_table", status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
-      leave_alone(migrator))
+    add(status.remedy and "unclear_table" or "foreign_table",
+      status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
+      status.remedy or leave_alone(migrator))
     return findings
   end
   look_at_migrations(migrator, status, add)

@@ -5,7 +5,7 @@
 -- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as the server said;
 -- `statement`; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
 -- migrations done before it; `hook`, `cause` and `traceback` of what a hook or a Lua migration
--- raised; `signal`. `tostring(err)` is the text for people.
+-- raised; `signal`; `remedy`, a shell command for `doctor`. `tostring(err)` is the text for people.
 -- @module pgmig.errors
 local core = require "pgmig.core"
 

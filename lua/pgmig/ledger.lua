@@ -2,6 +2,7 @@
 -- history and its journal.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local placement = require "pgmig.placement"
 
 local M = {}
 local ledger = {}
@@ -41,6 +42,17 @@ local function rows(self, db, operation, argument)
   return db.handle:rows()
 end
 
+--- A function that looks for such tables in other schemas.
+local function elsewhere(self, db)
+  return function(used) return rows(self, db, "elsewhere", used) end
+end
+
+--- Refuse an empty table where there is a fuller one.
+local function check_empty(self, db, list, checksums)
+  if list.count > 0 or next(checksums) then return end
+  placement.check_empty(self, db, elsewhere(self, db))
+end
+
 --- Look for the tables.
 -- @param meanwhile called while the server does; nil
 -- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
@@ -50,6 +62,8 @@ function ledger:probe(db, meanwhile)
   if meanwhile then ok, err = pcall(meanwhile) end
   finish(db) -- whatever that has raised: an answer is on its way
   if not ok then error(err, 0) end
+  placement.check_missing(self, db, elsewhere(self, db))
+  placement.check_visible(self)
 end
 
 --- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
@@ -124,14 +138,19 @@ end
 -- @raise as `probe`
 function ledger:read(db, meanwhile)
   self:probe(db, meanwhile)
-  return { rows = self:list(db), marks = self:marks(db), journal = self:journal(db) }
+  local read = { rows = self:list(db), marks = self:marks(db), journal = self:journal(db) }
+  check_empty(self, db, read.rows, read.marks.checksum)
+  return read
 end
 
 --- The newest events of the history, oldest first.
 -- @param limit how many; nil: all
 function ledger:history(db, limit)
   self:probe(db)
-  if self.handle:format() == 0 then return {} end
+  if self.handle:format() == 0 then
+    check_empty(self, db, self:list(db), {})
+    return {}
+  end
   return rows(self, db, "history", limit and ("%d"):format(limit))
 end
 

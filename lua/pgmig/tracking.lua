@@ -15,19 +15,37 @@ local errors = require "pgmig.errors"
 
 local M = {}
 
-local TABLE = [[
-  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, a.attname AS column
+-- The table as it was named, twice, and its bare name where no schema was given
+local TABLES = [[
+  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, a.attname AS column,
+    c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s) AS found,
+    pg_catalog.row_security_active(c.oid) AS secured
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
     AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
-  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)]]
+  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)
+    OR c.relname OPERATOR(pg_catalog.=) %s::pg_catalog.name
+    AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.text[])
+  ORDER BY 1]]
 
---- The table's qualified name, and its columns as a set; nil when there is none.
+--- The tables of a name: { name = qualified, columns = a set, secured = by row-level security }.
+-- @return the one that the search_path finds; nil
+-- @return a list of those in other schemas, where the name has none
 local function find(db, name)
-  local rows, columns = db:ask(TABLE:format(db:quote_literal(name))), {}
-  for _, row in ipairs(rows) do columns[row.column] = true end
-  if rows[1] then return rows[1].name, columns end
+  local named = db:quote_literal(name)
+  local bare = name:find(".", 1, true) and "NULL" or named
+  local tables, found, elsewhere = {}, nil, {}
+  for _, row in ipairs(db:ask(TABLES:format(named, named, bare))) do
+    local t = tables[row.name]
+    if not t then
+      t = { name = row.name, columns = {}, secured = row.secured }
+      tables[row.name] = t
+      if row.found then found = t else elsewhere[#elsewhere + 1] = t end
+    end
+    t.columns[row.column] = true
+  end
+  return found, elsewhere
 end
 
 local function keys(set)
@@ -50,12 +68,27 @@ local function objection(how, columns)
   end
 end
 
---- Whether a tool has kept a tracking table in a database.
+--- Whether a tool has kept a tracking table in a database, in whatever schema.
 -- @param tracking a format's
 -- @return its qualified name, or nil
 function M.exists(db, tracking)
-  local qualified, columns = find(db, tracking.table)
-  return qualified and not objection(tracking, columns) and qualified or nil
+  local found, elsewhere = find(db, tracking.table)
+  if found and not objection(tracking, found.columns) then return found.name end
+  for _, t in ipairs(elsewhere) do
+    if not objection(tracking, t.columns) then return t.name end
+  end
+end
+
+local function refuse_missing(name, format, elsewhere)
+  local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
+  local hint = "if it has another name: --from-table NAME"
+  for _, t in ipairs(elsewhere) do
+    if not objection(format.tracking, t.columns) then
+      message = ("there is no table %s in the schemas of this session's search_path"):format(name)
+      hint = ("there is one in another schema: --from-table %s"):format(t.name)
+    end
+  end
+  errors.raise("plan", message, { hint = hint })
 end
 
 --- Read a tool's table.
@@ -63,34 +96,35 @@ end
 -- @param name the table; nil: its usual name
 -- @return its rows
 -- @return its qualified name
--- @raise kind "plan" when there is no such table, or it is not the tool's
+-- @raise kind "plan" when there is no such table, it is not the tool's, or row-level security may
+--   hide its rows
 function M.read(db, format, name)
   local tracking = format.tracking
   if not tracking then
     errors.raise("usage", ("the format %s does not say how its table reads"):format(format.name))
   end
   name = name or tracking.table
-  local qualified, columns = find(db, name)
-  if not qualified then
-    local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
-    errors.raise("plan", message, {
-      hint = "if it has another name: --from-table NAME",
-    })
-  end
-  local wrong = objection(tracking, columns)
+  local found, elsewhere = find(db, name)
+  if not found then refuse_missing(name, format, elsewhere) end
+  local wrong = objection(tracking, found.columns)
   if wrong then
     errors.raise("plan", ("table %s is not %s's: %s"):format(name, format.name, wrong), {
       hint = "name the right one with --from-table, or the right tool with --from",
     })
   end
-  return db:ask(tracking.query:format(qualified)), qualified
+  if found.secured then
+    errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(name), {
+      hint = "ask as the table's owner or as a role with BYPASSRLS",
+    })
+  end
+  return db:ask(tracking.query:format(found.name)), found.name
 end
 
 --- Refuse a database in which the format's own tool has applied migrations.
 -- @raise kind "plan"
 function M.check_unused(db, format)
   local qualified = format.tracking and M.exists(db, format.tracking)
-  local rows = qualified and M.read(db, format)
+  local rows = qualified and M.read(db, format, qualified)
   if not rows or not rows[1] then return end
   errors.raise("plan", ("%s has applied migrations here, as its table %s says"):format(format.name,
     qualified), {

@@ -92,3 +92,70 @@ describe("the bookkeeping", function()
     assert.same({ { who = "builder" }, { who = "builder" } }, db:query "SELECT who FROM app.log")
   end)
 end)
+
+describe("row-level security on the bookkeeping's tables", function()
+  local url, dir, admin, db, migrator
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    support.write(dir, "001_one.sql", "CREATE TABLE IF NOT EXISTS one ();")
+    admin = pgmig.connect(url)
+    admin:exec [[
+      DROP ROLE IF EXISTS keeper; DROP ROLE IF EXISTS guest;
+      CREATE ROLE keeper LOGIN; CREATE ROLE guest LOGIN;
+      GRANT ALL ON SCHEMA public TO keeper, guest]]
+    db = pgmig.connect { url = url, user = "keeper" }
+    migrator = pgmig.migrator(db, dir)
+    migrator:migrate()
+    admin:exec [[
+      GRANT ALL ON ALL TABLES IN SCHEMA public TO guest;
+      GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO guest]]
+  end)
+
+  after_each(function()
+    db:close()
+    admin:exec "DROP OWNED BY keeper, guest CASCADE; DROP ROLE keeper, guest"
+    admin:close()
+  end)
+
+  local function check_refused(who)
+    for _, method in ipairs { "status", "pending", "migrate", "rollback", "history", "baseline" } do
+      local ok, err = pcall(who[method], who, method == "baseline" and 1 or nil)
+      assert.is_false(ok, method)
+      assert.matches("row%-level security", err.message)
+      assert.matches("BYPASSRLS", err.hint)
+    end
+    assert.matches("ROW LEVEL SECURITY", who:doctor()[1].remedy)
+  end
+
+  local function as_guest(fn)
+    local guest = pgmig.connect { url = url, user = "guest" }
+    local ok, err = pcall(fn, pgmig.migrator(guest, dir))
+    guest:close()
+    if not ok then error(err, 0) end
+  end
+
+  for _, name in ipairs { "schema_migrations", "schema_migrations_history",
+    "schema_migrations_journal" } do
+    it("is said where it may hide rows of " .. name, function()
+      admin:exec(("ALTER TABLE %s ENABLE ROW LEVEL SECURITY"):format(name))
+      assert.equal(1, migrator:status().applied_count) -- the owner sees all
+      as_guest(check_refused)
+      admin:exec(("ALTER TABLE %s FORCE ROW LEVEL SECURITY"):format(name))
+      check_refused(migrator)
+      admin:exec(("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"):format(name))
+      assert.equal(1, migrator:status().applied_count)
+    end)
+  end
+
+  it("is no matter where a policy shows everything", function()
+    admin:exec [[ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY all_of_it ON schema_migrations USING (true)]]
+    as_guest(function(guest) assert.equal(1, guest:status().applied_count) end)
+    admin:exec "CREATE POLICY less ON schema_migrations AS RESTRICTIVE USING (version > 5)"
+    as_guest(check_refused)
+    admin:exec [[DROP POLICY less ON schema_migrations;
+      ALTER POLICY all_of_it ON schema_migrations TO keeper]]
+    as_guest(check_refused)
+  end)
+end)

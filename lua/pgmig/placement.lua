@@ -1,0 +1,63 @@
+--- Which tables a ledger means, and whether all that they say is seen: decided by what the database
+-- has, not by the search_path of whoever connects.
+local errors = require "pgmig.errors"
+
+local M = {}
+
+--- One of the places as a sentence, and what to do.
+local function refuse(ledger, db, places, message)
+  local names, hint = {}, ""
+  for i, place in ipairs(places) do
+    names[i] = place.schema .. "." .. ledger.name
+    if place.barred then
+      local role = db:ask "SELECT current_user::pg_catalog.text AS name"[1].name
+      hint = ("the role %s may not use the schema %s: GRANT USAGE ON SCHEMA %s TO %s; "):format(
+        role, place.schema, db:quote_ident(place.schema), db:quote_ident(role))
+    end
+  end
+  errors.raise("plan", message:format(ledger.name, table.concat(names, ", ")), {
+    hint = hint .. ("say which one is meant: --table %s; or SCHEMA.%s for a new one (option "
+      .. "`table`); nothing was touched"):format(names[1], ledger.name),
+    remedy = "pgmig --table " .. names[1] .. " status",
+  })
+end
+
+--- Whether a table's schema was given: then that one is meant.
+local function is_placed(ledger) return ledger.name:find(".", 1, true) ~= nil end
+
+--- Refuse to begin a new table where another schema has one.
+-- @param elsewhere fn(used) returns the places of such tables, { schema, barred }
+-- @raise kind "plan"
+function M.check_missing(ledger, db, elsewhere)
+  if ledger.handle:exists() or is_placed(ledger) then return end
+  local places = elsewhere()
+  if not places[1] then return end
+  refuse(ledger, db, places, "there is no table %s in the schemas of this session's search_path, "
+    .. "but there is %s")
+end
+
+--- Refuse a table without rows where another schema has one with rows.
+-- @param elsewhere as in `check_missing`
+-- @raise kind "plan"
+function M.check_empty(ledger, db, elsewhere)
+  if not ledger.handle:exists() or is_placed(ledger) then return end
+  local places = elsewhere "used"
+  if not places[1] then return end
+  refuse(ledger, db, places, "the table %s that this session's search_path finds is empty, and "
+    .. "%s is not")
+end
+
+--- Refuse to read what row-level security may hide.
+-- @raise kind "plan"
+function M.check_visible(ledger)
+  local hidden = ledger.handle:hidden()
+  if not hidden then return end
+  local forced = ("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"):format(hidden)
+  errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(hidden), {
+    hint = "all rows are seen by the table's owner, unless that is forced on it, too (" .. forced
+      .. "), by roles with BYPASSRLS, and where a policy FOR ALL says USING (true)",
+    remedy = ('psql "$DATABASE_URL" -c %s'):format("'" .. forced .. "'"),
+  })
+end
+
+return M
