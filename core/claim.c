@@ -29,7 +29,8 @@ static int add_repeatable_claim(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql,
                    " THEN 0 ELSE 1 END FROM (SELECT (SELECT checksum FROM %s "
                    "WHERE version IS NULL AND event OPERATOR(pg_catalog.<>) "
-                   "ALL ('{failed,resolved}') AND name OPERATOR(pg_catalog.=) ",
+                   "ALL (" PGMIG_PASSING_EVENTS
+                   ") AND name OPERATOR(pg_catalog.=) ",
                    ledger->history);
     if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
         return -1;

@@ -32,7 +32,12 @@ static const char step_2[] =
     " backend_start pg_catalog.timestamptz,"
     " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());";
 static const char step_3[] =
-    " ALTER TABLE %s ALTER COLUMN format SET DEFAULT 3;"
+    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS sqlstate pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS detail pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS file pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS line INTEGER,"
+    " ADD COLUMN IF NOT EXISTS \"column\" INTEGER,"
+    " ALTER COLUMN format SET DEFAULT 3;"
     " ALTER TABLE %s"
     " ADD COLUMN IF NOT EXISTS revision BIGINT NOT NULL DEFAULT 0,"
     " ADD COLUMN IF NOT EXISTS server_start pg_catalog.timestamptz,"
@@ -64,18 +69,48 @@ static void add_begun(const struct pgmig_entry *entry, const char *begun,
                        entry->seconds);
 }
 
+static void add_number(int n, struct pgmig_buf *sql)
+{
+    if (n > 0)
+        pgmig_buf_addf(sql, "%d, ", n);
+    else
+        pgmig_buf_adds(sql, "NULL, ");
+}
+
+/* What only a failure has. */
+#define PLACE_COLUMNS "sqlstate, detail, file, line, \"column\", "
+
+static int add_place(struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                     struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    const char *const texts[] = {entry->sqlstate, entry->detail, entry->file};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (pgmig_conn_add_literal(conn, texts[i], sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, ", ");
+    }
+    add_number(entry->line, sql);
+    add_number(entry->column, sql);
+    return 0;
+}
+
 static int add_row(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                    const struct pgmig_entry *entry, const char *begun,
                    struct pgmig_buf *sql, struct pgmig_error *err)
 {
+    bool placed = entry->sqlstate || entry->detail || entry->file;
     const char *const texts[] = {entry->event,  entry->name,    entry->checksum,
                                  entry->host,   entry->program, entry->run,
                                  entry->message};
 
     pgmig_buf_addf(sql,
-                   "INSERT INTO %s (version, event, name, checksum, host, "
-                   "program, run, message, started_at, format) VALUES (%s",
-                   ledger->history, entry->version ? entry->version : "NULL");
+                   "INSERT INTO %s (%sversion, event, name, checksum, host, "
+                   "program, run, message, started_at, format) VALUES (",
+                   ledger->history, placed ? PLACE_COLUMNS : "");
+    if (placed && add_place(conn, entry, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, entry->version ? entry->version : "NULL");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         pgmig_buf_adds(sql, ", ");
         if (pgmig_conn_add_literal(conn, texts[i], sql, err) != 0)
@@ -123,14 +158,15 @@ void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
         sql,
         "SELECT version::pg_catalog.text AS id, "
         "CASE WHEN version IS NULL THEN name END AS repeatable, event, "
-        "checksum, CASE WHEN event OPERATOR(pg_catalog.=) 'failed' THEN "
-        "message END AS message, %s AS run, "
-        "CASE WHEN event OPERATOR(pg_catalog.=) 'failed' OR version IS NULL "
+        "checksum, CASE WHEN event OPERATOR(pg_catalog.=) "
+        "ANY (" PGMIG_PASSING_EVENTS ") THEN message END AS message, "
+        "%s AS run, CASE WHEN event OPERATOR(pg_catalog.=) "
+        "ANY (" PGMIG_PASSING_EVENTS ") OR version IS NULL "
         "THEN pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
         "END AS at FROM %s AS h "
-        "WHERE event OPERATOR(pg_catalog.<>) ALL ('{failed,resolved}') "
+        "WHERE event OPERATOR(pg_catalog.<>) ALL (" PGMIG_PASSING_EVENTS ") "
         "OR id OPERATOR(pg_catalog.=) ANY (SELECT pg_catalog.max(id) FROM %s "
-        "WHERE event OPERATOR(pg_catalog.=) ANY ('{failed,resolved}') "
+        "WHERE event OPERATOR(pg_catalog.=) ANY (" PGMIG_PASSING_EVENTS ") "
         "GROUP BY version, CASE WHEN version IS NULL THEN name END) "
         "ORDER BY h.id",
         ledger->format >= 2 ? "run" : "NULL::pg_catalog.text", ledger->history,
@@ -148,8 +184,9 @@ void pgmig_history_add_list(const struct pgmig_ledger *ledger,
         "pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
         "AS finished_at, pg_catalog.date_part('epoch', "
         "finished_at OPERATOR(pg_catalog.-) started_at) AS duration, "
-        "db_user, host, program, %s AS run, message FROM (SELECT * FROM %s "
+        "db_user, host, program, %s AS run, message%s FROM (SELECT * FROM %s "
         "ORDER BY id DESC LIMIT %s) AS h ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text", ledger->history,
-        limit);
+        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text",
+        ledger->format >= 3 ? ", sqlstate, detail, file, line, \"column\"" : "",
+        ledger->history, limit);
 }

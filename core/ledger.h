@@ -85,6 +85,9 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger);
 
 /* ---- history.c ------------------------------------------------------- */
 
+/* Events that say nothing of a migration's text, an array. */
+#define PGMIG_PASSING_EVENTS "'{failed,unknown,interrupted,resolved}'"
+
 /* Add what brings the history and the journal to this format. */
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql);

@@ -601,7 +601,12 @@ struct pgmig_entry {
     const char *applied_at; /* of an adopted one, as SQL reads it */
     const char *key;        /* what another tool calls it in its table */
     const char *digest;     /* of its file, as that tool computes it */
-    double seconds;         /* how long ago it began; 0: with its transaction */
+    const char *sqlstate;   /* of a failure, where the server tells */
+    const char *detail;     /* likewise */
+    const char *file;       /* where it failed; line and column from 1 */
+    int line;
+    int column;
+    double seconds;    /* how long ago it began; 0: with its transaction */
     const char *owner; /* whose the row in the journal is that is changed ... */
     long revision;     /* ... and which of its states that is */
 };

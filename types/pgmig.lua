@@ -65,7 +65,7 @@
 ---@field warnings { state: string, migration: pgmig.Migration?, message: string }[] of the policy
 
 ---@class pgmig.Happening
----@field event "up"|"down"|"failed"|"baseline"|"fake"|"repaired"|"resolved"
+---@field event "up"|"down"|"failed"|"unknown"|"interrupted"|"baseline"|"fake"|"adopted"|"repaired"|"resolved"
 ---@field version integer|string|nil
 ---@field id string?
 ---@field name string
@@ -78,6 +78,11 @@
 ---@field program string?
 ---@field run string?
 ---@field message string?
+---@field sqlstate string? of a failure
+---@field detail string?
+---@field file string?
+---@field line integer?
+---@field column integer?
 
 ---@class pgmig.Finding
 ---@field kind string

@@ -128,7 +128,8 @@ static lua_Number number_field(lua_State *L, int arg, const char *key)
 }
 
 /* The entry at `arg`: { event, version, name, checksum, host, program, run,
-** message, seconds, applied_at, key, digest, owner, revision }. */
+** message, seconds, applied_at, key, digest, owner, revision, sqlstate, detail,
+** file, line, column }. */
 static struct pgmig_entry entry_at(lua_State *L, int arg)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -143,6 +144,11 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
                                 .applied_at = field(L, arg, "applied_at"),
                                 .key = field(L, arg, "key"),
                                 .digest = field(L, arg, "digest"),
+                                .sqlstate = field(L, arg, "sqlstate"),
+                                .detail = field(L, arg, "detail"),
+                                .file = field(L, arg, "file"),
+                                .line = (int)number_field(L, arg, "line"),
+                                .column = (int)number_field(L, arg, "column"),
                                 .seconds = number_field(L, arg, "seconds"),
                                 .owner = field(L, arg, "owner"),
                                 .revision =

@@ -81,7 +81,7 @@ function ledger:list(db)
   return list
 end
 
-local keeps_nothing = { failed = true, resolved = true }
+local keeps_nothing = { failed = true, unknown = true, interrupted = true, resolved = true }
 
 --- Note an event of the history, the last one so far.
 local function note_event(marks, columns, i)

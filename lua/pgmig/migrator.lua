@@ -221,9 +221,10 @@ function migrator:applied() return (read_state(self)).applied end
 
 --- What has happened: every event that changed something, and every failure.
 -- @param limit the newest so many; nil: all
--- @return a list, oldest first, of { event ("up", "down", "failed", "baseline", "fake",
---   "adopted", "repaired", "resolved"), id = nil for a repeatable one, version, name, checksum,
---   started_at, finished_at, duration in seconds, db_user, host, program, run, message }
+-- @return a list, oldest first, of { event ("up", "down", "failed", "unknown", "interrupted",
+--   "baseline", "fake", "adopted", "repaired", "resolved"), id = nil for a repeatable one, version,
+--   name, checksum, started_at, finished_at, duration in seconds, db_user, host, program, run,
+--   message, and of a failure sqlstate, detail, file, line, column, where they are known }
 function migrator:history(limit)
   check_db(self)
   local events = recovery.persist(self.db, self.reconnect, function()

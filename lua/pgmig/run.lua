@@ -182,13 +182,30 @@ local function is_recorded(self, step, message)
   return last and last.message ~= nil and lasting(last.message) == lasting(message)
 end
 
-local function write_failure(self, step, message)
+local function message_of(err) return errors.is(err) and err.message or tostring(err) end
+
+--- What the history has of an error.
+-- @param writable fn(text) returns it as the database can take it
+local function account(err, writable)
+  local known = errors.is(err) and err or {}
+  return {
+    sqlstate = known.sqlstate, detail = known.detail and writable(known.detail),
+    file = known.file and writable(known.file), line = known.line, column = known.column,
+  }
+end
+
+local function write_failure(self, step, err, writable)
   local readable, checksum = pcall(step.checksum, step)
   self.ledger:record(self.db, "none", step:entry {
-    event = "failed", checksum = readable and checksum or nil,
-    seconds = core.now() - step.started, message = message,
+    event = errors.is(err, "unknown") and "unknown" or "failed",
+    checksum = readable and checksum or nil, seconds = core.now() - step.started,
+    message = writable(message_of(err)), error = account(err, writable),
   })
 end
+
+local function as_utf8(text) return core.readable(text, "\\x") end
+
+local function as_ascii(text) return (as_utf8(text):gsub("[\128-\255]+", "?")) end
 
 --- Whether the database's encoding has not all characters of a text (untranslatable_character,
 -- character_not_in_repertoire).
@@ -198,14 +215,13 @@ end
 
 --- Write a failure into the history, in a transaction of its own: as far as that is possible.
 local function record_failure(self, step, err)
-  if not step.attempt or step.attempt == 0 or self.db:is_lost() then return end
-  local message = core.readable(errors.is(err) and err.message or tostring(err), "\\x")
-  if is_recorded(self, step, message) then return end
+  if (step.attempt == 0 and not errors.is(err, "unknown")) or self.db:is_lost() then return end
+  if is_recorded(self, step, as_utf8(message_of(err))) then return end
   local vigil, signal = self.db.vigil, self.db.signal
   self.db.vigil, self.db.give_up_at = nil, nil
-  local ok, problem = pcall(write_failure, self, step, message)
+  local ok, problem = pcall(write_failure, self, step, err, as_utf8)
   if not ok and is_foreign_character(problem) then
-    pcall(write_failure, self, step, (message:gsub("[\128-\255]+", "?")))
+    pcall(write_failure, self, step, err, as_ascii)
   end
   self.db.vigil, self.db.signal = vigil, signal
 end

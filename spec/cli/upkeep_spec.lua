@@ -24,6 +24,20 @@ describe("pgmig", function()
     assert.equal(out:match "[^\n]+\n$", newest)
   end)
 
+  it("history says where a failure was, and what the server said", function()
+    project.write("002_create_b.sql", "-- UP\nCREATE TABLE b (n int UNIQUE);\n"
+      .. "INSERT INTO b VALUES (1), (1);\n")
+    run "up"
+    local _, out = run "history --limit 1"
+    assert.truthy(out:find(("- %s/002_create_b.sql:3:1: duplicate key value violates unique "
+      .. 'constraint "b_n_key" (SQLSTATE 23505) DETAIL: Key (n)=(1) already exists.\n'):format(
+      project.dir), 1, true), out)
+    local _, json = run "history --limit 1 --json"
+    local event = dkjson.decode(json).history[1]
+    assert.same({ "failed", "23505", 3, 1 },
+      { event.event, event.sqlstate, event.line, event.column })
+  end)
+
   it("history --json has all of it, in a fixed order", function()
     run "up --to 1"
     local code, out = run "history --json"
@@ -102,6 +116,7 @@ describe("pgmig", function()
     assert.equal(5, code)
     assert.matches("nobody knows whether statement 2 has taken effect", err)
     assert.matches("pgmig resolve 4 %-%-done, or %-%-redo", err)
+    assert.matches(" unknown +004_off .*nobody knows whether", select(2, run "history --limit 1"))
     assert.equal(2, (run "resolve 4"))
     local out
     code, out = run "resolve 4 --redo"

@@ -105,6 +105,21 @@ describe("the history", function()
     assert.is_nil(migrator:status().repeatable[1].failure)
   end)
 
+  it("tells of a failure what the server said, and where", function()
+    support.write(dir, "002_b.sql", "-- UP\nCREATE TABLE b (n int PRIMARY KEY);\n"
+      .. "INSERT INTO b VALUES (1),\n  (1);\n-- DOWN\n")
+    local _, err = pcall(migrator.migrate, migrator)
+    local event = migrator:history(1)[1]
+    assert.same({ "failed", "23505", "Key (n)=(1) already exists.", dir .. "/002_b.sql", 3, 1 },
+      { event.event, event.sqlstate, event.detail, event.file, event.line, event.column })
+    for _, key in ipairs { "message", "sqlstate", "detail", "file", "line", "column" } do
+      assert.equal(err[key], event[key])
+    end
+    for _, key in ipairs { "sqlstate", "detail", "file", "line", "column" } do
+      assert.is_nil(migrator:history()[1][key])
+    end
+  end)
+
   it("commits with the change or not at all", function()
     local m = pgmig.migrator(db, dir, { hooks = { after_each = function() error "no" end } })
     assert.is_false(pcall(m.migrate, m))
@@ -127,20 +142,24 @@ describe("the history", function()
     assert.equal("out_of_order", migrator:pending()[1].state)
   end)
 
-  it("of format 1 is brought to this one by the next run", function()
-    support.psql(url, support.read "spec/fixtures/history_1.sql")
-    local before = migrator:history()
-    assert.equal("up", before[1].event)
-    assert.equal(1, db:query("SELECT max(format) AS f FROM schema_migrations_history")[1].f)
-    assert.equal(1, #migrator:pending()) -- reading has changed nothing
-    assert.is_false(pcall(db.query, db, "SELECT run FROM schema_migrations_history"))
-    migrator:migrate()
-    assert.same({ "up 1", "up 2" }, events())
-    local rows = db:query "SELECT format, run FROM schema_migrations_history ORDER BY id"
-    assert.same({ 1, 3 }, { rows[1].format, rows[2].format })
-    assert.is_nil(rows[1].run)
-    assert.equal("string", type(rows[2].run))
-  end)
+  for format = 1, 2 do
+    it(("of format %d is brought to this one by the next run"):format(format), function()
+      support.psql(url, support.read(("spec/fixtures/history_%d.sql"):format(format)))
+      local FORMATS = "SELECT string_agg(format::text, ' ' ORDER BY id) AS f, count(*) AS n "
+        .. "FROM schema_migrations_history"
+      local old = db:query(FORMATS)[1]
+      assert.equal("up", migrator:history()[1].event)
+      assert.equal(format == 2 and "it was busy" or nil, migrator:history(1)[1].message)
+      assert.equal(1, #migrator:pending()) -- reading has changed nothing
+      assert.is_false(pcall(db.query, db, "SELECT sqlstate FROM schema_migrations_history"))
+      migrator:migrate()
+      local upgraded = migrator:history()
+      assert.equal("up", upgraded[#upgraded].event)
+      assert.equal(format == 2 and "r1" or nil, upgraded[1].run)
+      assert.equal("string", type(upgraded[#upgraded].run))
+      assert.equal(old.f .. " 3", db:query(FORMATS)[1].f)
+    end)
+  end
 
   it("of a newer pgmig is refused before anything is touched", function()
     migrator:migrate(1)

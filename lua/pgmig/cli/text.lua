@@ -152,13 +152,25 @@ local ID_SHOWN = 20 -- digits; longer ones are a format's own
 
 local function moment(iso) return iso:gsub("T", " "):gsub("%.%d+", "") end
 
+--- What an event's message says, with what is known of a failure.
+local function account(e)
+  local words = {}
+  if e.file then
+    words[1] = table.concat({ e.file, e.line, e.column }, ":") .. ":"
+  end
+  words[#words + 1] = excerpt.line(e.message)
+  if e.sqlstate then words[#words + 1] = ("(SQLSTATE %s)"):format(e.sqlstate) end
+  if e.detail then words[#words + 1] = "DETAIL: " .. excerpt.line(e.detail) end
+  return "- " .. table.concat(words, " ")
+end
+
 local function history_line(e)
   local label = (e.id and ("0"):rep(3 - #e.id) .. e.id .. "_" or "R__") .. e.name
   if e.id and #e.id > ID_SHOWN then label = e.name end
-  local parts = { moment(e.finished_at), ("%-9s"):format(e.event), label }
+  local parts = { moment(e.finished_at), ("%-11s"):format(e.event), label }
   if e.duration > 0 then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
   parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")
-  if e.message then parts[#parts + 1] = "- " .. excerpt.line(e.message) end
+  if e.message then parts[#parts + 1] = account(e) end
   return table.concat(parts, "  ")
 end
 
