@@ -28,26 +28,20 @@ enum {
 #define EQ " OPERATOR(pg_catalog.=) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
-/* The columns of a relation, "a int4,b text". */
-#define COLUMNS_OF(oid)                                                   \
-    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT            \
-    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"               \
-    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                  \
-    "   t.typname::pg_catalog.text AS type"                               \
-    "   FROM pg_catalog.pg_attribute a"                                   \
-    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"               \
-    "   WHERE a.attrelid" EQ oid " AND a.attnum OPERATOR(pg_catalog.>) 0" \
-    "   AND NOT a.attisdropped) AS a)"
+/* The columns of the relation `c`, "a int4,b text". */
+#define COLUMNS                                                          \
+    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT           \
+    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"              \
+    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                 \
+    "   t.typname::pg_catalog.text AS type"                              \
+    "   FROM pg_catalog.pg_attribute a"                                  \
+    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"              \
+    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>)" \
+    "   0 AND NOT a.attisdropped) AS a)"
 
-/* The tracking table, or one beside it. */
-#define TABLE(alias, suffix)                                                  \
-    " LEFT JOIN pg_catalog.pg_class " alias " ON " alias ".relnamespace" EQ   \
-    "n.oid AND " alias ".relname" EQ "($2::pg_catalog.text" CONCAT "'" suffix \
-    "')::pg_catalog.name"
-
-/* The policy `p` of table `t` is about reading, and about this role. */
+/* The policy `p` of table `rel` is about reading, and about this role. */
 #define CONCERNS                                                  \
-    "p.polrelid" EQ "t.oid AND p.polcmd::pg_catalog.text"         \
+    "p.polrelid" EQ "rel AND p.polcmd::pg_catalog.text"           \
     " OPERATOR(pg_catalog.=) ANY ('{*,r}'::pg_catalog.text[])"    \
     " AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) AS r" \
     "  WHERE r" EQ "0::pg_catalog.oid"                            \
@@ -58,51 +52,50 @@ enum {
 ** key */
 static const char probe_sql[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
-    " c.oid IS NOT NULL, s.name, " COLUMNS_OF(
-        "c.oid") ","
-                 " EXISTS (SELECT FROM pg_catalog.pg_index i"
-                 "  JOIN pg_catalog.pg_attribute a"
-                 "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ
-                 "i.indkey[0]"
-                 "  WHERE i.indrelid" EQ
-                 "c.oid AND i.indisunique AND i.indisvalid"
-                 "   AND i.indnatts" EQ
-                 "1 AND i.indpred IS NULL AND a.attname" EQ
-                 "$3::pg_catalog.name),"
-                 " h.oid IS NOT NULL,"
-                 " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
-                 "  FROM pg_catalog.pg_attribute a"
-                 "  JOIN pg_catalog.pg_attrdef d"
-                 "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
-                 "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
-                 " j.oid IS NOT NULL,"
-                 " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
-                 " pg_catalog.inet_client_addr() IS NOT NULL,"
-                 " pg_catalog.current_setting('synchronous_commit')"
-                 "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
-                 "  ::pg_catalog.text[]),"
-                 " (SELECT "
-                 "pg_catalog.min(t.oid::pg_catalog.regclass::pg_catalog.text)"
-                 "  FROM pg_catalog.unnest(ARRAY[c.oid, h.oid, j.oid]) AS t "
-                 "(oid)"
-                 "  WHERE pg_catalog.row_security_active(t.oid)"
-                 "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p "
-                 "WHERE " CONCERNS "    AND p.polpermissive AND " CONDITION EQ
-                 "'true')"
-                 "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p "
-                 "WHERE " CONCERNS "    AND NOT p.polpermissive"
-                 "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))"
-                 " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT path.name"
-                 "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
-                 "    WITH ORDINALITY AS path (name, place)"
-                 "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.name"
-                 "   JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
-                 "    AND c.relname" EQ "$2::pg_catalog.name"
-                 "   ORDER BY path.place LIMIT 1), "
-                 "pg_catalog.current_schema()) AS name) s"
-                 " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ
-                 "s.name" TABLE("c", "") TABLE("h", "_history")
-                     TABLE("j", "_journal");
+    " c.oid IS NOT NULL, s.name, " COLUMNS ","
+    " EXISTS (SELECT FROM pg_catalog.pg_index i"
+    "  JOIN pg_catalog.pg_attribute a"
+    "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
+    "  WHERE i.indrelid" EQ "c.oid AND i.indisunique AND i.indisvalid"
+    "   AND i.indnatts" EQ "1 AND i.indpred IS NULL AND a.attname" EQ
+    "$3::pg_catalog.name),"
+    " h.oid IS NOT NULL,"
+    " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
+    "  FROM pg_catalog.pg_attribute a"
+    "  JOIN pg_catalog.pg_attrdef d"
+    "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
+    "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
+    " j.oid IS NOT NULL,"
+    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
+    " pg_catalog.inet_client_addr() IS NOT NULL,"
+    " pg_catalog.current_setting('synchronous_commit')"
+    "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
+    "  ::pg_catalog.text[]),"
+    " (SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
+    "  FROM pg_catalog.unnest(ARRAY[c.oid, h.oid, j.oid]) AS rel"
+    "  WHERE pg_catalog.row_security_active(rel)"
+    "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
+    "    AND p.polpermissive AND " CONDITION EQ "'true')"
+    "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
+    "    AND NOT p.polpermissive"
+    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))"
+    " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
+    "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
+    "    WITH ORDINALITY AS path"
+    "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.path"
+    "   JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+    "    AND c.relname" EQ "$2::pg_catalog.name"
+    "   ORDER BY path.ordinality LIMIT 1),"
+    "  pg_catalog.current_schema()) AS name) s"
+    " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "s.name"
+    " LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+    "  AND c.relname" EQ "$2::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace" EQ "n.oid"
+    "  AND h.relname" EQ "($2::pg_catalog.text" CONCAT
+    "'_history')::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class j ON j.relnamespace" EQ "n.oid"
+    "  AND j.relname" EQ "($2::pg_catalog.text" CONCAT
+    "'_journal')::pg_catalog.name";
 
 /* What a tracking table of ours may look like, and how many digits of a version
 ** that has room for. */
@@ -120,11 +113,10 @@ static const char elsewhere_sql[] =
     " NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS barred"
     " FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid" EQ "c.relnamespace"
-    " CROSS JOIN LATERAL (SELECT " COLUMNS_OF(
-        "c.oid") ") AS t (columns)"
-                 " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=)"
-                 "  ANY ('{r,p}'::pg_catalog.text[])"
-                 " AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND ";
+    " CROSS JOIN LATERAL (SELECT " COLUMNS " AS columns) AS t"
+    " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=)"
+    "  ANY ('{r,p}'::pg_catalog.text[])"
+    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND ";
 
 static bool value_is(const struct pgmig_conn *conn, int column,
                      const char *wanted)
