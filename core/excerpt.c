@@ -7,11 +7,17 @@
 #include "locate.h"
 #include "script.h"
 
-#define AROUND 4096 /* bytes behind the end: the rest of its line */
+/* Bytes behind the end: the rest of its line, or more than is shown of it. */
+#define AROUND (PGMIG_LINE_SHOWN + 2)
 
-static bool is_there(const struct pgmig_script *script, size_t start)
+static bool is_there(const struct pgmig_script *script, size_t start,
+                     size_t end)
 {
-    return script->text != NULL && start >= script->origin.start;
+    if (script->text == NULL || start < script->origin.start ||
+        end > script->len)
+        return false;
+    return script->len - end >= AROUND ||
+           memchr(script->text + end, '\n', script->len - end) != NULL;
 }
 
 int pgmig_excerpt_open(struct pgmig_excerpt *e,
@@ -23,7 +29,7 @@ int pgmig_excerpt_open(struct pgmig_excerpt *e,
 
     e->script = *script;
     *s = (struct pgmig_stream){.fd = -1};
-    if (!script->streamed || (is_there(script, start) && end <= script->len))
+    if (!script->streamed || is_there(script, start, end))
         return 0;
     status = pgmig_stream_open(s, script->path, err);
     while (status == 0 && !s->final && s->len < end + AROUND)

@@ -10,7 +10,6 @@
 
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
-#define TEXT_MAX 4096 /* bytes of a line that an error carries */
 
 void pgmig_locate_from(const char *text, size_t len, size_t offset,
                        struct pgmig_place *place)
@@ -26,6 +25,7 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
            (newline = memchr(text + start, '\n', offset - start)) != NULL) {
         start = (size_t)(newline - text) + 1;
         place->line++;
+        place->before = 0;
     }
     newline = start < len ? memchr(text + start, '\n', len - start) : NULL;
     place->end = newline ? (size_t)(newline - text) : len;
@@ -34,7 +34,8 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
     if (start == 0 && len >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0)
         start = offset < BOM_LEN ? offset : BOM_LEN;
     place->start = start;
-    place->column = 1 + (int)pgmig_utf8_count(text + start, offset - start);
+    place->column = 1 + (int)(place->before +
+                              pgmig_utf8_count(text + start, offset - start));
 }
 
 struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset)
@@ -74,6 +75,23 @@ void pgmig_locate_error(struct pgmig_error *err, const char *path,
     err->column = place.column;
     free(err->text);
     err->text = NULL;
-    if (width <= TEXT_MAX) /* nobody reads a longer one on a terminal */
+    if (width <= PGMIG_LINE_SHOWN && place.before == 0)
         err->text = pgmig_strndup(text + place.start, width);
+}
+
+int pgmig_locate_no_text(struct pgmig_error *err, const char *path,
+                         const char *text, size_t len, size_t offset,
+                         const struct pgmig_place *origin)
+{
+    if (text[offset] == '\0') {
+        pgmig_error_set(err, PGMIG_E_PARSE, "the file holds a NUL byte");
+        pgmig_error_hint(err, "save it as UTF-8 (UTF-16 looks like this)");
+    } else {
+        pgmig_error_set(err, PGMIG_E_PARSE, "the file is not valid UTF-8");
+        pgmig_error_hint(err, "save it as UTF-8");
+    }
+    pgmig_locate_error(err, path, text, len, offset, origin);
+    free(err->text); /* it could not be shown */
+    err->text = NULL;
+    return -1;
 }

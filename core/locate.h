@@ -4,6 +4,12 @@
 
 #include "pgmig.h"
 
+/* Bytes of a line that an error carries: nobody reads a longer one on a
+** terminal. */
+#ifndef PGMIG_LINE_SHOWN
+#define PGMIG_LINE_SHOWN 4096
+#endif
+
 /* Find `offset` in a text, from line 1 or from an earlier answer on. */
 void pgmig_locate_from(const char *text, size_t len, size_t offset,
                        struct pgmig_place *place);
@@ -17,5 +23,10 @@ size_t pgmig_locate_line(const char *text, size_t start, size_t end, int line);
 void pgmig_locate_error(struct pgmig_error *err, const char *path,
                         const char *text, size_t len, size_t offset,
                         const struct pgmig_place *origin);
+
+/* Refuse the byte at an offset, which is no text. Returns -1. */
+int pgmig_locate_no_text(struct pgmig_error *err, const char *path,
+                         const char *text, size_t len, size_t offset,
+                         const struct pgmig_place *origin);
 
 #endif

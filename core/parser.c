@@ -162,20 +162,6 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
     return 0;
 }
 
-/* A marker ends the statement above it. */
-static int cut_statement(struct pgmig_parser *p, size_t offset)
-{
-    struct pgmig_item item;
-    bool cut = pgmig_splitter_cut(&p->splitter, &item, p->err);
-
-    if (cut && item.kind == PGMIG_ITEM_ERROR)
-        return pgmig_parser_point(p, item.start);
-    if (cut && take_statement(p, &item.statement) != 0)
-        return -1;
-    p->cut = cut ? offset : PGMIG_NOWHERE;
-    return 0;
-}
-
 static int refuse_before(struct pgmig_parser *p, size_t offset)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE,
@@ -197,8 +183,8 @@ static int take_divider(struct pgmig_parser *p, size_t offset)
 static int take_section(struct pgmig_parser *p,
                         const struct pgmig_marker *marker, size_t offset)
 {
-    if (cut_statement(p, offset) != 0)
-        return -1;
+    if (p->cut != offset)
+        p->cut = PGMIG_NOWHERE;
     if (marker->kind == PGMIG_MARKER_DIVIDER)
         return take_divider(p, offset);
     if (!p->script->marked && p->section->statement_count > 0)
@@ -227,10 +213,9 @@ static int take_marker(struct pgmig_parser *p,
 {
     const struct pgmig_marker *marker = comment->marker;
 
-    if (marker->kind == PGMIG_MARKER_IGNORED)
+    if (marker->kind == PGMIG_MARKER_IGNORED ||
+        marker->kind == PGMIG_MARKER_END)
         return 0;
-    if (marker->kind == PGMIG_MARKER_END)
-        return cut_statement(p, item->start);
     if (marker->kind == PGMIG_MARKER_REFUSED)
         return pgmig_annotation_refuse(p->script, marker, comment->body,
                                        item->end, p->err);
@@ -255,18 +240,42 @@ static int take_directive(struct pgmig_parser *p, size_t body,
                                  comment->end, p->err);
 }
 
+static struct pgmig_comment read_comment(const struct pgmig_parser *p,
+                                         const struct pgmig_item *item)
+{
+    return pgmig_vocabulary_read(p->words, p->script->text, item->start,
+                                 item->end, item->line_comment);
+}
+
+/* A marker counts alone on its line, or wherever its tool finds it. */
+static bool is_marker(const struct pgmig_comment *c,
+                      const struct pgmig_item *item)
+{
+    return c->meaning == PGMIG_MEANS_MARKER &&
+           (item->alone || (c->marker->anywhere && item->outside));
+}
+
 static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 {
-    struct pgmig_comment c = pgmig_vocabulary_read(
-        p->words, p->script->text, item->start, item->end, item->line_comment);
+    struct pgmig_comment c = read_comment(p, item);
 
     if (c.meaning == PGMIG_MEANS_DIRECTIVE)
         return take_directive(p, c.body, item);
-    if (c.meaning == PGMIG_MEANS_MARKER &&
-        (item->alone || (c.marker->anywhere && item->outside)))
+    if (is_marker(&c, item))
         return take_marker(p, &c, item);
     pgmig_doubt_comment(p, item, &c);
     return check_stray(p, item->start, item->end);
+}
+
+/* Whether a comment is a marker that ends the statement above it. */
+static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_comment c;
+
+    if (!p->splitter.open || !item->outside)
+        return false;
+    c = read_comment(p, item);
+    return is_marker(&c, item) && pgmig_vocabulary_cuts(c.marker);
 }
 
 /* ---- items ----------------------------------------------------------- */
@@ -283,6 +292,7 @@ static int see_more(struct pgmig_parser *p)
     sp->lx.len = p->script->len = s->len;
     sp->lx.final = s->final;
     sp->from = s->from;
+    sp->blank = s->blank;
     p->script->origin = s->line;
     return 0;
 }
@@ -301,8 +311,28 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
     p->splitter.lx.final = stream == NULL;
 }
 
+/* A marker ends the statement above it: that one comes first. */
+static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
+{
+    p->marker = *item;
+    pgmig_splitter_cut(&p->splitter, item, p->err);
+    if (item->kind == PGMIG_ITEM_ERROR) {
+        pgmig_parser_point(p, item->start);
+        return false;
+    }
+    if (take_statement(p, &item->statement) != 0)
+        return false;
+    p->cut = p->marker.start;
+    return true;
+}
+
 bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
 {
+    struct pgmig_item marker = p->marker;
+
+    p->marker.kind = PGMIG_ITEM_END;
+    if (marker.kind == PGMIG_ITEM_COMMENT && take_comment(p, &marker) != 0)
+        return false;
     for (;;) {
         *item = pgmig_splitter_next(&p->splitter, p->err);
         switch (item->kind) {
@@ -311,6 +341,8 @@ bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
         case PGMIG_ITEM_DATA:
             return take_data(p, item) == 0;
         case PGMIG_ITEM_COMMENT:
+            if (cuts(p, item))
+                return cut_statement(p, item);
             if (take_comment(p, item) != 0)
                 return false;
             break;

@@ -15,7 +15,8 @@ struct pgmig_parser {
     struct pgmig_stream *stream; /* brings the text; NULL: it is all there */
     struct pgmig_splitter splitter;
     struct pgmig_section *section; /* the current one; UP before a marker */
-    size_t cut;                    /* the marker that ended a statement */
+    struct pgmig_item marker;      /* has ended a statement; comes next */
+    size_t cut;                    /* where such a one stands */
     struct pgmig_doubts doubts;
     struct pgmig_error *err;
 };

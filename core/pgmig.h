@@ -217,6 +217,7 @@ struct pgmig_place {
     int line;          /* from 1; lines end with LF or CRLF */
     int column;        /* from 1, in characters; a BOM does not count */
     size_t start, end; /* the line's bytes, without its end */
+    size_t before;     /* characters of it in front of `start`: not held */
 };
 
 #define PGMIG_SEAL_BYTES 16
@@ -343,7 +344,9 @@ pgmig_script_parse(const char *path, char *text, size_t len,
 
 /* Read and parse a file. With `stream` one of more than PGMIG_STREAM_BYTES is
 ** not held, and `words` have to stay valid as long as the script. */
+#ifndef PGMIG_STREAM_BYTES
 #define PGMIG_STREAM_BYTES 1048576
+#endif
 PGMIG_NODISCARD struct pgmig_script *
 pgmig_script_read(const char *path, const struct pgmig_vocabulary *words,
                   bool stream, struct pgmig_error *err);

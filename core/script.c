@@ -137,22 +137,26 @@ static int settle_section(struct pgmig_parser *p,
 static int check_bytes(struct pgmig_parser *p)
 {
     const struct pgmig_script *s = p->script;
-    const char *nul = s->len > 0 ? memchr(s->text, '\0', s->len) : NULL;
-    size_t bad;
+    size_t good = pgmig_utf8_check_text(s->text, s->len);
 
-    if (nul != NULL) {
-        pgmig_error_set(p->err, PGMIG_E_PARSE, "the file holds a NUL byte");
-        pgmig_error_hint(p->err, "save it as UTF-8 (UTF-16 looks like this)");
-        return pgmig_parser_point(p, (size_t)(nul - s->text));
-    }
-    bad = pgmig_utf8_check(s->text, s->len);
-    if (bad == s->len)
+    if (good == s->len)
         return 0;
-    pgmig_error_set(p->err, PGMIG_E_PARSE, "the file is not valid UTF-8");
-    pgmig_error_hint(p->err, "save it as UTF-8");
-    pgmig_parser_point(p, bad);
-    free(p->err->text); /* it could not be shown */
-    p->err->text = NULL;
+    return pgmig_locate_no_text(p->err, s->path, s->text, s->len, good, NULL);
+}
+
+/* A streamed file is refused for what a held one is: bytes that are no text
+** come before everything else, wherever they stand. */
+static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_error bytes = {0};
+
+    while (!stream->final &&
+           pgmig_stream_more(stream, stream->len, &bytes) == 0)
+        ;
+    if (bytes.kind != PGMIG_E_NONE) {
+        pgmig_error_clear(err);
+        *err = bytes;
+    }
     return -1;
 }
 
@@ -231,6 +235,8 @@ static int parse_stream(struct pgmig_script *script,
     pgmig_parser_init(&p, script, script->words, stream, err);
     status = parse(&p);
     script->text = NULL;
+    if (status != 0 && err->kind == PGMIG_E_PARSE)
+        return check_rest(stream, err);
     return status;
 }
 

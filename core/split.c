@@ -17,6 +17,7 @@ void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
     *sp = (struct pgmig_splitter){0};
     sp->lx = (struct pgmig_lexer){
         .text = text, .len = len, .final = true, .standard_strings = true};
+    sp->blank = true;
 }
 
 size_t pgmig_splitter_needs(const struct pgmig_splitter *sp)
@@ -65,7 +66,9 @@ static bool alone(const struct pgmig_splitter *sp,
         before--;
     if (behind < sp->lx.len && !is_line_end(text[behind]))
         return false;
-    return before == sp->from || is_line_end(text[before - 1]) ||
+    if (before == sp->from)
+        return sp->blank;
+    return is_line_end(text[before - 1]) ||
            (before == BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0);
 }
 

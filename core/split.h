@@ -38,7 +38,8 @@ enum pgmig_copying {
 
 struct pgmig_splitter {
     struct pgmig_lexer lx;
-    size_t from;      /* the text is there from the start of this line on */
+    size_t from;      /* the text is there from here on */
+    bool blank;       /* nothing but blanks stands before it on its line */
     size_t start;     /* of the statement that is open */
     size_t last;      /* behind its last token */
     bool open;        /* a statement has begun */

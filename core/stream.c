@@ -11,14 +11,16 @@
 #include "locate.h"
 #include "utf8.h"
 
-#define PIECE 262144 /* bytes read at once */
-/* Bytes of a line that are held for its sake, for columns. */
-#define LINE_MAX_KEPT 1048576
+#ifndef PGMIG_STREAM_PIECE
+#define PGMIG_STREAM_PIECE 262144 /* bytes read at once */
+#endif
+#define BOM "\xEF\xBB\xBF"
+#define BOM_LEN 3
 
 int pgmig_stream_open(struct pgmig_stream *s, const char *path,
                       struct pgmig_error *err)
 {
-    *s = (struct pgmig_stream){.path = path, .line.line = 1};
+    *s = (struct pgmig_stream){.path = path, .line.line = 1, .blank = true};
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     return s->fd >= 0 ? 0 : pgmig_error_file(err, "open the file", path);
 }
@@ -30,40 +32,65 @@ void pgmig_stream_close(struct pgmig_stream *s)
     free(s->buf);
 }
 
-/* Where the line of an offset that is held starts; the offset for a line of
-** great length. */
+/* Where the line of an offset that is held starts; the offset when that is too
+** far away to be shown. */
 static size_t line_start(const struct pgmig_stream *s, size_t offset)
 {
     size_t limit = offset - s->from;
     const char *newline;
 
-    if (limit > LINE_MAX_KEPT)
-        limit = LINE_MAX_KEPT;
+    if (limit > PGMIG_LINE_SHOWN)
+        limit = PGMIG_LINE_SHOWN;
     newline = limit > 0 ? memrchr(s->text + offset - limit, '\n', limit) : NULL;
     if (newline != NULL)
         return (size_t)(newline - s->text) + 1;
     return offset - limit == s->from ? s->from : offset;
 }
 
+static size_t bom_len(const struct pgmig_stream *s)
+{
+    return s->from == 0 && s->len >= BOM_LEN &&
+                   memcmp(s->text, BOM, BOM_LEN) == 0
+               ? BOM_LEN
+               : 0;
+}
+
+/* Whether only blanks stand before an offset on its line; a comment's line
+** begins behind a lone CR, too. */
+static bool is_blank(const struct pgmig_stream *s, size_t offset)
+{
+    size_t start = s->from + bom_len(s);
+
+    while (offset > start && strchr(" \t\f\v", s->text[offset - 1]) != NULL)
+        offset--;
+    return offset <= start ? s->blank
+                           : strchr("\r\n", s->text[offset - 1]) != NULL;
+}
+
 /* Let go what stands before an offset. */
 static void advance(struct pgmig_stream *s, size_t from)
 {
-    const char *p = s->text + s->from;
-    const char *end = s->text + from;
-    size_t left = s->len - from;
+    size_t start = s->from + bom_len(s);
+    const char *newline;
 
-    while ((p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+    if (from <= start)
+        return; /* a BOM alone is kept */
+    s->blank = is_blank(s, from);
+    while ((newline = memchr(s->text + start, '\n', from - start)) != NULL) {
+        start = (size_t)(newline - s->text) + 1;
         s->line.line++;
-        p++;
+        s->line.before = 0;
     }
+    s->line.before += pgmig_utf8_count(s->text + start, from - start);
     s->line.start = from;
-    memmove(s->buf, s->text + from, left);
+    memmove(s->buf, s->text + from, s->len - from);
     s->from = from;
 }
 
 static int enlarge(struct pgmig_stream *s, struct pgmig_error *err)
 {
-    size_t cap = s->cap > 0 ? 2 * s->cap : PIECE + PIECE;
+    size_t cap =
+        s->cap > 0 ? 2 * s->cap : PGMIG_STREAM_PIECE + PGMIG_STREAM_PIECE;
     char *buf = realloc(s->buf, cap);
 
     if (buf == NULL) {
@@ -75,75 +102,51 @@ static int enlarge(struct pgmig_stream *s, struct pgmig_error *err)
     return 0;
 }
 
-static int refuse(struct pgmig_stream *s, size_t offset, const char *message,
-                  const char *hint, struct pgmig_error *err)
-{
-    pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
-    pgmig_error_hint(err, "%s", hint);
-    pgmig_locate_error(err, s->path, s->text, s->len, offset, &s->line);
-    free(err->text); /* it could not be shown */
-    err->text = NULL;
-    return -1;
-}
-
 /* The bytes that came must be text. A character may end in the next piece. */
-static int check(struct pgmig_stream *s, size_t start, struct pgmig_error *err)
+static int check(struct pgmig_stream *s, struct pgmig_error *err)
 {
-    size_t n = s->len - start;
-    const char *bytes = s->buf + (start - s->from);
-    const char *nul = n > 0 ? memchr(bytes, '\0', n) : NULL;
+    size_t left = s->len - s->checked;
+    size_t good =
+        left > 0 ? pgmig_utf8_check_text(s->text + s->checked, left) : 0;
 
-    if (nul != NULL)
-        return refuse(s, start + (size_t)(nul - bytes),
-                      "the file holds a NUL byte",
-                      "save it as UTF-8 (UTF-16 looks like this)", err);
-    n = s->len - s->checked;
-    s->checked += pgmig_utf8_check(s->text + s->checked, n);
-    if (s->checked == s->len || (!s->final && s->len - s->checked < 4))
+    s->checked += good;
+    left -= good;
+    if (left == 0 || (!s->final && left < 4 && s->text[s->checked] != '\0'))
         return 0;
-    return refuse(s, s->checked, "the file is not valid UTF-8",
-                  "save it as UTF-8", err);
+    return pgmig_locate_no_text(err, s->path, s->text, s->len, s->checked,
+                                &s->line);
 }
 
 static int fill(struct pgmig_stream *s, struct pgmig_error *err)
 {
     char *end = s->buf + (s->len - s->from);
     size_t room = s->cap - (s->len - s->from);
-    size_t got = 0;
+    ssize_t n;
 
-    while (got < room) {
-        ssize_t n = read(s->fd, end + got, room - got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return pgmig_error_file(err, "read the file", s->path);
-        if (n == 0)
-            s->final = true;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
+    do
+        n = read(s->fd, end, room);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return pgmig_error_file(err, "read the file", s->path);
+    s->final = n == 0;
     if (s->seal != NULL)
-        pgmig_seal_add(s->seal, end, got);
+        pgmig_seal_add(s->seal, end, (size_t)n);
     if (s->hasher != NULL)
-        pgmig_hasher_add(s->hasher, end, got);
-    s->len += got;
+        pgmig_hasher_add(s->hasher, end, (size_t)n);
+    s->len += (size_t)n;
     return 0;
 }
 
 int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
                       struct pgmig_error *err)
 {
-    size_t start = s->len;
-
     if (s->buf != NULL)
         advance(s, line_start(s, keep < s->checked ? keep : s->checked));
-    if ((s->buf == NULL || s->cap - (s->len - s->from) < PIECE) &&
+    if ((s->buf == NULL || s->cap - (s->len - s->from) < PGMIG_STREAM_PIECE) &&
         enlarge(s, err) != 0)
         return -1;
     if (fill(s, err) != 0)
         return -1;
     s->text = s->buf - s->from;
-    return check(s, start, err);
+    return check(s, err);
 }

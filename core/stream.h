@@ -17,6 +17,7 @@ struct pgmig_stream {
     size_t from, len;
     bool final;              /* the file ends at len */
     struct pgmig_place line; /* in which `from` stands, at its start mostly */
+    bool blank; /* nothing but blanks stands before `from` on its line */
     char *buf;
     size_t cap;
     size_t checked;              /* so far the bytes are valid UTF-8 */
@@ -29,7 +30,8 @@ PGMIG_NODISCARD int pgmig_stream_open(struct pgmig_stream *s, const char *path,
                                       struct pgmig_error *err);
 void pgmig_stream_close(struct pgmig_stream *s);
 
-/* Read more. What stands before `keep` is let go, but for its line. */
+/* Read more. What stands before `keep` is let go, but for its line where that
+** is short enough to be shown. */
 PGMIG_NODISCARD int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
                                       struct pgmig_error *err);
 

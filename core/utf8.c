@@ -84,6 +84,14 @@ char *pgmig_readable(const char *text, size_t len, const char *prefix)
     return NULL;
 }
 
+size_t pgmig_utf8_check_text(const char *text, size_t len)
+{
+    size_t valid = pgmig_utf8_check(text, len);
+    const char *nul = valid > 0 ? memchr(text, '\0', valid) : NULL;
+
+    return nul ? (size_t)(nul - text) : valid;
+}
+
 size_t pgmig_utf8_count(const char *text, size_t len)
 {
     size_t n = 0;

@@ -7,6 +7,9 @@
 /* The offset of the first invalid sequence, or len when there is none. */
 size_t pgmig_utf8_check(const char *text, size_t len);
 
+/* The same, and a NUL is none: what a file of text may hold. */
+size_t pgmig_utf8_check_text(const char *text, size_t len);
+
 /* The number of characters in len bytes of valid text. */
 size_t pgmig_utf8_count(const char *text, size_t len);
 

@@ -250,6 +250,11 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
     return end;
 }
 
+bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker)
+{
+    return is_section(marker) || marker->kind == PGMIG_MARKER_END;
+}
+
 const struct pgmig_marker *
 pgmig_vocabulary_section(const struct pgmig_vocabulary *words,
                          enum pgmig_direction direction)

@@ -33,6 +33,9 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
                                     const char *text, size_t start, size_t end);
 
+/* Whether a marker ends the statement above it. */
+bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker);
+
 /* The marker that a direction begins with; NULL: there is none. */
 const struct pgmig_marker *
 pgmig_vocabulary_section(const struct pgmig_vocabulary *words,

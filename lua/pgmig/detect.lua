@@ -14,6 +14,7 @@ local function head_of(path)
   local file = io.open(path, "rb")
   if not file then return "" end
   local text = file:read(HEAD) or ""
+  if #text == HEAD then text = text:match "^(.*)[\r\n]" or "" end -- no half of a line
   file:close()
   return text
 end

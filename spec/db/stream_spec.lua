@@ -190,6 +190,29 @@ describe("a large file", function()
     write "SELECT 1"
   end)
 
+  it("runs the last statement of a section that has no semicolon", function()
+    write("-- UP\n" .. filler() .. "INSERT INTO t VALUES (-1, 'up')\n-- DOWN\nDELETE FROM t;\n"
+      .. filler() .. "TRUNCATE t")
+    migrate()
+    assert.equal("up", value "SELECT s AS v FROM t WHERE n = -1")
+    pgmig.migrator(db, dir):rollback()
+    assert.equal(0, count())
+  end)
+
+  it("may have lines that are longer than what is held", function()
+    local long = ("'%s'"):format(("é"):rep(LARGE))
+    write("-- UP\nSELECT " .. long .. "; -- DOWN\nINSERT INTO t VALUES (1, 'kept');\n"
+      .. (" "):rep(LARGE) .. "-- DOWN\nDELETE FROM t;\n")
+    migrate()
+    assert.equal(1, count())
+    pgmig.migrator(db, dir):rollback()
+    assert.equal(0, count())
+    write("-- UP\nSELECT " .. long .. ", nowhere;\n" .. filler())
+    local err = fails()
+    assert.same({ 2, LARGE + 12 }, { err.line, err.column })
+    assert.is_nil(err.text)
+  end)
+
   it("is refused before anything runs, with the line", function()
     local cases = {
       ["COMMIT in a migration that runs in a transaction"] = "COMMIT; -- wrong\n",

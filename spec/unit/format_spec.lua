@@ -346,6 +346,13 @@ describe("the format of a folder", function()
     }))
   end)
 
+  it("is not told by the half of a line that was read", function()
+    local line = "-- Up Migration" .. " of the first table"
+    local head = ("SELECT 1;\n"):rep(6600):sub(1, 65536 - #"-- Up Migration" - 1) .. "\n"
+    local err = fails(detect.format, folder { ["1718000000000_a.sql"] = head .. line .. "\n" })
+    assert.matches("several formats", err.message)
+  end)
+
   it("is never guessed: the candidates are named, and why", function()
     local err = fails(detect.format, folder { ["0001_a.up.sql"] = "SELECT 1;" })
     assert.equal("usage", err.kind)
