@@ -6,9 +6,10 @@
 #include "ledger.h"
 
 /*
-** Format n is what the steps 1 to n make; a new format is a step more. The
-** default of `format` tells which one a table has, and each row which one it
-** was written in.
+** Format n is what the steps 1 to n make, of the history and, from 2, of the
+** journal; a new format is a step more. The default of `format` tells which one
+** they have, and each row of the history which one it was written in. A journal
+** that is gone is made by all of its steps.
 */
 static const char step_1[] =
     " CREATE TABLE IF NOT EXISTS %s (id BIGINT GENERATED ALWAYS AS IDENTITY "
@@ -23,7 +24,15 @@ static const char step_1[] =
     " message pg_catalog.text);";
 static const char step_2[] =
     " ALTER TABLE %s ADD COLUMN IF NOT EXISTS run pg_catalog.text,"
-    " ALTER COLUMN format SET DEFAULT 2;"
+    " ALTER COLUMN format SET DEFAULT 2;";
+static const char step_3[] =
+    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS sqlstate pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS detail pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS file pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS line INTEGER,"
+    " ADD COLUMN IF NOT EXISTS \"column\" INTEGER,"
+    " ALTER COLUMN format SET DEFAULT 3;";
+static const char journal_step_2[] =
     " CREATE TABLE IF NOT EXISTS %s (migration pg_catalog.text PRIMARY KEY,"
     " direction pg_catalog.text NOT NULL, owner pg_catalog.text NOT NULL,"
     " state pg_catalog.text NOT NULL,"
@@ -31,13 +40,7 @@ static const char step_2[] =
     " statement pg_catalog.text, existed pg_catalog.oid[], pid INTEGER,"
     " backend_start pg_catalog.timestamptz,"
     " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());";
-static const char step_3[] =
-    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS sqlstate pg_catalog.text,"
-    " ADD COLUMN IF NOT EXISTS detail pg_catalog.text,"
-    " ADD COLUMN IF NOT EXISTS file pg_catalog.text,"
-    " ADD COLUMN IF NOT EXISTS line INTEGER,"
-    " ADD COLUMN IF NOT EXISTS \"column\" INTEGER,"
-    " ALTER COLUMN format SET DEFAULT 3;"
+static const char journal_step_3[] =
     " ALTER TABLE %s"
     " ADD COLUMN IF NOT EXISTS revision BIGINT NOT NULL DEFAULT 0,"
     " ADD COLUMN IF NOT EXISTS server_start pg_catalog.timestamptz,"
@@ -46,12 +49,45 @@ static const char step_3[] =
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)
 {
+    int journal = ledger->journaled ? ledger->format : 0;
+
     if (ledger->format < 1)
         pgmig_buf_addf(sql, step_1, ledger->history);
     if (ledger->format < 2)
-        pgmig_buf_addf(sql, step_2, ledger->history, ledger->journal);
+        pgmig_buf_addf(sql, step_2, ledger->history);
     if (ledger->format < 3)
-        pgmig_buf_addf(sql, step_3, ledger->history, ledger->journal);
+        pgmig_buf_addf(sql, step_3, ledger->history);
+    if (journal < 2)
+        pgmig_buf_addf(sql, journal_step_2, ledger->journal);
+    if (journal < 3)
+        pgmig_buf_addf(sql, journal_step_3, ledger->journal);
+}
+
+/* Nothing is written unless it is behind. Who may not set it is not told
+** here: an INSERT still may work. */
+static const char advance[] =
+    "SELECT pg_catalog.setval(s.id, h.last) FROM"
+    " (SELECT pg_catalog.max(id) AS last FROM %s) AS h,"
+    " (SELECT pg_catalog.pg_get_serial_sequence(%s, 'id')::pg_catalog.regclass"
+    " AS id) AS s WHERE CASE WHEN"
+    " pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'UPDATE') AND"
+    " pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'USAGE') THEN"
+    " h.last OPERATOR(pg_catalog.>)"
+    " COALESCE(pg_catalog.pg_sequence_last_value(s.id), 0) ELSE false END";
+
+int pgmig_history_add_advance(const struct pgmig_ledger *ledger,
+                              struct pgmig_conn *conn, struct pgmig_buf *sql,
+                              struct pgmig_error *err)
+{
+    struct pgmig_buf name = {0};
+    int status = pgmig_conn_add_literal(conn, ledger->history, &name, err);
+
+    if (status == 0 && name.failed)
+        status = pgmig_error_memory(err);
+    if (status == 0)
+        pgmig_buf_addf(sql, advance, ledger->history, name.data);
+    pgmig_buf_free(&name);
+    return status;
 }
 
 static void add_begun(const struct pgmig_entry *entry, const char *begun,

@@ -177,6 +177,23 @@ static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
     return 0;
 }
 
+static int refuse_place(const struct pgmig_ledger *ledger,
+                        struct pgmig_error *err)
+{
+    const char *path = ledger->path ? ledger->path : "";
+
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "no schema to keep the tracking table in");
+    if (path[strspn(path, "\", ")] == '\0')
+        return pgmig_error_hint(err, "search_path is empty: name the table as "
+                                     "schema.table");
+    return pgmig_error_hint(
+        err,
+        "search_path is %s, and no schema of it is there and may be used: "
+        "create one, correct search_path, or name the table as schema.table",
+        path);
+}
+
 static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                    const char *argument, struct pgmig_buf *sql,
                    struct pgmig_error *err)
@@ -184,15 +201,14 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (ledger->op == PGMIG_LEDGER_ELSEWHERE)
         return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
                                          err);
-    if (ledger->tracking == NULL) {
-        pgmig_error_set(err, PGMIG_E_PLAN,
-                        "no schema to keep the tracking table in");
-        return pgmig_error_hint(err, "search_path is empty: name the table as "
-                                     "schema.table");
-    }
+    if (ledger->tracking == NULL)
+        return refuse_place(ledger, err);
     switch (ledger->op) {
     case PGMIG_LEDGER_PREPARE:
         return add_prepare(ledger, sql, err);
+    case PGMIG_LEDGER_ADVANCE:
+        add_writable(ledger, sql);
+        return pgmig_history_add_advance(ledger, conn, sql, err);
     case PGMIG_LEDGER_WIDEN:
         add_writable(ledger, sql);
         pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
@@ -362,7 +378,13 @@ bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
 
 bool pgmig_ledger_complete(const struct pgmig_ledger *ledger)
 {
-    return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT;
+    return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT &&
+           ledger->journaled;
+}
+
+bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger)
+{
+    return ledger->journaled;
 }
 
 int pgmig_ledger_format(const struct pgmig_ledger *ledger)

@@ -19,8 +19,10 @@ struct pgmig_ledger {
     char *history;  /* likewise */
     char *journal;
     char *hidden; /* one of them, whose rows this role may not all see; NULL */
+    char *path;   /* search_path, where it leads to no schema */
     bool exists;
-    int format; /* of the history; 0: there is none */
+    int format;     /* of the history; 0: there is none */
+    bool journaled; /* the journal is there */
     bool read_only;
     bool on_linux; /* the server runs on Linux */
     bool over_tcp; /* and is reached through TCP, by a pooler or by us */
@@ -110,6 +112,13 @@ PGMIG_NODISCARD int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
                                              const char *begun,
                                              struct pgmig_buf *sql,
                                              struct pgmig_error *err);
+
+/* Add what lets new events come behind all that there are: a restored or
+** replicated history has its rows, and a sequence that has not moved. */
+PGMIG_NODISCARD int pgmig_history_add_advance(const struct pgmig_ledger *ledger,
+                                              struct pgmig_conn *conn,
+                                              struct pgmig_buf *sql,
+                                              struct pgmig_error *err);
 
 /* Add queries: all events, for what they say last of each migration; the
 ** newest `limit` events. */

@@ -565,6 +565,7 @@ PGMIG_NODISCARD int pgmig_ledger_share(struct pgmig_ledger *ledger,
 enum pgmig_ledger_op {
     PGMIG_LEDGER_PROBE,     /* find the tables and check their columns */
     PGMIG_LEDGER_PREPARE,   /* create what is missing, upgrade what is old */
+    PGMIG_LEDGER_ADVANCE,   /* let events come behind all that there are */
     PGMIG_LEDGER_WIDEN,     /* make room for a long version (`argument`) */
     PGMIG_LEDGER_LIST,      /* the tracking table's rows */
     PGMIG_LEDGER_MARKS,     /* what the history says last of each migration */
@@ -654,6 +655,8 @@ PGMIG_NODISCARD int pgmig_ledger_adopt(struct pgmig_ledger *ledger,
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);
 /* All tables, in the format of this version. */
 bool pgmig_ledger_complete(const struct pgmig_ledger *ledger);
+/* Whether the journal is there. */
+bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger);
 /* The format of the history; 0: there is none. */
 int pgmig_ledger_format(const struct pgmig_ledger *ledger);
 /* The tracking table's quoted name with its schema; NULL: no schema. */

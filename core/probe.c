@@ -20,7 +20,8 @@ enum {
     P_LINUX,
     P_TCP,
     P_DURABLE,
-    P_HIDDEN
+    P_HIDDEN,
+    P_PATH
 };
 
 #define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
@@ -78,7 +79,8 @@ static const char probe_sql[] =
     "    AND p.polpermissive AND " CONDITION EQ "'true')"
     "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
     "    AND NOT p.polpermissive"
-    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))"
+    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true'))),"
+    " pg_catalog.current_setting('search_path')"
     " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
     "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
     "    WITH ORDINALITY AS path"
@@ -187,8 +189,9 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger)
     free(ledger->history);
     free(ledger->journal);
     free(ledger->hidden);
+    free(ledger->path);
     ledger->tracking = ledger->history = ledger->journal = NULL;
-    ledger->home = ledger->hidden = NULL;
+    ledger->home = ledger->hidden = ledger->path = NULL;
 }
 
 /* "schema"."table", in the schema that was found or would be used. */
@@ -209,8 +212,11 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     char *quoted;
 
     pgmig_probe_forget(ledger);
-    if (schema == NULL)
+    if (schema == NULL) {
+        pgmig_error_field(&ledger->path,
+                          pgmig_conn_value(conn, 0, P_PATH, &len));
         return 0;
+    }
     quoted = pgmig_conn_quote_ident(conn, schema, len, err);
     if (quoted == NULL)
         return -1;
@@ -277,8 +283,6 @@ static int check_history(struct pgmig_ledger *ledger,
     const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
 
     ledger->format = format ? atoi(format) : 0;
-    if (ledger->format > 1 && !value_is(conn, P_JOURNAL, "t"))
-        ledger->format = 1; /* it is made again with the later formats */
     if (ledger->format > PGMIG_HISTORY_FORMAT) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s was written by a newer pgmig (format %d)",
@@ -391,6 +395,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->over_tcp = value_is(conn, P_TCP, "t");
     ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
+    ledger->journaled = value_is(conn, P_JOURNAL, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
     if (qualify(ledger, conn, err) != 0 || note_hidden(ledger, conn, err) != 0)
         return -1;

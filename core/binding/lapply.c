@@ -22,9 +22,9 @@ static void keep(lua_State *L, int *anchor, int first, int last)
 */
 static int conn_ledger(lua_State *L)
 {
-    static const char *const names[] = {"probe",   "prepare",   "widen",
-                                        "list",    "marks",     "history",
-                                        "journal", "elsewhere", NULL};
+    static const char *const names[] = {
+        "probe", "prepare", "advance", "widen",     "list",
+        "marks", "history", "journal", "elsewhere", NULL};
     struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int op = luaL_checkoption(L, 3, NULL, names);

@@ -90,6 +90,13 @@ static int ledger_complete(lua_State *L)
     return 1;
 }
 
+/* ledger:journaled() --> whether the last probe found the journal. */
+static int ledger_journaled(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_journaled(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
 /* ledger:format() --> the format of the history; 0: there is none. */
 static int ledger_format(lua_State *L)
 {
@@ -134,6 +141,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"share", ledger_share},
                                        {"complete", ledger_complete},
                                        {"format", ledger_format},
+                                       {"journaled", ledger_journaled},
                                        {"qualified", ledger_qualified},
                                        {"hidden", ledger_hidden},
                                        {"read_only", ledger_read_only},

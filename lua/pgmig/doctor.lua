@@ -185,6 +185,10 @@ local function look_at_server(migrator, add)
     add("standby", "this server is a standby: migrations run on the primary",
       "pgmig --database 'host=A,B target_session_attrs=read-write' up")
   end
+  if migrator.ledger:lacks_journal() then
+    add("no_journal", "the journal is gone: how far a migration with transaction=off has come is "
+      .. "not known any more; the next run makes the table anew", "pgmig up")
+  end
   look_at_indexes(migrator.db, add)
   look_at_lock(migrator, add)
 end
@@ -210,7 +214,7 @@ function M.examine(migrator)
   end
   local ok, status = pcall(migrator.status, migrator)
   if not ok then
-    if not errors.is(status, "plan") then error(status, 0) end
+    if not errors.is(status, "plan") or status.sqlstate then error(status, 0) end
     add(status.remedy and "unclear_table" or "foreign_table",
       status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
       status.remedy or leave_alone(migrator))

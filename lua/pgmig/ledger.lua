@@ -32,9 +32,72 @@ local function finish(db)
   db:finish "finish_ledger"
 end
 
-local function operate(self, db, operation, argument)
+local function perform(self, db, operation, argument)
   db.handle:ledger(self.handle, operation, argument)
   finish(db)
+end
+
+local verbs = {
+  probe = "look for the tables of", prepare = "make the tables of",
+  advance = "move the sequence of the history of", widen = "make room for a longer version in",
+}
+
+--- What a role has to be given, as the end of a sentence; nil where it is not known.
+local function remedy(db, err)
+  local role = db:quote_ident(db:ask "SELECT current_user::pg_catalog.text AS name"[1].name)
+  local schema = err.message:match "^permission denied for schema (.*)$"
+  if schema then
+    return ("its owner may let this role: GRANT USAGE, CREATE ON SCHEMA %s TO %s; or name another "
+      .. "one: --table schema.table (option `table`)"):format(schema, role)
+  end
+  local kind, name = err.message:match "^permission denied for (%l+) (.*)$"
+  if kind then
+    return ("its owner may let this role: GRANT ALL ON %s TO %s"):format(kind == "sequence"
+      and "SEQUENCE " .. name or name, role)
+  end
+  return ("%s may not do this: let the owner of the tables, or a member of that role, do it once")
+    :format(role)
+end
+
+local INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, UNIQUE_VIOLATION = "42501", "3F000", "23505"
+
+--- Tell what was tried: the server names only what stood in the way. Nothing has been changed.
+local function refuse(self, db, operation, err)
+  if not errors.is(err, "sql") then error(err, 0) end
+  local hint = err.hint
+  if err.sqlstate == INSUFFICIENT_PRIVILEGE then
+    hint = remedy(db, err)
+  elseif err.sqlstate == INVALID_SCHEMA_NAME then
+    hint = "create it, or name another one: --table schema.table (option `table`)"
+  end
+  errors.raise("plan", ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
+    self.handle:qualified() or self.name, err.message), {
+    detail = err.detail, hint = hint, sqlstate = err.sqlstate,
+  })
+end
+
+--- Give an error that a migration met at these tables the hint that helps.
+function ledger:explain(err)
+  if not errors.is(err, "sql") or err.hint then return end
+  local bare = self.name:match "[^.]+$"
+  local denied = err.sqlstate == INSUFFICIENT_PRIVILEGE
+    and err.message:match "^permission denied for table (.+)$"
+  if denied == bare or denied == bare .. "_history" or denied == bare .. "_journal" then
+    err.hint = ("pgmig keeps its books there; the owner may let this role: GRANT ALL ON %s TO ROLE")
+      :format(denied)
+    return
+  end
+  local key = bare .. "_history_pkey"
+  if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
+    err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
+      .. "set it: SELECT setval(pg_get_serial_sequence('%s_history', 'id'), max(id)) "
+      .. "FROM %s_history"):format(self.name, self.name)
+  end
+end
+
+local function operate(self, db, operation, argument)
+  local ok, err = pcall(perform, self, db, operation, argument)
+  if not ok then refuse(self, db, operation, err) end
 end
 
 local function rows(self, db, operation, argument)
@@ -53,6 +116,11 @@ local function check_empty(self, db, list, checksums)
   placement.check_empty(self, db, elsewhere(self, db))
 end
 
+--- Whether a history is there and the journal is not, which every version of pgmig makes with it.
+function ledger:lacks_journal()
+  return self.handle:format() >= 2 and not self.handle:journaled()
+end
+
 --- Look for the tables.
 -- @param meanwhile called while the server does; nil
 -- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
@@ -60,8 +128,9 @@ function ledger:probe(db, meanwhile)
   db.handle:ledger(self.handle, "probe")
   local ok, err = true, nil
   if meanwhile then ok, err = pcall(meanwhile) end
-  finish(db) -- whatever that has raised: an answer is on its way
+  local found, problem = pcall(finish, db) -- whatever that raised: an answer is on its way
   if not ok then error(err, 0) end
+  if not found then refuse(self, db, "probe", problem) end
   placement.check_missing(self, db, elsewhere(self, db))
   placement.check_visible(self)
 end
@@ -125,7 +194,7 @@ end
 --   `M.key`
 function ledger:journal(db)
   local journal = {}
-  if self.handle:format() < 2 then return journal end
+  if self.handle:format() < 2 or not self.handle:journaled() then return journal end
   for _, row in ipairs(rows(self, db, "journal")) do
     journal[row.migration] = journal_row(row)
   end
@@ -214,6 +283,7 @@ end
 function ledger:prepare(db, plan)
   self:check_writable()
   complete(self, db)
+  operate(self, db, "advance")
   local id = plan and plan.direction == "up" and widest(plan)
   if id and not self.handle:fits(id) then operate(self, db, "widen", id) end
 end

@@ -5,6 +5,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lock = require "pgmig.lock"
 local recovery = require "pgmig.recovery"
+local resume = require "pgmig.resume"
 local run = require "pgmig.run"
 local state = require "pgmig.state"
 local vigil = require "pgmig.vigil"
@@ -40,6 +41,7 @@ end
 local function prepare_plan(migrator, held, plan)
   local ok, settled, warnings = pcall(function()
     local left_out, fresh = state.decide(migrator, plan)
+    resume.check_journal(migrator.ledger, plan.files and plan.files.list or plan)
     recovery.persist(migrator.db, migrator.reconnect, function()
       migrator.ledger:prepare(migrator.db, plan)
     end)

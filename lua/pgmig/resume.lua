@@ -5,6 +5,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local indexes = require "pgmig.indexes"
 local ledger = require "pgmig.ledger"
+local source = require "pgmig.source"
 local orphan = require "pgmig.orphan"
 
 local M = {}
@@ -111,6 +112,32 @@ local function note_done(step, row)
     message = ("statement %d had taken effect"):format(number),
   })
   row.revision, row.done[number] = row.revision + 1, row.running
+end
+
+--- Whether an attempt of it has failed half-way, as the history says.
+local function has_failed_half_way(m)
+  if not m.failure then return false end
+  local transactional = source.is_transactional(m, "up")
+  source.forget(m)
+  return not transactional
+end
+
+--- Refuse to make a journal anew that is gone and would say how far a migration has come.
+-- @param tables of pgmig.ledger, probed
+-- @param list all migrations that there are
+-- @raise kind "unknown"
+function M.check_journal(tables, list)
+  if not tables:lacks_journal() then return end
+  for _, m in ipairs(list) do
+    if has_failed_half_way(m) then
+      errors.raise("unknown", ("the journal is gone, which said how far %s has come"):format(
+        m.label), {
+        file = m.path, migration = m.label,
+        hint = ("look what of it is done, undo that or take it out of the file, then: pgmig repair "
+          .. "%s"):format(m.shown),
+      })
+    end
+  end
 end
 
 --- Where a migration has to begin.

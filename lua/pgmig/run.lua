@@ -229,6 +229,7 @@ end
 --- What makes a step final.
 local function fail(self, step, err)
   self.current = nil
+  self.ledger:explain(err)
   record_failure(self, step, err)
   complete(err, step.m, self.done, step.plan.direction)
   self:look("error", step:context { error = err })

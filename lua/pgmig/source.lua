@@ -164,6 +164,12 @@ function M.script(m, direction)
   return source.script, direction
 end
 
+--- Whether a migration runs in one transaction, as far as its file can be read.
+function M.is_transactional(m, direction)
+  local ok, script, section = pcall(M.script, m, direction)
+  return not (ok and script) or script:transaction(section)
+end
+
 --- The function of a direction, for a Lua migration.
 function M.fn(m, direction)
   local functions = M.read(m).functions

@@ -101,15 +101,126 @@ describe("the tracking table", function()
     assert.equal("20240115103000123456", pgmig.migrator(db, dir):rollback()[1].id)
   end)
 
-  it("is not created where search_path names no schema", function()
-    db:exec "SET search_path = ''"
-    assert.matches("schema%.table", refused().hint)
+  it("is not created where search_path leads to no schema, and why is said", function()
+    for path, reason in pairs {
+      ["''"] = "search_path is empty: name the table as schema.table",
+      ["nosuch, \"No, such\""] = 'search_path is nosuch, "No, such", and no schema of it is there',
+    } do
+      db:exec("SET search_path = " .. path)
+      assert.matches(reason, refused().hint, 1, true)
+    end
   end)
 
-  it("that is missing from a schema that is missing is an error of the server's", function()
-    local migrator = pgmig.migrator(db, dir, { table = "nowhere.versions" })
+  --- What a run is refused with that cannot make its tables.
+  local function refused_creation(connection, table_name)
+    local migrator = pgmig.migrator(connection, dir, { table = table_name })
     local ok, err = pcall(migrator.migrate, migrator)
     assert.is_false(ok)
+    assert.equal("plan", err.kind)
+    assert.matches("^cannot %l+ .*the tables of ", err.message)
+    return err
+  end
+
+  it("that is missing from a schema that is missing says what was tried", function()
+    local err = refused_creation(db, "nowhere.versions")
     assert.equal("3F000", err.sqlstate)
+    assert.matches('"nowhere"."versions": schema "nowhere" does not exist', err.message, 1, true)
+    assert.matches("create it, or name another one: --table", err.hint, 1, true)
+  end)
+
+  it("that a role may not create says who may let it", function()
+    db:exec "DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN; CREATE SCHEMA closed"
+    local weak = pgmig.connect((url:gsub("user=postgres", "user=weak")))
+    finally(function()
+      weak:close()
+      db:exec "DROP ROLE weak"
+    end)
+    local err = refused_creation(weak)
+    assert.matches('GRANT USAGE, CREATE ON SCHEMA public TO "weak"', err.hint, 1, true)
+    err = refused_creation(weak, "closed.versions")
+    assert.matches('GRANT USAGE, CREATE ON SCHEMA closed TO "weak"', err.hint, 1, true)
+  end)
+end)
+
+describe("the history", function()
+  local url, db, dir
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    db = pgmig.connect(url)
+    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+    pgmig.migrator(db, dir):migrate()
+    pgmig.migrator(db, dir):migrate()
+    support.write(dir, "002_b.sql", "-- UP\nCREATE TABLE b ();\n-- DOWN\nDROP TABLE b;\n")
+  end)
+
+  after_each(function() db:close() end)
+
+  --- As after a restore of rows, or in a database that was replicated.
+  local function set_back()
+    db:exec "SELECT setval(pg_get_serial_sequence('schema_migrations_history', 'id'), 1, false)"
+  end
+
+  local function events()
+    return db:query [[SELECT string_agg(event, ' ' ORDER BY id) AS list
+      FROM schema_migrations_history]][1].list
+  end
+
+  it("whose sequence is behind its rows gets new ones behind them all the same", function()
+    set_back()
+    pgmig.migrator(db, dir):migrate()
+    assert.equal("up up", events())
+    set_back()
+    pgmig.migrator(db, dir):rollback()
+    set_back()
+    pgmig.migrator(db, dir):baseline(2)
+    assert.equal("up up down baseline", events())
+  end)
+
+  it("whose sequence a role may not set says what its owner can do", function()
+    db:exec [[DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN;
+      GRANT CREATE ON SCHEMA public TO weak; GRANT ALL ON ALL TABLES IN SCHEMA public TO weak]]
+    local weak = pgmig.connect((url:gsub("user=postgres", "user=weak")))
+    finally(function()
+      weak:close()
+      db:exec "DROP OWNED BY weak CASCADE; DROP ROLE weak"
+    end)
+    set_back()
+    local migrator = pgmig.migrator(weak, dir)
+    local ok, err = pcall(migrator.migrate, migrator)
+    assert.is_false(ok)
+    assert.equal("23505", err.sqlstate)
+    db:exec(err.hint:match "SELECT setval.*$")
+    migrator:migrate()
+    assert.equal("up failed up", events())
+  end)
+
+  it("without its journal is no obstacle, and doctor says what is lost", function()
+    db:exec "DROP TABLE schema_migrations_journal"
+    local migrator = pgmig.migrator(db, dir)
+    assert.equal(1, migrator:status().applied_count)
+    assert.equal("no_journal", migrator:doctor()[1].kind)
+    migrator:migrate()
+    assert.same({}, migrator:doctor())
+    support.write(dir, "003_off.sql", "-- pgmig: transaction=off\nVACUUM a;")
+    assert.equal(1, #migrator:migrate())
+  end)
+
+  it("without the journal that would say how far a migration has come is", function()
+    support.write(dir, "002_off.sql", "-- pgmig: transaction=off\nCREATE TABLE c ();\nVACUUM nix;")
+    os.remove(dir .. "/002_b.sql")
+    local migrator = pgmig.migrator(db, dir)
+    assert.is_false(pcall(migrator.migrate, migrator))
+    db:exec "DROP TABLE schema_migrations_journal"
+    for _ = 1, 2 do
+      local ok, err = pcall(migrator.migrate, migrator)
+      assert.is_false(ok)
+      assert.equal("unknown", err.kind)
+      assert.matches("how far 002_off has come", err.message)
+      assert.matches("pgmig repair 2$", err.hint)
+    end
+    support.write(dir, "002_off.sql", "-- pgmig: transaction=off\nVACUUM c;")
+    migrator:repair(2)
+    assert.equal(1, #migrator:migrate())
   end)
 end)

@@ -66,8 +66,8 @@ describe("a server that refuses", function()
   it("because a role may not create the tables is named", function()
     local own = role "poor"
     local code, _, err = up(own)
-    assert.equal(1, code)
-    assert.matches("permission denied for schema public", err)
+    assert.equal(2, code)
+    assert.matches("cannot make the tables of .*: permission denied for schema public", err)
     admin:exec "GRANT CREATE, USAGE ON SCHEMA public TO poor"
     check("permission denied to create", own)
   end)

@@ -14,12 +14,6 @@ local function names(list)
   return table.concat(labels, ", ")
 end
 
---- Whether the migration that failed ran in a transaction.
-local function in_transaction(record)
-  local ok, script, section = pcall(source.script, record.current, record.direction)
-  return not (ok and script) or script:transaction(section)
-end
-
 --- Whether nobody has told how the migration ended: the connection was closed, not asked.
 local function untold(err)
   return err.kind == "unknown" or (err.kind == "interrupted" and not err.sqlstate)
@@ -30,7 +24,7 @@ local function fate(err, record)
   local label = record.current.label
   local still = record.direction == "up" and "not applied" or "still applied"
   if untold(err) then return label .. ": see `pgmig status`" end
-  if not in_transaction(record) then
+  if not source.is_transactional(record.current, record.direction) then
     return ("%s ran without a transaction: what it has done stays, the next run goes on behind it; "
       .. "it is recorded as %s"):format(label, still)
   end
