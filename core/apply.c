@@ -11,6 +11,7 @@
 ** waits for its answer; else window.c sends all ahead, and what fails comes
 ** back here.
 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,17 +86,31 @@ bool pgmig_apply_partial(const struct pgmig_apply *a)
     return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
 }
 
+/* What the last result says in a column; NULL: it has no such column. */
+static const char *said(const struct pgmig_apply *a, const char *name)
+{
+    int column = PQfnumber(a->conn->result, name);
+    size_t len;
+
+    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
+        return NULL;
+    return pgmig_conn_value(a->conn, 0, column, &len);
+}
+
 /* Our own requests name the process that answers; others say nothing of it. */
 void pgmig_apply_note_server(struct pgmig_apply *a)
 {
-    int column = PQfnumber(a->conn->result, PGMIG_SERVER_PID);
-    size_t len;
-    const char *pid;
+    const char *pid = said(a, PGMIG_SERVER_PID);
 
-    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
-        return;
-    pid = pgmig_conn_value(a->conn, 0, column, &len);
-    a->conn->server_pid = pid ? atoi(pid) : 0;
+    if (pid != NULL)
+        a->conn->server_pid = atoi(pid);
+}
+
+static void note_transaction(struct pgmig_apply *a)
+{
+    const char *id = said(a, PGMIG_TRANSACTION);
+
+    snprintf(a->transaction, sizeof a->transaction, "%s", id ? id : "");
 }
 
 /* Behind a pooler the next transaction may have another server process. */
@@ -112,6 +127,7 @@ static bool opened(struct pgmig_apply *a)
     pgmig_apply_note_server(a);
     if (!a->section->transaction)
         return pgmig_journaled_opened(a);
+    note_transaction(a);
     return pgmig_apply_begun(a);
 }
 
@@ -343,6 +359,11 @@ enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
     return a->paused;
 }
 
+const char *pgmig_apply_transaction(const struct pgmig_apply *a)
+{
+    return a->transaction[0] != '\0' ? a->transaction : NULL;
+}
+
 /* What the caller did at a pause must have left the transaction open. */
 static bool still_open(const struct pgmig_apply *a)
 {
@@ -364,14 +385,13 @@ static bool go_on(struct pgmig_apply *a, enum pgmig_pause point)
 }
 
 int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
-                       const char *sql, bool touched, struct pgmig_error *err)
+                       const char *sql, struct pgmig_error *err)
 {
     enum pgmig_pause point = a->paused;
 
     if (pgmig_conn_check_idle(a->conn, err) != 0)
         return -1;
     a->paused = PGMIG_PAUSE_NONE;
-    (void)touched;
     pgmig_conn_begin(a->conn, next, a);
     if (how == PGMIG_GIVE_UP) {
         (void)pgmig_request_undo(a, PGMIG_GIVEN_UP);

@@ -64,14 +64,15 @@ struct pgmig_apply {
     struct pgmig_job job; /* of the migration under way */
     const struct pgmig_section *section;
     enum pgmig_stage stage;
-    size_t at;        /* the statement under way */
-    int before_claim; /* commands that stand before the claim */
-    bool replaced;    /* the statement under way is not the file's */
-    bool alone;       /* it runs outside any transaction of ours */
-    bool running;     /* the journal says so */
-    bool grouped;     /* it stands in a BEGIN ... COMMIT of the file's own */
-    bool settled;     /* the journal has it already */
-    size_t group;     /* where that BEGIN stands, else the statement */
+    size_t at;            /* the statement under way */
+    int before_claim;     /* commands that stand before the claim */
+    char transaction[24]; /* the claim's, as txid_current() says it; "" */
+    bool replaced;        /* the statement under way is not the file's */
+    bool alone;           /* it runs outside any transaction of ours */
+    bool running;         /* the journal says so */
+    bool grouped; /* it stands in a BEGIN ... COMMIT of the file's own */
+    bool settled; /* the journal has it already */
+    size_t group; /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
     struct pgmig_statement range; /* of the file, that was answered last */
     bool supplied;                /* the data of a COPY was handed out */

@@ -3,6 +3,9 @@
 #include "layout.h"
 #include "ledger.h"
 
+/* Who answers, and in which transaction. */
+#define WHO PGMIG_ASK_SERVER ", " PGMIG_ASK_TRANSACTION
+
 #define REPEATABLE_KEY 1885826410 /* class of advisory locks: "pgmj" */
 
 /*
@@ -21,7 +24,7 @@ static int add_repeatable_claim(const struct pgmig_ledger *ledger,
                    REPEATABLE_KEY);
     if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ")); SELECT " PGMIG_ASK_SERVER ", 1 "
+    pgmig_buf_adds(sql, ")); SELECT " WHO ", 1 "
                         "OPERATOR(pg_catalog./) (SELECT CASE WHEN checksum "
                         "OPERATOR(pg_catalog.=) ");
     if (pgmig_conn_add_literal(conn, entry->checksum, sql, err) != 0)
@@ -73,7 +76,7 @@ static int add_release(const struct pgmig_ledger *ledger,
     if (add_delete(ledger, conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql,
-                   " RETURNING 1) SELECT " PGMIG_ASK_SERVER "%s "
+                   " RETURNING 1) SELECT " WHO "%s "
                    "FROM gone",
                    raises ? ", 1 OPERATOR(pg_catalog./) pg_catalog.count(*)"
                           : "");
@@ -89,7 +92,7 @@ static int add_locked_claim(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "WITH taken AS (");
     if (add_template(ledger, conn, ledger->layout->claim, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) SELECT " PGMIG_ASK_SERVER ", "
+    pgmig_buf_adds(sql, " RETURNING 1) SELECT " WHO ", "
                         "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
                         "FROM taken");
     return 0;
@@ -137,7 +140,7 @@ int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return add_locked_claim(ledger, conn, job, sql, err);
     if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING " PGMIG_ASK_SERVER);
+    pgmig_buf_adds(sql, " RETURNING " WHO);
     return 0;
 }
 

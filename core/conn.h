@@ -17,6 +17,10 @@
 #define PGMIG_SERVER_PID "pgmig_server_pid"
 #define PGMIG_ASK_SERVER "pg_catalog.pg_backend_pid() AS " PGMIG_SERVER_PID
 
+/* The column in which a claim says which transaction is the migration's. */
+#define PGMIG_TRANSACTION "pgmig_transaction"
+#define PGMIG_ASK_TRANSACTION "pg_catalog.txid_current() AS " PGMIG_TRANSACTION
+
 typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
 
 /* Hand out a piece of COPY data: 1, 0 when there is no more, -1 when it is not

@@ -753,6 +753,11 @@ void pgmig_apply_stop(struct pgmig_apply *apply);
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *apply,
                                     size_t *statement);
 
+/* The transaction of a migration that waits for each answer, as txid_current()
+** says it: while it is under way, what the caller does at a pause must leave it
+** so. NULL: it has none. */
+const char *pgmig_apply_transaction(const struct pgmig_apply *apply);
+
 /* How far a migration is. Bytes are those of its section in the file, from the
 ** first statement to the end of the last. */
 struct pgmig_progress {
@@ -774,10 +779,10 @@ enum pgmig_resume {
     PGMIG_GIVE_UP  /* roll back; the outcome is PGMIG_GIVEN_UP */
 };
 
-/* Go on from a pause; `touched`: the session may have been changed. */
+/* Go on from a pause. */
 PGMIG_NODISCARD int pgmig_apply_resume(struct pgmig_apply *apply,
                                        enum pgmig_resume how, const char *sql,
-                                       bool touched, struct pgmig_error *err);
+                                       struct pgmig_error *err);
 
 /* What became of the migration that pgmig_apply_committed counts up to; the
 ** last one's, or PGMIG_DONE of a run that was stopped. */

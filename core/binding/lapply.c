@@ -353,6 +353,14 @@ static int conn_paused(lua_State *L)
     return 0;
 }
 
+/* conn:transaction_id() --> that of the migration under way (txid_current());
+** nil: it runs without one. */
+static int conn_transaction_id(lua_State *L)
+{
+    lua_pushstring(L, pgmig_apply_transaction(check_apply(L, lconn_check(L))));
+    return 1;
+}
+
 /*
 ** conn:progress() --> bytes of the section that are done or on their way, its
 ** size, statements done, and the kind of the one under way (nil: none).
@@ -374,8 +382,8 @@ static int conn_progress(lua_State *L)
 }
 
 /*
-** conn:resume("go_on" | "skip" | "replace" | "give_up", touched [, sql])
-** starts going on from a pause; touched: the session may have been changed.
+** conn:resume("go_on" | "skip" | "replace" | "give_up" [, sql]) starts going on
+** from a pause.
 */
 static int conn_resume(lua_State *L)
 {
@@ -384,13 +392,11 @@ static int conn_resume(lua_State *L)
     struct lconn *lc = lconn_check(L);
     enum pgmig_resume how =
         (enum pgmig_resume)luaL_checkoption(L, 2, NULL, ways);
-    const char *sql = how == PGMIG_REPLACE ? luaL_checkstring(L, 4) : NULL;
+    const char *sql = how == PGMIG_REPLACE ? luaL_checkstring(L, 3) : NULL;
     struct pgmig_error *err = lpgmig_error_new(L);
 
-    return lconn_started(L,
-                         pgmig_apply_resume(check_apply(L, lc), how, sql,
-                                            lua_toboolean(L, 3), err),
-                         err);
+    return lconn_started(
+        L, pgmig_apply_resume(check_apply(L, lc), how, sql, err), err);
 }
 
 /* conn:committed() --> how many migrations of the run under way are, and how
@@ -445,11 +451,18 @@ static int conn_outcome(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_apply_methods[] = {
-    {"ledger", conn_ledger},       {"finish_ledger", conn_finish_ledger},
-    {"record", conn_record},       {"adopt", conn_adopt},
-    {"take", conn_take},           {"apply", conn_apply},
-    {"paused", conn_paused},       {"resume", conn_resume},
-    {"progress", conn_progress},   {"outcome", conn_outcome},
-    {"committed", conn_committed}, {"seconds", conn_seconds},
-    {"stop", conn_stop},           {NULL, NULL}};
+const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
+                                        {"finish_ledger", conn_finish_ledger},
+                                        {"record", conn_record},
+                                        {"adopt", conn_adopt},
+                                        {"take", conn_take},
+                                        {"apply", conn_apply},
+                                        {"paused", conn_paused},
+                                        {"resume", conn_resume},
+                                        {"progress", conn_progress},
+                                        {"outcome", conn_outcome},
+                                        {"committed", conn_committed},
+                                        {"seconds", conn_seconds},
+                                        {"stop", conn_stop},
+                                        {"transaction_id", conn_transaction_id},
+                                        {NULL, NULL}};

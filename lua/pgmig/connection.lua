@@ -337,7 +337,7 @@ end
 
 --- Send a request and wait for its end: until a time of `core.now()`, or nil for however long.
 local function request(self, deadline, ...)
-  self.touched = true -- a hook that used the connection may have changed its session
+  self.touched = true -- a hook that did may have ended the transaction
   self.handle:send(...)
   self:run(deadline)
   local way = self.handle:copying()

@@ -5,7 +5,9 @@
 -- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as the server said;
 -- `statement`; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
 -- migrations done before it; `hook`, `cause` and `traceback` of what a hook or a Lua migration
--- raised; `signal`; `remedy`, a shell command for `doctor`. `tostring(err)` is the text for people.
+-- raised; `signal`; `remedy`, a shell command for `doctor`;
+-- `transaction`, what became of a migration's when its own code has ended it ("committed",
+-- "aborted", "in progress", "unknown"). `tostring(err)` is the text for people.
 -- @module pgmig.errors
 local core = require "pgmig.core"
 

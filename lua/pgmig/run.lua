@@ -1,6 +1,7 @@
 --- Running a plan: one migration after another, each tried until its end is known.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local identity = require "pgmig.identity"
 local ledger = require "pgmig.ledger"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
@@ -37,10 +38,19 @@ local function outcome_of(step, known)
   return "given_up"
 end
 
+--- Its own code may have committed the claim of an attempt before, whose connection was lost then.
+local function check_own_end(step, known)
+  local done, ours = settled(step, known)
+  if not done or ours or not step.transaction_id then return end
+  local fate = identity.fate(step.run.db, step.transaction_id)
+  if fate == "committed" then error(identity.error(step, fate), 0) end
+end
+
 --- The claim was refused: another run was first, or this one before its connection was lost.
 -- @return "done", "given_up", or nil: try again
 local function raced(step)
   step.run.known = look(step.run)
+  check_own_end(step, step.run.known)
   local outcome = outcome_of(step, step.run.known)
   if outcome then return outcome end
   step.races = (step.races or 0) + 1

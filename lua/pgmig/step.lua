@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
+local identity = require "pgmig.identity"
 local lua_file = require "pgmig.lua_file"
 local source = require "pgmig.source"
 
@@ -125,22 +126,58 @@ local function pauses(self)
   }
 end
 
+--- Whether the code of others has left the migration's transaction as it was.
+-- @return nil: it has; else "failed" or "ended" (pgmig.identity)
+-- @return what the question has raised; nil
+local function doubt(self)
+  local db = self.run.db
+  if not (self.transaction_id and db.touched) or db:is_lost() then return nil end
+  local ok, state = pcall(identity.state, db, self.transaction_id)
+  if not ok then return nil, state end
+  return state ~= "same" and state or nil
+end
+
+--- What is wrong with a migration that was given up.
+local function verdict(self, doubted, raised)
+  local fate = identity.fate(self.run.db, self.transaction_id)
+  if doubted == "ended" or fate ~= "aborted" then return identity.error(self, fate, raised) end
+  return raised or errors.new("sql", "the migration's transaction has failed: the error of a "
+    .. "statement in it was caught", {
+    file = self.m.path, hint = "let the error through, or set a savepoint before what may fail",
+  })
+end
+
+--- Call what runs at a pause.
+-- @return how to resume, and the SQL of a replaced statement
+-- @return what is wrong with the transaction; nil
+-- @return what was raised; nil
+local function at_pause(self, point, index)
+  local db = self.run.db
+  db.touched = false
+  local ok, how, sql = pcall(at[point], self, index)
+  if not db.handle:is_open() then error(how, 0) end
+  local doubted, why = doubt(self)
+  local raised = not ok and how or why
+  if doubted or raised then how = "give_up" end
+  return { how, sql }, doubted, raised
+end
+
 --- Step the migration from pause to pause. A hook that raises makes it give up.
 local function drive(self)
   local db = self.run.db
-  local handle, raised = db.handle, nil
+  local handle, doubted, raised = db.handle, nil, nil
   db:run()
+  self.transaction_id = handle:transaction_id() or self.transaction_id
   local point, index = handle:paused()
   while point do
-    db.touched = false
-    local ok, how, sql = pcall(at[point], self, index)
-    if not handle:is_open() then error(how, 0) end
-    if not ok then raised, how = how, "give_up" end
-    handle:resume(how, db.touched, sql)
+    local resume
+    resume, doubted, raised = at_pause(self, point, index)
+    handle:resume(resume[1], resume[2])
     db:run()
     point, index = handle:paused()
   end
   local outcome = db:finish "outcome"
+  if doubted then raised = verdict(self, doubted, raised) end
   if raised then error(raised, 0) end
   return outcome
 end

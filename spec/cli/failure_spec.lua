@@ -100,6 +100,18 @@ describe("a failure", function()
     assert.matches("004_gone is not applied: a lost connection undoes what it had begun\n", err)
   end)
 
+  it("of code that has committed by itself says what is recorded", function()
+    project.write("004_own.lua", "return { up = function(db) db:exec 'COMMIT; BEGIN' end }")
+    local code, _, err = project.run "up"
+    assert.equal(1, code)
+    assert.matches("004_own is recorded as applied, and what it had done by then is kept\n", err)
+    assert.is_nil(err:find "rolled back")
+    project.write("005_own.lua", "return { up = function(db) db:exec 'ROLLBACK' end }")
+    code, _, err = project.run "up"
+    assert.equal(1, code)
+    assert.matches("005_own is not applied; what it has committed by itself is kept\n", err)
+  end)
+
   it("of the connection during COMMIT is unknown and ends with 5", function()
     project.write("004_gone.sql", [[
 CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$

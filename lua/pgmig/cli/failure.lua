@@ -19,10 +19,23 @@ local function untold(err)
   return err.kind == "unknown" or (err.kind == "interrupted" and not err.sqlstate)
 end
 
+--- What became of a migration whose own code has ended its transaction.
+local function ended(err, record)
+  local label = record.current.label
+  if err.transaction == "committed" then
+    return ("%s is %s, and what it had done by then is kept"):format(label,
+      record.direction == "up" and "recorded as applied" or "recorded as not applied")
+  end
+  if err.transaction ~= "aborted" then return label .. ": see `pgmig status`" end
+  return ("%s is %s; what it has committed by itself is kept"):format(label,
+    record.direction == "up" and "not applied" or "still applied")
+end
+
 --- What became of the migration that was running.
 local function fate(err, record)
   local label = record.current.label
   local still = record.direction == "up" and "not applied" or "still applied"
+  if err.transaction then return ended(err, record) end
   if untold(err) then return label .. ": see `pgmig status`" end
   if not source.is_transactional(record.current, record.direction) then
     return ("%s ran without a transaction: what it has done stays, the next run goes on behind it; "
