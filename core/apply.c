@@ -17,7 +17,7 @@
 
 #include "apply.h"
 #include "error.h"
-#include "verify.h"
+#include "indexed.h"
 
 static bool has_failed(const struct pgmig_apply *a)
 {
@@ -185,8 +185,8 @@ static bool verify(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
 
-    if (!pgmig_verify_add(a->conn, sent_text(a), sent_statement(a), &sql,
-                          &a->error))
+    if (!pgmig_indexed_add_invalid(a->conn, sent_text(a), sent_statement(a),
+                                   &sql, &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
     return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql);

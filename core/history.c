@@ -44,7 +44,10 @@ static const char journal_step_3[] =
     " ALTER TABLE %s"
     " ADD COLUMN IF NOT EXISTS revision BIGINT NOT NULL DEFAULT 0,"
     " ADD COLUMN IF NOT EXISTS server_start pg_catalog.timestamptz,"
-    " ADD COLUMN IF NOT EXISTS db_user pg_catalog.text;";
+    " ADD COLUMN IF NOT EXISTS db_user pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS relation pg_catalog.oid,"
+    " ADD COLUMN IF NOT EXISTS target pg_catalog.oid,"
+    " ADD COLUMN IF NOT EXISTS invalid pg_catalog.oid[];";
 
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)

@@ -13,14 +13,27 @@ static bool at_dot(const struct pgmig_words *w)
     return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == '.';
 }
 
+/* A part of a name, and UESCAPE '!' behind it; returns where it ends. */
+static size_t read_part(struct pgmig_words *w)
+{
+    bool quoted = w->tok.kind == PGMIG_TOKEN_QUOTED;
+    size_t end = w->tok.end;
+
+    pgmig_words_next(w);
+    if (!quoted || !pgmig_words_accept(w, "uescape"))
+        return end;
+    end = w->tok.end;
+    pgmig_words_next(w);
+    return end;
+}
+
 /* A name, with what stands before it and a dot. */
 static struct pgmig_range read_name(struct pgmig_words *w)
 {
     struct pgmig_range range = {w->tok.start, w->tok.start};
 
     while (at_name(w)) {
-        range.end = w->tok.end;
-        pgmig_words_next(w);
+        range.end = read_part(w);
         if (!at_dot(w))
             break;
         pgmig_words_next(w);
@@ -39,7 +52,7 @@ static bool read_optional(struct pgmig_words *w)
 
 static void read_create(struct pgmig_words *w, struct pgmig_index *out)
 {
-    pgmig_words_accept(w, "unique");
+    out->unique = pgmig_words_accept(w, "unique");
     if (!pgmig_words_accept(w, "index"))
         return;
     out->action = PGMIG_INDEX_CREATE;
@@ -51,6 +64,7 @@ static void read_create(struct pgmig_words *w, struct pgmig_index *out)
         return;
     pgmig_words_accept(w, "only");
     out->table = read_name(w);
+    out->rest = (struct pgmig_range){out->table.end, w->lx.len};
 }
 
 static void read_drop(struct pgmig_words *w, struct pgmig_index *out)

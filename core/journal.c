@@ -6,6 +6,7 @@
 
 #include "conn.h"
 #include "error.h"
+#include "indexed.h"
 
 #define PROVEN "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM "
 
@@ -130,32 +131,6 @@ static int add_range(struct pgmig_conn *conn, const char *text,
     return 0;
 }
 
-/* The indexes that the statement's table has now: what it adds to them, or
-** leaves INVALID among them, will be its own. */
-static int add_existed(struct pgmig_conn *conn, const char *text,
-                       const struct pgmig_index *index, struct pgmig_buf *sql,
-                       struct pgmig_error *err)
-{
-    bool table = index->table.end > index->table.start;
-
-    if (index->action == PGMIG_INDEX_NONE) {
-        pgmig_buf_adds(sql, "NULL");
-        return 0;
-    }
-    pgmig_buf_adds(sql, "ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index i "
-                        "WHERE i.indrelid OPERATOR(pg_catalog.=) ");
-    if (table)
-        pgmig_buf_adds(sql, "pg_catalog.to_regclass(");
-    else
-        pgmig_buf_adds(sql, "(SELECT t.indrelid FROM pg_catalog.pg_index t "
-                            "WHERE t.indexrelid OPERATOR(pg_catalog.=) "
-                            "pg_catalog.to_regclass(");
-    if (add_range(conn, text, table ? index->table : index->name, sql, err))
-        return -1;
-    pgmig_buf_adds(sql, table ? "))" : ")))");
-    return 0;
-}
-
 /* The session that asks. Behind a pooler its server process will not be the
 ** one that runs the statement, which is found by its text (orphan.lua). */
 static void add_session(const struct pgmig_conn *conn, struct pgmig_buf *sql)
@@ -192,9 +167,7 @@ int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql, struct pgmig_error *err)
 {
     struct pgmig_range whole = {st->start, st->end};
-    struct pgmig_index index;
 
-    pgmig_index_read(text, st, &index);
     pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
     add_next(job->revision, sql);
     pgmig_buf_adds(sql, ", state = 'running', ");
@@ -205,9 +178,9 @@ int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, ", statement = ");
     if (add_range(conn, text, whole, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, ", existed = ");
-    if (add_existed(conn, text, &index, sql, err) != 0 ||
-        add_own(conn, job, sql, err) != 0)
+    pgmig_buf_adds(sql, ", ");
+    pgmig_indexed_add_columns(sql);
+    if (add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
     return 0;
@@ -283,7 +256,10 @@ static void add_columns(const struct pgmig_ledger *ledger,
                    "'{}' AS started_at");
     if (ledger->format >= 3)
         pgmig_buf_adds(sql, ", revision, db_user, "
-                            "server_start::pg_catalog.text AS server_start");
+                            "server_start::pg_catalog.text AS server_start, "
+                            "relation::pg_catalog.text AS relation, "
+                            "target::pg_catalog.text AS target, "
+                            "invalid::pg_catalog.text AS invalid");
 }
 
 /* Whoever comes next has to wait for what the new owner does about a statement

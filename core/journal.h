@@ -32,7 +32,8 @@ PGMIG_NODISCARD int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
                                            struct pgmig_error *err);
 
 /* Add that a statement which runs alone is about to be sent: the one at `at`,
-** as `st` of `text`, which may stand in its place. */
+** as `st` of `text`, which may stand in its place; pgmig_indexed_add_note comes
+** before. */
 PGMIG_NODISCARD int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                                               struct pgmig_conn *conn,
                                               const struct pgmig_job *job,

@@ -10,6 +10,7 @@
 #include "apply.h"
 #include "error.h"
 #include "frame.h"
+#include "indexed.h"
 #include "journal.h"
 #include "rights.h"
 
@@ -93,15 +94,23 @@ static bool prepare_grouped(struct pgmig_apply *a)
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
+/* The statement's names mean what they mean with the file's own rights. */
+static int add_running(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
+    if (pgmig_indexed_add_note(a->conn, a->text.data, &a->sent, sql,
+                               &a->error) != 0 ||
+        pgmig_rights_take(a->conn, &a->job, sql, &a->error) != 0)
+        return -1;
+    return pgmig_journal_add_running(a->ledger, a->conn, &a->job, a->at,
+                                     a->text.data, &a->sent, sql, &a->error);
+}
+
 static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
-    int status = begin(a, sql);
+    int status = add_running(a, sql);
 
     a->alone = true;
-    if (status == 0)
-        status =
-            pgmig_journal_add_running(a->ledger, a->conn, &a->job, a->at,
-                                      a->text.data, &a->sent, sql, &a->error);
     pgmig_buf_adds(sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
 }

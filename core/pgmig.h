@@ -193,15 +193,25 @@ struct pgmig_range {
 
 struct pgmig_index {
     enum pgmig_index_action action;
+    bool unique;
     bool concurrently;
     bool optional;            /* IF NOT EXISTS, IF EXISTS */
     struct pgmig_range name;  /* of the index, as it is written */
     struct pgmig_range table; /* of its table, where that is written */
+    struct pgmig_range rest;  /* of CREATE INDEX: what stands behind that */
 };
 
 /* Read CREATE INDEX, DROP INDEX or REINDEX; action NONE for any other. */
 void pgmig_index_read(const char *text, const struct pgmig_statement *st,
                       struct pgmig_index *out);
+
+/*
+** Write a name, with what stands before it and a dot, so that functions of the
+** server read it: without comments, and with the characters that its escapes
+** (U&"...", UESCAPE) stand for. What has no quotes stays so: the server folds
+** its case. `out` has room for all of the range; returns how much is written.
+*/
+size_t pgmig_ident_read(const char *text, struct pgmig_range name, char *out);
 
 /* The name of an action: "create", ...; NULL for none. */
 const char *pgmig_index_action_name(enum pgmig_index_action action);

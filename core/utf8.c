@@ -112,3 +112,14 @@ size_t pgmig_utf8_offset(const char *text, size_t len, size_t n)
     }
     return i;
 }
+
+size_t pgmig_utf8_encode(unsigned long c, char out[4])
+{
+    static const unsigned char marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = len; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(marks[len] | c);
+    return len;
+}

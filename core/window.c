@@ -17,7 +17,7 @@
 #include "error.h"
 #include "frame.h"
 #include "pipeline.h"
-#include "verify.h"
+#include "indexed.h"
 
 enum part { PART_BEGIN, PART_CLAIM, PART_STATEMENT, PART_CLOSE, PART_COMMIT };
 
@@ -145,7 +145,7 @@ static bool send_command(struct pgmig_apply *a)
 static bool goes_ahead(const char *text, const struct pgmig_statement *st)
 {
     return !(st->traits & (PGMIG_T_COPY_IN | PGMIG_T_COPY_OUT)) &&
-           !pgmig_verify_needed(text, st);
+           !pgmig_indexed_named(text, st);
 }
 
 /* Send the text of the sender's statement. */

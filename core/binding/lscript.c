@@ -116,6 +116,21 @@ static void set_range(lua_State *L, const struct pgmig_script *script,
     lua_setfield(L, -2, key);
 }
 
+/* A name as the server reads it, where there is one. */
+static void set_name(lua_State *L, const struct pgmig_script *script,
+                     const char *key, struct pgmig_range range)
+{
+    size_t room = range.end - range.start;
+    char *name;
+
+    if (room == 0)
+        return;
+    name = lua_newuserdata(L, room);
+    lua_pushlstring(L, name, pgmig_ident_read(script->text, range, name));
+    lua_setfield(L, -3, key);
+    lua_pop(L, 1);
+}
+
 /* The field `index_change` of a statement about indexes. */
 static void set_index(lua_State *L, const struct pgmig_script *script,
                       const struct pgmig_statement *st)
@@ -129,10 +144,10 @@ static void set_index(lua_State *L, const struct pgmig_script *script,
     lpgmig_set_string(L, "action", pgmig_index_action_name(index.action));
     lpgmig_set_boolean(L, "concurrently", index.concurrently);
     lpgmig_set_boolean(L, "optional", index.optional);
-    if (index.name.end > index.name.start)
-        set_range(L, script, "name", index.name.start, index.name.end);
-    if (index.table.end > index.table.start)
-        set_range(L, script, "table", index.table.start, index.table.end);
+    lpgmig_set_boolean(L, "unique", index.unique);
+    set_name(L, script, "name", index.name);
+    set_name(L, script, "table", index.table);
+    set_range(L, script, "rest", index.rest.start, index.rest.end);
     lua_setfield(L, -2, "index_change");
 }
 

@@ -5,6 +5,7 @@ local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local formats = require "pgmig.formats"
+local indexes = require "pgmig.indexes"
 local lock = require "pgmig.lock"
 local migration = require "pgmig.migration"
 local planning = require "pgmig.plan"
@@ -147,29 +148,10 @@ end
 
 -- ---- the database ----------------------------------------------------------
 
-local INVALID_INDEXES = [[
-    SELECT c.oid::pg_catalog.regclass::pg_catalog.text AS name,
-      i.indrelid::pg_catalog.regclass::pg_catalog.text AS "table",
-      c.relname OPERATOR(pg_catalog.~) '_cc(new|old)\d*$' AS copy
-    FROM pg_catalog.pg_index i
-    JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
-    WHERE NOT i.indisvalid AND c.relkind OPERATOR(pg_catalog.=) 'i' AND %s ORDER BY 1]]
-local NOT_BEING_BUILT = [[NOT EXISTS (
-      SELECT FROM pg_catalog.pg_stat_progress_create_index p
-      WHERE p.index_relid OPERATOR(pg_catalog.=) c.oid
-        OR p.relid OPERATOR(pg_catalog.=) i.indrelid)]]
-
---- INVALID indexes that nobody is building now; servers before 12 do not tell who is, and rebuild
--- no index concurrently.
 local function look_at_indexes(db, add)
-  local known = db:server_version() >= 120000
-  local rows = db:ask(INVALID_INDEXES:format(known and NOT_BEING_BUILT or "true"))
-  for _, row in ipairs(rows) do
-    local action = row.copy and "DROP INDEX CONCURRENTLY"
-      or known and "REINDEX INDEX CONCURRENTLY" or "REINDEX INDEX"
+  for _, index in ipairs(indexes.invalid(db)) do
     add("invalid_index", ("index %s of %s is INVALID: what built it failed; it costs time and "
-      .. "guarantees nothing"):format(row.name, row.table),
-      psql(("%s %s"):format(action, row.name)))
+      .. "guarantees nothing"):format(index.name, index.table), psql(index.remedy))
   end
 end
 

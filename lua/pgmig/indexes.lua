@@ -1,75 +1,213 @@
---- What became of a statement that builds or drops an index concurrently, when nobody has told.
--- Such a statement works in several transactions: it leaves an INVALID index behind when it fails
--- (PostgreSQL manual, CREATE INDEX, "Building Indexes Concurrently"; REINDEX likewise).
+--- What became of a statement that builds or drops an index concurrently, when nobody has told; and
+-- INVALID indexes. Such a statement works in several transactions: it leaves an INVALID index
+-- behind when it fails (PostgreSQL manual, CREATE INDEX, "Building Indexes Concurrently"; REINDEX
+-- likewise). The journal knows table and indexes by their oids, as the statement found them; a name
+-- counts only among the indexes of that table.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
 local M = {}
 
-local COLUMNS = [[
-  SELECT c.oid::pg_catalog.int8 AS oid, c.relname::pg_catalog.text AS name, i.indisvalid AS valid,
-    c.oid::pg_catalog.regclass::pg_catalog.text AS qualified
-  FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid ]]
+local PAUSE = 0.1 -- seconds between two looks at an index that somebody builds
 
---- The indexes of a table, given as it is written in SQL.
-local function of_table(db, name)
-  return db:ask(COLUMNS .. "WHERE i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)",
-    name)
-end
+-- $1: the table. A table stands for its partitions and their TOAST tables, too.
+local OF_RELATION = [[
+  WITH RECURSIVE tables AS (SELECT $1::pg_catalog.oid AS oid
+    UNION SELECT p.inhrelid FROM tables t
+      JOIN pg_catalog.pg_inherits p ON p.inhparent OPERATOR(pg_catalog.=) t.oid)
+  SELECT i.indexrelid::pg_catalog.text AS oid, c.relname::pg_catalog.text AS name,
+    i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS qualified
+  FROM tables t JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.oid
+  JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) r.oid
+    OR i.indrelid OPERATOR(pg_catalog.=) r.reltoastrelid
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace]]
 
---- The indexes of the table that an index belonged to, by what was there before.
-local function of_siblings(db, existed)
-  return db:ask(COLUMNS .. [[WHERE i.indrelid OPERATOR(pg_catalog.=)
-    (SELECT t.indrelid FROM pg_catalog.pg_index t
-      WHERE t.indexrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) LIMIT 1)]],
-    "{" .. table.concat(existed, ",") .. "}")
-end
+local function of_relation(db, oid) return db:ask(OF_RELATION, oid) end
 
+--- A name as the server would make it: case folded, cut to its length. Of a qualified one, the last
+-- part.
 local function bare_name(db, name)
   if not name then return nil end
-  local row = db:ask("SELECT parts[pg_catalog.array_upper(parts, 1)] AS name "
-    .. "FROM pg_catalog.parse_ident($1) AS parts", name)[1]
-  return row.name
+  return db:ask([[
+    SELECT (parts[pg_catalog.array_upper(parts, 1)])::pg_catalog.name::pg_catalog.text AS name
+    FROM pg_catalog.parse_ident($1) AS parts]], name)[1].name
 end
 
 local function set_of(list)
   local set = {}
-  for _, item in ipairs(list) do set[tostring(item)] = true end
+  for _, item in ipairs(list) do set[item] = true end
   return set
 end
 
-local function drop(db, index, on_drop)
-  db:exec("DROP INDEX CONCURRENTLY IF EXISTS " .. index.qualified)
-  on_drop(index.qualified)
+-- ---- INVALID ones ----------------------------------------------------------
+
+-- Who builds or rebuilds an index, or may do so: servers before 12 show only the lock for it, which
+-- VACUUM takes as well. $1: a table; 0: any.
+local BUILDERS = [[
+  SELECT p.pid, p.relid, p.index_relid FROM pg_catalog.pg_stat_progress_create_index p
+  WHERE p.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()]]
+local LOCKERS = [[
+  SELECT l.pid, l.relation AS relid, NULL::pg_catalog.oid AS index_relid FROM pg_catalog.pg_locks l
+  WHERE l.mode OPERATOR(pg_catalog.=) 'ShareUpdateExclusiveLock'
+    AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d
+      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+    AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()]]
+
+local function builders(db) return db:server_version() >= 120000 and BUILDERS or LOCKERS end
+
+local INVALID = [[
+  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
+    pg_catalog.format('%%I.%%I', tn.nspname, t.relname) AS "table",
+    c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$' AS copy
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) i.indrelid
+  JOIN pg_catalog.pg_namespace tn ON tn.oid OPERATOR(pg_catalog.=) t.relnamespace
+  WHERE NOT i.indisvalid AND c.relkind OPERATOR(pg_catalog.=) 'i' AND NOT EXISTS (
+    SELECT FROM (%s) AS b WHERE b.index_relid OPERATOR(pg_catalog.=) i.indexrelid
+      OR b.relid OPERATOR(pg_catalog.=) i.indrelid)
+  ORDER BY 1]]
+
+--- The INVALID indexes that nobody is building.
+-- @return a list of { name and table = qualified and quoted, copy = whether REINDEX CONCURRENTLY
+--   has made it, remedy = the command that mends it }
+function M.invalid(db)
+  local rows = db:ask(INVALID:format(builders(db)))
+  local rebuild = db:server_version() >= 120000 and "REINDEX INDEX CONCURRENTLY" or "REINDEX INDEX"
+  for _, row in ipairs(rows) do
+    row.remedy = ("%s %s"):format(row.copy and "DROP INDEX CONCURRENTLY" or rebuild, row.name)
+  end
+  return rows
 end
 
---- CREATE INDEX: what was not there before is its work.
-local function settle_create(db, index, existed, on_drop)
-  local before, name = set_of(existed), bare_name(db, index.name)
-  for _, found in ipairs(of_table(db, index.table)) do
-    if not before[tostring(found.oid)] and (not name or found.name == name) then
-      if found.valid then return true end
-      drop(db, found, on_drop)
+--- Wait until nobody builds an index of the table, or may do so.
+local function wait_for_builders(case)
+  local sql = ([[SELECT b.pid FROM (%s) AS b
+    WHERE b.relid OPERATOR(pg_catalog.=) $1::pg_catalog.oid LIMIT 1]]):format(builders(case.db))
+  local deadline = core.now() + case.limit
+  while true do
+    local row = case.db:ask(sql, case.relation)[1]
+    if not row then return end
+    if core.now() >= deadline then
+      errors.raise("lock", "another session builds an index of the same table", {
+        hint = ("wait for it, or end it: SELECT pg_terminate_backend(%d)"):format(row.pid),
+      })
+    end
+    case.db:sleep(PAUSE)
+  end
+end
+
+--- Drop what a statement has left, once it is clear that nobody works on it.
+local function drop(case, index)
+  wait_for_builders(case)
+  for _, now in ipairs(of_relation(case.db, case.relation)) do
+    if now.oid == index.oid and not now.valid then
+      case.db:exec(case.tag .. "DROP INDEX CONCURRENTLY IF EXISTS " .. now.qualified)
+      case.on_drop(now.qualified)
     end
   end
-  return false
 end
 
---- REINDEX: it is run again; its copies, which it names so, are in the way.
-local function settle_reindex(db, index, existed, on_drop)
-  local list = index.table and of_table(db, index.table) or of_siblings(db, existed)
-  local name = bare_name(db, index.name)
-  for _, found in ipairs(list) do
-    local copy_of = found.name:match "^(.*)_ccnew%d*$" or found.name:match "^(.*)_ccold%d*$"
-    if copy_of and not found.valid and (not name or name:sub(1, #copy_of) == copy_of) then
-      drop(db, found, on_drop)
+-- ---- CREATE INDEX ----------------------------------------------------------
+
+-- What defines an index, without its name and its table's.
+local SHAPES = [[
+  SELECT i.indexrelid::pg_catalog.text AS oid, pg_catalog.format('%%s %%s', i.indisunique,
+    pg_catalog.substr(d.def, pg_catalog.strpos(d.def, t.mark)
+      OPERATOR(pg_catalog.+) pg_catalog.length(t.mark))) AS shape
+  FROM pg_catalog.pg_index i
+  CROSS JOIN LATERAL pg_catalog.pg_get_indexdef(i.indexrelid) AS d(def)
+  JOIN (SELECT c.oid, pg_catalog.format('.%%I USING ', c.relname) AS mark
+    FROM pg_catalog.pg_class c) AS t ON t.oid OPERATOR(pg_catalog.=) i.indrelid
+  WHERE i.indrelid OPERATOR(pg_catalog.=) %s]]
+
+local function shapes(db, condition, ...)
+  local set = {}
+  for _, row in ipairs(db:ask(SHAPES:format(condition), ...)) do set[row.oid] = row.shape end
+  return set
+end
+
+--- The shape of the index that the statement would make, seen on an empty table like its own.
+local function intended_shape(case)
+  local db = case.db
+  local change = case.change
+  db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+  local ok, shape = pcall(function()
+    local row = db:ask([[SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+      WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation)[1]
+    db:ask(("CREATE TEMPORARY TABLE pgmig_twin (LIKE %s)"):format(row.name))
+    db:ask(("CREATE %sINDEX ON pg_temp.pgmig_twin %s"):format(change.unique and "UNIQUE " or "",
+      change.rest))
+    local _, made = next(shapes(db, "'pg_temp.pgmig_twin'::pg_catalog.regclass::pg_catalog.oid"))
+    return made
+  end)
+  db:exec "ROLLBACK"
+  return ok and shape or nil
+end
+
+--- The indexes that may be the statement's: not there before it, and of its name, or shape.
+-- @return those that are valid, those that are not
+local function candidates(case)
+  local existed, name = set_of(case.existed), bare_name(case.db, case.change.name)
+  local valid, invalid, intended = {}, {}, nil
+  local shape_of = shapes(case.db, "$1::pg_catalog.oid", case.relation)
+  for _, index in ipairs(of_relation(case.db, case.relation)) do
+    if shape_of[index.oid] and not existed[index.oid] and (not name or index.name == name) then
+      intended = intended or intended_shape(case)
+      if not intended then return nil end
+      if shape_of[index.oid] == intended then
+        local list = index.valid and valid or invalid
+        list[#list + 1] = index
+      end
     end
+  end
+  return valid, invalid
+end
+
+--- CREATE INDEX: done when there is such an index, valid, that was not there before.
+local function settle_create(case)
+  local valid, invalid = candidates(case)
+  if not valid then return nil end
+  if #valid == 0 and #invalid == 0 then return false end
+  if #valid == 0 and #invalid == 1 then
+    drop(case, invalid[1])
+    return false
+  end
+  if #invalid == 0 then return true end
+  return nil
+end
+
+-- ---- the others ------------------------------------------------------------
+
+--- Whether REINDEX CONCURRENTLY has named an index so, of the one that is named.
+local function is_copy(index, name, suffix)
+  local copy_of = index.name:match("^(.*)_" .. suffix .. "%d*$")
+  return copy_of ~= nil and (not name or name:sub(1, #copy_of) == copy_of)
+end
+
+--- REINDEX: it is run again; its copies, which it names so, are in the way: new ones that are not
+-- finished, and old ones, which were valid before.
+local function settle_reindex(case)
+  local existed, broken = set_of(case.existed), set_of(case.invalid)
+  local name = bare_name(case.db, case.change.name)
+  for _, index in ipairs(of_relation(case.db, case.relation)) do
+    local was_valid = existed[index.oid] and not broken[index.oid]
+    local made = not existed[index.oid] and is_copy(index, name, "ccnew")
+      or was_valid and is_copy(index, name, "ccold")
+    if made and not index.valid then drop(case, index) end
   end
   return false
 end
 
 --- DROP INDEX: done when there was one and it is gone.
-local function settle_drop(db, index, existed)
-  local row = db:ask("SELECT pg_catalog.to_regclass($1) IS NULL AS gone", index.name)[1]
-  return row.gone and #existed > 0
+local function settle_drop(case)
+  if case.target == "0" then return false end
+  return case.db:ask([[SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target)[1].gone
 end
 
 local settle = {
@@ -78,12 +216,14 @@ local settle = {
 }
 
 --- Find out whether a statement is done, and remove what it has left INVALID.
--- @param index the statement's `index_change` (pgmig.parse)
--- @param existed oids of the table's indexes before it
--- @param on_drop called with the name of each index that is dropped
--- @return whether it need not run again
-function M.settle(db, index, existed, on_drop)
-  return settle[index.action](db, index, existed, on_drop)
+-- @param case { db, change = the statement's `index_change` (pgmig.parse); relation, target,
+--   existed, invalid = of the journal's row; tag = what our own statements begin with;
+--   limit = seconds to wait for others that build an index of the table; on_drop = fn(name) }
+-- @return true: it need not run again; false: it has to; nil: nobody can know
+-- @raise kind "lock"
+function M.settle(case)
+  if not case.relation then return nil end -- the row is of a version that did not note it
+  return settle[case.change.action](case)
 end
 
 return M

@@ -184,14 +184,15 @@ end
 function M.is_unknown(row) return row.state == "running" or row.state == "partial" end
 
 local function journal_row(row)
-  row.done, row.existed, row.revision = hashes(row.done), hashes(row.existed), row.revision or 0
+  row.done, row.revision = hashes(row.done), row.revision or 0
+  row.existed, row.invalid = hashes(row.existed), hashes(row.invalid)
   return row
 end
 
 --- Migrations with transaction=off that are under way or were left.
 -- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
---   statement, existed = oids, pid, backend_start, server_start, db_user, started_at } }; key as
---   `M.key`
+--   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
+--   db_user, started_at } }; key as `M.key`
 function ledger:journal(db)
   local journal = {}
   if self.handle:format() < 2 or not self.handle:journaled() then return journal end

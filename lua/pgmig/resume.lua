@@ -82,6 +82,21 @@ local repeatable_kinds = {
   ["DISCARD ALL"] = true, ["REINDEX"] = true,
 }
 
+--- Find out about an index: true when the statement is done, false when not, nil: unknown.
+local function settle_index(step, row, change)
+  return indexes.settle {
+    db = step.run.db, change = change, relation = row.relation, target = row.target,
+    existed = row.existed, invalid = row.invalid, tag = orphan.tag(row.owner),
+    limit = step.run.lock_wait,
+    on_drop = function(name)
+      step.run.emit {
+        type = "warning", migration = step.m,
+        message = ("dropped the INVALID index %s that an earlier attempt has left"):format(name),
+      }
+    end,
+  }
+end
+
 --- Find out about the statement under way: true when it is done. What it has left is removed.
 local function examine(step, row)
   local text = "-- pgmig: transaction=off\n" .. row.statement
@@ -90,15 +105,12 @@ local function examine(step, row)
   if not statement then return unprovable(step, row) end
   local change = statement.index_change
   if change and change.concurrently then
-    return indexes.settle(step.run.db, change, row.existed, function(name)
-      step.run.emit {
-        type = "warning", migration = step.m,
-        message = ("dropped the INVALID index %s that an earlier attempt has left"):format(name),
-      }
-    end)
+    local done = settle_index(step, row, change)
+    if done ~= nil then return done end
   end
   local first_word = statement.kind:match "^%S+"
-  if row.state == "failed" or repeatable_kinds[first_word] or repeatable_kinds[statement.kind] then
+  local failed = row.state == "failed" and not (change and change.concurrently)
+  if failed or repeatable_kinds[first_word] or repeatable_kinds[statement.kind] then
     return false
   end
   return unprovable(step, row)

@@ -74,7 +74,7 @@ describe("doctor", function()
     pcall(db.exec, db, 'CREATE UNIQUE INDEX CONCURRENTLY "odd name" ON t (a)')
     db:exec "DELETE FROM t"
     local found = findings()
-    assert.matches('index "odd name" of t is INVALID', found.invalid_index.message)
+    assert.matches('index public."odd name" of public.t is INVALID', found.invalid_index.message)
     run(found.invalid_index.remedy)
     assert.same({}, migrator:doctor())
   end)
