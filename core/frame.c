@@ -126,6 +126,22 @@ static int add_journal_end(const struct pgmig_ledger *ledger,
     return status;
 }
 
+/* A trigger of the history may undo the tracking row behind its proof. */
+static int add_last_proof(const struct pgmig_ledger *ledger,
+                          struct pgmig_conn *conn, const struct pgmig_job *job,
+                          struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    int status;
+
+    if (!ledger->watched)
+        return 0;
+    pgmig_buf_adds(sql, "SELECT 1");
+    status = pgmig_claim_add_divisor(ledger, conn, job,
+                                     job->direction == PGMIG_UP, sql, err);
+    pgmig_buf_adds(sql, "; ");
+    return status;
+}
+
 int pgmig_frame_close(const struct pgmig_ledger *ledger,
                       struct pgmig_conn *conn, const struct pgmig_job *job,
                       struct pgmig_buf *sql, struct pgmig_error *err)
@@ -133,15 +149,18 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
     const struct pgmig_section *section = &job->script->sections[job->section];
     int status;
 
+    /* what is deferred comes before the proof, and a migration's own triggers
+    ** still see its settings */
+    pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
     if (section->transaction) {
-        /* deferred triggers still see the migration's own settings */
-        pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
         pgmig_frame_add_reset(job, sql);
         pgmig_ledger_add_durable(ledger, sql);
         status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
     } else {
         status = add_journal_end(ledger, conn, job, sql, err);
     }
+    if (status == 0)
+        status = add_last_proof(ledger, conn, job, sql, err);
     pgmig_buf_adds(sql, "COMMIT");
     return status;
 }

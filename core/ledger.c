@@ -26,12 +26,15 @@ static size_t plain_name(const char *s, size_t max)
     return n <= max ? n : 0;
 }
 
-/* Take "name" or "schema.name" apart: false when the name is refused. */
+/* Take "name" or "schema.name" apart: false when the name is refused. Of the
+** server's own schemas, none keeps tables; pg_temp goes with its session. */
 static bool valid_name(const char *name, size_t *schema)
 {
     size_t n = plain_name(name, NAME_MAX_BYTES);
 
     *schema = n > 0 && name[n] == '.' ? n : 0;
+    if (*schema > 0 && strncmp(name, "pg_", 3) == 0)
+        return false;
     if (*schema > 0)
         name += n + 1;
     n = plain_name(name, NAME_MAX_BYTES - SUFFIX_BYTES);
@@ -43,7 +46,8 @@ static int refuse_name(const char *table, struct pgmig_error *err)
     pgmig_error_set(err, PGMIG_E_USAGE, "invalid table name \"%.100s\"", table);
     return pgmig_error_hint(err,
                             "letters, digits and _, at most %d, not first a "
-                            "digit; schema.table names a schema too",
+                            "digit; schema.table names a schema too, which "
+                            "does not begin with pg_",
                             NAME_MAX_BYTES - SUFFIX_BYTES);
 }
 

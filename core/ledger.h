@@ -18,6 +18,7 @@ struct pgmig_ledger {
     char *tracking; /* quoted, with its schema: likewise */
     char *history;  /* likewise */
     char *journal;
+    bool watched; /* they have triggers */
     char *hidden; /* one of them, whose rows this role may not all see; NULL */
     char *path;   /* search_path, where it leads to no schema */
     bool exists;

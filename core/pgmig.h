@@ -673,6 +673,15 @@ int pgmig_ledger_format(const struct pgmig_ledger *ledger);
 const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
 /* A table of which row-level security may hide rows from this role; NULL. */
 const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
+
+/*
+** An SQL expression: what speaks against using the tables whose oids are in an
+** array, an SQL expression itself: whose they are, and what hangs on them. It
+** yields NULL when nothing does, else a text for `pgmig_trust_refuse`, which
+** sets the error and returns -1. To be freed with free(); NULL: out of memory.
+*/
+PGMIG_NODISCARD char *pgmig_trust_sql(const char *tables);
+int pgmig_trust_refuse(const char *objection, struct pgmig_error *err);
 /* Whether the server is a standby. */
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */

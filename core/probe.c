@@ -6,6 +6,7 @@
 #include "error.h"
 #include "layout.h"
 #include "ledger.h"
+#include "trust.h"
 
 enum {
     P_PID,
@@ -21,7 +22,9 @@ enum {
     P_TCP,
     P_DURABLE,
     P_HIDDEN,
-    P_PATH
+    P_PATH,
+    P_WATCHED,
+    P_OBJECTION
 };
 
 #define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
@@ -29,15 +32,20 @@ enum {
 #define EQ " OPERATOR(pg_catalog.=) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
+/* The tables that there are, in an array. */
+#define TABLES "ARRAY[c.oid, h.oid, j.oid]"
+
 /* The columns of the relation `c`, "a int4,b text". */
-#define COLUMNS                                                          \
-    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT           \
-    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"              \
-    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                 \
-    "   t.typname::pg_catalog.text AS type"                              \
-    "   FROM pg_catalog.pg_attribute a"                                  \
-    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"              \
-    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>)" \
+#define COLUMNS                                                             \
+    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT              \
+    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"                 \
+    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                    \
+    "   pg_catalog.concat(CASE WHEN t.typnamespace OPERATOR(pg_catalog.<>)" \
+    "     'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid"            \
+    "    THEN 'another ' END, t.typname) AS type"                           \
+    "   FROM pg_catalog.pg_attribute a"                                     \
+    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"                 \
+    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>)"    \
     "   0 AND NOT a.attisdropped) AS a)"
 
 /* The policy `p` of table `rel` is about reading, and about this role. */
@@ -51,7 +59,7 @@ enum {
 
 /* $1: the schema that was given, $2: the table's name, $3: the column with the
 ** key */
-static const char probe_sql[] =
+static const char probe_before[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, s.name, " COLUMNS ","
     " EXISTS (SELECT FROM pg_catalog.pg_index i"
@@ -73,22 +81,28 @@ static const char probe_sql[] =
     "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
     "  ::pg_catalog.text[]),"
     " (SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
-    "  FROM pg_catalog.unnest(ARRAY[c.oid, h.oid, j.oid]) AS rel"
+    "  FROM pg_catalog.unnest(" TABLES ") AS rel"
     "  WHERE pg_catalog.row_security_active(rel)"
     "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
     "    AND p.polpermissive AND " CONDITION EQ "'true')"
     "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
     "    AND NOT p.polpermissive"
     "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true'))),"
-    " pg_catalog.current_setting('search_path')"
+    " pg_catalog.current_setting('search_path'),"
+    " EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal"
+    "  AND g.tgrelid" EQ "ANY (" TABLES ")), ";
+
+/* The first schema of the path that has the table, else the first; a temporary
+** one goes with its session. */
+static const char probe_from[] =
     " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
     "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
     "    WITH ORDINALITY AS path"
     "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.path"
-    "   JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+    "    AND n.oid OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema()"
+    "   LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
     "    AND c.relname" EQ "$2::pg_catalog.name"
-    "   ORDER BY path.ordinality LIMIT 1),"
-    "  pg_catalog.current_schema()) AS name) s"
+    "   ORDER BY c.oid IS NULL, path.ordinality LIMIT 1)) AS name) s"
     " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "s.name"
     " LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
     "  AND c.relname" EQ "$2::pg_catalog.name"
@@ -318,11 +332,18 @@ int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     const char *key = ledger->layout ? ledger->layout->key : "version";
     const char *params[] = {ledger->schema, ledger->table, key};
+    struct pgmig_buf sql = {0};
+    int status = check_server(conn, err);
 
-    if (check_server(conn, err) != 0)
-        return -1;
-    return pgmig_conn_send(conn, probe_sql, sizeof probe_sql - 1, 3, params,
-                           err);
+    pgmig_buf_adds(&sql, probe_before);
+    pgmig_trust_add(TABLES, &sql);
+    pgmig_buf_adds(&sql, probe_from);
+    if (status == 0 && sql.failed)
+        status = pgmig_error_memory(err);
+    if (status == 0)
+        status = pgmig_conn_send(conn, sql.data, sql.len, 3, params, err);
+    pgmig_buf_free(&sql);
+    return status;
 }
 
 /* Whether `columns` are those of such a table. */
@@ -387,6 +408,7 @@ static int note_hidden(struct pgmig_ledger *ledger,
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
+    const char *objection;
     size_t len;
 
     conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
@@ -401,5 +423,9 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return -1;
     if (ledger->exists && check_table(ledger, conn, err) != 0)
         return -1;
-    return check_history(ledger, conn, err);
+    if (check_history(ledger, conn, err) != 0)
+        return -1;
+    ledger->watched = value_is(conn, P_WATCHED, "t");
+    objection = pgmig_conn_value(conn, 0, P_OBJECTION, &len);
+    return objection ? pgmig_trust_refuse(objection, err) : 0;
 }

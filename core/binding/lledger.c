@@ -1,4 +1,6 @@
 /* lledger.c -- the tables of the bookkeeping. */
+#include <stdlib.h>
+
 #include "lpgmig.h"
 
 struct lledger {
@@ -134,9 +136,35 @@ static int ledger_fits(lua_State *L)
     return 1;
 }
 
+/* objection(tables) --> an SQL expression: what speaks against using the tables
+** whose oids are in an array, an SQL expression itself; see `refuse`. */
+static int objection(lua_State *L)
+{
+    char *sql = pgmig_trust_sql(luaL_checkstring(L, 1));
+
+    if (sql == NULL)
+        return luaL_error(L, "out of memory");
+    lua_pushstring(L, sql);
+    free(sql);
+    return 1;
+}
+
+/* refuse(objection): raise what such an expression has yielded, kind "plan". */
+static int refuse(lua_State *L)
+{
+    const char *said = luaL_checkstring(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+
+    pgmig_trust_refuse(said, err);
+    return lpgmig_error_raise(L, err);
+}
+
 void lpgmig_open_ledger(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"ledger", ledger_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"ledger", ledger_new},
+                                         {"objection", objection},
+                                         {"refuse", refuse},
+                                         {NULL, NULL}};
     static const luaL_Reg methods[] = {{"exists", ledger_exists},
                                        {"share", ledger_share},
                                        {"complete", ledger_complete},

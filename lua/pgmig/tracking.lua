@@ -11,39 +11,41 @@
 -- * `checksum`: how the tool computes `checksum`, "sha384" or "crc32" (core.file_digest)
 -- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
 -- @module pgmig.tracking
+local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
 local M = {}
 
--- The table as it was named, twice, and its bare name where no schema was given
+-- The table as it was named; what speaks against it; as before; its bare name where no schema was
+-- given
 local TABLES = [[
-  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, a.attname AS column,
+  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
+    (SELECT pg_catalog.string_agg(a.attname::pg_catalog.text, ',')
+      FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped) AS columns,
     c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s) AS found,
-    pg_catalog.row_security_active(c.oid) AS secured
+    pg_catalog.row_security_active(c.oid) AS secured, %s AS objection
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-  JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-    AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
   WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)
     OR c.relname OPERATOR(pg_catalog.=) %s::pg_catalog.name
     AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.text[])
   ORDER BY 1]]
 
---- The tables of a name: { name = qualified, columns = a set, secured = by row-level security }.
+--- The tables of a name: { name = qualified, columns = a set, secured = by row-level security,
+-- objection = for `core.refuse`; nil }.
 -- @return the one that the search_path finds; nil
 -- @return a list of those in other schemas, where the name has none
 local function find(db, name)
   local named = db:quote_literal(name)
   local bare = name:find(".", 1, true) and "NULL" or named
-  local tables, found, elsewhere = {}, nil, {}
-  for _, row in ipairs(db:ask(TABLES:format(named, named, bare))) do
-    local t = tables[row.name]
-    if not t then
-      t = { name = row.name, columns = {}, secured = row.secured }
-      tables[row.name] = t
-      if row.found then found = t else elsewhere[#elsewhere + 1] = t end
-    end
-    t.columns[row.column] = true
+  local found, elsewhere = nil, {}
+  local distrust = core.objection "ARRAY[c.oid]"
+  for _, row in ipairs(db:ask(TABLES:format(named, distrust, named, bare))) do
+    local columns = {}
+    for column in (row.columns or ""):gmatch "[^,]+" do columns[column] = true end
+    row.columns = columns
+    if row.found then found = row else elsewhere[#elsewhere + 1] = row end
   end
   return found, elsewhere
 end
@@ -68,14 +70,15 @@ local function objection(how, columns)
   end
 end
 
---- Whether a tool has kept a tracking table in a database, in whatever schema.
+--- Whether a tool has kept a tracking table in a database, in whatever schema. One of another
+-- schema that belongs to somebody else is not meant.
 -- @param tracking a format's
 -- @return its qualified name, or nil
 function M.exists(db, tracking)
   local found, elsewhere = find(db, tracking.table)
   if found and not objection(tracking, found.columns) then return found.name end
   for _, t in ipairs(elsewhere) do
-    if not objection(tracking, t.columns) then return t.name end
+    if not (objection(tracking, t.columns) or t.objection) then return t.name end
   end
 end
 
@@ -96,8 +99,8 @@ end
 -- @param name the table; nil: its usual name
 -- @return its rows
 -- @return its qualified name
--- @raise kind "plan" when there is no such table, it is not the tool's, or row-level security may
---   hide its rows
+-- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's, or
+--   row-level security may hide its rows
 function M.read(db, format, name)
   local tracking = format.tracking
   if not tracking then
@@ -112,6 +115,7 @@ function M.read(db, format, name)
       hint = "name the right one with --from-table, or the right tool with --from",
     })
   end
+  if found.objection then core.refuse(found.objection) end
   if found.secured then
     errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(name), {
       hint = "ask as the table's owner or as a role with BYPASSRLS",

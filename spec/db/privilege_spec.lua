@@ -63,6 +63,7 @@ describe("a role that owns its schema and nothing more", function()
   end)
 
   it("names the other role's run that holds the lock", function()
+    admin:exec "GRANT modest TO postgres" -- whose table it is to use
     pgmig.migrator(db, dir):migrate(1)
     local err
     local holder = pgmig.migrator(admin, dir, { table = "app.schema_migrations", hooks = {

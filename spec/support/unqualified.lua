@@ -87,7 +87,7 @@ end
 local function look_at_word(list, i)
   local word, before = list[i].text, (list[i - 1] or nothing).text
   local after = (list[i + 1] or nothing).text
-  if before == "." or after == "." then return nil end
+  if before == "." or after == "." or before == "as" then return nil end
   if operator_words[word] then return word end
   if word == "in" and after == "(" then return "IN (" end
   if word == "case" and after ~= "when" then return "CASE x WHEN" end
