@@ -75,9 +75,9 @@ static int conn_open(lua_State *L)
 {
     size_t nk;
     size_t nv;
+    const char **variables = (lua_settop(L, 3), environment(L, 3));
     const char **keywords = lpgmig_check_strings(L, 1, &nk);
     const char **values = lpgmig_check_strings(L, 2, &nv);
-    const char **variables = environment(L, 3);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = new_conn(L);
 
@@ -97,9 +97,9 @@ static int conn_hosts(lua_State *L)
 {
     size_t nk;
     size_t nv;
+    const char **variables = (lua_settop(L, 3), environment(L, 3));
     const char **keywords = lpgmig_check_strings(L, 1, &nk);
     const char **values = lpgmig_check_strings(L, 2, &nv);
-    const char **variables = environment(L, 3);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct pgmig_hosts hosts;
 

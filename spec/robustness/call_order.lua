@@ -1,0 +1,221 @@
+--- Calls of the core's functions in any order, with any objects: run by call_order_spec.lua, in a
+-- program with sanitizers. What is wrong may raise, and nothing else.
+--     call_order.lua URL FOLDER SEED CALLS
+local url, folder, seed, calls = ...
+local core = require "pgmig.core"
+
+math.randomseed(tonumber(seed))
+core.error_metatable.__tostring = function(err) return err.kind .. ": " .. err.message end
+
+local POOL = 4 -- objects of a kind that are at hand
+local STEPS = 400 -- of one operation; it may wait for locks of others
+local pool = { conn = {}, ledger = {}, script = {}, words = {}, jobs = {} }
+
+local function any(list) return list[math.random(#list)] end
+local function chance(percent) return math.random(100) <= percent end
+
+-- ---- objects -----------------------------------------------------------------
+
+local statements = {
+  "SELECT 1 AS a, NULL AS b, 't'::bool AS c", "SELECT 1/0", "BEGIN", "ROLLBACK", "COMMIT", "",
+  "SELECT generate_series(1, 300)", "COPY (SELECT 1) TO STDOUT", "COPY pg_am FROM STDIN",
+  "CREATE TABLE IF NOT EXISTS u (n int)", "COPY u FROM STDIN", "DO $$ BEGIN RAISE NOTICE 'n'; END $$",
+  "SELECT pg_sleep(0.002)", "SELECT 1; SELECT 2; SELECT", "SELECT $1::int AS n",
+}
+
+local texts = {
+  "CREATE TABLE IF NOT EXISTS t (a int);\n-- DOWN\nDROP TABLE IF EXISTS t;\n",
+  "SELECT 1; SELECT 1/0; SELECT 3;\n-- DOWN\nSELECT 4;\n",
+  "-- pgmig: transaction=off\n-- UP\nSELECT 1;\nVACUUM pg_am;\nDO $$ BEGIN END $$;\n-- DOWN\nSELECT 2;\n",
+  "CREATE TABLE IF NOT EXISTS u (n int);\nCOPY u FROM STDIN;\n1\n2\n\\.\nSELECT 1;\n",
+  "SELECT 1;\nCOPY (SELECT generate_series(1, 9)) TO STDOUT;\nSELECT 2;\n",
+  "-- pgmig: empty\n",
+}
+
+local make = {}
+
+function make.conn()
+  local conn = core.open({ "dbname" }, { url })
+  local n = 0
+  local want = conn:step()
+  while want and n < STEPS do
+    core.wait_fd(conn:fd(), want, 0.05)
+    want, n = conn:step(), n + 1
+  end
+  conn:finish()
+  conn:send "SET lock_timeout = '20ms'"
+  while conn:step() do core.wait_fd(conn:fd(), "r", 0.05) end
+  conn:finish()
+  return conn
+end
+
+function make.ledger() return core.ledger(any { "migrations_a", "migrations_b", "public.u" }) end
+
+local function path(name) return ("%s/%s"):format(folder, name) end
+
+function make.script()
+  local text = any(texts)
+  if chance(50) then
+    return core.parse_script(text, path "001_x.sql", chance(30) and any(pool.words) or nil)
+  end
+  local at = path(math.random(3) .. "_file.sql")
+  if chance(30) then text = text:gsub("^SELECT 1;", "-- " .. ("x"):rep(1200000) .. "\n%0") end
+  local file = assert(io.open(at, "w"))
+  file:write(text)
+  file:close()
+  return core.read_script(at, nil, chance(50))
+end
+
+function make.words()
+  return core.vocabulary("some", {
+    markers = { { text = "up" .. math.random(9), kind = "up" }, { text = "down", kind = "down" } },
+    options = {}, transaction = any { "on", "off", "own", "auto" }, empty = true,
+  })
+end
+
+--- A string that nothing but its table keeps.
+local function fresh(text) return text .. math.random(1000000) end
+
+local function entry()
+  return {
+    event = chance(50) and any { "up", "down", "failed" } or nil, name = fresh "name",
+    version = chance(90) and tostring(math.random(4)) or nil, run = fresh "run",
+    checksum = chance(50) and fresh "sum" or nil, message = chance(30) and fresh "says" or nil,
+    applied_at = chance(10) and "2024-01-01" or nil, seconds = math.random(),
+  }
+end
+
+local function job()
+  return {
+    script = any(pool.script), entry = entry(), direction = any { "up", "down" },
+    section = any { "up", "up", "down" }, lock_timeout = any { fresh "1" .. "ms" },
+    plain = chance(30), owner = fresh "owner", taken_from = chance(20) and fresh "owner" or nil,
+    done = chance(20) and math.random(0, 3) or nil,
+    pauses = chance(60) and { opened = chance(50), before = chance(50), after = chance(50),
+      closing = chance(50) } or nil,
+  }
+end
+
+function make.jobs()
+  local list = {}
+  for i = 1, chance(70) and 1 or math.random(4) do list[i] = job() end
+  return list
+end
+
+-- ---- calls -------------------------------------------------------------------
+
+local function conn() return any(pool.conn) end
+
+--- Step as a driver does; perhaps not to the end.
+local function run(c)
+  local n = chance(70) and STEPS or math.random(4)
+  local want = c:step()
+  while want and n > 0 do
+    core.wait_fd(c:fd(), want, 0.01)
+    want, n = c:step(), n - 1
+  end
+end
+
+local calls_of = {
+  function() run(conn()) end,
+  function() run(conn()) end,
+  function() run(conn()) end,
+  function() conn():finish() end,
+  function() conn():send(any(statements)) end,
+  function() conn():send("SELECT $1::text AS t, $2::int AS n", fresh "text", math.random(9)) end,
+  function() conn():rows() end,
+  function() conn():columns() end,
+  function() conn():tag() end,
+  function() conn():notice() end,
+  function() conn():copying() end,
+  function() conn():copy_put(fresh "" .. "\n") end,
+  function() conn():copy_end(chance(30) and fresh "reason" or nil) end,
+  function() conn():copy_get() end,
+  function() conn():copy_data() end,
+  function() conn():transaction_status() end,
+  function() conn():progress() end,
+  function() conn():committed() end,
+  function() conn():traffic() end,
+  function() conn():is_lost() end,
+  function() conn():quote_literal(fresh "it's") end,
+  function() conn():quote_ident(fresh "it\"s") end,
+  function() conn():ledger(any(pool.ledger), any { "probe", "prepare", "list", "marks", "history",
+    "journal" }, chance(30) and "3" or nil) end,
+  function() conn():ledger(any(pool.ledger), "widen", any { "1", ("9"):rep(12) }) end,
+  function() conn():finish_ledger() end,
+  function() conn():record(any(pool.ledger), any { "none", "name", "done", "redo", "restart" },
+    entry()) end,
+  function() conn():adopt(any(pool.ledger), { entry(), entry() }) end,
+  function() conn():apply(any(pool.ledger), any(pool.jobs)) end,
+  function() conn():apply(any(pool.ledger), any(pool.jobs)) end,
+  function() conn():paused() end,
+  function() conn():resume(any { "go_on", "skip", "replace", "give_up" }, chance(50),
+    any(statements)) end,
+  function() conn():resume("go_on", false) end,
+  function() conn():outcome() end,
+  function() conn():stop() end,
+  function() if chance(5) then conn():abandon(fresh "reason") end end,
+  function() if chance(5) then conn():cancel() end end,
+  function() if chance(5) then conn():close() end end,
+  function() any(pool.ledger):exists() end,
+  function() any(pool.ledger):qualified() end,
+  function() any(pool.ledger):fits(tostring(math.random(99))) end,
+  function() if chance(20) then
+    any(pool.ledger):share { columns = fresh "c", key = "version", create = "SELECT 1 {table}",
+      list = "SELECT 1 FROM {table}", claim = "SELECT 2", release = "SELECT 3", there = "SELECT 4",
+      locked = chance(50) }
+  end end,
+  function() any(pool.script):describe() end,
+  function() any(pool.script):statement("up", math.random(3)) end,
+  function() any(pool.script):checksum() end,
+  function() any(pool.script):down_state() end,
+  -- what a table holds may change, and go, while a migration runs that was started with it
+  function()
+    local list = any(pool.jobs)
+    local one = any(list)
+    one.entry.name, one.owner, one.script = fresh "other", fresh "other", any(pool.script)
+  end,
+  function()
+    local list = any(pool.jobs)
+    list[#list] = chance(50) and job() or nil
+  end,
+  function() -- finalizers run whenever memory is asked for
+    local c = conn()
+    if chance(5) then setmetatable({}, { __gc = function() pcall(c.close, c) end }) end
+  end,
+  function()
+    local object = any(pool[any { "script", "ledger", "words", "conn" }])
+    local gc = object.__gc
+    if gc and chance(10) then gc(object) end
+  end,
+  function() collectgarbage(any { "step", "collect" }) end,
+}
+
+--- What a wrong call raises: an error of pgmig's, or Lua's text about an argument.
+local function check(raised)
+  local kind = type(raised) == "table" and getmetatable(raised) == core.error_metatable
+    and raised.kind
+  if kind or type(raised) == "string" then return end
+  error("raised: " .. tostring(raised), 0)
+end
+
+local order = { "words", "script", "ledger", "jobs", "conn" }
+for _, kind in ipairs(order) do
+  while #pool[kind] < POOL do
+    local ok, new = pcall(make[kind])
+    if ok then table.insert(pool[kind], new) else check(new) end
+  end
+end
+for _ = 1, tonumber(calls) do
+  if chance(3) then
+    local kind = any(order)
+    local at = math.random(POOL)
+    local ok, new = pcall(make[kind])
+    if ok then pool[kind][at] = new else check(new) end
+  end
+  local ok, raised = pcall(any(calls_of))
+  if not ok then check(raised) end
+  for i = 1, POOL do
+    if not pool.conn[i]:is_open() or pool.conn[i]:is_lost() then pool.conn[i] = make.conn() end
+  end
+end
