@@ -18,6 +18,7 @@
 #include "apply.h"
 #include "error.h"
 #include "indexed.h"
+#include "ledger.h"
 
 static bool has_failed(const struct pgmig_apply *a)
 {
@@ -324,7 +325,7 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
 {
     struct pgmig_apply *a;
 
-    if (check_start(conn, err) != 0)
+    if (check_start(conn, err) != 0 || pgmig_ledger_check(ledger, err) != 0)
         return NULL;
     a = calloc(1, sizeof *a);
     if (a == NULL) {
@@ -332,9 +333,9 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
         return NULL;
     }
     a->conn = conn;
-    a->ledger = ledger;
     a->outcome = PGMIG_FAILED;
-    if (pgmig_turns_take(a, jobs, count, err) != 0) {
+    a->ledger = pgmig_ledger_copy(ledger, err);
+    if (a->ledger == NULL || pgmig_turns_take(a, jobs, count, err) != 0) {
         pgmig_apply_free(a);
         return NULL;
     }
@@ -391,6 +392,9 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
 
     if (pgmig_conn_check_idle(a->conn, err) != 0)
         return -1;
+    if (point == PGMIG_PAUSE_NONE)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the migration waits for nothing");
     a->paused = PGMIG_PAUSE_NONE;
     pgmig_conn_begin(a->conn, next, a);
     if (how == PGMIG_GIVE_UP) {
@@ -417,8 +421,14 @@ void pgmig_apply_free(struct pgmig_apply *a)
     pgmig_error_clear(&a->error);
     pgmig_buf_free(&a->text);
     pgmig_window_free(a);
+    pgmig_ledger_free(a->ledger);
     free(a->turns);
     free(a);
+}
+
+bool pgmig_apply_ended(const struct pgmig_apply *a)
+{
+    return a->paused == PGMIG_PAUSE_NONE && pgmig_conn_ended(a->conn);
 }
 
 enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *a,

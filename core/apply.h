@@ -53,7 +53,7 @@ struct pgmig_sender {
 
 struct pgmig_apply {
     struct pgmig_conn *conn;
-    const struct pgmig_ledger *ledger;
+    struct pgmig_ledger *ledger; /* as it was at the start */
     struct pgmig_turn *turns;
     size_t count;
     size_t committed; /* how many are; the next one is under way */

@@ -71,6 +71,8 @@ struct pgmig_conn {
     size_t notice_count;
     pgmig_next *next;
     void *ctx;
+    const struct pgmig_ledger *asking; /* whose operation it is; NULL */
+    enum pgmig_ledger_op asked;        /* which one */
 };
 
 /* Fail in another process than the one that opened it. */

@@ -48,6 +48,7 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
     conn->error_position = 0;
     conn->next = next;
     conn->ctx = ctx;
+    conn->asking = NULL;
 }
 
 static void begin_request(struct pgmig_conn *conn)
@@ -302,9 +303,18 @@ unsigned pgmig_conn_step(struct pgmig_conn *conn)
     }
 }
 
+bool pgmig_conn_ended(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_IDLE;
+}
+
 int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
 {
+    if (!pgmig_conn_ended(conn))
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the operation has not ended");
     conn->next = NULL;
     conn->ctx = NULL;
+    conn->asking = NULL;
     return pgmig_conn_take_error(conn, err);
 }

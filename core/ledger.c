@@ -84,16 +84,72 @@ struct pgmig_ledger *pgmig_ledger_new(const char *table,
     return NULL;
 }
 
+#define TEXTS 9
+
+/* All texts that a ledger owns. */
+static void texts_of(struct pgmig_ledger *ledger, char **texts[TEXTS])
+{
+    char **const all[TEXTS] = {
+        &ledger->asked,   &ledger->schema,   &ledger->table,
+        &ledger->home,    &ledger->tracking, &ledger->history,
+        &ledger->journal, &ledger->hidden,   &ledger->path};
+
+    memcpy(texts, all, sizeof all);
+}
+
 void pgmig_ledger_free(struct pgmig_ledger *ledger)
 {
+    char **texts[TEXTS];
+
     if (ledger == NULL)
         return;
-    pgmig_probe_forget(ledger);
+    texts_of(ledger, texts);
+    for (size_t i = 0; i < TEXTS; i++)
+        free(*texts[i]);
     pgmig_layout_free(ledger->layout);
-    free(ledger->asked);
-    free(ledger->schema);
-    free(ledger->table);
     free(ledger);
+}
+
+/* Let the copy have texts of its own. */
+static int copy_texts(struct pgmig_ledger *copy)
+{
+    char **texts[TEXTS];
+    int status = 0;
+
+    texts_of(copy, texts);
+    for (size_t i = 0; i < TEXTS; i++) {
+        const char *text = *texts[i];
+
+        if (text == NULL)
+            continue;
+        *texts[i] = pgmig_strndup(text, strlen(text));
+        if (*texts[i] == NULL)
+            status = -1;
+    }
+    return status;
+}
+
+struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
+                                       struct pgmig_error *err)
+{
+    struct pgmig_ledger *copy = malloc(sizeof *copy);
+    int status;
+
+    if (copy == NULL) {
+        pgmig_error_memory(err);
+        return NULL;
+    }
+    *copy = *ledger;
+    status = copy_texts(copy);
+    if (ledger->layout != NULL) {
+        copy->layout = pgmig_layout_copy(ledger->layout);
+        status = copy->layout ? status : -1;
+    }
+    if (status == 0)
+        return copy;
+    pgmig_ledger_free(copy);
+    pgmig_error_memory(err);
+    return NULL;
 }
 
 int pgmig_ledger_share(struct pgmig_ledger *ledger,
@@ -181,11 +237,13 @@ static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
     return 0;
 }
 
-static int refuse_place(const struct pgmig_ledger *ledger,
-                        struct pgmig_error *err)
+int pgmig_ledger_check(const struct pgmig_ledger *ledger,
+                       struct pgmig_error *err)
 {
     const char *path = ledger->path ? ledger->path : "";
 
+    if (ledger->tracking != NULL)
+        return 0;
     pgmig_error_set(err, PGMIG_E_PLAN,
                     "no schema to keep the tracking table in");
     if (path[strspn(path, "\", ")] == '\0')
@@ -199,15 +257,15 @@ static int refuse_place(const struct pgmig_ledger *ledger,
 }
 
 static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   const char *argument, struct pgmig_buf *sql,
-                   struct pgmig_error *err)
+                   enum pgmig_ledger_op op, const char *argument,
+                   struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    if (ledger->op == PGMIG_LEDGER_ELSEWHERE)
+    if (op == PGMIG_LEDGER_ELSEWHERE)
         return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
                                          err);
-    if (ledger->tracking == NULL)
-        return refuse_place(ledger, err);
-    switch (ledger->op) {
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    switch (op) {
     case PGMIG_LEDGER_PREPARE:
         return add_prepare(ledger, sql, err);
     case PGMIG_LEDGER_ADVANCE:
@@ -234,8 +292,20 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return 0;
 }
 
+/* The request of an operation is on its way, or is not. */
+static int begun(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                 enum pgmig_ledger_op op, int status)
+{
+    if (status != 0)
+        return status;
+    conn->asking = ledger;
+    conn->asked = op;
+    return 0;
+}
+
 /* Send what was written down, and free it. */
-static int send(struct pgmig_conn *conn, struct pgmig_buf *sql, int status,
+static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                enum pgmig_ledger_op op, struct pgmig_buf *sql, int status,
                 struct pgmig_error *err)
 {
     if (status == 0 && sql->failed)
@@ -243,7 +313,7 @@ static int send(struct pgmig_conn *conn, struct pgmig_buf *sql, int status,
     if (status == 0)
         status = pgmig_conn_send(conn, sql->data, sql->len, 0, NULL, err);
     pgmig_buf_free(sql);
-    return status;
+    return begun(ledger, conn, op, status);
 }
 
 int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -252,10 +322,10 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    ledger->op = op;
     if (op == PGMIG_LEDGER_PROBE)
-        return pgmig_probe_start(ledger, conn, err);
-    return send(conn, &sql, add_sql(ledger, conn, argument, &sql, err), err);
+        return begun(ledger, conn, op, pgmig_probe_start(ledger, conn, err));
+    return send(ledger, conn, op, &sql,
+                add_sql(ledger, conn, op, argument, &sql, err), err);
 }
 
 /* The row takes the entry's name; another tool's table has none. */
@@ -263,7 +333,7 @@ static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                     const struct pgmig_entry *entry, struct pgmig_buf *sql,
                     struct pgmig_error *err)
 {
-    if (ledger->layout != NULL)
+    if (ledger->layout != NULL || entry->version == NULL)
         return 0;
     pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
     if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
@@ -278,6 +348,8 @@ static int add_change(const struct pgmig_ledger *ledger,
                       const struct pgmig_entry *entry, struct pgmig_buf *sql,
                       struct pgmig_error *err)
 {
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
     add_writable(ledger, sql);
     if (change == PGMIG_CHANGE_NAME) {
         if (add_name(ledger, conn, entry, sql, err) != 0)
@@ -297,9 +369,8 @@ int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    ledger->op = PGMIG_LEDGER_RECORD;
-    return send(conn, &sql, add_change(ledger, conn, change, entry, &sql, err),
-                err);
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                add_change(ledger, conn, change, entry, &sql, err), err);
 }
 
 int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -308,9 +379,10 @@ int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    ledger->op = PGMIG_LEDGER_RECORD;
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
     add_writable(ledger, &sql);
-    return send(conn, &sql,
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
                 pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
                 err);
 }
@@ -341,13 +413,13 @@ int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
     struct pgmig_buf sql = {0};
-    int status = 0;
+    int status = pgmig_ledger_check(ledger, err);
 
-    ledger->op = PGMIG_LEDGER_RECORD;
-    add_writable(ledger, &sql);
+    if (status == 0)
+        add_writable(ledger, &sql);
     for (size_t i = 0; status == 0 && i < count; i++)
         status = add_adopted(ledger, conn, &entries[i], &sql, err);
-    return send(conn, &sql, status, err);
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql, status, err);
 }
 
 /* Two that create at once: IF NOT EXISTS does not save the second one, which
@@ -365,12 +437,15 @@ static bool created_meanwhile(const struct pgmig_error *err)
 int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         struct pgmig_error *err)
 {
+    if (conn->asking != ledger)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "no ledger operation was started");
     if (pgmig_conn_finish(conn, err) != 0) {
-        if (ledger->op != PGMIG_LEDGER_PREPARE || !created_meanwhile(err))
+        if (conn->asked != PGMIG_LEDGER_PREPARE || !created_meanwhile(err))
             return -1;
         pgmig_error_clear(err);
     }
-    return ledger->op == PGMIG_LEDGER_PROBE
+    return conn->asked == PGMIG_LEDGER_PROBE
                ? pgmig_probe_finish(ledger, conn, err)
                : 0;
 }

@@ -30,8 +30,15 @@ struct pgmig_ledger {
     bool durable;  /* its commits are, by the session's defaults */
     int digits;    /* versions of so many digits fit its column */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */
-    enum pgmig_ledger_op op;
 };
+
+/* A copy that stays as it is whatever becomes of the ledger; NULL on error. */
+struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
+                                       struct pgmig_error *err);
+
+/* Fail unless a probe has found out where the tables are, or would be. */
+PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
+                                       struct pgmig_error *err);
 
 /* Commits are durable: raised where the database's default is lower. How many
 ** commands that takes, for the transaction. */

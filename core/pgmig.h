@@ -439,6 +439,9 @@ PGMIG_NODISCARD int pgmig_conn_send(struct pgmig_conn *conn, const char *sql,
                                     const char *const *params,
                                     struct pgmig_error *err);
 
+/* Whether no operation is under way. */
+bool pgmig_conn_ended(const struct pgmig_conn *conn);
+
 /* After step returned 0: 0 when the operation succeeded, else its error. */
 PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
                                       struct pgmig_error *err);
@@ -797,6 +800,9 @@ enum pgmig_resume {
     PGMIG_REPLACE, /* at BEFORE: send `sql` in its place */
     PGMIG_GIVE_UP  /* roll back; the outcome is PGMIG_GIVEN_UP */
 };
+
+/* Whether the run has ended: only then may it be finished. */
+bool pgmig_apply_ended(const struct pgmig_apply *apply);
 
 /* Go on from a pause. */
 PGMIG_NODISCARD int pgmig_apply_resume(struct pgmig_apply *apply,

@@ -12,6 +12,9 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     struct pgmig_entry *entry = &turn->job.entry;
     const struct pgmig_script *script = turn->job.script;
 
+    if (turn->job.done > script->sections[turn->job.section].statement_count)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "more statements are done than there are");
     if (entry->event == NULL)
         entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
     if (entry->checksum != NULL)

@@ -3,16 +3,35 @@
 
 #include "lconn.h"
 
-/* Keep the values from `first` to `last` alive until lconn_release(). */
-static void keep(lua_State *L, int *anchor, int first, int last)
+#define COUNT_MAX 2147483647
+
+/* Replace the table at `arg` with a copy, and what it holds so many levels
+** deep: the caller's own may change, and lose its strings, at any moment. */
+static void snapshot(lua_State *L, int arg, int levels)
 {
-    lconn_release(L, anchor);
-    lua_createtable(L, last - first + 1, 0);
-    for (int i = first; i <= last; i++) {
-        lua_pushvalue(L, i);
-        lua_rawseti(L, -2, i - first + 1);
+    luaL_checktype(L, arg, LUA_TTABLE);
+    luaL_checkstack(L, 8, "tables too deep");
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, arg) != 0) {
+        if (levels > 1 && lua_istable(L, -1))
+            snapshot(L, lua_gettop(L), levels - 1);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
     }
-    *anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_replace(L, arg);
+}
+
+/* The operation on the ledger at argument 2 has started, or has not. */
+static int ledger_started(lua_State *L, struct lconn *lc, int status,
+                          struct pgmig_error *err)
+{
+    if (status != 0)
+        return lpgmig_error_raise(L, err);
+    lconn_keep(L, lc, LCONN_LEDGER, 2);
+    lc->ledger = lpgmig_check_ledger(L, 2);
+    return 0;
 }
 
 /*
@@ -25,36 +44,33 @@ static int conn_ledger(lua_State *L)
     static const char *const names[] = {
         "probe", "prepare", "advance", "widen",     "list",
         "marks", "history", "journal", "elsewhere", NULL};
-    struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int op = luaL_checkoption(L, 3, NULL, names);
     const char *argument = luaL_optstring(L, 4, NULL);
-    struct pgmig_error *err;
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     luaL_argcheck(L, argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
                   "a version expected");
-    keep(L, &lc->anchor, 2, 2);
-    err = lpgmig_error_new(L);
-    lc->ledger = ledger;
-    return lconn_started(L,
-                         pgmig_ledger_start(ledger, lc->conn,
-                                            (enum pgmig_ledger_op)op, argument,
-                                            err),
-                         err);
+    return ledger_started(L, lc,
+                          pgmig_ledger_start(ledger, lc->conn,
+                                             (enum pgmig_ledger_op)op, argument,
+                                             err),
+                          err);
 }
 
 /* conn:finish_ledger() after the last step: raises its error. */
 static int conn_finish_ledger(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
     int status;
 
-    if (lc->ledger == NULL)
-        return lpgmig_error_usage(L, "no ledger operation was started");
+    if (lc->ledger == NULL || !pgmig_conn_ended(lc->conn))
+        return lpgmig_error_usage(L, "no ledger operation has ended");
     status = pgmig_ledger_finish(lc->ledger, lc->conn, err);
     lc->ledger = NULL;
-    lconn_release(L, &lc->anchor);
+    lconn_forget(L, lc, LCONN_LEDGER);
     return lconn_started(L, status, err);
 }
 
@@ -65,7 +81,7 @@ static const char *field(lua_State *L, int arg, const char *key)
 {
     const char *s;
 
-    lua_getfield(L, arg, key);
+    lpgmig_get_field(L, arg, key);
     if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
         luaL_error(L, "field %s: a string expected", key);
     s = lua_tostring(L, -1);
@@ -105,9 +121,9 @@ static unsigned pauses_field(lua_State *L, int arg)
 {
     unsigned set = 0;
 
-    lua_getfield(L, arg, "pauses");
+    lpgmig_get_field(L, arg, "pauses");
     for (size_t i = 0; lua_istable(L, -1) && i < PAUSES; i++) {
-        lua_getfield(L, -1, pauses[i].name);
+        lpgmig_get_field(L, -1, pauses[i].name);
         if (lua_toboolean(L, -1))
             set |= (unsigned)pauses[i].point;
         lua_pop(L, 1);
@@ -121,9 +137,19 @@ static lua_Number number_field(lua_State *L, int arg, const char *key)
 {
     lua_Number n;
 
-    lua_getfield(L, arg, key);
+    lpgmig_get_field(L, arg, key);
     n = lua_tonumber(L, -1);
     lua_pop(L, 1);
+    return n;
+}
+
+/* A count, 0 where it is missing. */
+static lua_Number count_field(lua_State *L, int arg, const char *key)
+{
+    lua_Number n = number_field(L, arg, key);
+
+    if (!(n >= 0 && n <= COUNT_MAX))
+        luaL_error(L, "field %s: a count expected", key);
     return n;
 }
 
@@ -163,20 +189,17 @@ static int conn_record(lua_State *L)
 {
     static const char *const changes[] = {"none", "name",    "done",
                                           "redo", "restart", NULL};
-    struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int change = luaL_checkoption(L, 3, NULL, changes);
-    struct pgmig_entry entry = entry_at(L, 4);
-    struct pgmig_error *err;
+    struct pgmig_entry entry = (snapshot(L, 4, 1), entry_at(L, 4));
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
-    keep(L, &lc->anchor, 2, 2);
-    err = lpgmig_error_new(L);
-    lc->ledger = ledger;
-    return lconn_started(L,
-                         pgmig_ledger_record(ledger, lc->conn,
-                                             (enum pgmig_ledger_change)change,
-                                             &entry, err),
-                         err);
+    return ledger_started(L, lc,
+                          pgmig_ledger_record(ledger, lc->conn,
+                                              (enum pgmig_ledger_change)change,
+                                              &entry, err),
+                          err);
 }
 
 /*
@@ -185,18 +208,15 @@ static int conn_record(lua_State *L)
 */
 static int conn_take(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
-    struct pgmig_entry entry = entry_at(L, 3);
+    struct pgmig_entry entry = (snapshot(L, 3, 1), entry_at(L, 3));
     const char *by = luaL_checkstring(L, 4);
-    struct pgmig_error *err;
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     luaL_argcheck(L, entry.owner != NULL, 3, "an owner expected");
-    keep(L, &lc->anchor, 2, 2);
-    err = lpgmig_error_new(L);
-    lc->ledger = ledger;
-    return lconn_started(
-        L, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
+    return ledger_started(
+        L, lc, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
 }
 
 /* The entries of the list at `arg`, in memory of Lua's on the stack. */
@@ -204,16 +224,7 @@ static struct pgmig_entry *entries_at(lua_State *L, int arg, size_t *count)
 {
     struct pgmig_entry *list;
 
-    luaL_checktype(L, arg, LUA_TTABLE);
-    for (*count = 0;; (*count)++) {
-        bool there;
-
-        lua_rawgeti(L, arg, (int)*count + 1);
-        there = !lua_isnil(L, -1);
-        lua_pop(L, 1);
-        if (!there)
-            break;
-    }
+    *count = lpgmig_length(L, arg);
     list = lua_newuserdata(L, (*count + 1) * sizeof *list);
     for (size_t i = 0; i < *count; i++) {
         lua_rawgeti(L, arg, (int)i + 1);
@@ -229,17 +240,15 @@ static struct pgmig_entry *entries_at(lua_State *L, int arg, size_t *count)
 */
 static int conn_adopt(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     size_t count;
-    const struct pgmig_entry *entries = entries_at(L, 3, &count);
-    struct pgmig_error *err;
+    const struct pgmig_entry *entries =
+        (snapshot(L, 3, 2), entries_at(L, 3, &count));
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
-    keep(L, &lc->anchor, 2, 2);
-    err = lpgmig_error_new(L);
-    lc->ledger = ledger;
-    return lconn_started(
-        L, pgmig_ledger_adopt(ledger, lc->conn, entries, count, err), err);
+    return ledger_started(
+        L, lc, pgmig_ledger_adopt(ledger, lc->conn, entries, count, err), err);
 }
 
 /* A value that is true or not, in the table at `arg`. */
@@ -247,7 +256,7 @@ static bool boolean_field(lua_State *L, int arg, const char *key)
 {
     bool set;
 
-    lua_getfield(L, arg, key);
+    lpgmig_get_field(L, arg, key);
     set = lua_toboolean(L, -1);
     lua_pop(L, 1);
     return set;
@@ -258,7 +267,7 @@ static struct pgmig_session session_field(lua_State *L, int arg)
 {
     struct pgmig_session session = {0};
 
-    lua_getfield(L, arg, "session");
+    lpgmig_get_field(L, arg, "session");
     if (lua_istable(L, -1))
         session = (struct pgmig_session){.user = field(L, -1, "user"),
                                          .role = field(L, -1, "role"),
@@ -267,6 +276,8 @@ static struct pgmig_session session_field(lua_State *L, int arg)
     return session;
 }
 
+#define JOBS_LEVELS 3 /* a list, its jobs, what these hold */
+
 /* The job on the top of the stack, which is popped: its list keeps it alive. */
 static struct pgmig_job take_job(lua_State *L)
 {
@@ -274,8 +285,8 @@ static struct pgmig_job take_job(lua_State *L)
     struct pgmig_job out;
 
     luaL_checktype(L, job, LUA_TTABLE);
-    lua_getfield(L, job, "script");
-    lua_getfield(L, job, "entry");
+    lpgmig_get_field(L, job, "script");
+    lpgmig_get_field(L, job, "entry");
     out = (struct pgmig_job){.script = lpgmig_check_script(L, job + 1),
                              .direction = direction_field(L, job, "direction"),
                              .section = direction_field(L, job, "section"),
@@ -285,8 +296,8 @@ static struct pgmig_job take_job(lua_State *L)
                              .session = session_field(L, job),
                              .plain = boolean_field(L, job, "plain"),
                              .owner = needed_field(L, job, "owner"),
-                             .revision = (long)number_field(L, job, "revision"),
-                             .done = (size_t)number_field(L, job, "done")};
+                             .revision = (long)count_field(L, job, "revision"),
+                             .done = (size_t)count_field(L, job, "done")};
     lua_settop(L, job - 1);
     return out;
 }
@@ -301,28 +312,29 @@ static struct pgmig_job take_job(lua_State *L)
 */
 static int conn_apply(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     struct pgmig_error *err;
     struct pgmig_job *jobs;
+    struct lconn *lc;
     size_t count;
 
-    luaL_checktype(L, 3, LUA_TTABLE);
+    snapshot(L, 3, JOBS_LEVELS);
     count = lpgmig_length(L, 3);
     luaL_argcheck(L, count > 0, 3, "a list of jobs expected");
-    if (lc->apply != NULL)
-        return lpgmig_error_usage(
-            L, "a migration is under way on this connection");
     jobs = lua_newuserdata(L, count * sizeof *jobs);
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, 3, (int)i + 1);
         jobs[i] = take_job(L);
     }
-    keep(L, &lc->apply_anchor, 2, 3);
     err = lpgmig_error_new(L);
+    lc = lconn_check_free(L);
+    if (lc->apply != NULL)
+        return lpgmig_error_usage(
+            L, "a migration is under way on this connection");
     lc->apply = pgmig_apply_start(lc->conn, ledger, jobs, count, err);
     if (lc->apply == NULL)
         return lpgmig_error_raise(L, err);
+    lconn_keep(L, lc, LCONN_JOBS, 3);
     return 0;
 }
 
@@ -361,12 +373,7 @@ static int conn_transaction_id(lua_State *L)
     return 1;
 }
 
-/*
-** conn:progress() --> bytes of the section that are done or on their way, its
-** size, statements done, and the kind of the one under way (nil: none).
-** Nothing when no migration is under way.
-*/
-static int conn_progress(lua_State *L)
+static int push_progress(lua_State *L)
 {
     struct lconn *lc = lconn_check(L);
     struct pgmig_progress progress;
@@ -382,6 +389,16 @@ static int conn_progress(lua_State *L)
 }
 
 /*
+** conn:progress() --> bytes of the section that are done or on their way, its
+** size, statements done, and the kind of the one under way (nil: none).
+** Nothing when no migration is under way.
+*/
+static int conn_progress(lua_State *L)
+{
+    return lconn_hold(L, push_progress);
+}
+
+/*
 ** conn:resume("go_on" | "skip" | "replace" | "give_up" [, sql]) starts going on
 ** from a pause.
 */
@@ -389,11 +406,11 @@ static int conn_resume(lua_State *L)
 {
     static const char *const ways[] = {"go_on", "skip", "replace", "give_up",
                                        NULL};
-    struct lconn *lc = lconn_check(L);
     enum pgmig_resume how =
         (enum pgmig_resume)luaL_checkoption(L, 2, NULL, ways);
     const char *sql = how == PGMIG_REPLACE ? luaL_checkstring(L, 3) : NULL;
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     return lconn_started(
         L, pgmig_apply_resume(check_apply(L, lc), how, sql, err), err);
@@ -439,12 +456,15 @@ static int conn_stop(lua_State *L)
 static int conn_outcome(lua_State *L)
 {
     static const char *const names[] = {"done", "raced", "given_up"};
-    struct lconn *lc = lconn_check(L);
     struct pgmig_error *err = lpgmig_error_new(L);
-    enum pgmig_outcome outcome = pgmig_apply_finish(check_apply(L, lc), err);
+    struct lconn *lc = lconn_check_free(L);
+    enum pgmig_outcome outcome;
 
+    if (!pgmig_apply_ended(check_apply(L, lc)))
+        return lpgmig_error_usage(L, "the migration has not ended");
+    outcome = pgmig_apply_finish(lc->apply, err);
     lc->apply = NULL;
-    lconn_release(L, &lc->apply_anchor);
+    lconn_forget(L, lc, LCONN_JOBS);
     if (outcome == PGMIG_FAILED)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, names[outcome]);

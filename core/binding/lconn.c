@@ -15,15 +15,48 @@ struct lconn *lconn_check(lua_State *L)
 {
     struct lconn *lc = check_object(L);
 
-    if (lc->conn == NULL)
+    if (lc->conn == NULL || lc->closing)
         lpgmig_error_usage(L, "the connection is closed");
     return lc;
 }
 
-void lconn_release(lua_State *L, int *anchor)
+struct lconn *lconn_check_free(lua_State *L)
 {
-    luaL_unref(L, LUA_REGISTRYINDEX, *anchor);
-    *anchor = LUA_NOREF;
+    struct lconn *lc = lconn_check(L);
+
+    if (lc->held > 0)
+        lpgmig_error_usage(L, "the connection is in use");
+    return lc;
+}
+
+/* No memory is asked for: the list has both places from the start. */
+void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,
+                int arg)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lc->kept);
+    lua_pushvalue(L, arg);
+    lua_rawseti(L, -2, (int)place);
+    lua_pop(L, 1);
+}
+
+void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lc->kept);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, (int)place);
+    lua_pop(L, 1);
+}
+
+static int close_now(lua_State *L, struct lconn *lc)
+{
+    pgmig_apply_free(lc->apply);
+    lc->apply = NULL;
+    pgmig_conn_close(lc->conn);
+    lc->conn = NULL;
+    lc->ledger = NULL;
+    luaL_unref(L, LUA_REGISTRYINDEX, lc->kept);
+    lc->kept = LUA_NOREF;
+    return 0;
 }
 
 /* conn:close(); also __gc and __close. A second call does nothing. */
@@ -31,14 +64,24 @@ static int conn_close(lua_State *L)
 {
     struct lconn *lc = check_object(L);
 
-    pgmig_apply_free(lc->apply);
-    lc->apply = NULL;
-    pgmig_conn_close(lc->conn);
-    lc->conn = NULL;
-    lc->ledger = NULL;
-    lconn_release(L, &lc->anchor);
-    lconn_release(L, &lc->apply_anchor);
-    return 0;
+    lc->closing = true;
+    return lc->held > 0 ? 0 : close_now(L, lc);
+}
+
+int lconn_hold(lua_State *L, lua_CFunction fn)
+{
+    struct lconn *lc = lconn_check(L);
+    int failed;
+
+    lua_pushvalue(L, 1); /* it must not be collected before the end */
+    lua_insert(L, 1);
+    lua_pushcfunction(L, fn);
+    lua_insert(L, 2);
+    lc->held++;
+    failed = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    if (--lc->held == 0 && lc->closing)
+        close_now(L, lc);
+    return failed ? lua_error(L) : lua_gettop(L) - 1;
 }
 
 static struct lconn *new_conn(lua_State *L)
@@ -46,10 +89,15 @@ static struct lconn *new_conn(lua_State *L)
     struct lconn *lc = lua_newuserdata(L, sizeof *lc);
 
     memset(lc, 0, sizeof *lc);
-    lc->anchor = LUA_NOREF;
-    lc->apply_anchor = LUA_NOREF;
+    lc->kept = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_CONN);
     lua_setmetatable(L, -2);
+    lua_createtable(L, 2, 0);
+    for (int place = LCONN_LEDGER; place <= LCONN_JOBS; place++) {
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, place);
+    }
+    lc->kept = luaL_ref(L, LUA_REGISTRYINDEX);
     return lc;
 }
 
@@ -75,12 +123,18 @@ static int conn_open(lua_State *L)
 {
     size_t nk;
     size_t nv;
-    const char **variables = (lua_settop(L, 3), environment(L, 3));
-    const char **keywords = lpgmig_check_strings(L, 1, &nk);
-    const char **values = lpgmig_check_strings(L, 2, &nv);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = new_conn(L);
+    const char **keywords;
+    const char **values;
+    const char **variables;
+    struct pgmig_error *err;
+    struct lconn *lc;
 
+    lua_settop(L, 3);
+    keywords = lpgmig_check_strings(L, 1, &nk);
+    values = lpgmig_check_strings(L, 2, &nv);
+    variables = environment(L, 3);
+    err = lpgmig_error_new(L);
+    lc = new_conn(L);
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
     lc->conn = pgmig_conn_open_in(variables, keywords, values, err);
     if (lc->conn == NULL)
@@ -97,12 +151,17 @@ static int conn_hosts(lua_State *L)
 {
     size_t nk;
     size_t nv;
-    const char **variables = (lua_settop(L, 3), environment(L, 3));
-    const char **keywords = lpgmig_check_strings(L, 1, &nk);
-    const char **values = lpgmig_check_strings(L, 2, &nv);
-    struct pgmig_error *err = lpgmig_error_new(L);
+    const char **keywords;
+    const char **values;
+    const char **variables;
+    struct pgmig_error *err;
     struct pgmig_hosts hosts;
 
+    lua_settop(L, 3);
+    keywords = lpgmig_check_strings(L, 1, &nk);
+    values = lpgmig_check_strings(L, 2, &nv);
+    variables = environment(L, 3);
+    err = lpgmig_error_new(L);
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
     if (pgmig_hosts_read(variables, keywords, values, &hosts, err) != 0)
         return lpgmig_error_raise(L, err);
@@ -136,8 +195,7 @@ static int conn_variables(lua_State *L)
 static int conn_step(lua_State *L)
 {
     static const char *const names[] = {NULL, "r", "w", "rw"};
-    struct lconn *lc = lconn_check(L);
-    unsigned want = pgmig_conn_step(lc->conn);
+    unsigned want = pgmig_conn_step(lconn_check_free(L)->conn);
 
     if (want == 0)
         lua_pushboolean(L, 0);
@@ -178,7 +236,6 @@ static const char *parameter(lua_State *L, int arg)
 /* conn:send(sql, ...) starts one request; ... are its parameters. */
 static int conn_send(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     size_t len;
     const char *sql = luaL_checklstring(L, 2, &len);
     int n = lua_gettop(L) - 2;
@@ -187,15 +244,16 @@ static int conn_send(lua_State *L)
 
     for (int i = 0; i < n; i++)
         params[i] = parameter(L, i + 3);
-    return lconn_started(L, pgmig_conn_send(lc->conn, sql, len, n, params, err),
-                         err);
+    return lconn_started(
+        L, pgmig_conn_send(lconn_check_free(L)->conn, sql, len, n, params, err),
+        err);
 }
 
 /* conn:finish() after the last step: raises the operation's error. */
 static int conn_finish(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     return lconn_started(L, pgmig_conn_finish(lc->conn, err), err);
 }
@@ -229,14 +287,18 @@ static int conn_cancelling(lua_State *L)
 /* conn:abandon(reason): no answer will come; step on to the end. */
 static int conn_abandon(lua_State *L)
 {
-    pgmig_conn_abandon(lconn_check(L)->conn, luaL_checkstring(L, 2));
+    const char *reason = luaL_checkstring(L, 2);
+
+    pgmig_conn_abandon(lconn_check(L)->conn, reason);
     return 0;
 }
 
 /* conn:is_open() --> false after close. */
 static int conn_is_open(lua_State *L)
 {
-    lua_pushboolean(L, check_object(L)->conn != NULL);
+    const struct lconn *lc = check_object(L);
+
+    lua_pushboolean(L, lc->conn != NULL && !lc->closing);
     return 1;
 }
 
@@ -265,7 +327,8 @@ static int conn_is_lost(lua_State *L)
 {
     const struct lconn *lc = check_object(L);
 
-    lua_pushboolean(L, lc->conn == NULL || pgmig_conn_lost(lc->conn));
+    lua_pushboolean(L, lc->conn == NULL || lc->closing ||
+                           pgmig_conn_lost(lc->conn));
     return 1;
 }
 
@@ -302,10 +365,10 @@ static int push_quoted(lua_State *L, char *quoted, struct pgmig_error *err)
 /* conn:quote_literal(s) and conn:quote_ident(s) --> s quoted for SQL. */
 static int conn_quote_literal(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     size_t len;
     const char *s = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check(L);
 
     luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
     return push_quoted(L, pgmig_conn_quote_literal(lc->conn, s, len, err), err);
@@ -313,10 +376,10 @@ static int conn_quote_literal(lua_State *L)
 
 static int conn_quote_ident(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     size_t len;
     const char *s = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check(L);
 
     luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
     return push_quoted(L, pgmig_conn_quote_ident(lc->conn, s, len, err), err);

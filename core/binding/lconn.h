@@ -4,19 +4,36 @@
 
 #include "lpgmig.h"
 
+/*
+** Whatever asks Lua for memory may run a finalizer, which may do anything, such
+** as close the connection: a method checks its arguments first, and the
+** connection last.
+*/
 struct lconn {
     struct pgmig_conn *conn;     /* NULL: closed */
     struct pgmig_apply *apply;   /* the migration under way */
     struct pgmig_ledger *ledger; /* the ledger operation under way */
-    int anchor;       /* keeps the ledger of the operation under way */
-    int apply_anchor; /* keeps what the migration under way needs */
+    int kept;     /* what these two need: a list in the registry */
+    int held;     /* how many methods look at what it holds */
+    bool closing; /* it is closed behind them */
 };
 
 /* The connection at argument 1; raises kind "usage" when it is closed. */
 struct lconn *lconn_check(lua_State *L);
 
-/* Let go what a registry reference of the connection keeps alive. */
-void lconn_release(lua_State *L, int *anchor);
+/* The same, for a method that changes something: refused while another one
+** looks at what the connection holds. */
+struct lconn *lconn_check_free(lua_State *L);
+
+/* Call a function with the arguments of a method, which looks at what the
+** connection holds. */
+int lconn_hold(lua_State *L, lua_CFunction fn);
+
+/* Keep the value at `arg` alive in a place of the connection's; forget it. */
+enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2 };
+void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,
+                int arg);
+void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place);
 
 /* Return nothing, or raise the error of an operation that did not start. */
 int lconn_started(lua_State *L, int status, struct pgmig_error *err);

@@ -18,10 +18,10 @@ static int conn_copying(lua_State *L)
 /* conn:copy_put(data) starts sending data to a COPY ... FROM STDIN. */
 static int conn_copy_put(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     size_t len;
     const char *data = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     return lconn_started(L, pgmig_conn_copy_put(lc->conn, data, len, err), err);
 }
@@ -29,9 +29,9 @@ static int conn_copy_put(lua_State *L)
 /* conn:copy_end([reason]) starts ending it; a reason makes it fail. */
 static int conn_copy_end(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     const char *reason = luaL_optstring(L, 2, NULL);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     return lconn_started(L, pgmig_conn_copy_end(lc->conn, reason, err), err);
 }
@@ -39,20 +39,25 @@ static int conn_copy_end(lua_State *L)
 /* conn:copy_get() starts receiving from a COPY ... TO STDOUT. */
 static int conn_copy_get(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
     struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
 
     return lconn_started(L, pgmig_conn_copy_get(lc->conn, err), err);
 }
 
-/* conn:copy_data() --> what was received. */
-static int conn_copy_data(lua_State *L)
+static int push_copy_data(lua_State *L)
 {
     size_t len;
     const char *data = pgmig_conn_copy_data(lconn_check(L)->conn, &len);
 
     lua_pushlstring(L, data ? data : "", len);
     return 1;
+}
+
+/* conn:copy_data() --> what was received. */
+static int conn_copy_data(lua_State *L)
+{
+    return lconn_hold(L, push_copy_data);
 }
 
 const luaL_Reg lconn_copy_methods[] = {

@@ -11,6 +11,8 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
 {
     struct lledger *ll = luaL_checkudata(L, arg, LPGMIG_LEDGER);
 
+    if (ll->ledger == NULL)
+        lpgmig_error_usage(L, "this object was collected");
     return ll->ledger;
 }
 
@@ -34,7 +36,7 @@ static const char *text_field(lua_State *L, int arg, const char *key)
 {
     const char *s;
 
-    lua_getfield(L, arg, key);
+    lpgmig_get_field(L, arg, key);
     s = lua_tostring(L, -1);
     if (s == NULL)
         luaL_error(L, "field %s: a string expected", key);
@@ -60,7 +62,7 @@ static int ledger_share(lua_State *L)
     layout.claim = text_field(L, 2, "claim");
     layout.release = text_field(L, 2, "release");
     layout.there = text_field(L, 2, "there");
-    lua_getfield(L, 2, "locked");
+    lpgmig_get_field(L, 2, "locked");
     layout.locked = lua_toboolean(L, -1);
     err = lpgmig_error_new(L);
     if (pgmig_ledger_share(ledger, &layout, err) != 0)

@@ -1,4 +1,6 @@
 /* lpgmig.c -- the module pgmig.core. */
+#include <string.h>
+
 #include "lpgmig.h"
 
 void lpgmig_set(lua_State *L, const luaL_Reg *functions)
@@ -9,13 +11,29 @@ void lpgmig_set(lua_State *L, const luaL_Reg *functions)
     }
 }
 
+/* Methods are found through __index, metamethods are not: nobody but Lua itself
+** calls __gc. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods)
 {
-    luaL_newmetatable(L, name);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "__index");
-    lpgmig_set(L, methods);
-    lua_pop(L, 1);
+    if (luaL_newmetatable(L, name) != 0) {
+        lua_newtable(L);
+        lua_setfield(L, -2, "__index");
+        lpgmig_set_string(L, "__metatable", name);
+    }
+    lua_getfield(L, -1, "__index");
+    for (; methods->name != NULL; methods++) {
+        bool meta = strncmp(methods->name, "__", 2) == 0;
+
+        lua_pushcfunction(L, methods->func);
+        lua_setfield(L, meta ? -3 : -2, methods->name);
+    }
+    lua_pop(L, 2);
+}
+
+void lpgmig_get_field(lua_State *L, int arg, const char *key)
+{
+    lua_pushstring(L, key);
+    lua_rawget(L, arg < 0 ? arg - 1 : arg);
 }
 
 void lpgmig_set_string(lua_State *L, const char *key, const char *value)

@@ -37,8 +37,12 @@ size_t lpgmig_length(lua_State *L, int arg);
 /* The strings of the list at `arg`, with a NULL behind, in a new userdata. */
 const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count);
 
-/* Create the metatable `name` with these methods; __index is itself. */
+/* Give the class `name` these methods and metamethods. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
+
+/* Push a field of the table at `arg`; no metamethod is asked, which could do
+** anything meanwhile. */
+void lpgmig_get_field(lua_State *L, int arg, const char *key);
 
 /* Set functions in the table on the top of the stack. */
 void lpgmig_set(lua_State *L, const luaL_Reg *functions);
@@ -48,6 +52,8 @@ void lpgmig_set_string(lua_State *L, const char *key, const char *value);
 void lpgmig_set_integer(lua_State *L, const char *key, lua_Integer value);
 void lpgmig_set_boolean(lua_State *L, const char *key, int value);
 
+/* The object at `arg`; kind "usage" for one that Lua has collected, which only
+** finalizers see. */
 struct pgmig_script *lpgmig_check_script(lua_State *L, int arg);
 struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
 

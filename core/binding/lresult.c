@@ -62,8 +62,7 @@ static void push_row(lua_State *L, const struct pgmig_conn *conn, int row)
     }
 }
 
-/* conn:rows() --> the last result's rows, tables by column name. */
-static int conn_rows(lua_State *L)
+static int push_rows(lua_State *L)
 {
     const struct pgmig_conn *conn = lconn_check(L)->conn;
     int rows = pgmig_conn_rows(conn);
@@ -76,9 +75,13 @@ static int conn_rows(lua_State *L)
     return 1;
 }
 
-/* conn:columns() --> how many rows the last result has, and its columns by
-** name, each a list of values; NULL is false. */
-static int conn_columns(lua_State *L)
+/* conn:rows() --> the last result's rows, tables by column name. */
+static int conn_rows(lua_State *L)
+{
+    return lconn_hold(L, push_rows);
+}
+
+static int push_columns(lua_State *L)
 {
     const struct pgmig_conn *conn = lconn_check(L)->conn;
     int rows = pgmig_conn_rows(conn);
@@ -105,11 +108,23 @@ static int conn_columns(lua_State *L)
     return 2;
 }
 
-/* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
-static int conn_tag(lua_State *L)
+/* conn:columns() --> how many rows the last result has, and its columns by
+** name, each a list of values; NULL is false. */
+static int conn_columns(lua_State *L)
+{
+    return lconn_hold(L, push_columns);
+}
+
+static int push_tag(lua_State *L)
 {
     lua_pushstring(L, pgmig_conn_tag(lconn_check(L)->conn));
     return 1;
+}
+
+/* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
+static int conn_tag(lua_State *L)
+{
+    return lconn_hold(L, push_tag);
 }
 
 /* conn:notice() --> the oldest notice, a table, or nil. */

@@ -27,6 +27,8 @@ struct pgmig_script *lpgmig_check_script(lua_State *L, int arg)
 {
     struct lscript *ls = luaL_checkudata(L, arg, LPGMIG_SCRIPT);
 
+    if (ls->script == NULL)
+        lpgmig_error_usage(L, "this object was collected");
     return ls->script;
 }
 

@@ -16,6 +16,8 @@ const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg)
     if (lua_isnoneornil(L, arg))
         return &pgmig_vocabulary_default;
     lv = luaL_checkudata(L, arg, LPGMIG_VOCABULARY);
+    if (lv->anchor == LUA_NOREF)
+        lpgmig_error_usage(L, "this object was collected");
     return &lv->words;
 }
 
@@ -44,7 +46,7 @@ static const char *text_field(lua_State *L, int anchor, const char *key)
 {
     const char *s;
 
-    lua_getfield(L, -1, key);
+    lpgmig_get_field(L, -1, key);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
         return NULL;
@@ -69,7 +71,7 @@ static bool flag_field(lua_State *L, const char *key)
 {
     bool value;
 
-    lua_getfield(L, -1, key);
+    lpgmig_get_field(L, -1, key);
     value = lua_toboolean(L, -1);
     lua_pop(L, 1);
     return value;
@@ -80,7 +82,7 @@ static size_t push_list(lua_State *L, const char *key)
 {
     size_t count = 0;
 
-    lua_getfield(L, -1, key);
+    lpgmig_get_field(L, -1, key);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
         lua_newtable(L);

@@ -19,37 +19,56 @@ local function chance(percent) return math.random(100) <= percent end
 local statements = {
   "SELECT 1 AS a, NULL AS b, 't'::bool AS c", "SELECT 1/0", "BEGIN", "ROLLBACK", "COMMIT", "",
   "SELECT generate_series(1, 300)", "COPY (SELECT 1) TO STDOUT", "COPY pg_am FROM STDIN",
-  "CREATE TABLE IF NOT EXISTS u (n int)", "COPY u FROM STDIN", "DO $$ BEGIN RAISE NOTICE 'n'; END $$",
-  "SELECT pg_sleep(0.002)", "SELECT 1; SELECT 2; SELECT", "SELECT $1::int AS n",
+  "CREATE TABLE IF NOT EXISTS u (n int)", "COPY u FROM STDIN", "SELECT pg_sleep(0.002)",
+  "DO $$ BEGIN RAISE NOTICE 'n'; END $$", "SELECT 1; SELECT 2; SELECT", "SELECT $1::int AS n",
 }
 
 local texts = {
   "CREATE TABLE IF NOT EXISTS t (a int);\n-- DOWN\nDROP TABLE IF EXISTS t;\n",
   "SELECT 1; SELECT 1/0; SELECT 3;\n-- DOWN\nSELECT 4;\n",
-  "-- pgmig: transaction=off\n-- UP\nSELECT 1;\nVACUUM pg_am;\nDO $$ BEGIN END $$;\n-- DOWN\nSELECT 2;\n",
+  "-- pgmig: transaction=off\n-- UP\nSELECT 1;\nVACUUM pg_am;\nDO $$ BEGIN END $$;\n"
+    .. "-- DOWN\nSELECT 2;\n",
   "CREATE TABLE IF NOT EXISTS u (n int);\nCOPY u FROM STDIN;\n1\n2\n\\.\nSELECT 1;\n",
   "SELECT 1;\nCOPY (SELECT generate_series(1, 9)) TO STDOUT;\nSELECT 2;\n",
   "-- pgmig: empty\n",
 }
 
+local names = { "public.migrations_a", "public.migrations_a", "migrations_b", "u" }
+
 local make = {}
+
+--- Step to the end of an operation.
+local function run(conn)
+  local want, n = conn:step(), STEPS
+  while want and n > 0 do
+    core.wait_fd(conn:fd(), want, 0.01)
+    want, n = conn:step(), n - 1
+  end
+end
 
 function make.conn()
   local conn = core.open({ "dbname" }, { url })
-  local n = 0
-  local want = conn:step()
-  while want and n < STEPS do
-    core.wait_fd(conn:fd(), want, 0.05)
-    want, n = conn:step(), n + 1
-  end
+  run(conn)
   conn:finish()
-  conn:send "SET lock_timeout = '20ms'"
-  while conn:step() do core.wait_fd(conn:fd(), "r", 0.05) end
+  conn:send "SET lock_timeout = '20ms'; SET client_min_messages = notice"
+  run(conn)
   conn:finish()
   return conn
 end
 
-function make.ledger() return core.ledger(any { "migrations_a", "migrations_b", "public.u" }) end
+--- A ledger that has been looked for, mostly.
+function make.ledger()
+  local ledger = core.ledger(any(names))
+  if chance(10) then return ledger end
+  local conn = make.conn()
+  for _, operation in ipairs { "probe", "prepare", "probe" } do
+    conn:ledger(ledger, operation)
+    run(conn)
+    if not pcall(conn.finish_ledger, conn) then break end
+  end
+  conn:close()
+  return ledger
+end
 
 local function path(name) return ("%s/%s"):format(folder, name) end
 
@@ -82,6 +101,7 @@ local function entry()
     version = chance(90) and tostring(math.random(4)) or nil, run = fresh "run",
     checksum = chance(50) and fresh "sum" or nil, message = chance(30) and fresh "says" or nil,
     applied_at = chance(10) and "2024-01-01" or nil, seconds = math.random(),
+    owner = chance(20) and fresh "owner" or nil, revision = chance(20) and math.random(3) or nil,
   }
 end
 
@@ -99,6 +119,9 @@ end
 function make.jobs()
   local list = {}
   for i = 1, chance(70) and 1 or math.random(4) do list[i] = job() end
+  for _, one in ipairs(list[2] and chance(80) and list or {}) do
+    one.pauses, one.plain, one.done, one.entry.version = nil, nil, nil, tostring(math.random(9))
+  end
   return list
 end
 
@@ -106,20 +129,41 @@ end
 
 local function conn() return any(pool.conn) end
 
---- Step as a driver does; perhaps not to the end.
-local function run(c)
-  local n = chance(70) and STEPS or math.random(4)
+local function resume(c)
+  c:resume(any { "go_on", "go_on", "skip", "replace", "give_up" }, any(statements))
+end
+
+--- Start something.
+local starts = {
+  function(c) c:apply(any(pool.ledger), any(pool.jobs)) end,
+  function(c) c:apply(any(pool.ledger), any(pool.jobs)) end,
+  function(c) c:send(any(statements)) end,
+  function(c)
+    c:ledger(any(pool.ledger), any { "probe", "prepare", "list", "marks", "history" })
+  end,
+  function(c) c:record(any(pool.ledger), "none", entry()) end,
+}
+
+--- What a driver would do next.
+local function proceed(c)
   local want = c:step()
-  while want and n > 0 do
-    core.wait_fd(c:fd(), want, 0.01)
-    want, n = c:step(), n - 1
+  if want then
+    core.wait_fd(c:fd(), want, 0.002)
+  elseif c:copying() == "in" then
+    if chance(50) then c:copy_put(fresh "" .. "\n") else c:copy_end() end
+  elseif c:copying() == "out" then
+    c:copy_get()
+  elseif not pcall(c.paused, c) then -- no migration is under way
+    if not pcall(c.finish_ledger, c) then c:finish() end
+    if c:transaction_status() ~= "idle" then c:send "ROLLBACK" else any(starts)(c) end
+  elseif c:paused() then
+    if chance(20) then c:send(any(statements)) else resume(c) end
+  else
+    c:outcome()
   end
 end
 
 local calls_of = {
-  function() run(conn()) end,
-  function() run(conn()) end,
-  function() run(conn()) end,
   function() conn():finish() end,
   function() conn():send(any(statements)) end,
   function() conn():send("SELECT $1::text AS t, $2::int AS n", fresh "text", math.random(9)) end,
@@ -135,23 +179,23 @@ local calls_of = {
   function() conn():transaction_status() end,
   function() conn():progress() end,
   function() conn():committed() end,
+  function() conn():transaction_id() end,
+  function() conn():take(any(pool.ledger), entry(), fresh "owner") end,
   function() conn():traffic() end,
   function() conn():is_lost() end,
   function() conn():quote_literal(fresh "it's") end,
   function() conn():quote_ident(fresh "it\"s") end,
-  function() conn():ledger(any(pool.ledger), any { "probe", "prepare", "list", "marks", "history",
-    "journal" }, chance(30) and "3" or nil) end,
+  function() conn():ledger(any(pool.ledger), any { "probe", "prepare", "advance", "list", "marks",
+    "history", "journal", "elsewhere" }, chance(30) and "3" or nil) end,
   function() conn():ledger(any(pool.ledger), "widen", any { "1", ("9"):rep(12) }) end,
   function() conn():finish_ledger() end,
   function() conn():record(any(pool.ledger), any { "none", "name", "done", "redo", "restart" },
     entry()) end,
   function() conn():adopt(any(pool.ledger), { entry(), entry() }) end,
   function() conn():apply(any(pool.ledger), any(pool.jobs)) end,
-  function() conn():apply(any(pool.ledger), any(pool.jobs)) end,
+  function() conn():step() end,
   function() conn():paused() end,
-  function() conn():resume(any { "go_on", "skip", "replace", "give_up" }, chance(50),
-    any(statements)) end,
-  function() conn():resume("go_on", false) end,
+  function() resume(conn()) end,
   function() conn():outcome() end,
   function() conn():stop() end,
   function() if chance(5) then conn():abandon(fresh "reason") end end,
@@ -160,7 +204,7 @@ local calls_of = {
   function() any(pool.ledger):exists() end,
   function() any(pool.ledger):qualified() end,
   function() any(pool.ledger):fits(tostring(math.random(99))) end,
-  function() if chance(20) then
+  function() if chance(3) then
     any(pool.ledger):share { columns = fresh "c", key = "version", create = "SELECT 1 {table}",
       list = "SELECT 1 FROM {table}", claim = "SELECT 2", release = "SELECT 3", there = "SELECT 4",
       locked = chance(50) }
@@ -177,7 +221,8 @@ local calls_of = {
   end,
   function()
     local list = any(pool.jobs)
-    list[#list] = chance(50) and job() or nil
+    list[#list + math.random(2) - 1] = job()
+    if #list > 3 then list[#list] = nil end
   end,
   function() -- finalizers run whenever memory is asked for
     local c = conn()
@@ -213,7 +258,8 @@ for _ = 1, tonumber(calls) do
     local ok, new = pcall(make[kind])
     if ok then pool[kind][at] = new else check(new) end
   end
-  local ok, raised = pcall(any(calls_of))
+  local ok, raised
+  if chance(60) then ok, raised = pcall(proceed, conn()) else ok, raised = pcall(any(calls_of)) end
   if not ok then check(raised) end
   for i = 1, POOL do
     if not pool.conn[i]:is_open() or pool.conn[i]:is_lost() then pool.conn[i] = make.conn() end

@@ -1,15 +1,9 @@
 -- The n-th allocation fails, or the n-th call of libpq, for every n: a clean error, nothing lost,
 -- no leak.
+local compile = require("spec.robustness.sanitized").compile
 local support = require "spec.support"
 
 local q = support.quote
-
-local function compile(source, output, flags)
-  local code, _, err = support.run(("cc -g -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icore " ..
-    "-fsanitize=address,undefined -fno-sanitize-recover=undefined %s -o %s %s"):format(
-    source, output, flags))
-  assert.equal(0, code, err)
-end
 
 --- Print how many failures were tried, and expect some.
 local function report(what, count, least)

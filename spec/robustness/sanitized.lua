@@ -1,0 +1,17 @@
+--- Programs with AddressSanitizer and UBSan.
+local support = require "spec.support"
+
+local M = {}
+
+--- Compile a program.
+-- @param source the C files, as words of a shell
+-- @param output its path
+-- @param flags further words
+function M.compile(source, output, flags)
+  local code, _, err = support.run(("cc -g -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icore " ..
+    "-fsanitize=address,undefined -fno-sanitize-recover=undefined %s -o %s %s"):format(
+    source, output, flags))
+  if code ~= 0 then error(err, 2) end
+end
+
+return M
