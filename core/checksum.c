@@ -149,8 +149,9 @@ int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
     return status;
 }
 
-int pgmig_files_differ(const char *const *paths, const char *const *checksums,
-                       size_t count, bool *differ, struct pgmig_error *err)
+int pgmig_files_compare(const char *const *paths, const char *const *checksums,
+                        size_t count, enum pgmig_comparison *found,
+                        struct pgmig_error *err)
 {
     struct pgmig_hasher h;
     int status = pgmig_hasher_init(&h, err);
@@ -159,9 +160,12 @@ int pgmig_files_differ(const char *const *paths, const char *const *checksums,
         struct pgmig_error ignored = {0};
         char checksum[65] = "";
 
-        (void)hash_file(&h, paths[i], checksum, &ignored);
+        if (hash_file(&h, paths[i], checksum, &ignored) != 0)
+            found[i] = PGMIG_UNREADABLE;
+        else
+            found[i] = strcmp(checksum, checksums[i]) == 0 ? PGMIG_SAME
+                                                           : PGMIG_DIFFERS;
         pgmig_error_clear(&ignored);
-        differ[i] = strcmp(checksum, checksums[i]) != 0;
         status = restart(&h, err);
     }
     pgmig_hasher_free(&h);

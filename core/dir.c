@@ -177,6 +177,15 @@ static void make_folder(const char *path)
     free(folder);
 }
 
+bool pgmig_file_is_same(const char *path, const char *other)
+{
+    struct stat a;
+    struct stat b;
+
+    return stat(path, &a) == 0 && stat(other, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int pgmig_file_create(const char *path, const char *text, size_t len,
                       struct pgmig_error *err)
 {

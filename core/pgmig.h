@@ -112,11 +112,17 @@ PGMIG_NODISCARD int pgmig_checksum(const char *text, size_t len, char out[65],
 PGMIG_NODISCARD int pgmig_file_checksum(const char *path, char out[65],
                                         struct pgmig_error *err);
 
-/* Which of some files have another checksum, or cannot be read. */
-PGMIG_NODISCARD int pgmig_files_differ(const char *const *paths,
-                                       const char *const *checksums,
-                                       size_t count, bool *differ,
-                                       struct pgmig_error *err);
+/* Whether two paths lead to one file or folder. */
+bool pgmig_file_is_same(const char *path, const char *other);
+
+enum pgmig_comparison { PGMIG_SAME, PGMIG_DIFFERS, PGMIG_UNREADABLE };
+
+/* Compare some files with checksums. */
+PGMIG_NODISCARD int pgmig_files_compare(const char *const *paths,
+                                        const char *const *checksums,
+                                        size_t count,
+                                        enum pgmig_comparison *found,
+                                        struct pgmig_error *err);
 
 /* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
 ** CRC-32 of its lines without their ends, as a signed number (Flyway). */

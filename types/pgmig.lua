@@ -48,7 +48,7 @@
 ---@field name string
 ---@field path string?
 ---@field label string
----@field state "applied"|"pending"|"missing"|"edited"|"renamed"|"replaced"|"renumbered"|"out_of_order"|"failed"|"unfinished"
+---@field state "applied"|"pending"|"missing"|"edited"|"unreadable"|"renamed"|"replaced"|"renumbered"|"out_of_order"|"failed"|"unfinished"
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds

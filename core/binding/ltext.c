@@ -97,25 +97,34 @@ static int text_create_file(lua_State *L)
     return 0;
 }
 
-/*
-** differing(paths, checksums) --> a list of booleans: whether a file has
-** another checksum, or cannot be read.
-*/
-static int text_differing(lua_State *L)
+/* is_same_file(path, other) --> whether both lead to one file or folder. */
+static int text_is_same_file(lua_State *L)
 {
+    lua_pushboolean(L, pgmig_file_is_same(lpgmig_check_name(L, 1),
+                                          lpgmig_check_name(L, 2)));
+    return 1;
+}
+
+/*
+** compare_files(paths, checksums) --> a list of "same", "differs",
+*"unreadable".
+*/
+static int text_compare_files(lua_State *L)
+{
+    static const char *const names[] = {"same", "differs", "unreadable"};
     size_t np;
     size_t nc;
     const char **paths = lpgmig_check_strings(L, 1, &np);
     const char **checksums = lpgmig_check_strings(L, 2, &nc);
     struct pgmig_error *err = lpgmig_error_new(L);
-    bool *differ = lua_newuserdata(L, (np + 1) * sizeof *differ);
+    enum pgmig_comparison *found = lua_newuserdata(L, (np + 1) * sizeof *found);
 
     luaL_argcheck(L, np == nc, 2, "as many checksums as paths expected");
-    if (pgmig_files_differ(paths, checksums, np, differ, err) != 0)
+    if (pgmig_files_compare(paths, checksums, np, found, err) != 0)
         return lpgmig_error_raise(L, err);
     lua_createtable(L, (int)np, 0);
     for (size_t i = 0; i < np; i++) {
-        lua_pushboolean(L, differ[i]);
+        lua_pushstring(L, names[found[i]]);
         lua_rawseti(L, -2, (int)i + 1);
     }
     return 1;
@@ -197,7 +206,8 @@ void lpgmig_open_text(lua_State *L)
                                          {"check_dir", text_check_dir},
                                          {"create_file", text_create_file},
                                          {"checksum", text_checksum},
-                                         {"differing", text_differing},
+                                         {"compare_files", text_compare_files},
+                                         {"is_same_file", text_is_same_file},
                                          {"file_checksum", text_file_checksum},
                                          {"file_digest", text_file_digest},
                                          {NULL, NULL}};

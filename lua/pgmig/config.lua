@@ -1,5 +1,6 @@
 --- The config file, `pgmig.conf.lua`: Lua that returns a table.
 -- @module pgmig.config
+local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lua_file = require "pgmig.lua_file"
 
@@ -61,6 +62,39 @@ local function check(path, config)
   return config
 end
 
+local function exists(path)
+  local file = io.open(path)
+  return file ~= nil and file:close()
+end
+
+--- Where a path of a config file leads to: beside that file; where nothing is there, to the current
+-- folder, as in versions that knew no better.
+local function place(config_path, path)
+  local folder = config_path:match "^(.*/)"
+  if not folder or path:find "^/" then return path end
+  local beside = folder .. path
+  if not exists(path) then return beside end
+  if not exists(beside) then return path end
+  if core.is_same_file(path, beside) then return beside end
+  errors.raise("usage", ("there are both %s and, in the current folder, %s"):format(beside, path), {
+    file = config_path, hint = "a path in a config file is relative to that file: give the whole "
+      .. "path of the one that is meant",
+  })
+end
+
+--- Put its paths in place: of folders, and of a format's file.
+local function place_all(path, config)
+  local dir, format = config.dir, config.format
+  if type(dir) == "string" then
+    config.dir = place(path, dir)
+  elseif dir then
+    config.dir = {}
+    for i, folder in ipairs(dir) do config.dir[i] = place(path, folder) end
+  end
+  if type(format) == "string" and format:find "%.lua$" then config.format = place(path, format) end
+  return config
+end
+
 --- What the compiler quotes is left out: a password may be in it.
 local function failed(path, raised, compiling)
   local line, message = lua_file.place(path, raised)
@@ -68,16 +102,16 @@ local function failed(path, raised, compiling)
   errors.raise("usage", message, { file = path, line = line })
 end
 
---- Read a config file.
+--- Read a config file. Folders and a format's file in it are relative to it.
 -- @param path its path
 -- @return its table: database, dir (a folder or a list), table, format, placeholders, shared,
 --   strict, lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline,
 --   policy, naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
-  return check(path, lua_file.run(path, function(raised, compiling)
+  return place_all(path, check(path, lua_file.run(path, function(raised, compiling)
     failed(path, raised, compiling)
-  end))
+  end)))
 end
 
 return M

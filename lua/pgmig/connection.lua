@@ -1,6 +1,7 @@
 --- A connection to PostgreSQL: `pgmig.connect` makes them.
 -- Here is the one loop that steps the core and waits; a driver does the waiting.
 -- @module pgmig.connection
+local connect_hint = require "pgmig.connect_hint"
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
@@ -101,6 +102,7 @@ local function open(self, keywords, values, deadline)
   end
   self.handle:close()
   if errors.is(err, "sql") then err.kind = "connect" end
+  if errors.is(err, "connect") then err.hint = err.hint or connect_hint.of(err.message) end
   if errors.is(err, "connect") and left_out then
     err.detail = err.detail and err.detail .. "\n" .. left_out or left_out
   end

@@ -72,6 +72,7 @@ end
 
 local remedies = {
   edited = function(_, m) return "pgmig repair " .. m.shown end,
+  unreadable = function(_, m) return "chmod u+r " .. word(m.path) end,
   renamed = function(_, m) return "pgmig repair " .. m.shown end,
   replaced = function(migrator, m, next_version)
     local version = next_version()
@@ -103,6 +104,10 @@ local function of_journal(m, add)
   if stale then
     add("stale_journal", ("the journal has an unfinished %s of %s, which is over")
       :format(left.direction, m.label), ("pgmig resolve %s --restart"):format(key), m)
+  elseif m.missing then
+    add("unfinished", ("%s stopped at statement %d, and its file is missing; bring it back, or "
+      .. "undo by hand what it has done and forget it"):format(m.label, left.done + 1),
+      ("pgmig resolve %s --restart"):format(key), m)
   elseif left.running then
     add("unknown", ("whether this statement of %s took effect was not known when its run ended:"
       .. " %s; a run finds out where that is possible"):format(m.label, left.running),
@@ -136,7 +141,10 @@ end
 
 local function look_at_files(status, add)
   for _, problem in ipairs(status.problems) do
-    add(problem.kind, problem.message, '"$EDITOR" ' .. word(problem.path), problem.migration)
+    local m = problem.migration
+    if not (m and m.state == "unreadable") then -- which is told already
+      add(problem.kind, problem.message, '"$EDITOR" ' .. word(problem.path), m)
+    end
   end
   for _, path in ipairs(status.ignored) do
     local name = path:find "%.sql$" and "NNN_description.sql"

@@ -1,9 +1,10 @@
 --- Where files and database do not fit together: each way has a name, and a policy.
--- `edited`: the file is not the one that was applied. `renamed`: applied under another name.
--- `replaced`: both, so that it is another migration. `missing`: applied, and the file is gone.
--- `renumbered`: pending, and it is one that is applied under another number. `out_of_order`:
--- pending, and lower than the newest applied one. `ignored`: a .sql file that is not named like a
--- migration. `duplicate`: two files of one version, which is always an error.
+-- `edited`: the file is not the one that was applied. `unreadable`: nobody can tell whether it is;
+-- the policy is that of `edited`. `renamed`: applied under another name. `replaced`: both, so that
+-- it is another migration. `missing`: applied, and the file is gone. `renumbered`: pending, and it
+-- is one that is applied under another number. `out_of_order`: pending, and lower than the newest
+-- applied one. `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of
+-- one version, which is always an error.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -57,12 +58,14 @@ local function is_comparable(m)
   return not m.missing and m.recorded_checksum ~= nil and m.recorded_event ~= "down"
 end
 
+local states = { differs = "edited", unreadable = "unreadable" }
+
 --- Set the state of those of a batch whose file is another one than was applied.
 local function compare_batch(batch)
   local paths, checksums = {}, {}
   for i, m in ipairs(batch) do paths[i], checksums[i] = m.path, m.recorded_checksum end
-  for i, differs in ipairs(core.differing(paths, checksums)) do
-    if differs then batch[i].state = "edited" end
+  for i, found in ipairs(core.compare_files(paths, checksums)) do
+    batch[i].state = states[found] or batch[i].state
   end
 end
 
@@ -108,7 +111,7 @@ local function find_renumbered(state)
   local lost, found = find_lost(state.applied), false
   for _, m in ipairs(next(lost) and state.pending or {}) do
     local was = m.state ~= "unfinished" and lost[m.name]
-    if was and not core.differing({ m.path }, { was.recorded_checksum })[1] then
+    if was and core.compare_files({ m.path }, { was.recorded_checksum })[1] == "same" then
       m.state, m.applied_as, was.renumbered_as, found = "renumbered", was, m, true
     end
   end
@@ -152,6 +155,11 @@ end
 
 local sentences = {
   edited = function(m) return ("%s was edited after it was applied"):format(m.label) end,
+  unreadable = function(m)
+    local _, err = pcall(core.file_checksum, m.path)
+    return ("%s cannot be compared with what was applied: %s"):format(m.label,
+      errors.is(err) and err.message or "its file could not be read a moment ago")
+  end,
   renamed = function(m)
     return ("%s was applied under the name %s"):format(m.label, m.recorded_name)
   end,
@@ -172,6 +180,7 @@ local hints = {
   edited = function(m)
     return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.shown)
   end,
+  unreadable = function(m) return ("let this user read %s"):format(m.path) end,
   renamed = function(m)
     local hint = ("let the table say so too: pgmig repair %s"):format(m.shown)
     if m.recorded_checksum then return hint end
@@ -214,11 +223,14 @@ function M.describe_all_missing(state)
     "name the folder with --dir, the database with --database"
 end
 
+-- States whose policy is another one's.
+local policy_of = { unreadable = "edited" }
+
 local function refuse(list)
   local first = list[1]
   local sentence, hint = M.describe(first)
   if not unoffered[first.state] then
-    hint = ("%s; or allow it: --policy %s=warn"):format(hint, first.state)
+    hint = ("%s; or allow it: --policy %s=warn"):format(hint, policy_of[first.state] or first.state)
   end
   local others = {}
   for i = 2, #list do others[#others + 1] = (M.describe(list[i])) end
@@ -272,7 +284,7 @@ local softened = { error = "warn", warn = "warn", allow = "allow" }
 local kinds = {
   up = { named = { out_of_order = true, renumbered = true }, policy = function(p) return p end },
   -- a way back is stopped only by a file that is another migration's
-  down = { named = { edited = true, replaced = true }, policy = function(p)
+  down = { named = { edited = true, unreadable = true, replaced = true }, policy = function(p)
     return {
       edited = softened[p.edited], replaced = p.replaced, missing = softened[p.missing],
       all_missing = softened[p.missing],
@@ -300,7 +312,7 @@ function M.judge(state, policy, planned)
   for _, m in ipairs(planned.about or planned) do is_planned[m.id or m] = true end
   if state.all_missing then judge_all_missing(state, policy, planned, warnings) end
   local function look(m)
-    local choice = policy[m.state]
+    local choice = policy[policy_of[m.state] or m.state]
     if not choice or (kind.named[m.state] and not is_planned[m.id]) then return end
     if choice == "error" then
       refused[#refused + 1] = m

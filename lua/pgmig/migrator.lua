@@ -207,7 +207,7 @@ function migrator:status()
   end
   return {
     applied_count = #state.applied, pending_count = #state.pending,
-    applied = state.applied, pending = state.pending, repeatable = set.repeatable,
+    applied = state.applied, pending = state.pending, repeatable = state.repeatable,
     ignored = set.ignored, problems = problems,
     warning = state.all_missing and drift.describe_all_missing(state) or nil,
   }

@@ -54,6 +54,46 @@ local function note_row(m, read, at)
   note_attempt(m, read)
 end
 
+--- Migrations that were left half-way, and whose files are gone: nobody goes on with them.
+-- @param known fn(key) whether there is a file, or a row
+-- @return a list by version; those that are repeatable
+local function find_stranded(read, known)
+  local versioned, repeatable = {}, {}
+  for key in pairs(read.journal) do
+    local name = key:match "^repeatable:(.*)$"
+    if not known(key) then
+      local text = not name and ("0"):rep(MIN_DIGITS - #key) .. key
+      local m = migration.new {
+        id = not name and key or nil, name = name or key, label = name or text, text = text or nil,
+        repeatable = name and true or nil, missing = true, state = "pending",
+      }
+      note_attempt(m, read)
+      table.insert(name and repeatable or versioned, m)
+    end
+  end
+  return versioned, repeatable
+end
+
+--- Take them in: what is half-done is not passed over.
+local function add_stranded(state, files, read)
+  local there = {}
+  for _, list in ipairs { files.list, files.repeatable } do
+    for _, m in ipairs(list) do there[ledger.key(m)] = true end
+  end
+  local versioned, repeatable = find_stranded(read, function(key)
+    return there[key] or read.rows.there[key]
+  end)
+  for _, m in ipairs(versioned) do
+    state.pending[#state.pending + 1], state.by_id[m.id] = m, m
+  end
+  if versioned[1] then table.sort(state.pending, migration.before) end
+  if not repeatable[1] then return end
+  state.repeatable = { (unpack or table.unpack)(files.repeatable) }
+  for _, m in ipairs(repeatable) do
+    state.repeatable[#state.repeatable + 1], state.changed[#state.changed + 1] = m, m
+  end
+end
+
 local function compare_repeatable(files, read)
   local pending = {}
   for _, m in ipairs(files.repeatable) do
@@ -94,6 +134,7 @@ function M.compare(files, read)
     end
   end
   state.changed = compare_repeatable(files, read)
+  if next(read.journal) then add_stranded(state, files, read) end
   return state
 end
 

@@ -16,6 +16,12 @@ local function check_file(m)
       file = m.foreign, hint = "pgmig cannot run it: write it in SQL or Lua",
     })
   end
+  if m.unfinished and not m.applied_at then
+    errors.raise("plan", ("migration %s is half-done, and its file is missing"):format(m.label), {
+      hint = ("bring the file back, or undo by hand what it has done and forget it: pgmig resolve "
+        .. "%s --restart"):format(m.shown),
+    })
+  end
   errors.raise("plan", ("migration %s is applied, but its file is missing"):format(m.label), {
     hint = "bring the file back, for example from version control",
   })
@@ -258,11 +264,11 @@ end
 -- @param breathe called between two files
 -- @raise what is wrong with the first; on the way down its detail names the others
 function M.check(plan, breathe)
-  if plan.record_only then return end
   local up, found = plan.direction == "up", {}
+  local check = plan.record_only and check_file or up and M.read or M.check_down
   for _, m in ipairs(plan) do
     breathe()
-    found[#found + 1] = failure_of(up and M.read or M.check_down, m)
+    found[#found + 1] = failure_of(check, m)
     if up and found[1] then break end
   end
   if not found[1] then return end

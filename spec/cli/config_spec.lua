@@ -138,6 +138,29 @@ describe("settings", function()
     assert.same({ "named", "other.lua" }, { shown "table" })
   end)
 
+  it("find a config file's paths beside it, and say so where two are meant", function()
+    support.run(("cd %s && mkdir -p cfg/mig cfg/more && touch cfg/f.lua"):format(cli.quote(dir)))
+    support.write(dir, "cfg/pgmig.conf.lua", "return { dir = { 'mig', 'more', '/tmp' } }")
+    assert.same({ "cfg/mig, cfg/more, /tmp", "cfg/pgmig.conf.lua" },
+      { shown("dir", "--config cfg/pgmig.conf.lua") })
+    support.run("mkdir " .. cli.quote(dir .. "/here"))
+    support.write(dir, "cfg/pgmig.conf.lua", "return { dir = 'here' }")
+    assert.equal("here", (shown("dir", "--config cfg/pgmig.conf.lua"))) -- as it always was
+    support.write(dir, "cfg/pgmig.conf.lua", "return { dir = 'nowhere' }")
+    local code, _, err = run "--config cfg/pgmig.conf.lua create x"
+    assert.equal(2, code)
+    assert.matches("cfg/nowhere: cannot open the migrations directory", err, 1, true)
+    support.run("mkdir " .. cli.quote(dir .. "/mig"))
+    support.write(dir, "cfg/pgmig.conf.lua", "return { dir = 'mig' }")
+    code, _, err = run "--config cfg/pgmig.conf.lua config"
+    assert.equal(2, code)
+    assert.matches("cfg/pgmig.conf.lua: there are both cfg/mig and, in the current folder, mig",
+      err, 1, true)
+    write_config "return { dir = 'mig' }"
+    assert.equal(dir .. "/mig", (shown("dir", "--config " .. dir .. "/pgmig.conf.lua")))
+    assert.equal("mig", (shown "dir"))
+  end)
+
   it("refuse a config file that is named and missing", function()
     local code, _, err = run "--config nothing.lua config"
     assert.equal(2, code)

@@ -1,4 +1,5 @@
 local core = require "pgmig.core"
+local pgbouncer = require "spec.faults.pgbouncer"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -165,6 +166,16 @@ describe("a connection", function()
     it("names an unknown database", function()
       local err = fails(pgmig.connect, { url = url, dbname = nil, options = "-c nix.nix" })
       assert.equal("connect", err.kind)
+    end)
+
+    it("because a pooler passes a parameter not on says what to do", function()
+      local pool = pgbouncer.start(2)
+      finally(function() pool.stop() end)
+      local err = fails(pgmig.connect,
+        { url = pool.url "postgres", options = "-c search_path=app" })
+      assert.equal("connect", err.kind)
+      assert.matches("unsupported startup parameter", err.message)
+      assert.matches("ignore_startup_parameters = options", err.hint, 1, true)
     end)
 
     it("never repeats a piece of a connection string that it cannot read", function()

@@ -117,4 +117,30 @@ describe("doctor", function()
     assert.matches("pg_terminate_backend", found.locked.remedy)
     other:close()
   end)
+
+  it("tells of a half-done migration whose file is gone, which a run does not pass over", function()
+    support.write(dir, "002_b.sql", "-- pgmig: transaction=off\nCREATE TABLE b ();\nVACUUM nix;")
+    support.write(dir, "R__v.sql", "-- pgmig: transaction=off\nCREATE TABLE v ();\nVACUUM nix;")
+    assert.is_false(pcall(migrator.migrate, migrator))
+    support.write(dir, "002_b.sql", "SELECT 1;")
+    migrator:resolve(2, "restart")
+    assert.is_false(pcall(migrator.migrate, migrator)) -- in R__v.sql
+    support.write(dir, "003_c.sql", "-- pgmig: transaction=off\nCREATE TABLE c ();\nVACUUM nix;")
+    assert.is_false(pcall(migrator.migrate, migrator))
+    os.remove(dir .. "/003_c.sql")
+    os.remove(dir .. "/R__v.sql")
+    support.write(dir, "004_d.sql", "CREATE TABLE d ();")
+    assert.equal("unfinished", migrator:status().pending[1].state)
+    for _, method in ipairs { "migrate", "plan", "baseline" } do
+      local ok, err = pcall(migrator[method], migrator, method == "baseline" and 4 or nil)
+      assert.same({ false, "plan", "migration 003 is half-done, and its file is missing" },
+        { ok, err.kind, err.message })
+    end
+    local remedies = {}
+    for _, finding in ipairs(migrator:doctor()) do remedies[#remedies + 1] = finding.remedy end
+    assert.same({ "pgmig resolve 3 --restart", "pgmig resolve v --restart" }, remedies)
+    for _, remedy in ipairs(remedies) do run(remedy) end
+    assert.same({}, migrator:doctor())
+    assert.equal("004_d", tostring(migrator:migrate()[1]))
+  end)
 end)

@@ -41,6 +41,22 @@ describe("drift", function()
     return ok, ok and warnings or err
   end
 
+  it("that nobody can see, as the file cannot be read, is not called edited", function()
+    migrator:migrate()
+    support.run(("cd %s && rm 002_b.sql && ln -s 002_b.sql 002_b.sql"):format(dir)) -- a loop
+    assert.same({ "001_a applied", "002_b unreadable", "003_c applied" }, states())
+    support.write(dir, "004_d.sql", "SELECT 1;")
+    local ok, err = run()
+    assert.same({ false, "drift" }, { ok, err.kind })
+    assert.matches("002_b cannot be compared with what was applied: cannot open the file: ",
+      err.message, 1, true)
+    assert.matches("--policy edited=warn", err.hint, 1, true)
+    local found = migrator:doctor()
+    assert.same({ 1, "unreadable" }, { #found, found[1].kind })
+    local _, warnings = run { edited = "warn" }
+    assert.matches("002_b cannot be compared", warnings[1])
+  end)
+
   it("of an edited file is seen, and refused by default", function()
     migrator:migrate(2)
     edit()

@@ -5,8 +5,9 @@ local files = require "pgmig.files"
 local M = {}
 
 local colors = {
-  applied = "green", pending = "yellow", missing = "red", edited = "red", renamed = "yellow",
-  replaced = "red", renumbered = "red", out_of_order = "yellow", failed = "red", unfinished = "red",
+  applied = "green", pending = "yellow", missing = "red", edited = "red", unreadable = "red",
+  renamed = "yellow", replaced = "red", renumbered = "red", out_of_order = "yellow", failed = "red",
+  unfinished = "red",
 }
 
 local no_way_back = {
@@ -67,12 +68,13 @@ end
 
 --- What a state means, and what to do.
 local function explain(m)
+  if m.state == "unreadable" then return nil end -- its file is among the broken ones
   local sentence, hint = drift.describe(m)
   if m.state == "failed" then
     sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then up"
   elseif m.unfinished then
     sentence = ("%s stopped at statement %d"):format(m.label, m.unfinished.done + 1)
-    hint = "run again; pgmig doctor tells more"
+    hint = (m.missing and "its file is missing" or "run again") .. "; pgmig doctor tells more"
   end
   return sentence and sentence .. "; " .. hint
 end

@@ -1,0 +1,32 @@
+--- What helps when a connection is refused: servers and poolers name what they refuse, and no more.
+local M = {}
+
+local POOLER = "a pooler is in between, which does not pass %s on (options in the connection "
+  .. "string, PGOPTIONS): set it where the server keeps it, ALTER ROLE ... SET or ALTER DATABASE "
+  .. "... SET, connect to the server itself, or let pgbouncer leave it out: "
+  .. "ignore_startup_parameters = %s"
+
+local remedies = {
+  { "unsupported startup parameter in options: ([%w_.]+)", function(name)
+    return POOLER:format(name, "options")
+  end },
+  { "unsupported startup parameter: ([%w_.]+)", function(name)
+    return POOLER:format(name, name)
+  end },
+  { "fe_sendauth: no password supplied", function()
+    return "give it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
+  end },
+  { "server does not support SSL, but SSL was required", function()
+    return "sslmode in the connection string, PGSSLMODE, or a service file asks for it"
+  end },
+}
+
+--- The hint for a message; nil.
+function M.of(message)
+  for _, remedy in ipairs(remedies) do
+    local found = message:match(remedy[1])
+    if found then return remedy[2](found) end
+  end
+end
+
+return M
