@@ -46,6 +46,9 @@ static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
 
 static bool finish(struct pgmig_apply *a)
 {
+    if (a->grouped && a->section->unended &&
+        pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN)
+        return pgmig_journaled_end(a);
     if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE)
         return pgmig_failure_refuse(
             a, false, "the migration has left a transaction open", NULL);

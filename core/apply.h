@@ -71,6 +71,7 @@ struct pgmig_apply {
     bool alone;           /* it runs outside any transaction of ours */
     bool running;         /* the journal says so */
     bool grouped; /* it stands in a BEGIN ... COMMIT of the file's own */
+    bool ending;  /* such a one has no COMMIT: its tool would end it */
     bool settled; /* the journal has it already */
     size_t group; /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
@@ -161,6 +162,8 @@ bool pgmig_journaled_prepare(struct pgmig_apply *a);
 bool pgmig_journaled_prepared(struct pgmig_apply *a);
 /* Run the statement again, outside any transaction. */
 bool pgmig_journaled_isolate(struct pgmig_apply *a);
+/* All statements are done: commit what the file's tool would. */
+bool pgmig_journaled_end(struct pgmig_apply *a);
 /* Write down that it is done, which was written. */
 bool pgmig_journaled_settle(struct pgmig_apply *a);
 bool pgmig_journaled_settled(struct pgmig_apply *a);

@@ -5,7 +5,8 @@
 ** entry: done and written down together, or neither. What cannot (CREATE
 ** INDEX CONCURRENTLY, VACUUM, a CALL that commits) runs alone: the journal
 ** says so before, and that it is done after. Only there can an outcome be
-** unknown. A BEGIN ... COMMIT of the file's own is one unit.
+** unknown. A BEGIN ... COMMIT of the file's own is one unit, and so is what
+** stands in the transaction that a file's tool would begin or end for it.
 */
 #include "apply.h"
 #include "error.h"
@@ -128,6 +129,15 @@ static bool prepare_shared(struct pgmig_apply *a)
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
+/* The file's tool begins a transaction, up to the first COMMIT. */
+static bool is_begun(const struct pgmig_apply *a)
+{
+    for (size_t i = 0; i < a->at; i++)
+        if (a->section->statements[i].traits & PGMIG_T_TX_COMMIT)
+            return false;
+    return a->section->begun;
+}
+
 bool pgmig_journaled_prepare(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
@@ -146,7 +156,16 @@ bool pgmig_journaled_prepare(struct pgmig_apply *a)
     }
     if (a->sent.traits & PGMIG_T_NO_BLOCK)
         return prepare_alone(a, &sql);
+    a->grouped = is_begun(a);
     return prepare_shared(a);
+}
+
+bool pgmig_journaled_end(struct pgmig_apply *a)
+{
+    a->grouped = false;
+    a->ending = true;
+    a->at--; /* written down with the last statement */
+    return write_down(a, PGMIG_STAGE_SETTLE);
 }
 
 bool pgmig_journaled_prepared(struct pgmig_apply *a)
@@ -185,7 +204,10 @@ bool pgmig_journaled_settle(struct pgmig_apply *a)
 bool pgmig_journaled_settled(struct pgmig_apply *a)
 {
     a->job.revision++;
-    return pgmig_apply_done(a);
+    if (!a->ending)
+        return pgmig_apply_done(a);
+    a->ending = false;
+    return pgmig_apply_next(a);
 }
 
 bool pgmig_journaled_skip(struct pgmig_apply *a)

@@ -180,6 +180,8 @@ struct pgmig_section {
     size_t directive_count;
     bool transaction; /* false: `-- pgmig: transaction=off` */
     bool wrapped;     /* it has its own BEGIN ... COMMIT, which is left out */
+    bool begun;       /* without: its tool begins one, up to the first COMMIT */
+    bool unended;     /* ... and ends the last one */
     char begin[96];   /* how its transaction is begun: isolation and mode */
 };
 

@@ -84,22 +84,32 @@ static bool is_own(const struct pgmig_parser *p)
            p->words->transaction == PGMIG_TRANSACTION_AUTO;
 }
 
+static bool has_alone(const struct pgmig_section *section)
+{
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (section->statements[i].traits & PGMIG_T_NO_BLOCK)
+            return true;
+    return false;
+}
+
 /* A section that does not say how it runs, in a format whose tool lets a file
 ** leave its transaction. */
 static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
 {
     bool alone = p->words->transaction == PGMIG_TRANSACTION_AUTO;
     size_t at = pgmig_txcheck_obstacle(section, alone);
+    bool begun = !alone || !has_alone(section);
 
     section->transaction = at == section->statement_count;
     if (section->transaction)
         return pgmig_txcheck(p->script, section, p->words, true, p->err);
-    if (pgmig_txcheck_pieces(p->script, section, p->words, true, p->err) != 0 ||
+    if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) !=
+            0 ||
         warn(p, section->statements[at].start,
              "it runs statement by statement: a transaction around all of it "
              "cannot hold this one") != 0)
         return -1;
-    pgmig_txcheck_loosen(section);
+    pgmig_txcheck_loosen(section, begun);
     return 0;
 }
 

@@ -16,12 +16,18 @@ static int point(const struct pgmig_script *script,
     return -1;
 }
 
-static void drop(struct pgmig_section *section, size_t i)
+/* The list has become shorter. */
+static void keep_first(struct pgmig_section *section, size_t count)
 {
-    section->total--;
-    section->statement_count--;
-    memmove(section->statements + i, section->statements + i + 1,
-            (section->statement_count - i) * sizeof *section->statements);
+    section->total -= section->statement_count - count;
+    section->statement_count = count;
+}
+
+static void drop_first(struct pgmig_section *section)
+{
+    memmove(section->statements, section->statements + 1,
+            (section->statement_count - 1) * sizeof *section->statements);
+    keep_first(section, section->statement_count - 1);
 }
 
 /* What a BEGIN or SET TRANSACTION asks for. */
@@ -52,7 +58,7 @@ static int lift(const struct pgmig_script *script,
 {
     if (read_modes(script, &section->statements[0], modes, err) != 0)
         return -1;
-    drop(section, 0);
+    drop_first(section);
     return 0;
 }
 
@@ -85,7 +91,7 @@ static int unwrap(const struct pgmig_script *script,
     if (!is_wrapped(section))
         return 0;
     section->wrapped = true;
-    drop(section, section->statement_count - 1);
+    keep_first(section, section->statement_count - 1);
     return lift(script, section, modes, err);
 }
 
@@ -125,30 +131,27 @@ static int unwrap_own(const struct pgmig_script *script,
                       const struct pgmig_vocabulary *words,
                       struct pgmig_modes *modes, struct pgmig_error *err)
 {
-    size_t last = section->statement_count - 1;
-    bool closed = section->statement_count > 0 &&
-                  (section->statements[last].traits & PGMIG_T_TX_COMMIT);
-    size_t i = 0;
+    struct pgmig_statement *list = section->statements;
+    size_t n = section->statement_count;
+    bool closed = n > 0 && (list[n - 1].traits & PGMIG_T_TX_COMMIT);
+    size_t kept = 0;
 
-    if (closed)
-        drop(section, last);
     section->wrapped = closed;
-    while (i < section->statement_count) {
-        const struct pgmig_statement *st = &section->statements[i];
-        bool first = st->start == section->first;
-
-        if (!(st->traits & PGMIG_T_TX_BEGIN)) {
-            i++;
+    for (size_t i = 0; i < n; i++) {
+        if (!(list[i].traits & (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT))) {
+            list[kept++] = list[i];
             continue;
         }
-        if (!closed && words->unwrapped)
-            return refuse_open(script, st, err);
-        if ((first ? read_modes(script, st, modes, err)
-                   : check_idle(script, st, err)) != 0)
-            return -1;
         section->wrapped = true;
-        drop(section, i);
+        if (list[i].traits & PGMIG_T_TX_COMMIT)
+            continue;
+        if (!closed && words->unwrapped)
+            return refuse_open(script, &list[i], err);
+        if ((i == 0 ? read_modes(script, &list[i], modes, err)
+                    : check_idle(script, &list[i], err)) != 0)
+            return -1;
     }
+    keep_first(section, kept);
     return 0;
 }
 
@@ -235,8 +238,12 @@ static int refuse_chain(const struct pgmig_script *script,
 
 static int refuse_inside(const struct pgmig_script *script,
                          const struct pgmig_statement *st,
+                         const struct pgmig_vocabulary *words, bool begun,
                          struct pgmig_error *err)
 {
+    if (begun)
+        return refuse(script, st, words->untransacted, err);
+
     pgmig_error_set(err, PGMIG_E_PARSE, "%s cannot run inside a transaction",
                     st->kind);
     pgmig_error_hint(err, "move it out of the file's own BEGIN ... COMMIT");
@@ -255,56 +262,51 @@ static void follow(const struct pgmig_statement **open,
 
 int pgmig_txcheck_pieces(const struct pgmig_script *script,
                          const struct pgmig_section *section,
-                         const struct pgmig_vocabulary *words, bool own,
+                         const struct pgmig_vocabulary *words, bool begun,
                          struct pgmig_error *err)
 {
     const struct pgmig_statement *open = NULL;
+    bool own = begun;
 
     for (size_t i = 0; i < section->statement_count; i++) {
         const struct pgmig_statement *st = &section->statements[i];
 
         if (st->traits & PGMIG_T_TX_CHAIN)
             return refuse_chain(script, st, err);
-        if (own && (st->traits & PGMIG_T_TX_REFUSED))
+        if (begun && (st->traits & PGMIG_T_TX_REFUSED))
             return refuse_end(script, st, err);
-        if ((st->traits & PGMIG_T_NO_BLOCK) && open != NULL)
-            return refuse_inside(script, st, err);
+        if ((st->traits & PGMIG_T_NO_BLOCK) && (open != NULL || own))
+            return refuse_inside(script, st, words, own && open == NULL, err);
         follow(&open, st);
+        own = own && !(st->traits & PGMIG_T_TX_COMMIT);
     }
-    if (open != NULL && (!own || words->unwrapped))
+    if (open != NULL && (!begun || words->unwrapped))
         return refuse_open(script, open, err);
     return 0;
 }
 
-/* Behind the last COMMIT. */
-static size_t behind_commits(const struct pgmig_section *section)
+void pgmig_txcheck_loosen(struct pgmig_section *section, bool begun)
 {
+    struct pgmig_statement *list = section->statements;
     size_t n = section->statement_count;
-
-    while (n > 0 && !(section->statements[n - 1].traits & PGMIG_T_TX_COMMIT))
-        n--;
-    return n;
-}
-
-void pgmig_txcheck_loosen(struct pgmig_section *section)
-{
-    size_t committed = behind_commits(section);
-    bool open = false;
+    bool open = begun;
     size_t kept = 0;
 
-    for (size_t i = 0; i < section->statement_count; i++) {
-        unsigned traits = section->statements[i].traits;
-        bool drop = ((traits & PGMIG_T_TX_COMMIT) && !open) ||
-                    ((traits & PGMIG_T_TX_BEGIN) && i >= committed);
+    section->begun = begun;
+    for (size_t i = 0; i < n; i++) {
+        bool commit = list[i].traits & PGMIG_T_TX_COMMIT;
+        bool begin = list[i].traits & PGMIG_T_TX_BEGIN;
+        bool empty = kept == 0 || !open;
 
-        if (drop)
-            continue;
-        if (traits & PGMIG_T_TX_BEGIN)
-            open = true;
-        if (traits & (PGMIG_T_TX_COMMIT | PGMIG_T_TX_REFUSED))
+        if (kept == 0 && (commit || begin))
+            section->begun = false; /* over, or begun by the file */
+        if (commit)
             open = false;
-        section->statements[kept++] = section->statements[i];
+        if ((commit && empty) || (begin && i + 1 == n))
+            continue;
+        open = open || begin;
+        list[kept++] = list[i];
     }
-    section->total -= section->statement_count - kept;
-    section->statement_count = kept;
+    section->unended = open && kept > 0;
+    keep_first(section, kept);
 }

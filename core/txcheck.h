@@ -21,20 +21,20 @@ PGMIG_NODISCARD int pgmig_txcheck(const struct pgmig_script *script,
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone);
 
 /*
-** Refuse a section that runs statement by statement where that would leave
-** half of it behind: a transaction of its own that is not ended, what cannot
-** run inside one, and a ROLLBACK of what its tool has begun (`own`).
+** Refuse a section that runs in pieces where that would leave half of one
+** behind: a transaction of its own that is not ended, what cannot run inside
+** one, and a ROLLBACK of what its tool has begun (`begun`).
 */
 PGMIG_NODISCARD int pgmig_txcheck_pieces(const struct pgmig_script *script,
                                          const struct pgmig_section *section,
                                          const struct pgmig_vocabulary *words,
-                                         bool own, struct pgmig_error *err);
+                                         bool begun, struct pgmig_error *err);
 
 /*
-** Leave out what only makes sense in the transaction that a tool puts around
-** a file: a COMMIT of a transaction that the section has not begun, and a
-** BEGIN of one that it does not end.
+** Leave out a COMMIT of nothing and a BEGIN of nothing, and note what else the
+** transaction that a tool puts around a file is for: the statements up to the
+** first COMMIT, and those behind a BEGIN that the file does not end.
 */
-void pgmig_txcheck_loosen(struct pgmig_section *section);
+void pgmig_txcheck_loosen(struct pgmig_section *section, bool begun);
 
 #endif

@@ -272,6 +272,24 @@ describe("a folder of another tool", function()
     end
   end)
 
+  it("that commits in between keeps whole what stands between two COMMITs", function()
+    local function up(text)
+      write { ["1-a.sql"] = "-- +migrate Up\n" .. text .. "-- +migrate Down\n" }
+      return migrator "sql-migrate"
+    end
+    local first = "CREATE TABLE a (n int);\nINSERT INTO a VALUES (1);\n"
+    local m = up(first .. "SELECT 1/0;\nCOMMIT;\nCREATE TABLE b ();\n")
+    assert.equal(4, fails(m.migrate, m).line)
+    assert.equal("", tables())
+    m = up(first .. "COMMIT;\nBEGIN;\nCREATE TABLE b ();\nCREATE TABLE c ();\nSELECT 1/0;\n")
+    assert.matches("3 statements", fails(m.migrate, m).hint)
+    assert.equal("a", tables())
+    m = up(first .. "COMMIT;\nBEGIN;\nCREATE TABLE b ();\nCREATE TABLE c ();\nSELECT 1;\n")
+    assert.equal("1-a", labels(m:migrate()))
+    assert.equal("a b c", tables())
+    assert.equal(1, db:query "SELECT count(*)::int AS n FROM a"[1].n)
+  end)
+
   it("may have files that are too large to be held", function()
     local rows = ("INSERT INTO a VALUES ('%s');\n"):format(("x"):rep(1000)):rep(1200)
     write {

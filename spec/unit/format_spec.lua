@@ -147,6 +147,7 @@ DROP TABLE users;
   it("of tools with a transaction around files: only own COMMITs take a file out", function()
     local script = parse("sqlx", "ALTER TYPE e ADD VALUE 'x';\nCOMMIT;\nUPDATE t SET e = 'x';\n")
     assert.is_false(script.up.transaction)
+    assert.equal(3, #script.up.statements)
     assert.equal(2, script.warnings[1].line)
     assert.matches("inside a transaction", fails(parse, "sqlx", "VACUUM;\n").message)
   end)
@@ -215,13 +216,16 @@ DROP TABLE users;
     end
   end)
 
-  it("of tools with a transaction around files: COMMIT and BEGIN of that one go", function()
+  it("of tools with a transaction around files: BEGIN and COMMIT of nothing go", function()
     local script = parse("sql-migrate",
-      "-- +migrate Up\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")
+      "-- +migrate Up\nSELECT 1;\nCOMMIT;\nCOMMIT;\nBEGIN;\nSELECT 2;\n")
     assert.is_false(script.up.transaction)
-    assert.same({ "SELECT 1", "SELECT 2" }, sql(script.up))
-    script = parse("sqlx", "SELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\nVACUUM;\nBEGIN;\n")
-    assert.same({ "SELECT 1", "BEGIN", "SELECT 2", "COMMIT", "VACUUM" }, sql(script.up))
+    assert.same({ "SELECT 1", "COMMIT", "BEGIN", "SELECT 2" }, sql(script.up))
+    script = parse("sqlx", "COMMIT;\nVACUUM;\nBEGIN;\nSELECT 2;\nCOMMIT;\nVACUUM;\nBEGIN;\n")
+    assert.same({ "VACUUM", "BEGIN", "SELECT 2", "COMMIT", "VACUUM" }, sql(script.up))
+    local err = fails(parse, "sqlx", "VACUUM;\nCOMMIT;\nSELECT 1;\n")
+    assert.equal(1, err.line)
+    assert.matches("-- no-transaction", err.hint, 1, true)
   end)
 
   it("lets files without SQL do nothing", function()
