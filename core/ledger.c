@@ -343,6 +343,20 @@ static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return 0;
 }
 
+/* The row as it was when the migration was recorded last. */
+static void add_lost_row(const struct pgmig_ledger *ledger,
+                         const struct pgmig_entry *entry, struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(
+        sql,
+        "INSERT INTO %s (version, name, applied_at) SELECT %s, h.name, "
+        "h.finished_at FROM %s h WHERE h.version OPERATOR(pg_catalog.=) %s "
+        "AND h.event OPERATOR(pg_catalog.=) ANY ('{up,baseline,fake,adopted}'"
+        "::pg_catalog.text[]) ORDER BY h.id DESC LIMIT 1 "
+        "ON CONFLICT (version) DO NOTHING; ",
+        ledger->tracking, entry->version, ledger->history, entry->version);
+}
+
 static int add_change(const struct pgmig_ledger *ledger,
                       struct pgmig_conn *conn, enum pgmig_ledger_change change,
                       const struct pgmig_entry *entry, struct pgmig_buf *sql,
@@ -354,6 +368,8 @@ static int add_change(const struct pgmig_ledger *ledger,
     if (change == PGMIG_CHANGE_NAME) {
         if (add_name(ledger, conn, entry, sql, err) != 0)
             return -1;
+    } else if (change == PGMIG_CHANGE_ROW) {
+        add_lost_row(ledger, entry, sql);
     } else if (change != PGMIG_CHANGE_NONE) {
         if (pgmig_journal_add_change(ledger, conn, change, entry, sql, err) !=
             0)

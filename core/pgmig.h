@@ -640,6 +640,7 @@ struct pgmig_entry {
 enum pgmig_ledger_change {
     PGMIG_CHANGE_NONE,
     PGMIG_CHANGE_NAME, /* the tracking row takes the entry's name */
+    PGMIG_CHANGE_ROW,  /* it is written again, as the history has it */
     /* of the journal's row, which must be as `owner` and `revision` say: */
     PGMIG_CHANGE_DONE,   /* the statement under way counts as done */
     PGMIG_CHANGE_REDO,   /* ... as not done */

@@ -48,7 +48,7 @@
 ---@field name string
 ---@field path string?
 ---@field label string
----@field state "applied"|"pending"|"missing"|"edited"|"unreadable"|"renamed"|"replaced"|"renumbered"|"out_of_order"|"failed"|"unfinished"
+---@field state "applied"|"pending"|"missing"|"edited"|"unreadable"|"renamed"|"replaced"|"renumbered"|"out_of_order"|"forgotten"|"failed"|"unfinished"
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds
@@ -277,7 +277,7 @@ function context:stop() end
 ---@field reconnect? number seconds
 ---@field drift_check? boolean
 ---@field pipeline? boolean
----@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, ignored: pgmig.Choice? }
+---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, forgotten: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
 ---@field shared? boolean

@@ -182,12 +182,13 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
 }
 
 /*
-** conn:record(ledger, "none" | "name" | "done" | "redo" | "restart", entry)
+** conn:record(ledger, "none" | "name" | "row" | "done" | "redo" | "restart",
+*entry)
 ** starts to record an event, and its change; finish_ledger() ends it.
 */
 static int conn_record(lua_State *L)
 {
-    static const char *const changes[] = {"none", "name",    "done",
+    static const char *const changes[] = {"none", "name",    "row", "done",
                                           "redo", "restart", NULL};
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int change = luaL_checkoption(L, 3, NULL, changes);

@@ -83,7 +83,34 @@ local remedies = {
   out_of_order = function() return "pgmig up" end,
 }
 
+--- Whether `repair --all` would change more than the rows that are gone.
+local function repairs_more(all)
+  for _, m in ipairs(all) do
+    local odd = m.state ~= "applied" and m.state ~= "missing" and m.applied_at ~= nil
+    if odd or m.failure or (m.applied_at and not m.repeatable and not m.recorded_checksum) then
+      return true
+    end
+  end
+  return false
+end
+
+local function of_forgotten(all, add)
+  local list, versions = {}, {}
+  for _, m in ipairs(all) do
+    if m.state == "forgotten" then
+      list[#list + 1], versions[#versions + 1] = m, word(m.shown)
+    end
+  end
+  if not list[1] then return end
+  local remedy = "pgmig repair " .. (list[2] and "--all" or versions[1])
+  if list[2] and repairs_more(all) then
+    remedy = ('for v in %s; do pgmig repair "$v"; done'):format(table.concat(versions, " "))
+  end
+  add("forgotten", (drift.describe_forgotten(list)), remedy, not list[2] and list[1] or nil)
+end
+
 local function of_state(migrator, m, next_version, add)
+  if m.state == "forgotten" then return end -- all of them are one finding
   if m.renumbered_as and m.state == "missing" then return end -- that one has the remedy
   local sentence, hint = drift.describe(m)
   if not sentence then return end
@@ -122,7 +149,9 @@ end
 local function look_at_migrations(migrator, status, add)
   local unrecorded, next_version = 0, counter(migrator, status)
   if status.warning then add("all_missing", status.warning, "pgmig config") end
-  for _, m in ipairs(planning.all(status)) do
+  local all = planning.all(status)
+  of_forgotten(all, add)
+  for _, m in ipairs(all) do
     if m.state ~= "missing" or not status.warning then of_state(migrator, m, next_version, add) end
     of_failure(m, add)
     of_journal(m, add)

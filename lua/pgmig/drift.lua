@@ -3,8 +3,9 @@
 -- the policy is that of `edited`. `renamed`: applied under another name. `replaced`: both, so that
 -- it is another migration. `missing`: applied, and the file is gone. `renumbered`: pending, and it
 -- is one that is applied under another number. `out_of_order`: pending, and lower than the newest
--- applied one. `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of
--- one version, which is always an error.
+-- applied one. `forgotten`: not in the tracking table, though applied as the history says.
+-- `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of one version,
+-- which is always an error.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -14,10 +15,11 @@ local M = {}
 -- "allow".
 M.defaults = {
   edited = "error", renamed = "warn", replaced = "error", missing = "warn", renumbered = "error",
-  out_of_order = "warn", ignored = "warn", duplicate = "error",
+  out_of_order = "warn", forgotten = "error", ignored = "warn", duplicate = "error",
 }
 
-local STATES = "edited, renamed, replaced, missing, renumbered, out_of_order, ignored, duplicate"
+local STATES = "edited, renamed, replaced, missing, renumbered, out_of_order, forgotten, ignored, "
+  .. "duplicate"
 
 local choices = { error = true, warn = true, allow = true }
 
@@ -174,6 +176,10 @@ local sentences = {
   out_of_order = function(m)
     return ("%s is lower than the newest applied migration"):format(m.label)
   end,
+  forgotten = function(m)
+    return ("%s is applied, as the history says, but its row in the tracking table is gone"):format(
+      m.label)
+  end,
 }
 
 local hints = {
@@ -200,6 +206,9 @@ local hints = {
       :format(m.shown)
   end,
   out_of_order = function() return "give it a higher number, or apply it all the same" end,
+  forgotten = function(m)
+    return ("write the row again, as the history has it: pgmig repair %s"):format(m.shown)
+  end,
 }
 
 -- Of these the policy is no remedy: a migration would be lost, or run twice.
@@ -226,9 +235,35 @@ end
 -- States whose policy is another one's.
 local policy_of = { unreadable = "edited" }
 
+--- What is said of migrations whose rows are gone: a sentence, and a hint.
+function M.describe_forgotten(list)
+  if not list[2] then return M.describe(list[1]) end
+  return ("%d migrations, %s to %s, are applied, as the history says, but their rows in the "
+    .. "tracking table are gone"):format(#list, list[1].label, list[#list].label),
+    "`pgmig doctor` has the command that writes the rows again, as the history has them"
+end
+
+--- Those of a list that are in a state.
+local function those(list, state)
+  local found = {}
+  for _, m in ipairs(list) do
+    if m.state == state then found[#found + 1] = m end
+  end
+  return found
+end
+
+local function refuse_forgotten(list)
+  local sentence, hint = M.describe_forgotten(list)
+  errors.raise("drift", sentence, {
+    file = list[1].path, migration = list[1].label,
+    hint = hint .. "; or, where they are to run again: --policy forgotten=warn",
+  })
+end
+
 local function refuse(list)
   local first = list[1]
   local sentence, hint = M.describe(first)
+  if first.state == "forgotten" then refuse_forgotten(those(list, "forgotten")) end
   if not unoffered[first.state] then
     hint = ("%s; or allow it: --policy %s=warn"):format(hint, policy_of[first.state] or first.state)
   end
@@ -282,16 +317,19 @@ local softened = { error = "warn", warn = "warn", allow = "allow" }
 -- What a policy means for a run that does not go up; `named` states count only where the run is
 -- about the migration.
 local kinds = {
-  up = { named = { out_of_order = true, renumbered = true }, policy = function(p) return p end },
+  up = {
+    named = { out_of_order = true, renumbered = true, forgotten = true },
+    policy = function(p) return p end,
+  },
   -- a way back is stopped only by a file that is another migration's
   down = { named = { edited = true, unreadable = true, replaced = true }, policy = function(p)
     return {
       edited = softened[p.edited], replaced = p.replaced, missing = softened[p.missing],
-      all_missing = softened[p.missing],
+      forgotten = softened[p.forgotten], all_missing = softened[p.missing],
     }
   end },
   baseline = { named = { out_of_order = true }, policy = function(p)
-    local own = { renumbered = "allow" }
+    local own = { renumbered = "allow", forgotten = "allow" }
     for state, choice in pairs(p) do own[state] = own[state] or choice end
     return own
   end },
@@ -305,7 +343,7 @@ local kinds = {
 -- @return warnings: { { state, migration, message } }
 -- @raise kind "drift"
 function M.judge(state, policy, planned)
-  local refused, warnings, missing, is_planned = {}, {}, {}, {}
+  local refused, warnings, missing, forgotten, is_planned = {}, {}, {}, {}, {}
   local direction = planned.direction
   local kind = kinds[planned.record_only or direction]
   policy = kind.policy(policy)
@@ -318,6 +356,8 @@ function M.judge(state, policy, planned)
       refused[#refused + 1] = m
     elseif choice == "warn" and m.state == "missing" then
       missing[#missing + 1] = m
+    elseif choice == "warn" and m.state == "forgotten" then
+      forgotten[#forgotten + 1] = m
     elseif choice == "warn" then
       warnings[#warnings + 1] = warning_of(m, direction)
     end
@@ -326,6 +366,9 @@ function M.judge(state, policy, planned)
   for _, m in ipairs(state.pending) do look(m) end
   if refused[1] then refuse(refused) end
   if not state.all_missing then warn_of_missing(missing, warnings) end
+  if forgotten[1] then
+    warnings[#warnings + 1] = { state = "forgotten", message = (M.describe_forgotten(forgotten)) }
+  end
   return warnings
 end
 

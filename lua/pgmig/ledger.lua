@@ -150,6 +150,9 @@ function ledger:list(db)
   return list
 end
 
+-- Whether a migration counts as applied behind an event.
+local applies = { up = true, baseline = true, fake = true, adopted = true, down = false }
+
 local keeps_nothing = { failed = true, unknown = true, interrupted = true, resolved = true }
 
 --- Note an event of the history, the last one so far.
@@ -159,17 +162,22 @@ local function note_event(marks, columns, i)
   marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
   local recorded = keeps_nothing[event] and marks.tried or marks.checksum
   recorded[key] = columns.checksum[i] or nil
+  if applies[event] ~= nil then marks.applied[key] = applies[event] end
 end
 
 --- What the history says last of each migration.
 -- @return { event, run, checksum = the last one recorded, tried = that of a failure, message of a
---   failure, at of a failure or a repeatable one }, each by key (`M.key`)
+--   failure, at of a failure or a repeatable one, applied = whether it counts as that; of another
+--   tool's table nothing, as the tool may have changed it }, each by key (`M.key`)
 function ledger:marks(db)
-  local marks = { event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {} }
+  local marks = {
+    event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {}, applied = {},
+  }
   if self.handle:format() == 0 then return marks end
   operate(self, db, "marks")
   local count, columns = db.handle:columns()
   for i = 1, count do note_event(marks, columns, i) end
+  if self.shared then marks.applied = {} end
   return marks
 end
 
@@ -225,7 +233,8 @@ function ledger:history(db, limit)
 end
 
 --- Record an event, with what changes together with it.
--- @param change "none", "name", "done", "redo" or "restart" (pgmig.h, enum pgmig_ledger_change)
+-- @param change "none", "name", "row", "done", "redo" or "restart" (pgmig.h, enum
+--   pgmig_ledger_change)
 -- @param entry as of `pgmig.entry`; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)

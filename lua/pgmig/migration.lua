@@ -2,7 +2,7 @@
 -- `version` is a number below 10^14, else the string of digits; `id` is always the string; `name`,
 -- `path`, `label` (`tostring(m)`), `language` ("sql", "lua"). `state`: applied ones are "applied",
 -- "edited", "unreadable", "renamed", "replaced" or "missing", others "pending", "renumbered",
--- "out_of_order", "failed" or "unfinished" (pgmig.drift).
+-- "out_of_order", "forgotten", "failed" or "unfinished" (pgmig.drift).
 -- A `repeatable` one has no version. An applied one has `applied_at` (ISO 8601 with offset) and
 -- `applied_at_epoch` (seconds). After `status` there is `down`.
 -- @module pgmig.migration

@@ -93,9 +93,9 @@ end
 --   drift_check = false: the files of applied migrations are not read to find edited ones;
 --   pipeline = false: each request waits for its answer;
 --   policy = { edited = "error", renamed = "warn", replaced = "error", missing = "warn",
---   renumbered = "error", out_of_order = "warn", ignored = "warn" }: what a run does about each,
---   "error", "warn" or "allow"; while the files of all applied migrations are missing, nothing is
---   applied unless `missing` is given;
+--   renumbered = "error", out_of_order = "warn", forgotten = "error", ignored = "warn" }: what a
+--   run does about each, "error", "warn" or "allow"; while the files of all applied migrations
+--   are missing, nothing is applied unless `missing` is given;
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   shared = true: the tracking table of the format's tool is used in place (pgmig.shared);
 --   placeholders = values by name, or false: they are plain text;

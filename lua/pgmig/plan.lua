@@ -43,7 +43,9 @@ local function note_attempt(m, read)
   end
   m.failure = failure_of(m, read.marks)
   if m.state == "pending" then
-    m.state = m.unfinished and "unfinished" or m.failure and "failed" or "pending"
+    local was_applied = m.id and read.marks.applied[key]
+    m.state = m.unfinished and "unfinished" or was_applied and "forgotten"
+      or m.failure and "failed" or "pending"
   end
 end
 
@@ -128,7 +130,7 @@ function M.compare(files, read)
   end
   for _, m in ipairs(files.list) do
     if not rows.there[m.id] then
-      m.state, m.rows = "pending", nil
+      m.state, m.rows, m.marks = "pending", nil, read.marks
       note_attempt(m, read)
       state.pending[#state.pending + 1] = m
     end

@@ -32,6 +32,7 @@ end
 local function reason(m)
   local sentence = drift.describe(m)
   if m.state == "edited" or m.state == "renamed" or m.state == "replaced" then return sentence end
+  if m.state == "forgotten" then return "its row is written again" end
   if m.failure then return "its failure is settled" end
   if m.applied_at and not (m.missing or m.recorded_checksum) then
     return "no checksum was recorded"
@@ -40,7 +41,7 @@ end
 
 --- The checksum that counts from now on: a repeatable migration stays due.
 local function checksum_of(m)
-  if m.repeatable then return m.recorded_checksum end
+  if m.repeatable or m.state == "forgotten" then return m.recorded_checksum end
   return m.applied_at and core.file_checksum(m.path) or nil
 end
 
@@ -64,6 +65,11 @@ end
 local function accept(migrator, m, run)
   local message = reason(m)
   if not message then return m.recorded_run == run end
+  if m.state == "forgotten" then
+    migrator.ledger:prepare(migrator.db, { direction = "up", m }) -- its version needs room
+    migrator.ledger:record(migrator.db, "row", entry_of(m, run, message))
+    return true
+  end
   local renamed = m.recorded_name and m.recorded_name ~= m.name and not m.missing
   migrator.ledger:record(migrator.db, renamed and "name" or "none", entry_of(m, run, message))
   return true

@@ -111,7 +111,8 @@ local function global_options(parser)
     :description "How long the server may leave us without an answer\n(default: 15)."
   parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
     :description("What up does about edited, renamed, replaced, missing,\n"
-      .. "renumbered and out_of_order migrations, and about\nignored files: error, warn or allow.")
+      .. "renumbered, out_of_order and forgotten migrations,\n"
+      .. "and about ignored files: error, warn or allow.")
   parser:flag("--no-drift-check")
     :description "Do not read the files of applied migrations to see\nwhether they were edited."
   parser:flag("--no-pipeline")

@@ -6,8 +6,8 @@ local M = {}
 
 local colors = {
   applied = "green", pending = "yellow", missing = "red", edited = "red", unreadable = "red",
-  renamed = "yellow", replaced = "red", renumbered = "red", out_of_order = "yellow", failed = "red",
-  unfinished = "red",
+  renamed = "yellow", replaced = "red", renumbered = "red", out_of_order = "yellow",
+  forgotten = "red", failed = "red", unfinished = "red",
 }
 
 local no_way_back = {
@@ -48,14 +48,18 @@ local function write_rows(output, rows)
 end
 
 local function summary(status)
-  local missing, edited = 0, 0
+  local missing, edited, forgotten = 0, 0, 0
   for _, m in ipairs(status.applied) do
     missing = missing + (m.missing and 1 or 0)
     edited = edited + (m.state == "edited" and 1 or 0)
   end
+  for _, m in ipairs(status.pending) do
+    forgotten = forgotten + (m.state == "forgotten" and 1 or 0)
+  end
   local parts = { status.applied_count .. " applied", status.pending_count .. " pending" }
   if missing > 0 then parts[#parts + 1] = missing .. " without its file" end
   if edited > 0 then parts[#parts + 1] = edited .. " edited" end
+  if forgotten > 0 then parts[#parts + 1] = forgotten .. " of them applied, as the history says" end
   if #status.problems > 0 then parts[#parts + 1] = #status.problems .. " broken" end
   return table.concat(parts, ", ")
 end
