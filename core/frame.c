@@ -17,19 +17,26 @@ void pgmig_frame_add_reset(const struct pgmig_job *job, struct pgmig_buf *sql)
     pgmig_buf_adds(sql, job->session.reset ? job->session.reset : to_defaults);
 }
 
-static int add_setting(struct pgmig_buf *sql, const char *scope,
-                       const char *setting, const char *value)
+static int add_setting(struct pgmig_conn *conn, struct pgmig_buf *sql,
+                       const char *scope, const char *setting,
+                       const char *value)
 {
+    struct pgmig_error why = {0};
+
     if (value == NULL)
         return 0;
-    pgmig_buf_addf(sql, "SET %s%s = '%s'; ", scope, setting, value);
+    pgmig_buf_addf(sql, "SET %s%s = ", scope, setting);
+    if (pgmig_conn_add_literal(conn, value, sql, &why) != 0)
+        sql->failed = true; /* of bytes that no file or option gets past */
+    pgmig_error_clear(&why);
+    pgmig_buf_adds(sql, "; ");
     return 1;
 }
 
 /* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
 ** of a machine that vanished within half a minute. */
 static int add_check_client(const struct pgmig_ledger *ledger,
-                            const struct pgmig_conn *conn, const char *scope,
+                            struct pgmig_conn *conn, const char *scope,
                             struct pgmig_buf *sql)
 {
     int commands;
@@ -37,12 +44,13 @@ static int add_check_client(const struct pgmig_ledger *ledger,
     if (pgmig_conn_server_version(conn) < 140000 || !ledger->on_linux)
         return 0;
     commands =
-        add_setting(sql, scope, "client_connection_check_interval", "1s");
+        add_setting(conn, sql, scope, "client_connection_check_interval", "1s");
     if (!ledger->over_tcp)
         return commands;
-    return commands + add_setting(sql, scope, "tcp_keepalives_idle", "10") +
-           add_setting(sql, scope, "tcp_keepalives_interval", "5") +
-           add_setting(sql, scope, "tcp_keepalives_count", "3");
+    return commands +
+           add_setting(conn, sql, scope, "tcp_keepalives_idle", "10") +
+           add_setting(conn, sql, scope, "tcp_keepalives_interval", "5") +
+           add_setting(conn, sql, scope, "tcp_keepalives_count", "3");
 }
 
 static int add(struct pgmig_buf *sql, const char *command)
@@ -57,36 +65,35 @@ static const char *directive(const struct pgmig_job *job, const char *key)
 }
 
 int pgmig_frame_session(const struct pgmig_ledger *ledger,
-                        const struct pgmig_conn *conn,
-                        const struct pgmig_job *job, bool check_client,
-                        struct pgmig_buf *sql)
+                        struct pgmig_conn *conn, const struct pgmig_job *job,
+                        bool check_client, struct pgmig_buf *sql)
 {
-    return add_setting(sql, "", "lock_timeout",
+    return add_setting(conn, sql, "", "lock_timeout",
                        directive(job, "lock_timeout")) +
-           add_setting(sql, "", "statement_timeout",
+           add_setting(conn, sql, "", "statement_timeout",
                        directive(job, "statement_timeout")) +
            (check_client ? add_check_client(ledger, conn, "", sql) : 0);
 }
 
-static int add_local_settings(const struct pgmig_job *job,
+static int add_local_settings(struct pgmig_conn *conn,
+                              const struct pgmig_job *job,
                               struct pgmig_buf *sql)
 {
     const char *lock = directive(job, "lock_timeout");
 
-    return add_setting(sql, "LOCAL ", "lock_timeout",
+    return add_setting(conn, sql, "LOCAL ", "lock_timeout",
                        lock ? lock : job->lock_timeout) +
-           add_setting(sql, "LOCAL ", "statement_timeout",
+           add_setting(conn, sql, "LOCAL ", "statement_timeout",
                        directive(job, "statement_timeout"));
 }
 
 int pgmig_frame_begin(const struct pgmig_ledger *ledger,
-                      const struct pgmig_conn *conn,
-                      const struct pgmig_job *job, const char *begin,
-                      struct pgmig_buf *sql)
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      const char *begin, struct pgmig_buf *sql)
 {
     int commands = add(sql, begin) + add(sql, "; ") - 1;
 
-    commands += add_local_settings(job, sql);
+    commands += add_local_settings(conn, job, sql);
     commands += pgmig_ledger_add_durable(ledger, sql);
     commands += add_check_client(ledger, conn, "LOCAL ", sql);
     if (conn->strings_off)

@@ -12,9 +12,8 @@ void pgmig_frame_add_reset(const struct pgmig_job *job, struct pgmig_buf *sql);
 /* Add `begin` and the settings of the transaction, with a semicolon; returns
 ** how many commands that are. */
 int pgmig_frame_begin(const struct pgmig_ledger *ledger,
-                      const struct pgmig_conn *conn,
-                      const struct pgmig_job *job, const char *begin,
-                      struct pgmig_buf *sql);
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      const char *begin, struct pgmig_buf *sql);
 
 /* The same, and as the last command the claim of the tracking row. Returns
 ** how many commands stand before the claim, -1 on failure. */
@@ -27,9 +26,8 @@ PGMIG_NODISCARD int pgmig_frame_open(const struct pgmig_ledger *ledger,
 /* Add the settings of the session for a section with transaction=off; returns
 ** how many there are. `check_client`: let the server notice a dead client. */
 int pgmig_frame_session(const struct pgmig_ledger *ledger,
-                        const struct pgmig_conn *conn,
-                        const struct pgmig_job *job, bool check_client,
-                        struct pgmig_buf *sql);
+                        struct pgmig_conn *conn, const struct pgmig_job *job,
+                        bool check_client, struct pgmig_buf *sql);
 
 /*
 ** Add what ends the transaction: the reset of the session (with

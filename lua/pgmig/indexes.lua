@@ -139,7 +139,7 @@ local function intended_shape(case)
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
       WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation)[1]
-    db:ask(("CREATE TEMPORARY TABLE pgmig_twin (LIKE %s)"):format(row.name))
+    db:ask(("CREATE TEMPORARY TABLE pg_temp.pgmig_twin (LIKE %s)"):format(row.name))
     db:ask(("CREATE %sINDEX ON pg_temp.pgmig_twin %s"):format(change.unique and "UNIQUE " or "",
       change.rest))
     local _, made = next(shapes(db, "'pg_temp.pgmig_twin'::pg_catalog.regclass::pg_catalog.oid"))

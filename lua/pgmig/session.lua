@@ -37,17 +37,18 @@ local belongings = {
 }
 
 -- %s: an array of names that stay. What a pooler has prepared for its clients is not from SQL.
-local DEALLOCATE = [[DO LANGUAGE plpgsql $pgmig$ DECLARE s pg_catalog.name; BEGIN
+local DEALLOCATE = [[DECLARE s pg_catalog.name; BEGIN
   FOR s IN SELECT p.name FROM pg_catalog.pg_prepared_statements p
     WHERE p.from_sql AND p.name OPERATOR(pg_catalog.<>) ALL (%s::pg_catalog.text[])
-  LOOP EXECUTE pg_catalog.format('DEALLOCATE %%I', s); END LOOP; END $pgmig$]]
+  LOOP EXECUTE pg_catalog.format('DEALLOCATE %%I', s); END LOOP; END]]
 
 --- The command that takes a migration's prepared statements away; nil when there is none that
 -- would leave others alone.
 local function deallocate(db, seen)
   if not seen.statements and seen.pid == db:backend_pid() then return "DEALLOCATE ALL" end
   if not seen.plpgsql then return nil end
-  return DEALLOCATE:format(db:quote_literal(seen.statements or "{}"))
+  local body = DEALLOCATE:format(db:quote_literal(seen.statements or "{}"))
+  return "DO LANGUAGE plpgsql " .. db:quote_literal(body)
 end
 
 --- The commands that take a session back. Settings come before the role, which may not set them.

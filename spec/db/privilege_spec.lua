@@ -153,11 +153,31 @@ describe("names that try to be SQL", function()
     end
   end)
 
+  it("as prepared statements of before stay what they are", function()
+    for i, name in ipairs(evil) do
+      local statement = db:quote_ident(name .. "$pgmig$; DROP TABLE precious")
+      db:exec(("PREPARE %s AS SELECT 1"):format(statement))
+      support.write(dir, i .. "_a.sql", "-- UP\nPREPARE mine AS SELECT 1;\n-- DOWN\n")
+    end
+    assert.equal(#evil, #pgmig.migrator(db, dir):migrate())
+    assert.equal(#evil, db:query("SELECT count(*) AS n FROM pg_prepared_statements")[1].n)
+  end)
+
   it("as run settings are refused", function()
     support.write(dir, "001_a.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
-    for _, value in ipairs { "1s'; DROP TABLE precious; --", "1s\\'; DROP TABLE precious; --" } do
-      local m = pgmig.migrator(db, dir, { lock_timeout = value })
-      assert.is_false(pcall(m.migrate, m), value)
+    for _, value in ipairs { "1s'; DROP TABLE precious; COMMIT; --",
+      "1s\\'; DROP TABLE precious; COMMIT; --", "1s'; COMMIT; DROP TABLE precious; --",
+      "1s''; DROP TABLE precious; --", "1s\\\\'; DROP TABLE precious; --" } do
+      for _, strings in ipairs { "on", "off" } do
+        db:exec("SET standard_conforming_strings = " .. strings)
+        for _, pipeline in ipairs { true, false } do
+          local ok = pcall(function()
+            local options = { lock_timeout = value, pipeline = pipeline }
+            pgmig.migrator(db, dir, options):migrate()
+          end)
+          assert.is_false(ok, value)
+        end
+      end
       support.write(dir, "001_a.sql",
         "-- pgmig: lock_timeout=" .. value .. "\n-- UP\nSELECT 1;\n-- DOWN\n")
       local other = pgmig.migrator(db, dir)

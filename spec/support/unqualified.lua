@@ -88,7 +88,8 @@ local function look_at_word(list, i)
   local word, before = list[i].text, (list[i - 1] or nothing).text
   local after = (list[i + 1] or nothing).text
   if before == "." or after == "." or before == "as" then return nil end
-  if operator_words[word] then return word end
+  local clause = word == "like" and before == "(" -- of CREATE TABLE
+  if operator_words[word] and not clause then return word end
   if word == "in" and after == "(" then return "IN (" end
   if word == "case" and after ~= "when" then return "CASE x WHEN" end
   if word == "from" and before == "distinct" then return "IS DISTINCT FROM" end
