@@ -7,6 +7,7 @@ local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
 local session = require "pgmig.session"
+local usage = require "pgmig.usage"
 
 local unpack = unpack or table.unpack
 
@@ -339,12 +340,17 @@ end
 
 --- Send a request and wait for its end: until a time of `core.now()`, or nil for however long.
 local function request(self, deadline, ...)
-  self.touched = true -- a hook that did may have ended the transaction
   self.handle:send(...)
+  self.touched = true -- a hook that did may have ended the transaction
   self:run(deadline)
   local way = self.handle:copying()
   if way then refuse_copy(self, way) end
   self:finish()
+end
+
+local function query(self, deadline, sql, ...)
+  request(self, deadline, sql, ...)
+  return self.handle:rows()
 end
 
 --- Run one statement.
@@ -352,18 +358,21 @@ end
 -- @param ... strings, numbers, booleans or nil
 -- @return a list of rows, tables by column name: booleans, floats and integers up to 2^53 are
 --   Lua's, everything else is text, NULL is nil
--- @raise kind "sql"
+-- @raise kinds "sql", and "usage" where another coroutine uses the connection
 function connection:query(sql, ...)
   session.nominate(self.nominated, sql)
-  request(self, nil, sql, ...)
-  return self.handle:rows()
+  return usage.hold(self, query, self, nil, sql, ...)
 end
 
 --- As query, for questions of pgmig's own, which the server has to answer soon.
 -- @raise kinds "sql", and "connect" when no answer comes
 function connection:ask(sql, ...)
-  request(self, self:patience(), sql, ...)
-  return self.handle:rows()
+  return usage.hold(self, query, self, self:patience(), sql, ...)
+end
+
+local function exec(self, script)
+  request(self, nil, script)
+  return self.handle:tag()
 end
 
 --- Run a script of any number of statements, without parameters.
@@ -371,15 +380,12 @@ end
 -- @raise kind "sql"
 function connection:exec(script)
   session.nominate(self.nominated, script)
-  request(self, nil, script)
-  return self.handle:tag()
+  return usage.hold(self, exec, self, script)
 end
 
 local function pack(...) return { n = select("#", ...), ... } end
 
---- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises.
--- @return what fn returns
-function connection:transaction(fn)
+local function transact(self, fn)
   if self.handle:transaction_status() ~= "idle" then
     errors.raise("usage", "a transaction is already open on this connection")
   end
@@ -396,6 +402,11 @@ function connection:transaction(fn)
   end
   return unpack(result, 2, result.n)
 end
+
+--- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises. Meanwhile
+-- no other coroutine may use the connection.
+-- @return what fn returns
+function connection:transaction(fn) return usage.hold(self, transact, self, fn) end
 
 -- ---- COPY ------------------------------------------------------------------
 
@@ -449,21 +460,23 @@ local function copy_out(self, sink)
   return table.concat(kept)
 end
 
---- Run a COPY.
--- @param sql COPY ... FROM STDIN or COPY ... TO STDOUT
--- @param peer FROM STDIN: the data, a string or a function that returns pieces and at last nil;
---   TO STDOUT: a function that takes pieces, or nil
--- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
-function connection:copy(sql, peer)
-  self.touched = true
+local function copy(self, sql, peer)
   local handle = self.handle
   handle:send(sql)
+  self.touched = true
   self:run()
   local way = handle:copying()
   if way == "out" then return copy_out(self, peer) end
   if way == "in" then copy_in(self, peer) else self:finish() end
   return tonumber(handle:tag():match "^COPY (%d+)")
 end
+
+--- Run a COPY.
+-- @param sql COPY ... FROM STDIN or COPY ... TO STDOUT
+-- @param peer FROM STDIN: the data, a string or a function that returns pieces and at last nil;
+--   TO STDOUT: a function that takes pieces, or nil
+-- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
+function connection:copy(sql, peer) return usage.hold(self, copy, self, sql, peer) end
 
 -- ---- the rest --------------------------------------------------------------
 

@@ -8,6 +8,7 @@ local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
 local run = require "pgmig.run"
 local state = require "pgmig.state"
+local usage = require "pgmig.usage"
 local vigil = require "pgmig.vigil"
 
 local M = {}
@@ -107,14 +108,7 @@ local function check_idle(db)
   })
 end
 
---- Write with the lock of the tracking table held: nothing else does.
--- @param migrator of pgmig.migrator
--- @param emit fn(event)
--- @param fn fn(held), which looks and decides again before it writes
--- @param limit seconds to wait for the lock; nil: as the migrator says
--- @return what `fn` returns
--- @raise kind "lock" when another run has the lock for too long
-function M.write(migrator, emit, fn, limit)
+local function write(migrator, emit, fn, limit)
   check_idle(migrator.db)
   recovery.persist(migrator.db, migrator.reconnect, function()
     if not migrator.ledger.handle:qualified() then migrator.ledger:probe(migrator.db) end
@@ -127,6 +121,18 @@ function M.write(migrator, emit, fn, limit)
   held:release()
   if ok then return result end
   error(result, 0)
+end
+
+--- Write with the lock of the tracking table held: nothing else does. Meanwhile the connection is
+-- no other coroutine's.
+-- @param migrator of pgmig.migrator
+-- @param emit fn(event)
+-- @param fn fn(held), which looks and decides again before it writes
+-- @param limit seconds to wait for the lock; nil: as the migrator says
+-- @return what `fn` returns
+-- @raise kind "lock" when another run has the lock for too long
+function M.write(migrator, emit, fn, limit)
+  return usage.hold(migrator.db, write, migrator, emit, fn, limit)
 end
 
 --- Let an error of the second plan say what the first has done.

@@ -3,6 +3,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local excerpt = require "pgmig.excerpt"
 local orphan = require "pgmig.orphan"
+local usage = require "pgmig.usage"
 
 local M = {}
 
@@ -59,10 +60,7 @@ function M.reconnect(db, budget, err)
   until ok
 end
 
---- Call a function that reads or may be repeated, again with a new connection when it loses its
--- own.
--- @return what it returns
-function M.persist(db, budget, fn)
+local function persist(db, budget, fn)
   local losses = 0
   while true do
     local ok, result = pcall(fn)
@@ -72,6 +70,11 @@ function M.persist(db, budget, fn)
     M.reconnect(db, budget, result)
   end
 end
+
+--- Call a function that reads or may be repeated, again with a new connection when it loses its
+-- own.
+-- @return what it returns
+function M.persist(db, budget, fn) return usage.hold(db, persist, db, budget, fn) end
 
 -- ---- a migration that failed -----------------------------------------------
 

@@ -114,6 +114,84 @@ describe("a scheduler", function()
     assert.are_not.equal(order[1], order[2]) -- the second began before the first had ended
   end)
 
+  describe("with two coroutines on one connection", function()
+    local db, refused
+
+    before_each(function()
+      refused = {}
+      run_all({ function()
+        db = pgmig.connect { url = url, wait = pgmig.drivers.coroutine }
+      end }, poll_set)
+    end)
+
+    after_each(function() db:close() end)
+
+    --- Run one function, and let another coroutine try others as soon as that one waits.
+    local function beside(fn, ...)
+      local others = { ... }
+      local function intrude()
+        for i, other in ipairs(others) do
+          local ok, err = pcall(other)
+          assert.is_false(ok)
+          refused[i] = pgmig.is_error(err, "usage") and err.message
+        end
+      end
+      run_all({ fn, intrude }, poll_set)
+      for i = 1, #others do
+        assert.equal("this connection is in use by another coroutine", refused[i])
+      end
+    end
+
+    it("refuses what comes into a request", function()
+      local rows
+      beside(function() rows = db:query "SELECT pg_sleep(0.1), 7 AS n" end,
+        function() db:query "SELECT 1" end,
+        function() db:exec "CREATE TABLE mine ()" end,
+        function() db:copy("COPY pg_am TO STDOUT") end,
+        function() db:transaction(function() end) end,
+        function() pgmig.migrator(db, "migrations"):status() end)
+      assert.equal(7, rows[1].n)
+    end)
+
+    it("refuses what would become part of a transaction", function()
+      beside(function()
+        pcall(db.transaction, db, function()
+          db:exec "CREATE TABLE theirs (); SELECT pg_sleep(0.1)"
+          error "no"
+        end)
+      end, function() db:exec "CREATE TABLE mine ()" end)
+      assert.equal("|", support.psql(url, "SELECT to_regclass('mine'), to_regclass('theirs')"))
+    end)
+
+    it("refuses what would become part of a run", function()
+      local dir = support.tempdir()
+      support.write(dir, "001_a.sql", "CREATE TABLE a (); SELECT pg_sleep(0.1);")
+      support.write(dir, "002_b.sql", "CREATE TABLE b ();")
+      local migrator, done = pgmig.migrator(db, dir), nil
+      migrator:on("before_each", function(ctx) ctx.db:query "SELECT pg_sleep(0.1)" end)
+      beside(function() done = #migrator:migrate() end,
+        function() db:exec "CREATE TABLE mine ()" end,
+        function() pgmig.migrator(db, dir):migrate() end)
+      assert.equal(2, done)
+      assert.equal("", support.psql(url, "SELECT to_regclass('mine')"))
+    end)
+
+    it("lets in those that the first one resumes itself", function()
+      local own, sum = pgmig.connect(url), 0
+      local owner = coroutine.create(function()
+        own:transaction(function()
+          local rows = coroutine.wrap(function()
+            for i = 1, 3 do coroutine.yield(own:query("SELECT $1::int AS n", i)[1].n) end
+          end)
+          for n in rows do sum = sum + n end
+        end)
+      end)
+      assert(coroutine.resume(owner))
+      assert.equal(6, sum)
+      own:close()
+    end)
+  end)
+
   describe("looks names of hosts up itself", function()
     local names
 
