@@ -161,7 +161,7 @@ static bool heads(const struct pgmig_parser *p, const struct pgmig_doubt *d,
         return labelled && !d->heading.loose && back && !d->held &&
                (d->title || d->sectioned);
     if (bare || labelled)
-        return back || !d->held;
+        return back || (!d->held && !d->heading.mild);
     return d->alone && (back || (d->heading.capitals && !d->held));
 }
 

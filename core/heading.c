@@ -17,6 +17,12 @@ static bool is_filler(const struct pgmig_word *w)
     return w->role == PGMIG_ROLE_FILLER || w->role == PGMIG_ROLE_OF;
 }
 
+/* It makes a sentence of the words around it. */
+static bool is_verb(const struct pgmig_word *w)
+{
+    return w->role == PGMIG_ROLE_SAYS || w->role == PGMIG_ROLE_NOT;
+}
+
 static bool is_direction(const struct pgmig_word *w)
 {
     return w->role >= PGMIG_ROLE_UP;
@@ -139,26 +145,42 @@ static struct pgmig_heading read_front(const struct pgmig_phrase *line)
         return nothing();
     if (words[i].gap == PGMIG_GAP_BREAK || words[i - 1].role == PGMIG_ROLE_OF)
         found.force = PGMIG_HEADING_LABELLED;
+    found.mild = words[i].gap != PGMIG_GAP_BREAK || is_verb(&words[i]);
     return holds_statement(line, i) ? nothing() : found;
 }
 
-/* A file's name, as in "002_users.down.sql", is in one piece. */
-static bool is_file_name(const struct pgmig_phrase *line, size_t at)
+static bool is_number(const struct pgmig_phrase *line,
+                      const struct pgmig_word *w)
 {
-    const struct pgmig_word *last = &line->words[line->count - 1];
-
-    return line->text[line->words[at].start - 1] == '.' ||
-           (last->end - last->start == 3 && last->gap == PGMIG_GAP_JOINT &&
-            strncasecmp(line->text + last->start, "sql", 3) == 0);
+    return isdigit((unsigned char)line->text[w->start]);
 }
 
-/* How many words there are before, unless one of them denies. */
-static bool are_few_before(const struct pgmig_phrase *line, size_t at)
+/* A direction that is joined to the word before it: whether they are a file's
+** name, as in "002_users.down.sql". `at` becomes where that begins. */
+static bool is_file_name(const struct pgmig_phrase *line, size_t *at)
 {
-    for (size_t i = 0; i < at; i++)
-        if (line->words[i].role == PGMIG_ROLE_NOT)
+    const struct pgmig_word *last = &line->words[line->count - 1];
+    bool dot = line->text[line->words[*at].start - 1] == '.';
+    bool sql = last->end - last->start == 3 && last->gap == PGMIG_GAP_JOINT &&
+               strncasecmp(line->text + last->start, "sql", 3) == 0;
+
+    while (*at > 0 && line->words[*at].gap == PGMIG_GAP_JOINT)
+        (*at)--;
+    return dot || sql || is_number(line, &line->words[*at]);
+}
+
+/* What stands before a direction leaves it one: nothing denies it or names the
+** other one, and it is no word of a sentence that is set apart. */
+static bool leaves_it(const struct pgmig_phrase *line, size_t at, bool apart)
+{
+    for (size_t i = 0; i < at; i++) {
+        const struct pgmig_word *w = &line->words[i];
+
+        if (w->role == PGMIG_ROLE_NOT || is_direction(w) ||
+            (apart && w->role == PGMIG_ROLE_SAYS))
             return false;
-    return at <= FEWER;
+    }
+    return true;
 }
 
 /* A direction at the end, and what it is about in front of it. */
@@ -167,6 +189,7 @@ static struct pgmig_heading read_back(const struct pgmig_phrase *line)
     const struct pgmig_word *words = line->words;
     const struct pgmig_word *direction = NULL;
     size_t i = line->count;
+    bool apart;
 
     if (line->cut)
         return nothing();
@@ -178,12 +201,16 @@ static struct pgmig_heading read_back(const struct pgmig_phrase *line)
     }
     if (direction == NULL || i == 0)
         return nothing();
-    if (words[i].gap == PGMIG_GAP_BREAK ||
-        (words[i].gap == PGMIG_GAP_JOINT && is_file_name(line, i)))
-        return heading(line, direction, PGMIG_HEADING_LABELLED);
-    if (words[i].gap == PGMIG_GAP_BLANK && are_few_before(line, i))
-        return heading(line, direction, PGMIG_HEADING_WORDED);
-    return nothing();
+    apart = words[i].gap == PGMIG_GAP_BREAK;
+    if (words[i].gap == PGMIG_GAP_JOINT) {
+        apart = is_file_name(line, &i);
+        if (!apart)
+            return nothing();
+    }
+    if (!leaves_it(line, i, apart) || (!apart && i > FEWER))
+        return nothing();
+    return heading(line, direction,
+                   apart ? PGMIG_HEADING_LABELLED : PGMIG_HEADING_WORDED);
 }
 
 struct pgmig_heading pgmig_heading_read(const char *text, size_t start,

@@ -20,6 +20,7 @@ struct pgmig_heading {
     enum pgmig_direction direction;
     bool capitals; /* the direction alone is written in capitals */
     bool loose;    /* "revert", "reverse": as often what goes up does */
+    bool mild;     /* of something, or that there is none of it */
 };
 
 /* What one line of comment names; [start, end) is its text. */

@@ -16,6 +16,7 @@ static const struct known {
     {"an", PGMIG_ROLE_FILLER},
     {"are", PGMIG_ROLE_SAYS},
     {"back", PGMIG_ROLE_BACK},
+    {"backout", PGMIG_ROLE_DOWN},
     {"backward", PGMIG_ROLE_BACKWARD},
     {"backwards", PGMIG_ROLE_BACKWARD},
     {"be", PGMIG_ROLE_SAYS},
@@ -57,9 +58,14 @@ static const struct known {
     {"have", PGMIG_ROLE_SAYS},
     {"here", PGMIG_ROLE_FILLER},
     {"how", PGMIG_ROLE_FILLER},
+    {"if", PGMIG_ROLE_FILLER},
+    {"impossible", PGMIG_ROLE_NOT},
     {"in", PGMIG_ROLE_FILLER},
+    {"inverse", PGMIG_ROLE_BACKWARD},
+    {"irreversible", PGMIG_ROLE_NOT},
     {"is", PGMIG_ROLE_SAYS},
     {"isn't", PGMIG_ROLE_NOT},
+    {"it", PGMIG_ROLE_FILLER},
     {"manual", PGMIG_ROLE_FILLER},
     {"manually", PGMIG_ROLE_FILLER},
     {"may", PGMIG_ROLE_SAYS},
@@ -74,7 +80,9 @@ static const struct known {
     {"needs", PGMIG_ROLE_SAYS},
     {"never", PGMIG_ROLE_NOT},
     {"no", PGMIG_ROLE_NOT},
+    {"none", PGMIG_ROLE_NOT},
     {"not", PGMIG_ROLE_NOT},
+    {"nothing", PGMIG_ROLE_NOT},
     {"now", PGMIG_ROLE_FILLER},
     {"of", PGMIG_ROLE_OF},
     {"on", PGMIG_ROLE_FILLER},
@@ -85,6 +93,8 @@ static const struct known {
     {"reversal", PGMIG_ROLE_BACKWARD},
     {"reverse", PGMIG_ROLE_BACKWARD},
     {"revert", PGMIG_ROLE_BACKWARD},
+    {"reverted", PGMIG_ROLE_BACKWARD},
+    {"reverting", PGMIG_ROLE_BACKWARD},
     {"reverts", PGMIG_ROLE_BACKWARD},
     {"roll", PGMIG_ROLE_ROLL},
     {"rollback", PGMIG_ROLE_DOWN},
@@ -96,6 +106,7 @@ static const struct known {
     {"script", PGMIG_ROLE_FILLER},
     {"scripts", PGMIG_ROLE_FILLER},
     {"section", PGMIG_ROLE_FILLER},
+    {"see", PGMIG_ROLE_SAYS},
     {"shall", PGMIG_ROLE_SAYS},
     {"should", PGMIG_ROLE_SAYS},
     {"sql", PGMIG_ROLE_FILLER},
@@ -105,18 +116,23 @@ static const struct known {
     {"statements", PGMIG_ROLE_FILLER},
     {"step", PGMIG_ROLE_FILLER},
     {"steps", PGMIG_ROLE_FILLER},
+    {"teardown", PGMIG_ROLE_DOWN},
     {"that", PGMIG_ROLE_FILLER},
     {"the", PGMIG_ROLE_FILLER},
     {"these", PGMIG_ROLE_FILLER},
     {"this", PGMIG_ROLE_FILLER},
     {"to", PGMIG_ROLE_FILLER},
+    {"unapply", PGMIG_ROLE_DOWN},
     {"undo", PGMIG_ROLE_DOWN},
+    {"undoes", PGMIG_ROLE_DOWN},
+    {"undoing", PGMIG_ROLE_DOWN},
     {"undos", PGMIG_ROLE_DOWN},
     {"up", PGMIG_ROLE_UP},
     {"upgrade", PGMIG_ROLE_UP},
     {"ups", PGMIG_ROLE_UP},
     {"was", PGMIG_ROLE_SAYS},
     {"were", PGMIG_ROLE_SAYS},
+    {"when", PGMIG_ROLE_FILLER},
     {"will", PGMIG_ROLE_SAYS},
     {"without", PGMIG_ROLE_NOT},
     {"won't", PGMIG_ROLE_NOT},
@@ -218,16 +234,24 @@ static bool next_word(const char *text, size_t at, size_t end,
     return w->end > w->start;
 }
 
-/* "roll back", in one word or two. */
+/* "roll back", "roll it back". */
 static void join_rolls(struct pgmig_phrase *phrase)
 {
-    for (size_t i = 0; i + 1 < phrase->count; i++)
-        if (phrase->words[i].role == PGMIG_ROLE_ROLL &&
-            phrase->words[i + 1].role == PGMIG_ROLE_BACK) {
-            phrase->words[i].role = PGMIG_ROLE_DOWN;
-            phrase->words[i + 1].role = PGMIG_ROLE_FILLER;
-            phrase->words[i + 1].gap = PGMIG_GAP_BLANK;
-        }
+    struct pgmig_word *words = phrase->words;
+
+    for (size_t i = 0; i + 1 < phrase->count; i++) {
+        size_t back = i + 1;
+
+        if (words[i].role != PGMIG_ROLE_ROLL)
+            continue;
+        if (words[back].role == PGMIG_ROLE_FILLER && back + 1 < phrase->count)
+            back++;
+        if (words[back].role != PGMIG_ROLE_BACK)
+            continue;
+        words[i].role = PGMIG_ROLE_DOWN;
+        words[back].role = PGMIG_ROLE_FILLER;
+        words[back].gap = PGMIG_GAP_BLANK;
+    }
 }
 
 void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,

@@ -139,6 +139,17 @@ local headings = lines [=[
 -- kept down
 -- gorp Down
 -- take the table back: rollback
+-- This is the down migration
+-- Everything below is the rollback
+-- roll it back
+-- Roll this back:
+-- Reverting
+-- Undoing it:
+-- Backout
+-- Teardown
+-- Inverse
+-- 001_kept_down
+-- DOWN: none but this
 -- DWON
 -- Donw
 -- dow
@@ -260,6 +271,18 @@ local prose = lines [=[
 -- needed in case somebody wants to undo what was done
 -- no rollback
 -- cannot undo
+-- Rollback: not needed
+-- Down migration: none
+-- Undo: see the wiki
+-- Rollback is in 002.down.sql
+-- See also: rollback
+-- irreversible: down
+-- ROLLBACK NOT POSSIBLE
+-- Rollbacks of payments
+-- Down for maintenance
+-- enum: up | down
+-- is_down
+-- users_down
 -- Reverts the damage of 0012, which nobody had noticed for a year and a half
 -- Revert TTL for team metrics gauge table back to 30 days
 -- up and down
