@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "error.h"
 #include "journal.h"
+#include "runs.h"
 
 void pgmig_frame_add_reset(const struct pgmig_job *job, struct pgmig_buf *sql)
 {
@@ -154,7 +155,7 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
                       struct pgmig_buf *sql, struct pgmig_error *err)
 {
     const struct pgmig_section *section = &job->script->sections[job->section];
-    int status;
+    int status = 0;
 
     /* what is deferred comes before the proof, and a migration's own triggers
     ** still see its settings */
@@ -162,10 +163,13 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
     if (section->transaction) {
         pgmig_frame_add_reset(job, sql);
         pgmig_ledger_add_durable(ledger, sql);
-        status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
-    } else {
-        status = add_journal_end(ledger, conn, job, sql, err);
     }
+    if (job->ends_run != NULL)
+        status = pgmig_runs_add_end(ledger, conn, job->ends_run, sql, err);
+    if (status == 0 && section->transaction)
+        status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
+    else if (status == 0)
+        status = add_journal_end(ledger, conn, job, sql, err);
     if (status == 0)
         status = add_last_proof(ledger, conn, job, sql, err);
     pgmig_buf_adds(sql, "COMMIT");

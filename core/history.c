@@ -4,6 +4,7 @@
 #include "conn.h"
 #include "error.h"
 #include "ledger.h"
+#include "runs.h"
 
 /*
 ** Format n is what the steps 1 to n make, of the history and, from 2, of the
@@ -64,6 +65,8 @@ void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
         pgmig_buf_addf(sql, journal_step_2, ledger->journal);
     if (journal < 3)
         pgmig_buf_addf(sql, journal_step_3, ledger->journal);
+    if (!ledger->has_runs)
+        pgmig_runs_add_table(ledger, sql);
 }
 
 /* Nothing is written unless it is behind. Who may not set it is not told

@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "error.h"
 #include "indexed.h"
+#include "runs.h"
 
 #define PROVEN "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM "
 
@@ -314,5 +315,9 @@ void pgmig_journal_add_list(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_adds(sql, "SELECT ");
     add_columns(ledger, sql);
-    pgmig_buf_addf(sql, " FROM %s AS j ORDER BY migration", ledger->journal);
+    pgmig_buf_addf(sql, " FROM %s AS j", ledger->journal);
+    if (ledger->format >= 3 && ledger->has_runs) {
+        pgmig_buf_adds(sql, " UNION ALL ");
+        pgmig_runs_add_list(ledger, sql);
+    }
 }

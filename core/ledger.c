@@ -9,9 +9,10 @@
 #include "error.h"
 #include "journal.h"
 #include "layout.h"
+#include "runs.h"
 
-#define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
-#define SUFFIX_BYTES 8    /* "_history", "_journal" */
+#define NAME_MAX_BYTES PGMIG_NAME_BYTES
+#define SUFFIX_BYTES 8 /* "_history", "_journal" */
 
 /* ---- its name -------------------------------------------------------- */
 
@@ -403,6 +404,30 @@ int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 err);
 }
 
+/* Nothing depends on it: it does not wait for the disk. */
+int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                           const struct pgmig_entry *entry, const char *plan,
+                           struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    pgmig_buf_adds(&sql, writable);
+    pgmig_buf_adds(&sql, "SET LOCAL synchronous_commit = off; ");
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                pgmig_runs_add_begin(ledger, conn, entry, plan, &sql, err),
+                err);
+}
+
+int pgmig_ledger_end_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                         const char *run, struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    pgmig_buf_adds(&sql, writable);
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                pgmig_runs_add_end(ledger, conn, run, &sql, err), err);
+}
+
 /* The row of a migration that another tool has applied; it is there already
 ** where both keep the same table. */
 static int add_adopted(const struct pgmig_ledger *ledger,
@@ -474,7 +499,7 @@ bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
 bool pgmig_ledger_complete(const struct pgmig_ledger *ledger)
 {
     return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT &&
-           ledger->journaled;
+           ledger->journaled && ledger->has_runs;
 }
 
 bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger)

@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "pgmig.h"
 
+#define PGMIG_NAME_BYTES 63    /* NAMEDATALEN - 1 */
 #define PGMIG_HISTORY_FORMAT 3 /* of the history and the journal */
 
 struct pgmig_ledger {
@@ -18,9 +19,11 @@ struct pgmig_ledger {
     char *tracking; /* quoted, with its schema: likewise */
     char *history;  /* likewise */
     char *journal;
-    bool watched; /* they have triggers */
-    char *hidden; /* one of them, whose rows this role may not all see; NULL */
-    char *path;   /* search_path, where it leads to no schema */
+    char *runs;
+    bool has_runs; /* that table is there */
+    bool watched;  /* they have triggers */
+    char *hidden;  /* one of them, whose rows this role may not all see; NULL */
+    char *path;    /* search_path, where it leads to no schema */
     bool exists;
     int format;     /* of the history; 0: there is none */
     bool journaled; /* the journal is there */

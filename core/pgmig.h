@@ -666,6 +666,20 @@ PGMIG_NODISCARD int pgmig_ledger_take(struct pgmig_ledger *ledger,
                                       const struct pgmig_entry *entry,
                                       const char *by, struct pgmig_error *err);
 
+/* Start to note that a run begins: its run, host and program, and its direction
+** as event; `plan`: a text about what it will do. It ends with its last job
+** (ends_run) or with pgmig_ledger_end_run; what is left, PGMIG_LEDGER_JOURNAL
+** yields, with state 'run'. Finish with pgmig_ledger_finish. */
+PGMIG_NODISCARD int pgmig_ledger_begin_run(struct pgmig_ledger *ledger,
+                                           struct pgmig_conn *conn,
+                                           const struct pgmig_entry *entry,
+                                           const char *plan,
+                                           struct pgmig_error *err);
+PGMIG_NODISCARD int pgmig_ledger_end_run(struct pgmig_ledger *ledger,
+                                         struct pgmig_conn *conn,
+                                         const char *run,
+                                         struct pgmig_error *err);
+
 /* Start to record migrations that another tool has applied: their rows and an
 ** event for each, in one transaction; finish with pgmig_ledger_finish. */
 PGMIG_NODISCARD int pgmig_ledger_adopt(struct pgmig_ledger *ledger,
@@ -727,6 +741,7 @@ struct pgmig_job {
     unsigned pauses;              /* enum pgmig_pause */
     struct pgmig_session session;
     bool plain; /* each request waits for its answer, also where it need not */
+    const char *ends_run; /* its run has begun and ends with it; or NULL */
     /* for transaction=off: */
     const char *owner; /* a word that no other attempt has */
     long revision;     /* of its row in the journal, which it has taken over

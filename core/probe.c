@@ -18,6 +18,7 @@ enum {
     P_HISTORY,
     P_FORMAT,
     P_JOURNAL,
+    P_RUNS,
     P_LINUX,
     P_TCP,
     P_DURABLE,
@@ -33,7 +34,7 @@ enum {
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
 /* The tables that there are, in an array. */
-#define TABLES "ARRAY[c.oid, h.oid, j.oid]"
+#define TABLES "ARRAY[c.oid, h.oid, j.oid, r.oid]"
 
 /* The columns of the relation `c`, "a int4,b text". */
 #define COLUMNS                                                             \
@@ -74,7 +75,7 @@ static const char probe_before[] =
     "  JOIN pg_catalog.pg_attrdef d"
     "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
     "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
-    " j.oid IS NOT NULL,"
+    " j.oid IS NOT NULL, r.oid IS NOT NULL,"
     " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
     " pg_catalog.inet_client_addr() IS NOT NULL,"
     " pg_catalog.current_setting('synchronous_commit')"
@@ -111,7 +112,10 @@ static const char probe_from[] =
     "'_history')::pg_catalog.name"
     " LEFT JOIN pg_catalog.pg_class j ON j.relnamespace" EQ "n.oid"
     "  AND j.relname" EQ "($2::pg_catalog.text" CONCAT
-    "'_journal')::pg_catalog.name";
+    "'_journal')::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class r ON r.relnamespace" EQ "n.oid"
+    "  AND r.relname" EQ "(pg_catalog.left($2::pg_catalog.text, 51)" CONCAT
+    "'_run_journal')::pg_catalog.name";
 
 /* What a tracking table of ours may look like, and how many digits of a version
 ** that has room for. */
@@ -202,9 +206,11 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger)
     free(ledger->tracking);
     free(ledger->history);
     free(ledger->journal);
+    free(ledger->runs);
     free(ledger->hidden);
     free(ledger->path);
     ledger->tracking = ledger->history = ledger->journal = NULL;
+    ledger->runs = NULL;
     ledger->home = ledger->hidden = ledger->path = NULL;
 }
 
@@ -213,8 +219,9 @@ static char *qualified(const char *schema, const char *table,
                        const char *suffix)
 {
     struct pgmig_buf out = {0};
+    int room = (int)(PGMIG_NAME_BYTES - strlen(suffix));
 
-    pgmig_buf_addf(&out, "%s.\"%s%s\"", schema, table, suffix);
+    pgmig_buf_addf(&out, "%s.\"%.*s%s\"", schema, room, table, suffix);
     return out.data;
 }
 
@@ -238,8 +245,10 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->tracking = qualified(quoted, ledger->table, "");
     ledger->history = qualified(quoted, ledger->table, "_history");
     ledger->journal = qualified(quoted, ledger->table, "_journal");
+    ledger->runs = qualified(quoted, ledger->table, "_run_journal");
     free(quoted);
-    if (ledger->home && ledger->tracking && ledger->history && ledger->journal)
+    if (ledger->home && ledger->tracking && ledger->history &&
+        ledger->journal && ledger->runs)
         return 0;
     return pgmig_error_memory(err);
 }
@@ -418,6 +427,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->durable = value_is(conn, P_DURABLE, "t");
     ledger->exists = value_is(conn, P_FOUND, "t");
     ledger->journaled = value_is(conn, P_JOURNAL, "t");
+    ledger->has_runs = value_is(conn, P_RUNS, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
     if (qualify(ledger, conn, err) != 0 || note_hidden(ledger, conn, err) != 0)
         return -1;

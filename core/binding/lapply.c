@@ -220,6 +220,35 @@ static int conn_take(lua_State *L)
         L, lc, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
 }
 
+/* conn:begin_run(ledger, entry, plan) starts to note that a run begins: the
+** entry's run, host, program, and direction as event; plan: a text.
+** finish_ledger() ends it. */
+static int conn_begin_run(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    struct pgmig_entry entry = (snapshot(L, 3, 1), entry_at(L, 3));
+    const char *plan = luaL_checkstring(L, 4);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
+
+    return ledger_started(
+        L, lc, pgmig_ledger_begin_run(ledger, lc->conn, &entry, plan, err),
+        err);
+}
+
+/* conn:end_run(ledger, run) starts to note that it has ended; finish_ledger()
+** ends it. */
+static int conn_end_run(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    const char *run = luaL_checkstring(L, 3);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
+
+    return ledger_started(
+        L, lc, pgmig_ledger_end_run(ledger, lc->conn, run, err), err);
+}
+
 /* The entries of the list at `arg`, in memory of Lua's on the stack. */
 static struct pgmig_entry *entries_at(lua_State *L, int arg, size_t *count)
 {
@@ -296,6 +325,7 @@ static struct pgmig_job take_job(lua_State *L)
                              .pauses = pauses_field(L, job),
                              .session = session_field(L, job),
                              .plain = boolean_field(L, job, "plain"),
+                             .ends_run = field(L, job, "ends_run"),
                              .owner = needed_field(L, job, "owner"),
                              .revision = (long)count_field(L, job, "revision"),
                              .done = (size_t)count_field(L, job, "done")};
@@ -484,6 +514,8 @@ const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
                                         {"outcome", conn_outcome},
                                         {"committed", conn_committed},
                                         {"seconds", conn_seconds},
+                                        {"begin_run", conn_begin_run},
+                                        {"end_run", conn_end_run},
                                         {"stop", conn_stop},
                                         {"transaction_id", conn_transaction_id},
                                         {NULL, NULL}};

@@ -1,5 +1,6 @@
 --- Everything that is odd about a database and its migrations, in plain words, with the command
 -- that repairs it.
+local aftermath = require "pgmig.aftermath"
 local create = require "pgmig.create"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
@@ -192,14 +193,23 @@ local function look_at_indexes(db, add)
   end
 end
 
-local function look_at_lock(migrator, add)
-  local who = lock.holder(migrator.db, migrator.ledger.handle:qualified() or "")
-  if not who then return end
+--- Runs that have not told how they ended; while one is at work, that is it.
+local function look_at_runs(migrator, status, add)
+  local at_work = aftermath.wait(migrator.db, status.read.left)
+  for _, left in ipairs(status.read.left) do
+    local message, m = aftermath.describe(left, status.read, at_work[left.run])
+    if m then add("interrupted", aftermath.label(m) .. ": " .. message, "pgmig up") end
+  end
+end
+
+local function look_at_lock(migrator, status, add)
+  local who = lock.find(migrator)
+  if not who then return look_at_runs(migrator, status, add) end
   add("locked", "a run is at work: " .. lock.describe(who),
     psql(("SELECT pg_terminate_backend(%d)"):format(who.pid)))
 end
 
-local function look_at_server(migrator, add)
+local function look_at_server(migrator, status, add)
   if migrator.ledger.handle:read_only() then
     add("standby", "this server is a standby: migrations run on the primary",
       "pgmig --database 'host=A,B target_session_attrs=read-write' up")
@@ -209,7 +219,7 @@ local function look_at_server(migrator, add)
       .. "not known any more; the next run makes the table anew", "pgmig up")
   end
   look_at_indexes(migrator.db, add)
-  look_at_lock(migrator, add)
+  look_at_lock(migrator, status, add)
 end
 
 --- What to do about a table of another program's: take over from it, where it is known.
@@ -241,7 +251,7 @@ function M.examine(migrator)
   end
   look_at_migrations(migrator, status, add)
   look_at_files(status, add)
-  look_at_server(migrator, add)
+  look_at_server(migrator, status, add)
   return findings
 end
 

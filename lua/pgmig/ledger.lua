@@ -155,6 +155,9 @@ local applies = { up = true, baseline = true, fake = true, adopted = true, down 
 
 local keeps_nothing = { failed = true, unknown = true, interrupted = true, resolved = true }
 
+--- Whether an event says that a migration has not gone well.
+function M.is_failure(event) return event ~= "resolved" and keeps_nothing[event] or false end
+
 --- Note an event of the history, the last one so far.
 local function note_event(marks, columns, i)
   local key, event = columns.id[i] or M.repeatable_key(columns.repeatable[i]), columns.event[i]
@@ -197,26 +200,56 @@ local function journal_row(row)
   return row
 end
 
+--- What a run was about to do, as a text, and back.
+local function plan_text(plan)
+  local lines = {}
+  for i, m in ipairs(plan) do lines[i] = (m.id or "") .. " " .. m.name:gsub("%s", "_") end
+  return table.concat(lines, "\n")
+end
+
+local function plan_of(text)
+  local plan = {}
+  for id, name in text:gmatch "(%d*) ([^\n]*)" do
+    plan[#plan + 1] = { id = id ~= "" and id or nil, name = name }
+  end
+  return plan
+end
+
+local function run_row(row)
+  return {
+    run = row.migration, direction = row.direction, host = row.owner, program = row.running,
+    plan = plan_of(row.statement), db_user = row.db_user, started_at = row.started_at,
+    pid = row.pid, backend_start = row.backend_start, server_start = row.server_start,
+  }
+end
+
 --- Migrations with transaction=off that are under way or were left.
 -- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
 --   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
 --   db_user, started_at } }; key as `M.key`
+-- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
+--   db_user, started_at, pid, backend_start, server_start } }
 function ledger:journal(db)
-  local journal = {}
-  if self.handle:format() < 2 or not self.handle:journaled() then return journal end
+  local journal, runs = {}, {}
+  if self.handle:format() < 2 or not self.handle:journaled() then return journal, runs end
   for _, row in ipairs(rows(self, db, "journal")) do
-    journal[row.migration] = journal_row(row)
+    if row.state == "run" then
+      runs[#runs + 1] = run_row(row)
+    else
+      journal[row.migration] = journal_row(row)
+    end
   end
-  return journal
+  return journal, runs
 end
 
 --- Look for the tables and read all that is needed to compare it with files. Creates nothing.
 -- @param meanwhile called while the server looks for the tables; nil
--- @return { rows, marks, journal }
+-- @return { rows, marks, journal, left = runs that have not ended }
 -- @raise as `probe`
 function ledger:read(db, meanwhile)
   self:probe(db, meanwhile)
-  local read = { rows = self:list(db), marks = self:marks(db), journal = self:journal(db) }
+  local read = { rows = self:list(db), marks = self:marks(db) }
+  read.journal, read.left = self:journal(db)
   check_empty(self, db, read.rows, read.marks.checksum)
   return read
 end
@@ -238,6 +271,22 @@ end
 -- @param entry as of `pgmig.entry`; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)
+  finish(db)
+end
+
+--- Note that a run begins, so that the next one learns of it should it be cut off.
+-- @param direction "up" or "down"
+-- @param plan the migrations
+-- @param fields { run, host, program, name } as of an entry
+function ledger:begin_run(db, direction, plan, fields)
+  fields.event = direction
+  db.handle:begin_run(self.handle, fields, plan_text(plan))
+  finish(db)
+end
+
+--- Note that a run has ended.
+function ledger:end_run(db, token)
+  db.handle:end_run(self.handle, token)
   finish(db)
 end
 

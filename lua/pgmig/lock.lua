@@ -70,6 +70,11 @@ function M.holder(conn, key)
     key, CLASS, WORKER)[1]
 end
 
+--- Who holds the lock of a migrator's tracking table.
+function M.find(migrator)
+  return M.holder(migrator.db, migrator.ledger.handle:qualified() or "")
+end
+
 --- What is said about a holder.
 function M.describe(who)
   if not who then return "another session" end

@@ -39,9 +39,9 @@ end
 
 --- With the lock held: make the tables ready, and decide again about the plan.
 -- @return as of `state.decide`
-local function prepare_plan(migrator, held, plan)
+local function prepare_plan(migrator, held, plan, emit)
   local ok, settled, warnings = pcall(function()
-    local left_out, fresh = state.decide(migrator, plan)
+    local left_out, fresh = state.decide(migrator, plan, emit)
     resume.check_journal(migrator.ledger, plan.files and plan.files.list or plan)
     recovery.persist(migrator.db, migrator.reconnect, function()
       migrator.ledger:prepare(migrator.db, plan)
@@ -65,7 +65,7 @@ end
 
 --- With the lock held: run what is left of the plan.
 local function run_locked(migrator, held, plan, emit, how)
-  local settled, warnings = prepare_plan(migrator, held, plan)
+  local settled, warnings = prepare_plan(migrator, held, plan, emit)
   for _, warning in ipairs(warnings) do
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end

@@ -209,7 +209,7 @@ function migrator:status()
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending, repeatable = state.repeatable,
     ignored = set.ignored, problems = problems,
-    warning = state.all_missing and drift.describe_all_missing(state) or nil,
+    warning = state.all_missing and drift.describe_all_missing(state) or nil, read = state.read,
   }
 end
 
@@ -316,6 +316,11 @@ function migrator:on(event, fn)
   return self
 end
 
+--- Whether runs have ended without telling how, which this one will write down.
+local function has_ended_untold(self, plan)
+  return plan.left and plan.left[1] and not needed("lock").find(self)
+end
+
 --- Run plans, one behind the other, with the lock held all the time.
 -- @return what each has done
 local function perform(self, plans, options)
@@ -324,7 +329,7 @@ local function perform(self, plans, options)
     for _, warning in ipairs(plan.warnings or {}) do
       emit { type = "warning", migration = warning.migration, message = warning.message }
     end
-    is_empty = is_empty and #plan == 0
+    is_empty = is_empty and #plan == 0 and not has_ended_untold(self, plan)
   end
   if is_empty then return { {}, {} } end
   check_db(self)

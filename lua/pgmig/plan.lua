@@ -20,7 +20,7 @@ end
 --- How a migration failed last: another file under its number or name has not been tried.
 local function failure_of(m, marks)
   local key = ledger.key(m)
-  if marks.event[key] ~= "failed" and marks.event[key] ~= "unknown" then return nil end
+  if not ledger.is_failure(marks.event[key]) then return nil end
   local tried = marks.tried[key]
   if tried and not m.missing then
     local ok, checksum = pcall(core.file_checksum, m.path)

@@ -1,5 +1,6 @@
 --- Running a plan: one migration after another, each tried until its end is known.
 local core = require "pgmig.core"
+local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
 local identity = require "pgmig.identity"
 local ledger = require "pgmig.ledger"
@@ -223,17 +224,24 @@ local function is_foreign_character(err)
   return errors.is(err) and (err.sqlstate == "22P05" or err.sqlstate == "22021")
 end
 
+--- Write something down at the end of a run, also of one that was interrupted.
+local function note_down(self, fn)
+  local vigil, signal = self.db.vigil, self.db.signal
+  self.db.vigil, self.db.give_up_at = nil, nil
+  fn()
+  self.db.vigil, self.db.signal = vigil, signal
+end
+
 --- Write a failure into the history, in a transaction of its own: as far as that is possible.
 local function record_failure(self, step, err)
   if (step.attempt == 0 and not errors.is(err, "unknown")) or self.db:is_lost() then return end
   if is_recorded(self, step, as_utf8(message_of(err))) then return end
-  local vigil, signal = self.db.vigil, self.db.signal
-  self.db.vigil, self.db.give_up_at = nil, nil
-  local ok, problem = pcall(write_failure, self, step, err, as_utf8)
-  if not ok and is_foreign_character(problem) then
-    pcall(write_failure, self, step, err, as_ascii)
-  end
-  self.db.vigil, self.db.signal = vigil, signal
+  note_down(self, function()
+    local ok, problem = pcall(write_failure, self, step, err, as_utf8)
+    if not ok and is_foreign_character(problem) then
+      pcall(write_failure, self, step, err, as_ascii)
+    end
+  end)
 end
 
 --- What makes a step final.
@@ -272,6 +280,23 @@ local function advance(self, step, at)
   return at + count
 end
 
+--- Let the next run know of this one, should it be cut off. Nothing depends on that.
+local function note_begin(self)
+  local ok, err = pcall(recovery.persist, self.db, self.reconnect, function()
+    self.ledger:begin_run(self.db, self.plan.direction, self.plan,
+      entry.new(self.plan[1], self.token, {}))
+  end)
+  self.noted = ok
+  if not ok and not errors.is(err, "sql") then error(err, 0) end
+end
+
+--- It has told how it ended. The last migration's transaction has done so already.
+local function note_end(self)
+  local is_noted = self.noted and self.done[#self.done] ~= self.plan[#self.plan]
+  if not is_noted or self.db:is_lost() then return end
+  note_down(self, function() pcall(self.ledger.end_run, self.ledger, self.db, self.token) end)
+end
+
 --- after_all sees the result, also of a failure, which it cannot hide.
 local function after_all(self, plan, ok, err)
   local ctx = {
@@ -300,12 +325,14 @@ function M.run(options, plan)
     self.db.session = recovery.persist(self.db, self.reconnect, function()
       return session.note(self.db)
     end)
+    note_begin(self)
     local at = 1
     while at <= #plan and not (self.stop and self.stop()) do
       at = advance(self, self:step(at), at)
     end
   end)
   self.db.session = outer
+  note_end(self)
   if not ok then complete(err, nil, self.done, plan.direction) end
   after_all(self, plan, ok, err)
   return self.done

@@ -1,5 +1,6 @@
 --- Where a database stands: its tables and the folders compared, and what a run would do about it.
 -- Every command that looks or writes begins here; one that writes, again with the lock held.
+local aftermath = require "pgmig.aftermath"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local planning = require "pgmig.plan"
@@ -27,6 +28,18 @@ local function compare(migrator, read_files)
   return planning.compare(set, read), set
 end
 
+--- The same with the lock held: first the runs that have not told how they ended are settled.
+local function compare_locked(migrator, read_files, emit)
+  local state, set = compare(migrator, read_files)
+  if not state.read.left[1] then return state, set end
+  local at_work = persist(migrator, function()
+    return aftermath.wait(migrator.db, state.read.left)
+  end)
+  state, set = compare(migrator, function() return set end)
+  aftermath.settle(migrator, state.read, at_work, emit)
+  return state, set
+end
+
 --- Find where the two do not fit together.
 local function find_drift(migrator, state, suspects)
   drift.find(state, suspects, migrator.db.breathe)
@@ -47,17 +60,26 @@ function M.read(migrator, read_files)
   return state, set
 end
 
+--- The same with the lock held, after writing down how runs ended that have not told.
+-- @param emit fn(event)
+function M.read_locked(migrator, emit)
+  local state, set = compare_locked(migrator, migrator.files, emit)
+  find_drift(migrator, state, drift.suspects(state, migrator.drift_check))
+  return state, set
+end
+
 --- Plan a run.
 -- @param make fn(state, options) returns the plan (pgmig.plan)
 -- @param options what it takes
 -- @param event "baseline" or "fake" of a plan that only records rows; nil
--- @return the plan, with newest = the newest applied migration, ignored = paths, warnings, and
---   files = what was read of the folders
+-- @return the plan, with newest = the newest applied migration, ignored = paths, warnings, files =
+--   what was read of the folders, left = runs that have not ended
 -- @raise kinds "plan", and "drift" for what the policy refuses
 function M.plan(migrator, make, options, event)
   local state, set = M.read(migrator)
   local plan = make(state, options)
   plan.record_only, plan.files, plan.newest = event, set, state.applied[#state.applied]
+  plan.left = state.read.left
   plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
   plan.warnings = drift.judge(state, migrator.policy, plan)
   return plan
@@ -94,11 +116,13 @@ end
 
 --- Decide again about a plan, with the lock held: what another run has done meanwhile is left out.
 -- @param plan shortened
+-- @param emit fn(event)
 -- @return the migrations that were left out
 -- @return warnings that are not among the plan's
 -- @raise kinds "plan", "drift" where what was done meanwhile speaks against it
-function M.decide(migrator, plan)
-  local state = compare(migrator, plan.files and function() return plan.files end or migrator.files)
+function M.decide(migrator, plan, emit)
+  local read_files = plan.files and function() return plan.files end or migrator.files
+  local state = compare_locked(migrator, read_files, emit)
   find_drift(migrator, state, suspects_of(state, plan))
   check_newest(state, plan)
   local warnings = drift.judge(state, migrator.policy, plan)

@@ -272,6 +272,7 @@ function step:job(resume)
   return {
     script = self.script, direction = self.direction, section = self.section,
     session = run.db.session, lock_timeout = run.lock_timeout, plain = not run.pipeline,
+    ends_run = run.noted and self.m == self.plan[#self.plan] and run.token or nil,
     pauses = not self.plan.record_only and pauses(self) or nil,
     owner = self:owner(), revision = resume and resume.revision, done = resume and resume.done,
     entry = self:entry {

@@ -164,11 +164,16 @@ local function account(e)
   return "- " .. table.concat(words, " ")
 end
 
+-- Events that take their time; others are noted at once.
+local timed = {
+  up = true, down = true, failed = true, unknown = true, baseline = true, fake = true,
+}
+
 local function history_line(e)
   local label = (e.id and ("0"):rep(3 - #e.id) .. e.id .. "_" or "R__") .. e.name
   if e.id and #e.id > ID_SHOWN then label = e.name end
   local parts = { moment(e.finished_at), ("%-11s"):format(e.event), label }
-  if e.duration > 0 then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
+  if timed[e.event] then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
   parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")
   if e.message then parts[#parts + 1] = account(e) end
   return table.concat(parts, "  ")
