@@ -321,6 +321,25 @@ static void note_session(struct pgmig_conn *conn)
     conn->strings_off = strings != NULL && strcmp(strings, "off") == 0;
 }
 
+static int check_times(const struct pgmig_job *jobs, size_t count,
+                       struct pgmig_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *time = jobs[i].lock_timeout;
+        const char *wrong;
+        bool has_unit;
+        int ms;
+
+        if (time == NULL)
+            continue;
+        wrong = pgmig_duration_setting(time, strlen(time), &ms, &has_unit);
+        if (wrong != NULL)
+            return pgmig_error_set(err, PGMIG_E_USAGE, "lock_timeout %s",
+                                   wrong);
+    }
+    return 0;
+}
+
 struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
                                       const struct pgmig_ledger *ledger,
                                       const struct pgmig_job *jobs,
@@ -328,7 +347,8 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
 {
     struct pgmig_apply *a;
 
-    if (check_start(conn, err) != 0 || pgmig_ledger_check(ledger, err) != 0)
+    if (check_start(conn, err) != 0 || pgmig_ledger_check(ledger, err) != 0 ||
+        check_times(jobs, count, err) != 0)
         return NULL;
     a = calloc(1, sizeof *a);
     if (a == NULL) {

@@ -38,22 +38,6 @@ find_rule(const struct pgmig_vocabulary *words, const struct word *word)
     return NULL;
 }
 
-/* The units of manual section 20.1.1; none means milliseconds. */
-static bool is_duration(const char *s, size_t len)
-{
-    static const char *const units[] = {"", "us", "ms", "s", "min", "h", "d"};
-    size_t digits = 0;
-
-    while (digits < len && isdigit((unsigned char)s[digits]))
-        digits++;
-    if (digits == 0 || digits > 9)
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (equals(s + digits, len - digits, units[i]))
-            return true;
-    return false;
-}
-
 static bool is_count(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -66,6 +50,9 @@ static bool is_count(const char *s, size_t len)
 static const char *wrong_value(const struct pgmig_directive_rule *rule,
                                const struct word *w)
 {
+    bool has_unit;
+    int ms;
+
     switch (rule->value) {
     case PGMIG_VALUE_NONE:
         return w->has_value ? "takes no value" : NULL;
@@ -75,9 +62,7 @@ static const char *wrong_value(const struct pgmig_directive_rule *rule,
                    ? NULL
                    : "is either on or off";
     case PGMIG_VALUE_DURATION:
-        return is_duration(w->value, w->value_len)
-                   ? NULL
-                   : "takes a time such as 500ms, 2s or 1min";
+        return pgmig_duration_setting(w->value, w->value_len, &ms, &has_unit);
     case PGMIG_VALUE_COUNT:
         return is_count(w->value, w->value_len) ? NULL : "takes a whole number";
     case PGMIG_VALUE_WORDS:

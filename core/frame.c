@@ -1,6 +1,7 @@
 /* frame.c -- the SQL around a migration's statements. */
 #include "frame.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "conn.h"
@@ -32,6 +33,22 @@ static int add_setting(struct pgmig_conn *conn, struct pgmig_buf *sql,
     pgmig_error_clear(&why);
     pgmig_buf_adds(sql, "; ");
     return 1;
+}
+
+/* A time that was checked before, in milliseconds: a server before PostgreSQL
+** 12 knows neither fractions nor all of the units. */
+static int add_time(struct pgmig_conn *conn, struct pgmig_buf *sql,
+                    const char *scope, const char *setting, const char *value)
+{
+    char text[16];
+    bool has_unit;
+    int ms = 0;
+
+    if (value == NULL)
+        return 0;
+    (void)pgmig_duration_setting(value, strlen(value), &ms, &has_unit);
+    snprintf(text, sizeof text, "%dms", ms);
+    return add_setting(conn, sql, scope, setting, text);
 }
 
 /* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
@@ -69,10 +86,10 @@ int pgmig_frame_session(const struct pgmig_ledger *ledger,
                         struct pgmig_conn *conn, const struct pgmig_job *job,
                         bool check_client, struct pgmig_buf *sql)
 {
-    return add_setting(conn, sql, "", "lock_timeout",
-                       directive(job, "lock_timeout")) +
-           add_setting(conn, sql, "", "statement_timeout",
-                       directive(job, "statement_timeout")) +
+    return add_time(conn, sql, "", "lock_timeout",
+                    directive(job, "lock_timeout")) +
+           add_time(conn, sql, "", "statement_timeout",
+                    directive(job, "statement_timeout")) +
            (check_client ? add_check_client(ledger, conn, "", sql) : 0);
 }
 
@@ -82,10 +99,10 @@ static int add_local_settings(struct pgmig_conn *conn,
 {
     const char *lock = directive(job, "lock_timeout");
 
-    return add_setting(conn, sql, "LOCAL ", "lock_timeout",
-                       lock ? lock : job->lock_timeout) +
-           add_setting(conn, sql, "LOCAL ", "statement_timeout",
-                       directive(job, "statement_timeout"));
+    return add_time(conn, sql, "LOCAL ", "lock_timeout",
+                    lock ? lock : job->lock_timeout) +
+           add_time(conn, sql, "LOCAL ", "statement_timeout",
+                    directive(job, "statement_timeout"));
 }
 
 int pgmig_frame_begin(const struct pgmig_ledger *ledger,

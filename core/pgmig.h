@@ -390,6 +390,17 @@ void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
 PGMIG_NODISCARD char *pgmig_readable(const char *text, size_t len,
                                      const char *prefix);
 
+/* Read a time as PostgreSQL reads one: a number, and us, ms, s, min, h or d,
+** or no unit. NULL when it is one; else what is wrong with it, as the end of a
+** sentence about what it is for. */
+const char *pgmig_duration(const char *s, size_t len, double *ms,
+                           bool *has_unit);
+
+/* The same for lock_timeout and the like: whole milliseconds, an int at most,
+** and not less than one of them unless it is 0, which means: no limit. */
+const char *pgmig_duration_setting(const char *s, size_t len, int *ms,
+                                   bool *has_unit);
+
 /* ---- connections ----------------------------------------------------- */
 
 struct pgmig_conn;

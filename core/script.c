@@ -144,6 +144,36 @@ static int settle_section(struct pgmig_parser *p,
     return 0;
 }
 
+/* PostgreSQL takes a bare number for milliseconds; people mean seconds. */
+static int check_times(struct pgmig_parser *p,
+                       const struct pgmig_directive *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *value = list[i].value;
+        bool has_unit;
+        int ms;
+
+        if (strstr(list[i].key, "_timeout") == NULL ||
+            pgmig_duration_setting(value, strlen(value), &ms, &has_unit) !=
+                NULL ||
+            has_unit || ms == 0)
+            continue;
+        if (warn(p, list[i].offset,
+                 "a time without a unit counts milliseconds: write 5ms, 5s or "
+                 "5min") != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_section_times(struct pgmig_parser *p,
+                               enum pgmig_direction direction)
+{
+    const struct pgmig_section *section = &p->script->sections[direction];
+
+    return check_times(p, section->directives, section->directive_count);
+}
+
 static int check_bytes(struct pgmig_parser *p)
 {
     const struct pgmig_script *s = p->script;
@@ -190,9 +220,13 @@ static int parse(struct pgmig_parser *p)
     if (settle_empty(p, &s->sections[PGMIG_UP]) != 0 ||
         settle_empty(p, &s->sections[PGMIG_DOWN]) != 0 || check_up(p) != 0)
         return -1;
-    if (settle_section(p, PGMIG_UP) != 0)
+    if (settle_section(p, PGMIG_UP) != 0 || settle_section(p, PGMIG_DOWN) != 0)
         return -1;
-    return settle_section(p, PGMIG_DOWN);
+    return check_times(p, s->directives, s->directive_count) != 0 ||
+                   check_section_times(p, PGMIG_UP) != 0 ||
+                   check_section_times(p, PGMIG_DOWN) != 0
+               ? -1
+               : 0;
 }
 
 /* ---- reading --------------------------------------------------------- */

@@ -272,9 +272,9 @@ function context:stop() end
 ---@field table? string
 ---@field strict? boolean
 ---@field lock_timeout? string
----@field lock_wait? number seconds
+---@field lock_wait? number|string seconds; "5min"
 ---@field retries? integer
----@field reconnect? number seconds
+---@field reconnect? number|string seconds; "1min"
 ---@field drift_check? boolean
 ---@field pipeline? boolean
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, forgotten: pgmig.Choice?, ignored: pgmig.Choice? }

@@ -197,20 +197,63 @@ static int text_readable(lua_State *L)
     return 1;
 }
 
+static int push_duration(lua_State *L, const char *wrong, lua_Number ms,
+                         bool has_unit)
+{
+    if (wrong != NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, wrong);
+        return 2;
+    }
+    lua_pushnumber(L, ms);
+    lua_pushboolean(L, has_unit);
+    return 2;
+}
+
+/*
+** duration(text) --> milliseconds, and whether the text has a unit; or nil and
+** what is wrong with it, as the end of a sentence.
+*/
+static int text_duration(lua_State *L)
+{
+    size_t len;
+    const char *s = luaL_checklstring(L, 1, &len);
+    bool has_unit = false;
+    double ms = 0;
+    const char *wrong = pgmig_duration(s, len, &ms, &has_unit);
+
+    return push_duration(L, wrong, ms, has_unit);
+}
+
+/* duration_setting(text) --> the same for lock_timeout and the like. */
+static int text_duration_setting(lua_State *L)
+{
+    size_t len;
+    const char *s = luaL_checklstring(L, 1, &len);
+    bool has_unit = false;
+    int ms = 0;
+    const char *wrong = pgmig_duration_setting(s, len, &ms, &has_unit);
+
+    return push_duration(L, wrong, ms, has_unit);
+}
+
 void lpgmig_open_text(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"version", text_version},
-                                         {"readable", text_readable},
-                                         {"compare", text_compare},
-                                         {"list", text_list},
-                                         {"check_dir", text_check_dir},
-                                         {"create_file", text_create_file},
-                                         {"checksum", text_checksum},
-                                         {"compare_files", text_compare_files},
-                                         {"is_same_file", text_is_same_file},
-                                         {"file_checksum", text_file_checksum},
-                                         {"file_digest", text_file_digest},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"version", text_version},
+        {"readable", text_readable},
+        {"compare", text_compare},
+        {"list", text_list},
+        {"check_dir", text_check_dir},
+        {"create_file", text_create_file},
+        {"checksum", text_checksum},
+        {"duration", text_duration},
+        {"duration_setting", text_duration_setting},
+        {"compare_files", text_compare_files},
+        {"is_same_file", text_is_same_file},
+        {"file_checksum", text_file_checksum},
+        {"file_digest", text_file_digest},
+        {NULL, NULL}};
 
     lpgmig_set(L, functions);
 }

@@ -2,6 +2,7 @@
 -- @module pgmig.config
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local limits = require "pgmig.limits"
 local lua_file = require "pgmig.lua_file"
 
 local M = {}
@@ -18,10 +19,10 @@ local types = {
   shared = { boolean = true },
   strict = { boolean = true },
   lock_timeout = { string = true },
-  lock_wait = { number = true },
+  lock_wait = { number = true, string = true },
   retries = { number = true },
-  reconnect = { number = true },
-  response_timeout = { number = true },
+  reconnect = { number = true, string = true },
+  response_timeout = { number = true, string = true },
   drift_check = { boolean = true },
   pipeline = { boolean = true },
   policy = { table = true },
@@ -35,6 +36,15 @@ local function names(set)
   for name in pairs(set) do list[#list + 1] = name end
   table.sort(list)
   return table.concat(list, ", ")
+end
+
+--- Times and counts.
+local function check_limit(path, key, value)
+  if not limits.knows(key) then return end
+  local ok, err = pcall(limits.check, key, value, "key " .. key)
+  if ok then return end
+  err.file = path
+  error(err, 0)
 end
 
 local function check(path, config)
@@ -58,6 +68,7 @@ local function check(path, config)
         file = path,
       })
     end
+    check_limit(path, key, value)
   end
   return config
 end

@@ -6,6 +6,7 @@ local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
+local limits = require "pgmig.limits"
 local session = require "pgmig.session"
 local usage = require "pgmig.usage"
 
@@ -112,15 +113,6 @@ end
 
 local function nothing() end
 
---- A time in seconds that an option gives.
-local function seconds(options, key, default)
-  local value = options[key]
-  if value == nil then return default end
-  local number = tonumber(value)
-  if number and number >= 0 then return number end
-  errors.raise("usage", ("%s is a time in seconds, not %s"):format(key, tostring(value)))
-end
-
 --- Connect to a database.
 -- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
 --   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
@@ -139,8 +131,9 @@ function M.connect(source)
     options = options,
     wait = options.wait or drivers.blocking,
     breathe = options.breathe or nothing,
-    connect_timeout = seconds(options, "connect_timeout"),
-    response_timeout = seconds(options, "response_timeout", RESPONSE_TIMEOUT),
+    connect_timeout = limits.check("connect_timeout", options.connect_timeout),
+    response_timeout = limits.check("response_timeout", options.response_timeout)
+      or RESPONSE_TIMEOUT,
     nominated = {}, -- see pgmig.session
   }, connection)
   open(self, parameters(options))

@@ -8,6 +8,7 @@ local files = require "pgmig.files"
 local formats = require "pgmig.formats"
 local hooks = require "pgmig.hooks"
 local ledger = require "pgmig.ledger"
+local limits = require "pgmig.limits"
 local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
 local planning = require "pgmig.plan"
@@ -29,18 +30,21 @@ local RECONNECT = 60 -- seconds
 
 local known_options = {
   table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
-  hooks = "table", log = "function", policy = "table", lock_wait = "number", retries = "number",
-  reconnect = "number", pipeline = "boolean", drift_check = "boolean",
+  hooks = "table", log = "function", policy = "table", lock_wait = "number or string",
+  retries = "number", reconnect = "number or string", pipeline = "boolean", drift_check = "boolean",
   format = "string or table", placeholders = "table or false",
   shared = "boolean",
 }
 
-local function check_options(options)
+--- Check the options of `new`.
+-- @raise kind "usage"
+function M.check_options(options)
   for key, value in pairs(options) do
     local wanted = known_options[key]
     if not wanted then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
     local fits = wanted:find(type(value), 1, true) or wanted:find(tostring(value), 1, true)
     if not fits then errors.raise("usage", ("option %s takes a %s"):format(key, wanted)) end
+    if limits.knows(key) then limits.check(key, value, "option " .. key) end
   end
   return options
 end
@@ -86,7 +90,8 @@ end
 -- @param dir the migrations folder, or a list of folders
 -- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
 --   strict = true: a .sql file that is no migration is an error, as with policy.ignored = "error";
---   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise;
+--   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise,
+--   as PostgreSQL reads it, so a bare number counts milliseconds;
 --   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to find the server again after a lost connection;
@@ -104,7 +109,7 @@ end
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, options)
-  options = check_options(options or {})
+  options = M.check_options(options or {})
   if db ~= nil and not connection.is(db) then
     errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
   end
@@ -119,9 +124,9 @@ function M.new(db, dir, options)
     hooks = hooks.new(),
     log = options.log,
     lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
-    lock_wait = options.lock_wait or LOCK_WAIT,
+    lock_wait = limits.check("lock_wait", options.lock_wait) or LOCK_WAIT,
     retries = options.retries or RETRIES,
-    reconnect = options.reconnect or RECONNECT,
+    reconnect = limits.check("reconnect", options.reconnect) or RECONNECT,
     pipeline = options.pipeline ~= false,
     drift_check = options.drift_check ~= false,
     policy = drift.policy(options.policy),
@@ -321,6 +326,14 @@ local function has_ended_untold(self, plan)
   return plan.left and plan.left[1] and not needed("lock").find(self)
 end
 
+--- A bare number is read as PostgreSQL does, and people mean seconds.
+local function warn_of_units(self, emit)
+  local ms = limits.bare(self.lock_timeout)
+  if not ms then return end
+  emit { type = "warning", message = ("lock_timeout %s has no unit, and means %s"):format(
+    self.lock_timeout, ms) }
+end
+
 --- Run plans, one behind the other, with the lock held all the time.
 -- @return what each has done
 local function perform(self, plans, options)
@@ -333,6 +346,7 @@ local function perform(self, plans, options)
   end
   if is_empty then return { {}, {} } end
   check_db(self)
+  warn_of_units(self, emit)
   for _, plan in ipairs(plans) do source.check(plan, self.db.breathe) end
   local ok, result = pcall(needed("locked").run, self, plans, emit, options or {})
   if ok then return result end

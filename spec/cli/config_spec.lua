@@ -73,6 +73,44 @@ describe("settings", function()
     assert.equal(6, (run("status", { PGHOST = "/nonexistent" })))
   end)
 
+  it("that are times or counts are checked from everywhere, before anything runs", function()
+    local message = "%s is a number and a unit: us, ms, s, min, h or d, such as 500ms or 5s, "
+      .. "not 5sec"
+    local code, _, err = run("up", { PGMIG_LOCK_TIMEOUT = "5sec", DATABASE_URL = "host=/nowhere" })
+    assert.equal(2, code)
+    assert.matches(message:format "pgmig: PGMIG_LOCK_TIMEOUT", err, 1, true)
+    code, _, err = run("up", { PGMIG_RETRIES = "1.5" })
+    assert.equal(2, code)
+    assert.matches("PGMIG_RETRIES is a whole number from 0, not 1.5", err, 1, true)
+    support.write(dir, ".env", "PGMIG_LOCK_TIMEOUT=5sec")
+    code, _, err = run "up"
+    assert.equal(2, code)
+    assert.matches(message:format ".env: PGMIG_LOCK_TIMEOUT", err, 1, true)
+    os.remove(dir .. "/.env")
+    for text, said in pairs {
+      ["lock_timeout = '5sec'"] = message:format "pgmig.conf.lua: key lock_timeout",
+      ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout is a string, not a number",
+      ["reconnect = -1"] = "pgmig.conf.lua: key reconnect is a number of seconds",
+      ["retries = 0.5"] = "pgmig.conf.lua: key retries is a whole number from 0, not 0.5",
+    } do
+      write_config("return { " .. text .. " }")
+      code, _, err = run "config"
+      assert.equal(2, code)
+      assert.matches(said, err, 1, true)
+    end
+  end)
+
+  it("that are times may have units, and are shown with one", function()
+    write_config "return { lock_wait = '5min', reconnect = 30, response_timeout = '2500ms' }"
+    assert.equal("300", (shown "lock_wait"))
+    assert.equal("30", (shown "reconnect"))
+    assert.equal("2.5", (shown "response_timeout"))
+    assert.equal("5ms", (shown("lock_timeout", "--lock-timeout 5")))
+    assert.equal("1.5s", (shown("lock_timeout", nil, { PGMIG_LOCK_TIMEOUT = "1.5s" })))
+    assert.equal("0", (shown("lock_timeout", "--lock-timeout 0")))
+    assert.equal("90", (shown("lock_wait", "--lock-wait 90")))
+  end)
+
   it("never show a password, or a piece of one", function()
     for url, expected in pairs {
       ["postgresql://joe:s3cret@db.example:5432/shop"] =

@@ -1,5 +1,6 @@
 --- The command line's options: what there is, its help, and how words become a table.
 local argparse = require "argparse"
+local limits = require "pgmig.limits"
 
 local M = {}
 
@@ -47,16 +48,14 @@ local function whole_number(text)
   return nil, ("'%s' is not a whole number from 1"):format(text)
 end
 
-local function seconds(text)
-  local number = text:match "^%d+%.?%d*$" and tonumber(text)
-  if number and number > 0 then return number end
-  return nil, ("'%s' is not a number of seconds above 0"):format(text)
-end
-
-local function number(text)
-  local value = text:match "^%d+%.?%d*$" and tonumber(text)
-  if value then return value end
-  return nil, ("'%s' is not a number"):format(text)
+--- A time or a count, see pgmig.limits.
+local function limit(key, option)
+  return function(text)
+    if text == "" then return nil, ("option '%s' is empty"):format(option) end
+    local value, problem = limits.read(key, text)
+    if value ~= nil then return value end
+    return nil, ("%s %s, not '%s'"):format(option, problem, text)
+  end
 end
 
 local function version(text)
@@ -99,15 +98,18 @@ local function global_options(parser)
       .. "auto, or a .lua file (default: pgmig).")
   parser:flag("--shared")
     :description "Use the tracking table of that tool in place: both may run."
-  parser:option("--lock-timeout"):argname "TIME":convert(not_empty "--lock-timeout")
-    :description "How long a statement waits for a lock (default: 5s)."
-  parser:option("--lock-wait"):argname "SECONDS":convert(number)
+  parser:option("--lock-timeout"):argname "TIME"
+    :convert(limit("lock_timeout", "--lock-timeout"))
+    :description("How long a statement waits for a lock, with a unit\n"
+      .. "(default: 5s).")
+  parser:option("--lock-wait"):argname "SECONDS":convert(limit("lock_wait", "--lock-wait"))
     :description "How long to wait for another run (default: 300)."
-  parser:option("--retries"):argname "N":convert(number)
+  parser:option("--retries"):argname "N":convert(limit("retries", "--retries"))
     :description "How often to try again after a lock timeout or\ndeadlock (default: 10)."
-  parser:option("--reconnect"):argname "SECONDS":convert(number)
+  parser:option("--reconnect"):argname "SECONDS":convert(limit("reconnect", "--reconnect"))
     :description "How long to look for a lost server (default: 60)."
-  parser:option("--response-timeout"):argname "SECONDS":convert(seconds)
+  parser:option("--response-timeout"):argname "SECONDS"
+    :convert(limit("response_timeout", "--response-timeout"))
     :description "How long the server may leave us without an answer\n(default: 15)."
   parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
     :description("What up does about edited, renamed, replaced, missing,\n"
@@ -253,7 +255,7 @@ local function add_wait(parser)
   command(parser, "wait", "Wait until the database accepts connections.", {
     about = "For start scripts. Exits with 6 when it does not within the limit.",
     examples = "Examples:\n   pgmig wait && pgmig up\n   pgmig wait --timeout 10",
-  }):option("--timeout"):argname "SECONDS":convert(seconds)
+  }):option("--timeout"):argname "SECONDS":convert(limit("timeout", "--timeout"))
     :description "How long to wait (default: 60)."
 end
 

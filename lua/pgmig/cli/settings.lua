@@ -5,6 +5,7 @@ local core = require "pgmig.core"
 local dotenv = require "pgmig.cli.dotenv"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
+local limits = require "pgmig.limits"
 
 local M = {}
 
@@ -36,10 +37,10 @@ local known = {
   { key = "format", variable = "PGMIG_FORMAT", default = "pgmig" },
   { key = "table", variable = "PGMIG_TABLE", default = "schema_migrations" },
   { key = "lock_timeout", variable = "PGMIG_LOCK_TIMEOUT", default = "5s" },
-  { key = "lock_wait", variable = "PGMIG_LOCK_WAIT", default = 300, number = true },
-  { key = "retries", variable = "PGMIG_RETRIES", default = 10, number = true },
-  { key = "reconnect", variable = "PGMIG_RECONNECT", default = 60, number = true },
-  { key = "response_timeout", variable = "PGMIG_RESPONSE_TIMEOUT", default = 15, number = true },
+  { key = "lock_wait", variable = "PGMIG_LOCK_WAIT", default = 300 },
+  { key = "retries", variable = "PGMIG_RETRIES", default = 10 },
+  { key = "reconnect", variable = "PGMIG_RECONNECT", default = 60 },
+  { key = "response_timeout", variable = "PGMIG_RESPONSE_TIMEOUT", default = 15 },
   { key = "policy", variable = "PGMIG_POLICY", convert = policy },
   { key = "drift_check", variable = "PGMIG_DRIFT_CHECK", default = true, convert = switch },
   { key = "pipeline", variable = "PGMIG_PIPELINE", default = true, convert = switch },
@@ -94,12 +95,8 @@ end
 --- A setting's value in its own type.
 local function converted(setting, value, source)
   local result, expected = value, nil
-  if setting.number then
-    result, expected = tonumber(value), "a number"
-    if result and result < 0 then result = nil end
-  elseif setting.convert then
-    result, expected = setting.convert(value)
-  end
+  if limits.knows(setting.key) then return limits.check(setting.key, value, source) end
+  if setting.convert then result, expected = setting.convert(value) end
   if result ~= nil or value == nil then return result end
   errors.raise("usage", ("%s: %s is %s"):format(source, setting.key, expected))
 end
@@ -208,6 +205,7 @@ local function shown_policy(policy_of)
 end
 
 local function shown(key, value)
+  if key == "lock_timeout" then return limits.bare(value) or value end
   if value == nil then return key == "database" and "(libpq's own environment)" or "(none)" end
   if key == "database" then return M.mask(value) end
   if key == "dir" then return table.concat(value, ", ") end

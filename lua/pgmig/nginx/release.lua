@@ -25,6 +25,12 @@ local known = {
 }
 for _, key in ipairs(migrator_options) do known[key] = true end
 
+local function migrator_part(options)
+  local part = {}
+  for _, key in ipairs(migrator_options) do part[key] = options[key] end
+  return part
+end
+
 local function check(options, mode)
   if type(options) ~= "table" then errors.raise("usage", "a table of options is needed") end
   for key in pairs(options) do
@@ -33,6 +39,7 @@ local function check(options, mode)
   if mode ~= "migrate" and mode ~= "check" then
     errors.raise("usage", ("mode is migrate or check, not %s"):format(tostring(mode)))
   end
+  migrator.check_options(migrator_part(options))
   if options.format == "auto" then
     errors.raise("usage", "name the format: auto looks into the database", {
       hint = "`pgmig --format auto status` says which it is",
@@ -85,10 +92,10 @@ function M.read(options, mode)
   check(options, mode)
   local self = {
     database = options.database, target = options.target, mode = mode,
-    on_event = options.on_event, dir = from_prefix(options.dir), options = {},
+    on_event = options.on_event, dir = from_prefix(options.dir),
+    options = migrator_part(options),
     terms = mode .. " " .. tostring(options.target),
   }
-  for _, key in ipairs(migrator_options) do self.options[key] = options[key] end
   local set = { list = {} }
   if self.dir then
     local format = formats.load(self.options.format or "pgmig", self.options.placeholders)

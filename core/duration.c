@@ -1,0 +1,105 @@
+/* duration.c -- times with units, as PostgreSQL reads them. */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgmig.h"
+
+#define TEXT_MAX 64 /* bytes; a longer one is no time */
+
+static const struct {
+    const char *name;
+    double ms;
+} units[] = {{"us", 0.001},  {"ms", 1},       {"s", 1000},
+             {"min", 60000}, {"h", 3600000.}, {"d", 86400000.}};
+
+static const char *skip_blanks(const char *s)
+{
+    while (isspace((unsigned char)*s))
+        s++;
+    return s;
+}
+
+/* A number as C reads it, a fraction or an exponent only in decimal (guc.c,
+** parse_int, of PostgreSQL 12 and later). */
+static bool read_number(const char *s, double *number, char **end)
+{
+    errno = 0;
+    *number = (double)strtol(s, end, 0);
+    if (**end == '.' || **end == 'e' || **end == 'E' || errno == ERANGE) {
+        errno = 0;
+        *number = strtod(s, end);
+    }
+    return *end != s && errno == 0 && isfinite(*number);
+}
+
+/* The unit that is all of what is left. */
+static bool read_unit(const char *s, double *ms)
+{
+    size_t len = 0;
+
+    while (s[len] != '\0' && !isspace((unsigned char)s[len]))
+        len++;
+    if (*skip_blanks(s + len) != '\0')
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strlen(units[i].name) == len &&
+            memcmp(units[i].name, s, len) == 0) {
+            *ms = units[i].ms;
+            return true;
+        }
+    return false;
+}
+
+const char *pgmig_duration(const char *s, size_t len, double *ms,
+                           bool *has_unit)
+{
+    static const char form[] = "is a number and a unit: us, ms, s, min, h or "
+                               "d, such as 500ms or 5s";
+    char text[TEXT_MAX + 1];
+    const char *unit;
+    char *end;
+    double factor = 1;
+
+    if (len > TEXT_MAX || memchr(s, '\0', len) != NULL)
+        return form;
+    memcpy(text, s, len);
+    text[len] = '\0';
+    if (!read_number(text, ms, &end))
+        return form;
+    unit = skip_blanks(end);
+    *has_unit = *unit != '\0';
+    if (*has_unit && !read_unit(unit, &factor))
+        return form;
+    *ms *= factor;
+    return *ms < 0 ? "is not negative" : NULL;
+}
+
+/* As rint(3) does, without its library. */
+static double whole(double ms)
+{
+    double below = (double)(long long)ms;
+    double rest = ms - below;
+    bool odd = (long long)ms % 2 == 1;
+
+    return rest > 0.5 || (rest == 0.5 && odd) ? below + 1 : below;
+}
+
+const char *pgmig_duration_setting(const char *s, size_t len, int *ms,
+                                   bool *has_unit)
+{
+    double exact;
+    const char *wrong = pgmig_duration(s, len, &exact, has_unit);
+
+    if (wrong != NULL)
+        return wrong;
+    if (exact >= (double)INT_MAX + 1 || whole(exact) > INT_MAX)
+        return "is 2147483647ms, some 24 days, at most";
+    if (exact > 0 && whole(exact) == 0)
+        return "is 1ms at least, or 0 for no limit";
+    *ms = (int)whole(exact);
+    return NULL;
+}
