@@ -254,6 +254,14 @@ static bool is_within(const char *a, size_t n, const char *b, size_t m, int k)
             is_within(a + 2, n - 2, b + 2, m - 2, k - 1));
 }
 
+/* The first letter or digit, small; NUL: there is none. */
+static char first_letter(const char *text, size_t start, size_t end)
+{
+    while (start < end && !isalnum((unsigned char)text[start]))
+        start++;
+    return start < end ? small(text[start]) : '\0';
+}
+
 static bool resembles(const struct pgmig_phrase *have,
                       const struct pgmig_phrase *want, size_t i)
 {
@@ -274,6 +282,9 @@ bool pgmig_heading_resembles(const char *text, size_t start, size_t end,
     struct pgmig_phrase have;
     struct pgmig_phrase want;
 
+    if (first_letter(text, start, end) !=
+        first_letter(marker, 0, strlen(marker)))
+        return false; /* most are not: that is all to be looked at */
     pgmig_phrase_read(&want, marker, 0, strlen(marker));
     pgmig_phrase_read(&have, text, start, end);
     if (have.count < want.count || (want.count == 1 && have.count > 1))
