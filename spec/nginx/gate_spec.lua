@@ -107,6 +107,26 @@ describe("the gate in nginx", function()
     nginx:open()
   end)
 
+  it("stays closed where another migration was applied under its number, in both modes", function()
+    local db, theirs = pgmig.connect(url), support.tempdir()
+    support.write(theirs, "001_a.sql", "CREATE TABLE a ();")
+    support.write(theirs, "002_theirs.sql", "CREATE TABLE theirs ();")
+    pgmig.migrator(db, theirs):migrate()
+    db:close()
+    for _, mode in ipairs { "check", "migrate" } do
+      start(("mode = %q"):format(mode))
+      local body = servers.wait(5, function()
+        local _, json = nginx:get "/schema.json"
+        return json:find("002_theirs was applied under this number", 1, true) and json
+      end)
+      assert.matches('"ready":false', body, 1, true)
+      assert.matches('"version":"1"', body, 1, true)
+      assert.equal(503, (nginx:get "/"))
+      nginx:stop()
+    end
+    nginx = nil
+  end)
+
   it("may want a version without the files", function()
     local db = pgmig.connect(url)
     pgmig.migrator(db, dir):migrate(1)

@@ -12,7 +12,8 @@ local M = {}
 local TIMEOUT = 5 -- seconds: the master does nothing else meanwhile
 
 local function check_version(db, release)
-  local version = releases.version(db, release)
+  local version, another = releases.version(db, release)
+  if another then error(another, 0) end
   if core.compare(version, release.wanted) >= 0 then return end
   errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(
     version, release.wanted), { hint = "run `pgmig up` first" })

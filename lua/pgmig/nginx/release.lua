@@ -1,6 +1,7 @@
 --- What this release of an application wants of the schema: read once, when a worker starts.
 local connection = require "pgmig.connection"
 local core = require "pgmig.core"
+local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files"
 local formats = require "pgmig.formats"
@@ -122,22 +123,40 @@ function M.stamp(release, breathe)
   return core.checksum(table.concat(parts, "\0"))
 end
 
---- The tracking table of a release; another tool's is read with the files at hand.
-local function tracking_of(db, release)
-  if not release.dir then return ledger.new(release.options.table or "schema_migrations") end
-  local m = migrator.new(db, release.dir, release.options)
-  if m.ledger.shared then m.ledger.shared:learn(m:files()) end
-  return m.ledger
+--- The version of a database, as its rows say.
+local function version_of_rows(db, release)
+  local tracking = ledger.new(release.options.table or "schema_migrations")
+  tracking:probe(db)
+  local rows = tracking:list(db)
+  return rows.id[rows.count] or "0"
+end
+
+--- The applied migrations as the release's files say; of them only those are read that may be
+-- another one than was applied.
+local function applied_of(db, release)
+  local options = {}
+  for key, value in pairs(release.options) do options[key] = value end
+  options.drift_check = false
+  return migrator.new(db, release.dir, options):applied()
 end
 
 --- The version that a database has: the highest one applied; "0" when there is none.
 -- @param db a connection
 -- @param release what `read` returned
+-- @return the version; where another migration was applied under a number of the release's, the
+--   last one before it
+-- @return then the error that says so; nil
 function M.version(db, release)
-  local tracking = tracking_of(db, release)
-  tracking:probe(db)
-  local rows = tracking:list(db)
-  return rows.id[rows.count] or "0"
+  if not release.dir then return version_of_rows(db, release) end
+  local version = "0"
+  for _, m in ipairs(applied_of(db, release)) do
+    if m.state == "replaced" then
+      local sentence, hint = drift.describe(m)
+      return version, errors.new("drift", sentence, { file = m.path, hint = hint })
+    end
+    version = m.id
+  end
+  return version
 end
 
 return M

@@ -98,8 +98,9 @@ local function settle(self, version)
 end
 
 local function attempt(self, db)
-  local version = releases.version(db, self.release)
+  local version, another = releases.version(db, self.release)
   self.store:say { version = version }
+  if another then error(another, 0) end
   if self.release.mode == "migrate" then
     migrate(self, db)
     version = releases.version(db, self.release)
