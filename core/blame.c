@@ -16,14 +16,17 @@
 /* Where in the file the error is. */
 static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
                    const struct pgmig_statement *list, size_t at,
-                   size_t position)
+                   size_t position, bool bytes)
 {
     const struct pgmig_statement *st = &list[at];
     const char *text = e->script.text + st->start;
+    size_t len = st->end - st->start;
     size_t offset = st->start;
 
-    if (position > 0)
-        offset += pgmig_utf8_offset(text, st->end - st->start, position - 1);
+    if (position > 0 && bytes)
+        offset += position <= len ? position - 1 : len;
+    else if (position > 0)
+        offset += pgmig_utf8_offset(text, len, position - 1);
     else
         pgmig_trace(&e->script, list, at, err->context, &offset);
     return offset;
@@ -52,7 +55,7 @@ static bool place_in_data(struct pgmig_error *err,
 void pgmig_blame_place(struct pgmig_error *err,
                        const struct pgmig_script *script,
                        const struct pgmig_statement *list, size_t at,
-                       size_t position)
+                       size_t position, bool bytes)
 {
     const struct pgmig_statement *st = &list[at];
     size_t len = st->end - st->start;
@@ -73,7 +76,8 @@ void pgmig_blame_place(struct pgmig_error *err,
         at = 0;
     }
     if (position > 0 || !place_in_data(err, script, st))
-        pgmig_script_point(script, find(err, &e, list, at, position), err);
+        pgmig_script_point(script, find(err, &e, list, at, position, bytes),
+                           err);
     pgmig_excerpt_close(&e);
 }
 

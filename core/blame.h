@@ -6,13 +6,13 @@
 
 /*
 ** Make an error point at statement `at` of a list: at the character
-** `position` in it (from 1), or where the error's CONTEXT leads, or at its
-** first character.
+** `position` in it (from 1; `bytes`: byte), or where the error's CONTEXT leads,
+** or at its first character.
 */
 void pgmig_blame_place(struct pgmig_error *err,
                        const struct pgmig_script *script,
                        const struct pgmig_statement *list, size_t at,
-                       size_t position);
+                       size_t position, bool bytes);
 
 /* Say what to do about it, where pgmig knows better than the server. */
 void pgmig_blame_advise(struct pgmig_error *err,

@@ -24,11 +24,13 @@ void pgmig_failure_name_file(struct pgmig_apply *a)
 static void place(struct pgmig_apply *a, size_t position)
 {
     bool held = !a->job.script->streamed;
+    const char *encoding = pgmig_conn_parameter(a->conn, "server_encoding");
 
-    pgmig_blame_place(
-        &a->error, a->job.script, held ? a->section->statements : &a->range,
-        held ? a->at : 0,
-        a->replaced || position <= a->tag ? 0 : position - a->tag);
+    pgmig_blame_place(&a->error, a->job.script,
+                      held ? a->section->statements : &a->range,
+                      held ? a->at : 0,
+                      a->replaced || position <= a->tag ? 0 : position - a->tag,
+                      encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0);
 }
 
 /* The claim, or what stands around it, failed. 23505: the row is there;

@@ -93,6 +93,20 @@ int pgmig_frame_session(const struct pgmig_ledger *ledger,
            (check_client ? add_check_client(ledger, conn, "", sql) : 0);
 }
 
+/* Code of others may take its time in the transaction, and a network, too. */
+static int add_patience(const struct pgmig_ledger *ledger,
+                        struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    static const char *const limits[] = {"idle_in_transaction_session_timeout",
+                                         "transaction_timeout"};
+    int commands = 0;
+
+    for (size_t i = 0; ledger->unfit && i < sizeof limits / sizeof *limits; i++)
+        if (strstr(ledger->unfit, limits[i]) != NULL)
+            commands += add_setting(conn, sql, "LOCAL ", limits[i], "0");
+    return commands;
+}
+
 static int add_local_settings(struct pgmig_conn *conn,
                               const struct pgmig_job *job,
                               struct pgmig_buf *sql)
@@ -112,6 +126,7 @@ int pgmig_frame_begin(const struct pgmig_ledger *ledger,
     int commands = add(sql, begin) + add(sql, "; ") - 1;
 
     commands += add_local_settings(conn, job, sql);
+    commands += add_patience(ledger, conn, sql);
     commands += pgmig_ledger_add_durable(ledger, sql);
     commands += add_check_client(ledger, conn, "LOCAL ", sql);
     if (conn->strings_off)

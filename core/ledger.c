@@ -517,6 +517,11 @@ const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
     return ledger->tracking;
 }
 
+const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger)
+{
+    return ledger->unfit;
+}
+
 const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger)
 {
     return ledger->hidden;

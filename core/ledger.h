@@ -22,8 +22,9 @@ struct pgmig_ledger {
     char *runs;
     bool has_runs; /* that table is there */
     bool watched;  /* they have triggers */
-    char *hidden;  /* one of them, whose rows this role may not all see; NULL */
-    char *path;    /* search_path, where it leads to no schema */
+    char *unfit;  /* settings of the session that a run needs otherwise; NULL */
+    char *hidden; /* one of them, whose rows this role may not all see; NULL */
+    char *path;   /* search_path, where it leads to no schema */
     bool exists;
     int format;     /* of the history; 0: there is none */
     bool journaled; /* the journal is there */

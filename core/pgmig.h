@@ -708,6 +708,11 @@ bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger);
 int pgmig_ledger_format(const struct pgmig_ledger *ledger);
 /* The tracking table's quoted name with its schema; NULL: no schema. */
 const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
+/* The settings of the session under which a run may not do its work, "a,b": it
+** would be ended for its time, or its transactions be others than it means.
+*NULL:
+** there are none. */
+const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger);
 /* A table of which row-level security may hide rows from this role; NULL. */
 const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
 

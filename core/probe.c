@@ -22,6 +22,7 @@ enum {
     P_LINUX,
     P_TCP,
     P_DURABLE,
+    P_UNFIT,
     P_HIDDEN,
     P_PATH,
     P_WATCHED,
@@ -81,6 +82,14 @@ static const char probe_before[] =
     " pg_catalog.current_setting('synchronous_commit')"
     "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
     "  ::pg_catalog.text[]),"
+    " (SELECT pg_catalog.string_agg(s.column1, ',') FROM (VALUES"
+    "  ('idle_in_transaction_session_timeout', '0'),"
+    "  ('transaction_timeout', '0'), ('idle_session_timeout', '0'),"
+    "  ('default_transaction_isolation', 'read committed'),"
+    "  ('default_transaction_read_only', 'off'),"
+    "  ('default_transaction_deferrable', 'off')) AS s"
+    "  WHERE pg_catalog.current_setting(s.column1, true)"
+    "   OPERATOR(pg_catalog.<>) s.column2),"
     " (SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
     "  FROM pg_catalog.unnest(" TABLES ") AS rel"
     "  WHERE pg_catalog.row_security_active(rel)"
@@ -208,6 +217,7 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger)
     free(ledger->journal);
     free(ledger->runs);
     free(ledger->hidden);
+    free(ledger->unfit);
     free(ledger->path);
     ledger->tracking = ledger->history = ledger->journal = NULL;
     ledger->runs = NULL;
@@ -401,17 +411,17 @@ int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
     return 0;
 }
 
-/* Of which table this role does not see all rows. */
-static int note_hidden(struct pgmig_ledger *ledger,
-                       const struct pgmig_conn *conn, struct pgmig_error *err)
+/* A text of the answer, kept; NULL for a NULL. */
+static int keep(const struct pgmig_conn *conn, int column, char **text,
+                struct pgmig_error *err)
 {
     size_t len;
-    const char *table = pgmig_conn_value(conn, 0, P_HIDDEN, &len);
+    const char *value = pgmig_conn_value(conn, 0, column, &len);
 
-    if (table == NULL)
+    if (value == NULL)
         return 0;
-    ledger->hidden = pgmig_strndup(table, len);
-    return ledger->hidden ? 0 : pgmig_error_memory(err);
+    *text = pgmig_strndup(value, len);
+    return *text ? 0 : pgmig_error_memory(err);
 }
 
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -429,7 +439,9 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->journaled = value_is(conn, P_JOURNAL, "t");
     ledger->has_runs = value_is(conn, P_RUNS, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
-    if (qualify(ledger, conn, err) != 0 || note_hidden(ledger, conn, err) != 0)
+    if (qualify(ledger, conn, err) != 0 ||
+        keep(conn, P_HIDDEN, &ledger->hidden, err) != 0 ||
+        keep(conn, P_UNFIT, &ledger->unfit, err) != 0)
         return -1;
     if (ledger->exists && check_table(ledger, conn, err) != 0)
         return -1;

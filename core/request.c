@@ -3,6 +3,7 @@
 #include "error.h"
 #include "frame.h"
 #include "journal.h"
+#include "rights.h"
 #include "kind.h"
 
 bool pgmig_request_end(struct pgmig_apply *a, enum pgmig_outcome outcome)
@@ -54,10 +55,14 @@ static void add_verdict(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     struct pgmig_error ignored = {0};
 
-    if (a->running &&
+    if (!a->running)
+        return;
+    pgmig_buf_adds(sql, PGMIG_APPLY_BEGIN "; ");
+    if (pgmig_rights_take(a->conn, &a->job, sql, &ignored) != 0 ||
         pgmig_journal_add_failed(a->ledger, a->conn, &a->job,
                                  pgmig_apply_partial(a), sql, &ignored) != 0)
         sql->failed = true;
+    pgmig_buf_adds(sql, "; COMMIT; ");
     pgmig_error_clear(&ignored);
 }
 
@@ -71,8 +76,8 @@ bool pgmig_request_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
         return pgmig_request_end(a, outcome);
     if (tx != PGMIG_TX_IDLE)
         pgmig_buf_adds(&sql, "ROLLBACK; ");
-    pgmig_frame_add_reset(&a->job, &sql);
     add_verdict(a, &sql);
+    pgmig_frame_add_reset(&a->job, &sql);
     return pgmig_request_send(a, PGMIG_STAGE_UNDO, &sql) ||
            pgmig_request_end(a, outcome);
 }
@@ -188,7 +193,10 @@ bool pgmig_request_replacement(struct pgmig_apply *a, const char *sql)
 static int build_close(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     if (!a->section->transaction) {
+        /* before BEGIN it would fix the transaction's snapshot */
+        pgmig_buf_adds(sql, PGMIG_APPLY_BEGIN "; ");
         pgmig_frame_add_reset(&a->job, sql);
+        pgmig_buf_adds(sql, "COMMIT; ");
         if (open_frame(a, PGMIG_APPLY_BEGIN, sql) != 0)
             return -1;
         pgmig_buf_adds(sql, "; ");

@@ -115,6 +115,14 @@ static int ledger_qualified(lua_State *L)
     return 1;
 }
 
+/* ledger:unfit() --> settings of the session that a run needs otherwise, with
+** commas; nil. */
+static int ledger_unfit(lua_State *L)
+{
+    lua_pushstring(L, pgmig_ledger_unfit(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
 /* ledger:hidden() --> a table of which row-level security may hide rows; nil.
  */
 static int ledger_hidden(lua_State *L)
@@ -174,6 +182,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"journaled", ledger_journaled},
                                        {"qualified", ledger_qualified},
                                        {"hidden", ledger_hidden},
+                                       {"unfit", ledger_unfit},
                                        {"read_only", ledger_read_only},
                                        {"fits", ledger_fits},
                                        {"__gc", ledger_gc},

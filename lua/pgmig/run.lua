@@ -319,8 +319,10 @@ end
 function M.run(options, plan)
   local self = setmetatable(options, run)
   local outer = self.db.session -- of a run whose hook has started this one
+  local back -- what the session's own settings are
   self.done, self.plan, self.steps = {}, plan, {}
   local ok, err = pcall(function()
+    back = session.suit(self.db, self.ledger.handle:unfit())
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
     self.db.session = recovery.persist(self.db, self.reconnect, function()
       return session.note(self.db)
@@ -334,7 +336,9 @@ function M.run(options, plan)
   self.db.session = outer
   note_end(self)
   if not ok then complete(err, nil, self.done, plan.direction) end
-  after_all(self, plan, ok, err)
+  ok, err = pcall(after_all, self, plan, ok, err)
+  if back and not self.db:is_lost() then pcall(self.db.ask, self.db, back) end
+  if not ok then error(err, 0) end
   return self.done
 end
 

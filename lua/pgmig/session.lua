@@ -68,6 +68,39 @@ local function reset_of(db, seen)
   return table.concat(list, "; ") .. "; "
 end
 
+-- What a run needs of the settings that `ledger.handle:unfit` names.
+local wanted = {
+  idle_in_transaction_session_timeout = "0", transaction_timeout = "0", idle_session_timeout = "0",
+  default_transaction_isolation = "read committed", default_transaction_read_only = "off",
+  default_transaction_deferrable = "off",
+}
+
+-- %s: an array of their names
+local BEFORE = [[
+  SELECT p.name, p.setting AS value FROM pg_catalog.pg_settings p
+  WHERE p.source OPERATOR(pg_catalog.=) 'session'
+    AND p.name OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])]]
+
+--- Let a session be as a run needs it: code of others may take its time between transactions, and
+-- what runs outside of ours has the usual kind. Through a pooler it would be another client's.
+-- @param db the connection
+-- @param unfit of `ledger.handle:unfit`
+-- @return SQL that takes it back; nil: nothing was done
+function M.suit(db, unfit)
+  if not unfit or db.handle:server_pid() ~= db:backend_pid() then return nil end
+  local own, set, back = {}, {}, {}
+  for _, row in ipairs(db:ask(BEFORE:format(db:quote_literal("{" .. unfit .. "}")))) do
+    own[row.name] = row.value
+  end
+  for name in unfit:gmatch "[^,]+" do
+    set[#set + 1] = ("SET %s = '%s'"):format(name, wanted[name])
+    back[#back + 1] = own[name] and ("SET %s = %s"):format(name, db:quote_literal(own[name]))
+      or "RESET " .. name
+  end
+  db:ask(table.concat(set, "; "))
+  return table.concat(back, "; ")
+end
+
 local MAX_NAMES, MAX_TEXT = 200, 10000
 
 --- Note which settings a text may have made: those with a dot in their names are shown by no view.

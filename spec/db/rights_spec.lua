@@ -102,7 +102,7 @@ describe("row-level security on the bookkeeping's tables", function()
     admin = pgmig.connect(url)
     admin:exec [[
       DROP ROLE IF EXISTS keeper; DROP ROLE IF EXISTS guest;
-      CREATE ROLE keeper LOGIN; CREATE ROLE guest LOGIN;
+      CREATE ROLE keeper LOGIN; CREATE ROLE guest LOGIN NOINHERIT IN ROLE keeper;
       GRANT ALL ON SCHEMA public TO keeper, guest]]
     db = pgmig.connect { url = url, user = "keeper" }
     migrator = pgmig.migrator(db, dir)
