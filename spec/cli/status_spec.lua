@@ -125,6 +125,19 @@ describe("pgmig status", function()
     assert.equal(3, (project.run "status --exit-code"))
   end)
 
+  it("says that it does not know, where another schema has the table", function()
+    assert.equal(0, (project.run "up"))
+    project.db:exec "CREATE SCHEMA app; ALTER TABLE schema_migrations SET SCHEMA app"
+    project.db:exec "DROP TABLE schema_migrations_history, schema_migrations_journal"
+    local code, out, err = project.run "status"
+    assert.same({ 0, "" }, { code, err })
+    assert.matches("^not known: .*app.schema_migrations.*%-%-table app.schema_migrations", out)
+    assert.is_nil(out:find "applied,")
+    assert.equal(3, (project.run "status --exit-code"))
+    assert.equal(2, (project.run "status --json"))
+    assert.equal(2, (project.run "up"))
+  end)
+
   it("with --quiet writes nothing", function()
     local code, out, err = project.run "-q status"
     assert.same({ 0, "", "" }, { code, out, err })

@@ -48,8 +48,19 @@ local function settled(status)
   return true
 end
 
+--- Tell people why nobody knows where the database stands, as `doctor` does; a program that reads
+-- numbers gets the error.
+local function tell_unclear(run, err)
+  local unclear = errors.is(err, "plan") and err.remedy and not run.options.json
+  if not unclear then error(err, 0) end
+  run.report:unclear(err)
+  return run.options.exit_code and 3 or 0
+end
+
 function M.status(run)
-  local status = open(run):status()
+  local migrator = open(run)
+  local ok, status = pcall(migrator.status, migrator)
+  if not ok then return tell_unclear(run, status) end
   run.report:status(status)
   return run.options.exit_code and not settled(status) and 3 or 0
 end

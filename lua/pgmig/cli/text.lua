@@ -39,6 +39,11 @@ end
 --- What `status` found.
 function text:status(status) status_table.write(self.output, status) end
 
+--- `status` cannot tell which table counts, or sees only a part of it.
+function text:unclear(err)
+  self.output:line(self.output:paint(1, "red", "not known: ") .. err.message .. "; " .. err.hint)
+end
+
 local function plan_line(verb, step)
   local label = step.migration.label
   if step.problem then return ("cannot %s  %s: %s"):format(verb, label, step.problem) end
