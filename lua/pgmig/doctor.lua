@@ -206,7 +206,7 @@ local function look_at_lock(migrator, status, add)
   local who = lock.find(migrator)
   if not who then return look_at_runs(migrator, status, add) end
   add("locked", "a run is at work: " .. lock.describe(who),
-    psql(("SELECT pg_terminate_backend(%d)"):format(who.pid)))
+    psql(("SELECT pg_catalog.pg_terminate_backend(%d)"):format(who.pid)))
 end
 
 local function look_at_server(migrator, status, add)

@@ -92,7 +92,8 @@ local function wait_for_builders(case)
     if not row then return end
     if core.now() >= deadline then
       errors.raise("lock", "another session builds an index of the same table", {
-        hint = ("wait for it, or end it: SELECT pg_terminate_backend(%d)"):format(row.pid),
+        hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%d)")
+          :format(row.pid),
       })
     end
     case.db:sleep(PAUSE)

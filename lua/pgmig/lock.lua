@@ -96,7 +96,7 @@ local function refuse(who, limit)
   end
   errors.raise("lock", message, {
     detail = "held by " .. M.describe(who), holder = who,
-    hint = "wait for it, or if it hangs end it: SELECT pg_terminate_backend(" ..
+    hint = "wait for it, or if it hangs end it: SELECT pg_catalog.pg_terminate_backend(" ..
       (who and who.pid or "PID") .. ")",
   })
 end

@@ -106,7 +106,8 @@ local function check_ended(migrator, m)
   if orphan.wait(migrator.db, row, STATEMENT_WAIT) then return end
   errors.raise("lock", ("a statement of %s is still at work on the server"):format(m.label), {
     file = m.path, statement = row.statement,
-    hint = ("wait for it, or end it: SELECT pg_terminate_backend(%s)"):format(row.pid or "PID"),
+    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+      :format(row.pid or "PID"),
   })
 end
 

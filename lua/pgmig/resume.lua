@@ -19,7 +19,8 @@ local function wait_for_owner(step, row)
   if orphan.wait(step.run.db, row, step.run.lock_wait) then return end
   errors.raise("lock", "an earlier run's statement is still at work on the server", {
     file = step.m.path, statement = row.statement,
-    hint = ("wait for it, or end it: SELECT pg_terminate_backend(%s)"):format(row.pid or "PID"),
+    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+      :format(row.pid or "PID"),
   })
 end
 

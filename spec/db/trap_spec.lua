@@ -136,6 +136,28 @@ describe("with a trap for every name in the path,", function()
     run "resolve 3 --restart"
     run("up", 1)
     run "doctor --json"
+    write { ["003_off.sql"] = "-- pgmig: transaction=off\nSELECT 1;\nDO $$ BEGIN NULL; END $$;\n" }
+    support.psql(url, [[UPDATE trap.schema_migrations_journal SET state = 'running', pid = NULL,
+      running = done[1], statement = 'DO $$ BEGIN NULL; END $$']])
+    run("up", 5)
+    run "resolve 3 --done"
+  end)
+
+  it("an index that nobody has named is found, and the session is kept as it was", function()
+    support.psql(url, "CREATE TABLE public.t (n integer); INSERT INTO public.t VALUES (1), (1)")
+    write {
+      ["001_off.sql"] = "-- pgmig: transaction=off\nSET app.kind = 'a';\n"
+        .. "CREATE UNIQUE INDEX CONCURRENTLY ON public.t (n);\n",
+    }
+    db:exec [[SET app.mine = 'b'; SET work_mem = '5MB'; LISTEN nothing; PREPARE p AS VALUES (1);
+      CREATE TEMPORARY TABLE pg_temp.kept ()]]
+    local m = pgmig.migrator(db, dir)
+    assert.matches("could not create unique index", fails(m.migrate, m).message)
+    support.psql(url, "DELETE FROM public.t")
+    assert.equal(1, #m:migrate())
+    assert.equal("5MB", db:query("SELECT pg_catalog.current_setting('work_mem') AS v")[1].v)
+    write { ["002_role.sql"] = "SET ROLE pg_monitor;\n" }
+    assert.equal(1, #m:migrate())
   end)
 
   it("waiting, being blocked and losing a connection take their course", function()

@@ -315,7 +315,7 @@ describe("another run that holds the lock", function()
     end)
     assert.equal(4, code)
     assert.matches("another run holds the lock: pid %d+, pgmig lock, user postgres, since", err)
-    assert.matches("SELECT pg_terminate_backend%(%d+%)", err)
+    assert.matches("SELECT pg_catalog.pg_terminate_backend%(%d+%)", err)
   end)
 
   it("does not hold up what only reads", function()
