@@ -95,7 +95,7 @@ describe("a signal to nginx during a migration", function()
     report("KILL, the lock is free after", free)
     assert.is_true(free < 2)
     report("KILL, another worker is done after", free + nginx:open(10))
-    assert.equal("up first, up second", servers.history(url))
+    assert.equal("interrupted first, up first, up second", servers.history(url))
   end)
 
   it("nginx -t: nobody connects", function()
