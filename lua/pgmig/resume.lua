@@ -127,6 +127,16 @@ local function note_done(step, row)
   row.revision, row.done[number] = row.revision + 1, row.running
 end
 
+--- It has turned out not to be done, or may be done twice.
+local function note_undone(step, row)
+  if not ledger.is_unknown(row) then return end -- the server had said that it failed
+  step.run.ledger:record(step.run.db, "none", step:entry {
+    event = "resolved", checksum = step:checksum(),
+    message = ("statement %d had not taken effect, or may run twice: it runs again"):format(
+      #row.done + 1),
+  })
+end
+
 --- Whether an attempt of it has failed half-way, as the history says.
 local function has_failed_half_way(m)
   if not m.failure then return false end
@@ -165,6 +175,8 @@ function M.prepare(step)
   if row.running and examine(step, row) then
     note_done(step, row)
     check_unedited(step, row)
+  elseif row.running then
+    note_undone(step, row)
   end
   return { revision = row.revision, done = #row.done }
 end

@@ -97,6 +97,20 @@ describe("a run that was cut off", function()
     assert.matches("^up 1, interrupted 2, ", events())
   end)
 
+  it("in a statement that runs alone is told with what became of that", function()
+    local text = "-- UP\n-- pgmig: transaction=off\nCREATE TABLE slow (n int);\n%s\n-- DOWN\n"
+    project.write("002_create_b.sql", text:format "CREATE INDEX CONCURRENTLY slow_n ON slow (n);")
+    local other = pgmig.connect(project.url)
+    other:exec "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; CREATE TABLE held ()"
+    kill_at("up", "^/. pgmig .* CREATE INDEX CONCURRENTLY")
+    other:exec "ROLLBACK"
+    other:close()
+    assert.equal(0, (project.run "up"))
+    local list = events()
+    assert.matches("^up 1, interrupted 2, resolved 2, up 2, up 3$", list)
+    assert.matches("statement 2 had ", migrator:history()[3].message)
+  end)
+
   it("is written down by a run that has nothing else to do, but does not stop it", function()
     slow "002_create_b.sql"
     kill_at("up", "pg_sleep")
