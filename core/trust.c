@@ -111,8 +111,10 @@ static const char *hint_of(char objection)
     case 'o':
         return "used are only tables of this role, of roles that it is a "
                "member of, of the database's owner and of superusers, since "
-               "their owner decides what writing to them does: see what it is, "
-               "then ALTER TABLE ... OWNER TO, or drop it";
+               "their owner decides what writing to them does: run as that "
+               "role, or see what it is, then ALTER TABLE ... OWNER TO, or "
+               "drop "
+               "it";
     case 'r':
         return "a rule may undo what is written to the table: DROP RULE";
     case 'c':

@@ -77,8 +77,8 @@ describe("a table that somebody else has planted", function()
     deploy:close()
   end)
 
-  it("is not used as history or journal either", function()
-    for _, name in ipairs { "history", "journal" } do
+  it("is not used as one of the tables beside it either", function()
+    for _, name in ipairs { "history", "journal", "run_journal" } do
       mallory:exec(("CREATE TABLE schema_migrations_%s (format int DEFAULT 1, CHECK (steal()))")
         :format(name) .. GRANTED)
       refused(("table public.schema_migrations_%s belongs to the role mallory"):format(name))
@@ -145,7 +145,8 @@ describe("a table that somebody else has planted", function()
       assert.equal(1, #pgmig.migrator(deploy, dir):migrate(), change)
       deploy:exec "DROP TABLE a"
       db:exec(("ALTER DATABASE %s OWNER TO postgres; DROP TABLE schema_migrations; "):format(name)
-        .. "DROP TABLE schema_migrations_history, schema_migrations_journal")
+        .. "DROP TABLE schema_migrations_history, schema_migrations_journal, "
+        .. "schema_migrations_run_journal")
     end
     deploy:close()
   end)
