@@ -210,9 +210,10 @@ void pgmig_doubt_statement(struct pgmig_parser *p,
     struct pgmig_doubt d = all->open;
     struct pgmig_statement rest;
 
+    if (!(st->traits & around) || d.inside)
+        all->open.end = 0;
     if (st->traits & around)
         return; /* neither direction's */
-    all->open.end = 0;
     if (d.end > 0 && strncmp(st->kind, "ROLLBACK", 8) != 0) {
         if (d.inside && !split_off(p, &d, st, &rest))
             d.end = 0;

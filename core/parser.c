@@ -200,7 +200,8 @@ static int take_setting(struct pgmig_parser *p,
     struct pgmig_directives to = directives_here(p);
 
     if (marker->first && offset > 0 &&
-        !(offset == 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
+        !(offset == 3 && s->origin.start == 0 &&
+          memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
         return 0;
     if (marker->whole_file)
         to = (struct pgmig_directives){&s->directives, &s->directive_count};

@@ -69,7 +69,8 @@ static bool alone(const struct pgmig_splitter *sp,
     if (before == sp->from)
         return sp->blank;
     return is_line_end(text[before - 1]) ||
-           (before == BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0);
+           (sp->from == 0 && before == BOM_LEN &&
+            memcmp(text, BOM, BOM_LEN) == 0);
 }
 
 /* ---- the end of a statement ------------------------------------------ */
