@@ -90,8 +90,8 @@ function ledger:explain(err)
   local key = bare .. "_history_pkey"
   if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
     err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
-      .. "set it: SELECT setval(pg_get_serial_sequence('%s_history', 'id'), max(id)) "
-      .. "FROM %s_history"):format(self.name, self.name)
+      .. "set it: SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('%s_history', 'id'), "
+      .. "pg_catalog.max(id)) FROM %s_history"):format(self.name, self.name)
   end
 end
 

@@ -81,7 +81,8 @@ local function operator_is_qualified(list, i)
   if list[i].text == "*" then
     return before.text == "(" or before.text == "unlisten" or at(1) == "from"
   end
-  return before.kind == "operator" or before.text == "(" or before.text == ","
+  local behind_operator = before.text == ")" and (list[i - 2] or nothing).kind == "operator"
+  return behind_operator or before.kind == "operator" or before.text == "(" or before.text == ","
 end
 
 local function look_at_word(list, i)
