@@ -85,28 +85,12 @@ struct pgmig_ledger *pgmig_ledger_new(const char *table,
     return NULL;
 }
 
-#define TEXTS 9
-
-/* All texts that a ledger owns. */
-static void texts_of(struct pgmig_ledger *ledger, char **texts[TEXTS])
-{
-    char **const all[TEXTS] = {
-        &ledger->asked,   &ledger->schema,   &ledger->table,
-        &ledger->home,    &ledger->tracking, &ledger->history,
-        &ledger->journal, &ledger->hidden,   &ledger->path};
-
-    memcpy(texts, all, sizeof all);
-}
-
 void pgmig_ledger_free(struct pgmig_ledger *ledger)
 {
-    char **texts[TEXTS];
-
     if (ledger == NULL)
         return;
-    texts_of(ledger, texts);
-    for (size_t i = 0; i < TEXTS; i++)
-        free(*texts[i]);
+    for (size_t i = 0; i < PGMIG_LEDGER_TEXTS; i++)
+        free(ledger->texts[i]);
     pgmig_layout_free(ledger->layout);
     free(ledger);
 }
@@ -114,17 +98,15 @@ void pgmig_ledger_free(struct pgmig_ledger *ledger)
 /* Let the copy have texts of its own. */
 static int copy_texts(struct pgmig_ledger *copy)
 {
-    char **texts[TEXTS];
     int status = 0;
 
-    texts_of(copy, texts);
-    for (size_t i = 0; i < TEXTS; i++) {
-        const char *text = *texts[i];
+    for (size_t i = 0; i < PGMIG_LEDGER_TEXTS; i++) {
+        const char *text = copy->texts[i];
 
         if (text == NULL)
             continue;
-        *texts[i] = pgmig_strndup(text, strlen(text));
-        if (*texts[i] == NULL)
+        copy->texts[i] = pgmig_strndup(text, strlen(text));
+        if (copy->texts[i] == NULL)
             status = -1;
     }
     return status;

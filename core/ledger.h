@@ -5,27 +5,39 @@
 #ifndef PGMIG_LEDGER_H
 #define PGMIG_LEDGER_H
 
+#include <stddef.h>
+
 #include "buf.h"
 #include "pgmig.h"
 
 #define PGMIG_NAME_BYTES 63    /* NAMEDATALEN - 1 */
 #define PGMIG_HISTORY_FORMAT 3 /* of the history and the journal */
 
+/* How many texts a ledger owns, and how many of them its name gives; a probe
+** finds the others. */
+enum { PGMIG_LEDGER_TEXTS = 11, PGMIG_LEDGER_NAMES = 3 };
+
 struct pgmig_ledger {
-    char *asked;    /* as the caller named it, for messages */
-    char *schema;   /* the schema that was given; NULL: none was */
-    char *table;    /* the bare name */
-    char *home;     /* the schema of the three: known after a probe */
-    char *tracking; /* quoted, with its schema: likewise */
-    char *history;  /* likewise */
-    char *journal;
-    char *runs;
-    bool has_runs; /* that table is there */
-    bool watched;  /* they have triggers */
-    char *unfit;  /* settings of the session that a run needs otherwise; NULL */
-    char *hidden; /* one of them, whose rows this role may not all see; NULL */
-    char *path;   /* search_path, where it leads to no schema */
+    union {
+        struct {
+            char *asked;    /* as the caller named it, for messages */
+            char *schema;   /* the schema that was given; NULL: none was */
+            char *table;    /* the bare name */
+            char *home;     /* the schema of all: known after a probe */
+            char *tracking; /* quoted, with its schema: likewise */
+            char *history;  /* likewise */
+            char *journal;
+            char *runs;
+            char *unfit;  /* settings that a run needs otherwise; NULL */
+            char *hidden; /* one of the tables, whose rows this role may not
+                          ** all see; NULL */
+            char *path;   /* search_path, where it leads to no schema */
+        };
+        char *texts[PGMIG_LEDGER_TEXTS]; /* the same */
+    };
     bool exists;
+    bool has_runs;  /* that table is there */
+    bool watched;   /* they have triggers */
     int format;     /* of the history; 0: there is none */
     bool journaled; /* the journal is there */
     bool read_only;
@@ -35,6 +47,10 @@ struct pgmig_ledger {
     int digits;    /* versions of so many digits fit its column */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */
 };
+
+_Static_assert(offsetof(struct pgmig_ledger, exists) ==
+                   PGMIG_LEDGER_TEXTS * sizeof(char *),
+               "all texts are counted");
 
 /* A copy that stays as it is whatever becomes of the ledger; NULL on error. */
 struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,

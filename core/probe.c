@@ -211,17 +211,10 @@ static int refuse_table(const struct pgmig_ledger *ledger,
 
 void pgmig_probe_forget(struct pgmig_ledger *ledger)
 {
-    free(ledger->home);
-    free(ledger->tracking);
-    free(ledger->history);
-    free(ledger->journal);
-    free(ledger->runs);
-    free(ledger->hidden);
-    free(ledger->unfit);
-    free(ledger->path);
-    ledger->tracking = ledger->history = ledger->journal = NULL;
-    ledger->runs = NULL;
-    ledger->home = ledger->hidden = ledger->path = NULL;
+    for (size_t i = PGMIG_LEDGER_NAMES; i < PGMIG_LEDGER_TEXTS; i++) {
+        free(ledger->texts[i]);
+        ledger->texts[i] = NULL;
+    }
 }
 
 /* "schema"."table", in the schema that was found or would be used. */

@@ -163,7 +163,50 @@ local function proceed(c)
   end
 end
 
+-- What may wait for ever, or ask somebody else, is not called with anything at all.
+local spared = {
+  open = true, poll = true, wait_fd = true, resolve = true, interrupt_on_signals = true,
+  list = true, create_file = true,
+}
+
+local functions = {}
+for name, value in pairs(core) do
+  if type(value) == "function" and not spared[name] then functions[#functions + 1] = name end
+end
+table.sort(functions)
+
+local methods = {
+  conn = { "send", "ledger", "record", "adopt", "take", "apply", "resume", "copy_put", "copy_end",
+    "abandon", "quote_literal", "quote_ident", "step", "outcome", "finish_ledger" },
+  script = { "statement", "directive", "empty", "size", "transaction", "describe" },
+  ledger = { "share", "fits", "exists" },
+}
+
+local numbers = { 0, -1, 1, 2.5, 3, 1e9, 1e300, 1 / 0, -1 / 0, 0 / 0, 2 ^ 53 }
+local words = { "", "a", "a\0b", "up", "down", "none", "probe", "\255\254", ("long "):rep(2000) }
+
+local function anything()
+  local kind = math.random(8)
+  if kind == 1 then return nil end
+  if kind == 2 then return chance(50) end
+  if kind == 3 then return any(numbers) end
+  if kind == 4 then return any(words) end
+  if kind == 5 then return any(any { pool.conn, pool.ledger, pool.script, pool.words }) end
+  if kind == 6 then return any(pool.jobs) end
+  if kind == 7 then return entry() end
+  return { any(words), any(numbers), { any(words) }, name = any(words), [any(words)] = 1 }
+end
+
 local calls_of = {
+  function() core[any(functions)](anything(), anything(), anything(), anything()) end,
+  function()
+    local kind = any { "conn", "script", "ledger" }
+    local object = any(pool[kind])
+    object[any(methods[kind])](chance(90) and object or anything(), anything(), anything(),
+      anything())
+  end,
+  function() core.poll({ conn():fd(), 0 }, { "rw", anything() }, any { 0, 0 / 0, 0.001 }) end,
+  function() core.wait_fd(conn():fd(), any(words), any { 0, 0 / 0, -1, 0.001 }) end,
   function() conn():finish() end,
   function() conn():send(any(statements)) end,
   function() conn():send("SELECT $1::text AS t, $2::int AS n", fresh "text", math.random(9)) end,
