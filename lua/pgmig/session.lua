@@ -4,17 +4,19 @@ local M = {}
 
 -- %s: an array of names that may be settings
 local QUESTION = [[
+  WITH own AS (SELECT p.name, p.setting FROM pg_catalog.pg_settings p
+    WHERE p.source OPERATOR(pg_catalog.=) 'session')
   SELECT session_user::pg_catalog.text AS "user", pg_catalog.current_setting('role') AS role,
     (SELECT pg_catalog.string_agg(pg_catalog.format('pg_catalog.set_config(%%L, %%L, false)',
         s.name, s.value), ', ')
-      FROM (SELECT p.name, p.setting AS value FROM pg_catalog.pg_settings p
-          WHERE p.source OPERATOR(pg_catalog.=) 'session' AND p.name OPERATOR(pg_catalog.<>) ALL
+      FROM (SELECT o.name, o.setting AS value FROM own o WHERE o.name OPERATOR(pg_catalog.<>) ALL
             ('{transaction_isolation,transaction_read_only,transaction_deferrable,client_encoding,
-              standard_conforming_strings}')
+              standard_conforming_strings}'::pg_catalog.text[])
         UNION SELECT n, pg_catalog.current_setting(n, true)
           FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS n) AS s
       WHERE s.value IS NOT NULL) AS settings,
-    pg_catalog.current_setting('standard_conforming_strings') AS strings,
+    (SELECT o.setting FROM own o
+      WHERE o.name OPERATOR(pg_catalog.=) 'standard_conforming_strings') AS strings,
     EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable) AS cursors,
     EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) AS channels,
     (SELECT pg_catalog.array_agg(p.name)::pg_catalog.text
@@ -59,7 +61,8 @@ local function reset_of(db, seen)
   }
   local function add(command) list[#list + 1] = command end
   if seen.settings then add("SELECT " .. seen.settings) end
-  add("SET standard_conforming_strings = " .. seen.strings) -- the core reads what this does
+  -- the core reads what this does to the text behind it
+  if seen.strings then add("SET standard_conforming_strings = " .. seen.strings) end
   add(deallocate(db, seen))
   for _, kind in ipairs(belongings) do
     if not seen[kind[1]] then add(kind[2]) end -- else it is not all ours

@@ -1,12 +1,13 @@
 -- What a migration finds in its session, and what it leaves there.
+local pgbouncer = require "spec.faults.pgbouncer"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
 -- Changes all of a session that a function can, whatever statement calls it.
 local MEDDLE = [[
 CREATE SCHEMA other;
-CREATE TABLE calls (note text);
-CREATE FUNCTION meddle() RETURNS text LANGUAGE plpgsql AS $$
+CREATE TABLE public.calls (note text);
+CREATE FUNCTION public.meddle() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_catalog.set_config('search_path', 'other', false);
   PERFORM pg_catalog.set_config('timezone', 'Asia/Tokyo', false);
@@ -21,7 +22,7 @@ BEGIN
   PERFORM pg_catalog.set_config('role', 'meddler', false);
   RETURN 'x';
 END $$;
-CREATE SEQUENCE kept;
+CREATE SEQUENCE public.kept;
 GRANT ALL ON SCHEMA other, public TO meddler;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO meddler;]]
 
@@ -182,6 +183,24 @@ describe("a migration's session", function()
       local row = db:query(("SELECT who, path, tenant FROM app.%s"):format(name))[1]
       assert.same({ who = "meddler", path = "app, public", tenant = "7" }, row)
     end
+  end)
+
+  it("keeps what a pooler begins with, and leaves its clients nothing", function()
+    local pooler = pgbouncer.start(3, "SET search_path = app, public")
+    db:exec "CREATE SCHEMA app"
+    support.write(dir, "001_functions.sql", MEDDLE)
+    support.write(dir, "002_meddles.sql",
+      "INSERT INTO calls VALUES (meddle()); PREPARE two AS SELECT 2;")
+    support.write(dir, "003_looks.sql", "CREATE TABLE seen AS SELECT " .. LOOK .. ";")
+    local name = db:query "SELECT current_database()::text AS name"[1].name
+    local client = pgmig.connect(pooler.url(name))
+    local before = client:query("SELECT " .. LOOK)[1]
+    assert.equal("app, public", before.path)
+    pgmig.migrator(client, dir):migrate()
+    for _ = 1, 5 do assert.same(before, client:query("SELECT " .. LOOK)[1]) end
+    client:close()
+    pooler.stop()
+    assert.same(before, db:query("SELECT * FROM app.seen")[1])
   end)
 
   it("has the role that the login role begins with", function()

@@ -16,12 +16,13 @@ end
 
 --- Start it.
 -- @param pool_size connections to the server, per database
+-- @param connect_query what each of them begins with; nil
 -- @return { url = fn(database), stop = fn() }
-function M.start(pool_size)
+function M.start(pool_size, connect_query)
   local server, dir = support.server(), programs.folder()
   local ini = support.write(dir, "pgbouncer.ini", ([[
 [databases]
-* = host=%s port=%d user=postgres
+* = host=%s port=%d user=postgres %s
 [pgbouncer]
 listen_addr =
 unix_socket_dir = %s
@@ -33,7 +34,8 @@ default_pool_size = %d
 max_client_conn = 200
 server_reset_query =
 logfile = %s/log
-]]):format(server.host, server.port, dir, pool_size, dir))
+]]):format(server.host, server.port,
+    connect_query and ("connect_query='%s'"):format(connect_query) or "", dir, pool_size, dir))
   local stop = programs.keep(("/usr/sbin/pgbouncer -q %s & p=$!"):format(ini), "kill $p; wait $p")
   local function url(database)
     return ("postgresql://postgres@/%s?host=%s&port=6432"):format(database, dir)
