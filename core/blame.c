@@ -32,6 +32,48 @@ static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
     return offset;
 }
 
+/* Characters that no editor shows and the server takes for part of a name. */
+static const struct unseen {
+    const char *bytes;
+    const char *name;
+} unseen[] = {
+    {"\xEF\xBB\xBF", "byte order mark (U+FEFF)"},
+    {"\xC2\xA0", "no-break space (U+00A0)"},
+    {"\xE2\x80\x8B", "zero width space (U+200B)"},
+    {"\xE2\x80\x8C", "zero width non-joiner (U+200C)"},
+    {"\xE2\x80\x8D", "zero width joiner (U+200D)"},
+    {"\xE2\x80\xAF", "narrow no-break space (U+202F)"},
+    {"\xE2\x81\xA0", "word joiner (U+2060)"},
+    {"\xE3\x80\x80", "ideographic space (U+3000)"},
+};
+
+/* What cannot be seen in the word at a place; NULL: nothing. */
+static const char *find_unseen(const char *text, size_t at, size_t end)
+{
+    for (; at < end && strchr(" \t\r\n\f\v;(),", text[at]) == NULL; at++)
+        for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
+            size_t len = strlen(unseen[i].bytes);
+
+            if (len <= end - at && memcmp(text + at, unseen[i].bytes, len) == 0)
+                return unseen[i].name;
+        }
+    return NULL;
+}
+
+/* The server has stumbled over a word: does it hold what nobody sees? */
+static void name_unseen(struct pgmig_error *err, const char *text, size_t at,
+                        size_t end)
+{
+    const char *name;
+
+    /* syntax_error_or_access_rule_violation */
+    if (err->hint != NULL || strncmp(err->sqlstate, "42", 2) != 0)
+        return;
+    name = find_unseen(text, at, end);
+    if (name != NULL)
+        pgmig_error_hint(err, "there is a %s in this word: delete it", name);
+}
+
 /* Let it point into COPY data: false when it does not speak of any. */
 static bool place_in_data(struct pgmig_error *err,
                           const struct pgmig_script *script,
@@ -75,9 +117,12 @@ void pgmig_blame_place(struct pgmig_error *err,
         list = &again;
         at = 0;
     }
-    if (position > 0 || !place_in_data(err, script, st))
-        pgmig_script_point(script, find(err, &e, list, at, position, bytes),
-                           err);
+    if (position > 0 || !place_in_data(err, script, st)) {
+        size_t offset = find(err, &e, list, at, position, bytes);
+
+        pgmig_script_point(script, offset, err);
+        name_unseen(err, e.script.text, offset, st->end);
+    }
     pgmig_excerpt_close(&e);
 }
 

@@ -35,6 +35,7 @@ void pgmig_error_clear(struct pgmig_error *err)
     free(err->hint);
     free(err->context);
     free(err->statement);
+    free(err->query);
     *err = (struct pgmig_error){0};
 }
 

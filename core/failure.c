@@ -4,6 +4,7 @@
 #include "apply.h"
 #include "blame.h"
 #include "error.h"
+#include "ledger.h"
 
 static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
 {
@@ -94,10 +95,24 @@ static void advise_partial(struct pgmig_apply *a)
                      entry->version ? entry->version : entry->name);
 }
 
+/* duplicate_table, of one of ours: as in a dump of the whole schema. */
+static bool makes_ours(const struct pgmig_apply *a)
+{
+    return state_is(a, "42P07") &&
+           strstr(a->error.message, a->ledger->table) != NULL;
+}
+
 static void advise(struct pgmig_apply *a)
 {
     if (pgmig_apply_partial(a))
         advise_partial(a);
+    else if (makes_ours(a))
+        pgmig_error_hint(&a->error,
+                         "pgmig keeps its records in this table: take it, and "
+                         "what is done to it, out of the file (pg_dump "
+                         "--exclude-table='%s*'), or let pgmig use another "
+                         "table",
+                         a->ledger->table);
     else
         pgmig_blame_advise(&a->error, a->section,
                            a->grouped ? a->group : a->at);
@@ -151,6 +166,38 @@ static void outcome_unknown(struct pgmig_apply *a)
                                 "tells, and a second run is safe");
 }
 
+/* What stands around COMMIT failed, and neither the tables nor the session are
+** at fault: something of the file's was put off until then. */
+static bool is_deferred(const struct pgmig_apply *a)
+{
+    /* integrity_constraint_violation, what a trigger raises, data_exception */
+    static const char *const classes[] = {"23", "P0", "22"};
+
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(a->error.sqlstate, classes[i], 2) == 0)
+            return true;
+    return false;
+}
+
+/* Say what the server's words about COMMIT leave open. */
+static void advise_close(struct pgmig_apply *a)
+{
+    struct pgmig_error *err = &a->error;
+
+    if (err->hint != NULL)
+        return;
+    if (is_deferred(a))
+        pgmig_error_hint(err, "it was found at COMMIT, where deferred "
+                              "constraints and triggers are checked: which "
+                              "statement is at fault, the server does not say");
+    else if (state_is(a, "42P01") || state_is(a, "3F000"))
+        pgmig_error_hint(err,
+                         "the migration drops pgmig's own tables; keep them "
+                         "in a schema that no migration drops (table "
+                         "\"pgmig.%s\")",
+                         a->ledger->table);
+}
+
 bool pgmig_failure_at_close(struct pgmig_apply *a)
 {
     pgmig_conn_take_error(a->conn, &a->error);
@@ -163,6 +210,8 @@ bool pgmig_failure_at_close(struct pgmig_apply *a)
                         "the migration has changed its own tracking row");
         pgmig_error_hint(&a->error, "a migration must leave the tracking "
                                     "table alone");
+    } else {
+        advise_close(a);
     }
     pgmig_failure_name_file(a);
     return fail(a);

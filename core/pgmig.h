@@ -47,6 +47,8 @@ struct pgmig_error {
     char *hint;       /* what to do next */
     char *context;    /* the server's CONTEXT */
     char *statement;  /* the statement that failed */
+    char *query;      /* what a function or block has built and run in it */
+    int query_at;     /* the character in that, from 1; 0: unknown */
     int line;         /* 0: unknown */
     int column;       /* 0: unknown */
     char sqlstate[6]; /* "" when it is not from the server */

@@ -16,6 +16,14 @@ static char *field(const PGresult *res, int code)
     return value ? pgmig_strndup(value, strlen(value)) : NULL;
 }
 
+/* A field that is a number; 0 when it is not there. */
+static size_t number(const PGresult *res, int code)
+{
+    const char *value = PQresultErrorField(res, code);
+
+    return value ? strtoul(value, NULL, 10) : 0;
+}
+
 static void copy_state(const PGresult *res, char sqlstate[6])
 {
     const char *value = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -144,7 +152,6 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
 {
     struct pgmig_error *err = &conn->error;
     const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    const char *position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
 
     if (message == NULL) { /* libpq made this result itself */
         pgmig_report_libpq(conn);
@@ -158,7 +165,9 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     err->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
     err->hint = field(res, PG_DIAG_MESSAGE_HINT);
     err->context = field(res, PG_DIAG_CONTEXT);
-    conn->error_position = position ? strtoul(position, NULL, 10) : 0;
+    err->query = field(res, PG_DIAG_INTERNAL_QUERY);
+    err->query_at = (int)number(res, PG_DIAG_INTERNAL_POSITION);
+    conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
 }
 
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)

@@ -8,6 +8,7 @@
 #include "words.h"
 
 #define ROUTINE "PL/pgSQL function "
+#define BLOCK "inline_code_block "
 
 /* The number behind ` line ` in one line of CONTEXT, 0 when there is none. */
 static int line_number(const char *s)
@@ -54,10 +55,64 @@ static bool find_body(const struct pgmig_script *script,
     return found;
 }
 
-/* Whether a statement creates the routine that CONTEXT names. */
-static bool creates(const struct pgmig_script *script,
-                    const struct pgmig_statement *st, const char *name,
-                    size_t len)
+/* ---- which routine --------------------------------------------------- */
+
+/* name(arguments), as CONTEXT and CREATE FUNCTION write it. */
+struct signature {
+    const char *text;
+    struct pgmig_token schema; /* empty: none is named */
+    struct pgmig_token name;
+    size_t args_start, args_end; /* what stands in the parentheses */
+    int args;                    /* how many of them go in */
+};
+
+static bool is_name(const struct pgmig_words *w)
+{
+    return w->tok.kind == PGMIG_TOKEN_WORD || w->tok.kind == PGMIG_TOKEN_QUOTED;
+}
+
+static bool at_symbol(const struct pgmig_words *w, char c)
+{
+    return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == c;
+}
+
+/* Pass over the arguments: from behind ( to ). */
+static bool read_arguments(struct pgmig_words *w, struct signature *sig)
+{
+    bool first = true; /* the token begins an argument */
+
+    sig->args_start = w->tok.end;
+    pgmig_words_next(w);
+    for (; w->parens > 0; pgmig_words_next(w)) {
+        if (pgmig_words_ended(w))
+            return false;
+        if (first && !pgmig_words_at(w, "out"))
+            sig->args++;
+        first = w->parens == 1 && at_symbol(w, ',');
+    }
+    sig->args_end = w->tok.start;
+    return true;
+}
+
+static bool read_signature(struct pgmig_words *w, struct signature *sig)
+{
+    *sig = (struct signature){.text = w->lx.text};
+    while (is_name(w)) {
+        sig->schema = sig->name;
+        sig->name = w->tok;
+        pgmig_words_next(w);
+        if (at_symbol(w, '('))
+            return read_arguments(w, sig);
+        if (!at_symbol(w, '.'))
+            return false;
+        pgmig_words_next(w);
+    }
+    return false;
+}
+
+/* The signature of the routine that a statement creates. */
+static bool created(const struct pgmig_script *script,
+                    const struct pgmig_statement *st, struct signature *sig)
 {
     struct pgmig_words w;
 
@@ -65,25 +120,130 @@ static bool creates(const struct pgmig_script *script,
         strcmp(st->kind, "CREATE PROCEDURE") != 0)
         return false;
     pgmig_words_init(&w, script->text, st, true);
-    for (; !pgmig_words_ended(&w) && w.parens == 0; pgmig_words_next(&w))
-        if (w.tok.end - w.tok.start == len &&
-            memcmp(script->text + w.tok.start, name, len) == 0)
-            return true;
-    return false;
+    while (!pgmig_words_ended(&w) && !pgmig_words_at(&w, "function") &&
+           !pgmig_words_at(&w, "procedure"))
+        pgmig_words_next(&w);
+    pgmig_words_next(&w);
+    return read_signature(&w, sig);
 }
 
+/* The next character of a name as the server keeps it; 0 at its end. */
+static char next_char(const char *text, const struct pgmig_token *name,
+                      size_t *at)
+{
+    bool quoted = name->kind == PGMIG_TOKEN_QUOTED;
+    char c;
+
+    if (*at >= name->end - (quoted ? 1 : 0))
+        return '\0';
+    c = text[(*at)++];
+    if (quoted && c == '"')
+        (*at)++; /* it is written twice */
+    return !quoted && c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+static bool same_name(const char *a, const struct pgmig_token *of_a,
+                      const char *b, const struct pgmig_token *of_b)
+{
+    size_t at_a = of_a->start + (of_a->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
+    size_t at_b = of_b->start + (of_b->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
+    char c;
+
+    do {
+        c = next_char(a, of_a, &at_a);
+        if (c != next_char(b, of_b, &at_b))
+            return false;
+    } while (c != '\0');
+    return true;
+}
+
+/* Whether a schema may be on the search path: "public" is by default, others
+** where the file has seen to that. */
+static bool may_be_on_path(const struct pgmig_script *script,
+                           const struct signature *made)
+{
+    static const char public[] = "public";
+    static const struct pgmig_token whole = {.kind = PGMIG_TOKEN_WORD,
+                                             .end = sizeof public - 1};
+
+    return same_name(made->text, &made->schema, public, &whole) ||
+           memmem(script->text, script->len, "search_path", 11) != NULL;
+}
+
+/* CONTEXT names the schema of a routine that is not on the search path. */
+static bool may_be(const struct pgmig_script *script,
+                   const struct signature *said, const struct signature *made)
+{
+    if (!same_name(said->text, &said->name, made->text, &made->name))
+        return false;
+    if (said->schema.end > 0)
+        return made->schema.end > 0 &&
+               same_name(said->text, &said->schema, made->text, &made->schema);
+    return made->schema.end == 0 || may_be_on_path(script, made);
+}
+
+static bool same_arguments(const struct signature *a, const struct signature *b)
+{
+    size_t len = a->args_end - a->args_start;
+
+    return len == b->args_end - b->args_start &&
+           memcmp(a->text + a->args_start, b->text + b->args_start, len) == 0;
+}
+
+/*
+** The statement of a list that creates a routine, up to `index`: the last one,
+** as it may be replaced. NULL where overloaded ones could be meant.
+*/
+static const struct pgmig_statement *
+find_creator(const struct pgmig_script *script,
+             const struct pgmig_statement *list, size_t index,
+             const struct signature *said, bool by_count)
+{
+    const struct pgmig_statement *found = NULL;
+    struct signature first = {0};
+
+    for (size_t i = index + 1; i-- > 0;) {
+        struct signature made;
+
+        if (!created(script, &list[i], &made) || !may_be(script, said, &made) ||
+            (by_count && said->args != made.args))
+            continue;
+        if (found != NULL && !same_arguments(&first, &made))
+            return NULL;
+        if (found == NULL) {
+            found = &list[i];
+            first = made;
+        }
+    }
+    return found;
+}
+
+/* The routine that `name`, in a line of CONTEXT, is about. */
 static const struct pgmig_statement *
 find_routine(const struct pgmig_script *script,
              const struct pgmig_statement *list, size_t index, const char *name)
 {
-    size_t len = strcspn(name, "( \n");
+    struct pgmig_statement line = {.end = strcspn(name, "\n")};
+    const struct pgmig_statement *st;
+    struct signature said;
+    struct pgmig_words w;
 
-    if (strncmp(name, "inline_code_block ", 18) == 0)
-        return strcmp(list[index].kind, "DO") == 0 ? &list[index] : NULL;
-    for (size_t i = index + 1; i-- > 0;)
-        if (creates(script, &list[i], name, len))
-            return &list[i];
-    return NULL;
+    pgmig_words_init(&w, name, &line, true);
+    if (!read_signature(&w, &said))
+        return NULL;
+    st = find_creator(script, list, index, &said, false);
+    return st ? st : find_creator(script, list, index, &said, true);
+}
+
+/* ---- which line ------------------------------------------------------ */
+
+/* A DO block: of several, the outermost is the file's, the last in CONTEXT. */
+static const struct pgmig_statement *
+find_block(const struct pgmig_statement *st, const char *at)
+{
+    if (strcmp(st->kind, "DO") != 0 || strstr(at, ROUTINE BLOCK) != NULL)
+        return NULL;
+    return st;
 }
 
 static bool trace_routine(const struct pgmig_script *script,
@@ -99,7 +259,9 @@ static bool trace_routine(const struct pgmig_script *script,
         int line = line_number(at);
 
         at += sizeof ROUTINE - 1;
-        st = find_routine(script, list, index, at);
+        st = strncmp(at, BLOCK, sizeof BLOCK - 1) == 0
+                 ? find_block(&list[index], at)
+                 : find_routine(script, list, index, at);
         if (st == NULL || line == 0 || !find_body(script, st, &start, &end))
             continue;
         *offset = line_offset(script->text, start, end, line);

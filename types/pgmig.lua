@@ -13,6 +13,8 @@
 ---@field hint string?
 ---@field context string?
 ---@field statement string?
+---@field query string? what a function or block in the statement has built and run
+---@field query_at integer? the character in that
 ---@field migration string? the label of the migration that failed
 ---@field applied pgmig.Migration[]? committed before it
 ---@field rolled_back pgmig.Migration[]? rolled back before it

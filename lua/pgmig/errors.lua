@@ -3,7 +3,8 @@
 -- are known: `kind` ("usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook",
 -- "lua", "interrupted", "unknown", "memory"); `message`, one line; `file`, `line`, `column` in
 -- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as the server said;
--- `statement`; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
+-- `statement`; `query`, what a function or block in it has built and run, and `query_at`, the
+-- character in that; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
 -- migrations done before it; `hook`, `cause` and `traceback` of what a hook or a Lua migration
 -- raised; `signal`; `remedy`, a shell command for `doctor`;
 -- `transaction`, what became of a migration's when its own code has ended it ("committed",
@@ -34,15 +35,31 @@ local function window(chars, column)
   return part, column - first + 1, first > 1 and "..." or "", last < #chars and "..." or ""
 end
 
---- The source line with a caret under the column.
-local function excerpt(err)
-  local chars, column, before, behind = window(characters(err.text), err.column or 1)
-  local margin = ("%5d | "):format(err.line)
+--- A line with a caret under one of its characters.
+-- @param margin what stands before it
+-- @param text the line
+-- @param at the character, from 1; nil: no caret
+local function marked(margin, text, at)
+  local chars, column, before, behind = window(characters(text), at or 1)
   local line = margin .. before .. table.concat(chars) .. behind
-  if not err.column then return line end
+  if not at then return line end
   local pad = { (" "):rep(#margin + #before) }
   for i = 1, column - 1 do pad[#pad + 1] = chars[i] == "\t" and "\t" or " " end
   return line .. "\n" .. table.concat(pad) .. "^"
+end
+
+--- What a function or a block has built and run: the line that the server has stopped at.
+local function built(err)
+  local number, at = 0, err.query_at
+  for line in (err.query .. "\n"):gmatch "([^\n]*)\n" do
+    local length = #characters(line) + 1
+    number = number + 1
+    if not at or at <= length then
+      return marked(number > 1 and ("QUERY line %d: "):format(number) or "QUERY: ", line, at)
+    end
+    at = at - length
+  end
+  return marked("QUERY: ", err.query:match "[^\n]*")
 end
 
 --- `file:line:column: `, as far as it is known.
@@ -57,7 +74,10 @@ end
 --- The error for people: one line, then what helps.
 function error_metatable.__tostring(err)
   local lines = { place(err) .. tostring(err.message) }
-  if err.text and err.line then lines[#lines + 1] = excerpt(err) end
+  if err.text and err.line then
+    lines[#lines + 1] = marked(("%5d | "):format(err.line), err.text, err.column)
+  end
+  if err.query then lines[#lines + 1] = built(err) end
   if err.detail then lines[#lines + 1] = "DETAIL: " .. err.detail end
   if err.hint then lines[#lines + 1] = "HINT: " .. err.hint end
   if err.context then lines[#lines + 1] = "CONTEXT: " .. err.context end

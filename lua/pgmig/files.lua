@@ -10,9 +10,21 @@ local M = {}
 --- What stands before the paths of a folder's files.
 local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
 
+-- Names that only a slip keeps from being a migration's: other tools and editors write them too.
+local sql_endings = { "%.sql%s*$", "%.sql%.txt$", "%.psql$", "%.pgsql$" }
+
+--- Whether a file's name says that it holds SQL.
+local function is_sql(name)
+  local lower = name:lower()
+  for _, ending in ipairs(sql_endings) do
+    if lower:find(ending) then return true end
+  end
+  return false
+end
+
 --- Why a file is passed over, as the end of a sentence.
 function M.ignored(path)
-  if path:find "%.sql$" then return "is not named like a migration" end
+  if is_sql(path) then return "is not named like a migration" end
   return "is code, and neither SQL nor Lua"
 end
 
@@ -67,7 +79,7 @@ end
 
 --- Whether a file that is no migration of the rule's looks like one.
 local function is_ignored(rule, name)
-  return name:find "%.sql$" or (rule.foreign and name:find(rule.foreign))
+  return is_sql(name) or (rule.foreign and name:find(rule.foreign))
 end
 
 --- A migration that is code of another tool's: known, when it has been applied.
@@ -81,17 +93,37 @@ local function note_foreign(set, prefix, name)
   set.foreign[m.id] = m
 end
 
+--- A name that no database can keep.
+local function check_text(prefix, name)
+  local readable = core.readable(name, "\\x")
+  if readable == name then return end
+  errors.raise("naming", "the name of this file is not valid UTF-8", {
+    file = prefix .. readable, hint = "rename it: the tracking table keeps names as text",
+  })
+end
+
+local function read_file(set, prefix, name, found)
+  local rule = set.rule
+  local parsed = rule.parse(name)
+  if parsed then check_text(prefix, name) end
+  if parsed and parsed.repeatable then
+    add_repeatable(set, new_repeatable(set, parsed, prefix, name))
+  elseif parsed then
+    found[#found + 1] = new_migration(set, parsed, prefix, name)
+  elseif parsed == nil and is_ignored(rule, name) then
+    set.ignored[#set.ignored + 1] = prefix .. name
+    note_foreign(set, prefix, name)
+  end
+end
+
 local function read_dir(set, dir, found)
-  local rule, prefix = set.rule, prefix_of(dir)
-  for _, name in ipairs(core.list(dir, rule.deep)) do
-    local parsed = rule.parse(name)
-    if parsed and parsed.repeatable then
-      add_repeatable(set, new_repeatable(set, parsed, prefix, name))
-    elseif parsed then
-      found[#found + 1] = new_migration(set, parsed, prefix, name)
-    elseif parsed == nil and is_ignored(rule, name) then
-      set.ignored[#set.ignored + 1] = prefix .. name
-      note_foreign(set, prefix, name)
+  local prefix = prefix_of(dir)
+  for _, name in ipairs(core.list(dir, set.rule.deep)) do
+    local ok, err = pcall(read_file, set, prefix, name, found)
+    if not ok then
+      if not errors.is(err, "naming") then error(err, 0) end
+      err.file = err.file or prefix .. name
+      set.wrong[#set.wrong + 1] = err
     end
   end
 end
@@ -102,12 +134,12 @@ end
 -- @param format how their files read (pgmig.formats); nil: as pgmig's own
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
 --   that the rule does not know, foreign = migrations by id that are code of another tool's,
---   repeatable = migrations that run again, by name, duplicates =
---   errors about two files of one version or name }
--- @raise kinds "io" for a missing folder, "naming" for a file whose version is none
+--   repeatable = migrations that run again, by name, wrong = errors of kind "naming" about files
+--   whose names cannot be, such as two of one version }
+-- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
 function M.read(dirs, rule, format)
   local set = {
-    list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, duplicates = {},
+    list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, wrong = {},
     foreign = {}, rule = rule, format = format,
   }
   local found = {}

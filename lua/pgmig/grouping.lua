@@ -78,7 +78,7 @@ end
 --- Note that two files are for the same.
 function M.clash(set, m, other)
   local what = (m.id and "version " or "name ") .. m.shown
-  set.duplicates[#set.duplicates + 1] = errors.new("naming",
+  set.wrong[#set.wrong + 1] = errors.new("naming",
     ("two files have %s: %s and %s"):format(what, other.path, m.path),
     { file = m.path, hint = remedy(m, other) })
 end

@@ -142,7 +142,7 @@ end
 -- @raise kind "naming" for two files of one version, and for an ignored one that the policy refuses
 function migrator:files()
   local set = files.read(self.dirs, self.naming, self.format)
-  if set.duplicates[1] then error(set.duplicates[1], 0) end
+  if set.wrong[1] then error(set.wrong[1], 0) end
   if self.policy.ignored == "error" and set.ignored[1] then
     errors.raise("naming", "this file " .. files.ignored(set.ignored[1]), {
       file = set.ignored[1], hint = self.format.name == "pgmig"
@@ -201,7 +201,7 @@ function migrator:status()
     return files.read(self.dirs, self.naming, self.format)
   end)
   local problems = {}
-  for _, err in ipairs(set.duplicates) do
+  for _, err in ipairs(set.wrong) do
     problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
   end
   for _, list in ipairs { set.list, set.repeatable } do

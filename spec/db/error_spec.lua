@@ -86,6 +86,78 @@ describe("an error", function()
     assert.equal("2:1", place(run "SELECT 1;\nSELECT f();\n"))
   end)
 
+  --- A function that fails in the second line of its body.
+  local function failing(signature, body)
+    return ("CREATE FUNCTION %s RETURNS int LANGUAGE plpgsql AS $$\nBEGIN %s; END $$;\n"):format(
+      signature, body)
+  end
+
+  it("finds a routine by its schema, in quotes, and among others of its name", function()
+    local setup = "CREATE SCHEMA app; CREATE SCHEMA other;\n"
+    assert.equal("3:1", place(run(setup .. failing("app.f()", "RETURN 1/0") .. "SELECT app.f();")))
+    assert.equal("3:1", place(run(setup .. failing('"My ""F"""()', "RETURN 1/0")
+      .. 'SELECT "My ""F"""();')))
+    assert.equal("3:1", place(run(setup .. failing("app.f()", "RETURN 1/0")
+      .. failing("other.f()", "RETURN 1") .. "SELECT app.f();")))
+    assert.equal("3:1", place(run(setup .. failing("F(a int, b text)", "RETURN 1/0")
+      .. failing("f(a int)", "RETURN 1") .. "SELECT f(1, '');")))
+    assert.equal("5:1", place(run(setup .. failing("f()", "RETURN 1")
+      .. failing("f()", "RETURN 1/0"):gsub("CREATE", "CREATE OR REPLACE") .. "SELECT f();")))
+  end)
+
+  it("points at the call where several routines could be meant", function()
+    assert.equal("5:1", place(run(failing("f(a int)", "RETURN 1/0")
+      .. failing("f(a text)", "RETURN 1") .. "SELECT f(1);")))
+    db:exec(failing("f()", "RETURN 1/0"):gsub("f%(%)", "public.f()"))
+    assert.equal("5:1", place(run("CREATE SCHEMA app;\n" .. failing("app.f()", "RETURN 1")
+      .. "\nSELECT public.f();")))
+  end)
+
+  it("in a block that a block runs points to the outer one", function()
+    assert.equal("3:3", place(run("DO $$\nBEGIN\n  EXECUTE 'DO $i$ BEGIN\n\n\n"
+      .. "PERFORM 1/0; END $i$';\nEND $$;")))
+  end)
+
+  it("shows what a block has built and run, with a caret of its own", function()
+    local err = run("DO $$ BEGIN\n  EXECUTE format('CREATE TABLE %I (a int, b no_%s)', 'u', "
+      .. "'such');\nEND $$;")
+    assert.equal("2:3", place(err))
+    assert.equal("CREATE TABLE u (a int, b no_such)", err.query)
+    assert.equal(26, err.query_at)
+    assert.matches("\nQUERY: CREATE TABLE u %(a int, b no_such%)\n" .. (" "):rep(32) .. "%^\n",
+      tostring(err))
+    err = run "DO $$ BEGIN EXECUTE E'CREATE TABLE u (a int,\\n  b no_such)'; END $$;"
+    assert.matches("\nQUERY line 2:   b no_such%)\n" .. (" "):rep(18) .. "%^\n", tostring(err))
+  end)
+
+  for bytes, name in pairs {
+    ["\239\187\191"] = "byte order mark", ["\194\160"] = "no%-break space",
+    ["\226\128\139"] = "zero width space",
+  } do
+    it("names what cannot be seen: " .. name, function()
+      assert.matches("there is a " .. name, run("SELECT 1;\n" .. bytes .. "SELECT 2;").hint)
+      assert.matches("there is a " .. name, run("SELECT nix" .. bytes .. ";").hint)
+    end)
+  end
+
+  it("of a deferred constraint or trigger says that it came at COMMIT", function()
+    local err = run("CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int REFERENCES p "
+      .. "DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO c VALUES (1);")
+    assert.equal("23503", err.sqlstate)
+    assert.matches("at COMMIT", err.hint)
+    err = run("CREATE TABLE p (id int);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
+      .. "$$ BEGIN RAISE 'no'; END $$;\nCREATE CONSTRAINT TRIGGER t AFTER INSERT ON p DEFERRABLE "
+      .. "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f();\nINSERT INTO p VALUES (1);")
+    assert.matches("at COMMIT", err.hint)
+  end)
+
+  it("of a migration that drops or makes pgmig's own tables says so", function()
+    assert.matches("drops pgmig's own tables", run("DROP SCHEMA public CASCADE;\n"
+      .. "CREATE SCHEMA public;").hint)
+    assert.matches("%-%-exclude%-table='schema_migrations%*'", run("CREATE TABLE "
+      .. "public.schema_migrations (version varchar NOT NULL);").hint)
+  end)
+
   it("in a body that does not compile points into it", function()
     assert.equal(4, run("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n" ..
       "  RETURN 1;\n  nonsense here;\nEND $$;").line)

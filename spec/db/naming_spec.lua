@@ -53,6 +53,30 @@ describe("a naming rule", function()
   describe("of pgmig's own", function()
     before_each(function() support.write(dir, "001_a.sql", "CREATE TABLE a ();") end)
 
+    for name, says in pairs {
+      ["002_caf\233.sql"] = "the name of this file is not valid UTF%-8",
+      [("9"):rep(39) .. "_x.sql"] = "more than 38 digits",
+    } do
+      it("refuses a name before anything runs: " .. says, function()
+        support.write(dir, name, "SELECT 1;")
+        local err = fails()
+        assert.equal("naming", err.kind)
+        assert.matches(says, err.message)
+        assert.equal(dir .. "/" .. name:gsub("\233", "\\xe9"), err.file)
+        assert.is_false(exists "a")
+        assert.equal(err.file, pgmig.migrator(db, dir):status().problems[1].path)
+      end)
+    end
+
+    it("names files that are SQL and do not run", function()
+      local names = { "002_b.SQL", "003_c.sql.txt", "004_d.psql", "005_e.pgsql", "006_f.sql " }
+      for _, name in ipairs(names) do support.write(dir, name, "SELECT 1;") end
+      support.write(dir, "007_g.sql~", "SELECT 1;")
+      local paths = {}
+      for i, name in ipairs(names) do paths[i] = dir .. "/" .. name end
+      assert.same(paths, pgmig.migrator(db, dir):plan().ignored)
+    end)
+
     for _, name in ipairs {
       "002_a.down.sql", "2_a.Down.sql", "002_a.undo.sql", "002_a.rollback.sql", "002_a.revert.sql",
       "002_a_down.sql", "002_a_ROLLBACK.sql", "002_a-undo.sql", "R__a.down.sql",

@@ -9,7 +9,8 @@ json.__index = json
 -- Keys in this order, others behind them by name.
 local key_order = {
   "event", "direction", "version", "name", "label", "state", "kind", "message", "file", "line",
-  "column", "sqlstate", "detail", "hint", "context", "statement", "migration", "severity",
+  "column", "sqlstate", "detail", "hint", "context", "statement", "query", "query_at", "migration",
+  "severity",
   "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
   "ignored", "problems", "warning", "warnings", "migrations", "applied_at", "recorded_name",
   "down", "transaction", "statements", "duration", "path", "checksum", "started_at",
@@ -204,7 +205,8 @@ function json:failed(err, record)
   self.output:always(encode {
     event = "error", kind = err.kind, message = err.message, file = err.file, line = err.line,
     column = err.column, sqlstate = err.sqlstate, detail = err.detail, hint = err.hint,
-    context = err.context, statement = err.statement, migration = err.migration,
+    context = err.context, statement = err.statement, query = err.query, query_at = err.query_at,
+    migration = err.migration,
     holder = err.holder and object(err.holder),
     blockers = err.blockers and list(err.blockers, object),
     applied = list(record.applied, brief), rolled_back = list(record.rolled_back, brief),
