@@ -28,7 +28,8 @@ end
 
 local signs = {
   "%f[%u]SELECT%f[%U]", "INSERT INTO", "DELETE FROM", "UPDATE %%s", " WHERE ", " JOIN ",
-  "CREATE TABLE IF", "ALTER TABLE %%s", "pg_catalog%.", "::%a",
+  "CREATE TABLE IF", "ALTER TABLE %%s", "pg_catalog%.", "::%a", "%f[%u]AND%f[%U]", "SET [%l_]+ =",
+  "RETURNING",
 }
 
 local function looks_like_sql(s)
