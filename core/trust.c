@@ -10,12 +10,25 @@
     "'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid"
 #define PG_TYPE "'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid"
 
-/* The roles whose objects are used. */
+/* The roles whose objects are used. Whoever may administer a role may make any
+** other one its member, so what counts of a membership is who has granted it:
+** one who has power over this role anyway. Before PostgreSQL 16, CREATEROLE is
+** that, but for superusers. */
 static const char roles[] =
-    "(WITH RECURSIVE mine AS (SELECT r.oid AS role FROM pg_catalog.pg_roles r"
-    "  WHERE r.rolname" EQ "current_user"
-    " UNION SELECT m.roleid FROM mine"
-    "  JOIN pg_catalog.pg_auth_members m ON m.member" EQ "mine.role),"
+    "(WITH RECURSIVE me AS (SELECT r.oid AS role, r.rolsuper"
+    "  FROM pg_catalog.pg_roles r WHERE r.rolname" EQ "current_user),"
+    " masters AS (SELECT me.role FROM me"
+    " UNION ALL SELECT r.oid FROM pg_catalog.pg_roles r, me WHERE r.rolsuper"
+    "  OR r.rolcreaterole AND NOT me.rolsuper AND"
+    "   pg_catalog.current_setting('server_version_num')::pg_catalog.int4"
+    "   OPERATOR(pg_catalog.<) 160000"
+    " UNION ALL SELECT d.datdba FROM pg_catalog.pg_database d"
+    "  WHERE d.datname" EQ "pg_catalog.current_database()"
+    " UNION ALL SELECT m.member FROM pg_catalog.pg_auth_members m"
+    "  JOIN me ON m.roleid" EQ "me.role WHERE m.admin_option),"
+    " mine AS (SELECT me.role FROM me UNION SELECT m.roleid FROM mine"
+    "  JOIN pg_catalog.pg_auth_members m ON m.member" EQ "mine.role"
+    "  AND m.grantor" EQ "ANY (SELECT role FROM masters)),"
     " trusted AS (SELECT role FROM mine"
     " UNION ALL SELECT r.oid FROM pg_catalog.pg_roles r"
     "  WHERE r.rolsuper OR r.rolname" EQ "'pg_database_owner'"

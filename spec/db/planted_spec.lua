@@ -113,6 +113,16 @@ describe("a table that somebody else has planted", function()
       { format = "goose", shared = true })
   end)
 
+  it("is not used because its owner has made the migrator a member of a role", function()
+    db:exec [[CREATE ROLE gang; GRANT gang TO mallory WITH ADMIN OPTION;
+      GRANT ALL ON SCHEMA public TO gang]]
+    mallory:exec("GRANT gang TO deploy; SET ROLE gang;" .. TRACKING .. GRANTED)
+    local deploy = pgmig.connect(url:gsub("user=postgres", "user=deploy"))
+    refused("table public.schema_migrations belongs to the role gang", nil, deploy)
+    deploy:close()
+    db:exec "DROP OWNED BY gang CASCADE; DROP ROLE gang"
+  end)
+
   it("is one's own with a stranger's function on it", function()
     make_tables()
     db:exec "GRANT TRIGGER ON schema_migrations_history TO mallory"
