@@ -10,7 +10,8 @@ local releases = require "pgmig.nginx.release"
 
 local M = {}
 local PAUSE = 0.25 -- seconds between two looks
-local FOLDER_PAUSE = 1 -- seconds between two looks at the folder
+local FOLDER_PAUSE = 1 -- seconds between two looks at the folder ...
+local FOLDER_SHARE = 20 -- ... and at least so many times what one takes
 local FIRST_RETRY = 1 -- seconds
 local LAST_RETRY = 60 -- seconds; a file that is wrong stays so until somebody deploys
 local LAST_RETRY_SOON = 5 -- seconds, for what passes: no server, a busy lock, mode = "check"
@@ -156,10 +157,12 @@ end
 
 --- See whether the folder has changed.
 local function look_at_folder(self)
-  if self.looked_at and core.now() - self.looked_at < FOLDER_PAUSE then return end
+  local began = core.now()
+  if self.look_at and began < self.look_at then return end
   local seen = releases.stamp(self.release, driver.breathe)
   self.outdated = self.outdated or self.seen ~= nil and seen ~= self.seen
-  self.seen, self.looked_at = seen, core.now()
+  self.seen = seen
+  self.look_at = core.now() + math.max(FOLDER_PAUSE, FOLDER_SHARE * (core.now() - began))
 end
 
 --- Whether an attempt is to be made: the first one, one whose time has come, or of other files.
