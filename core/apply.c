@@ -107,7 +107,7 @@ void pgmig_apply_note_server(struct pgmig_apply *a)
     const char *pid = said(a, PGMIG_SERVER_PID);
 
     if (pid != NULL)
-        a->conn->server_pid = atoi(pid);
+        pgmig_conn_served_by(a->conn, atoi(pid));
 }
 
 static void note_transaction(struct pgmig_apply *a)
@@ -120,7 +120,7 @@ static void note_transaction(struct pgmig_apply *a)
 /* Behind a pooler the next transaction may have another server process. */
 void pgmig_apply_forget_server(struct pgmig_apply *a)
 {
-    if (a->conn->server_pid != pgmig_conn_backend_pid(a->conn))
+    if (a->conn->pooled)
         a->conn->server_pid = 0;
 }
 

@@ -35,6 +35,17 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
     return pgmig_connstring_check_numbers(conn->pg, err);
 }
 
+/* A name that no other connection has. */
+static void make_tag(struct pgmig_conn *conn)
+{
+    unsigned char random[8] = {0};
+
+    (void)getentropy(random, sizeof random); /* else it is not alone */
+    snprintf(conn->tag, sizeof conn->tag,
+             "pgmig %02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
+             random[2], random[3], random[4], random[5], random[6], random[7]);
+}
+
 static struct pgmig_conn *new_conn(const char *const *environment,
                                    struct pgmig_error *err)
 {
@@ -43,6 +54,7 @@ static struct pgmig_conn *new_conn(const char *const *environment,
     if (conn != NULL) {
         conn->owner = getpid();
         conn->phase = PGMIG_PHASE_CONNECT;
+        make_tag(conn);
         conn->environment = pgmig_environment_new(environment);
         if (conn->environment != NULL)
             return conn;
@@ -277,6 +289,41 @@ int pgmig_conn_backend_pid(const struct pgmig_conn *conn)
 int pgmig_conn_server_pid(const struct pgmig_conn *conn)
 {
     return conn->server_pid;
+}
+
+void pgmig_conn_served_by(struct pgmig_conn *conn, int pid)
+{
+    conn->server_pid = pid;
+    conn->pooled = pid != PQbackendPID(conn->pg);
+}
+
+const char *pgmig_conn_session_tag(const struct pgmig_conn *conn)
+{
+    return conn->tag;
+}
+
+int pgmig_conn_add_tag(const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    if (!conn->pooled)
+        return 0;
+    pgmig_buf_addf(sql, "SET LOCAL application_name = '%s'; ", conn->tag);
+    return 1;
+}
+
+const char *pgmig_conn_sent(const struct pgmig_conn *conn)
+{
+    return conn->sent;
+}
+
+void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
+                     const char **address, const char **port)
+{
+    const char *text[] = {PQhost(conn->pg), PQhostaddr(conn->pg),
+                          PQport(conn->pg)};
+
+    *host = text[0] ? text[0] : "";
+    *address = text[1] ? text[1] : "";
+    *port = text[2] ? text[2] : "";
 }
 
 void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,

@@ -27,6 +27,11 @@ typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
 ** to be had, which is the connection's error. */
 typedef int pgmig_supply(void *ctx, const char **data, size_t *len);
 
+#define PGMIG_TAG_SIZE 32
+/* The least that pg_stat_activity shows of a statement is 99 bytes, or fewer
+** where a character would be cut (track_activity_query_size). */
+#define PGMIG_SENT_SIZE 97
+
 enum pgmig_phase {
     PGMIG_PHASE_CONNECT,
     PGMIG_PHASE_IDLE,
@@ -47,11 +52,14 @@ struct pgmig_conn {
     struct pgmig_environment *environment; /* while it connects */
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
-    PGresult *result; /* the last result of the request */
-    int server_pid;   /* the server process that answered a claim; 0 */
-    size_t moved;     /* how often data went or came */
-    int results;      /* how many commands of the request succeeded */
-    bool discard;     /* rows are thrown away as they come */
+    PGresult *result;         /* the last result of the request */
+    int server_pid;           /* the server process that answered a claim; 0 */
+    bool pooled;              /* a pooler gives each transaction a process */
+    char tag[PGMIG_TAG_SIZE]; /* names its transactions behind a pooler */
+    char sent[PGMIG_SENT_SIZE]; /* how the last request begins */
+    size_t moved;               /* how often data went or came */
+    int results;                /* how many commands of the request succeeded */
+    bool discard;               /* rows are thrown away as they come */
     bool tx_warning;  /* the server warned about transaction control */
     bool strings_off; /* standard_conforming_strings is, by default */
     size_t answering; /* whose answer is read, of several migrations */
@@ -93,6 +101,10 @@ PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
 
 /* Send one request of an operation, SQL of our own: its rows are kept. */
 PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);
+
+/* Behind a pooler: add the command that lets others find the transaction's
+** server process, by its application_name. How many commands that are. */
+int pgmig_conn_add_tag(const struct pgmig_conn *conn, struct pgmig_buf *sql);
 
 /* Let libpq read what has come: a failure shows in the results. */
 void pgmig_conn_read(struct pgmig_conn *conn);

@@ -51,8 +51,22 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
     conn->asking = NULL;
 }
 
-static void begin_request(struct pgmig_conn *conn)
+/* Keep how a text begins, in whole characters. */
+static void note_sent(struct pgmig_conn *conn, const char *sql)
 {
+    size_t len = strnlen(sql, sizeof conn->sent);
+
+    if (len == sizeof conn->sent)
+        do
+            len--;
+        while (len > 0 && ((unsigned char)sql[len] & 0xC0) == 0x80);
+    memcpy(conn->sent, sql, len);
+    conn->sent[len] = '\0';
+}
+
+static void begin_request(struct pgmig_conn *conn, const char *sql)
+{
+    note_sent(conn, sql);
     pgmig_conn_forget_result(conn);
     conn->results = 0;
     conn->feeding = false;
@@ -76,7 +90,7 @@ static int sent(struct pgmig_conn *conn, int ok)
 int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
                        pgmig_supply *supply)
 {
-    begin_request(conn);
+    begin_request(conn, sql);
     conn->discard = true;
     conn->supply = supply;
     conn->feed_len = 0;
@@ -89,7 +103,7 @@ int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
 
 int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql)
 {
-    begin_request(conn);
+    begin_request(conn, sql);
     conn->discard = false;
     conn->supply = NULL;
     return sent(conn, PQsendQuery(conn->pg, sql));
@@ -110,7 +124,7 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
         return pgmig_conn_ask(conn, sql) == 0
                    ? 0
                    : pgmig_conn_take_error(conn, err);
-    begin_request(conn);
+    begin_request(conn, sql);
     conn->discard = false;
     conn->supply = NULL;
     ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL, 0);

@@ -127,6 +127,7 @@ int pgmig_frame_begin(const struct pgmig_ledger *ledger,
 
     commands += add_local_settings(conn, job, sql);
     commands += add_patience(ledger, conn, sql);
+    commands += pgmig_conn_add_tag(conn, sql);
     commands += pgmig_ledger_add_durable(ledger, sql);
     commands += add_check_client(ledger, conn, "LOCAL ", sql);
     if (conn->strings_off)
@@ -194,6 +195,7 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
     if (section->transaction) {
         pgmig_frame_add_reset(job, sql);
+        pgmig_conn_add_tag(conn, sql);
         pgmig_ledger_add_durable(ledger, sql);
     }
     if (job->ends_run != NULL)

@@ -166,9 +166,10 @@ static const char writable[] =
     "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s'; ";
 
 static void add_writable(const struct pgmig_ledger *ledger,
-                         struct pgmig_buf *sql)
+                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
 {
     pgmig_buf_adds(sql, writable);
+    pgmig_conn_add_tag(conn, sql);
     pgmig_ledger_add_durable(ledger, sql);
 }
 
@@ -190,10 +191,11 @@ static int add_of_table(const struct pgmig_ledger *ledger, const char *text,
     return pgmig_layout_add(text, ledger->tracking, NULL, NULL, sql, err);
 }
 
-static int add_prepare(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
+static int add_prepare(const struct pgmig_ledger *ledger,
+                       const struct pgmig_conn *conn, struct pgmig_buf *sql,
                        struct pgmig_error *err)
 {
-    add_writable(ledger, sql);
+    add_writable(ledger, conn, sql);
     if (add_of_table(ledger,
                      ledger->layout ? ledger->layout->create : own_table, sql,
                      err) != 0)
@@ -250,12 +252,12 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return -1;
     switch (op) {
     case PGMIG_LEDGER_PREPARE:
-        return add_prepare(ledger, sql, err);
+        return add_prepare(ledger, conn, sql, err);
     case PGMIG_LEDGER_ADVANCE:
-        add_writable(ledger, sql);
+        add_writable(ledger, conn, sql);
         return pgmig_history_add_advance(ledger, conn, sql, err);
     case PGMIG_LEDGER_WIDEN:
-        add_writable(ledger, sql);
+        add_writable(ledger, conn, sql);
         pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
                        ledger->tracking,
                        strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
@@ -347,7 +349,7 @@ static int add_change(const struct pgmig_ledger *ledger,
 {
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
-    add_writable(ledger, sql);
+    add_writable(ledger, conn, sql);
     if (change == PGMIG_CHANGE_NAME) {
         if (add_name(ledger, conn, entry, sql, err) != 0)
             return -1;
@@ -380,7 +382,7 @@ int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
-    add_writable(ledger, &sql);
+    add_writable(ledger, conn, &sql);
     return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
                 pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
                 err);
@@ -439,7 +441,7 @@ int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     int status = pgmig_ledger_check(ledger, err);
 
     if (status == 0)
-        add_writable(ledger, &sql);
+        add_writable(ledger, conn, &sql);
     for (size_t i = 0; status == 0 && i < count; i++)
         status = add_adopted(ledger, conn, &entries[i], &sql, err);
     return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql, status, err);

@@ -517,6 +517,19 @@ int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
 /* The server process that runs the migration under way; 0: not known. */
 int pgmig_conn_server_pid(const struct pgmig_conn *conn);
 
+/* Tell what process has answered, as pg_backend_pid() says: a pooler's, when it
+** is not the one that the connection was opened with. */
+void pgmig_conn_served_by(struct pgmig_conn *conn, int pid);
+/* Behind a pooler, the application_name of its transactions: no other
+** connection has it. */
+const char *pgmig_conn_session_tag(const struct pgmig_conn *conn);
+/* How the request begins that was sent last; "" in a pipeline. */
+const char *pgmig_conn_sent(const struct pgmig_conn *conn);
+/* The server that it is connected to, as libpq's parameters: the address "" for
+** a socket's folder. */
+void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
+                     const char **address, const char **port);
+
 /* What tells whether data still goes or comes: how many pieces have, and how
 ** many bytes the system has taken that have not reached the other side (0
 ** where it does not say). */

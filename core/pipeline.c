@@ -41,6 +41,7 @@ int pgmig_pipeline_enter(struct pgmig_conn *conn,
     p->ctx = ctx;
     conn->pipeline = p;
     conn->phase = PGMIG_PHASE_PIPELINE;
+    conn->sent[0] = '\0';
     pgmig_conn_forget_result(conn);
     if (PQenterPipelineMode(conn->pg) == 1)
         return 0;

@@ -423,7 +423,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     const char *objection;
     size_t len;
 
-    conn->server_pid = atoi(pgmig_conn_value(conn, 0, P_PID, &len));
+    pgmig_conn_served_by(conn, atoi(pgmig_conn_value(conn, 0, P_PID, &len)));
     ledger->read_only = value_is(conn, P_STANDBY, "t");
     ledger->on_linux = value_is(conn, P_LINUX, "t");
     ledger->over_tcp = value_is(conn, P_TCP, "t");

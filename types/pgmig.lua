@@ -340,10 +340,11 @@ function connection:reconnect(deadline) end
 
 ---@param application_name string
 ---@param deadline number? of core.now()
+---@param wait function? its driver
 ---@return pgmig.Connection
-function connection:beside(application_name, deadline) end
+function connection:beside(application_name, deadline, wait) end
 
----@return number? deadline
+---@return table? limit
 function connection:patience() end
 
 ---@param pause_seconds number
@@ -351,9 +352,9 @@ function connection:sleep(pause_seconds) end
 
 function connection:close() end
 
----@param deadline number?
+---@param limit number|table?
 ---@param observer fun()?
-function connection:run(deadline, observer) end
+function connection:run(limit, observer) end
 
 ---@param method string?
 ---@return any

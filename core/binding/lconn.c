@@ -310,6 +310,47 @@ static int conn_server_pid(lua_State *L)
     return 1;
 }
 
+/* conn:served_by(pid): pg_backend_pid() says this one; see pgmig.h. */
+static int conn_served_by(lua_State *L)
+{
+    struct lconn *lc = lconn_check(L);
+
+    pgmig_conn_served_by(lc->conn, (int)luaL_checkinteger(L, 2));
+    return 0;
+}
+
+/* conn:session_tag() --> the application_name of its transactions behind a
+** pooler. */
+static int conn_session_tag(lua_State *L)
+{
+    lua_pushstring(L, pgmig_conn_session_tag(lconn_check(L)->conn));
+    return 1;
+}
+
+/* conn:sent() --> how the last request begins; nil in a pipeline. */
+static int conn_sent(lua_State *L)
+{
+    const char *sent = pgmig_conn_sent(lconn_check(L)->conn);
+
+    lua_pushstring(L, *sent ? sent : NULL);
+    return 1;
+}
+
+/* conn:peer() --> host, address and port of the server; address "" for a
+** socket's folder. */
+static int conn_peer(lua_State *L)
+{
+    const char *host;
+    const char *address;
+    const char *port;
+
+    pgmig_conn_peer(lconn_check(L)->conn, &host, &address, &port);
+    lua_pushstring(L, host);
+    lua_pushstring(L, address);
+    lua_pushstring(L, port);
+    return 3;
+}
+
 /* conn:traffic() --> pieces of data that went or came, bytes on their way */
 static int conn_traffic(lua_State *L)
 {
@@ -402,6 +443,10 @@ void lpgmig_open_conn(lua_State *L)
         {"is_open", conn_is_open},
         {"server_pid", conn_server_pid},
         {"is_lost", conn_is_lost},
+        {"served_by", conn_served_by},
+        {"session_tag", conn_session_tag},
+        {"sent", conn_sent},
+        {"peer", conn_peer},
         {"traffic", conn_traffic},
         {"abandon", conn_abandon},
         {"backend_pid", conn_backend_pid},

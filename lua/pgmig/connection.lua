@@ -1,5 +1,5 @@
 --- A connection to PostgreSQL: `pgmig.connect` makes them.
--- Here is the one loop that steps the core and waits; a driver does the waiting.
+-- Its loop (pgmig.loop) steps the core and waits; a driver does the waiting.
 -- @module pgmig.connection
 local connect_hint = require "pgmig.connect_hint"
 local core = require "pgmig.core"
@@ -7,6 +7,7 @@ local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
 local limits = require "pgmig.limits"
+local loop = require "pgmig.loop"
 local session = require "pgmig.session"
 local usage = require "pgmig.usage"
 
@@ -17,7 +18,6 @@ local connection = {}
 connection.__index = connection
 
 local CONNECT_TIMEOUT = 15 -- seconds
-local CANCEL_INTERVAL = 0.5 -- seconds between two attempts to stop what runs on the server
 local RESPONSE_TIMEOUT = 15 -- seconds
 
 -- ---- connecting ------------------------------------------------------------
@@ -76,11 +76,21 @@ local function parameters(options)
   return keywords, values
 end
 
+local function of_options(self) return parameters(self.options) end
+
 local function check_options(source)
   if source == nil then return {} end
   if type(source) == "string" then return { url = source } end
   if type(source) == "table" then return source end
   errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
+end
+
+--- The server that a list of hosts has led to, as libpq's parameters.
+local function peer_of(handle, keywords, values, environment)
+  local host, address, port = handle:peer()
+  if address ~= "" then return { host = host, hostaddr = address, port = port } end
+  local _, given = core.hosts(keywords, values, environment)
+  return not given and { host = host, port = port } or nil -- no list of one can be blank
 end
 
 --- Connect a new handle and make it the connection's.
@@ -92,14 +102,16 @@ local function open(self, keywords, values, deadline)
   self.handle = core.open(keywords, values, environment)
   local timeout = self.connect_timeout or self.handle:connect_timeout()
   local latest = core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT)
-  self.abrupt = true
+  self.connecting = true
   local ok, err = pcall(function()
     self:run(math.min(latest, deadline or latest))
     self:finish()
   end)
-  self.abrupt = self.auxiliary
+  self.connecting = false
   if ok then
     self.pid = self.handle:backend_pid() -- libpq forgets it with the connection
+    self.tag = self.handle:session_tag()
+    self.peer = peer_of(self.handle, keywords, values, environment)
     return
   end
   self.handle:close()
@@ -149,27 +161,37 @@ function M.place(source)
   return hosts.place(keywords, values, variables(options))
 end
 
+--- The parameters of an auxiliary connection: to the server that the main one has found.
+local function beside(self)
+  local keywords, values = parameters(self.options)
+  for keyword, value in pairs(self.main.peer or {}) do
+    keywords[#keywords + 1], values[#values + 1] = keyword, value
+  end
+  return keywords, values
+end
+
 --- Connect again, with the same parameters, in place of a connection that was lost.
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"
 function connection:reconnect(deadline)
   self.handle:close()
-  local keywords, values = parameters(self.options)
+  local keywords, values = (self.main and beside or of_options)(self)
   open(self, keywords, values, deadline)
 end
 
---- A second connection to the same database, which a signal closes at once.
+--- A second connection to the same server and database, which a signal closes at once.
 -- @param application_name how it shows in pg_stat_activity
 -- @param deadline a time of `core.now()`
+-- @param wait its driver; nil: the same
 -- @raise kind "connect"
-function connection:beside(application_name, deadline)
+function connection:beside(application_name, deadline, wait)
   local options = { application_name = application_name }
   for key, value in pairs(self.options) do options[key] = options[key] or value end
   local other = setmetatable({
-    options = options, wait = self.wait, auxiliary = true,
+    main = self, options = options, wait = wait or self.wait, auxiliary = true,
     connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
   }, connection)
-  local keywords, values = parameters(options)
+  local keywords, values = beside(other)
   open(other, keywords, values, deadline)
   return other
 end
@@ -179,88 +201,15 @@ function connection:is_lost() return self.handle:is_lost() end
 
 -- ---- the loop --------------------------------------------------------------
 
-local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
-
---- Raise an interruption; the connection may be closed.
-local function raise_interrupted(signal)
-  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
-end
-
---- Stop what runs on the server: again after a while, when it was between two statements.
-local function cancel(self)
-  self.cancel_at = core.now() + CANCEL_INTERVAL
-  self.handle:cancel()
-end
-
---- A signal came: stop what runs on the server, which has to answer soon. A second signal, or one
--- that an auxiliary connection meets, closes the connection.
-local function interrupt(self, signal)
-  if self.signal or self.abrupt then
-    self.handle:close()
-    raise_interrupted(signal)
-  end
-  self.signal = signal
-  self.give_up_at = core.now() + self.response_timeout
-  self.handle:stop()
-  cancel(self)
-end
-
---- How long to wait at most: a time of `core.now()`; nil: for ever.
-local function next_look(self, limit, vigil)
-  if limit and self.signal and self.cancel_at then return math.min(limit, self.cancel_at) end
-  return limit or vigil and vigil.due or nil
-end
-
---- The message of an error that only means: no answer came.
-M.NO_ANSWER = "the server did not answer in time"
-
---- The deadline has passed. What is under way ends as if the connection were lost.
-local function expire(self)
-  if not (self.abrupt and not self.auxiliary) then return self.handle:abandon(M.NO_ANSWER) end
-  self.handle:close()
-  errors.raise("connect", M.NO_ANSWER, {
-    hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, or "
-      .. "PGCONNECT_TIMEOUT, allows more time",
-  })
-end
-
-local function step(self, observer)
-  local want = self.handle:step()
-  if observer then observer() end
-  return want
-end
-
---- Step the operation under way to its end, waiting with the driver. Without a deadline a vigil
--- (pgmig.vigil), where there is one, looks after the server now and then.
--- @param deadline a time of `core.now()`, when the connection is given up; nil: none
+--- Step the operation under way to its end; see `pgmig.loop`.
+-- @param limit a time of `core.now()`, what `patience` returns, or nil: however long
 -- @param observer called after each step; nil
-function connection:run(deadline, observer)
-  local handle = self.handle
-  local vigil = not deadline and self.vigil
-  if vigil then vigil:begin() end
-  local want = step(self, observer)
-  while want do
-    local limit = deadline or self.give_up_at
-    local signal = self.wait(handle, want, next_look(self, limit, vigil))
-    if signal then interrupt(self, signal) end
-    want = step(self, observer)
-    if want and limit and core.now() >= limit then
-      expire(self)
-      deadline, self.give_up_at, vigil = nil, nil, nil
-      want = step(self, observer)
-    elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
-      cancel(self)
-    elseif want and vigil and not limit and core.now() >= vigil.due then
-      signal = vigil:look()
-      if signal then interrupt(self, signal) end
-    end
-  end
-end
+function connection:run(limit, observer) loop.run(self, limit, observer) end
 
---- How long a request of pgmig's own may take: a deadline for `run`; nil with a vigil.
+--- How long a request of pgmig's own may take: a limit for `run`; nil with a vigil.
 function connection:patience()
   if self.vigil then return nil end
-  return core.now() + self.response_timeout
+  return { patience = self.response_timeout }
 end
 
 --- Wait for some time.
@@ -272,7 +221,7 @@ function connection:sleep(pause_seconds)
     local signal = self.wait(nil, nil, deadline)
     if signal then
       self.signal = signal
-      raise_interrupted(signal)
+      loop.raise_interrupted(signal)
     end
   end
 end
@@ -281,7 +230,7 @@ end
 local function raise(self, err)
   if not (self.signal and errors.is(err)) then error(err, 0) end
   err.kind = "interrupted"
-  err.message = "interrupted by " .. signal_names[self.signal]
+  err.message = loop.interruption(self.signal)
   err.signal = self.signal
   error(err, 0)
 end
@@ -309,7 +258,7 @@ end
 
 --- Raise kind "interrupted" if a signal has come since the connection was made.
 function connection:check_interrupted()
-  if self.signal then raise_interrupted(self.signal) end
+  if self.signal then loop.raise_interrupted(self.signal) end
 end
 
 -- ---- SQL -------------------------------------------------------------------

@@ -5,6 +5,7 @@
 -- server: a blocked waiter does keep a snapshot. What makes double application impossible is not
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local excerpt = require "pgmig.excerpt"
 local orphan = require "pgmig.orphan"
@@ -178,16 +179,39 @@ function lock:answers()
   return ok
 end
 
+--- Whether its transaction is open, as far as is known.
+function lock:is_open()
+  return self.conn ~= nil and self.conn.handle:transaction_status() == "open"
+end
+
 --- Whether the lock is still held.
-function lock:held()
-  return self:answers() and self.conn.handle:transaction_status() == "open"
+function lock:held() return self:answers() and self:is_open() end
+
+--- Ask through the lock's connection, in a coroutine that gives way while the answer is awaited:
+-- `lent` is true meanwhile.
+-- @param sql without parameters, which would make its transaction keep a snapshot
+-- @return rows; nil when there is no answer
+function lock:lend(sql)
+  local conn = self.conn
+  if not conn then return nil end
+  local own = conn.wait
+  conn.wait, self.lent = drivers.coroutine, true
+  local ok, rows = pcall(conn.ask, conn, sql)
+  conn.wait, self.lent = own, false
+  return ok and rows or nil
+end
+
+--- Close its connection, which nobody waits for any more: the server lets the lock go.
+function lock:hang_up()
+  if self.conn then self.conn:close() end
+  self.conn, self.lent = nil, false
 end
 
 --- End the server process of a lost connection: until the server notices, it may hold the lock.
 local function end_lost(conn)
-  local pid = conn:backend_pid()
+  local lost = orphan.identity(conn)
   conn:reconnect(core.now() + conn.response_timeout)
-  orphan.fence(conn, pid)
+  orphan.fence(conn, lost)
 end
 
 --- Let it go, and know that it is gone; a second call does nothing.

@@ -1,9 +1,9 @@
 --- The one door for all that writes: with the lock held, tables and files are compared again, it is
 -- decided again, and only then written.
-local connection = require "pgmig.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lock = require "pgmig.lock"
+local loop = require "pgmig.loop"
 local recovery = require "pgmig.recovery"
 local resume = require "pgmig.resume"
 local run = require "pgmig.run"
@@ -50,7 +50,7 @@ local function prepare_plan(migrator, held, plan, emit)
   end)
   if ok then return settled, warnings end
   local err = settled
-  if errors.is(err) and err.message == connection.NO_ANSWER and held:held() then
+  if errors.is(err) and err.message == loop.NO_ANSWER and held:held() then
     err.hint = "the lock's connection does get answers: is there a pooler with a single "
       .. "connection to the server? a run needs two"
   end
@@ -79,17 +79,26 @@ local function run_locked(migrator, held, plan, emit, how)
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = may_pipeline(migrator),
     stop = how.stop, unattended = how.unattended,
   }
-  migrator.db.vigil = vigil.new(migrator.db, held, function(blockers)
-    tell_wait(migrator, emit, {
-      type = "blocked", blockers = blockers, message = "waiting for a lock",
-    })
-  end, function(seen) run.watched(options, seen) end)
+  migrator.db.vigil.on_progress = function(seen) run.watched(options, seen) end
   return run.run(options, plan)
 end
 
-local function stop_watching(db)
-  if db.vigil then db.vigil:close() end
-  db.vigil = nil
+--- Call `fn(held)` with a vigil over the connection. Another one may be there already: a hook's
+-- migrator works on its run's connection.
+local function watched(migrator, held, emit, fn)
+  local db = migrator.db
+  local outer, handler = db.vigil, db.notice_handler
+  db.vigil = vigil.new(db, held, function(blockers)
+    tell_wait(migrator, emit, {
+      type = "blocked", blockers = blockers, message = "waiting for a lock",
+    })
+  end)
+  local ok, result = pcall(fn, held)
+  db.vigil:close()
+  db.vigil = outer
+  db:on_notice(handler)
+  if ok then return result end
+  error(result, 0)
 end
 
 --- A plan may be shortened while it runs, and stays the caller's.
@@ -115,9 +124,7 @@ local function write(migrator, emit, fn, limit)
     migrator.ledger:check_writable()
   end)
   local held = acquire(migrator, emit, limit or migrator.lock_wait)
-  local ok, result = pcall(fn, held)
-  stop_watching(migrator.db)
-  migrator.db:on_notice(nil)
+  local ok, result = pcall(watched, migrator, held, emit, fn)
   held:release()
   if ok then return result end
   error(result, 0)
@@ -155,7 +162,7 @@ function M.run(migrator, plans, emit, how)
         for k, earlier in ipairs(done) do name_done(result, plans[k], earlier) end
         error(result, 0)
       end
-      stop_watching(migrator.db)
+      migrator.db.vigil.on_progress = nil
       done[i] = result
     end
     return done

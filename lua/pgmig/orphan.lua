@@ -72,13 +72,37 @@ function M.wait(db, orphan, limit)
   end
 end
 
+-- Transactions of a connection behind a pooler, found by its tag: how many there are, and all are
+-- ended where that is asked for.
+local TAGGED = [[
+  SELECT pg_catalog.count(*) AS n, pg_catalog.count(CASE WHEN $2::pg_catalog.bool
+    THEN pg_catalog.pg_terminate_backend(a.pid) END) AS told
+  FROM pg_catalog.pg_stat_activity a
+  WHERE a.application_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+    AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+    AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+    AND a.usename OPERATOR(pg_catalog.=) session_user]]
+
+--- End what is left of a connection behind a pooler, which does not see that its client is gone.
+local function fence_tagged(db, tag)
+  local started = core.now()
+  while db:ask(TAGGED, tag, core.now() - started > OWN_GRACE)[1].n > 0 do
+    if core.now() - started >= FENCE_LIMIT then return end
+    db:sleep(PAUSE)
+  end
+end
+
+--- What is left of a connection can be found by, once it is lost.
+function M.identity(db) return { pid = db:backend_pid(), tag = db.tag } end
+
 --- End what is left of a connection that this process has lost: its server process may not know.
 -- @param db a new connection with the same parameters
--- @param pid the process id that the lost one had (PQbackendPID)
-function M.fence(db, pid)
+-- @param lost the lost one's `identity`
+function M.fence(db, lost)
   local own = db:ask("SELECT pg_catalog.pg_backend_pid() AS pid")[1].pid
-  if own ~= db:backend_pid() then return end -- a pooler's number; it looks after its own
-  M.wait(db, { pid = pid, ours = true }, FENCE_LIMIT)
+  db.handle:served_by(own)
+  if own ~= db:backend_pid() then return fence_tagged(db, lost.tag) end
+  M.wait(db, { pid = lost.pid, ours = true }, FENCE_LIMIT)
 end
 
 return M

@@ -26,8 +26,9 @@ local function connect_again(db, budget, deadline, err)
     if ok then return end
     if errors.is(why, "interrupted") then error(why, 0) end
     if core.now() + pause >= deadline then
-      err.detail = ("no new connection within %g s: %s"):format(budget,
+      local detail = ("no new connection within %g s: %s"):format(budget,
         errors.is(why) and why.message or tostring(why))
+      err.detail = err.detail and err.detail .. "\n" .. detail or detail
       error(err, 0)
     end
     db:sleep(pause * (0.5 + core.random()))
@@ -42,22 +43,26 @@ end
 
 --- Replace a lost connection. What the old one's server process still does is waited for, and
 -- ended when it takes too long: nobody waits for its answer any more.
+-- The session of the new one is what a run's migrations begin with.
 -- @param db the connection
 -- @param budget seconds to connect within; 0: do not try
--- The session of the new one is what a run's migrations begin with.
 -- @param err the error that the loss raised
 -- @raise err, or kind "interrupted"
 function M.reconnect(db, budget, err)
   if budget <= 0 then error(err, 0) end
-  local pid, deadline = db:backend_pid(), core.now() + budget
+  local lost, deadline = orphan.identity(db), core.now() + budget
+  local vigil = db.vigil
+  db.vigil = nil -- what is asked here has a limit
+  local ok, why
   repeat
-    connect_again(db, budget, deadline, err)
-    local ok, why = pcall(function()
-      orphan.fence(db, pid)
+    ok, why = pcall(function()
+      connect_again(db, budget, deadline, err)
+      orphan.fence(db, lost)
       if db.session then db:ask(db.session.reset) end
     end)
-    if not ok and (core.now() >= deadline or not M.is_loss(db, why)) then error(why, 0) end
-  until ok
+  until ok or why == err or core.now() >= deadline or not M.is_loss(db, why)
+  db.vigil = vigil
+  if not ok then error(why, 0) end
 end
 
 local function persist(db, budget, fn)
@@ -84,11 +89,7 @@ local function recover_loss(step, err)
   step.losses = (step.losses or 0) + 1
   if step.losses > MAX_LOSSES then error(err, 0) end
   run.emit { type = "lost", migration = step.m, message = err.message }
-  local vigil = run.db.vigil
-  run.db.vigil = nil
-  local ok, why = pcall(M.reconnect, run.db, run.reconnect, err)
-  run.db.vigil = vigil
-  if not ok then error(why, 0) end
+  M.reconnect(run.db, run.reconnect, err)
 end
 
 local function describe_blocker(b)

@@ -1,13 +1,11 @@
 --- Migrations that go to the server together, without a wait in between: those that nobody has to
 -- look at on the way. Each keeps its own transaction; what fails stops those behind it.
-local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
 local M = {}
 
 local MAX_STEPS = 1000
 local MAX_BYTES = 4 * 1024 * 1024 -- of files that are held at once
-local LOOK_INTERVAL = 1 -- seconds between two looks at the lock
 
 --- The steps from the first on that can go together.
 -- @param run the run (pgmig.run)
@@ -38,13 +36,6 @@ local function tell_notices(self)
   end
 end
 
---- Without the lock no further migration begins.
-local function look_at_lock(self)
-  if core.now() < self.look_at then return end
-  self.look_at = core.now() + LOOK_INTERVAL
-  if not self.run.lock:held() then self.handle:stop() end
-end
-
 --- Tell what has been committed since the last time. A hook that may use the connection has to wait
 -- until the window has ended.
 local function tell(self)
@@ -56,7 +47,8 @@ local function tell(self)
     if self.steps[self.done + 1] then self.steps[self.done + 1]:begin() end
     tell_notices(self)
   end
-  look_at_lock(self)
+  -- without the lock no further migration begins
+  if self.run.db.vigil and self.run.db.vigil.lock_lost then self.handle:stop() end
 end
 
 --- Between two steps of the core. What a listener raises ends the window, and is raised behind it.
@@ -90,7 +82,7 @@ function M.run(run, steps)
   local db = run.db
   local self = {
     run = run, steps = steps, handle = db.handle, done = 0, notices = {}, committing = 0,
-    look_at = core.now() + LOOK_INTERVAL, hooked = run.hooks:has "committed",
+    hooked = run.hooks:has "committed",
   }
   db:on_notice(nil)
   db.handle:apply(run.ledger.handle, jobs)

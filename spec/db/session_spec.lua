@@ -186,7 +186,7 @@ describe("a migration's session", function()
   end)
 
   it("keeps what a pooler begins with, and leaves its clients nothing", function()
-    local pooler = pgbouncer.start(3, "SET search_path = app, public")
+    local pooler = pgbouncer.start(3, { connect_query = "SET search_path = app, public" })
     db:exec "CREATE SCHEMA app"
     support.write(dir, "001_functions.sql", MEDDLE)
     support.write(dir, "002_meddles.sql",

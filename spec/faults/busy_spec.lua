@@ -213,43 +213,13 @@ describe("the lock's transaction", function()
     admin:close()
     local watched = false
     for query in pairs(queries["pgmig watch"]) do
-      watched = watched or query:find "pg_blocking_pids" ~= nil
+      watched = watched or query:find "me.wait_event" ~= nil
     end
     assert.is_true(watched)
     for query in pairs(queries["pgmig lock"]) do
       local harmless = query == "" or query == "ROLLBACK" or query:find "pg_try_advisory_xact_lock"
       assert.is_truthy(harmless, query)
     end
-  end)
-end)
-
-describe("a signal that comes during a look at the server", function()
-  --- Run a migration that sleeps; the driver tells of a signal while other connections than the
-  -- run's own wait, so many times.
-  local function run(signals)
-    local dir, db, running = support.tempdir(), nil, false
-    support.write(dir, "001_step.sql", "-- UP\nSELECT pg_sleep(30);\n-- DOWN\n")
-    db = pgmig.connect { url = support.database(), wait = function(handle, want, deadline)
-      if running and handle and handle ~= db.handle and signals > 0 then
-        signals = signals - 1
-        return 2
-      end
-      return pgmig.drivers.blocking(handle, want, deadline)
-    end }
-    local m = pgmig.migrator(db, dir, { hooks = {
-      before_statement = function() running = true end,
-    } })
-    local ok, err = pcall(m.migrate, m)
-    assert.is_false(ok)
-    assert.same({ "interrupted", 2 }, { err.kind, err.signal })
-    return err, db
-  end
-
-  it("cancels the statement, like any other", function()
-    local err, db = run(1)
-    assert.equal("57014", err.sqlstate) -- the server has ended it
-    assert.is_false(db:is_lost())
-    db:close()
   end)
 end)
 

@@ -89,11 +89,12 @@ end
 
 --- Run one case through the proxy.
 -- @param mode the proxy's mode
--- @param k the message that meets the fault
+-- @param k the message that meets the fault, or several (proxy.lua)
+-- @param upstream what stands before the server; nil: nothing
 -- @return as run, with messages = how many there were, kind = of the k-th, nil without it
-function M.cut(dir, mode, k, reference, flags)
+function M.cut(dir, mode, k, reference, flags, upstream)
   local database = faults.database()
-  local proxy = proxies.start(mode, k)
+  local proxy = proxies.start(mode, k, upstream)
   local case = M.run(dir, mode, database, function(words)
     return faults.run(proxy.url(database), words, proxy.pid_file)
   end, reference, flags)

@@ -1,4 +1,5 @@
 -- One fault at each message that the program sends, in each way a connection can break.
+local bouncers = require "spec.faults.pgbouncer"
 local cases = require "spec.faults.cases"
 local faults = require "spec.faults.support"
 local proxies = require "spec.faults.proxy"
@@ -24,26 +25,40 @@ describe("a slow network", function()
   end)
 end)
 
--- A pipeline sends four messages a statement, which differ little: the whole form takes every
--- fifth, other ones in each mode. Without it there is one a request, and all are tried.
-local ways = {
-  { name = "", flags = "", stride = 5 },
-  { name = ", without a pipeline", flags = "--no-pipeline", stride = 1 },
-}
-
 local modes = { "before", "after", "half", "orphan", "stall", "swallow", "torn", "late", "kill",
   "killed" }
 
+-- A pipeline sends four messages a statement, which differ little: the whole form takes every
+-- fifth, other ones in each mode. Without it there is one a request, and all are tried.
+local ways = {
+  { name = "", stride = 5, modes = modes },
+  { name = ", without a pipeline", flags = "--no-pipeline", stride = 1, modes = modes },
+  {
+    name = ", through pgbouncer", stride = 5, pooled = true,
+    modes = faults.whole and modes or { "swallow" },
+  },
+  {
+    name = ", through pgbouncer without a pipeline", flags = "--no-pipeline", stride = 1,
+    pooled = true, modes = faults.whole and modes or { "swallow" },
+  },
+}
+
 for _, way in ipairs(ways) do
   describe("a fault at one message" .. way.name, function()
-    local dir, clean
+    local dir, clean, pooler, upstream
 
     setup(function()
+      if way.pooled then
+        pooler = bouncers.start(10)
+        upstream = pooler.socket
+      end
       dir = workload.ten()
-      clean = cases.cut(dir, "none", 0, nil, way.flags)
+      clean = cases.cut(dir, "none", 0, nil, way.flags, upstream)
       assert.same({}, clean.problems)
       print(("# a run without faults sends %d messages%s"):format(clean.messages, way.name))
     end)
+
+    teardown(function() if pooler then pooler.stop() end end)
 
     --- Which messages of a mode are tried: a sample that moves with the mode, or all.
     local function points(offset)
@@ -56,7 +71,7 @@ for _, way in ipairs(ways) do
     local function try(mode, offset)
       local problems = {}
       for _, k in ipairs(points(offset)) do
-        local case = cases.cut(dir, mode, k, clean.print, way.flags)
+        local case = cases.cut(dir, mode, k, clean.print, way.flags, upstream)
         summary.add(mode .. way.name, case)
         for _, problem in ipairs(case.problems) do
           problems[#problems + 1] = ("%s %d (%s): %s"):format(mode, k, case.kind or "-", problem)
@@ -65,14 +80,38 @@ for _, way in ipairs(ways) do
       assert.same({}, problems)
     end
 
-    for offset, mode in ipairs(modes) do
+    for offset, mode in ipairs(way.modes) do
       it("of mode " .. mode .. " loses nothing and does nothing twice", function()
         try(mode, offset * 7)
         if not faults.whole then return end
-        local beyond = cases.cut(dir, mode, clean.messages + MOST, clean.print, way.flags)
+        local beyond = cases.cut(dir, mode, clean.messages + MOST, clean.print, way.flags, upstream)
         assert.same({}, beyond.problems)
         assert.is_nil(beyond.kind) -- every message has been counted: the next one does not exist
       end)
     end
   end)
 end
+
+describe("an answer that is lost twice", function()
+  it("is looked for twice: also of the first request of a new connection", function()
+    local dir, problems = workload.ten(), {}
+    local first, distances = { 9, 60, 110 }, { 4, 6, 8 }
+    if faults.whole then
+      first, distances = {}, {}
+      for k = 1, 200, 7 do first[#first + 1] = k end
+      for d = 1, 12 do distances[d] = d end
+    end
+    for i, k in ipairs(first) do
+      for j, d in ipairs(distances) do
+        if faults.whole or i == j then
+          local case = cases.cut(dir, "swallow", ("%d,%d"):format(k, k + d))
+          summary.add("swallow, twice", case)
+          for _, problem in ipairs(case.problems) do
+            problems[#problems + 1] = ("%d and %d: %s"):format(k, k + d, problem)
+          end
+        end
+      end
+    end
+    assert.same({}, problems)
+  end)
+end)

@@ -16,9 +16,10 @@ end
 
 --- Start it.
 -- @param pool_size connections to the server, per database
--- @param connect_query what each of them begins with; nil
--- @return { url = fn(database), stop = fn() }
-function M.start(pool_size, connect_query)
+-- @param options { connect_query = what each of them begins with, pool_mode = "session" }; nil
+-- @return { url = fn(database), socket = its path, stop = fn() }
+function M.start(pool_size, options)
+  options = options or {}
   local server, dir = support.server(), programs.folder()
   local ini = support.write(dir, "pgbouncer.ini", ([[
 [databases]
@@ -29,13 +30,14 @@ unix_socket_dir = %s
 listen_port = 6432
 auth_type = any
 admin_users = postgres
-pool_mode = transaction
+pool_mode = %s
 default_pool_size = %d
 max_client_conn = 200
 server_reset_query =
 logfile = %s/log
 ]]):format(server.host, server.port,
-    connect_query and ("connect_query='%s'"):format(connect_query) or "", dir, pool_size, dir))
+    options.connect_query and ("connect_query='%s'"):format(options.connect_query) or "", dir,
+    options.pool_mode or "transaction", pool_size, dir))
   local stop = programs.keep(("/usr/sbin/pgbouncer -q %s & p=$!"):format(ini), "kill $p; wait $p")
   local function url(database)
     return ("postgresql://postgres@/%s?host=%s&port=6432"):format(database, dir)
@@ -45,7 +47,7 @@ logfile = %s/log
     assert(core.now() < limit, "pgbouncer does not listen")
     core.poll({}, {}, 0.02)
   end
-  return { url = url, stop = stop }
+  return { url = url, socket = dir .. "/.s.PGSQL.6432", stop = stop }
 end
 
 return M

@@ -4,7 +4,8 @@
 **
 **     proxy LISTEN SERVER MODE K REPORT [PIDFILE]
 **
-** LISTEN and SERVER are paths of unix sockets. MODE is one of
+** LISTEN and SERVER are paths of unix sockets. K may be several numbers, with
+** commas between them. MODE is one of
 **   none      no fault
 **   slow      no fault, but the client's side is read SLOW_MS apart
 **   before    both sides are closed, the message is not forwarded
@@ -38,6 +39,7 @@
 #include "../support/unix_socket.h"
 
 #define LINKS 128
+#define FAULTS 8
 #define LATE_MS 1100 /* about when the client has given up (1 s) ... */
 #define LATER_MS 150 /* ... and up to three times so much later */
 #define SLOW_MS 60
@@ -93,7 +95,8 @@ struct link {
 
 static struct link links[LINKS];
 static const struct mode *mode = modes;
-static long fault_at;
+static long fault_at[FAULTS];
+static size_t faults;
 static long messages;
 static char fault_type = '-';
 static const char *pid_file;
@@ -194,15 +197,24 @@ static bool is_cancel(const struct link *l)
     return !l->started && be32(l->head + 4) == CANCEL_REQUEST;
 }
 
+/* Whether a message meets the fault. */
+static bool is_met(long message)
+{
+    for (size_t i = 0; i < faults; i++)
+        if (fault_at[i] == message)
+            return true;
+    return false;
+}
+
 /* How much of a message of this length passes. */
 static size_t passing(struct link *l, size_t length)
 {
-    if (is_cancel(l) || ++messages != fault_at || mode->then == SLOW)
+    if (is_cancel(l) || !is_met(++messages) || mode->then == SLOW)
         return length;
     fault_type = l->started ? (char)l->head[0] : 'S';
     l->then = mode->then;
     if (mode->then == DELAY)
-        l->held_until = now_ms() + LATE_MS + fault_at % 4 * LATER_MS;
+        l->held_until = now_ms() + LATE_MS + messages % 4 * LATER_MS;
     if (!mode->forward)
         return 0;
     return mode->half ? length / 2 : length;
@@ -391,6 +403,15 @@ static const struct mode *find_mode(const char *name)
     exit(2);
 }
 
+static void read_faults(const char *list)
+{
+    for (char *end; faults < FAULTS && *list != '\0'; list = end) {
+        fault_at[faults++] = strtol(list, &end, 10);
+        if (*end == ',')
+            end++;
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 6) {
@@ -398,7 +419,7 @@ int main(int argc, char **argv)
         return 2;
     }
     mode = find_mode(argv[3]);
-    fault_at = atol(argv[4]);
+    read_faults(argv[4]);
     pid_file = argv[6];
     loop(listen_on(argv[1], LINKS), argv[2]);
     report(argv[5]);

@@ -21,16 +21,23 @@ local function exists(path)
   return (os.rename(path, path))
 end
 
+--- The socket of the specs' server.
+local function server_socket()
+  local server = support.server()
+  return ("%s/.s.PGSQL.%d"):format(server.host, server.port)
+end
+
 --- Start the proxy before the specs' server.
+-- @param k the number of the message that meets the fault; or several, as a text with commas
+-- @param upstream the socket of what stands before the server; nil: the server's own
 -- @return { url = fn(database), pid_file, stop = fn() returning how many messages it has seen, and
---   the type of the one that met the fault }
-function M.start(mode, k)
+--   the type of the one that met the fault, signal = fn(name): "STOP" silences it, until "CONT" }
+function M.start(mode, k, upstream)
   local dir = support.tempdir()
   local socket, report, pid_file = dir .. "/.s.PGSQL.5432", dir .. "/report", dir .. "/pid"
-  local server = support.server()
-  local upstream = ("%s/.s.PGSQL.%d"):format(server.host, server.port)
-  local pipe = assert(io.popen(("%s %s %s %s %d %s %s"):format(proxy_program(), socket, upstream,
-    mode, k, report, pid_file), "w"))
+  local own_pid = dir .. "/proxy.pid"
+  local pipe = assert(io.popen(("echo $$ >%s; exec %s %s %s %s %s %s %s"):format(own_pid,
+    proxy_program(), socket, upstream or server_socket(), mode, k, report, pid_file), "w"))
   local limit = core.now() + START_LIMIT
   while not exists(socket) do
     assert(core.now() < limit, "the proxy does not listen")
@@ -38,6 +45,9 @@ function M.start(mode, k)
   end
   return {
     pid_file = pid_file,
+    signal = function(name)
+      support.run(("kill -%s %s"):format(name, support.read(own_pid)))
+    end,
     url = function(database) return ("postgresql://postgres@/%s?host=%s"):format(database, dir) end,
     stop = function()
       pipe:close()
