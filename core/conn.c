@@ -26,13 +26,15 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
         return pgmig_error_memory(err);
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
     conn->polling = PGRES_POLLING_WRITING;
+    if (pgmig_connstring_check_values(conn->pg, err) != 0)
+        return -1;
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
         if (pgmig_connstring_refusal(PQerrorMessage(conn->pg), err))
             return -1;
         pgmig_report_libpq(conn);
         conn->phase = PGMIG_PHASE_IDLE;
     }
-    return pgmig_connstring_check_numbers(conn->pg, err);
+    return 0;
 }
 
 /* A name that no other connection has. */

@@ -251,21 +251,48 @@ static bool is_number(const char *s)
            *skip_blanks(end) == '\0';
 }
 
-int pgmig_connstring_check_numbers(PGconn *pg, struct pgmig_error *err)
+static bool is_one_of(const char *keyword, const char *const *list)
 {
-    static const char *const numbers[] = {
-        "connect_timeout",     "keepalives",       "keepalives_idle",
-        "keepalives_interval", "keepalives_count", "tcp_user_timeout"};
+    while (*list != NULL && strcmp(keyword, *list) != 0)
+        list++;
+    return *list != NULL;
+}
+
+static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
+{
+    static const char *const numbers[] = {"connect_timeout",
+                                          "keepalives",
+                                          "keepalives_idle",
+                                          "keepalives_count",
+                                          "tcp_user_timeout",
+                                          "keepalives_interval",
+                                          NULL};
+    static const char *const names[] = {"dbname", "host", "user", NULL};
+
+    if (o->val == NULL || o->val[0] == '\0')
+        return 0;
+    if (is_one_of(o->keyword, numbers) && !is_number(o->val))
+        return refuse_value(err, pgmig_connparam_in(o->keyword));
+    if (!is_one_of(o->keyword, names) || strstr(o->val, "://") == NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "the connection parameter %s is a URL: it takes a name",
+                    pgmig_connparam_in(o->keyword));
+    return pgmig_error_hint(err,
+                            "a URL goes into DATABASE_URL, --database or "
+                            "`url`, not into %s",
+                            o->envvar);
+}
+
+int pgmig_connstring_check_values(PGconn *pg, struct pgmig_error *err)
+{
     PQconninfoOption *options = PQconninfo(pg);
-    const char *wrong = NULL;
+    int status = 0;
 
     if (options == NULL)
         return pgmig_error_memory(err);
-    for (PQconninfoOption *o = options; o->keyword != NULL; o++)
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-            if (o->val != NULL && o->val[0] != '\0' &&
-                strcmp(o->keyword, numbers[i]) == 0 && !is_number(o->val))
-                wrong = numbers[i];
+    for (PQconninfoOption *o = options; status == 0 && o->keyword; o++)
+        status = check_option(o, err);
     PQconninfoFree(options);
-    return wrong ? refuse_value(err, wrong) : 0;
+    return status;
 }

@@ -16,10 +16,11 @@ PGMIG_NODISCARD int pgmig_connstring_check_all(const char *const *keywords,
                                                const char *const *values,
                                                struct pgmig_error *err);
 
-/* Check the numbers that libpq reads only later, or not at all when a
-** connection is stepped. */
-PGMIG_NODISCARD int pgmig_connstring_check_numbers(PGconn *pg,
-                                                   struct pgmig_error *err);
+/* Check what libpq has made of all its sources: numbers that it reads only
+** later, or not at all when a connection is stepped, and names that are URLs,
+** which the server or the resolver would quote. */
+PGMIG_NODISCARD int pgmig_connstring_check_values(PGconn *pg,
+                                                  struct pgmig_error *err);
 
 /* Make a usage error of what libpq says about a value that it refuses before
 ** it connects: true when `text` is that. The value is not quoted. */

@@ -41,7 +41,7 @@ describe("adopt", function()
     assert.equal(0, (project.run(option .. " down --all")))
     code, out = project.run(option .. " history")
     assert.equal(0, code)
-    assert.matches("adopted    001_a .* %- applied by dbmate", out)
+    assert.matches("adopted +001_a .* %- applied by dbmate", out)
   end)
 
   it("answers in JSON", function()

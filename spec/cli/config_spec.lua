@@ -119,6 +119,7 @@ describe("settings", function()
       ["postgresql:///shop"] = "postgresql:///shop",
       ["host=db password=s3cret user=joe"] = "host=db password=******** user=joe",
       ["host=db password='s3 cret' user=joe"] = "(set, not shown)",
+      ["host=db pwd=s3cret"] = "host=db pwd=********",
       ["postgresql://joe:s3@cret@db/shop"] = "(set, not shown)",
       ["postgresql://joe:s3/cret@db/shop"] = "(set, not shown)",
       ["postgresql://joe:s3?cret@db/shop"] = "(set, not shown)",

@@ -120,9 +120,9 @@ describe("libpq's variables in .env", function()
     admin:exec "GRANT pg_read_all_stats TO app"
     support.write(dir, ".env", ("PGUSER=app\nPGTZ=Asia/Tokyo\nDATABASE_URL=host=127.0.0.1 port=%d "
       .. "dbname=shop"):format(port))
-    local code, out, err = run "up"
+    local code, out, err = run "--table public.schema_migrations up" -- `own` has one, too
     assert.same({ 0, "" }, { code, err })
-    assert.matches("Asia/Tokyo\t2\tnil\tnil\n", out)
+    assert.matches("Asia/Tokyo\t[23]\tnil\tnil\n", out) -- slow ones are watched, too
     assert.matches("\n?0\n", out)
   end)
 end)

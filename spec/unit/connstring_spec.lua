@@ -97,6 +97,16 @@ describe("a connection string is refused", function()
     assert.matches('libpq has no parameter "hots"\nHINT: perhaps host is meant',
       refused { hots = "db" }, 1, true)
     assert.matches("parameter port", refused { host = "/nowhere", port = "s3c" }, 1, true)
+    for _, key in ipairs { "host", "user" } do
+      local said = refused { host = "/nowhere", [key] = "postgresql://joe:s3cret@db/shop" }
+      assert.matches(("the connection parameter %s is a URL"):format(key), said, 1, true)
+      assert.not_matches("s3c", said, 1, true)
+    end
+    assert.matches("dbname is a URL", refused {
+      url = "host=/nowhere dbname=postgresql://joe:s3cret@db/shop",
+    }, 1, true)
+    assert.matches("dbname is a URL", refused { url = "host=/nowhere",
+      environment = { PGDATABASE = "postgresql://joe:s3cret@db/shop" } }, 1, true)
     for _, source in ipairs { { "postgresql://db/shop" }, { host = {} }, { host = "a\0b" } } do
       local ok, err = pcall(pgmig.connect, source)
       assert.same({ false, "usage" }, { ok, err.kind })

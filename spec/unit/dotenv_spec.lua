@@ -84,6 +84,7 @@ describe(".env", function()
   it("may hold what is for other programs", function()
     for _, line in ipairs {
       "app.name=x", "MY-VAR=1", "PASSED", "PASSED # by docker", "export PASSED", "1st=a",
+      "list[0]=x", "a/b=c", "A:B=c", "A: b=c",
       "OTHER=${NIX}", "OTHER=\"a\" b", "OTHER='it's'", "OTHER=" .. ("x"):rep(100000), "_=1",
     } do assert.equal("a", value(line .. "\nV=a"), line) end
   end)
@@ -104,6 +105,7 @@ describe(".env", function()
   it("refuses lines that nobody can read, without quoting them", function()
     for text, message in pairs {
       ["A=1\nnot s3cret"] = ".env:2: this line is not NAME=value",
+      ["postgresql://joe:s3cret@db/shop?a=b"] = ".env:1: this line is not NAME=value",
       ["=s3cret"] = ".env:1: this line is not NAME=value",
       ["DATABASE URL=s3cret"] = ".env:1: this line is not NAME=value",
       ["A=1\nB=\"s3cret\n\n"] = ".env:2: this quoted value has no end",

@@ -139,17 +139,27 @@ end
 
 local function count_lines(text) return select(2, text:gsub("\n", "\n")) end
 
+--- The name at a place, whatever other programs call theirs, and the place behind `=` or `: `.
+local function read_name(text, at)
+  local name, behind = text:match("^([^%s=\"'#]+)[ \t]*=()", at)
+  if not name then name, behind = text:match("^([%w_.-]+):%s()", at) end
+  if name and not name:find("://", 1, true) then return name, behind end
+end
+
+--- Whether a name stands alone: docker takes its value from the environment.
+local function is_bare_name(text, at)
+  local behind = text:match("^[%w_.-]+()", at)
+  return behind and nothing_behind(text, behind)
+end
+
 --- Read what begins at a place, which is no blank: a line, or a value of several.
 -- @return the place of its line's end
 local function read_entry(self, text, at, line)
   if text:find("^#", at) then return text:match("^[^\n]*()", at) end
   at = text:match("^export[ \t]+()[%w_]", at) or at
-  local name, sign, behind = text:match("^([%w_.-]+)[ \t]*([=:]?)()", at)
-  if not name or (sign == ":" and not text:find("^%s", behind)) then
-    refuse(self.path, line, "this line is not NAME=value")
-  end
-  if sign == "" then -- of another program: docker takes its value from the environment
-    if nothing_behind(text, behind) then return text:match("^[^\n]*()", behind) end
+  local name, behind = read_name(text, at)
+  if not name then
+    if is_bare_name(text, at) then return text:match("^[^\n]*()", at) end
     refuse(self.path, line, "this line is not NAME=value")
   end
   local value, problem, line_end = read_value(self, text, behind, line)

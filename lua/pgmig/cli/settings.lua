@@ -180,13 +180,19 @@ local function mask_url(text)
   return rest:find "^[%w_.-]*:?%d*/?[%w_.-]*$" and not rest:find "@" and text or HIDDEN
 end
 
+-- Others may be a password, or be meant to.
+local shown_words = {
+  host = true, hostaddr = true, port = true, dbname = true, user = true, service = true,
+  sslmode = true, application_name = true, connect_timeout = true, target_session_attrs = true,
+}
+
 --- A connection string of plain `key=value` words, its password masked.
 local function mask_words(text)
   local words = {}
   for word in text:gmatch "%S+" do
     local key, value = word:match "^([%l_]+)=([^'\\=]*)$"
     if not key then return HIDDEN end
-    words[#words + 1] = key .. "=" .. (key:find "pass" and "********" or value)
+    words[#words + 1] = key .. "=" .. (shown_words[key] and value or "********")
   end
   return table.concat(words, " ")
 end
