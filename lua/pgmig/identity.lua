@@ -45,20 +45,34 @@ local function meaning(step, fate)
   return text:format(step.m.label)
 end
 
+--- Whose code it is, and the kind of its errors.
+local function whose(step)
+  if source.fn(step.m, step.direction) then return "the migration's own code", "lua" end
+  return "a hook", "hook"
+end
+
+--- The error of a migration whose code has closed the connection.
+function M.closed(step)
+  local code, kind = whose(step)
+  return errors.new(kind, code .. " has closed the migration's connection", {
+    file = step.m.path, transaction = "unknown",
+    detail = "what it had not committed before is rolled back",
+  })
+end
+
 --- The error of a migration whose code has ended its transaction.
 -- @param step the step (pgmig.step)
 -- @param fate of the transaction
 -- @param raised what the code has raised after that; nil
 function M.error(step, fate, raised)
-  local fn = source.fn(step.m, step.direction)
-  local whose = fn and "the migration's own code" or "a hook"
+  local code, kind = whose(step)
   local detail = meaning(step, fate) or "what became of it is not known"
   if errors.is(raised, "interrupted") then
     raised.detail, raised.transaction = detail, fate or "unknown"
     return raised
   end
   if raised then detail = detail .. "; then it raised: " .. tostring(raised) end
-  return errors.new(fn and "lua" or "hook", whose .. " has ended the migration's transaction", {
+  return errors.new(kind, code .. " has ended the migration's transaction", {
     file = step.m.path, detail = detail, transaction = fate or "unknown", cause = raised,
     hint = "look into the database, and complete it or take it back by hand; pgmig begins and "
       .. "commits, and `transaction = false` runs a Lua migration without a transaction",

@@ -38,7 +38,8 @@ end
 
 --- Whether an error means that the connection is gone, and not because somebody wanted that.
 function M.is_loss(db, err)
-  return errors.is(err) and err.kind ~= "interrupted" and not db.signal and db:is_lost()
+  if not errors.is(err) or err.transaction then return false end -- its own code has closed it
+  return err.kind ~= "interrupted" and not db.signal and db:is_lost()
 end
 
 --- Replace a lost connection. What the old one's server process still does is waited for, and

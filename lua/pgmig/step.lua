@@ -155,7 +155,7 @@ local function at_pause(self, point, index)
   local db = self.run.db
   db.touched = false
   local ok, how, sql = pcall(at[point], self, index)
-  if not db.handle:is_open() then error(how, 0) end
+  if not db.handle:is_open() then error(ok and identity.closed(self) or how, 0) end
   local doubted, why = doubt(self)
   local raised = not ok and how or why
   if doubted or raised then how = "give_up" end

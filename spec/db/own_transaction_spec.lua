@@ -78,6 +78,15 @@ describe("a migration whose own code ends its transaction", function()
     assert.is_true(recorded())
   end)
 
+  it("may not close the connection either", function()
+    write_lua "db:exec 'CREATE TABLE half ()'; db:close()"
+    local err = fails()
+    assert.matches("closed the migration's connection", err.message)
+    assert.equal("unknown", err.transaction)
+    db = pgmig.connect(url)
+    assert.same({ false, false }, { exists "half", recorded() })
+  end)
+
   it("is told of a rollback, too", function()
     support.write(dir, "001_lua.lua", [[return {
       up = function(db) db:exec "CREATE TABLE t ()" end,
