@@ -120,6 +120,21 @@ local function check_unsettled(m, how)
   })
 end
 
+--- Write down what a person says, if the journal is still as that person has seen it.
+local function record_settled(migrator, m, how, run)
+  local said = entry.new(m, run, {
+    event = "resolved", message = messages[how],
+    owner = m.unfinished.owner, revision = m.unfinished.revision,
+  })
+  local ok, err = pcall(migrator.ledger.record, migrator.ledger, migrator.db, how, said)
+  if ok then return end
+  if not errors.is(err) or err.sqlstate ~= "22012" then error(err, 0) end
+  local message = ("another session has changed the journal of %s meanwhile"):format(m.label)
+  errors.raise("lock", message, {
+    file = m.path, hint = "nothing was changed here: look at it again with pgmig doctor",
+  })
+end
+
 --- Settle what became of a migration with transaction=off.
 -- @param migrator the migrator
 -- @param emit fn(event)
@@ -134,10 +149,7 @@ function M.settle(migrator, emit, choose, how)
     if m.recorded_run == run then return m end
     check_unsettled(m, how)
     check_ended(migrator, m)
-    migrator.ledger:record(migrator.db, how, entry.new(m, run, {
-      event = "resolved", message = messages[how],
-      owner = m.unfinished.owner, revision = m.unfinished.revision,
-    }))
+    record_settled(migrator, m, how, run)
     return m
   end)
 end

@@ -76,6 +76,18 @@ describe("what writes", function()
     assert.equal("002_b", migrator:resolve(2, "redo").label)
   end)
 
+  it("settles nothing that has changed since it was looked at", function()
+    support.write(dir, "002_b.sql", "-- UP\n-- pgmig: transaction=off\nCREATE TABLE b (n int);\n"
+      .. "CALL nothing();\n-- DOWN\n")
+    raises("sql", migrator.migrate, migrator)
+    db:exec [[CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+      CREATE TRIGGER keep BEFORE DELETE ON schema_migrations_journal
+      FOR EACH ROW EXECUTE PROCEDURE keep()]] -- as if it were another row by now
+    local err = raises("lock", migrator.resolve, migrator, 2, "restart")
+    assert.matches("another session has changed the journal of 002_b", err.message)
+    assert.equal("failed", migrator:history(1)[1].event)
+  end)
+
   it("applies nothing where another migration has got the number meanwhile", function()
     migrator:migrate(1)
     local plan = migrator:plan()
