@@ -208,8 +208,9 @@ bool pgmig_failure_at_close(struct pgmig_apply *a)
     } else if (state_is(a, "22012")) {
         pgmig_error_set(&a->error, PGMIG_E_SQL,
                         "the migration has changed its own tracking row");
-        pgmig_error_hint(&a->error, "a migration must leave the tracking "
-                                    "table alone");
+        pgmig_error_hint(&a->error,
+                         "a migration must leave the tracking table alone, its "
+                         "triggers and row-level security, too");
     } else {
         advise_close(a);
     }
