@@ -141,7 +141,7 @@ function M.connect(source)
   local options = check_options(source)
   local self = setmetatable({
     options = options,
-    wait = options.wait or drivers.blocking,
+    wait = options.wait and drivers.checked(options.wait) or drivers.blocking,
     breathe = options.breathe or nothing,
     connect_timeout = limits.check("connect_timeout", options.connect_timeout),
     response_timeout = limits.check("response_timeout", options.response_timeout)

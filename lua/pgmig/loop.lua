@@ -13,7 +13,9 @@ M.NO_ANSWER = "the server did not answer in time"
 local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
 
 --- What is said of a signal.
-function M.interruption(signal) return "interrupted by " .. signal_names[signal] end
+function M.interruption(signal)
+  return "interrupted by " .. (signal_names[signal] or ("signal %d"):format(signal))
+end
 
 --- Raise an interruption; the connection may be closed.
 function M.raise_interrupted(signal)

@@ -114,6 +114,29 @@ describe("a scheduler", function()
     assert.are_not.equal(order[1], order[2]) -- the second began before the first had ended
   end)
 
+  it("may say that a signal has come, and nothing else", function()
+    local function connect(answer)
+      local asked = false
+      return pgmig.connect { url = url, wait = function(handle, want, deadline)
+        local late = asked
+        asked = handle ~= nil and handle:is_open() and handle:transaction_status() == "none"
+        if late then return answer end
+        pgmig.drivers.blocking(handle, want, deadline)
+      end }
+    end
+    local db = connect(10)
+    local ok, err = pcall(db.query, db, "SELECT pg_sleep(1)")
+    assert.is_false(ok)
+    assert.equal("interrupted by signal 10", err.message)
+    db:close()
+    db = connect {}
+    ok, err = pcall(db.query, db, "SELECT pg_sleep(1)")
+    assert.is_false(ok)
+    assert.equal("usage", err.kind)
+    assert.matches("returns nothing, or the number of a signal, not a table", err.message)
+    db:close()
+  end)
+
   describe("with two coroutines on one connection", function()
     local db, refused
 
