@@ -417,14 +417,15 @@ function migrator:adopt(options) end
 function migrator:doctor() end
 
 ---@param version integer|string|nil nil: all
----@param options { replaced: boolean? }?
+---@param options { replaced: boolean?, on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration[]
 function migrator:repair(version, options) end
 
 ---@param version integer|string
 ---@param how "done"|"redo"|"restart"
+---@param options { on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration
-function migrator:resolve(version, how) end
+function migrator:resolve(version, how, options) end
 
 ---@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)? }|nil
 ---@return pgmig.Migration[]

@@ -464,17 +464,19 @@ end
 --- Accept what a file is now: its checksum and name are recorded, and a failure is settled. Refused
 -- while a run is at work.
 -- @param version which migration; nil: all
--- @param options { replaced = true }: also where name and text both differ from what was applied,
---   so that it is another migration, as far as pgmig can tell; needs a version
+-- @param options { replaced = true: also where name and text both differ from what was applied, so
+--   that it is another migration, as far as pgmig can tell, which needs a version; on_event as in
+--   `run` }
 -- @return the migrations whose records were changed
 -- @raise kinds "drift" for one that is replaced, "lock" while a run is at work
 function migrator:repair(version, options)
   check_db(self)
-  local replaced = options ~= nil and options.replaced
+  options = options or {}
+  local replaced = options.replaced
   if replaced and version == nil then
     errors.raise("usage", "repair accepts one replaced migration at a time: it needs a version")
   end
-  return needed("repair").accept(self, emitter(self), function(state)
+  return needed("repair").accept(self, emitter(self, options.on_event), function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
   end, replaced)
 end
@@ -484,15 +486,17 @@ end
 -- @param version which migration
 -- @param how "done": the statement under way has taken effect; "redo": it has not; "restart": the
 --   next run begins with the first statement again
+-- @param options { on_event } as in `run`
 -- @return the migration
 -- @raise kinds "plan" when there is nothing to settle, "lock" while a run, or the statement, is at
 --   work
-function migrator:resolve(version, how)
+function migrator:resolve(version, how, options)
   check_db(self)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
     errors.raise("usage", "resolve takes done, redo or restart")
   end
-  return needed("repair").settle(self, emitter(self), function(state)
+  local emit = emitter(self, options and options.on_event)
+  return needed("repair").settle(self, emit, function(state)
     return find(state, version)
   end, how)
 end

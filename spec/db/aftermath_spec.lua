@@ -127,6 +127,15 @@ describe("a run that was cut off", function()
     assert.equal("up 1, interrupted 2", events())
   end)
 
+  it("is written down by whatever takes the lock first, as repair does", function()
+    slow "002_create_b.sql"
+    kill_at("up", "pg_sleep")
+    local _, _, err = project.run "repair 1"
+    assert.matches("WARNING: 002_create_b: ", err)
+    assert.equal("up 1, interrupted 2", events())
+    assert.equal("failed", migrator:status().pending[1].state)
+  end)
+
   it("because its server was out of reach is told, too", function()
     local db = pgmig.connect(project.url)
     local m = pgmig.migrator(db, project.dir, { reconnect = 0, hooks = {

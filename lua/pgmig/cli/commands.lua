@@ -183,14 +183,16 @@ function M.repair(run)
   if options.all and options.replaced then
     errors.raise("usage", "repair --replaced takes a version: look at each")
   end
-  run.report:repaired(open(run):repair(options.version, { replaced = options.replaced }))
+  run.report:repaired(open(run):repair(options.version, {
+    replaced = options.replaced, on_event = watch(run),
+  }))
 end
 
 function M.resolve(run)
   local options = run.options
   local how = options.done and "done" or options.redo and "redo" or options.restart and "restart"
   if not how then errors.raise("usage", "resolve takes --done, --redo or --restart") end
-  run.report:resolved(open(run):resolve(options.version, how), how)
+  run.report:resolved(open(run):resolve(options.version, how, { on_event = watch(run) }), how)
 end
 
 -- ---- files and servers -----------------------------------------------------
