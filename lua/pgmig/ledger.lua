@@ -78,20 +78,20 @@ end
 
 --- Give an error that a migration met at these tables the hint that helps.
 function ledger:explain(err)
-  if not errors.is(err, "sql") or err.hint then return end
+  if not errors.is(err, "sql") then return end
   local bare = self.name:match "[^.]+$"
-  local denied = err.sqlstate == INSUFFICIENT_PRIVILEGE
-    and err.message:match "^permission denied for table (.+)$"
-  if denied == bare or denied == bare .. "_history" or denied == bare .. "_journal" then
-    err.hint = ("pgmig keeps its books there; the owner may let this role: GRANT ALL ON %s TO ROLE")
-      :format(denied)
-    return
-  end
   local key = bare .. "_history_pkey"
   if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
     err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
       .. "set it: SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('%s_history', 'id'), "
       .. "pg_catalog.max(id)) FROM %s_history"):format(self.name, self.name)
+  end
+  if err.hint then return end
+  local denied = err.sqlstate == INSUFFICIENT_PRIVILEGE
+    and err.message:match "^permission denied for table (.+)$"
+  if denied == bare or denied == bare .. "_history" or denied == bare .. "_journal" then
+    err.hint = ("pgmig keeps its books there; the owner may let this role: GRANT ALL ON %s TO ROLE")
+      :format(denied)
   end
 end
 
