@@ -135,6 +135,7 @@ void pgmig_hosts_free(struct pgmig_hosts *hosts)
     free(hosts->database);
     free(hosts->user);
     free(hosts->options);
+    free(hosts->connect_timeout);
     *hosts = (struct pgmig_hosts){0};
 }
 
@@ -144,9 +145,13 @@ static char **field_of(struct pgmig_hosts *hosts, const char *keyword)
         const char *keyword;
         char **field;
     } known[] = {
-        {"host", &hosts->host}, {"hostaddr", &hosts->hostaddr},
-        {"port", &hosts->port}, {"dbname", &hosts->database},
-        {"user", &hosts->user}, {"options", &hosts->options},
+        {"host", &hosts->host},
+        {"hostaddr", &hosts->hostaddr},
+        {"port", &hosts->port},
+        {"dbname", &hosts->database},
+        {"user", &hosts->user},
+        {"options", &hosts->options},
+        {"connect_timeout", &hosts->connect_timeout},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

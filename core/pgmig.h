@@ -552,6 +552,7 @@ struct pgmig_hosts {
     char *database;
     char *user;
     char *options;
+    char *connect_timeout;
 };
 
 /* What libpq makes of keywords, connection string, environment and service

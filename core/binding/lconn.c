@@ -171,8 +171,9 @@ static int conn_hosts(lua_State *L)
     lua_pushstring(L, hosts.database);
     lua_pushstring(L, hosts.user);
     lua_pushstring(L, hosts.options);
+    lua_pushstring(L, hosts.connect_timeout);
     pgmig_hosts_free(&hosts);
-    return 6;
+    return 7;
 }
 
 #define VARIABLES_MAX 100

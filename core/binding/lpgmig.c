@@ -103,5 +103,6 @@ int luaopen_pgmig_core(lua_State *L)
     lpgmig_open_conn(L);
     lpgmig_open_ledger(L);
     lpgmig_open_system(L);
+    lpgmig_open_lookup(L);
     return 1;
 }

@@ -68,5 +68,6 @@ void lpgmig_open_vocabulary(lua_State *L);
 void lpgmig_open_conn(lua_State *L);
 void lpgmig_open_ledger(lua_State *L);
 void lpgmig_open_system(lua_State *L);
+void lpgmig_open_lookup(lua_State *L);
 
 #endif

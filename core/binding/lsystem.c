@@ -3,14 +3,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -230,53 +228,6 @@ static int system_write(lua_State *L)
     return 3;
 }
 
-#define ADDRESSES_MAX 16
-#define ADDRESS_SIZE 80 /* IPv6, with the name of an interface */
-
-/* The addresses of a name as text: how many, or -1 and why not. */
-static int look_up(const char *name, char list[][ADDRESS_SIZE],
-                   const char **why)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    int status = getaddrinfo(name, NULL, &hints, &found);
-    int n = 0;
-
-    if (status != 0) {
-        *why = gai_strerror(status);
-        return -1;
-    }
-    for (struct addrinfo *a = found; a && n < ADDRESSES_MAX; a = a->ai_next)
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, list[n], ADDRESS_SIZE, NULL,
-                        0, NI_NUMERICHOST) == 0)
-            n++;
-    freeaddrinfo(found);
-    return n;
-}
-
-/*
-** resolve(name) --> a list of numeric addresses, as the system's resolver
-** gives them; or nil and why not. Waits; any thread may call it.
-*/
-static int system_resolve(lua_State *L)
-{
-    char list[ADDRESSES_MAX][ADDRESS_SIZE];
-    const char *why;
-    int n = look_up(luaL_checkstring(L, 1), list, &why);
-
-    if (n < 0) {
-        lua_pushnil(L);
-        lua_pushstring(L, why);
-        return 2;
-    }
-    lua_createtable(L, n, 0);
-    for (int i = 0; i < n; i++) {
-        lua_pushstring(L, list[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
-}
-
 /* isatty(fd) --> whether a descriptor is a terminal. */
 static int system_isatty(lua_State *L)
 {
@@ -366,7 +317,6 @@ void lpgmig_open_system(lua_State *L)
         {"poll", system_poll},
         {"wait_fd", system_wait_fd},
         {"write", system_write},
-        {"resolve", system_resolve},
         {"interrupt_on_signals", system_interrupt_on_signals},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},

@@ -1,8 +1,8 @@
 --- A connection to PostgreSQL: `pgmig.connect` makes them.
 -- Its loop (pgmig.loop) steps the core and waits; a driver does the waiting.
 -- @module pgmig.connection
-local connect_hint = require "pgmig.connect_hint"
 local core = require "pgmig.core"
+local dial = require "pgmig.dial"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
@@ -17,7 +17,6 @@ local M = {}
 local connection = {}
 connection.__index = connection
 
-local CONNECT_TIMEOUT = 15 -- seconds
 local RESPONSE_TIMEOUT = 15 -- seconds
 
 -- ---- connecting ------------------------------------------------------------
@@ -85,42 +84,8 @@ local function check_options(source)
   errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
 end
 
---- The server that a list of hosts has led to, as libpq's parameters.
-local function peer_of(handle, keywords, values, environment)
-  local host, address, port = handle:peer()
-  if address ~= "" then return { host = host, hostaddr = address, port = port } end
-  local _, given = core.hosts(keywords, values, environment)
-  return not given and { host = host, port = port } or nil -- no list of one can be blank
-end
-
---- Connect a new handle and make it the connection's.
 local function open(self, keywords, values, deadline)
-  local environment, left_out = variables(self.options), nil
-  if self.options.resolve then
-    left_out = hosts.look_up(keywords, values, self.options.resolve, environment)
-  end
-  self.handle = core.open(keywords, values, environment)
-  local timeout = self.connect_timeout or self.handle:connect_timeout()
-  local latest = core.now() + (timeout > 0 and timeout or CONNECT_TIMEOUT)
-  self.connecting = true
-  local ok, err = pcall(function()
-    self:run(math.min(latest, deadline or latest))
-    self:finish()
-  end)
-  self.connecting = false
-  if ok then
-    self.pid = self.handle:backend_pid() -- libpq forgets it with the connection
-    self.tag = self.handle:session_tag()
-    self.peer = peer_of(self.handle, keywords, values, environment)
-    return
-  end
-  self.handle:close()
-  if errors.is(err, "sql") then err.kind = "connect" end
-  if errors.is(err, "connect") then err.hint = err.hint or connect_hint.of(err.message) end
-  if errors.is(err, "connect") and left_out then
-    err.detail = err.detail and err.detail .. "\n" .. left_out or left_out
-  end
-  error(err, 0)
+  dial.open(self, keywords, values, variables(self.options), deadline)
 end
 
 local function nothing() end
@@ -128,13 +93,13 @@ local function nothing() end
 --- Connect to a database.
 -- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
 --   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
---   driver, see pgmig.drivers), `connect_timeout` and `response_timeout` in seconds (how long the
---   server may leave a request of pgmig's own without an answer; 15), and for drivers that yield
---   `resolve = fn(name)`, which looks a host's name up in place of libpq, which waits for that (a
---   list of addresses; or nil, why, hint), and `breathe = fn()`, called between two files when many
---   are read, and `environment`, variables of libpq's (PGHOST, ...) by name, which count where the
---   process has none of that name, and which only libpq sees (one thread may do this at a time);
---   nil: DATABASE_URL, else libpq's own environment, password and service files
+--   driver, see pgmig.drivers), `connect_timeout` in seconds, for each address of a host, and
+--   `response_timeout` (how many seconds the server may leave a request of pgmig's own without an
+--   answer; 15), `resolve = fn(name)`, which looks a host's name up in place of a thread (a list of
+--   addresses; or nil, why, hint), for drivers that yield `breathe = fn()`, called between two
+--   files when many are read, and `environment`, variables of libpq's (PGHOST, ...) by name, which
+--   count where the process has none of that name, and which only libpq sees (one thread may do
+--   this at a time); nil: DATABASE_URL, else libpq's own environment, password and service files
 -- @return the connection
 -- @raise kinds "connect", and "usage" for a connection string that cannot be read
 function M.connect(source)

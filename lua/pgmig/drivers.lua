@@ -1,8 +1,9 @@
 --- Drivers: how to wait for a connection's socket.
--- A driver is `wait(handle, want, deadline)`: handle is the core's connection, want is "r", "w" or
--- "rw", deadline a time of `core.now()` or nil. It returns when the socket may be ready or the
--- deadline has passed; spurious returns are harmless. Without a handle it waits for the deadline. A
--- signal's number as result interrupts the operation. A driver may yield.
+-- A driver is `wait(handle, want, deadline)`: handle is the core's connection, or a look-up of a
+-- host's name, and has the descriptor to wait for (`handle:fd()`); want is "r", "w" or "rw",
+-- deadline a time of `core.now()` or nil. It returns when the socket may be ready or the deadline
+-- has passed; spurious returns are harmless. Without a handle it waits for the deadline. A signal's
+-- number as result interrupts the operation. A driver may yield.
 -- @module pgmig.drivers
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"

@@ -1,4 +1,5 @@
---- Host names, looked up before libpq sees them: it would wait for the answer.
+--- The hosts that a connection may go to, one by one. Names are looked up before libpq sees them:
+-- it would wait for the answer, and it leaves a silent host only in calls that wait.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -11,15 +12,22 @@ local function split(list)
   return parts
 end
 
---- Whether it has to be looked up: it is neither a socket's folder nor an address.
-local function is_name(host)
-  return host ~= "" and not host:find "^[/@]" and not host:find "^[%d.]+$" and not host:find ":"
+local function is_socket(host) return host == "" or host:find "^[/@]" ~= nil end
+
+local function is_address(host) return host:find "^[%d.]+$" or host:find ":" end
+
+--- An address as libpq will tell it.
+local function canonical(address)
+  if not is_address(address) then return address end
+  return (core.resolve(address) or { address })[1] -- asks nobody
 end
 
 --- The addresses of one host: what is given, what its name leads to, or none to be found.
 -- @param failures noted there: { message, hint }
 local function addresses(host, given, resolve, failures)
-  if given ~= "" or not is_name(host) then return { given } end
+  if given ~= "" then return { canonical(given) } end
+  if is_socket(host) then return { "" } end
+  if is_address(host) then return { canonical(host) } end
   local list, why, hint = resolve(host)
   if list and list[1] then return list end
   failures[#failures + 1] = {
@@ -28,53 +36,47 @@ local function addresses(host, given, resolve, failures)
   return {}
 end
 
---- Every host with each of its addresses: libpq tries them in this order.
--- @return three lists
-local function expand(hosts, given, ports, resolve, failures)
-  local all = { host = {}, hostaddr = {}, port = {} }
-  for i, host in ipairs(hosts) do
-    for _, one in ipairs(addresses(host, given[i] or "", resolve, failures)) do
-      table.insert(all.host, host)
-      table.insert(all.hostaddr, one)
-      table.insert(all.port, ports[i] or ports[1])
-    end
-  end
-  return all
-end
-
---- Whether libpq refuses a list that goes with the hosts, and says so.
-local function is_odd(list, hosts) return #list > 1 and #list ~= #hosts end
-
 local function messages(failures)
   local list = {}
   for i, failure in ipairs(failures) do list[i] = failure.message end
   return table.concat(list, "; ")
 end
 
---- Add the addresses of the hosts that a connection names; the names stay, for TLS. One that has
--- none is left out, where there are others.
--- @param keywords libpq's key words, added to
--- @param values their values
+--- Whether libpq refuses a list that goes with the hosts, and says so.
+local function is_odd(list, hosts) return #list > 1 and #list ~= #hosts end
+
+--- Every host with each of its addresses, in the order in which libpq tries them.
+-- @param known what `core.hosts` returns, as a list
 -- @param resolve fn(name) returns a list of addresses, or nil, why and a hint
--- @param environment variables for libpq alone: names and values in turn; nil
+-- @return a list of { host, hostaddr, port }; nil where libpq refuses what is given, and says so
 -- @return which hosts have no address, as a sentence; nil
 -- @raise kind "connect" when none has one
-function M.look_up(keywords, values, resolve, environment)
-  local host, hostaddr, port = core.hosts(keywords, values, environment)
-  local hosts, given, ports = split(host), split(hostaddr), split(port)
+function M.list(known, resolve)
+  local given, ports = split(known[2]), split(known[3])
+  local hosts = split(known[1] or (","):rep(#given - 1))
   if is_odd(ports, hosts) or is_odd(given, hosts) then return nil end
-  local any, failures = false, {}
-  for _, one in ipairs(hosts) do any = any or is_name(one) end
-  if not any then return nil end
-  local all = expand(hosts, given, ports, resolve, failures)
-  if not all.host[1] then
-    errors.raise("connect", messages(failures), { hint = failures[1].hint })
+  local list, failures = {}, {}
+  for i, one in ipairs(hosts) do
+    for _, address in ipairs(addresses(one, given[i] or "", resolve, failures)) do
+      list[#list + 1] = { host = one, hostaddr = address, port = ports[i] or ports[1] }
+    end
   end
-  for keyword, list in pairs(all) do
-    keywords[#keywords + 1] = keyword
-    values[#values + 1] = table.concat(list, ",")
+  if not list[1] then errors.raise("connect", messages(failures), { hint = failures[1].hint }) end
+  return list, failures[1] and messages(failures)
+end
+
+--- libpq's lists with the hosts of a list in place of those that they name: copies.
+-- @param list as of `list`; nil, or one with a socket's folder only: they are not changed
+function M.with(keywords, values, list)
+  if not list or #list == 1 and list[1].hostaddr == "" then return keywords, values end
+  local k, v = {}, {}
+  for i, keyword in ipairs(keywords) do k[i], v[i] = keyword, values[i] end
+  for _, field in ipairs { "host", "hostaddr", "port" } do
+    local parts = {}
+    for i, one in ipairs(list) do parts[i] = one[field] end
+    k[#k + 1], v[#v + 1] = field, table.concat(parts, ",")
   end
-  return failures[1] and messages(failures)
+  return k, v
 end
 
 --- Where a connection would go: hosts, ports, database, user and options, as a text.
@@ -85,7 +87,7 @@ end
 function M.place(keywords, values, environment)
   local parts = { core.hosts(keywords, values, environment) }
   for i = 1, 6 do parts[i] = parts[i] or "" end
-  return table.concat(parts, "\0")
+  return table.concat(parts, "\0", 1, 6)
 end
 
 return M

@@ -31,6 +31,7 @@ function M.traffic(self) return ("%d %d"):format(self.handle:traffic()) end
 -- it begins again with each sign of life.
 local function new_limit(self, given)
   if type(given) == "number" then return { at = given } end
+  if given and given.at then return given end
   if not given then return self.give_up_at and { at = self.give_up_at } end
   return {
     at = core.now() + given.patience, patience = given.patience, traffic = M.traffic(self),
@@ -94,8 +95,9 @@ end
 
 --- Step the operation under way to its end.
 -- @param self the connection
--- @param given how long that may take: a time of `core.now()`; or { patience = seconds without any
---   sign of life }; nil: any time, while its vigil, where it has one, looks after it
+-- @param given how long that may take: a time of `core.now()`; { at = it }, which the observer may
+--   change; or { patience = seconds without any sign of life }; nil: any time, while its vigil,
+--   where it has one, looks after it
 -- @param observer called after each step; nil
 -- @raise kinds "interrupted", and "connect" when connecting takes too long
 function M.run(self, given, observer)

@@ -1,3 +1,4 @@
+local core = require "pgmig.core"
 local hosts = require "pgmig.hosts"
 
 local function resolve(name)
@@ -5,51 +6,55 @@ local function resolve(name)
   return addresses[name], "no such name"
 end
 
---- What is added to a connection's parameters: as text, or the error's.
-local function added(parameters)
+--- The hosts of a connection's parameters, as libpq gets them: as text, or the error's.
+local function listed(parameters)
   local keywords, values = {}, {}
   for keyword, value in pairs(parameters) do
     keywords[#keywords + 1], values[#values + 1] = keyword, value
   end
   local given = #keywords
-  local ok, err = pcall(hosts.look_up, keywords, values, resolve)
-  if not ok then return err.message end
-  local list = {}
-  for i = given + 1, #keywords do list[#list + 1] = keywords[i] .. "=" .. values[i] end
-  table.sort(list)
-  return table.concat(list, " ")
+  local ok, list = pcall(hosts.list, { core.hosts(keywords, values) }, resolve)
+  if not ok then return list.message end
+  local k, v = hosts.with(keywords, values, list)
+  local added = {}
+  for i = given + 1, #k do added[#added + 1] = k[i] .. "=" .. v[i] end
+  return table.concat(added, " ")
 end
 
-describe("looking hosts up", function()
-  it("adds every address, and keeps the name, for TLS", function()
+describe("the hosts of a connection", function()
+  it("are each of their addresses, and keep the name, for TLS", function()
     assert.equal("host=one,one hostaddr=192.0.2.1,2001:db8::1 port=5,5",
-      added { host = "one", port = "5" })
+      listed { host = "one", port = "5" })
   end)
 
-  it("takes lists, URLs, sockets and addresses as libpq does", function()
-    assert.equal("host=two,one,one,/run,192.0.2.9 hostaddr=192.0.2.2,192.0.2.1,2001:db8::1,, "
-      .. "port=1,2,2,3,", added { dbname = "postgresql://u:p@two:1,one:2,%2Frun:3,192.0.2.9/d" })
+  it("are lists, URLs, sockets and addresses as libpq takes them", function()
+    local all = "postgresql://u:p@two:1,one:2,%2Frun:3,192.0.2.9/d"
+    assert.equal("host=two,one,one,/run,192.0.2.9 hostaddr=192.0.2.2,192.0.2.1,2001:db8::1,"
+      .. ",192.0.2.9 port=1,2,2,3,", listed { dbname = all })
+    assert.equal("host=::0:1 hostaddr=::1 port=1", listed { host = "::0:1", port = "1" })
   end)
 
-  it("looks up only what has no address yet", function()
+  it("are looked up only where there is no address yet", function()
     assert.equal("host=nowhere,two hostaddr=192.0.2.7,192.0.2.2 port=1,1",
-      added { host = "nowhere,two", hostaddr = "192.0.2.7,", port = "1" })
+      listed { host = "nowhere,two", hostaddr = "192.0.2.7,", port = "1" })
+    assert.equal("host=, hostaddr=192.0.2.7,192.0.2.8 port=1,1",
+      listed { hostaddr = "192.0.2.7,192.0.2.8", port = "1" })
   end)
 
-  it("adds nothing where there is nothing to look up, or libpq refuses the lists", function()
+  it("are left to libpq for a socket, and where it refuses the lists", function()
     for _, parameters in ipairs {
-      { host = "/run" }, { host = "192.0.2.1,::1" }, { host = "@abstract" },
+      { host = "/run" }, { host = "@abstract" }, {},
       { host = "one,two", port = "1,2,3" }, { host = "one", hostaddr = "192.0.2.1,192.0.2.2" },
-    } do assert.equal("", added(parameters)) end
+    } do assert.equal("", listed(parameters)) end
   end)
 
-  it("leaves out a host that has no address, where there are others", function()
+  it("leave out one that has no address, where there are others", function()
     assert.equal("host=two,/run hostaddr=192.0.2.2, port=2,3",
-      added { host = "three,two,/run", port = "1,2,3" })
+      listed { host = "three,two,/run", port = "1,2,3" })
   end)
 
-  it("names the hosts when none has an address", function()
+  it("are named when none has an address", function()
     assert.equal("cannot look up the host three: no such name; "
-      .. "cannot look up the host four: no such name", added { host = "three,four" })
+      .. "cannot look up the host four: no such name", listed { host = "three,four" })
   end)
 end)

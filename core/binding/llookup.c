@@ -1,0 +1,216 @@
+/* llookup.c -- looking names of hosts up, which waits: here, or in a thread. */
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lpgmig.h"
+
+#define LPGMIG_LOOKUP "pgmig.lookup"
+#define ADDRESSES_MAX 16
+#define ADDRESS_SIZE 80 /* IPv6, with the name of an interface */
+
+struct addresses {
+    int count;
+    char list[ADDRESSES_MAX][ADDRESS_SIZE];
+    const char *why; /* there are none */
+};
+
+static void look_up(const char *name, struct addresses *out)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int status = getaddrinfo(name, NULL, &hints, &found);
+
+    out->count = 0;
+    out->why = status != 0 ? gai_strerror(status) : NULL;
+    if (status != 0)
+        return;
+    for (struct addrinfo *a = found; a && out->count < ADDRESSES_MAX;
+         a = a->ai_next)
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, out->list[out->count],
+                        ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
+            out->count++;
+    freeaddrinfo(found);
+}
+
+/* Push a list of the addresses; or nil and why there are none. */
+static int push(lua_State *L, const struct addresses *a)
+{
+    if (a->why != NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, a->why);
+        return 2;
+    }
+    lua_createtable(L, a->count, 0);
+    for (int i = 0; i < a->count; i++) {
+        lua_pushstring(L, a->list[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/*
+** resolve(name) --> a list of numeric addresses, as the system's resolver
+** gives them; or nil and why not. Waits; any thread may call it.
+*/
+static int lookup_resolve(lua_State *L)
+{
+    struct addresses found;
+
+    look_up(luaL_checkstring(L, 1), &found);
+    return push(L, &found);
+}
+
+/* ---- in a thread ----------------------------------------------------- */
+
+/* What the thread works on; it lives until both sides have let go of it. */
+struct task {
+    atomic_int users;
+    atomic_bool over;
+    int told; /* the thread writes here when it is over */
+    char *name;
+    struct addresses found;
+};
+
+struct lookup {
+    struct task *task; /* NULL: closed */
+    int fd;            /* readable when it is over */
+};
+
+static void let_go(struct task *task)
+{
+    if (atomic_fetch_sub(&task->users, 1) > 1)
+        return;
+    close(task->told);
+    free(task->name);
+    free(task);
+}
+
+static void *run(void *arg)
+{
+    struct task *task = arg;
+
+    look_up(task->name, &task->found);
+    atomic_store(&task->over, true);
+    (void)!write(task->told, "", 1); /* perhaps nobody waits any more */
+    let_go(task);
+    return NULL;
+}
+
+/* Signals are for the threads of the program. */
+static int start_thread(struct task *task)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_t thread;
+    int status;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    status = pthread_create(&thread, NULL, run, task);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status == 0 ? pthread_detach(thread) : -1;
+}
+
+static struct task *new_task(const char *name, int told)
+{
+    struct task *task = calloc(1, sizeof *task);
+
+    if (task == NULL)
+        return NULL;
+    atomic_init(&task->users, 2);
+    atomic_init(&task->over, false);
+    task->told = told;
+    task->name = strdup(name);
+    if (task->name != NULL && start_thread(task) == 0)
+        return task;
+    free(task->name);
+    free(task);
+    return NULL;
+}
+
+static struct lookup *check(lua_State *L)
+{
+    return luaL_checkudata(L, 1, LPGMIG_LOOKUP);
+}
+
+/* lookup(name) --> a look-up under way in a thread. */
+static int lookup_new(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    struct lookup *lookup = lua_newuserdata(L, sizeof *lookup);
+    int fd[2];
+
+    *lookup = (struct lookup){.fd = -1};
+    luaL_getmetatable(L, LPGMIG_LOOKUP);
+    lua_setmetatable(L, -2);
+    if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+        return luaL_error(L, "no pipe for a look-up");
+    lookup->fd = fd[0];
+    lookup->task = new_task(name, fd[1]);
+    if (lookup->task != NULL)
+        return 1;
+    close(fd[1]);
+    return luaL_error(L, "no thread for a look-up");
+}
+
+/* lookup:fd() --> readable when it is over. */
+static int lookup_fd(lua_State *L)
+{
+    lua_pushinteger(L, check(L)->fd);
+    return 1;
+}
+
+/* lookup:is_over() --> whether it is. */
+static int lookup_is_over(lua_State *L)
+{
+    const struct lookup *lookup = check(L);
+
+    lua_pushboolean(L,
+                    lookup->task == NULL || atomic_load(&lookup->task->over));
+    return 1;
+}
+
+/* lookup:addresses() --> when it is over, as resolve. */
+static int lookup_addresses(lua_State *L)
+{
+    const struct lookup *lookup = check(L);
+
+    if (lookup->task == NULL || !atomic_load(&lookup->task->over))
+        return luaL_error(L, "the look-up is not over");
+    return push(L, &lookup->task->found);
+}
+
+/* lookup:close(): what is under way goes on by itself. */
+static int lookup_close(lua_State *L)
+{
+    struct lookup *lookup = check(L);
+
+    if (lookup->task != NULL)
+        let_go(lookup->task);
+    if (lookup->fd >= 0)
+        close(lookup->fd);
+    *lookup = (struct lookup){.fd = -1};
+    return 0;
+}
+
+void lpgmig_open_lookup(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"resolve", lookup_resolve}, {"lookup", lookup_new}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"fd", lookup_fd},
+                                       {"is_over", lookup_is_over},
+                                       {"addresses", lookup_addresses},
+                                       {"close", lookup_close},
+                                       {"__gc", lookup_close},
+                                       {NULL, NULL}};
+
+    lpgmig_class(L, LPGMIG_LOOKUP, methods);
+    lpgmig_set(L, functions);
+}
