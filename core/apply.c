@@ -57,19 +57,24 @@ static bool finish(struct pgmig_apply *a)
     return pgmig_request_close(a);
 }
 
-/* What an attempt before has done is left out, but for the settings of its
-** session, which went with it. */
+/* What an attempt before has done is left out, ... */
 static bool done_before(const struct pgmig_apply *a)
 {
     return a->at < a->job.done;
+}
+
+/* ... but for the libraries that its session had: no view tells of them. */
+static bool is_left_out(const struct pgmig_apply *a)
+{
+    return done_before(a) &&
+           strcmp(a->section->statements[a->at].kind, "LOAD") != 0;
 }
 
 static bool proceed(struct pgmig_apply *a)
 {
     if (a->pipelined)
         return pgmig_window_enter(a, PGMIG_STAGE_STATEMENT);
-    while (done_before(a) &&
-           !(a->section->statements[a->at].traits & PGMIG_T_SETTING))
+    while (is_left_out(a))
         a->at++;
     if (a->at >= a->section->statement_count)
         return finish(a);
@@ -139,7 +144,7 @@ static bool settings_made(struct pgmig_apply *a)
 {
     if (has_failed(a))
         return pgmig_failure_at_claim(a, false);
-    return pgmig_apply_begun(a);
+    return pgmig_journaled_ready(a);
 }
 
 static bool prepared(struct pgmig_apply *a)
@@ -443,6 +448,7 @@ void pgmig_apply_free(struct pgmig_apply *a)
         return;
     pgmig_error_clear(&a->error);
     pgmig_buf_free(&a->text);
+    pgmig_buf_free(&a->behind);
     pgmig_window_free(a);
     pgmig_ledger_free(a->ledger);
     free(a->turns);

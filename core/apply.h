@@ -70,16 +70,18 @@ struct pgmig_apply {
     bool replaced;        /* the statement under way is not the file's */
     bool alone;           /* it runs outside any transaction of ours */
     bool running;         /* the journal says so */
-    bool grouped; /* it stands in a BEGIN ... COMMIT of the file's own */
-    bool ending;  /* such a one has no COMMIT: its tool would end it */
-    bool settled; /* the journal has it already */
-    size_t group; /* where that BEGIN stands, else the statement */
+    bool grouped;  /* it stands in a BEGIN ... COMMIT of the file's own */
+    bool ending;   /* such a one has no COMMIT: its tool would end it */
+    bool settled;  /* the journal has it already */
+    bool borrowed; /* the transaction has the journal's row */
+    size_t group;  /* where that BEGIN stands, else the statement */
     enum pgmig_pause paused;
     struct pgmig_statement range; /* of the file, that was answered last */
     bool supplied;                /* the data of a COPY was handed out */
     struct pgmig_buf text;        /* the statement that is sent ... */
     struct pgmig_statement sent;  /* ... all of it: its kind and traits */
     size_t tag;                   /* bytes of ours that were sent before it */
+    struct pgmig_buf behind;      /* ... and what is sent with it, behind it */
     struct pgmig_error error;
     enum pgmig_outcome outcome;
 };
@@ -157,6 +159,8 @@ bool pgmig_request_close(struct pgmig_apply *a);
 
 bool pgmig_journaled_open(struct pgmig_apply *a);
 bool pgmig_journaled_opened(struct pgmig_apply *a);
+/* The session is as it has to be. */
+bool pgmig_journaled_ready(struct pgmig_apply *a);
 /* Get ready for the statement under way, then send its text. */
 bool pgmig_journaled_prepare(struct pgmig_apply *a);
 bool pgmig_journaled_prepared(struct pgmig_apply *a);
@@ -177,6 +181,8 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim);
 bool pgmig_failure_of_statement(struct pgmig_apply *a);
 bool pgmig_failure_of_journal(struct pgmig_apply *a);
 bool pgmig_failure_at_close(struct pgmig_apply *a);
+/* Behind a pooler the statement cannot have what it would need. */
+bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what);
 /* The server refused nothing, we do: message, at the statement or not. */
 bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
                           const char *message, const char *hint);

@@ -3,6 +3,7 @@
 
 #include "apply.h"
 #include "blame.h"
+#include "buf.h"
 #include "error.h"
 #include "ledger.h"
 
@@ -142,11 +143,30 @@ static bool displaced(struct pgmig_apply *a)
     return fail(a);
 }
 
+bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
+{
+    struct pgmig_buf message = {0};
+    bool going;
+
+    pgmig_buf_addf(&message,
+                   "behind a pooler this statement does not have what it may "
+                   "need of its session: %s",
+                   what);
+    going = pgmig_failure_refuse(
+        a, true, message.failed ? "out of memory" : message.data,
+        "connect to the server itself: there transaction=off has one session "
+        "for all of its statements");
+    pgmig_buf_free(&message);
+    return going;
+}
+
 bool pgmig_failure_of_journal(struct pgmig_apply *a)
 {
     pgmig_conn_take_error(a->conn, &a->error);
     if (state_is(a, "22012"))
         return displaced(a);
+    if (state_is(a, "2201E"))
+        return pgmig_failure_of_session(a, "settings made before it");
     if (is_loss(a) && a->stage == PGMIG_STAGE_SETTLE)
         untold(a, "was committed");
     if (state_is(a, "55P03"))

@@ -37,18 +37,30 @@ static int add_setting(struct pgmig_conn *conn, struct pgmig_buf *sql,
 
 /* A time that was checked before, in milliseconds: a server before PostgreSQL
 ** 12 knows neither fractions nor all of the units. */
-static int add_time(struct pgmig_conn *conn, struct pgmig_buf *sql,
-                    const char *scope, const char *setting, const char *value)
+static const char *write_time(const char *value, char out[PGMIG_TIME_SIZE])
 {
-    char text[16];
     bool has_unit;
     int ms = 0;
 
     if (value == NULL)
-        return 0;
+        return NULL;
     (void)pgmig_duration_setting(value, strlen(value), &ms, &has_unit);
-    snprintf(text, sizeof text, "%dms", ms);
-    return add_setting(conn, sql, scope, setting, text);
+    snprintf(out, PGMIG_TIME_SIZE, "%dms", ms);
+    return out;
+}
+
+static int add_time(struct pgmig_conn *conn, struct pgmig_buf *sql,
+                    const char *scope, const char *setting, const char *value)
+{
+    char text[PGMIG_TIME_SIZE];
+
+    return add_setting(conn, sql, scope, setting, write_time(value, text));
+}
+
+const char *pgmig_frame_lock_timeout(const struct pgmig_job *job,
+                                     char out[PGMIG_TIME_SIZE])
+{
+    return write_time(job->lock_timeout, out);
 }
 
 /* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
@@ -82,20 +94,10 @@ static const char *directive(const struct pgmig_job *job, const char *key)
     return pgmig_script_directive(job->script, job->direction, key);
 }
 
-int pgmig_frame_session(const struct pgmig_ledger *ledger,
-                        struct pgmig_conn *conn, const struct pgmig_job *job,
-                        bool check_client, struct pgmig_buf *sql)
-{
-    return add_time(conn, sql, "", "lock_timeout",
-                    directive(job, "lock_timeout")) +
-           add_time(conn, sql, "", "statement_timeout",
-                    directive(job, "statement_timeout")) +
-           (check_client ? add_check_client(ledger, conn, "", sql) : 0);
-}
-
 /* Code of others may take its time in the transaction, and a network, too. */
 static int add_patience(const struct pgmig_ledger *ledger,
-                        struct pgmig_conn *conn, struct pgmig_buf *sql)
+                        struct pgmig_conn *conn, const char *scope,
+                        struct pgmig_buf *sql)
 {
     static const char *const limits[] = {"idle_in_transaction_session_timeout",
                                          "transaction_timeout"};
@@ -103,8 +105,28 @@ static int add_patience(const struct pgmig_ledger *ledger,
 
     for (size_t i = 0; ledger->unfit && i < sizeof limits / sizeof *limits; i++)
         if (strstr(ledger->unfit, limits[i]) != NULL)
-            commands += add_setting(conn, sql, "LOCAL ", limits[i], "0");
+            commands += add_setting(conn, sql, scope, limits[i], "0");
     return commands;
+}
+
+void pgmig_frame_session(const struct pgmig_ledger *ledger,
+                         struct pgmig_conn *conn, const struct pgmig_job *job,
+                         bool check_client, struct pgmig_buf *sql)
+{
+    add_time(conn, sql, "", "lock_timeout", directive(job, "lock_timeout"));
+    add_time(conn, sql, "", "statement_timeout",
+             directive(job, "statement_timeout"));
+    if (conn->strings_off)
+        add_setting(conn, sql, "", "standard_conforming_strings", "on");
+    add_patience(ledger, conn, "", sql);
+    if (check_client)
+        add_check_client(ledger, conn, "", sql);
+}
+
+bool pgmig_frame_is_timed(const struct pgmig_job *job)
+{
+    return directive(job, "lock_timeout") != NULL ||
+           directive(job, "statement_timeout") != NULL;
 }
 
 static int add_local_settings(struct pgmig_conn *conn,
@@ -119,20 +141,28 @@ static int add_local_settings(struct pgmig_conn *conn,
                     directive(job, "statement_timeout"));
 }
 
-int pgmig_frame_begin(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, const struct pgmig_job *job,
-                      const char *begin, struct pgmig_buf *sql)
+int pgmig_frame_locals(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn, const struct pgmig_job *job,
+                       struct pgmig_buf *sql)
 {
-    int commands = add(sql, begin) + add(sql, "; ") - 1;
+    int commands = add_local_settings(conn, job, sql);
 
-    commands += add_local_settings(conn, job, sql);
-    commands += add_patience(ledger, conn, sql);
+    commands += add_patience(ledger, conn, "LOCAL ", sql);
     commands += pgmig_conn_add_tag(conn, sql);
     commands += pgmig_ledger_add_durable(ledger, sql);
     commands += add_check_client(ledger, conn, "LOCAL ", sql);
     if (conn->strings_off)
         commands += add(sql, "SET LOCAL standard_conforming_strings = on; ");
     return commands;
+}
+
+int pgmig_frame_begin(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      const char *begin, struct pgmig_buf *sql)
+{
+    int commands = add(sql, begin) + add(sql, "; ") - 1;
+
+    return commands + pgmig_frame_locals(ledger, conn, job, sql);
 }
 
 int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -204,6 +234,8 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         status = pgmig_history_add_proven(ledger, conn, job, NULL, sql, err);
     else if (status == 0)
         status = add_journal_end(ledger, conn, job, sql, err);
+    if (status == 0 && section->transaction && job->revision > 0)
+        status = pgmig_journal_add_end(ledger, conn, job, sql, err);
     if (status == 0)
         status = add_last_proof(ledger, conn, job, sql, err);
     pgmig_buf_adds(sql, "COMMIT");

@@ -48,7 +48,12 @@ static const char journal_step_3[] =
     " ADD COLUMN IF NOT EXISTS db_user pg_catalog.text,"
     " ADD COLUMN IF NOT EXISTS relation pg_catalog.oid,"
     " ADD COLUMN IF NOT EXISTS target pg_catalog.oid,"
-    " ADD COLUMN IF NOT EXISTS invalid pg_catalog.oid[];";
+    " ADD COLUMN IF NOT EXISTS invalid pg_catalog.oid[],"
+    " ADD COLUMN IF NOT EXISTS base pg_catalog.json,"
+    " ADD COLUMN IF NOT EXISTS session pg_catalog.json,"
+    " ADD COLUMN IF NOT EXISTS session_known BOOLEAN,"
+    " ADD COLUMN IF NOT EXISTS session_of pg_catalog.text,"
+    " ADD COLUMN IF NOT EXISTS lost pg_catalog.text;";
 
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "indexed.h"
 #include "runs.h"
+#include "state.h"
 
 #define PROVEN "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM "
 
@@ -72,7 +73,7 @@ static int add_new_row(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql, ", '%s', ", job->direction == PGMIG_UP ? "up" : "down");
     if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql, ", 'ready', %d)", PGMIG_JOURNAL_FIRST);
+    pgmig_buf_addf(sql, ", 'ready', %d); ", PGMIG_JOURNAL_FIRST);
     return 0;
 }
 
@@ -85,11 +86,13 @@ int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql,
                    "LOCK TABLE %s IN ROW EXCLUSIVE MODE NOWAIT; "
                    "SELECT " PGMIG_ASK_SERVER ", 1 OPERATOR(pg_catalog./) "
-                   "pg_catalog.count(*) FROM (SELECT 1 FROM %s",
+                   "pg_catalog.count(*), pg_catalog.set_config('pgmig.left', "
+                   "COALESCE(pg_catalog.max(lost), ''), true) "
+                   "FROM (SELECT lost FROM %s",
                    ledger->journal, ledger->journal);
     if (add_own(conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " FOR UPDATE NOWAIT) AS ours");
+    pgmig_buf_adds(sql, " FOR UPDATE NOWAIT) AS ours; ");
     return 0;
 }
 
@@ -108,12 +111,72 @@ int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
 
     if (status != 0)
         return -1;
-    pgmig_buf_adds(sql, "; SELECT 1");
+    pgmig_buf_adds(sql, "SELECT 1");
     if (pgmig_claim_add_divisor(ledger, conn, job, job->direction == PGMIG_DOWN,
                                 sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, "; COMMIT; SELECT " PGMIG_ASK_SERVER);
     return 0;
+}
+
+/* ---- the session ----------------------------------------------------- */
+
+/* A word for this attempt at this revision. */
+static int add_moment(struct pgmig_conn *conn, const struct pgmig_job *job,
+                      struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    struct pgmig_buf moment = {0};
+    int status;
+
+    pgmig_buf_addf(&moment, "%s:%ld", job->owner, job->revision);
+    status = moment.failed
+                 ? pgmig_error_memory(err)
+                 : pgmig_conn_add_literal(conn, moment.data, sql, err);
+    pgmig_buf_free(&moment);
+    return status;
+}
+
+/* Add assignments: what was noted, and when. */
+static int add_noted(struct pgmig_conn *conn, const struct pgmig_job *job,
+                     struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_adds(sql, "session = " PGMIG_STATE_NOTED
+                        ", lost = " PGMIG_STATE_LOST ", session_of = ");
+    return add_moment(conn, job, sql, err);
+}
+
+int pgmig_journal_add_session(const struct pgmig_ledger *ledger,
+                              struct pgmig_conn *conn,
+                              const struct pgmig_job *job,
+                              struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
+    add_next(job->revision, sql);
+    pgmig_buf_adds(sql, ", base = " PGMIG_STATE_BASE_NOTED
+                        ", session_known = true, ");
+    if (add_noted(conn, job, sql, err) != 0 ||
+        add_own(conn, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
+    return 0;
+}
+
+int pgmig_journal_add_restore(const struct pgmig_ledger *ledger,
+                              struct pgmig_conn *conn,
+                              const struct pgmig_job *job,
+                              struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    struct pgmig_buf rows = {0};
+    int status;
+
+    pgmig_buf_adds(&rows, ledger->journal);
+    status = add_own(conn, job, &rows, err);
+    if (status == 0 && rows.failed)
+        status = pgmig_error_memory(err);
+    if (status == 0)
+        pgmig_state_add_restore(rows.data, sql);
+    pgmig_buf_free(&rows);
+    return status;
 }
 
 /* ---- statements ------------------------------------------------------ */
@@ -164,7 +227,7 @@ int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                               struct pgmig_conn *conn,
                               const struct pgmig_job *job, size_t at,
                               const char *text,
-                              const struct pgmig_statement *st,
+                              const struct pgmig_statement *st, bool bare,
                               struct pgmig_buf *sql, struct pgmig_error *err)
 {
     struct pgmig_range whole = {st->start, st->end};
@@ -183,21 +246,47 @@ int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
     pgmig_indexed_add_columns(sql);
     if (add_own(conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
+    pgmig_buf_adds(sql, " RETURNING session::pg_catalog.text "
+                        "OPERATOR(pg_catalog.<>) base::pg_catalog.text "
+                        "AS differs) SELECT 1 OPERATOR(pg_catalog./) "
+                        "pg_catalog.count(*)");
+    if (bare) /* the logarithm of zero raises 2201E */
+        pgmig_buf_adds(sql, ", pg_catalog.ln(CASE WHEN pg_catalog.bool_or("
+                            "differs) THEN 0 ELSE 1 END"
+                            "::pg_catalog.float8)");
+    pgmig_buf_adds(sql, " FROM ours; ");
+    return 0;
+}
+
+static int add_session_left(struct pgmig_conn *conn,
+                            const struct pgmig_job *job, struct pgmig_done done,
+                            struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (done.unseen)
+        return 0;
+    pgmig_buf_adds(sql, ", ");
+    if (add_noted(conn, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql, ", session_known = %s",
+                   done.within ? PGMIG_STATE_UNCHANGED : "true");
+    if (done.elsewhere)
+        pgmig_buf_adds(sql, ", base = " PGMIG_STATE_BASE_NOTED);
     return 0;
 }
 
 int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
                            struct pgmig_conn *conn, const struct pgmig_job *job,
-                           size_t first, size_t last, struct pgmig_buf *sql,
+                           struct pgmig_done done, struct pgmig_buf *sql,
                            struct pgmig_error *err)
 {
     pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
     add_next(job->revision, sql);
+    if (add_session_left(conn, job, done, sql, err) != 0)
+        return -1;
     pgmig_buf_adds(sql, ", state = 'ready', running = NULL, statement = NULL, "
                         "done = pg_catalog.array_cat(done, ARRAY[");
-    for (size_t i = first; i <= last; i++) {
-        if (i > first)
+    for (size_t i = done.first; i <= done.last; i++) {
+        if (i > done.first)
             pgmig_buf_adds(sql, ", ");
         if (add_hash(job, i, sql, err) != 0)
             return -1;
@@ -206,6 +295,30 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
     if (add_own(conn, job, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " RETURNING 1) " PROVEN "ours; ");
+    return 0;
+}
+
+/* Also where the row has another owner by now, who waits for this. */
+int pgmig_journal_add_known(const struct pgmig_ledger *ledger,
+                            struct pgmig_conn *conn,
+                            const struct pgmig_job *job, struct pgmig_buf *sql,
+                            struct pgmig_error *err)
+{
+    pgmig_buf_addf(
+        sql,
+        "UPDATE %s SET session_known = true, session = " PGMIG_STATE_NOTED
+        ", lost = " PGMIG_STATE_LOST " WHERE migration OPERATOR(pg_catalog.=) ",
+        ledger->journal);
+    if (add_key(conn, &job->entry, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, " AND session_of OPERATOR(pg_catalog.=) ");
+    if (add_moment(conn, job, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql,
+                   " AND NOT (session_known AND session::pg_catalog.text "
+                   "OPERATOR(pg_catalog.=) "
+                   "pg_catalog.current_setting('pgmig.state') "
+                   "AND lost OPERATOR(pg_catalog.=) " PGMIG_STATE_LOST "); ");
     return 0;
 }
 
@@ -260,7 +373,8 @@ static void add_columns(const struct pgmig_ledger *ledger,
                             "server_start::pg_catalog.text AS server_start, "
                             "relation::pg_catalog.text AS relation, "
                             "target::pg_catalog.text AS target, "
-                            "invalid::pg_catalog.text AS invalid");
+                            "invalid::pg_catalog.text AS invalid, lost, "
+                            "session_known");
 }
 
 /* Whoever comes next has to wait for what the new owner does about a statement
@@ -294,7 +408,8 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
                               " running = NULL, statement = NULL, "
                               "state = 'ready'",
         [PGMIG_CHANGE_REDO] = ", running = NULL, statement = NULL, "
-                              "state = 'failed'"};
+                              "state = 'failed', session_known = true, "
+                              "session = COALESCE(session, base), lost = ''"};
 
     pgmig_buf_adds(sql, " WITH changed AS (");
     if (change == PGMIG_CHANGE_RESTART) {

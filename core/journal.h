@@ -23,8 +23,25 @@ PGMIG_NODISCARD int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
                                             struct pgmig_buf *sql,
                                             struct pgmig_error *err);
 
+/* Add that the session begins with what was noted of it (state.h). */
+PGMIG_NODISCARD int pgmig_journal_add_session(const struct pgmig_ledger *ledger,
+                                              struct pgmig_conn *conn,
+                                              const struct pgmig_job *job,
+                                              struct pgmig_buf *sql,
+                                              struct pgmig_error *err);
+
+/* Add what brings the session to where the row says it was. */
+PGMIG_NODISCARD int pgmig_journal_add_restore(const struct pgmig_ledger *ledger,
+                                              struct pgmig_conn *conn,
+                                              const struct pgmig_job *job,
+                                              struct pgmig_buf *sql,
+                                              struct pgmig_error *err);
+
 /* Add the row's lock, which a statement and its `done` share; 55P03 when
-** somebody else has it. */
+** somebody else has it. What the session had that cannot be made again is
+** noted, for a column of that name. */
+#define PGMIG_JOURNAL_LEFT "pg_catalog.current_setting('pgmig.left')"
+#define PGMIG_JOURNAL_LOST "pgmig_lost"
 PGMIG_NODISCARD int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
                                            struct pgmig_conn *conn,
                                            const struct pgmig_job *job,
@@ -33,22 +50,38 @@ PGMIG_NODISCARD int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
 
 /* Add that a statement which runs alone is about to be sent: the one at `at`,
 ** as `st` of `text`, which may stand in its place; pgmig_indexed_add_note comes
-** before. */
+** before. `bare`: it will not have the session's own state; 2201E when there is
+** one. */
 PGMIG_NODISCARD int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
                                               struct pgmig_conn *conn,
                                               const struct pgmig_job *job,
                                               size_t at, const char *text,
                                               const struct pgmig_statement *st,
-                                              struct pgmig_buf *sql,
+                                              bool bare, struct pgmig_buf *sql,
                                               struct pgmig_error *err);
 
-/* Add that the statements first .. last are done. */
+/* Add that the statements first .. last are done, and what was noted of the
+** session. `within`: in their transaction, whose end may take a part of that
+** back. `elsewhere`: the next one may have another session. `unseen`: that is
+** not the one that was noted. */
+struct pgmig_done {
+    size_t first, last;
+    bool within, elsewhere, unseen;
+};
 PGMIG_NODISCARD int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
                                            struct pgmig_conn *conn,
                                            const struct pgmig_job *job,
-                                           size_t first, size_t last,
+                                           struct pgmig_done done,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
+
+/* Add, behind the COMMIT of that, in a transaction of its own, what was noted
+** of the session anew; it changes nothing where that is the same. */
+PGMIG_NODISCARD int pgmig_journal_add_known(const struct pgmig_ledger *ledger,
+                                            struct pgmig_conn *conn,
+                                            const struct pgmig_job *job,
+                                            struct pgmig_buf *sql,
+                                            struct pgmig_error *err);
 
 /* Add that the statement under way has failed: the server said so. `partial`:
 ** what it has committed before that stays. */

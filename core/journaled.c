@@ -14,11 +14,7 @@
 #include "indexed.h"
 #include "journal.h"
 #include "rights.h"
-
-static const struct pgmig_statement *current(const struct pgmig_apply *a)
-{
-    return &a->section->statements[a->at];
-}
+#include "state.h"
 
 bool pgmig_journaled_open(struct pgmig_apply *a)
 {
@@ -31,39 +27,53 @@ bool pgmig_journaled_open(struct pgmig_apply *a)
         pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
 }
 
-/* Settings of the session: a pooler would give them to another client. */
-bool pgmig_journaled_opened(struct pgmig_apply *a)
-{
-    struct pgmig_buf sql = {0};
-    bool pooled = a->conn->server_pid != pgmig_conn_backend_pid(a->conn);
+/* ---- transactions of ours -------------------------------------------- */
 
-    if (a->job.revision == 0)
-        a->job.revision = PGMIG_JOURNAL_FIRST;
-    if (pgmig_frame_session(a->ledger, a->conn, &a->job, !pooled, &sql) == 0) {
-        pgmig_buf_free(&sql);
-        return pgmig_apply_begun(a);
-    }
-    return pgmig_request_send(a, PGMIG_STAGE_SETTINGS, &sql);
+/* Note the session, then set what the journal needs. */
+static int enter(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    if (pgmig_state_add_note(a->conn, &a->job, sql, &a->error) != 0)
+        return -1;
+    pgmig_frame_locals(a->ledger, a->conn, &a->job, sql);
+    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
 }
 
-/* Begin a transaction of ours, with the rights that it needs. */
 static int begin(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
-    pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, sql);
-    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
+    pgmig_buf_adds(sql, PGMIG_APPLY_BEGIN "; ");
+    return enter(a, sql);
 }
 
 /* In the file's transaction: its deferred triggers have its own rights. */
 static int stay(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
-    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
+    return enter(a, sql);
 }
 
-static int add_done(struct pgmig_apply *a, struct pgmig_buf *sql)
+static int add_done(struct pgmig_apply *a, bool within, struct pgmig_buf *sql)
 {
-    return pgmig_journal_add_done(a->ledger, a->conn, &a->job, a->group, a->at,
-                                  sql, &a->error);
+    struct pgmig_done done = {.first = a->group,
+                              .last = a->at,
+                              .within = within,
+                              .elsewhere = a->conn->pooled,
+                              .unseen = a->conn->pooled && !a->borrowed};
+
+    return pgmig_journal_add_done(a->ledger, a->conn, &a->job, done, sql,
+                                  &a->error);
+}
+
+/* Behind a COMMIT, in the same message: the session as it is now. A pooler's
+** goes to another client: nothing stays in it. */
+static int add_known(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    if (begin(a, sql) != 0 ||
+        pgmig_journal_add_known(a->ledger, a->conn, &a->job, sql, &a->error))
+        return -1;
+    if (a->conn->pooled)
+        pgmig_frame_add_reset(&a->job, sql);
+    pgmig_buf_adds(sql, "COMMIT");
+    return 0;
 }
 
 /* Commit that the statements up to this one are done. */
@@ -74,24 +84,127 @@ static bool write_down(struct pgmig_apply *a, enum pgmig_stage stage)
     int status = open ? stay(a, &sql) : begin(a, &sql);
 
     if (status == 0)
-        status = add_done(a, &sql);
+        status = add_done(a, open, &sql);
+    if (a->conn->pooled && a->alone)
+        pgmig_frame_add_reset(&a->job, &sql);
     pgmig_buf_adds(&sql, "COMMIT");
+    if (status == 0 && open) {
+        pgmig_buf_adds(&sql, "; ");
+        status = add_known(a, &sql);
+    }
     return pgmig_request_built(a, stage, &sql, status);
 }
 
-/* In the file's own transaction: its COMMIT takes the journal along. */
-static bool prepare_grouped(struct pgmig_apply *a)
+/* ---- the session ----------------------------------------------------- */
+
+/* Make the settings of the session, and note it as it begins. */
+static int add_base(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    pgmig_conn_add_tag(a->conn, sql);
+    pgmig_frame_session(a->ledger, a->conn, &a->job, !a->conn->pooled, sql);
+    if (pgmig_state_add_note(a->conn, &a->job, sql, &a->error) != 0)
+        return -1;
+    pgmig_buf_adds(sql, PGMIG_STATE_BASE);
+    return pgmig_rights_take(a->conn, &a->job, sql, &a->error);
+}
+
+static int add_restore(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    return pgmig_journal_add_restore(a->ledger, a->conn, &a->job, sql,
+                                     &a->error);
+}
+
+static bool make_session(struct pgmig_apply *a, bool again)
 {
     struct pgmig_buf sql = {0};
     int status;
 
-    if (!(current(a)->traits & PGMIG_T_TX_COMMIT))
+    pgmig_buf_adds(&sql, PGMIG_APPLY_BEGIN "; ");
+    status = add_base(a, &sql);
+    if (status == 0 && again)
+        status = add_restore(a, &sql);
+    if (status == 0)
+        status = enter(a, &sql);
+    if (status == 0)
+        status = pgmig_journal_add_session(a->ledger, a->conn, &a->job, &sql,
+                                           &a->error);
+    pgmig_buf_adds(&sql, "COMMIT");
+    return pgmig_request_built(a, PGMIG_STAGE_SETTINGS, &sql, status);
+}
+
+bool pgmig_journaled_opened(struct pgmig_apply *a)
+{
+    bool again = a->job.revision > 0;
+
+    if (!again)
+        a->job.revision = PGMIG_JOURNAL_FIRST;
+    return a->conn->pooled ? pgmig_apply_begun(a) : make_session(a, again);
+}
+
+bool pgmig_journaled_ready(struct pgmig_apply *a)
+{
+    a->job.revision++;
+    return pgmig_apply_begun(a);
+}
+
+/* ---- before a statement ---------------------------------------------- */
+
+static int add_before(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    if (pgmig_state_add_note(a->conn, &a->job, sql, &a->error) != 0)
+        return -1;
+    pgmig_buf_adds(sql, PGMIG_STATE_BEFORE);
+    return 0;
+}
+
+/* A pooler's session gets what the last one had. */
+static int add_lock_elsewhere(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    if (add_base(a, sql) != 0 ||
+        pgmig_journal_add_lock(a->ledger, a->conn, &a->job, sql, &a->error) ||
+        add_restore(a, sql) != 0 || add_before(a, sql) != 0)
+        return -1;
+    pgmig_buf_adds(sql, "SELECT " PGMIG_ASK_SERVER ", " PGMIG_JOURNAL_LEFT
+                        " AS " PGMIG_JOURNAL_LOST);
+    return 0;
+}
+
+/* The row's lock, in the statement's transaction. */
+static int add_lock(struct pgmig_apply *a, struct pgmig_buf *sql)
+{
+    a->borrowed = true;
+    if (a->conn->pooled)
+        return add_lock_elsewhere(a, sql);
+    if (add_before(a, sql) != 0 ||
+        pgmig_rights_take(a->conn, &a->job, sql, &a->error) != 0 ||
+        pgmig_journal_add_lock(a->ledger, a->conn, &a->job, sql, &a->error))
+        return -1;
+    pgmig_rights_return(sql);
+    return 0;
+}
+
+/* The file's own transaction. Nothing of ours may come before its modes. */
+static bool prepare_grouped(struct pgmig_apply *a)
+{
+    struct pgmig_buf sql = {0};
+    unsigned traits = a->sent.traits;
+    bool commits = traits & PGMIG_T_TX_COMMIT;
+    int status = 0;
+
+    if (traits & PGMIG_T_TX_SET || (a->borrowed && !commits))
         return pgmig_request_text(a);
+    if (!a->borrowed)
+        status = add_lock(a, &sql);
+    if (status != 0 || !commits)
+        return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
     a->settled = true;
+    pgmig_buf_adds(&sql, a->conn->pooled ? "; " : "");
     status = stay(a, &sql);
     if (status == 0)
-        status = add_done(a, &sql);
+        status = add_done(a, true, &sql);
     pgmig_rights_return(&sql);
+    if (status == 0)
+        status = add_known(a, &a->behind);
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
@@ -104,13 +217,19 @@ static int add_running(struct pgmig_apply *a, struct pgmig_buf *sql)
         pgmig_rights_take(a->conn, &a->job, sql, &a->error) != 0)
         return -1;
     return pgmig_journal_add_running(a->ledger, a->conn, &a->job, a->at,
-                                     a->text.data, &a->sent, sql, &a->error);
+                                     a->text.data, &a->sent, a->conn->pooled,
+                                     sql, &a->error);
 }
 
 static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
-    int status = add_running(a, sql);
+    int status;
 
+    if (a->conn->pooled && pgmig_frame_is_timed(&a->job)) {
+        pgmig_buf_free(sql);
+        return pgmig_failure_of_session(a, "the time-outs of its file");
+    }
+    status = add_running(a, sql);
     a->alone = true;
     pgmig_buf_adds(sql, "COMMIT");
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
@@ -119,13 +238,14 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
 static bool prepare_shared(struct pgmig_apply *a)
 {
     struct pgmig_buf sql = {0};
-    int status = begin(a, &sql);
+    char timeout[PGMIG_TIME_SIZE];
+    int status;
 
+    pgmig_buf_adds(&sql, PGMIG_APPLY_BEGIN "; ");
+    status = pgmig_state_add_lock_timeout(
+        a->conn, pgmig_frame_lock_timeout(&a->job, timeout), &sql, &a->error);
     if (status == 0)
-        status = pgmig_journal_add_lock(a->ledger, a->conn, &a->job, &sql,
-                                        &a->error);
-    pgmig_buf_adds(&sql, "; ");
-    pgmig_rights_return(&sql);
+        status = add_lock(a, &sql);
     return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
 }
 
@@ -143,13 +263,14 @@ bool pgmig_journaled_prepare(struct pgmig_apply *a)
     struct pgmig_buf sql = {0};
 
     a->alone = a->settled = false;
-    if (a->at < a->job.done) { /* a setting that the lost session had */
+    if (a->at < a->job.done) { /* a library that the lost session had */
         a->settled = true;
         return pgmig_request_text(a);
     }
     if (a->grouped)
         return prepare_grouped(a);
     a->group = a->at;
+    a->borrowed = false;
     if (a->sent.traits & PGMIG_T_TX_BEGIN) {
         a->grouped = true;
         return pgmig_request_text(a);
@@ -168,8 +289,24 @@ bool pgmig_journaled_end(struct pgmig_apply *a)
     return write_down(a, PGMIG_STAGE_SETTLE);
 }
 
+/* What a pooler's session had that went to another client: NULL, nothing. */
+static const char *left_behind(const struct pgmig_apply *a)
+{
+    int column = PQfnumber(a->conn->result, PGMIG_JOURNAL_LOST);
+    size_t len;
+    const char *what = column < 0 || pgmig_conn_rows(a->conn) < 1
+                           ? NULL
+                           : pgmig_conn_value(a->conn, 0, column, &len);
+
+    return what != NULL && *what != '\0' ? what : NULL;
+}
+
 bool pgmig_journaled_prepared(struct pgmig_apply *a)
 {
+    const char *lost = left_behind(a);
+
+    if (lost != NULL)
+        return pgmig_failure_of_session(a, lost);
     if (a->alone) {
         a->job.revision++;
         a->running = true;
@@ -177,6 +314,8 @@ bool pgmig_journaled_prepared(struct pgmig_apply *a)
     }
     return pgmig_request_text(a);
 }
+
+/* ---- after a statement ----------------------------------------------- */
 
 bool pgmig_journaled_isolate(struct pgmig_apply *a)
 {

@@ -756,14 +756,16 @@ enum pgmig_pause {
     PGMIG_PAUSE_CLOSING = 8 /* all are done, COMMIT comes next */
 };
 
-/* What to run. All pointers must stay valid until pgmig_apply_finish. */
 /* What the session had before the run; NULL: its defaults. */
 struct pgmig_session {
     const char *user;  /* whose rights our own statements have ... */
     const char *role;  /* ... and the role that was set */
     const char *reset; /* SQL that takes the session back there; ends in "; " */
+    const char *names; /* an array of settings with a dot in their names, which
+                       ** the file may make; NULL: none */
 };
 
+/* What to run. All pointers must stay valid until pgmig_apply_finish. */
 struct pgmig_job {
     const struct pgmig_script *script;
     enum pgmig_direction direction;
@@ -774,11 +776,11 @@ struct pgmig_job {
     struct pgmig_session session;
     bool plain; /* each request waits for its answer, also where it need not */
     const char *ends_run; /* its run has begun and ends with it; or NULL */
+    const char *owner;    /* a word that no other attempt has */
+    long revision;        /* of its row in the journal, which it has taken over
+                          ** (pgmig_ledger_take); 0: there is none yet */
     /* for transaction=off: */
-    const char *owner; /* a word that no other attempt has */
-    long revision;     /* of its row in the journal, which it has taken over
-                       ** (pgmig_ledger_take); 0: it begins with a new one */
-    size_t done;       /* how many statements are done already */
+    size_t done; /* how many statements are done already */
 };
 
 /*

@@ -121,20 +121,25 @@ static int supply(void *ctx, const char **data, size_t *len)
     return more;
 }
 
-/* What runs alone says whose it is: so its server process is found, behind
-** any pooler, by the beginning of its text (orphan.lua). */
-static bool send_tagged(struct pgmig_apply *a)
+/* The statement with what goes along. What runs alone says whose it is: so its
+** server process is found, behind any pooler, by the beginning of its text
+** (orphan.lua). */
+static bool send_along(struct pgmig_apply *a)
 {
     struct pgmig_buf text = {0};
     int status;
 
-    pgmig_buf_addf(&text, "/* pgmig %s */ ", a->job.owner);
+    if (a->alone)
+        pgmig_buf_addf(&text, "/* pgmig %s */ ", a->job.owner);
     a->tag = text.len;
     pgmig_buf_add(&text, a->text.data, a->text.len);
-    if (text.failed || a->text.failed) {
+    if (a->behind.len > 0)
+        pgmig_buf_addf(&text, "\n; %s", a->behind.data);
+    if (text.failed || a->text.failed || a->behind.failed) {
         pgmig_buf_free(&text);
         return out_of_memory(a);
     }
+    a->behind.len = 0;
     status = pgmig_conn_request(a->conn, text.data, NULL);
     pgmig_buf_free(&text);
     return status == 0;
@@ -146,8 +151,8 @@ bool pgmig_request_text(struct pgmig_apply *a)
 
     a->stage = PGMIG_STAGE_STATEMENT;
     a->supplied = false;
-    if (a->alone)
-        return send_tagged(a);
+    if (a->alone || a->behind.len > 0 || a->behind.failed)
+        return send_along(a);
     a->tag = 0;
     if (a->text.failed)
         return out_of_memory(a);

@@ -32,8 +32,11 @@ int pgmig_rights_take(struct pgmig_conn *conn, const struct pgmig_job *job,
     if (pgmig_conn_add_literal(conn, user, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ", true), " AUTHORIZE("pgmig.user") ", ");
-    pgmig_buf_adds(sql, "pg_catalog.set_config('row_security', 'on', true), "
-                        "pg_catalog.set_config('role', ");
+    pgmig_buf_adds(sql,
+                   "CASE WHEN pg_catalog.current_setting('row_security') "
+                   "OPERATOR(pg_catalog.<>) 'on' THEN "
+                   "pg_catalog.set_config('row_security', 'on', true) END, "
+                   "pg_catalog.set_config('role', ");
     if (pgmig_conn_add_literal(conn, role, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ", true); ");
@@ -44,8 +47,11 @@ void pgmig_rights_return(struct pgmig_buf *sql)
 {
     pgmig_buf_adds(sql, "SELECT " PGMIG_ASK_SERVER
                         ", " AUTHORIZE("pgmig.authorization") ", ");
-    pgmig_buf_adds(sql, "pg_catalog.set_config('row_security', "
+    pgmig_buf_adds(sql, "CASE WHEN "
+                        "pg_catalog.current_setting('pgmig.row_security') "
+                        "OPERATOR(pg_catalog.<>) 'on' THEN "
+                        "pg_catalog.set_config('row_security', "
                         "pg_catalog.current_setting('pgmig.row_security'), "
-                        "true), pg_catalog.set_config('role', "
+                        "true) END, pg_catalog.set_config('role', "
                         "pg_catalog.current_setting('pgmig.role'), true); ");
 }

@@ -69,6 +69,7 @@ void pgmig_runs_add_list(const struct pgmig_ledger *ledger,
         "backend_start::pg_catalog.text, pg_catalog.to_json(started_at) "
         "OPERATOR(pg_catalog.#>>) '{}', 0::pg_catalog.int8, db_user, "
         "server_start::pg_catalog.text, NULL::pg_catalog.text, "
-        "NULL::pg_catalog.text, NULL::pg_catalog.text FROM %s",
+        "NULL::pg_catalog.text, NULL::pg_catalog.text, "
+        "NULL::pg_catalog.text, NULL::pg_catalog.bool FROM %s",
         ledger->runs);
 }

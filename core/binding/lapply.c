@@ -292,7 +292,7 @@ static bool boolean_field(lua_State *L, int arg, const char *key)
     return set;
 }
 
-/* The field `session`: { user, role, reset }; without it defaults. */
+/* The field `session`: { user, role, reset, names }; without it defaults. */
 static struct pgmig_session session_field(lua_State *L, int arg)
 {
     struct pgmig_session session = {0};
@@ -301,7 +301,8 @@ static struct pgmig_session session_field(lua_State *L, int arg)
     if (lua_istable(L, -1))
         session = (struct pgmig_session){.user = field(L, -1, "user"),
                                          .role = field(L, -1, "role"),
-                                         .reset = field(L, -1, "reset")};
+                                         .reset = field(L, -1, "reset"),
+                                         .names = field(L, -1, "names")};
     lua_pop(L, 1);
     return session;
 }

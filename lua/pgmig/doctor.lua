@@ -140,6 +140,9 @@ local function of_journal(m, add)
     add("unknown", ("whether this statement of %s took effect was not known when its run ended:"
       .. " %s; a run finds out where that is possible"):format(m.label, left.running),
       "pgmig " .. left.direction, m)
+  elseif left.obstacle then
+    add("unfinished", ("%s stopped at statement %d, and %s"):format(m.label, left.done + 1,
+      left.obstacle), ("pgmig resolve %s --redo"):format(key), m)
   else
     local why = m.failure and ": " .. m.failure.message or ""
     add("unfinished", ("%s stopped at statement %d%s; a run goes on there"):format(m.label,

@@ -194,6 +194,15 @@ end
 -- @param row of `journal`
 function M.is_unknown(row) return row.state == "running" or row.state == "partial" end
 
+--- Why a run cannot go on behind the finished statements, unless somebody says that it can; nil.
+-- @param row of `journal`
+function M.obstacle(row)
+  if #row.done == 0 then return nil end
+  local lost = row.lost ~= "" and row.lost
+    or not row.session_known and "settings that may have been for one transaction only"
+  return lost and "the rest of it may need what its session had: " .. lost or nil
+end
+
 local function journal_row(row)
   row.done, row.revision = hashes(row.done), row.revision or 0
   row.existed, row.invalid = hashes(row.existed), hashes(row.invalid)
@@ -226,7 +235,7 @@ end
 --- Migrations with transaction=off that are under way or were left.
 -- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
 --   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
---   db_user, started_at } }; key as `M.key`
+--   db_user, lost, session_known, started_at } }; key as `M.key`
 -- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
 --   db_user, started_at, pid, backend_start, server_start } }
 function ledger:journal(db)

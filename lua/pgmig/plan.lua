@@ -38,6 +38,7 @@ local function note_attempt(m, read)
     m.unfinished = {
       direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
       running = ledger.is_unknown(unfinished) and unfinished.statement or nil,
+      obstacle = ledger.obstacle(unfinished),
       owner = unfinished.owner, revision = unfinished.revision,
     }
   end

@@ -113,9 +113,11 @@ end
 
 local function check_unsettled(m, how)
   local left = m.unfinished
-  if left and (how == "restart" or left.running) then return end
+  local settled = left and (how == "restart" or left.running or how == "redo" and left.obstacle)
+  if settled then return end
   errors.raise("plan", ("nothing about %s is to be resolved"):format(m.label), {
-    hint = left and "no statement is of unknown outcome: a run goes on behind those done"
+    hint = left and left.obstacle or left
+      and "no statement is of unknown outcome: a run goes on behind those done"
       or "no statement of it is of unknown outcome",
   })
 end

@@ -10,6 +10,7 @@ local orphan = require "pgmig.orphan"
 
 local M = {}
 
+local PAUSE, SESSION_LIMIT = 0.05, 2 -- seconds: see wait_for_session
 local MAX_RACES = 20 -- others that change the row between a look and taking it over
 
 --- Nobody may still be at work on it.
@@ -33,6 +34,17 @@ local function check_direction(step, row)
   })
 end
 
+--- Where the former owner's COMMIT was waited for, what its session has behind it is written next,
+-- in the same message: it comes at once, unless its server process has ended in between.
+local function wait_for_session(step, row)
+  local deadline = core.now() + SESSION_LIMIT
+  while not row.session_known and #row.done > 0 and core.now() < deadline do
+    step.run.db:sleep(PAUSE)
+    row = step.run.ledger:journal(step.run.db)[row.migration] or row
+  end
+  return row
+end
+
 --- Take the row over, once the statement under way has ended.
 -- @return the row, which is ours; nil when there is none
 local function take(step)
@@ -45,7 +57,7 @@ local function take(step)
     local taken = run.ledger:take(run.db, step:entry {
       owner = row.owner, revision = row.revision,
     }, step:owner())
-    if taken then return taken end
+    if taken then return wait_for_session(step, taken) end
   end
   errors.raise("lock", "another run is at work on this migration", {
     file = step.m.path, hint = "wait for it, then run again: what it has applied is skipped",
@@ -64,6 +76,22 @@ local function check_unedited(step, row)
       })
     end
   end
+end
+
+--- Refuse to go on where the rest may need what is gone.
+local function check_ground(step, row)
+  local obstacle = ledger.obstacle(row)
+  if not obstacle then return end
+  local _, count = step.script:statement(step.section, 1)
+  if #row.done >= count then return end
+  if step.failure then error(step.failure, 0) end -- of this run, which has tried again
+  local version = step.m.shown
+  errors.raise("plan", ("%s was left after %d statements, and %s"):format(step.m.label, #row.done,
+    obstacle), {
+    file = step.m.path, hint = ("where that is no harm: pgmig resolve %s --redo; else finish it by "
+      .. "hand and say pgmig up --fake %s, or undo it by hand and say pgmig resolve %s --restart")
+      :format(version, version, version),
+  })
 end
 
 local function unprovable(step, row)
@@ -163,6 +191,14 @@ function M.check_journal(tables, list)
   end
 end
 
+--- Take over a migration that somebody has finished by hand.
+-- @return { revision = of the journal's row }; nil when there is none
+-- @raise kind "lock" when an earlier attempt is still at work
+function M.close(step)
+  local row = take(step)
+  return row and { revision = row.revision }
+end
+
 --- Where a migration has to begin.
 -- @param step the step of a run, with its script and section
 -- @return nil for a first attempt; else { revision = of the journal's row, done = statements }
@@ -178,6 +214,7 @@ function M.prepare(step)
   elseif row.running then
     note_undone(step, row)
   end
+  check_ground(step, row)
   return { revision = row.revision, done = #row.done }
 end
 

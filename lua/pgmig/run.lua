@@ -63,6 +63,7 @@ end
 
 --- With transaction=off: where an earlier attempt has stopped.
 local function find_start(step)
+  if step:ends_unfinished() then return resume.close(step) end
   if step.transaction then return nil end
   local start = resume.prepare(step)
   if start then
@@ -103,6 +104,7 @@ local function try(steps)
   end
   if count > 0 then of_run.doubt = nil end
   if err then
+    step.failure = err
     ok, err = pcall(recovery.recover, step, err)
     if ok then return count end
     return count, step, err

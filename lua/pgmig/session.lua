@@ -119,14 +119,19 @@ function M.nominate(names, sql)
   end
 end
 
+--- The names that were nominated, as an array of the server's.
+function M.array(names)
+  local list = {}
+  for name in pairs(names) do list[#list + 1] = name end
+  table.sort(list)
+  return "{" .. table.concat(list, ",") .. "}"
+end
+
 --- Look at a session, in no transaction.
 -- @param db the connection
 -- @return { user, role, reset = SQL that takes the session back to what it is now }
 function M.note(db)
-  local names = {}
-  for name in pairs(db.nominated) do names[#names + 1] = name end
-  table.sort(names)
-  local array = db:quote_literal("{" .. table.concat(names, ",") .. "}")
+  local array = db:quote_literal(M.array(db.nominated))
   local seen = db:ask(QUESTION:format(array))[1]
   return { user = seen.user, role = seen.role, reset = reset_of(db, seen) }
 end

@@ -4,6 +4,7 @@ local entry = require "pgmig.entry"
 local errors = require "pgmig.errors"
 local identity = require "pgmig.identity"
 local lua_file = require "pgmig.lua_file"
+local session = require "pgmig.session"
 local source = require "pgmig.source"
 
 local M = {}
@@ -250,9 +251,15 @@ function step:load()
   end
 end
 
+--- Whether it records as applied what was left half-way.
+function step:ends_unfinished()
+  return self.plan.record_only ~= nil and self.m.unfinished ~= nil
+end
+
 --- Whether its requests can be on their way at once, with those of other migrations: nobody has to
 -- look in between.
 function step:goes_ahead()
+  if self:ends_unfinished() then return false end
   if not (self.run.pipeline and self.transaction and self.m.id) then return false end
   if self.plan.record_only then return true end
   local hooks = self.run.hooks
@@ -264,6 +271,18 @@ end
 --- A word for this attempt that no other one has.
 function step:owner() return ("%s:%d"):format(self.run.token, self.attempt) end
 
+--- The session that the run began with, and for transaction=off which settings without a view the
+-- file may make.
+local function session_of(self)
+  local noted = self.run.db.session
+  if self.transaction or not noted then return noted end
+  local names = {}
+  for _, statement in ipairs(self.script:describe()[self.section].statements) do
+    session.nominate(names, statement.sql)
+  end
+  return { user = noted.user, role = noted.role, reset = noted.reset, names = session.array(names) }
+end
+
 --- What the core has to do.
 -- @param resume for transaction=off: { revision, done } of pgmig.resume; nil: from the start
 -- @return a job (conn:apply)
@@ -271,7 +290,7 @@ function step:job(resume)
   local run = self.run
   return {
     script = self.script, direction = self.direction, section = self.section,
-    session = run.db.session, lock_timeout = run.lock_timeout, plain = not run.pipeline,
+    session = session_of(self), lock_timeout = run.lock_timeout, plain = not run.pipeline,
     ends_run = run.noted and self.m == self.plan[#self.plan] and run.token or nil,
     pauses = not self.plan.record_only and pauses(self) or nil,
     owner = self:owner(), revision = resume and resume.revision, done = resume and resume.done,

@@ -80,7 +80,10 @@ describe("an index built concurrently", function()
     end
   end
 
-  local paths = { "SET search_path = app" }
+  local paths = {
+    "SET search_path = app", "SELECT set_config('search_path', 'app', false)",
+    "DO $$ BEGIN PERFORM set_config('search_path', 'app', false); END $$",
+  }
   for _, path in ipairs(paths) do
     it("is that of the file's search path, not another schema's of its name: " .. path, function()
       pcall(db.exec, db, "CREATE UNIQUE INDEX CONCURRENTLY i ON public.t (a)")

@@ -246,6 +246,15 @@ describe("a migration with transaction=off", function()
     assert.same({ 4, 18 }, { err.line, err.column })
   end)
 
+  it("is over when it is recorded as applied by hand", function()
+    write "INSERT INTO counter VALUES (1);\nSELECT 1/0;\n"
+    fails()
+    assert.equal(1, #migrator:fake(1))
+    assert.same({}, db:query "SELECT 1 FROM schema_migrations_journal")
+    assert.same({}, migrator:doctor())
+    assert.same({ 1 }, counts())
+  end)
+
   it("has nothing to resolve when nothing is unknown", function()
     write "INSERT INTO counter VALUES (1);\n"
     migrator:migrate()

@@ -18,6 +18,8 @@ local files = {
   ["a statement"] = "INSERT INTO counter VALUES (1, 0.6);\n" .. SECOND,
   ["a BEGIN ... COMMIT of the file's own"] =
     "BEGIN;\nINSERT INTO counter VALUES (1, 0.6);\nCOMMIT;\n" .. SECOND,
+  ["a block with settings of its own"] =
+    "BEGIN; SET LOCAL work_mem = '7MB';\nINSERT INTO counter VALUES (1, 0.6);\nCOMMIT;\n" .. SECOND,
 }
 
 describe("transaction=off with a slow COMMIT of", function()
