@@ -141,7 +141,10 @@ static const char *hint_of(char objection)
 
 int pgmig_trust_refuse(const char *objection, struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_PLAN, "%s", objection + 1);
+    /* nothing is sure of what a server says, not even that it is a word */
+    pgmig_error_set(err, PGMIG_E_PLAN, "%s",
+                    objection[0] != '\0' ? objection + 1
+                                         : "a table is refused");
     return pgmig_error_hint(err,
                             "%s; or choose another name with --table (option "
                             "`table`); nothing was touched",
