@@ -73,6 +73,7 @@ local function leave_out(list, host)
   for i = #list, 1, -1 do
     if is_same(list[i], host) then table.remove(list, i) end
   end
+  list.shortened = true
   return #list > 0 and #list < before
 end
 

@@ -48,7 +48,8 @@ local function is_odd(list, hosts) return #list > 1 and #list ~= #hosts end
 --- Every host with each of its addresses, in the order in which libpq tries them.
 -- @param known what `core.hosts` returns, as a list
 -- @param resolve fn(name) returns a list of addresses, or nil, why and a hint
--- @return a list of { host, hostaddr, port }; nil where libpq refuses what is given, and says so
+-- @return a list of { host, hostaddr, port }, with shortened = whether hosts are left out; nil
+--   where libpq refuses what is given, and says so
 -- @return which hosts have no address, as a sentence; nil
 -- @raise kind "connect" when none has one
 function M.list(known, resolve)
@@ -62,13 +63,17 @@ function M.list(known, resolve)
     end
   end
   if not list[1] then errors.raise("connect", messages(failures), { hint = failures[1].hint }) end
+  list.shortened = failures[1] ~= nil
   return list, failures[1] and messages(failures)
 end
 
 --- libpq's lists with the hosts of a list in place of those that they name: copies.
--- @param list as of `list`; nil, or one with a socket's folder only: they are not changed
+-- @param list as of `list`; nil, or all of it a socket's folder: they are not changed
 function M.with(keywords, values, list)
-  if not list or #list == 1 and list[1].hostaddr == "" then return keywords, values end
+  local whole = list and #list == 1 and not list.shortened
+  if not list or whole and list[1].hostaddr == "" then return keywords, values end
+  -- libpq takes a blank value for none at all, and would go on with the whole list
+  if #list == 1 and not whole then list = { list[1], list[1] } end
   local k, v = {}, {}
   for i, keyword in ipairs(keywords) do k[i], v[i] = keyword, values[i] end
   for _, field in ipairs { "host", "hostaddr", "port" } do

@@ -63,6 +63,13 @@ describe("of several hosts", function()
     admin:close()
   end)
 
+  it("a silent one is left for a socket", function()
+    local db = pgmig.connect(("host=127.0.0.1,%s port=%d,%d user=postgres connect_timeout=1")
+      :format(server.host, silent, server.port))
+    assert.equal(server.host, (db.handle:peer()))
+    db:close()
+  end)
+
   it("all silent ones are named", function()
     local ok, err = pcall(connect, { silent, 1, silent })
     assert.is_false(ok)

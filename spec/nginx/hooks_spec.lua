@@ -1,6 +1,7 @@
 -- Hooks, naming rules and Lua migrations in a worker: they may yield, and what they say is seen.
 local scratch = require "pgmig.scratch"
 local servers = require "spec.nginx.server"
+local socket = require "socket"
 local support = require "spec.support"
 
 describe("in a worker of nginx", function()
@@ -109,36 +110,55 @@ describe("in a worker of nginx", function()
     assert.equal(503, (nginx:get "/"))
   end)
 
-  it("names of hosts are looked up without libpq, or refused with the remedy", function()
+  it("names of hosts are looked up without libpq, with and without a thread pool", function()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
-    nginx = servers.start {
-      worker = servers.worker(("database = 'postgresql://u@nowhere.invalid/x', dir = %q")
-        :format(dir)),
-    }
-    servers.wait(8, function()
-      return nginx:logged("cannot look up the host nowhere.invalid: Name or service", "error")[1]
-    end, function() return nginx:log() end)
-    nginx:stop()
-    nginx = servers.start {
-      main = "",
-      worker = servers.worker(("database = 'postgresql://u@nowhere.invalid/x', dir = %q")
-        :format(dir)),
-    }
-    servers.wait(8, function()
-      return nginx:logged("thread_pool pgmig threads=1; or name the address", "error")[1]
-    end, function() return nginx:log() end)
+    for _, main in ipairs { "thread_pool pgmig threads=1;", "" } do
+      nginx = servers.start {
+        main = main,
+        worker = servers.worker(("database = 'postgresql://u@nowhere.invalid/x', dir = %q")
+          :format(dir)),
+      }
+      servers.wait(8, function()
+        return nginx:logged("cannot look up the host nowhere.invalid: Name or service", "error")[1]
+      end, function() return nginx:log() end)
+      nginx:stop()
+    end
   end)
 
-  it("a host without an address is passed over, where there are others", function()
-    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
-    local server = support.server()
-    nginx = servers.start {
-      worker = servers.worker(
-        ("database = 'host=nowhere.invalid,%s port=%d user=postgres dbname=%s', dir = %q"):format(
-          server.host, server.port, url:match "///([%w_]+)", dir)),
-    }
-    nginx:open()
-    assert.equal("a", support.psql(url, "SELECT to_regclass('a')"))
+  describe("of several hosts", function()
+    local listener, silent -- accepts, and never answers
+
+    before_each(function()
+      support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+      listener = assert(socket.bind("127.0.0.1", 0))
+      silent = select(2, listener:getsockname())
+    end)
+
+    after_each(function() listener:close() end)
+
+    local function start_with(timeout)
+      local server = support.server()
+      nginx = servers.start {
+        worker = servers.worker(("database = 'host=nowhere.invalid,127.0.0.1,%s port=1,%d,%d "
+          .. "connect_timeout=%d user=postgres dbname=%s', dir = %q"):format(server.host, silent,
+          server.port, timeout, url:match "///([%w_]+)", dir)),
+      }
+    end
+
+    it("one without an address is passed over, and a silent one is left", function()
+      start_with(1)
+      nginx:open()
+      assert.equal("a", support.psql(url, "SELECT to_regclass('a')"))
+    end)
+
+    it("a worker that ends waits for none", function()
+      start_with(600)
+      socket.sleep(0.5)
+      local master = nginx:master()
+      nginx:signal "QUIT"
+      servers.wait_for_end(master)
+      assert.same({}, nginx:logged("signal 9"))
+    end)
   end)
 
   it("a name is looked up in the thread, and connected to", function()

@@ -51,6 +51,10 @@ describe("the hosts of a connection", function()
   it("leave out one that has no address, where there are others", function()
     assert.equal("host=two,/run hostaddr=192.0.2.2, port=2,3",
       listed { host = "three,two,/run", port = "1,2,3" })
+    assert.equal("host=/run,/run hostaddr=, port=,", -- not the whole list, for want of values
+      listed { host = "three,/run", port = "1," })
+    assert.equal("host=two,two hostaddr=192.0.2.2,192.0.2.2 port=2,2",
+      listed { host = "three,two", port = "1,2" })
   end)
 
   it("are named when none has an address", function()

@@ -49,7 +49,7 @@ end
 -- @param leave fn(): see pgmig.nginx.driver
 function M.connect(database, leave)
   local options = type(database) == "table" and database or { url = database }
-  local own = { wait = driver.waiter(leave), resolve = driver.resolve, breathe = driver.breathe }
+  local own = { wait = driver.waiter(leave), breathe = driver.breathe }
   for key, value in pairs(options) do own[key] = value end
   return connection.connect(own)
 end
