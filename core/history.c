@@ -53,7 +53,7 @@ static const char journal_step_3[] =
     " ADD COLUMN IF NOT EXISTS session pg_catalog.json,"
     " ADD COLUMN IF NOT EXISTS session_known BOOLEAN,"
     " ADD COLUMN IF NOT EXISTS session_of pg_catalog.text,"
-    " ADD COLUMN IF NOT EXISTS lost pg_catalog.text;";
+    " ADD COLUMN IF NOT EXISTS touched pg_catalog.json;";
 
 void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
                               struct pgmig_buf *sql)

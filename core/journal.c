@@ -9,6 +9,7 @@
 #include "indexed.h"
 #include "runs.h"
 #include "state.h"
+#include "touched.h"
 
 #define PROVEN "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM "
 
@@ -87,8 +88,8 @@ int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
                    "LOCK TABLE %s IN ROW EXCLUSIVE MODE NOWAIT; "
                    "SELECT " PGMIG_ASK_SERVER ", 1 OPERATOR(pg_catalog./) "
                    "pg_catalog.count(*), pg_catalog.set_config('pgmig.left', "
-                   "COALESCE(pg_catalog.max(lost), ''), true) "
-                   "FROM (SELECT lost FROM %s",
+                   "COALESCE(pg_catalog.max(ours.lost), ''), true) "
+                   "FROM (SELECT " PGMIG_STATE_LOST " AS lost FROM %s",
                    ledger->journal, ledger->journal);
     if (add_own(conn, job, sql, err) != 0)
         return -1;
@@ -140,8 +141,7 @@ static int add_moment(struct pgmig_conn *conn, const struct pgmig_job *job,
 static int add_noted(struct pgmig_conn *conn, const struct pgmig_job *job,
                      struct pgmig_buf *sql, struct pgmig_error *err)
 {
-    pgmig_buf_adds(sql, "session = " PGMIG_STATE_NOTED
-                        ", lost = " PGMIG_STATE_LOST ", session_of = ");
+    pgmig_buf_adds(sql, "session = " PGMIG_STATE_NOTED ", session_of = ");
     return add_moment(conn, job, sql, err);
 }
 
@@ -281,7 +281,9 @@ int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(sql, "WITH ours AS (UPDATE %s SET ", ledger->journal);
     add_next(job->revision, sql);
-    if (add_session_left(conn, job, done, sql, err) != 0)
+    if (pgmig_touched_add_column(ledger, conn, done.within, done.alone, sql,
+                                 err) != 0 ||
+        add_session_left(conn, job, done, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, ", state = 'ready', running = NULL, statement = NULL, "
                         "done = pg_catalog.array_cat(done, ARRAY[");
@@ -307,18 +309,16 @@ int pgmig_journal_add_known(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(
         sql,
         "UPDATE %s SET session_known = true, session = " PGMIG_STATE_NOTED
-        ", lost = " PGMIG_STATE_LOST " WHERE migration OPERATOR(pg_catalog.=) ",
+        " WHERE migration OPERATOR(pg_catalog.=) ",
         ledger->journal);
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
     pgmig_buf_adds(sql, " AND session_of OPERATOR(pg_catalog.=) ");
     if (add_moment(conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql,
-                   " AND NOT (session_known AND session::pg_catalog.text "
-                   "OPERATOR(pg_catalog.=) "
-                   "pg_catalog.current_setting('pgmig.state') "
-                   "AND lost OPERATOR(pg_catalog.=) " PGMIG_STATE_LOST "); ");
+    pgmig_buf_adds(sql, " AND NOT (session_known AND session::pg_catalog.text "
+                        "OPERATOR(pg_catalog.=) "
+                        "pg_catalog.current_setting('pgmig.state')); ");
     return 0;
 }
 
@@ -368,13 +368,16 @@ static void add_columns(const struct pgmig_ledger *ledger,
                    "backend_start::pg_catalog.text AS backend_start, "
                    "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) "
                    "'{}' AS started_at");
-    if (ledger->format >= 3)
-        pgmig_buf_adds(sql, ", revision, db_user, "
-                            "server_start::pg_catalog.text AS server_start, "
-                            "relation::pg_catalog.text AS relation, "
-                            "target::pg_catalog.text AS target, "
-                            "invalid::pg_catalog.text AS invalid, lost, "
-                            "session_known");
+    if (ledger->format < 3)
+        return;
+    pgmig_buf_adds(sql, ", revision, db_user, "
+                        "server_start::pg_catalog.text AS server_start, "
+                        "relation::pg_catalog.text AS relation, "
+                        "target::pg_catalog.text AS target, "
+                        "invalid::pg_catalog.text AS invalid, "
+                        "session_known, " PGMIG_STATE_LOST " AS lost, ");
+    pgmig_touched_add_gone(sql);
+    pgmig_buf_adds(sql, " AS gone");
 }
 
 /* Whoever comes next has to wait for what the new owner does about a statement
@@ -407,9 +410,10 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
         [PGMIG_CHANGE_DONE] = ", done = pg_catalog.array_append(done, running),"
                               " running = NULL, statement = NULL, "
                               "state = 'ready'",
-        [PGMIG_CHANGE_REDO] = ", running = NULL, statement = NULL, "
-                              "state = 'failed', session_known = true, "
-                              "session = COALESCE(session, base), lost = ''"};
+        [PGMIG_CHANGE_REDO] =
+            ", running = NULL, statement = NULL, "
+            "state = 'failed', session_known = true, touched = NULL, "
+            "session = " PGMIG_STATE_WITHOUT_LOST};
 
     pgmig_buf_adds(sql, " WITH changed AS (");
     if (change == PGMIG_CHANGE_RESTART) {

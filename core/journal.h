@@ -62,11 +62,11 @@ PGMIG_NODISCARD int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
 
 /* Add that the statements first .. last are done, and what was noted of the
 ** session. `within`: in their transaction, whose end may take a part of that
-** back. `elsewhere`: the next one may have another session. `unseen`: that is
-** not the one that was noted. */
+** back. `alone`: it ran in none. `elsewhere`: the next one may have another
+** session. `unseen`: that is not the one that was noted. */
 struct pgmig_done {
     size_t first, last;
-    bool within, elsewhere, unseen;
+    bool within, alone, elsewhere, unseen;
 };
 PGMIG_NODISCARD int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
                                            struct pgmig_conn *conn,

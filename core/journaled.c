@@ -15,6 +15,7 @@
 #include "journal.h"
 #include "rights.h"
 #include "state.h"
+#include "touched.h"
 
 bool pgmig_journaled_open(struct pgmig_apply *a)
 {
@@ -48,6 +49,7 @@ static int begin(struct pgmig_apply *a, struct pgmig_buf *sql)
 static int stay(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
     pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
+    pgmig_touched_add_note(sql);
     return enter(a, sql);
 }
 
@@ -56,6 +58,7 @@ static int add_done(struct pgmig_apply *a, bool within, struct pgmig_buf *sql)
     struct pgmig_done done = {.first = a->group,
                               .last = a->at,
                               .within = within,
+                              .alone = a->alone,
                               .elsewhere = a->conn->pooled,
                               .unseen = a->conn->pooled && !a->borrowed};
 

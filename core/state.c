@@ -22,8 +22,9 @@ static const char settings[] =
     "WHERE pg_catalog.current_setting(n, true) OPERATOR(pg_catalog.<>) '') "
     "AS s)";
 
-static const char lost[] =
-    "(SELECT COALESCE(pg_catalog.string_agg(l.what, ', ' ORDER BY l.what), '') "
+/* What can be made again by nobody else. */
+static const char belongings[] =
+    "(SELECT COALESCE(pg_catalog.json_agg(l.what ORDER BY l.what), '[]') "
     "FROM (SELECT pg_catalog.format('temporary relation %I', c.relname) "
     "FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
     "pg_catalog.pg_my_temp_schema() "
@@ -35,7 +36,8 @@ static const char lost[] =
     "FROM pg_catalog.pg_prepared_statements s WHERE s.from_sql "
     "UNION ALL SELECT pg_catalog.format('cursor %I', k.name) "
     "FROM pg_catalog.pg_cursors k WHERE k.is_holdable "
-    "UNION ALL SELECT 'advisory lock' FROM pg_catalog.pg_locks a "
+    "UNION ALL SELECT pg_catalog.format('advisory lock %s %s', a.classid, "
+    "a.objid) FROM pg_catalog.pg_locks a "
     "WHERE a.locktype OPERATOR(pg_catalog.=) 'advisory' "
     "AND a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"
     ") AS l(what))";
@@ -54,10 +56,9 @@ int pgmig_state_add_note(struct pgmig_conn *conn, const struct pgmig_job *job,
     if (status == 0)
         pgmig_buf_addf(sql, settings, conn->pooled ? ",application_name" : "",
                        literal.data);
-    pgmig_buf_adds(sql, ")::pg_catalog.text, true), "
-                        "pg_catalog.set_config('pgmig.lost', ");
-    pgmig_buf_adds(sql, lost);
-    pgmig_buf_adds(sql, ", true); ");
+    pgmig_buf_adds(sql, ", 'belongings', ");
+    pgmig_buf_adds(sql, belongings);
+    pgmig_buf_adds(sql, ")::pg_catalog.text, true); ");
     sql->failed = sql->failed || literal.failed;
     pgmig_buf_free(&literal);
     return status;

@@ -198,6 +198,7 @@ function M.is_unknown(row) return row.state == "running" or row.state == "partia
 -- @param row of `journal`
 function M.obstacle(row)
   if #row.done == 0 then return nil end
+  if row.gone then return "what its finished statements worked on is gone: " .. row.gone end
   local lost = row.lost ~= "" and row.lost
     or not row.session_known and "settings that may have been for one transaction only"
   return lost and "the rest of it may need what its session had: " .. lost or nil
@@ -235,7 +236,7 @@ end
 --- Migrations with transaction=off that are under way or were left.
 -- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
 --   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
---   db_user, lost, session_known, started_at } }; key as `M.key`
+--   db_user, lost, session_known, gone, started_at } }; key as `M.key`
 -- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
 --   db_user, started_at, pid, backend_start, server_start } }
 function ledger:journal(db)

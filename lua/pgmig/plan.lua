@@ -229,6 +229,30 @@ function M.one(state, version)
   return { direction = "up", about = { m }, not m.applied_at and m or nil }
 end
 
+local function refuse_half_done(m)
+  local left = m.unfinished
+  local other = left.direction == "up" and "down" or "up"
+  errors.raise("plan", ("%s was left half-way: its %s stopped at statement %d")
+    :format(m.label, left.direction:upper(), left.done + 1), {
+    file = m.path, hint = ("finish it: pgmig %s; or take back by hand what it has done, then: "
+      .. "pgmig resolve %s --restart, and pgmig %s"):format(left.direction, m.shown, other),
+  })
+end
+
+--- Refuse to take away what a half-done migration was built on, and to build on one whose way back
+-- is half-done.
+-- @raise kind "plan"
+function M.check_unfinished(state, plan)
+  if not plan[1] or plan.record_only then return end
+  local lowest = plan[#plan]
+  for _, m in ipairs(plan.direction == "down" and state.pending or {}) do
+    if m.unfinished and M.is_newer(m, lowest) then refuse_half_done(m) end
+  end
+  for _, m in ipairs(plan.direction == "up" and state.applied or {}) do
+    if m.unfinished and m.unfinished.direction == "down" then refuse_half_done(m) end
+  end
+end
+
 --- Leave out of a plan what another run has done meanwhile, and note how it has failed.
 -- @param plan a list with its direction
 -- @param read what `ledger:read` returned just now

@@ -86,7 +86,7 @@ local function check_ground(step, row)
   if #row.done >= count then return end
   if step.failure then error(step.failure, 0) end -- of this run, which has tried again
   local version = step.m.shown
-  errors.raise("plan", ("%s was left after %d statements, and %s"):format(step.m.label, #row.done,
+  errors.raise("plan", ("%s stopped at statement %d, and %s"):format(step.m.label, #row.done + 1,
     obstacle), {
     file = step.m.path, hint = ("where that is no harm: pgmig resolve %s --redo; else finish it by "
       .. "hand and say pgmig up --fake %s, or undo it by hand and say pgmig resolve %s --restart")

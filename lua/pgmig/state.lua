@@ -81,6 +81,7 @@ function M.plan(migrator, make, options, event)
   plan.record_only, plan.files, plan.newest = event, set, state.applied[#state.applied]
   plan.left = state.read.left
   plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
+  planning.check_unfinished(state, plan)
   plan.warnings = drift.judge(state, migrator.policy, plan)
   return plan
 end
@@ -125,6 +126,7 @@ function M.decide(migrator, plan, emit)
   local state = compare_locked(migrator, read_files, emit)
   find_drift(migrator, state, suspects_of(state, plan))
   check_newest(state, plan)
+  planning.check_unfinished(state, plan)
   local warnings = drift.judge(state, migrator.policy, plan)
   return planning.drop_settled(plan, state.read), new_warnings(plan, warnings)
 end

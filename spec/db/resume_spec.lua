@@ -134,6 +134,18 @@ describe("a session that goes on where another one has stopped", function()
     assert.equal("rest", value "(SELECT what FROM seen)")
   end)
 
+  it("does not ask for what the caller had before the run", function()
+    write("SET work_mem = '7MB';", "INSERT INTO seen SELECT a::text FROM kept;")
+    local other = pgmig.connect(url)
+    other:exec "CREATE TEMPORARY TABLE kept AS SELECT 7 AS a; PREPARE p AS SELECT 1"
+    local migrator = pgmig.migrator(other, dir, { retries = 0 })
+    assert.is_false(pcall(migrator.migrate, migrator))
+    db:exec "UPDATE gate SET n = 1"
+    assert.equal(1, #migrator:migrate())
+    other:close()
+    assert.equal("7", value "(SELECT what FROM seen)")
+  end)
+
   it("loads what was loaded", function()
     write("LOAD 'plpgsql';", "INSERT INTO seen VALUES ('rest');")
     stop()
