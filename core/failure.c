@@ -46,9 +46,10 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
         return pgmig_request_undo(a, PGMIG_RACED);
     if (claim && err->kind == PGMIG_E_LOCK) {
         pgmig_error_field(&err->message,
-                          "another run is at work on this migration");
-        pgmig_error_hint(err, "wait for it, then run again: what it has "
-                              "applied is skipped");
+                          "another session has locked the migration's row, or "
+                          "the whole tracking table");
+        pgmig_error_hint(err, "wait for it, then run again: what another run "
+                              "has applied is skipped");
     } else if (claim && state_is(a, "42P01")) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s is gone: another session has dropped it "

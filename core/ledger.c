@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "runs.h"
 
+#define PATIENCE 5000 /* ms */
 #define NAME_MAX_BYTES PGMIG_NAME_BYTES
 #define SUFFIX_BYTES 8 /* "_history", "_journal" */
 
@@ -76,6 +77,7 @@ struct pgmig_ledger *pgmig_ledger_new(const char *table,
     }
     ledger = calloc(1, sizeof *ledger);
     if (ledger != NULL) {
+        ledger->patience = PATIENCE;
         ledger->asked = pgmig_strndup(table, strlen(table));
         if (ledger->asked != NULL && set_names(ledger, table, schema) == 0)
             return ledger;
@@ -159,17 +161,35 @@ int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
     return 1;
 }
 
+void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
+{
+    ledger->patience = milliseconds;
+}
+
 /* One message is one implicit transaction (protocol manual, "Multiple
-** Statements in a Simple Query"): these hold for it, whatever the defaults. */
-static const char writable[] =
-    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
-    "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '5s'; ";
+** Statements in a Simple Query"), unless the caller has begun one. */
+void pgmig_ledger_add_patience(const struct pgmig_ledger *ledger,
+                               const struct pgmig_conn *conn,
+                               struct pgmig_buf *sql)
+{
+    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
+        pgmig_buf_addf(sql, "SET LOCAL lock_timeout = %d; ", ledger->patience);
+}
+
+/* These hold for the message's transaction, whatever the defaults. */
+static void add_begin(const struct pgmig_ledger *ledger,
+                      const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+                        "SET TRANSACTION READ WRITE; ");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    pgmig_conn_add_tag(conn, sql);
+}
 
 static void add_writable(const struct pgmig_ledger *ledger,
                          const struct pgmig_conn *conn, struct pgmig_buf *sql)
 {
-    pgmig_buf_adds(sql, writable);
-    pgmig_conn_add_tag(conn, sql);
+    add_begin(ledger, conn, sql);
     pgmig_ledger_add_durable(ledger, sql);
 }
 
@@ -245,6 +265,8 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                    enum pgmig_ledger_op op, const char *argument,
                    struct pgmig_buf *sql, struct pgmig_error *err)
 {
+    if (op == PGMIG_LEDGER_PROBE)
+        return pgmig_probe_add(ledger, conn, sql, err);
     if (op == PGMIG_LEDGER_ELSEWHERE)
         return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
                                          err);
@@ -263,32 +285,25 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
         break;
     case PGMIG_LEDGER_MARKS:
+        pgmig_ledger_add_patience(ledger, conn, sql);
         pgmig_history_add_marks(ledger, sql);
         break;
     case PGMIG_LEDGER_HISTORY:
+        pgmig_ledger_add_patience(ledger, conn, sql);
         pgmig_history_add_list(ledger, argument ? argument : "ALL", sql);
         break;
     case PGMIG_LEDGER_JOURNAL:
+        pgmig_ledger_add_patience(ledger, conn, sql);
         pgmig_journal_add_list(ledger, sql);
         break;
     default:
+        pgmig_ledger_add_patience(ledger, conn, sql);
         return add_rows(ledger, sql, err);
     }
     return 0;
 }
 
-/* The request of an operation is on its way, or is not. */
-static int begun(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                 enum pgmig_ledger_op op, int status)
-{
-    if (status != 0)
-        return status;
-    conn->asking = ledger;
-    conn->asked = op;
-    return 0;
-}
-
-/* Send what was written down, and free it. */
+/* Send what was written down for an operation, and free it. */
 static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 enum pgmig_ledger_op op, struct pgmig_buf *sql, int status,
                 struct pgmig_error *err)
@@ -298,7 +313,11 @@ static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (status == 0)
         status = pgmig_conn_send(conn, sql->data, sql->len, 0, NULL, err);
     pgmig_buf_free(sql);
-    return begun(ledger, conn, op, status);
+    if (status != 0)
+        return status;
+    conn->asking = ledger;
+    conn->asked = op;
+    return 0;
 }
 
 int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -307,8 +326,6 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    if (op == PGMIG_LEDGER_PROBE)
-        return begun(ledger, conn, op, pgmig_probe_start(ledger, conn, err));
     return send(ledger, conn, op, &sql,
                 add_sql(ledger, conn, op, argument, &sql, err), err);
 }
@@ -395,7 +412,7 @@ int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    pgmig_buf_adds(&sql, writable);
+    add_begin(ledger, conn, &sql);
     pgmig_buf_adds(&sql, "SET LOCAL synchronous_commit = off; ");
     return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
                 pgmig_runs_add_begin(ledger, conn, entry, plan, &sql, err),
@@ -407,7 +424,7 @@ int pgmig_ledger_end_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 {
     struct pgmig_buf sql = {0};
 
-    pgmig_buf_adds(&sql, writable);
+    add_begin(ledger, conn, &sql);
     return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
                 pgmig_runs_add_end(ledger, conn, run, &sql, err), err);
 }

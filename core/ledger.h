@@ -45,6 +45,7 @@ struct pgmig_ledger {
     bool over_tcp; /* and is reached through TCP, by a pooler or by us */
     bool durable;  /* its commits are, by the session's defaults */
     int digits;    /* versions of so many digits fit its column */
+    int patience;  /* how long its requests wait for a lock; ms */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */
 };
 
@@ -55,6 +56,11 @@ _Static_assert(offsetof(struct pgmig_ledger, exists) ==
 /* A copy that stays as it is whatever becomes of the ledger; NULL on error. */
 struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
+
+/* Bound the wait for locks of what is asked in a transaction of its own. */
+void pgmig_ledger_add_patience(const struct pgmig_ledger *ledger,
+                               const struct pgmig_conn *conn,
+                               struct pgmig_buf *sql);
 
 /* Fail unless a probe has found out where the tables are, or would be. */
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
@@ -94,11 +100,12 @@ PGMIG_NODISCARD int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
 
 /* ---- probe.c --------------------------------------------------------- */
 
-/* Ask for the tables; when the answer is there, note what was found, or fail
-** for tables that are not ours. */
-PGMIG_NODISCARD int pgmig_probe_start(struct pgmig_ledger *ledger,
-                                      struct pgmig_conn *conn,
-                                      struct pgmig_error *err);
+/* Add the question for the tables; when the answer is there, note what was
+** found, or fail for tables that are not ours. */
+PGMIG_NODISCARD int pgmig_probe_add(const struct pgmig_ledger *ledger,
+                                    struct pgmig_conn *conn,
+                                    struct pgmig_buf *sql,
+                                    struct pgmig_error *err);
 PGMIG_NODISCARD int pgmig_probe_finish(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        struct pgmig_error *err);

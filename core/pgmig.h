@@ -740,6 +740,9 @@ const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
 */
 PGMIG_NODISCARD char *pgmig_trust_sql(const char *tables);
 int pgmig_trust_refuse(const char *objection, struct pgmig_error *err);
+/* How long what the ledger asks in transactions of its own may wait for a lock:
+** milliseconds, 5000 unless said otherwise. */
+void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds);
 /* Whether the server is a standby. */
 bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
 /* Whether the version column has room for a version. */

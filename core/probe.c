@@ -59,8 +59,8 @@ enum {
     "  OR pg_catalog.pg_has_role(r, 'USAGE'))"
 #define CONDITION "pg_catalog.pg_get_expr(p.polqual, p.polrelid)"
 
-/* $1: the schema that was given, $2: the table's name, $3: the column with the
-** key */
+/* $1 to $3 stand for literals: the schema that was given, the table's name, the
+** column with the key. */
 static const char probe_before[] =
     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, s.name, " COLUMNS ","
@@ -339,23 +339,34 @@ static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
                                  "touched");
 }
 
-int pgmig_probe_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+/* Add a text in which $1, $2, ... stand for values. */
+static int add_filled(struct pgmig_conn *conn, const char *text,
+                      const char *const *values, struct pgmig_buf *sql,
                       struct pgmig_error *err)
 {
-    const char *key = ledger->layout ? ledger->layout->key : "version";
-    const char *params[] = {ledger->schema, ledger->table, key};
-    struct pgmig_buf sql = {0};
-    int status = check_server(conn, err);
+    for (const char *mark; (mark = strchr(text, '$')) != NULL;
+         text = mark + 2) {
+        pgmig_buf_add(sql, text, (size_t)(mark - text));
+        if (pgmig_conn_add_literal(conn, values[mark[1] - '1'], sql, err) != 0)
+            return -1;
+    }
+    pgmig_buf_adds(sql, text);
+    return 0;
+}
 
-    pgmig_buf_adds(&sql, probe_before);
-    pgmig_trust_add(TABLES, &sql);
-    pgmig_buf_adds(&sql, probe_from);
-    if (status == 0 && sql.failed)
-        status = pgmig_error_memory(err);
-    if (status == 0)
-        status = pgmig_conn_send(conn, sql.data, sql.len, 3, params, err);
-    pgmig_buf_free(&sql);
-    return status;
+int pgmig_probe_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                    struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    const char *values[] = {ledger->schema, ledger->table,
+                            ledger->layout ? ledger->layout->key : "version"};
+
+    if (check_server(conn, err) != 0)
+        return -1;
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    if (add_filled(conn, probe_before, values, sql, err) != 0)
+        return -1;
+    pgmig_trust_add(TABLES, sql);
+    return add_filled(conn, probe_from, values, sql, err);
 }
 
 /* Whether `columns` are those of such a table. */
@@ -382,6 +393,7 @@ int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
                               struct pgmig_conn *conn, bool used,
                               struct pgmig_buf *sql, struct pgmig_error *err)
 {
+    pgmig_ledger_add_patience(ledger, conn, sql);
     pgmig_buf_adds(sql, elsewhere_sql);
     pgmig_buf_addf(sql, "(c.relname" EQ "'%s' AND ", ledger->table);
     if (add_shape(ledger, conn, sql, err) != 0)

@@ -79,6 +79,14 @@ static int ledger_gc(lua_State *L)
     return 0;
 }
 
+/* ledger:set_patience(milliseconds): how long it waits for locks. */
+static int ledger_set_patience(lua_State *L)
+{
+    pgmig_ledger_set_patience(lpgmig_check_ledger(L, 1),
+                              (int)luaL_checkinteger(L, 2));
+    return 0;
+}
+
 /* ledger:exists() --> whether the last probe found the table. */
 static int ledger_exists(lua_State *L)
 {
@@ -185,6 +193,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"unfit", ledger_unfit},
                                        {"read_only", ledger_read_only},
                                        {"fits", ledger_fits},
+                                       {"set_patience", ledger_set_patience},
                                        {"__gc", ledger_gc},
                                        {NULL, NULL}};
 

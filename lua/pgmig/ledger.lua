@@ -1,5 +1,6 @@
 --- The tables of the bookkeeping, read and written through the core: the tracking table, its
 -- history and its journal.
+local blockers = require "pgmig.blockers"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local placement = require "pgmig.placement"
@@ -8,10 +9,13 @@ local M = {}
 local ledger = {}
 ledger.__index = ledger
 
+local LOCK_TIMEOUT = 5 -- seconds
+local PART = 0.8 -- of the time in which the server has to answer
 local PREPARE_ATTEMPTS = 3 -- other runs may create the same tables
 
 --- A ledger for a table's name; nothing is sent.
 -- @param shared of pgmig.shared: it is another tool's table; or nil
+-- @field lock_timeout how many seconds the tables' makers wait for a lock; nil: 5
 -- @raise kind "usage" for an invalid name
 function M.new(table_name, shared)
   local self = setmetatable({
@@ -27,14 +31,46 @@ function M.key(m) return m.id or M.repeatable_key(m.name) end
 --- The same, of a repeatable migration's name.
 function M.repeatable_key(name) return "repeatable:" .. name end
 
-local function finish(db)
-  db:run(db:patience())
-  db:finish "finish_ledger"
+--- The tables, as they are written in SQL.
+local function tables(self)
+  local name = self.handle:qualified()
+  if not name then return {} end
+  local base = name:match '^(.*)"$'
+  return { name, base .. '_history"', base .. '_journal"' }
+end
+
+--- Let a failure say who has locked the tables.
+local function name_blockers(self, db, err)
+  if not errors.is(err, "lock") or db:is_lost() then return end
+  local seen = db.vigil and db.vigil.blockers
+  blockers.name(err, seen or blockers.of_tables(db, tables(self)))
+end
+
+local function finish(self, db)
+  local ok, err = pcall(function()
+    db:run(db:patience())
+    db:finish "finish_ledger"
+  end)
+  if ok then return end
+  name_blockers(self, db, err)
+  error(err, 0)
+end
+
+-- Operations that others queue behind while they wait, and that are tried again.
+local is_polite = { prepare = true, widen = true }
+
+--- Bound how long an operation waits for a lock: the server is to be the first to give up.
+local function set_patience(self, db, operation)
+  local most = db.vigil and math.huge or db.response_timeout * PART
+  local polite = is_polite[operation] and self.lock_timeout or LOCK_TIMEOUT
+  local seconds = math.min(LOCK_TIMEOUT, most, polite)
+  self.handle:set_patience(math.max(1, math.floor(seconds * 1000)))
 end
 
 local function perform(self, db, operation, argument)
+  set_patience(self, db, operation)
   db.handle:ledger(self.handle, operation, argument)
-  finish(db)
+  finish(self, db)
 end
 
 local verbs = {
@@ -63,6 +99,11 @@ local INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, UNIQUE_VIOLATION = "42501", "
 
 --- Tell what was tried: the server names only what stood in the way. Nothing has been changed.
 local function refuse(self, db, operation, err)
+  if errors.is(err, "lock") then
+    err.message = ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
+      self.handle:qualified() or self.name, err.message)
+    err.hint = err.hint or "another session has locked them, or something else that this needs"
+  end
   if not errors.is(err, "sql") then error(err, 0) end
   local hint = err.hint
   if err.sqlstate == INSUFFICIENT_PRIVILEGE then
@@ -125,10 +166,11 @@ end
 -- @param meanwhile called while the server does; nil
 -- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
 function ledger:probe(db, meanwhile)
+  set_patience(self, db)
   db.handle:ledger(self.handle, "probe")
   local ok, err = true, nil
   if meanwhile then ok, err = pcall(meanwhile) end
-  local found, problem = pcall(finish, db) -- whatever that raised: an answer is on its way
+  local found, problem = pcall(finish, self, db) -- whatever that raised: an answer is on its way
   if not ok then error(err, 0) end
   if not found then refuse(self, db, "probe", problem) end
   placement.check_missing(self, db, elsewhere(self, db))
@@ -281,7 +323,7 @@ end
 -- @param entry as of `pgmig.entry`; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)
-  finish(db)
+  finish(self, db)
 end
 
 --- Note that a run begins, so that the next one learns of it should it be cut off.
@@ -291,13 +333,13 @@ end
 function ledger:begin_run(db, direction, plan, fields)
   fields.event = direction
   db.handle:begin_run(self.handle, fields, plan_text(plan))
-  finish(db)
+  finish(self, db)
 end
 
 --- Note that a run has ended.
 function ledger:end_run(db, token)
   db.handle:end_run(self.handle, token)
-  finish(db)
+  finish(self, db)
 end
 
 --- Take over a migration in the journal.
@@ -306,7 +348,7 @@ end
 -- @return the row as it is now; nil when it is no longer as it was read
 function ledger:take(db, entry, by)
   db.handle:take(self.handle, entry, by)
-  finish(db)
+  finish(self, db)
   local row = db.handle:rows()[1]
   return row and journal_row(row)
 end
@@ -315,7 +357,7 @@ end
 -- @param entries list as of `pgmig.entry`, with applied_at
 function ledger:adopt(db, entries)
   db.handle:adopt(self.handle, entries)
-  finish(db)
+  finish(self, db)
 end
 
 --- The longest version of a plan; nil when none has one.

@@ -132,6 +132,8 @@ function M.new(db, dir, options)
     policy = drift.policy(options.policy),
     ledger = ledger_of(options, format, rule),
   }, migrator)
+  local ms = core.duration_setting(self.lock_timeout)
+  if ms and ms > 0 then self.ledger.lock_timeout = ms / 1000 end
   if options.strict then self.policy.ignored = "error" end
   register(self, options.hooks)
   for _, path in ipairs(self.dirs) do core.check_dir(path) end -- a missing one is told at once

@@ -1,7 +1,7 @@
 --- What to do when an attempt fails for reasons that pass: wait and try again, or connect again.
+local blockers = require "pgmig.blockers"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local excerpt = require "pgmig.excerpt"
 local orphan = require "pgmig.orphan"
 local usage = require "pgmig.usage"
 
@@ -93,32 +93,41 @@ local function recover_loss(step, err)
   M.reconnect(run.db, run.reconnect, err)
 end
 
-local function describe_blocker(b)
-  return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
-    b.user or "?", b.state or "state hidden", b.since or "?",
-    excerpt.line(b.query or "query hidden"))
-end
-
---- Let the error say who was in the way.
-local function name_blockers(err, blockers)
-  if not blockers then return end
-  err.blockers = blockers
-  local lines = { err.detail }
-  for _, b in ipairs(blockers) do lines[#lines + 1] = "blocked by " .. describe_blocker(b) end
-  err.detail = table.concat(lines, "\n")
-end
-
 --- How often a migration may be tried again: as its file says, else the run.
 local function allowed_retries(step)
   local own = step.script:directive(step.section, "retries")
   return tonumber(own) or step.run.retries
 end
 
+--- How long to wait before another attempt, after so many.
+local function delay_after(used)
+  return math.min(FIRST_DELAY * 2 ^ used, LAST_DELAY) * (0.5 + core.random())
+end
+
+--- Call a function again when it fails for reasons that pass.
+-- @param retries how often
+-- @param tell fn(err, delay), before each pause
+-- @return what it returns
+function M.insist(db, retries, tell, fn)
+  local used = 0
+  while true do
+    local ok, result = pcall(fn)
+    if ok then return result end
+    if used >= retries or db.signal or not (errors.is(result) and passing[result.sqlstate]) then
+      error(result, 0)
+    end
+    local delay = delay_after(used)
+    tell(result, delay)
+    db:sleep(delay)
+    used = used + 1
+  end
+end
+
 local function recover_passing(step, err)
   local run = step.run
   local used = step.retries or 0
-  local delay = math.min(FIRST_DELAY * 2 ^ used, LAST_DELAY) * (0.5 + core.random())
-  name_blockers(err, run.db.vigil and run.db.vigil.blockers)
+  local delay = delay_after(used)
+  blockers.name(err, run.db.vigil and run.db.vigil.blockers)
   if used >= allowed_retries(step) then error(err, 0) end
   local ctx = step:context { delay = delay, error = err, blockers = err.blockers }
   run.hooks:fire("retry", ctx)

@@ -241,8 +241,11 @@ end
 local function resume(self)
   local ok, result, want, deadline = coroutine.resume(self.looking)
   if not ok then error(result, 0) end
-  if coroutine.status(self.looking) ~= "dead" then return result, want, deadline end
-  self.looking = nil
+  if coroutine.status(self.looking) ~= "dead" then
+    self.awaited = result
+    return result, want, deadline
+  end
+  self.looking, self.awaited = nil, nil
   conclude(self, result)
 end
 
@@ -277,7 +280,8 @@ end
 function vigil:close()
   self:settle()
   if self.lock and self.lock.lent then self.lock:hang_up() end
-  self.looking = nil
+  if self.awaited then self.awaited:close() end -- it may still be connecting
+  self.looking, self.awaited = nil, nil
   hang_up(self)
 end
 

@@ -240,6 +240,88 @@ describe("a connection that was lost between two runs", function()
   end)
 end)
 
+describe("tables of the bookkeeping that somebody has locked", function()
+  local dir, url, db, other
+
+  before_each(function()
+    dir, url = support.tempdir(), support.database()
+    db, other = pgmig.connect { url = url, response_timeout = 0.5 }, pgmig.connect(url)
+    support.write(dir, "001_step.sql", "CREATE TABLE a (n int);")
+  end)
+
+  after_each(function()
+    db:close()
+    other:close()
+  end)
+
+  --- A migrator; the first time that it waits, the other session lets go.
+  local function migrator()
+    local waits = {}
+    return pgmig.migrator(db, dir, { lock_timeout = "300ms", log = function(_, _, event)
+      if event.type ~= "waiting" then return end
+      waits[#waits + 1] = event
+      if #waits == 1 then other:exec "COMMIT" end
+    end }), waits
+  end
+
+  local function check(err)
+    assert.equal("lock", err.kind)
+    assert.equal("55P03", err.sqlstate)
+    assert.equal(1, #err.blockers)
+    assert.equal(other:backend_pid(), err.blockers[1].pid)
+    assert.matches("blocked by pid " .. other:backend_pid(), err.detail)
+  end
+
+  for _, name in ipairs { "schema_migrations", "schema_migrations_history" } do
+    it("are not waited for by what reads: the error names who has " .. name, function()
+      local m = migrator()
+      m:migrate()
+      other:exec("BEGIN; LOCK TABLE " .. name)
+      local ok, err = pcall(m.status, m)
+      assert.is_false(ok)
+      check(err)
+      assert.matches("^cannot .* the tables of", err.message)
+      assert.equal("idle", db.handle:transaction_status())
+      local code, _, said = faults.run(url, "status --dir " .. dir)
+      assert.equal(4, code)
+      assert.matches("blocked by pid " .. other:backend_pid(), said)
+      other:exec "COMMIT"
+      assert.equal(1, m:status().applied_count)
+    end)
+  end
+
+  it("are waited for, in turns, where they are to be made", function()
+    local m, waits = migrator()
+    other:exec("BEGIN; CREATE TABLE schema_migrations (version int PRIMARY KEY, "
+      .. "name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
+    assert.equal(1, #m:migrate())
+    assert.equal(other:backend_pid(), waits[1].blockers[1].pid)
+    assert.matches("cannot make the tables of .*; trying again in", waits[1].message)
+  end)
+
+  it("are waited for, in turns, where they are to be widened", function()
+    local m, waits = migrator()
+    m:migrate()
+    support.write(dir, "20240101120000_step.sql", "SELECT 1;")
+    other:exec "BEGIN; LOCK TABLE schema_migrations IN SHARE MODE"
+    assert.equal(1, #m:migrate())
+    assert.equal(other:backend_pid(), waits[1].blockers[1].pid)
+    assert.matches("cannot make room for a longer version", waits[1].message)
+  end)
+
+  it("are said to be locked, not another run to be at work", function()
+    local m = migrator()
+    m:migrate()
+    support.write(dir, "002_step.sql", "SELECT 1;")
+    other:exec "BEGIN; LOCK TABLE schema_migrations IN SHARE MODE"
+    m = pgmig.migrator(db, dir, { retries = 0, lock_timeout = "300ms" })
+    local ok, err = pcall(m.migrate, m)
+    assert.is_false(ok)
+    check(err)
+    assert.matches("the whole tracking table", err.message)
+  end)
+end)
+
 describe("another run that holds the lock", function()
   local dir, url, first, second
 
@@ -314,7 +396,7 @@ describe("another run that holds the lock", function()
       done = { pcall(m.migrate, m) }
     end)
     assert.is_false(done[1]) -- the claim made it wait, and give up
-    assert.matches("another run is at work on this migration", tostring(done[2]))
+    assert.matches("another session has locked the migration's row", tostring(done[2]))
     assert.equal(1, #pgmig.migrator(second, dir):applied())
   end)
 end)

@@ -59,6 +59,22 @@ describe("a long statement", function()
     assert.is_nil(migrate().lost)
   end)
 
+  it("leaves no session behind, wherever it ends", function()
+    for i = 1, 10 do
+      support.write(dir, "001_step.sql", ("-- UP\nSELECT pg_sleep(%.3f);\n-- DOWN\n"
+        .. "-- pgmig: empty\n"):format(0.008 + i / 1000))
+      migrate()
+      pgmig.migrator(db, dir):rollback()
+    end
+    for _ = 1, LIMIT do
+      local left = admin:query [[SELECT count(*) AS n FROM pg_stat_activity
+        WHERE application_name IN ('pgmig lock', 'pgmig watch') AND datname = current_database()]]
+      if left[1].n == 0 then return end
+      core.poll({}, {}, 0.1)
+    end
+    error "a session is left"
+  end)
+
   it("goes on when no connection is to be had beside it", function()
     admin:exec "CREATE ROLE alone LOGIN; GRANT ALL ON SCHEMA public TO alone"
     finally(function() admin:exec "DROP OWNED BY alone CASCADE; DROP ROLE alone" end)

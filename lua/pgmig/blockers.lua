@@ -1,0 +1,56 @@
+--- Who is in the way of a request that waits for a lock.
+local errors = require "pgmig.errors"
+local excerpt = require "pgmig.excerpt"
+
+local M = {}
+
+-- Sessions that have locks on tables, or wait for such, which those behind them have to wait for,
+-- too. %s: the tables' names as an array.
+local HOLDERS = [[
+  SELECT DISTINCT l.pid, a.application_name, a.usename::pg_catalog.text AS "user", a.state, a.query,
+    pg_catalog.to_json(a.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since
+  FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS name
+  JOIN pg_catalog.pg_locks l
+    ON l.relation OPERATOR(pg_catalog.=) pg_catalog.to_regclass(name)::pg_catalog.oid
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid
+  WHERE l.locktype OPERATOR(pg_catalog.=) 'relation'
+    AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d
+      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+    AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+    AND l.mode OPERATOR(pg_catalog.<>) ALL
+      ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])]]
+
+--- What is said about one.
+function M.describe(b)
+  return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
+    b.user or "?", b.state or "state hidden", b.since or "?",
+    excerpt.line(b.query or "query hidden"))
+end
+
+--- Let an error say who was in the way.
+-- @param err an error of pgmig's
+-- @param list { { pid, application_name, user, state, query, since } }; nil
+function M.name(err, list)
+  if not list or not list[1] then return end
+  err.blockers = list
+  local lines = { err.detail }
+  for _, b in ipairs(list) do lines[#lines + 1] = "blocked by " .. M.describe(b) end
+  err.detail = table.concat(lines, "\n")
+end
+
+--- Look for those that have locks on tables.
+-- @param db a connection that is idle
+-- @param tables quoted names with their schemas
+-- @return a list as of `name`; empty where that cannot be found out
+function M.of_tables(db, tables)
+  local quoted = {}
+  for i, name in ipairs(tables) do quoted[i] = db:quote_literal(name) end
+  local ok, rows = pcall(db.ask, db, HOLDERS:format("ARRAY[" .. table.concat(quoted, ", ") .. "]"))
+  if not ok then
+    if errors.is(rows, "interrupted") then error(rows, 0) end
+    return {}
+  end
+  return rows
+end
+
+return M
