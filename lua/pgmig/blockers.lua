@@ -5,13 +5,13 @@ local excerpt = require "pgmig.excerpt"
 local M = {}
 
 -- Sessions that have locks on tables, or wait for such, which those behind them have to wait for,
--- too. %s: the tables' names as an array.
+-- too. %s: the tables' names as an array; their schema may not be known yet.
 local HOLDERS = [[
   SELECT DISTINCT l.pid, a.application_name, a.usename::pg_catalog.text AS "user", a.state, a.query,
     pg_catalog.to_json(a.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since
-  FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS name
-  JOIN pg_catalog.pg_locks l
-    ON l.relation OPERATOR(pg_catalog.=) pg_catalog.to_regclass(name)::pg_catalog.oid
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
+    AND c.relname OPERATOR(pg_catalog.=) ANY (ARRAY[%s]::pg_catalog.name[])
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid
   WHERE l.locktype OPERATOR(pg_catalog.=) 'relation'
     AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d
@@ -40,12 +40,12 @@ end
 
 --- Look for those that have locks on tables.
 -- @param db a connection that is idle
--- @param tables quoted names with their schemas
+-- @param tables their names, without schemas
 -- @return a list as of `name`; empty where that cannot be found out
 function M.of_tables(db, tables)
   local quoted = {}
   for i, name in ipairs(tables) do quoted[i] = db:quote_literal(name) end
-  local ok, rows = pcall(db.ask, db, HOLDERS:format("ARRAY[" .. table.concat(quoted, ", ") .. "]"))
+  local ok, rows = pcall(db.ask, db, HOLDERS:format(table.concat(quoted, ", ")))
   if not ok then
     if errors.is(rows, "interrupted") then error(rows, 0) end
     return {}

@@ -31,12 +31,10 @@ function M.key(m) return m.id or M.repeatable_key(m.name) end
 --- The same, of a repeatable migration's name.
 function M.repeatable_key(name) return "repeatable:" .. name end
 
---- The tables, as they are written in SQL.
+--- The tables' names, without their schema.
 local function tables(self)
-  local name = self.handle:qualified()
-  if not name then return {} end
-  local base = name:match '^(.*)"$'
-  return { name, base .. '_history"', base .. '_journal"' }
+  local name = self.name:match "[^.]+$"
+  return { name, name .. "_history", name .. "_journal" }
 end
 
 --- Let a failure say who has locked the tables.
