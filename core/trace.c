@@ -191,27 +191,26 @@ static bool same_arguments(const struct signature *a, const struct signature *b)
 }
 
 /*
-** The statement of a list that creates a routine, up to `index`: the last one,
-** as it may be replaced. NULL where overloaded ones could be meant.
+** The statement of a list that creates a routine: the last one, as it may be
+** replaced. `count` where there is none, or overloaded ones could be meant.
 */
-static const struct pgmig_statement *
-find_creator(const struct pgmig_script *script,
-             const struct pgmig_statement *list, size_t index,
-             const struct signature *said, bool by_count)
+static size_t find_creator(const struct pgmig_script *script,
+                           const struct pgmig_statement *list, size_t count,
+                           const struct signature *said, bool by_count)
 {
-    const struct pgmig_statement *found = NULL;
+    size_t found = count;
     struct signature first = {0};
 
-    for (size_t i = index + 1; i-- > 0;) {
+    for (size_t i = count; i-- > 0;) {
         struct signature made;
 
         if (!created(script, &list[i], &made) || !may_be(script, said, &made) ||
             (by_count && said->args != made.args))
             continue;
-        if (found != NULL && !same_arguments(&first, &made))
-            return NULL;
-        if (found == NULL) {
-            found = &list[i];
+        if (found < count && !same_arguments(&first, &made))
+            return count;
+        if (found == count) {
+            found = i;
             first = made;
         }
     }
@@ -219,50 +218,54 @@ find_creator(const struct pgmig_script *script,
 }
 
 /* The routine that `name`, in a line of CONTEXT, is about. */
-static const struct pgmig_statement *
-find_routine(const struct pgmig_script *script,
-             const struct pgmig_statement *list, size_t index, const char *name)
+static size_t find_routine(const struct pgmig_script *script,
+                           const struct pgmig_statement *list, size_t count,
+                           const char *name)
 {
     struct pgmig_statement line = {.end = strcspn(name, "\n")};
-    const struct pgmig_statement *st;
     struct signature said;
     struct pgmig_words w;
+    size_t found;
 
     pgmig_words_init(&w, name, &line, true);
     if (!read_signature(&w, &said))
-        return NULL;
-    st = find_creator(script, list, index, &said, false);
-    return st ? st : find_creator(script, list, index, &said, true);
+        return count;
+    found = find_creator(script, list, count, &said, false);
+    return found < count ? found
+                         : find_creator(script, list, count, &said, true);
 }
 
 /* ---- which line ------------------------------------------------------ */
 
 /* A DO block: of several, the outermost is the file's, the last in CONTEXT. */
-static const struct pgmig_statement *
-find_block(const struct pgmig_statement *st, const char *at)
+static size_t find_block(const struct pgmig_statement *list, size_t count,
+                         const char *at)
 {
-    if (strcmp(st->kind, "DO") != 0 || strstr(at, ROUTINE BLOCK) != NULL)
-        return NULL;
-    return st;
+    if (strcmp(list[count - 1].kind, "DO") != 0 ||
+        strstr(at, ROUTINE BLOCK) != NULL)
+        return count;
+    return count - 1;
 }
 
+/* The last of the statements has failed. */
 static bool trace_routine(const struct pgmig_script *script,
-                          const struct pgmig_statement *list, size_t index,
+                          const struct pgmig_statement *list, size_t count,
                           const char *context, size_t *offset)
 {
     const char *at = context;
 
     while ((at = strstr(at, ROUTINE)) != NULL) {
-        const struct pgmig_statement *st;
+        size_t found;
         size_t start;
         size_t end;
         int line = line_number(at);
 
         at += sizeof ROUTINE - 1;
-        st = strncmp(at, BLOCK, sizeof BLOCK - 1) == 0
-                 ? find_block(&list[index], at)
-                 : find_routine(script, list, index, at);
-        if (st == NULL || line == 0 || !find_body(script, st, &start, &end))
+        found = strncmp(at, BLOCK, sizeof BLOCK - 1) == 0
+                    ? find_block(list, count, at)
+                    : find_routine(script, list, count, at);
+        if (found == count || line == 0 ||
+            !find_body(script, &list[found], &start, &end))
             continue;
         *offset = line_offset(script->text, start, end, line);
         return true;
@@ -282,5 +285,5 @@ bool pgmig_trace(const struct pgmig_script *script,
                  const char *context, size_t *offset)
 {
     return context != NULL &&
-           trace_routine(script, list, index, context, offset);
+           trace_routine(script, list, index + 1, context, offset);
 }
