@@ -213,12 +213,35 @@ static struct pgmig_heading read_back(const struct pgmig_phrase *line)
                    apart ? PGMIG_HEADING_LABELLED : PGMIG_HEADING_WORDED);
 }
 
+static bool has(const char *text, size_t start, size_t end, const char *part)
+{
+    return memmem(text + start, end - start, part, strlen(part)) != NULL;
+}
+
+/* What pg_dump writes above each object, with names that are anybody's:
+** "Name: rollback; Type: TABLE; Schema: public; Owner: down". */
+static bool is_of_dump(const char *text, size_t start, size_t end)
+{
+    static const char *const begins[] = {
+        " Name: ", " Data for Name: ", " Statistics for Name: "};
+
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (end - start > strlen(begins[i]) &&
+            memcmp(text + start, begins[i], strlen(begins[i])) == 0)
+            return has(text, start, end, "; Type: ") &&
+                   has(text, start, end, "; Schema: ") &&
+                   has(text, start, end, "; Owner: ");
+    return false;
+}
+
 struct pgmig_heading pgmig_heading_read(const char *text, size_t start,
                                         size_t end)
 {
     struct pgmig_heading found;
     struct pgmig_phrase line;
 
+    if (is_of_dump(text, start, end))
+        return nothing();
     pgmig_phrase_read(&line, text, start, end);
     found = read_bare(&line);
     if (found.force == PGMIG_HEADING_NONE)

@@ -221,6 +221,54 @@ static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
     return local ? 0 : PGMIG_T_SETTING;
 }
 
+/* ---- large objects --------------------------------------------------- */
+
+static unsigned lo_balance(int opened)
+{
+    if (opened == 0)
+        return 0;
+    return opened > 0 ? PGMIG_T_LO_OPEN : PGMIG_T_LO_CLOSE;
+}
+
+/* What pg_dump writes, one by one, between a BEGIN and a COMMIT. */
+static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const calls[] = {
+        "lo_close",  "lo_creat",  "lo_create",   "lo_from_bytea", "lo_get",
+        "lo_import", "lo_lseek",  "lo_lseek64",  "lo_open",       "lo_put",
+        "lo_tell",   "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink",
+        "loread",    "lowrite",   NULL};
+    bool calling = false;
+    bool only = true;
+    int opened = 0;
+
+    (void)st;
+    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
+        if (w->tok.kind != PGMIG_TOKEN_WORD &&
+            w->tok.kind != PGMIG_TOKEN_QUOTED)
+            continue;
+        opened += pgmig_words_at(w, "lo_open") ? 1 : 0;
+        opened -= pgmig_words_at(w, "lo_close") ? 1 : 0;
+        calling = calling || at_any(w, calls);
+        only = only && (at_any(w, calls) || pgmig_words_at(w, "pg_catalog"));
+    }
+    only = calling && only && opened >= -1 && opened <= 1;
+    return (only ? PGMIG_T_LO_CALL : 0) | lo_balance(opened);
+}
+
+/* Whether a word stands anywhere in a DO: its body is a literal. */
+static bool mentions(const struct pgmig_words *w, const char *word)
+{
+    return memmem(w->lx.text + w->tok.start, w->lx.len - w->tok.start, word,
+                  strlen(word)) != NULL;
+}
+
+static unsigned block(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    return lo_balance(mentions(w, "lo_open") && !mentions(w, "lo_close"));
+}
+
 static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 {
     add_kind(st, w);
@@ -250,7 +298,7 @@ static const struct first_word {
     {"DECLARE", 0, NULL},
     {"DELETE", 0, NULL},
     {"DISCARD", 0, discard},
-    {"DO", PGMIG_T_MAY_COMMIT, NULL},
+    {"DO", PGMIG_T_MAY_COMMIT, block},
     {"DROP", 0, drop},
     {"END", 0, commit},
     {"EXECUTE", 0, NULL},
@@ -275,7 +323,7 @@ static const struct first_word {
     {"ROLLBACK", 0, rollback},
     {"SAVEPOINT", 0, NULL},
     {"SECURITY", 0, NULL},
-    {"SELECT", 0, NULL},
+    {"SELECT", 0, query},
     {"SET", 0, set},
     {"SHOW", 0, NULL},
     {"START", PGMIG_T_TX_BEGIN, start},

@@ -83,6 +83,7 @@ static int add_statement(struct pgmig_parser *p,
 
     if (keep(p, st) != 0)
         return -1;
+    pgmig_txcheck_watch(&p->lo, p->script->text, section);
     if (section->total++ == 0)
         section->first = st->start;
     section->last = st->end;

@@ -5,6 +5,7 @@
 #include "doubt.h"
 #include "split.h"
 #include "stream.h"
+#include "txcheck.h"
 #include "vocabulary.h"
 
 #define PGMIG_NOWHERE ((size_t)-1)
@@ -18,6 +19,7 @@ struct pgmig_parser {
     struct pgmig_item marker;      /* has ended a statement; comes next */
     size_t cut;                    /* where such a one stands */
     struct pgmig_doubts doubts;
+    struct pgmig_lo_watch lo;
     struct pgmig_error *err;
 };
 

@@ -150,7 +150,11 @@ enum pgmig_trait {
     PGMIG_T_SETTING = 256,    /* prepares the session and does nothing else */
     PGMIG_T_MAY_COMMIT = 512, /* may end the transaction that it runs in */
     PGMIG_T_COPY_OUT = 1024,  /* COPY ... TO STDOUT, data comes */
-    PGMIG_T_TX_CHAIN = 2048   /* ... AND CHAIN */
+    PGMIG_T_TX_CHAIN = 2048,  /* ... AND CHAIN */
+    PGMIG_T_LO_CALL = 4096,   /* calls functions of large objects, only them */
+    PGMIG_T_LO_OPEN = 8192,   /* leaves one more large object open */
+    PGMIG_T_LO_CLOSE = 16384, /* ... one fewer */
+    PGMIG_T_TX_LO = 32768     /* BEGIN and COMMIT around such calls alone */
 };
 
 /* One statement: a range of the file's text. */

@@ -62,6 +62,58 @@ static int lift(const struct pgmig_script *script,
     return 0;
 }
 
+/* ---- large objects --------------------------------------------------- */
+
+static bool is_bare(const char *text, const struct pgmig_statement *st)
+{
+    struct pgmig_modes modes = {0};
+
+    pgmig_kind_modes(text, st, &modes);
+    return !modes.isolation && !modes.deferrable && !modes.refused;
+}
+
+/* A transaction counts its descriptors from 0, which pg_dump relies on: none
+** may be open when such a block begins, and it leaves none open. */
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
+                         struct pgmig_section *section)
+{
+    size_t last = section->statement_count - 1;
+    struct pgmig_statement *st = &section->statements[last];
+
+    if (w->section != section)
+        *w = (struct pgmig_lo_watch){.section = section};
+    if (st->traits & PGMIG_T_TX_BEGIN) {
+        w->inside = w->descriptors == 0 && is_bare(text, st);
+        w->begin = last;
+        w->calls = 0;
+        return;
+    }
+    if ((st->traits & PGMIG_T_TX_COMMIT) && w->inside && w->calls > 0 &&
+        w->descriptors == 0) {
+        section->statements[w->begin].traits |= PGMIG_T_TX_LO;
+        st->traits |= PGMIG_T_TX_LO;
+    }
+    w->inside = w->inside && (st->traits & PGMIG_T_LO_CALL);
+    w->calls++;
+    w->descriptors += (st->traits & PGMIG_T_LO_OPEN) ? 1 : 0;
+    w->descriptors -= (st->traits & PGMIG_T_LO_CLOSE) ? 1 : 0;
+}
+
+/* They hold together in the migration's transaction just as well. */
+static void leave_out_lo(struct pgmig_section *section)
+{
+    struct pgmig_statement *list = section->statements;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (!(list[i].traits & PGMIG_T_TX_LO))
+            list[kept++] = list[i];
+    section->wrapped = kept < section->statement_count;
+    keep_first(section, kept);
+}
+
+/* ---- in one transaction ---------------------------------------------- */
+
 static bool is_wrapped(const struct pgmig_section *section)
 {
     size_t n = section->statement_count;
@@ -70,19 +122,25 @@ static bool is_wrapped(const struct pgmig_section *section)
            (section->statements[n - 1].traits & PGMIG_T_TX_COMMIT);
 }
 
+/* A COMMIT behind which something follows. */
+static bool ends_early(const struct pgmig_section *section, size_t i)
+{
+    unsigned traits = section->statements[i].traits;
+
+    return (traits & PGMIG_T_TX_COMMIT) && !(traits & PGMIG_T_TX_LO) &&
+           i + 1 < section->statement_count;
+}
+
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
 {
     unsigned traits = PGMIG_T_TX_REFUSED | (alone ? PGMIG_T_NO_BLOCK : 0);
     size_t n = section->statement_count;
 
     for (size_t i = 0; i < n; i++)
-        if ((section->statements[i].traits & traits) ||
-            ((section->statements[i].traits & PGMIG_T_TX_COMMIT) && i + 1 < n))
+        if ((section->statements[i].traits & traits) || ends_early(section, i))
             return i;
     return n;
 }
-
-/* ---- in one transaction ---------------------------------------------- */
 
 static int unwrap(const struct pgmig_script *script,
                   struct pgmig_section *section, struct pgmig_modes *modes,
@@ -136,7 +194,7 @@ static int unwrap_own(const struct pgmig_script *script,
     bool closed = n > 0 && (list[n - 1].traits & PGMIG_T_TX_COMMIT);
     size_t kept = 0;
 
-    section->wrapped = closed;
+    section->wrapped = section->wrapped || closed;
     for (size_t i = 0; i < n; i++) {
         if (!(list[i].traits & (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT))) {
             list[kept++] = list[i];
@@ -194,9 +252,11 @@ int pgmig_txcheck(const struct pgmig_script *script,
                   struct pgmig_error *err)
 {
     struct pgmig_modes modes = {0};
-    int status = own ? unwrap_own(script, section, words, &modes, err)
-                     : unwrap(script, section, &modes, err);
+    int status;
 
+    leave_out_lo(section);
+    status = own ? unwrap_own(script, section, words, &modes, err)
+                 : unwrap(script, section, &modes, err);
     if (status != 0)
         return -1;
     if (section->statement_count > 0 &&

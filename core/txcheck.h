@@ -5,6 +5,23 @@
 #include "pgmig.h"
 
 /*
+** Looks for what pg_dump writes of large objects, BEGIN ... COMMIT around calls
+** of their functions alone, while the statements of a section come.
+*/
+struct pgmig_lo_watch {
+    const struct pgmig_section *section; /* whose statements they are */
+    bool inside;     /* behind a BEGIN came such calls only */
+    size_t begin;    /* ... its index */
+    size_t calls;    /* ... how many came */
+    int descriptors; /* large objects that were opened and not closed */
+};
+
+/* The last statement of a section has come: where it is the COMMIT of such a
+** block, it and its BEGIN become PGMIG_T_TX_LO. */
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
+                         struct pgmig_section *section);
+
+/*
 ** Settle how the transaction of a section begins: lift its own BEGIN ...
 ** COMMIT and a leading SET TRANSACTION into section->begin, and refuse every
 ** other transaction control and what cannot run in a transaction. `own`: its

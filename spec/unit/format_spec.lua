@@ -173,6 +173,15 @@ DROP TABLE users;
     end)
   end
 
+  it("of tools with a transaction around files: large objects take no file out", function()
+    for _, format in ipairs { "sqlx", "diesel", "popx", "flyway", "golang-migrate" } do
+      local script = parse(format, "SELECT 1;\nBEGIN;\nSELECT lo_create(1);\nCOMMIT;\nSELECT 2;\n")
+      assert.is_true(script.up.transaction, format)
+      assert.same({ "SELECT 1", "SELECT lo_create(1)", "SELECT 2" }, sql(script.up))
+      assert.equal(1, #script.warnings)
+    end
+  end)
+
   it("of tools with a transaction around files: the first BEGIN says how", function()
     local up = parse("sqlx", "BEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\n").up
     assert.equal("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", up.begin)

@@ -272,6 +272,56 @@ describe("transaction control", function()
     assert.equal("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", script.up.begin)
   end)
 
+  local OPEN, CLOSE = "SELECT pg_catalog.lo_open('1', 131072);", "SELECT pg_catalog.lo_close(0);"
+  local WRITE = "SELECT pg_catalog.lowrite(0, '\\x00');"
+
+  for what, calls in pairs {
+    ["as pg_dump writes them"] = { OPEN, WRITE, WRITE, CLOSE, OPEN, CLOSE },
+    ["as old ones did"] = {
+      "SELECT pg_catalog.lo_open(pg_catalog.lo_create('1'), 131072);", WRITE, CLOSE },
+    ["several in one statement"] = {
+      "select lo_put(1, 0, E'a\\n'), /* and */ lo_unlink(2), LO_CREATE(3);" },
+    ["on two at once"] = {
+      "SELECT LO_OPEN(1, -1);", OPEN, WRITE, "SELECT lo_close(1);", CLOSE },
+  } do
+    it("around calls for large objects alone is left out: " .. what, function()
+      local block = table.concat(calls, "\n")
+      local expected = sql(parse("SELECT 1;", block, "SELECT 2;", block).up)
+      for before, after in pairs { ["BEGIN;"] = "COMMIT;", ["START TRANSACTION;"] = "END WORK;" } do
+        local text = table.concat({
+          "SELECT 1;", before, block, after, "SELECT 2;", before, block, after }, "\n")
+        local script = parse(text)
+        assert.same(expected, sql(script.up))
+        assert.matches("left out", script.warnings[1].message)
+        assert.same(expected, sql(parse("BEGIN;", text, "COMMIT;").up))
+        local off = parse("-- pgmig: transaction=off", text)
+        assert.equal(#expected + 4, #off.up.statements)
+      end
+    end)
+  end
+
+  for what, text in pairs {
+    ["nothing"] = "BEGIN;",
+    ["other statements"] = "BEGIN; SELECT lo_create(1); CREATE TABLE t ();",
+    ["functions of others"] = "BEGIN; SELECT lo_create(1), mine();",
+    ["a relation"] = "BEGIN; SELECT lo_unlink(oid) FROM t;",
+    ["a savepoint"] = "BEGIN; SELECT lo_create(1); SAVEPOINT a;",
+    ["an isolation level"] = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT lo_create(1);",
+    -- Its descriptors would not be those that it has in a transaction of its own.
+    ["one that stays open"] = "BEGIN; " .. OPEN,
+    ["one that is closed too often"] = "BEGIN; " .. OPEN .. CLOSE .. CLOSE,
+    ["one, behind another that stays open"] = OPEN .. "BEGIN; " .. OPEN .. WRITE .. CLOSE,
+    ["one, behind one in a query"] = "SELECT lowrite(lo_open(a, 131072), b) FROM t; BEGIN; " .. OPEN
+      .. WRITE .. CLOSE,
+    ["one, behind one in a DO"] = "DO 'BEGIN PERFORM lo_open(1, -1); END'; BEGIN; " .. OPEN
+      .. CLOSE,
+  } do
+    it("around anything else is not: " .. what, function()
+      assert.matches("in a migration that runs in a transaction",
+        refused("CREATE TABLE u ();", text, "COMMIT;", "SELECT 2;").message)
+    end)
+  end
+
   it("takes over isolation level and mode", function()
     local script = parse("START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE;",
       "SELECT 1;", "END;")
