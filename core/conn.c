@@ -1,6 +1,7 @@
 /* conn.c -- a PostgreSQL connection: opened, asked, closed. */
 #include "conn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,14 +39,17 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
 }
 
 /* A name that no other connection has. */
-static void make_tag(struct pgmig_conn *conn)
+static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
 {
-    unsigned char random[8] = {0};
+    unsigned char random[8];
 
-    (void)getentropy(random, sizeof random); /* else it is not alone */
+    if (getentropy(random, sizeof random) != 0)
+        return pgmig_error_set(err, PGMIG_E_IO, "getentropy: %s",
+                               strerror(errno));
     snprintf(conn->tag, sizeof conn->tag,
              "pgmig %02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
              random[2], random[3], random[4], random[5], random[6], random[7]);
+    return 0;
 }
 
 static struct pgmig_conn *new_conn(const char *const *environment,
@@ -56,7 +60,6 @@ static struct pgmig_conn *new_conn(const char *const *environment,
     if (conn != NULL) {
         conn->owner = getpid();
         conn->phase = PGMIG_PHASE_CONNECT;
-        make_tag(conn);
         conn->environment = pgmig_environment_new(environment);
         if (conn->environment != NULL)
             return conn;
@@ -85,7 +88,8 @@ struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
     conn = new_conn(environment, err);
     if (conn == NULL)
         return NULL;
-    if (connect_start(conn, keywords, values, err) == 0)
+    if (make_tag(conn, err) == 0 &&
+        connect_start(conn, keywords, values, err) == 0)
         return conn;
     pgmig_conn_close(conn);
     return NULL;
