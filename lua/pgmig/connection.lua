@@ -90,6 +90,16 @@ end
 
 local function nothing() end
 
+-- A driver whose result is checked: what is no signal must not be taken for one.
+local function checked(driver)
+  return function(...)
+    local signal = driver(...)
+    if signal == nil or type(signal) == "number" then return signal end
+    errors.raise("usage", "a driver (wait) returns nothing, or the number of a signal, not a "
+      .. type(signal))
+  end
+end
+
 --- Connect to a database.
 -- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
 --   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
@@ -106,7 +116,7 @@ function M.connect(source)
   local options = check_options(source)
   local self = setmetatable({
     options = options,
-    wait = options.wait and drivers.checked(options.wait) or drivers.blocking,
+    wait = options.wait and checked(options.wait) or drivers.blocking,
     breathe = options.breathe or nothing,
     connect_timeout = limits.check("connect_timeout", options.connect_timeout),
     response_timeout = limits.check("response_timeout", options.response_timeout)

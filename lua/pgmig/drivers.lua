@@ -6,7 +6,6 @@
 -- number as result interrupts the operation. A driver may yield.
 -- @module pgmig.drivers
 local core = require "pgmig.core"
-local errors = require "pgmig.errors"
 
 local M = {}
 
@@ -26,18 +25,6 @@ end
 --- Yield (handle, want, deadline) to a scheduler, which polls many sockets at once and resumes.
 function M.coroutine(handle, want, deadline)
   return coroutine.yield(handle, want, deadline)
-end
-
---- A driver whose result is checked: what is no signal must not be taken for one.
--- @param driver a driver of the caller's
--- @raise kind "usage" where it is called
-function M.checked(driver)
-  return function(...)
-    local signal = driver(...)
-    if signal == nil or type(signal) == "number" then return signal end
-    errors.raise("usage", "a driver (wait) returns nothing, or the number of a signal, not a "
-      .. type(signal))
-  end
 end
 
 return M

@@ -100,6 +100,7 @@ local function expected_files()
     "./lib/lua/5.1/pgmig/core.so", "./lib/lua/5.4/pgmig/core.so", "./share/man/man1/pgmig.1",
     "./share/bash-completion/completions/pgmig", "./share/zsh/site-functions/_pgmig",
     "./share/doc/pgmig/CHANGELOG.md", "./share/doc/pgmig/LICENSE", "./share/doc/pgmig/README.md",
+    "./share/doc/pgmig/SECURITY.md",
   }
   for path in files_of("lua", "*.lua"):gmatch "%./([^\n]+)" do
     expected[#expected + 1] = "./share/lua/5.1/" .. path
