@@ -16,8 +16,8 @@ local bugs = {
     mode = "before", flags = "--no-pipeline",
     { "core/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING pg_catalog.pg_backend_pid()");]],
-      [[    pgmig_buf_adds(sql, "SELECT pg_catalog.pg_backend_pid()");]] },
+    pgmig_buf_adds(sql, " RETURNING " PGMIG_ASK_SERVER);]],
+      [[    pgmig_buf_adds(sql, "SELECT " PGMIG_ASK_SERVER);]] },
     { "core/history.c", [[    if (status == 0)
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);
