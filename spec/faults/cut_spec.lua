@@ -52,7 +52,7 @@ for _, way in ipairs(ways) do
         pooler = bouncers.start(10)
         upstream = pooler.socket
       end
-      dir = workload.ten()
+      dir = workload.ten(way.pooled)
       clean = cases.cut(dir, "none", 0, nil, way.flags, upstream)
       assert.same({}, clean.problems)
       print(("# a run without faults sends %d messages%s"):format(clean.messages, way.name))

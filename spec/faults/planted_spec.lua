@@ -16,8 +16,8 @@ local bugs = {
     mode = "before", flags = "--no-pipeline",
     { "core/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING " PGMIG_ASK_SERVER);]],
-      [[    pgmig_buf_adds(sql, "SELECT " PGMIG_ASK_SERVER);]] },
+    pgmig_buf_adds(sql, " RETURNING " WHO);]],
+      [[    pgmig_buf_adds(sql, "SELECT " WHO);]] },
     { "core/history.c", [[    if (status == 0)
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);

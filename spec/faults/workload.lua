@@ -11,8 +11,11 @@ local function transactional(n, up, down)
 end
 
 --- The ten migrations of the cut-point loops.
-function M.ten()
+-- @param pooled whether they run behind a pooler, where nothing with transaction=off may need what
+--   its session was set to
+function M.ten(pooled)
   local dir = support.tempdir()
+  local setting = pooled and "" or "SET statement_timeout = 0;\n"
   local files = { [[
 -- UP
 CREATE TABLE counter (version int);
@@ -40,7 +43,7 @@ DROP INDEX users_name, users_age;
       "ALTER TABLE users ADD email text;", "ALTER TABLE users DROP email;"),
     [[-- UP
 -- pgmig: transaction=off
-SET statement_timeout = 0;
+]] .. setting .. [[
 INSERT INTO counter VALUES (7);
 REINDEX INDEX CONCURRENTLY users_name;
 DROP INDEX CONCURRENTLY users_age;
