@@ -521,6 +521,16 @@ int pgmig_conn_backend_pid(const struct pgmig_conn *conn);
 /* The server process that runs the migration under way; 0: not known. */
 int pgmig_conn_server_pid(const struct pgmig_conn *conn);
 
+/* Columns that say which process answers: its number, its start and its
+** server's, since numbers are used again. */
+#define PGMIG_ASK_SERVED                                                      \
+    "pg_catalog.pg_backend_pid() AS pid, (SELECT pg_catalog.to_json("         \
+    "a.backend_start) OPERATOR(pg_catalog.#>>) '{}' "                         \
+    "FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)" \
+    " AS backend_start, pg_catalog.to_json("                                  \
+    "pg_catalog.pg_postmaster_start_time()) OPERATOR(pg_catalog.#>>) '{}' "   \
+    "AS server_start"
+
 /* Tell what process has answered, as pg_backend_pid() says: a pooler's, when it
 ** is not the one that the connection was opened with. */
 void pgmig_conn_served_by(struct pgmig_conn *conn, int pid);

@@ -10,6 +10,8 @@
 
 enum {
     P_PID,
+    P_BACKEND_START,
+    P_SERVER_START,
     P_STANDBY,
     P_FOUND,
     P_SCHEMA,
@@ -62,7 +64,7 @@ enum {
 /* $1 to $3 stand for literals: the schema that was given, the table's name, the
 ** column with the key. */
 static const char probe_before[] =
-    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),"
+    "SELECT " PGMIG_ASK_SERVED ", pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, s.name, " COLUMNS ","
     " EXISTS (SELECT FROM pg_catalog.pg_index i"
     "  JOIN pg_catalog.pg_attribute a"

@@ -465,4 +465,5 @@ void lpgmig_open_conn(lua_State *L)
     lpgmig_class(L, LPGMIG_CONN, lconn_copy_methods);
     lpgmig_class(L, LPGMIG_CONN, lconn_apply_methods);
     lpgmig_set(L, functions);
+    lpgmig_set_string(L, "served_columns", PGMIG_ASK_SERVED);
 }

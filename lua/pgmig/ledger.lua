@@ -3,6 +3,7 @@
 local blockers = require "pgmig.blockers"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local orphan = require "pgmig.orphan"
 local placement = require "pgmig.placement"
 
 local M = {}
@@ -171,6 +172,7 @@ function ledger:probe(db, meanwhile)
   local found, problem = pcall(finish, self, db) -- whatever that raised: an answer is on its way
   if not ok then error(err, 0) end
   if not found then refuse(self, db, "probe", problem) end
+  orphan.note(db, db.handle:rows()[1])
   placement.check_missing(self, db, elsewhere(self, db))
   placement.check_visible(self)
 end

@@ -32,9 +32,10 @@ local function try(self)
     SET LOCAL tcp_keepalives_interval = 5;
     SET LOCAL tcp_keepalives_count = 3;
     SELECT pg_catalog.pg_try_advisory_xact_lock(%d, pg_catalog.hashtext(%s)) AS held,
-      pg_catalog.pg_try_advisory_xact_lock(%d, %d)]]):format(
+      pg_catalog.pg_try_advisory_xact_lock(%d, %d), %s]]):format(
     newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
-    WORKER, self.worker))
+    WORKER, self.worker, core.served_columns))
+  orphan.note(self.conn, rows[1])
   if rows[1].held then return true end
   self.conn:ask "ROLLBACK"
   return false

@@ -29,11 +29,13 @@ local LOOK = [[
     ELSE a.state OPERATOR(pg_catalog.!~) '^idle' AND pg_catalog.left(a.query,
       pg_catalog.length($4::pg_catalog.text)) OPERATOR(pg_catalog.=) $4::pg_catalog.text END)]]
 
+-- Nobody is ended by a number alone. Journals of former versions have no start of their server.
 local TERMINATE = [[
   SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
   WHERE a.pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4
-    AND ($2::pg_catalog.timestamptz IS NULL
-      OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)]]
+    AND a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz
+    AND ($3::pg_catalog.timestamptz IS NULL OR $3::pg_catalog.timestamptz
+      OPERATOR(pg_catalog.=) pg_catalog.pg_postmaster_start_time())]]
 
 --- How a statement begins that runs outside a transaction, for the owner of its migration.
 function M.tag(owner) return ("/* pgmig %s */ "):format(owner) end
@@ -47,7 +49,7 @@ local function look(db, orphan)
 end
 
 local function terminate(db, orphan)
-  pcall(db.ask, db, TERMINATE, orphan.pid, orphan.backend_start)
+  pcall(db.ask, db, TERMINATE, orphan.pid, orphan.backend_start, orphan.server_start)
 end
 
 --- Wait until a server process has ended. One that idles beyond some grace waits for a client that
@@ -92,17 +94,36 @@ local function fence_tagged(db, tag)
   end
 end
 
+--- Remember which process serves a connection.
+-- @param row of an answer with `core.served_columns`
+function M.note(db, row)
+  local is_own = row.pid == db:backend_pid() -- else a pooler answers through any
+  db.served = is_own and row or nil
+end
+
 --- What is left of a connection can be found by, once it is lost.
-function M.identity(db) return { pid = db:backend_pid(), tag = db.tag } end
+-- @return { tag, pid, backend_start, server_start }; without the latter where nobody has noted them
+function M.identity(db)
+  local served = db.served or {}
+  return {
+    tag = db.tag, pid = served.pid, backend_start = served.backend_start,
+    server_start = served.server_start,
+  }
+end
 
 --- End what is left of a connection that this process has lost: its server process may not know.
 -- @param db a new connection with the same parameters
 -- @param lost the lost one's `identity`
 function M.fence(db, lost)
-  local own = db:ask("SELECT pg_catalog.pg_backend_pid() AS pid")[1].pid
-  db.handle:served_by(own)
-  if own ~= db:backend_pid() then return fence_tagged(db, lost.tag) end
-  M.wait(db, { pid = lost.pid, ours = true }, FENCE_LIMIT)
+  local own = db:ask("SELECT " .. core.served_columns)[1]
+  db.handle:served_by(own.pid)
+  M.note(db, own)
+  if not db.served then return fence_tagged(db, lost.tag) end
+  if not lost.backend_start then return end
+  M.wait(db, {
+    pid = lost.pid, backend_start = lost.backend_start, server_start = lost.server_start,
+    ours = true,
+  }, FENCE_LIMIT)
 end
 
 return M
