@@ -1,12 +1,12 @@
 /* checksum.c -- SHA-256 of a migration's text, the same on every checkout. */
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "hasher.h"
 #include "error.h"
+#include "file.h"
+#include "hasher.h"
 
 #define PIECE 65536 /* bytes of a file read at once */
 
@@ -127,11 +127,11 @@ static int add_file(struct pgmig_hasher *d, int fd)
 static int hash_file(struct pgmig_hasher *h, const char *path, char out[65],
                      struct pgmig_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = pgmig_file_open(path, err);
     int status = 0;
 
     if (fd < 0)
-        return pgmig_error_file(err, "open the file", path);
+        return -1;
     if (add_file(h, fd) != 0)
         status = pgmig_error_file(err, "read the file", path);
     close(fd);

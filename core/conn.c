@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cancel.h"
+#include "connfile.h"
 #include "connstring.h"
 #include "environment.h"
 #include "error.h"
@@ -16,15 +17,30 @@
 
 /* ---- opening and closing --------------------------------------------- */
 
+/* Let libpq begin, which reads the service file; NULL for an error. */
+static PGconn *start(struct pgmig_environment *environment,
+                     const char *const *keywords, const char *const *values,
+                     struct pgmig_error *err)
+{
+    PGconn *pg = NULL;
+
+    pgmig_error_memory(err);
+    if (environment == NULL || pgmig_environment_enter(environment) != 0)
+        return NULL;
+    if (pgmig_connfile_check_service(err) == 0)
+        pg = PQconnectStartParams(keywords, values, 1);
+    pgmig_environment_leave(environment);
+    if (pg != NULL)
+        pgmig_error_clear(err);
+    return pg;
+}
+
 static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
                          const char *const *values, struct pgmig_error *err)
 {
-    if (pgmig_environment_enter(conn->environment) != 0)
-        return pgmig_error_memory(err);
-    conn->pg = PQconnectStartParams(keywords, values, 1);
-    pgmig_environment_leave(conn->environment);
+    conn->pg = start(conn->environment, keywords, values, err);
     if (conn->pg == NULL)
-        return pgmig_error_memory(err);
+        return -1;
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
     conn->polling = PGRES_POLLING_WRITING;
     if (pgmig_connstring_check_values(conn->pg, err) != 0)
@@ -195,15 +211,11 @@ static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
 ** parameter that it refuses before it goes to the network. */
 static PGconn *start_refused(const char *const *environment,
                              const char *const *keywords,
-                             const char *const *values)
+                             const char *const *values, struct pgmig_error *err)
 {
     struct pgmig_environment *own = pgmig_environment_new(environment);
-    PGconn *pg = NULL;
+    PGconn *pg = start(own, keywords, values, err);
 
-    if (own != NULL && pgmig_environment_enter(own) == 0) {
-        pg = PQconnectStartParams(keywords, values, 1);
-        pgmig_environment_leave(own);
-    }
     pgmig_environment_free(own);
     return pg;
 }
@@ -229,9 +241,9 @@ int pgmig_hosts_read(const char *const *environment,
     memcpy(all + n + 2, values, n * sizeof *all);
     all[n] = "sslmode";
     all[n + 2 + n] = "refused";
-    pg = start_refused(environment, all, all + n + 2);
+    pg = start_refused(environment, all, all + n + 2, err);
     free(all);
-    status = keep_hosts(hosts, pg, err);
+    status = pg != NULL ? keep_hosts(hosts, pg, err) : -1;
     PQfinish(pg);
     return status;
 }

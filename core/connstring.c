@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connfile.h"
 #include "connparam.h"
 #include "connurl.h"
 #include "error.h"
@@ -273,6 +274,8 @@ static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
         return 0;
     if (is_one_of(o->keyword, numbers) && !is_number(o->val))
         return refuse_value(err, pgmig_connparam_in(o->keyword));
+    if (pgmig_connfile_named(o->keyword))
+        return pgmig_connfile_check(o->keyword, o->val, err);
     if (!is_one_of(o->keyword, names) || strstr(o->val, "://") == NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_USAGE,

@@ -1,4 +1,4 @@
-/* dir.c -- directories and files. */
+/* dir.c -- directories. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,8 +54,8 @@ static int descend(struct listing *l, int parent, const char *name, int depth)
     return list(l, fd, depth + 1);
 }
 
-/* Symbolic links to files count as files, those to folders are passed over;
-** a dangling one is kept, so that reading it says what is wrong. */
+/* Symbolic links to folders are passed over. What cannot be read (a dangling
+** link, a FIFO) is kept, so that reading it says what is wrong. */
 static int take(struct listing *l, int fd, const struct dirent *entry,
                 int depth)
 {
@@ -72,9 +72,9 @@ static int take(struct listing *l, int fd, const struct dirent *entry,
     if (S_ISDIR(st.st_mode))
         return l->deep && depth < DEPTH_MAX ? descend(l, fd, name, depth) : 0;
     if (S_ISLNK(st.st_mode) && fstatat(fd, name, &st, 0) == 0 &&
-        !S_ISREG(st.st_mode))
+        S_ISDIR(st.st_mode))
         return 0;
-    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? keep(l) : 0;
+    return keep(l);
 }
 
 /* List the folder that fd is open on, and close it. */
@@ -146,102 +146,4 @@ void pgmig_dir_free(struct pgmig_dir *dir)
         free(dir->names[i]);
     free(dir->names);
     *dir = (struct pgmig_dir){0};
-}
-
-static int write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        text += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-/* The folder of a file, where it is missing: one migration may be one. */
-static void make_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder;
-
-    if (slash == NULL || slash == path)
-        return;
-    folder = pgmig_strndup(path, (size_t)(slash - path));
-    if (folder != NULL)
-        (void)mkdir(folder, 0777); /* open() tells what is wrong */
-    free(folder);
-}
-
-bool pgmig_file_is_same(const char *path, const char *other)
-{
-    struct stat a;
-    struct stat b;
-
-    return stat(path, &a) == 0 && stat(other, &b) == 0 &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-int pgmig_file_create(const char *path, const char *text, size_t len,
-                      struct pgmig_error *err)
-{
-    int status;
-    int fd;
-
-    make_folder(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return pgmig_error_file(err, "create the file", path);
-    status = write_all(fd, text, len);
-    if (close(fd) != 0)
-        status = -1;
-    if (status != 0) {
-        pgmig_error_file(err, "write the file", path);
-        unlink(path); /* half a template would be refused later */
-    }
-    return status;
-}
-
-static int read_all(int fd, struct pgmig_buf *buf)
-{
-    char chunk[65536];
-    ssize_t n;
-
-    while ((n = read(fd, chunk, sizeof chunk)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        pgmig_buf_add(buf, chunk, (size_t)n);
-    }
-    pgmig_buf_add(buf, "", 0);
-    return 0;
-}
-
-int pgmig_file_read(const char *path, char **text, size_t *len,
-                    struct pgmig_error *err)
-{
-    struct pgmig_buf buf = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int status;
-
-    if (fd < 0)
-        return pgmig_error_file(err, "open the file", path);
-    status = read_all(fd, &buf);
-    if (status != 0)
-        pgmig_error_file(err, "read the file", path);
-    else if (buf.failed)
-        status = pgmig_error_memory(err);
-    close(fd);
-    if (status != 0) {
-        pgmig_buf_free(&buf);
-        return -1;
-    }
-    *text = buf.data;
-    *len = buf.len;
-    return 0;
 }

@@ -2,12 +2,12 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "file.h"
 #include "locate.h"
 #include "utf8.h"
 
@@ -21,8 +21,8 @@ int pgmig_stream_open(struct pgmig_stream *s, const char *path,
                       struct pgmig_error *err)
 {
     *s = (struct pgmig_stream){.path = path, .line.line = 1, .blank = true};
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
-    return s->fd >= 0 ? 0 : pgmig_error_file(err, "open the file", path);
+    s->fd = pgmig_file_open(path, err);
+    return s->fd >= 0 ? 0 : -1;
 }
 
 void pgmig_stream_close(struct pgmig_stream *s)

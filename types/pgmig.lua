@@ -54,7 +54,7 @@
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds
----@field down "ready"|"none"|"empty"|"irreversible"|nil after status
+---@field down "ready"|"none"|"empty"|"irreversible"|nil after status; nil also where only running Lua code would tell
 ---@field missing boolean?
 ---@field repeatable boolean?
 ---@field failure { message: string, at: string }? its last attempt

@@ -1,6 +1,8 @@
 /* ltext.c -- versions, directories, files and checksums. */
+#include <stdint.h>
 #include <stdlib.h>
 
+#include "file.h"
 #include "lpgmig.h"
 
 /*
@@ -95,6 +97,66 @@ static int text_create_file(lua_State *L)
     if (pgmig_file_create(path, text, len, err) != 0)
         return lpgmig_error_raise(L, err);
     return 0;
+}
+
+#define TEXT_BOX "pgmig.text"
+
+static int text_gc(lua_State *L)
+{
+    char **text = luaL_checkudata(L, 1, TEXT_BOX);
+
+    free(*text);
+    *text = NULL;
+    return 0;
+}
+
+/* Room for a text of malloc's, which is freed whatever happens. */
+static char **new_text(lua_State *L)
+{
+    char **text = lua_newuserdata(L, sizeof *text);
+
+    *text = NULL;
+    if (luaL_newmetatable(L, TEXT_BOX)) {
+        lua_pushcfunction(L, text_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return text;
+}
+
+/* read_file(path, most) --> its text, or as many bytes of it; nil when there is
+** none. Raises kind "io" for what cannot be read, or is no regular file. */
+static int text_read_file(lua_State *L)
+{
+    const char *path = lpgmig_check_name(L, 1);
+    size_t most = (size_t)luaL_optinteger(L, 2, PTRDIFF_MAX);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char **text = new_text(L);
+    size_t len;
+
+    if (!pgmig_file_exists(path))
+        return 0;
+    if (pgmig_file_head(path, most, text, &len, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushlstring(L, *text, len);
+    free(*text);
+    *text = NULL;
+    return 1;
+}
+
+/* exists(path) --> whether something is there, whatever it is. */
+static int text_exists(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_file_exists(lpgmig_check_name(L, 1)));
+    return 1;
+}
+
+/* file_kind(path) --> what is there instead of a regular file, for people; nil
+** for one, and where there is nothing. */
+static int text_file_kind(lua_State *L)
+{
+    lua_pushstring(L, pgmig_file_kind(lpgmig_check_name(L, 1)));
+    return 1;
 }
 
 /* is_same_file(path, other) --> whether both lead to one file or folder. */
@@ -246,6 +308,9 @@ void lpgmig_open_text(lua_State *L)
         {"list", text_list},
         {"check_dir", text_check_dir},
         {"create_file", text_create_file},
+        {"read_file", text_read_file},
+        {"exists", text_exists},
+        {"file_kind", text_file_kind},
         {"checksum", text_checksum},
         {"duration", text_duration},
         {"duration_setting", text_duration_setting},

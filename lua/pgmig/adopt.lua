@@ -54,15 +54,10 @@ local function name_of(row) return row.version or row.label or row.path end
 
 --- The mark in a file's beginning.
 local function mark_in(path, pattern)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local mark
-  for line in file:lines() do
-    mark = line:match(pattern)
-    if mark then break end
+  for line in (core.read_file(path) or ""):gmatch "[^\n]+" do
+    local mark = line:match(pattern)
+    if mark then return mark end
   end
-  file:close()
-  return mark
 end
 
 --- Whether the file is the one that the tool has applied, as far as its table tells.

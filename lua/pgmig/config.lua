@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local limits = require "pgmig.limits"
 local lua_file = require "pgmig.lua_file"
+local settings_file = require "pgmig.settings_file"
 
 local M = {}
 
@@ -73,19 +74,14 @@ local function check(path, config)
   return config
 end
 
-local function exists(path)
-  local file = io.open(path)
-  return file ~= nil and file:close()
-end
-
 --- Where a path of a config file leads to: beside that file; where nothing is there, to the current
 -- folder, as in versions that knew no better.
 local function place(config_path, path)
   local folder = config_path:match "^(.*/)"
   if not folder or path:find "^/" then return path end
   local beside = folder .. path
-  if not exists(path) then return beside end
-  if not exists(beside) then return path end
+  if not core.exists(path) then return beside end
+  if not core.exists(beside) then return path end
   if core.is_same_file(path, beside) then return beside end
   errors.raise("usage", ("there are both %s and, in the current folder, %s"):format(beside, path), {
     file = config_path, hint = "a path in a config file is relative to that file: give the whole "
@@ -120,7 +116,9 @@ end
 --   policy, naming, hooks, log
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
-  return place_all(path, check(path, lua_file.run(path, function(raised, compiling)
+  local text = settings_file.read(path)
+  if not text then errors.raise("usage", "there is no such config file", { file = path }) end
+  return place_all(path, check(path, lua_file.run(path, text, function(raised, compiling)
     failed(path, raised, compiling)
   end)))
 end

@@ -11,11 +11,9 @@ local HEAD = 65536 -- bytes of a file that are looked at
 -- ---- the folder ------------------------------------------------------------
 
 local function head_of(path)
-  local file = io.open(path, "rb")
-  if not file then return "" end
-  local text = file:read(HEAD) or ""
+  local ok, text = pcall(core.read_file, path, HEAD)
+  if not (ok and text) then return "" end
   if #text == HEAD then text = text:match "^(.*)[\r\n]" or "" end -- no half of a line
-  file:close()
   return text
 end
 

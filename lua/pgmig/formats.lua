@@ -19,6 +19,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lua_file = require "pgmig.lua_file"
 local naming = require "pgmig.naming"
+local settings_file = require "pgmig.settings_file"
 
 local M = {}
 
@@ -50,14 +51,6 @@ local function words_of(self, settings, way)
   return self.words[key]
 end
 
-local function read_text(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 --- Text as a Lua pattern that finds it.
 local function literal(text) return (text:gsub("%p", "%%%0")) end
 
@@ -79,12 +72,12 @@ end
 -- @raise kinds "io", "parse"
 function format:read(path, settings, stream, way)
   if not self.vocabulary then return core.read_script(path, nil, stream), false end
-  local said = self.settings and self.settings(path, read_text) or settings
+  local said = self.settings and self.settings(path, core.read_file) or settings
   local words = words_of(self, said, way)
   local filled = type(self.placeholders) == "table" and self.vocabulary.placeholder
     and not (said and said.placeholders == false)
   if not filled then return core.read_script(path, words, stream), false end
-  local text = read_text(path)
+  local text = core.read_file(path)
   if not text then return core.read_script(path, words), false end -- which says why
   return core.parse_script(fill(self, text), path, words), true
 end
@@ -108,7 +101,11 @@ local function check(given)
 end
 
 local function of_file(path)
-  return lua_file.run(path, function(raised)
+  local text = settings_file.read(path)
+  if not text then
+    errors.raise("usage", "cannot open the file: there is none", { file = path })
+  end
+  return lua_file.run(path, text, function(raised)
     local line, message = lua_file.place(path, raised)
     errors.raise("usage", message, { file = path, line = line })
   end)

@@ -28,14 +28,27 @@ function M.line_in(path, traceback)
   end
 end
 
---- Run a file.
--- @param path the file
+--- A text as Lua's own loader reads a file: its first line may be one for the shell.
+local function source_of(text)
+  return (text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""))
+end
+
+--- Compile a file without running it.
+-- @param path the file, for messages
+-- @param text of it; no precompiled code, which nobody has checked
 -- @param fail fn(raised, compiling) raises the error of a file that cannot be compiled, or run
--- @return what the file returns
-function M.run(path, fail)
-  local chunk, message = loadfile(path) -- not dofile: a file may yield
+-- @return the function that runs it
+function M.compile(path, text, fail)
+  local chunk, message = load(source_of(text), "@" .. path, "t")
   if not chunk then fail(message, true) end
-  local ok, result = pcall(chunk)
+  return chunk
+end
+
+--- Run a file.
+-- @param path, text, fail as of `compile`
+-- @return what the file returns
+function M.run(path, text, fail)
+  local ok, result = pcall(M.compile(path, text, fail)) -- not dofile: a file may yield
   if not ok then fail(result, false) end
   return result
 end

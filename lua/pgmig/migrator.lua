@@ -181,7 +181,7 @@ local function inspect(m, problems)
   local ok, state = pcall(source.down_state, m)
   source.forget(m)
   if ok then
-    m.down = not m.repeatable and (down_states[state] or state) or nil
+    m.down = not m.repeatable and state ~= "unknown" and (down_states[state] or state) or nil
     return
   end
   problems[#problems + 1] = {
@@ -266,7 +266,7 @@ end
 function migrator:plan(options)
   local plan = make_plan(self, planning.up, options_of(options, "target"))
   check_adopted(self, plan)
-  source.check(plan, self.db.breathe)
+  source.check(plan, self.db.breathe, source.look)
   return plan
 end
 

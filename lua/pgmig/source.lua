@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lua_file = require "pgmig.lua_file"
+local lua_glance = require "pgmig.lua_glance"
 local way_back = require "pgmig.way_back"
 
 local M = {}
@@ -44,17 +45,38 @@ local function check_functions(path, functions)
   })
 end
 
---- Load a Lua migration: { up, down, transaction }.
-local function load_functions(path)
-  local functions = lua_file.run(path, function(raised) file_error(path, raised) end)
-  check_functions(path, functions)
-  return functions
+local function text_of(path)
+  local text = core.read_file(path)
+  if text then return text end
+  errors.raise("io", "the file is not there any more", { file = path })
 end
 
+local function fail_for(path)
+  return function(raised) file_error(path, raised) end
+end
+
+local function script_of(path, transactional)
+  local head = transactional and "" or "-- pgmig: transaction=off\n"
+  return core.parse_script(no_statements:format(head), path)
+end
+
+--- Load a Lua migration, which runs its top level.
 local function read_lua(m)
-  local functions = load_functions(m.path)
-  local head = functions.transaction == false and "-- pgmig: transaction=off\n" or ""
-  return { script = core.parse_script(no_statements:format(head), m.path), functions = functions }
+  local text = text_of(m.path)
+  local functions = lua_file.run(m.path, text, fail_for(m.path))
+  check_functions(m.path, functions)
+  return {
+    script = script_of(m.path, functions.transaction ~= false), functions = functions,
+    checksum = core.checksum(text),
+  }
+end
+
+--- Look at a Lua migration, none of which runs.
+local function look_at_lua(m)
+  local text = text_of(m.path)
+  lua_file.compile(m.path, text, fail_for(m.path))
+  local said = lua_glance.look(text)
+  return { script = script_of(m.path, said.transaction), said = said }
 end
 
 -- ---- SQL files -------------------------------------------------------------
@@ -128,11 +150,21 @@ function M.read(m)
   return m.source
 end
 
+--- The same for who only looks: the code of a Lua file does not run, and its functions are missing.
+-- @return as `read`; of a Lua file also said = what its text says (pgmig.lua_glance)
+-- @raise as `read`
+function M.look(m)
+  if m.language ~= "lua" or m.source then return M.read(m) end
+  check_file(m)
+  return look_at_lua(m)
+end
+
 --- The checksum of a migration's file, of the bytes that are run; of a pair: of its UP.
 -- @raise as `read`
 function M.checksum(m)
   local read = M.read(m)
-  if not (read.functions or read.filled) then return read.script:checksum() end
+  if read.checksum then return read.checksum end
+  if not read.filled then return read.script:checksum() end
   return core.file_checksum(m.path)
 end
 
@@ -155,24 +187,24 @@ function M.forget(m) m.source = nil end
 
 --- The script of the way back of a pair: a broken one must not keep what goes up from running.
 -- @return the script; nil when there is no such file
-local function down_of(m)
-  local source = M.read(m)
+local function down_of(m, source)
   if not source.down and m.down_path then
     source.down = (read_half(m, m.down_path, m.down_settings, "down"))
   end
   return source.down
 end
 
---- The script of a direction, and which of its sections that is.
-function M.script(m, direction)
-  local source = M.read(m)
-  if source.pair then return direction == "up" and source.script or down_of(m), "up" end
+local function script_in(m, source, direction)
+  if source.pair then return direction == "up" and source.script or down_of(m, source), "up" end
   return source.script, direction
 end
 
+--- The script of a direction, and which of its sections that is.
+function M.script(m, direction) return script_in(m, M.read(m), direction) end
+
 --- Whether a migration runs in one transaction, as far as its file can be read.
 function M.is_transactional(m, direction)
-  local ok, script, section = pcall(M.script, m, direction)
+  local ok, script, section = pcall(function() return script_in(m, M.look(m), direction) end)
   return not (ok and script) or script:transaction(section)
 end
 
@@ -183,12 +215,14 @@ function M.fn(m, direction)
 end
 
 --- Whether there is a way back: "ready", "none" (no DOWN), "empty" (without SQL), "nothing" (empty
--- on purpose), or "irreversible" and the reason.
+-- on purpose), or "irreversible" and the reason; "unknown" where only running Lua code would tell.
 function M.down_state(m)
-  local source = M.read(m)
-  if source.functions then return source.functions.down and "ready" or "none" end
+  local source = M.look(m)
+  local lua = source.functions or source.said
+  if lua and lua.down == nil and source.said then return "unknown" end
+  if lua then return lua.down and "ready" or "none" end
   if not source.pair then return source.script:down_state() end
-  local down = down_of(m)
+  local down = down_of(m, source)
   if not down then return "none" end
   if not down:empty "up" then return "ready" end
   return down:directive("up", "empty") and "nothing" or "empty"
@@ -214,7 +248,7 @@ end
 -- @return { transaction = boolean, statements = list, problem = why it cannot run, or nil }
 -- @raise kinds "io", "parse", "plan"
 function M.describe(m, direction)
-  local script, section = M.script(m, direction)
+  local script, section = script_in(m, M.look(m), direction)
   if M.hold(m, script) then script = M.script(m, direction) end
   local found = script and script:describe()[section]
   return {
@@ -227,6 +261,7 @@ end
 --- Refuse a way back that the file does not provide for.
 -- @raise kinds "plan", "io", "parse"
 function M.check_down(m)
+  M.read(m)
   local why, hint = M.obstacle(m)
   if not why then return end
   errors.raise("plan", ("cannot roll back %s: %s"):format(m.label, why), {
@@ -262,10 +297,11 @@ end
 --- Check everything that can be known before the first statement runs.
 -- @param plan a list of migrations
 -- @param breathe called between two files
+-- @param read `M.look` where no code is to run; nil: `M.read`
 -- @raise what is wrong with the first; on the way down its detail names the others
-function M.check(plan, breathe)
+function M.check(plan, breathe, read)
   local up, found = plan.direction == "up", {}
-  local check = plan.record_only and check_file or up and M.read or M.check_down
+  local check = plan.record_only and check_file or up and (read or M.read) or M.check_down
   for _, m in ipairs(plan) do
     breathe()
     found[#found + 1] = failure_of(check, m)

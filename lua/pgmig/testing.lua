@@ -86,9 +86,7 @@ end
 local function fingerprint(dir, options)
   local parts = { options.table or "" }
   for _, m in ipairs(migrator.new(nil, dir, options):files().list) do
-    local file = assert(io.open(m.path, "rb"))
-    parts[#parts + 1] = m.path .. " " .. core.checksum(file:read "*a")
-    file:close()
+    parts[#parts + 1] = m.path .. " " .. core.file_checksum(m.path)
   end
   return table.concat(parts, "\n")
 end

@@ -1,5 +1,6 @@
 -- Settings: flags over variables over .env over pgmig.conf.lua over defaults.
 local cli = require "spec.cli.helper"
+local core = require "pgmig.core"
 local dkjson = require "dkjson"
 local support = require "spec.support"
 
@@ -171,10 +172,22 @@ describe("settings", function()
     assert.matches(".env: ", err, 1, true)
   end)
 
-  it("take the config file's name from .env too", function()
-    support.write(dir, ".env", "PGMIG_CONFIG=other.lua\nPGMIG_TABLE= # none\n")
-    support.write(dir, "other.lua", "return { table = 'named' }")
-    assert.same({ "named", "other.lua" }, { shown "table" })
+  it("run no code that .env names", function()
+    support.write(dir, "code.lua", "io.open('ran', 'w'):close() return {}")
+    for _, variable in ipairs { "PGMIG_CONFIG", "PGMIG_FORMAT" } do
+      support.write(dir, ".env", "A=b\n" .. variable .. "=code.lua\n")
+      for _, command in ipairs { "config", "status", "create x" } do
+        local code, _, err = run(command)
+        assert.equal(2, code)
+        assert.matches((".env:2: %s names Lua code, which"):format(variable), err, 1, true)
+        assert.matches("\nHINT: .*%-%-%l", err)
+      end
+      assert.is_false(core.exists(dir .. "/ran"))
+    end
+    support.write(dir, ".env", "PGMIG_CONFIG=code.lua\nPGMIG_FORMAT=code.lua\n")
+    support.write(dir, "own.lua", "return { table = 'named' }")
+    assert.same({ "named", "own.lua" }, { shown("table", "--config own.lua --format pgmig") })
+    assert.is_false(core.exists(dir .. "/ran"))
   end)
 
   it("find a config file's paths beside it, and say so where two are meant", function()

@@ -1,3 +1,4 @@
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -104,6 +105,62 @@ return {
       assert.equal(line or nil, err.line)
       assert.is_false(exists "a")
     end
+  end)
+
+  it("does not run for who only looks", function()
+    support.write(dir, "001_sql.sql", "CREATE TABLE a ();")
+    support.write(dir, "002_lua.lua", ([[
+      local log = io.open(%q, "a")
+      log:write "ran\n"
+      log:close()
+      return { up = function() end, down = function() end, transaction = false }
+    ]]):format(dir .. "/ran"))
+    local function ran() return core.exists(dir .. "/ran") end
+    local plan = migrator:plan()
+    assert.same({ 2, 2 }, { #plan, #migrator:pending() })
+    assert.same({ false, {} }, {
+      migrator:describe(plan[2], "up").transaction, migrator:describe(plan[2], "up").statements,
+    })
+    assert.equal("ready", migrator:status().pending[2].down)
+    migrator:doctor()
+    migrator:baseline(2)
+    assert.same({ 2, "ready" }, { #migrator:applied(), migrator:status().applied[2].down })
+    assert.is_nil(migrator:describe(migrator:plan_rollback(1)[1], "down").problem)
+    migrator:history()
+    migrator:repair()
+    migrator:doctor()
+    assert.is_false(ran())
+    migrator:rollback()
+    assert.is_true(ran())
+  end)
+
+  it("shows what its text says of the way back", function()
+    local texts = {
+      ready = {
+        "return { up = function() end, down = function() end }",
+        "local M = {} function M.up() end function M.down() end return M",
+        "return { up = f, ['down'] = f, [ \"x\" ] = 1 }",
+      },
+      none = {
+        "#!/usr/bin/lua\nreturn { up = function() end } -- no down",
+        "return { --[==[ down = 1 ]] ]==] up = function(db) db:exec [[DROP down]] end }",
+        "return { up = function(db) db:exec 'x \\' down' end, breakdown = 1, down_to = 2 }",
+      },
+      unknown = { "return require 'elsewhere'", "return dofile 'down'" },
+    }
+    for state, list in pairs(texts) do
+      for _, text in ipairs(list) do
+        support.write(dir, "001_lua.lua", text)
+        local found = migrator:status()
+        assert.same({}, found.problems)
+        assert.equal(state, found.pending[1].down or "unknown", text)
+      end
+    end
+    support.write(dir, "001_lua.lua", "return {")
+    assert.same({ "parse", dir .. "/001_lua.lua" },
+      { migrator:status().problems[1].kind, migrator:status().problems[1].path })
+    support.write(dir, "001_lua.lua", string.dump(function() return {} end))
+    assert.equal("parse", fails().kind)
   end)
 
   it("leaves no trace in the session", function()

@@ -1,6 +1,7 @@
 --- The file `.env`: variables for those who keep them beside the code. It is read as docker compose
 -- and the dotenv libraries read it, where they agree; it may hold much that is for other programs.
 local errors = require "pgmig.errors"
+local settings_file = require "pgmig.settings_file"
 
 local M = {}
 local variables = {}
@@ -183,21 +184,6 @@ end
 
 -- ---- the file ------------------------------------------------------------------
 
-local NO_SUCH_FILE = 2 -- ENOENT
-
---- The text of a file; "" when there is none.
-local function read_text(path)
-  local file, why, code = io.open(path, "rb")
-  if not file then
-    if code == NO_SUCH_FILE then return "" end
-    errors.raise("usage", why:match "[^:]+$" :match "^%s*(.*)", { file = path })
-  end
-  local text, reason = file:read "*a"
-  file:close()
-  if text then return text end
-  errors.raise("usage", reason, { file = path })
-end
-
 --- The text as lines of UTF-8, each with its end.
 local function normal(path, text)
   if text:find "^\255\254" or text:find "^\254\255" then
@@ -230,7 +216,7 @@ end
 -- @raise kind "usage" for a line that is no `NAME=value`, and a file that cannot be read
 function M.read(path)
   local self = setmetatable({ path = path, values = {}, problems = {}, lines = {} }, variables)
-  read_entries(self, normal(path, read_text(path)))
+  read_entries(self, normal(path, settings_file.read(path) or ""))
   return self
 end
 

@@ -57,24 +57,30 @@ local function variable(name)
   return value ~= "" and value or nil
 end
 
-local function exists(path)
-  local file = io.open(path)
-  return file ~= nil and file:close()
-end
-
 --- What `.env` says; an empty value says nothing.
 local function in_file(env, name)
   local value = env:get(name)
   return value ~= "" and value or nil
 end
 
+--- `.env` names no code: it lies where others may write, and programs put it there.
+local function refuse_code(env, name, otherwise)
+  errors.raise("usage", ("%s names Lua code, which .env may not"):format(name), {
+    file = env.path, line = env.lines[name], hint = otherwise .. ", or set the variable itself",
+  })
+end
+
 --- The config file's table, and its path; {} when there is none.
 local function read_config(options, env)
-  local named = options.config_file or variable "PGMIG_CONFIG" or in_file(env, "PGMIG_CONFIG")
-  if named and not exists(named) then
+  local named = options.config_file or variable "PGMIG_CONFIG"
+  if not named and in_file(env, "PGMIG_CONFIG") then
+    refuse_code(env, "PGMIG_CONFIG", ("call the file %s, or name it with --config"):format(
+      config.FILE))
+  end
+  if named and not core.exists(named) then
     errors.raise("usage", "there is no such config file", { file = named })
   end
-  local path = named or (exists(config.FILE) and config.FILE)
+  local path = named or (core.exists(config.FILE) and config.FILE)
   if not path then return {} end
   return config.load(path), path
 end
@@ -87,6 +93,9 @@ local function find(setting, options, env, file, path)
   if options["no_" .. key] then return false, "--no-" .. key:gsub("_", "-") end
   if name and variable(name) then return variable(name), name end
   local value = name and in_file(env, name)
+  if value and key == "format" and value:find "%.lua$" then
+    refuse_code(env, name, ("name it in %s, or with --format"):format(config.FILE))
+  end
   if value then return value, ".env: " .. name end
   if file[key] ~= nil then return file[key], path end
   if setting.default ~= nil then return setting.default, "default" end
