@@ -400,6 +400,31 @@ int pgmig_journal_add_take(const struct pgmig_ledger *ledger,
     return 0;
 }
 
+int pgmig_journal_add_set_aside(const struct pgmig_ledger *ledger,
+                                struct pgmig_conn *conn,
+                                const struct pgmig_entry *entry,
+                                const struct pgmig_debris *index,
+                                struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_buf_addf(sql, PROVEN "(SELECT 1 FROM %s", ledger->journal);
+    if (add_where(conn, entry, entry->owner, entry->revision, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql,
+                   " FOR UPDATE) AS ours; "
+                   "ALTER INDEX IF EXISTS %s RENAME TO %s; "
+                   "SELECT pg_catalog.ln(pg_catalog.count(*)::pg_catalog.float8"
+                   ") FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c "
+                   "ON c.oid OPERATOR(pg_catalog.=) i.indexrelid "
+                   "WHERE NOT i.indisvalid AND c.relname "
+                   "OPERATOR(pg_catalog.=) '%s'::pg_catalog.name "
+                   "AND c.oid OPERATOR(pg_catalog.=) ",
+                   index->name, index->set_aside, index->set_aside);
+    if (pgmig_conn_add_literal(conn, index->oid, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, "::pg_catalog.oid");
+    return 0;
+}
+
 int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
                              struct pgmig_conn *conn,
                              enum pgmig_ledger_change change,

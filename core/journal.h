@@ -115,6 +115,14 @@ PGMIG_NODISCARD int pgmig_journal_add_take(const struct pgmig_ledger *ledger,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
 
+/* Add that an index gets a name that tells its oid, `set_aside`, while nobody
+** else can take the row over. 22012: somebody has, the row is not as `entry`
+** says; 2201E: the index is not that one, or not INVALID. */
+PGMIG_NODISCARD int pgmig_journal_add_set_aside(
+    const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+    const struct pgmig_entry *entry, const struct pgmig_debris *index,
+    struct pgmig_buf *sql, struct pgmig_error *err);
+
 /* Add what settles a statement of unknown outcome. */
 PGMIG_NODISCARD int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,

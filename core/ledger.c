@@ -405,6 +405,22 @@ int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 err);
 }
 
+int pgmig_ledger_set_aside(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                           const struct pgmig_entry *entry,
+                           const struct pgmig_debris *index,
+                           struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(ledger, conn, &sql);
+    return send(
+        ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+        pgmig_journal_add_set_aside(ledger, conn, entry, index, &sql, err),
+        err);
+}
+
 /* Nothing depends on it: it does not wait for the disk. */
 int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                            const struct pgmig_entry *entry, const char *plan,

@@ -707,6 +707,27 @@ PGMIG_NODISCARD int pgmig_ledger_take(struct pgmig_ledger *ledger,
                                       const struct pgmig_entry *entry,
                                       const char *by, struct pgmig_error *err);
 
+/* An INVALID index. */
+struct pgmig_debris {
+    const char *oid;
+    const char *name;      /* qualified, quoted */
+    const char *set_aside; /* the name that it gets, which tells the oid; a
+                           ** plain one */
+};
+
+/*
+** Start to give an INVALID index that an attempt has left a name that nobody
+** else gives, so that it can be dropped by that; finish with
+** pgmig_ledger_finish. It succeeds only where the journal's row is as `entry`
+** names it, and the index as it was seen. 22012: another run has taken the row
+** over; 2201E: the index is not that one, or not INVALID.
+*/
+PGMIG_NODISCARD int pgmig_ledger_set_aside(struct pgmig_ledger *ledger,
+                                           struct pgmig_conn *conn,
+                                           const struct pgmig_entry *entry,
+                                           const struct pgmig_debris *index,
+                                           struct pgmig_error *err);
+
 /* Start to note that a run begins: its run, host and program, and its direction
 ** as event; `plan`: a text about what it will do. It ends with its last job
 ** (ends_run) or with pgmig_ledger_end_run; what is left, PGMIG_LEDGER_JOURNAL

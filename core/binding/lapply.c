@@ -220,6 +220,26 @@ static int conn_take(lua_State *L)
         L, lc, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
 }
 
+/*
+** conn:set_aside(ledger, entry, { oid, name, set_aside }) starts to rename an
+** INVALID index, for entry.owner; finish_ledger() ends it.
+*/
+static int conn_set_aside(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    struct pgmig_entry entry = (snapshot(L, 3, 1), entry_at(L, 3));
+    struct pgmig_debris index = {.oid = needed_field(L, 4, "oid"),
+                                 .name = needed_field(L, 4, "name"),
+                                 .set_aside = needed_field(L, 4, "set_aside")};
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L);
+
+    luaL_argcheck(L, entry.owner != NULL, 3, "an owner expected");
+    return ledger_started(
+        L, lc, pgmig_ledger_set_aside(ledger, lc->conn, &entry, &index, err),
+        err);
+}
+
 /* conn:begin_run(ledger, entry, plan) starts to note that a run begins: the
 ** entry's run, host, program, and direction as event; plan: a text.
 ** finish_ledger() ends it. */
@@ -508,6 +528,7 @@ const luaL_Reg lconn_apply_methods[] = {{"ledger", conn_ledger},
                                         {"record", conn_record},
                                         {"adopt", conn_adopt},
                                         {"take", conn_take},
+                                        {"set_aside", conn_set_aside},
                                         {"apply", conn_apply},
                                         {"paused", conn_paused},
                                         {"resume", conn_resume},

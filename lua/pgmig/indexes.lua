@@ -11,12 +11,14 @@ local M = {}
 local PAUSE = 0.1 -- seconds between two looks at an index that somebody builds
 
 -- $1: the table. A table stands for its partitions and their TOAST tables, too.
-local OF_RELATION = [[
+local TABLES = [[
   WITH RECURSIVE tables AS (SELECT $1::pg_catalog.oid AS oid
     UNION SELECT p.inhrelid FROM tables t
-      JOIN pg_catalog.pg_inherits p ON p.inhparent OPERATOR(pg_catalog.=) t.oid)
+      JOIN pg_catalog.pg_inherits p ON p.inhparent OPERATOR(pg_catalog.=) t.oid)]]
+local OF_RELATION = TABLES .. [[
   SELECT i.indexrelid::pg_catalog.text AS oid, c.relname::pg_catalog.text AS name,
-    i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS qualified
+    i.indisvalid AS valid, n.nspname::pg_catalog.text AS schema,
+    pg_catalog.format('%I.%I', n.nspname, c.relname) AS qualified
   FROM tables t JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.oid
   JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) r.oid
     OR i.indrelid OPERATOR(pg_catalog.=) r.reltoastrelid
@@ -59,7 +61,7 @@ local function builders(db) return db:server_version() >= 120000 and BUILDERS or
 local INVALID = [[
   SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
     pg_catalog.format('%%I.%%I', tn.nspname, t.relname) AS "table",
-    c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$' AS copy
+    c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$|^pgmig_invalid_[0-9]+$' AS copy
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -72,7 +74,7 @@ local INVALID = [[
 
 --- The INVALID indexes that nobody is building.
 -- @return a list of { name and table = qualified and quoted, copy = whether REINDEX CONCURRENTLY
---   has made it, remedy = the command that mends it }
+--   has made it, or a run has renamed it to drop it, remedy = the command that mends it }
 function M.invalid(db)
   local rows = db:ask(INVALID:format(builders(db)))
   local rebuild = db:server_version() >= 120000 and "REINDEX INDEX CONCURRENTLY" or "REINDEX INDEX"
@@ -82,10 +84,14 @@ function M.invalid(db)
   return rows
 end
 
+local BUILDERS_OF = TABLES .. [[
+  SELECT b.pid FROM tables t JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.oid
+  JOIN (%s) AS b ON b.relid OPERATOR(pg_catalog.=) r.oid
+    OR b.relid OPERATOR(pg_catalog.=) r.reltoastrelid LIMIT 1]]
+
 --- Wait until nobody builds an index of the table, or may do so.
 local function wait_for_builders(case)
-  local sql = ([[SELECT b.pid FROM (%s) AS b
-    WHERE b.relid OPERATOR(pg_catalog.=) $1::pg_catalog.oid LIMIT 1]]):format(builders(case.db))
+  local sql = BUILDERS_OF:format(builders(case.db))
   local deadline = core.now() + case.limit
   while true do
     local row = case.db:ask(sql, case.relation)[1]
@@ -100,15 +106,28 @@ local function wait_for_builders(case)
   end
 end
 
---- Drop what a statement has left, once it is clear that nobody works on it.
-local function drop(case, index)
-  wait_for_builders(case)
-  for _, now in ipairs(of_relation(case.db, case.relation)) do
-    if now.oid == index.oid and not now.valid then
-      case.db:exec(case.tag .. "DROP INDEX CONCURRENTLY IF EXISTS " .. now.qualified)
-      case.on_drop(now.qualified)
-    end
+--- The name of an index that is to be dropped: no other one ever has it.
+local function set_aside_name(index) return "pgmig_invalid_" .. index.oid end
+
+--- Give the index that name, unless it has it.
+-- @return how to drop it
+local function set_aside(case, index)
+  -- The server renames none of these; a copy that REINDEX makes there is never valid by its name.
+  if index.schema == "pg_toast" then return index.qualified end
+  local name = set_aside_name(index)
+  if index.name ~= name then
+    case.set_aside { oid = index.oid, name = index.qualified, set_aside = name }
   end
+  return ("%s.%s"):format(case.db:quote_ident(index.schema), name)
+end
+
+--- Drop what a statement has left, and nobody works on. The DROP finds it by a name, and cannot
+-- share a transaction with the journal: by its old name it might find that of another run, which
+-- has taken over meanwhile.
+local function drop(case, index)
+  local name = set_aside(case, index)
+  case.db:exec(case.tag .. "DROP INDEX CONCURRENTLY IF EXISTS " .. name)
+  case.on_drop(index.qualified)
 end
 
 -- ---- CREATE INDEX ----------------------------------------------------------
@@ -157,7 +176,8 @@ local function candidates(case)
   local valid, invalid, intended = {}, {}, nil
   local shape_of = shapes(case.db, "$1::pg_catalog.oid", case.relation)
   for _, index in ipairs(of_relation(case.db, case.relation)) do
-    if shape_of[index.oid] and not existed[index.oid] and (not name or index.name == name) then
+    local named = not name or index.name == name or index.name == set_aside_name(index)
+    if shape_of[index.oid] and not existed[index.oid] and named then
       intended = intended or intended_shape(case)
       if not intended then return nil end
       if shape_of[index.oid] == intended then
@@ -172,6 +192,10 @@ end
 --- CREATE INDEX: done when there is such an index, valid, that was not there before.
 local function settle_create(case)
   local valid, invalid = candidates(case)
+  if invalid and #invalid > 0 then
+    wait_for_builders(case)
+    valid, invalid = candidates(case)
+  end
   if not valid then return nil end
   if #valid == 0 and #invalid == 0 then return false end
   if #valid == 0 and #invalid == 1 then
@@ -190,17 +214,23 @@ local function is_copy(index, name, suffix)
   return copy_of ~= nil and (not name or name:sub(1, #copy_of) == copy_of)
 end
 
---- REINDEX: it is run again; its copies, which it names so, are in the way: new ones that are not
--- finished, and old ones, which were valid before.
-local function settle_reindex(case)
+--- What REINDEX has left: new copies that are not finished, and old ones, which were valid before.
+local function copies(case)
   local existed, broken = set_of(case.existed), set_of(case.invalid)
-  local name = bare_name(case.db, case.change.name)
+  local name, list = bare_name(case.db, case.change.name), {}
   for _, index in ipairs(of_relation(case.db, case.relation)) do
     local was_valid = existed[index.oid] and not broken[index.oid]
     local made = not existed[index.oid] and is_copy(index, name, "ccnew")
-      or was_valid and is_copy(index, name, "ccold")
-    if made and not index.valid then drop(case, index) end
+      or was_valid and is_copy(index, name, "ccold") or index.name == set_aside_name(index)
+    if made and not index.valid then list[#list + 1] = index end
   end
+  return list
+end
+
+--- REINDEX: it is run again; its copies are in the way.
+local function settle_reindex(case)
+  if #copies(case) > 0 then wait_for_builders(case) end
+  for _, index in ipairs(copies(case)) do drop(case, index) end
   return false
 end
 
@@ -219,9 +249,10 @@ local settle = {
 --- Find out whether a statement is done, and remove what it has left INVALID.
 -- @param case { db, change = the statement's `index_change` (pgmig.parse); relation, target,
 --   existed, invalid = of the journal's row; tag = what our own statements begin with;
---   limit = seconds to wait for others that build an index of the table; on_drop = fn(name) }
+--   limit = seconds to wait for others that build an index of the table; set_aside = fn(index), as
+--   `set_aside` of pgmig.ledger, for the journal's row; on_drop = fn(name) }
 -- @return true: it need not run again; false: it has to; nil: nobody can know
--- @raise kind "lock"
+-- @raise kind "lock"; as that function does
 function M.settle(case)
   if not case.relation then return nil end -- the row is of a version that did not note it
   return settle[case.change.action](case)

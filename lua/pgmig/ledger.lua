@@ -353,6 +353,16 @@ function ledger:take(db, entry, by)
   return row and journal_row(row)
 end
 
+--- Give an INVALID index a name that nobody else gives, as long as the row is as it was read.
+-- @param entry as of `pgmig.entry`, with owner and revision
+-- @param index { oid, name = qualified and quoted, set_aside = the new name }
+-- @raise SQLSTATE 22012: another run has taken the row over; 2201E: the index is another one, or
+--   not INVALID
+function ledger:set_aside(db, entry, index)
+  db.handle:set_aside(self.handle, entry, index)
+  finish(self, db)
+end
+
 --- Record migrations that another tool has applied, all in one transaction.
 -- @param entries list as of `pgmig.entry`, with applied_at
 function ledger:adopt(db, entries)

@@ -1,6 +1,7 @@
 -- Indexes that are built, rebuilt and dropped concurrently: what an attempt has left is found by
 -- what the server knows, whatever the statement calls it; what is somebody else's is left alone.
 local core = require "pgmig.core"
+local invalid_indexes = require("pgmig.indexes").invalid
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -47,6 +48,13 @@ describe("an index built concurrently", function()
 
   local function oid(name)
     return db:query("SELECT to_regclass($1)::oid::text AS oid", name)[1].oid
+  end
+
+  --- What doctor says to do about INVALID ones.
+  local function remedies()
+    local list = {}
+    for _, index in ipairs(invalid_indexes(db)) do list[#list + 1] = index.remedy end
+    return list
   end
 
   --- Let the journal say that the run has died during its last statement.
@@ -160,6 +168,16 @@ describe("an index built concurrently", function()
     assert.equal("", pipe:read "*a")
     pipe:close()
     assert.same({ i = true, other = true }, indexes())
+  end)
+
+  it("is found again when a run has renamed it, and was cut off before it could drop it", function()
+    write "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)"
+    fails()
+    local name = "pgmig_invalid_" .. oid "i"
+    db:exec("DELETE FROM t; ALTER INDEX i RENAME TO " .. name)
+    assert.same({ "DROP INDEX CONCURRENTLY public." .. name }, remedies())
+    migrate()
+    assert.same({ i = true }, indexes())
   end)
 
   it("is dropped again when the DROP has not come to its end", function()
