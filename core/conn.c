@@ -115,6 +115,8 @@ void pgmig_conn_forget_result(struct pgmig_conn *conn)
 {
     PQclear(conn->result);
     conn->result = NULL;
+    while (conn->kept_count > 0)
+        PQclear(conn->kept[--conn->kept_count]);
 }
 
 void pgmig_conn_close(struct pgmig_conn *conn)
@@ -253,6 +255,18 @@ int pgmig_hosts_read(const char *const *environment,
 int pgmig_conn_fd(const struct pgmig_conn *conn)
 {
     return PQsocket(conn->pg);
+}
+
+bool pgmig_conn_next_result(struct pgmig_conn *conn)
+{
+    if (conn->kept_count == 0)
+        return false;
+    PQclear(conn->result);
+    conn->result = conn->kept[0];
+    conn->kept_count--;
+    for (int i = 0; i < conn->kept_count; i++)
+        conn->kept[i] = conn->kept[i + 1];
+    return true;
 }
 
 int pgmig_conn_rows(const struct pgmig_conn *conn)

@@ -42,6 +42,8 @@ enum pgmig_phase {
     PGMIG_PHASE_PIPELINE  /* requests and answers are on their way at once */
 };
 
+enum { PGMIG_RESULTS = 3 }; /* the most that a request keeps beside the last */
+
 struct pgmig_pipeline;
 struct pgmig_cancel;
 struct pgmig_environment;
@@ -52,7 +54,11 @@ struct pgmig_conn {
     struct pgmig_environment *environment; /* while it connects */
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
-    PGresult *result;         /* the last result of the request */
+    PGresult *result;              /* the last result of the request */
+    PGresult *kept[PGMIG_RESULTS]; /* those with rows, where all are asked for,
+                                   ** until pgmig_conn_next_result */
+    int kept_count;
+    bool keeps;               /* all are asked for */
     int server_pid;           /* the server process that answered a claim; 0 */
     bool pooled;              /* a pooler gives each transaction a process */
     char tag[PGMIG_TAG_SIZE]; /* names its transactions behind a pooler */
@@ -118,7 +124,7 @@ PGMIG_NODISCARD int pgmig_conn_add_literal(struct pgmig_conn *conn,
                                            struct pgmig_buf *sql,
                                            struct pgmig_error *err);
 
-/* Clear the last result. */
+/* Clear the last result, and those that are kept. */
 void pgmig_conn_forget_result(struct pgmig_conn *conn);
 
 #endif

@@ -69,6 +69,7 @@ static void begin_request(struct pgmig_conn *conn, const char *sql)
     note_sent(conn, sql);
     pgmig_conn_forget_result(conn);
     conn->results = 0;
+    conn->keeps = false;
     conn->feeding = false;
     conn->tx_warning = false;
     conn->phase = PGMIG_PHASE_BUSY;
@@ -182,9 +183,15 @@ void pgmig_conn_read(struct pgmig_conn *conn)
 
 static void keep_result(struct pgmig_conn *conn, PGresult *res)
 {
-    pgmig_conn_forget_result(conn);
-    conn->result = res;
+    bool has_rows = PQresultStatus(res) == PGRES_TUPLES_OK;
+
     conn->results++;
+    if (conn->keeps && has_rows && conn->kept_count < PGMIG_RESULTS) {
+        conn->kept[conn->kept_count++] = res;
+        return;
+    }
+    PQclear(conn->result);
+    conn->result = res;
 }
 
 /* The server has begun to copy: true when the caller must act. */

@@ -242,6 +242,46 @@ static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
     return 0;
 }
 
+/*
+** One snapshot for all, taken when nobody can rewrite the tables any more: who
+** has a snapshot from before an ALTER TABLE that does finds no row in them.
+*/
+static void add_snapshot(const struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    const char *const tables[] = {
+        ledger->exists ? ledger->tracking : NULL,
+        ledger->format > 0 ? ledger->history : NULL,
+        ledger->journaled ? ledger->journal : NULL,
+        ledger->has_runs ? ledger->runs : NULL,
+    };
+
+    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
+        pgmig_buf_adds(sql,
+                       "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (tables[i] != NULL)
+            pgmig_buf_addf(sql, "LOCK TABLE %s IN ACCESS SHARE MODE; ",
+                           tables[i]);
+}
+
+static int add_read(const struct pgmig_ledger *ledger,
+                    const struct pgmig_conn *conn, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    add_snapshot(ledger, conn, sql);
+    if (ledger->exists && add_rows(ledger, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, "; ");
+    if (ledger->format > 0)
+        pgmig_history_add_marks(ledger, sql);
+    pgmig_buf_adds(sql, "; ");
+    if (ledger->format >= 2 && ledger->journaled)
+        pgmig_journal_add_list(ledger, sql);
+    return 0;
+}
+
 int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                        struct pgmig_error *err)
 {
@@ -296,6 +336,8 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         pgmig_ledger_add_patience(ledger, conn, sql);
         pgmig_journal_add_list(ledger, sql);
         break;
+    case PGMIG_LEDGER_READ:
+        return add_read(ledger, conn, sql, err);
     default:
         pgmig_ledger_add_patience(ledger, conn, sql);
         return add_rows(ledger, sql, err);
@@ -317,6 +359,7 @@ static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return status;
     conn->asking = ledger;
     conn->asked = op;
+    conn->keeps = op == PGMIG_LEDGER_READ;
     return 0;
 }
 

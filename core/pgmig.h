@@ -471,6 +471,10 @@ bool pgmig_conn_ended(const struct pgmig_conn *conn);
 PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
                                       struct pgmig_error *err);
 
+/* Go on to the first, then the next of several results of an operation that has
+** them (PGMIG_LEDGER_READ); false when there is none. */
+bool pgmig_conn_next_result(struct pgmig_conn *conn);
+
 /* The last result of the operation: its size and values. */
 int pgmig_conn_rows(const struct pgmig_conn *conn);
 int pgmig_conn_columns(const struct pgmig_conn *conn);
@@ -636,7 +640,10 @@ enum pgmig_ledger_op {
     PGMIG_LEDGER_ELSEWHERE, /* schemas with such tables, other than the one that
                             ** counts: { schema, barred = this role may not use
                             ** it }; any `argument`: those that have had rows */
-    PGMIG_LEDGER_RECORD     /* see pgmig_ledger_record */
+    PGMIG_LEDGER_READ,  /* LIST, MARKS and JOURNAL of those tables that there
+                        ** are, as they were at one moment: several results
+                        ** (pgmig_conn_next_result) */
+    PGMIG_LEDGER_RECORD /* see pgmig_ledger_record */
 };
 
 /*

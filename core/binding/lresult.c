@@ -115,6 +115,19 @@ static int conn_columns(lua_State *L)
     return lconn_hold(L, push_columns);
 }
 
+static int push_next(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_conn_next_result(lconn_check(L)->conn));
+    return 1;
+}
+
+/* conn:next_result() --> whether there is another one of an operation that has
+** several, which now is the last result. */
+static int conn_next_result(lua_State *L)
+{
+    return lconn_hold(L, push_next);
+}
+
 static int push_tag(lua_State *L)
 {
     lua_pushstring(L, pgmig_conn_tag(lconn_check(L)->conn));
@@ -146,8 +159,7 @@ static int conn_notice(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
-                                         {"columns", conn_columns},
-                                         {"tag", conn_tag},
-                                         {"notice", conn_notice},
-                                         {NULL, NULL}};
+const luaL_Reg lconn_result_methods[] = {
+    {"rows", conn_rows},     {"columns", conn_columns},
+    {"tag", conn_tag},       {"next_result", conn_next_result},
+    {"notice", conn_notice}, {NULL, NULL}};

@@ -177,12 +177,10 @@ function ledger:probe(db, meanwhile)
   placement.check_visible(self)
 end
 
---- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
--- @return { count, id, name, applied_at, applied_at_epoch = lists; there = places by id }
-function ledger:list(db)
+--- The tracking table's rows as the last result has them; nil: there is no table.
+local function take_list(self, db)
   local list = { count = 0, id = {} }
-  if self.handle:exists() then
-    operate(self, db, "list")
+  if db then
     local count, columns = db.handle:columns()
     list, columns.count = columns, count
     if self.shared then self.shared:convert(list) end
@@ -190,6 +188,14 @@ function ledger:list(db)
   list.there = {}
   for i = 1, list.count do list.there[list.id[i]] = i end
   return list
+end
+
+--- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
+-- @return { count, id, name, applied_at, applied_at_epoch = lists; there = places by id }
+function ledger:list(db)
+  if not self.handle:exists() then return take_list(self) end
+  operate(self, db, "list")
+  return take_list(self, db)
 end
 
 -- Whether a migration counts as applied behind an event.
@@ -210,16 +216,12 @@ local function note_event(marks, columns, i)
   if applies[event] ~= nil then marks.applied[key] = applies[event] end
 end
 
---- What the history says last of each migration.
--- @return { event, run, checksum = the last one recorded, tried = that of a failure, message of a
---   failure, at of a failure or a repeatable one, applied = whether it counts as that; of another
---   tool's table nothing, as the tool may have changed it }, each by key (`M.key`)
-function ledger:marks(db)
+--- What the history says last of each migration, of the last result; nil: there is no history.
+local function take_marks(self, db)
   local marks = {
     event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {}, applied = {},
   }
-  if self.handle:format() == 0 then return marks end
-  operate(self, db, "marks")
+  if not db then return marks end
   local count, columns = db.handle:columns()
   for i = 1, count do note_event(marks, columns, i) end
   if self.shared then marks.applied = {} end
@@ -275,16 +277,10 @@ local function run_row(row)
   }
 end
 
---- Migrations with transaction=off that are under way or were left.
--- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
---   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
---   db_user, lost, session_known, gone, started_at } }; key as `M.key`
--- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
---   db_user, started_at, pid, backend_start, server_start } }
-function ledger:journal(db)
+--- The journal's rows of the last result, and the runs among them; nil: there is no journal.
+local function take_journal(db)
   local journal, runs = {}, {}
-  if self.handle:format() < 2 or not self.handle:journaled() then return journal, runs end
-  for _, row in ipairs(rows(self, db, "journal")) do
+  for _, row in ipairs(db and db.handle:rows() or {}) do
     if row.state == "run" then
       runs[#runs + 1] = run_row(row)
     else
@@ -294,14 +290,46 @@ function ledger:journal(db)
   return journal, runs
 end
 
+local function has_journal(self) return self.handle:format() >= 2 and self.handle:journaled() end
+
+--- Migrations with transaction=off that are under way or were left.
+-- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
+--   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
+--   db_user, lost, session_known, gone, started_at } }; key as `M.key`
+-- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
+--   db_user, started_at, pid, backend_start, server_start } }
+function ledger:journal(db)
+  if not has_journal(self) then return take_journal() end
+  operate(self, db, "journal")
+  return take_journal(db)
+end
+
+--- What all tables say at one moment; `probe` comes first.
+-- @return { rows = as of `list`, journal and left = as of `journal`, marks = what the history says
+--   last of each migration: { event, run, checksum = the last one recorded, tried = that of a
+--   failure, message of a failure, at of a failure or a repeatable one, applied = whether it counts
+--   as that; of another tool's table nothing, as the tool may have changed it }, each by key
+--   (`M.key`) }
+function ledger:look(db)
+  local handle = self.handle
+  if handle:exists() or handle:format() > 0 then operate(self, db, "read") end
+  --- The connection, with the next result; nil where the table that it is of is not there.
+  local function result_of(there) return there and db.handle:next_result() and db or nil end
+  local read = {
+    rows = take_list(self, result_of(handle:exists())),
+    marks = take_marks(self, result_of(handle:format() > 0)),
+  }
+  read.journal, read.left = take_journal(result_of(has_journal(self)))
+  return read
+end
+
 --- Look for the tables and read all that is needed to compare it with files. Creates nothing.
 -- @param meanwhile called while the server looks for the tables; nil
--- @return { rows, marks, journal, left = runs that have not ended }
+-- @return as of `look`
 -- @raise as `probe`
 function ledger:read(db, meanwhile)
   self:probe(db, meanwhile)
-  local read = { rows = self:list(db), marks = self:marks(db) }
-  read.journal, read.left = self:journal(db)
+  local read = self:look(db)
   check_empty(self, db, read.rows, read.marks.checksum)
   return read
 end

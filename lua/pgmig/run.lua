@@ -16,11 +16,6 @@ local MAX_RACES = 5 -- another run may be first; then its work shows in the tabl
 
 -- ---- one migration ---------------------------------------------------------
 
---- What the tables say now.
-local function look(run)
-  return { rows = run.ledger:list(run.db), marks = run.ledger:marks(run.db) }
-end
-
 --- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
 -- was carried out though its answer was lost.
 local function settled(step, known)
@@ -50,7 +45,7 @@ end
 --- The claim was refused: another run was first, or this one before its connection was lost.
 -- @return "done", "given_up", or nil: try again
 local function raced(step)
-  step.run.known = look(step.run)
+  step.run.known = step.run.ledger:look(step.run.db)
   check_own_end(step, step.run.known)
   local outcome = outcome_of(step, step.run.known)
   if outcome then return outcome end

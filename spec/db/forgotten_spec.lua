@@ -1,4 +1,5 @@
 -- The tracking table has lost rows, and the history knows it.
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -117,6 +118,53 @@ describe("a tracking table that has lost its rows", function()
     support.write(dir, "004_fails.sql", "SELECT 1/0;")
     assert.is_false(pcall(migrator.migrate, migrator))
     assert.same({ "failed" }, states(migrator:status()))
+  end)
+
+  --- A status, with `meanwhile` called at each wait for the server, again and again.
+  local function status_while(meanwhile)
+    local other = pgmig.connect { url = db.options.url, wait = function(handle, want)
+      meanwhile()
+      return pgmig.drivers.blocking(handle, want, core.now() + 0.02)
+    end }
+    local status = pgmig.migrator(other, dir):status()
+    other:close()
+    return status
+  end
+
+  it("is not suspected while another run is at work between two looks", function()
+    migrator:migrate()
+    for turn = 1, 5 do
+      local count = 0
+      local status = status_while(function()
+        count = count + 1
+        if count <= 12 and (count + turn) % 2 == 0 then
+          migrator:rollback(1)
+        elseif count <= 12 then
+          migrator:migrate()
+        end
+      end)
+      for _, state in ipairs(states(status)) do assert.equal("pending", state) end
+    end
+  end)
+
+  it("is not taken for one while it is rewritten", function()
+    migrator:migrate()
+    local writer = pgmig.connect(db.options.url)
+    local waiting = [[SELECT FROM pg_catalog.pg_stat_activity WHERE wait_event_type = 'Lock'
+      AND datname = current_database()]]
+    local locked
+    local status = status_while(function()
+      if locked == nil then
+        writer:exec "BEGIN; ALTER TABLE schema_migrations ALTER COLUMN version TYPE BIGINT"
+        locked = true
+      elseif locked and #db:query(waiting) > 0 then
+        writer:exec "COMMIT"
+        locked = false
+      end
+    end)
+    writer:close()
+    assert.is_false(locked)
+    assert.equal(3, status.applied_count)
   end)
 
   it("is another tool's own affair where that keeps it", function()
