@@ -108,16 +108,25 @@ local function find_lost(list)
 end
 
 --- Find pending migrations that are applied under a number that they no longer have.
--- @return whether there are any
 local function find_renumbered(state)
-  local lost, found = find_lost(state.applied), false
+  local lost = find_lost(state.applied)
   for _, m in ipairs(next(lost) and state.pending or {}) do
     local was = m.state ~= "unfinished" and lost[m.name]
     if was and core.compare_files({ m.path }, { was.recorded_checksum })[1] == "same" then
-      m.state, m.applied_as, was.renumbered_as, found = "renumbered", was, m, true
+      m.state, m.applied_as, was.renumbered_as = "renumbered", was, m
     end
   end
-  return found
+end
+
+--- Whether the files of all applied migrations are missing.
+local function are_all_missing(state)
+  for _, m in ipairs(state.applied) do
+    if m.state ~= "missing" then return false end
+  end
+  for _, m in ipairs(state.pending) do
+    if m.state == "renumbered" then return false end
+  end
+  return state.applied[1] ~= nil
 end
 
 --- Find the states of migrations that were compared (pgmig.plan): sets `state`; of a renumbered one
@@ -126,10 +135,9 @@ end
 -- @param suspects those whose files are read to find edited ones
 -- @param breathe called between files
 function M.find(state, suspects, breathe)
-  local newest, missing = state.applied[#state.applied], 0
+  local newest = state.applied[#state.applied]
   find_edited(suspects, breathe)
   for _, m in ipairs(state.applied) do
-    if m.state == "missing" then missing = missing + 1 end
     if has_other_name(m) then m.state = m.state == "edited" and "replaced" or "renamed" end
   end
   for _, m in ipairs(state.pending) do
@@ -137,8 +145,19 @@ function M.find(state, suspects, breathe)
       m.state = "out_of_order"
     end
   end
-  local renumbered = find_renumbered(state)
-  state.all_missing = newest ~= nil and missing == #state.applied and not renumbered
+  find_renumbered(state)
+  state.all_missing = are_all_missing(state)
+end
+
+--- The comparison as it will be when a plan has been rolled back.
+function M.behind(state, plan)
+  local undone, behind = {}, { applied = {}, pending = state.pending }
+  for _, m in ipairs(plan) do undone[m.id] = true end
+  for _, m in ipairs(state.applied) do
+    if not undone[m.id] then table.insert(behind.applied, m) end
+  end
+  behind.all_missing = are_all_missing(behind)
+  return behind
 end
 
 --- The applied migrations whose files have to be read.
@@ -306,7 +325,8 @@ end
 
 --- What all is said at once about missing files: refused, or one warning.
 local function judge_all_missing(state, policy, planned, warnings)
-  local choice = planned[1] and policy.all_missing or policy.missing
+  local is_doubtful = planned[1] and not planned.returns
+  local choice = is_doubtful and policy.all_missing or policy.missing
   if choice == "error" then refuse_all_missing(state) end
   if choice ~= "warn" then return end
   warnings[#warnings + 1] = { state = "missing", message = (M.describe_all_missing(state)) }
@@ -339,7 +359,8 @@ local kinds = {
 --- Judge a comparison before a run.
 -- @param state what `plan.compare` returned, with its states found
 -- @param policy of `M.policy`
--- @param planned the plan; `about`: the migrations that it is about, where these are others
+-- @param planned the plan; `about`: the migrations that it is about, where these are others;
+--   `returns`: they were applied before
 -- @return warnings: { { state, migration, message } }
 -- @raise kind "drift"
 function M.judge(state, policy, planned)

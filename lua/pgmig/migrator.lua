@@ -434,15 +434,13 @@ function migrator:rollback(options)
   return self:run(self:plan_rollback(options), options)
 end
 
---- Undo the last migrations and apply the same ones again.
+--- Undo the last migrations and apply the same ones again: nothing, where one of both is refused.
 -- @param options { steps = 1, on_event }
 -- @return { rolled_back = migrations, applied = migrations }; an error has both fields too
 function migrator:redo(options)
   options = options_of(options, "steps")
-  local down = self:plan_rollback(options)
-  local up = { direction = "up", files = down.files }
-  for i = #down, 1, -1 do up[#up + 1] = down[i] end
-  local done = perform(self, { down, up }, options)
+  local down = make_plan(self, planning.redo, options)
+  local done = perform(self, { down, down.again }, options)
   return { rolled_back = done[1], applied = done[2] }
 end
 

@@ -300,4 +300,14 @@ function M.down(state, options)
   return plan
 end
 
+--- Which applied migrations `redo` would undo, and apply again.
+-- @param options as of `down`
+-- @return a list as of `down`, with again = the list of the second half
+function M.redo(state, options)
+  local plan, again = M.down(state, options), { direction = "up", returns = true }
+  for i = #plan, 1, -1 do again[#again + 1] = plan[i] end
+  plan.again = again
+  return plan
+end
+
 return M

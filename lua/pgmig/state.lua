@@ -40,12 +40,32 @@ local function compare_locked(migrator, read_files, emit)
   return state, set
 end
 
---- Find where the two do not fit together.
-local function find_drift(migrator, state, suspects)
-  drift.find(state, suspects, migrator.db.breathe)
+--- Where all files are missing, note where they were looked for.
+local function note_place(migrator, state)
   if not state.all_missing then return end
   local row = persist(migrator, function() return migrator.db:ask(DATABASE)[1] end)
   state.place = { dirs = migrator.dirs, database = row.name }
+end
+
+--- Find where the two do not fit together.
+local function find_drift(migrator, state, suspects)
+  drift.find(state, suspects, migrator.db.breathe)
+  note_place(migrator, state)
+end
+
+--- What speaks against a plan; of one that is to be applied again behind a rollback, also what will
+-- speak against that.
+-- @return warnings
+-- @raise kinds "plan", "drift"
+local function judge(migrator, state, plan)
+  planning.check_unfinished(state, plan)
+  if plan.again and plan[1] then
+    local behind = drift.behind(state, plan)
+    note_place(migrator, behind)
+    planning.check_unfinished(behind, plan.again)
+    drift.judge(behind, migrator.policy, plan.again)
+  end
+  return drift.judge(state, migrator.policy, plan)
 end
 
 --- Read what is there. Creates and writes nothing.
@@ -80,9 +100,9 @@ function M.plan(migrator, make, options, event)
   local plan = make(state, options)
   plan.record_only, plan.files, plan.newest = event, set, state.applied[#state.applied]
   plan.left = state.read.left
+  if plan.again then plan.again.files = set end
   plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
-  planning.check_unfinished(state, plan)
-  plan.warnings = drift.judge(state, migrator.policy, plan)
+  plan.warnings = judge(migrator, state, plan)
   return plan
 end
 
@@ -126,8 +146,7 @@ function M.decide(migrator, plan, emit)
   local state = compare_locked(migrator, read_files, emit)
   find_drift(migrator, state, suspects_of(state, plan))
   check_newest(state, plan)
-  planning.check_unfinished(state, plan)
-  local warnings = drift.judge(state, migrator.policy, plan)
+  local warnings = judge(migrator, state, plan)
   return planning.drop_settled(plan, state.read), new_warnings(plan, warnings)
 end
 

@@ -68,6 +68,18 @@ describe("a migration that was left half-way", function()
     assert.equal("002_i", migrator:rollback()[1].label)
   end)
 
+  it("on its way back lets nothing newer be undone that could not come again", function()
+    write("002_i.sql", MENDED, "-- pgmig: transaction=off\nDROP INDEX t_a;\nSELECT 1/0;")
+    migrator:migrate()
+    assert.is_false(pcall(migrator.rollback, migrator))
+    support.write(dir, "003_u.sql", "-- UP\nSELECT 1;\n-- DOWN\nSELECT 2;\n")
+    migrator:fake(3)
+    local err = refused "redo"
+    assert.matches("its DOWN stopped at statement 2", err.message)
+    assert.equal(3, #migrator:applied())
+    assert.equal("003_u", migrator:rollback()[1].label)
+  end)
+
   local gone = {
     ["the table, dropped by hand"] = { "DROP TABLE t; CREATE TABLE t (a int)", "table public.t" },
     ["an index, dropped by hand"] = { "DROP INDEX t_a", "index public.t_a" },

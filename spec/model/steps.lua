@@ -334,17 +334,26 @@ end
 
 local function is_whole(m) return m.applied and not m.partial end
 
+--- Something that an edited file stops: applying others, or the newest ones once more.
+local function attempt(self, m)
+  local plan, above = knowledge.those(self, knowledge.is_pending), newest(self, 1)[1]
+  local method_name = above ~= m and self.random:one_in(2) and "redo" or "migrate"
+  if method_name == "migrate" and #plan == 0 then return end
+  local report = runs.module(self.world, method_name)
+  self:note("  %s, %s: %s", m.file.label, method_name, tostring(report.message))
+  self:expect(not report.ok and #report.up == 0 and #report.down == 0,
+    "an edited file is not found: %s", report.text)
+  local refused = method_name == "redo" or knowledge.is_refused(self, plan, "up")
+  self:expect(report.kind == "drift" or refused, "an edited file is not found: %s", report.text)
+end
+
 --- An applied file is edited: the next run refuses; then it is brought back, or accepted.
 function step.edit(self)
   local m = knowledge.choose(self, is_whole)
-  local plan = knowledge.those(self, knowledge.is_pending)
-  if not m or #plan == 0 or knowledge.is_refused(self, plan, "up") then return end
+  if not m then return end
   local before, after = m.file, new_file(self, m.id)
   self.world:put(after)
-  local report = runs.module(self.world, "migrate")
-  self:note("  %s: %s", m.file.label, tostring(report.message))
-  self:expect(not report.ok and report.kind == "drift", "an edited file is not found: %s",
-    report.text)
+  attempt(self, m)
   if self.random:one_in(3) then
     self:call("repair", m.id)
     m.file, m.applied = after, after
