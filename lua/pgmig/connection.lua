@@ -8,8 +8,10 @@ local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
 local limits = require "pgmig.limits"
 local loop = require "pgmig.loop"
-local session = require "pgmig.session"
+local needed = require "pgmig.needed"
 local usage = require "pgmig.usage"
+
+local session = needed "session"
 
 local unpack = unpack or table.unpack
 

@@ -1,10 +1,12 @@
 --- Connecting: to the first of several hosts that answers, each within its time, as libpq does in
 -- the calls that wait.
-local connect_hint = require "pgmig.connect_hint"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local hosts = require "pgmig.hosts"
 local loop = require "pgmig.loop"
+local needed = require "pgmig.needed"
+
+local connect_hint = needed "connect_hint"
 
 local M = {}
 

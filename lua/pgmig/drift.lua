@@ -84,7 +84,8 @@ local function find_edited(list, breathe)
 end
 
 local function has_other_name(m)
-  return not m.missing and m.recorded_name ~= nil and m.recorded_name ~= m.name
+  local recorded = m.recorded_name
+  return recorded ~= nil and recorded ~= m.name and not m.missing
 end
 
 --- Those that were applied under another name.

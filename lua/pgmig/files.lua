@@ -95,6 +95,7 @@ end
 
 --- A name that no database can keep.
 local function check_text(prefix, name)
+  if not name:find "[\128-\255]" then return end
   local readable = core.readable(name, "\\x")
   if readable == name then return end
   errors.raise("naming", "the name of this file is not valid UTF-8", {

@@ -1,10 +1,12 @@
 --- The tables of the bookkeeping, read and written through the core: the tracking table, its
 -- history and its journal.
-local blockers = require "pgmig.blockers"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local orphan = require "pgmig.orphan"
+local needed = require "pgmig.needed"
 local placement = require "pgmig.placement"
+
+local blockers = needed "blockers"
+local orphan = needed "orphan"
 
 local M = {}
 local ledger = {}

@@ -11,13 +11,11 @@ local ledger = require "pgmig.ledger"
 local limits = require "pgmig.limits"
 local migration = require "pgmig.migration"
 local naming = require "pgmig.naming"
+local needed = require "pgmig.needed"
 local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local source = require "pgmig.source"
 local states = require "pgmig.state"
-
---- A module that few runs need, loaded when one does.
-local function needed(name) return require("pgmig." .. name) end
 
 local M = {}
 local migrator = {}

@@ -1,9 +1,11 @@
 --- What to do when an attempt fails for reasons that pass: wait and try again, or connect again.
-local blockers = require "pgmig.blockers"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local orphan = require "pgmig.orphan"
+local needed = require "pgmig.needed"
 local usage = require "pgmig.usage"
+
+local blockers = needed "blockers"
+local orphan = needed "orphan"
 
 local M = {}
 

@@ -1,10 +1,12 @@
 --- Where a database stands: its tables and the folders compared, and what a run would do about it.
 -- Every command that looks or writes begins here; one that writes, again with the lock held.
-local aftermath = require "pgmig.aftermath"
 local drift = require "pgmig.drift"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
 local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
+
+local aftermath = needed "aftermath"
 
 local M = {}
 

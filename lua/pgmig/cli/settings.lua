@@ -2,12 +2,17 @@
 -- order.
 local config = require "pgmig.config"
 local core = require "pgmig.core"
-local dotenv = require "pgmig.cli.dotenv"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
 local limits = require "pgmig.limits"
+local needed = require "pgmig.needed"
+
+local dotenv = needed "cli.dotenv"
 
 local M = {}
+
+-- Without the file.
+local no_variables = { get = function() return nil end }
 
 local AUTO = "(as the format says)"
 
@@ -136,7 +141,7 @@ end
 -- @return { values = by key, sources = by key }; values.dir is a list
 -- @raise kind "usage"
 function M.read(options)
-  local env = dotenv.read ".env"
+  local env = core.exists ".env" and dotenv.read ".env" or no_variables
   local file, path = read_config(options, env)
   local found = { values = {}, sources = {} }
   for _, setting in ipairs(known) do

@@ -1,7 +1,9 @@
 --- Reports for people.
 local bar = require "pgmig.cli.bar"
 local excerpt = require "pgmig.excerpt"
-local status_table = require "pgmig.cli.status_table"
+local needed = require "pgmig.needed"
+
+local status_table = needed "cli.status_table"
 
 local M = {}
 local text = {}
