@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "lpgmig.h"
+#include "visible.h"
 
 /*
 ** version(digits) --> the version's one form: digits without leading zeros.
@@ -259,6 +260,24 @@ static int text_readable(lua_State *L)
     return 1;
 }
 
+/* visible(text, one_line) --> the text for terminals and logs: nothing in it
+** does anything but be shown. With one_line it has no ends of lines. */
+static int text_visible(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    bool one_line = lua_toboolean(L, 2);
+    char **made = new_text(L);
+
+    *made = pgmig_visible(text, len, one_line, &len);
+    if (*made == NULL)
+        return luaL_error(L, "not enough memory");
+    lua_pushlstring(L, *made, len);
+    free(*made);
+    *made = NULL;
+    return 1;
+}
+
 static int push_duration(lua_State *L, const char *wrong, lua_Number ms,
                          bool has_unit)
 {
@@ -304,6 +323,7 @@ void lpgmig_open_text(lua_State *L)
     static const luaL_Reg functions[] = {
         {"version", text_version},
         {"readable", text_readable},
+        {"visible", text_visible},
         {"compare", text_compare},
         {"list", text_list},
         {"check_dir", text_check_dir},

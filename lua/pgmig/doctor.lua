@@ -10,23 +10,18 @@ local indexes = require "pgmig.indexes"
 local lock = require "pgmig.lock"
 local migration = require "pgmig.migration"
 local planning = require "pgmig.plan"
+local shell = require "pgmig.shell"
 local tracking = require "pgmig.tracking"
 
 local M = {}
 
---- A path as one word of a shell command.
-local function word(text)
-  if text:find "^[%w_./-]+$" then return text end
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function psql(sql) return 'psql "$DATABASE_URL" -c ' .. word(sql) end
+local function psql(sql) return 'psql "$DATABASE_URL" -c ' .. shell.quote(sql) end
 
 -- ---- migrations ------------------------------------------------------------
 
 local function bring_back(migrator, m)
   local digits = ("0"):rep(3 - #m.id) .. m.id
-  local path = word(migrator.dirs[1] .. "/" .. migrator.naming.format(digits, m.name, "up"))
+  local path = shell.path(migrator.dirs[1] .. "/" .. migrator.naming.format(digits, m.name, "up"))
   return ('git checkout "$(git rev-list -n 1 HEAD -- %s)^" -- %s'):format(path, path)
 end
 
@@ -50,7 +45,9 @@ local function rename(migrator, m, version)
     if path:match "^.*/" ~= other:match "^.*/" then -- each has a folder of its own
       path, other = path:match "^(.*)/", other:match "^(.*)/"
     end
-    if not moved[path] then commands[#commands + 1] = "mv " .. word(path) .. " " .. word(other) end
+    if not moved[path] then
+      commands[#commands + 1] = ("mv %s %s"):format(shell.path(path), shell.path(other))
+    end
     moved[path] = true
   end
   return table.concat(commands, " && ")
@@ -73,11 +70,11 @@ end
 
 local remedies = {
   edited = function(_, m) return "pgmig repair " .. m.shown end,
-  unreadable = function(_, m) return "chmod u+r " .. word(m.path) end,
+  unreadable = function(_, m) return "chmod u+r " .. shell.path(m.path) end,
   renamed = function(_, m) return "pgmig repair " .. m.shown end,
   replaced = function(migrator, m, next_version)
     local version = next_version()
-    return version and rename(migrator, m, version) or '"$EDITOR" ' .. word(m.path)
+    return version and rename(migrator, m, version) or '"$EDITOR" ' .. shell.path(m.path)
   end,
   missing = bring_back,
   renumbered = function(migrator, m) return rename(migrator, m, m.applied_as.text) end,
@@ -99,7 +96,7 @@ local function of_forgotten(all, add)
   local list, versions = {}, {}
   for _, m in ipairs(all) do
     if m.state == "forgotten" then
-      list[#list + 1], versions[#versions + 1] = m, word(m.shown)
+      list[#list + 1], versions[#versions + 1] = m, m.shown
     end
   end
   if not list[1] then return end
@@ -176,14 +173,14 @@ local function look_at_files(status, add)
   for _, problem in ipairs(status.problems) do
     local m = problem.migration
     if not (m and m.state == "unreadable") then -- which is told already
-      add(problem.kind, problem.message, '"$EDITOR" ' .. word(problem.path), m)
+      add(problem.kind, problem.message, '"$EDITOR" ' .. shell.path(problem.path), m)
     end
   end
   for _, path in ipairs(status.ignored) do
     local name = path:find "%.sql$" and "NNN_description.sql"
       or path:match "([^/]*)%.%w+$" .. ".lua"
     add("ignored", path .. " " .. files.ignored(path) .. ", and is never run",
-      ("mv %s %s"):format(word(path), word((path:match "^(.*/)" or "") .. name)))
+      ("mv %s %s"):format(shell.path(path), shell.path((path:match "^(.*/)" or "") .. name)))
   end
 end
 

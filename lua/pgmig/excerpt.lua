@@ -1,4 +1,6 @@
 --- A long text, for one line of a message.
+local visible = require "pgmig.visible"
+
 local M = {}
 
 local WIDTH = 70 -- bytes
@@ -12,7 +14,7 @@ function M.line(text)
     while line:find("^[\128-\191]", last + 1) do last = last - 1 end -- no half of a character
     line = line:sub(1, last)
   end
-  return line == whole and line or line .. " ..."
+  return visible.line(line == whole and line or line .. " ...")
 end
 
 return M

@@ -7,6 +7,7 @@
 -- `applied_at_epoch` (seconds). After `status` there is `down`.
 -- @module pgmig.migration
 local core = require "pgmig.core"
+local shell = require "pgmig.shell"
 
 local M = {}
 
@@ -46,10 +47,11 @@ local derived = {
     return id and M.version_of(id)
   end,
   label = function(m) return ("%s_%s"):format(m.text, m.name) end,
-  -- what a person types: a format's ids may be long, then as the file's name has it
+  -- what a person types, as a word for the shell: a format's ids may be long, then as the file's
+  -- name has it
   shown = function(m)
     local id = rawget(m, "id")
-    return id and #id > ID_SHOWN and m.text or id or m.name
+    return shell.word(id and #id > ID_SHOWN and m.text or id or m.name)
   end,
   language = function() return "sql" end,
   precedence = function() return 0 end,

@@ -1,6 +1,7 @@
 --- Which tables a ledger means, and whether all that they say is seen: decided by what the database
 -- has, not by the search_path of whoever connects.
 local errors = require "pgmig.errors"
+local shell = require "pgmig.shell"
 
 local M = {}
 
@@ -15,10 +16,11 @@ local function refuse(ledger, db, places, message)
         role, place.schema, db:quote_ident(place.schema), db:quote_ident(role))
     end
   end
+  local option = shell.word(names[1])
   errors.raise("plan", message:format(ledger.name, table.concat(names, ", ")), {
     hint = hint .. ("say which one is meant: --table %s; or SCHEMA.%s for a new one (option "
-      .. "`table`); nothing was touched"):format(names[1], ledger.name),
-    remedy = "pgmig --table " .. names[1] .. " status",
+      .. "`table`); nothing was touched"):format(option, ledger.name),
+    remedy = ("pgmig --table %s status"):format(option),
   })
 end
 
@@ -56,7 +58,7 @@ function M.check_visible(ledger)
   errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(hidden), {
     hint = "all rows are seen by the table's owner, unless that is forced on it, too (" .. forced
       .. "), by roles with BYPASSRLS, and where a policy FOR ALL says USING (true)",
-    remedy = ('psql "$DATABASE_URL" -c %s'):format("'" .. forced .. "'"),
+    remedy = ('psql "$DATABASE_URL" -c %s'):format(shell.quote(forced)),
   })
 end
 

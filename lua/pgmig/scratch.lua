@@ -9,6 +9,8 @@
 -- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
 -- PGMIG_TEST_BIN names the folder of another version's initdb, pg_ctl and postgres.
 -- @module pgmig.scratch
+local quote = require "pgmig.shell".quote
+
 local M = {}
 local server = {}
 server.__index = server
@@ -65,10 +67,6 @@ while read -r -t 0.5; [ $? -gt 128 ] && ! caller_is_gone; do :; done
 cd /
 rm -rf "$folder"
 ]]
-
-local function quote(s)
-  return "'" .. s:gsub("'", "'\\''") .. "'"
-end
 
 --- What a command prints, without the last line end.
 local function output(command)

@@ -1,5 +1,6 @@
 -- doctor: every odd state in plain words, with a command that repairs it.
 local pgmig = require "pgmig"
+local shell = require "pgmig.shell"
 local support = require "spec.support"
 
 describe("doctor", function()
@@ -142,5 +143,36 @@ describe("doctor", function()
     for _, remedy in ipairs(remedies) do run(remedy) end
     assert.same({}, migrator:doctor())
     assert.equal("004_d", tostring(migrator:migrate()[1]))
+  end)
+
+  it("quotes every word of a command for the shell", function()
+    local evil = "x'\"; touch ran; $(touch ran) `touch ran` | & * é\n\t\\%s -"
+    local function arguments(command)
+      local at = support.tempdir()
+      local _, out = support.run(("cd %s && for c in pgmig mv git chmod psql; do "
+        .. "eval \"$c() { printf '<%%s>' \\\"\\$@\\\"; }\"; done; %s; echo; ls"):format(at,
+        command))
+      return out
+    end
+    assert.equal("<a><" .. evil .. ">\n",
+      arguments("pgmig a " .. shell.word(evil)))
+    assert.equal("<./-rf><-rf>\n", arguments("mv " .. shell.path "-rf" .. " " .. shell.quote "-rf"))
+    db:exec("CREATE SCHEMA " .. db:quote_ident(evil))
+    db:exec(("CREATE TABLE %s.schema_migrations (version int PRIMARY KEY, name text NOT NULL, "
+      .. "applied_at timestamptz NOT NULL DEFAULT now()); INSERT INTO %s.schema_migrations VALUES "
+      .. "(1, 'a')"):format(db:quote_ident(evil), db:quote_ident(evil)))
+    assert.equal("<--table><" .. evil .. ".schema_migrations><status>\n",
+      arguments(findings().unclear_table.remedy))
+    db:exec(("DROP SCHEMA %s CASCADE"):format(db:quote_ident(evil)))
+    local name = evil:gsub("/", "")
+    support.write(dir, "R__" .. name .. ".sql", "CREATE TABLE r ();")
+    support.write(dir, name .. ".sql.txt", "")
+    migrator:migrate()
+    support.write(dir, "R__" .. name .. ".sql", "SELECT 1/0;")
+    assert.is_false(pcall(migrator.migrate, migrator))
+    local found = findings()
+    assert.equal("<repair><" .. name .. ">\n", arguments(found.failed.remedy))
+    assert.matches(("<%s/%s.sql.txt>"):format(dir, name), arguments(found.ignored.remedy), 1,
+      true)
   end)
 end)

@@ -1,5 +1,6 @@
 --- A failure for people: what happened, where the database stands now, what to do next.
 local source = require "pgmig.source"
+local visible = require "pgmig.visible"
 
 local M = {}
 
@@ -74,7 +75,9 @@ end
 -- @param record what the run had done before (pgmig.cli.record)
 function M.describe(err, record)
   local lines = { "pgmig: " .. tostring(err) }
-  for _, line in ipairs(standing(err, record)) do lines[#lines + 1] = "pgmig: " .. line end
+  for _, line in ipairs(standing(err, record)) do
+    lines[#lines + 1] = "pgmig: " .. visible.line(line)
+  end
   local next_step = remedy(err, record)
   if next_step then lines[#lines + 1] = "pgmig: " .. next_step end
   return table.concat(lines, "\n")

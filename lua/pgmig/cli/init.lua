@@ -5,6 +5,7 @@ local failure = require "pgmig.cli.failure"
 local options = require "pgmig.cli.options"
 local output = require "pgmig.cli.output"
 local record = require "pgmig.cli.record"
+local visible = require "pgmig.visible"
 
 local M = {}
 
@@ -21,10 +22,10 @@ end
 local function end_early(ending)
   local out = output.new { no_color = true }
   if ending.print then
-    out:always(ending.print)
+    out:block(ending.print)
     return finish(out, 0)
   end
-  out:error("pgmig: " .. ending.message .. "\n" .. ending.usage)
+  out:error("pgmig: " .. visible.field(ending.message) .. "\n" .. ending.usage)
   return MISUSED
 end
 

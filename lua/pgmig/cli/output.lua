@@ -2,6 +2,7 @@
 -- terminal that line stays the lowest: it is taken away before any other is written. All is written
 -- whole, also where a write does not wait; a reader that has gone away ends nothing.
 local core = require "pgmig.core"
+local visible = require "pgmig.visible"
 
 local M = {}
 local output = {}
@@ -48,11 +49,35 @@ local function tell(text)
   core.write(2, text .. "\n")
 end
 
---- A text in a colour, where its stream shows colours.
+local painted = {} -- metatable of a list of texts, some of them { text, in a colour }
+
+local function parts_of(text) return getmetatable(text) == painted and text or { text } end
+
+function painted.__concat(a, b)
+  local parts = setmetatable({}, painted)
+  for _, list in ipairs { parts_of(a), parts_of(b) } do
+    for _, part in ipairs(list) do parts[#parts + 1] = part end
+  end
+  return parts
+end
+
+--- A text in a colour, where its stream shows colours. What comes of joining it with others by `..`
+-- is for this module's functions.
 -- @param stream 1 or 2
 function output:paint(stream, color, text)
   if not self.color[stream] then return text end
-  return "\27[" .. codes[color] .. "m" .. text .. "\27[0m"
+  return setmetatable({ { text, codes[color] } }, painted)
+end
+
+--- What is written for a text, in which nothing but our colours does anything to a terminal.
+-- @param show of pgmig.visible
+local function rendered(text, show)
+  local pieces = {}
+  for i, part in ipairs(parts_of(text)) do
+    pieces[i] = type(part) == "string" and show(part)
+      or "\27[" .. part[2] .. "m" .. show(part[1]) .. "\27[0m"
+  end
+  return table.concat(pieces)
 end
 
 --- How many columns a line may take: a longer one could wrap, and would stay.
@@ -80,7 +105,7 @@ end
 function output:running(text)
   if not self.progress or self.pinned then return end
   local blank = erasure(self)
-  text = text:sub(1, M.width())
+  text = visible.line(text):sub(1, M.width()):gsub("[\194-\244][\128-\191]*$", "")
   self.shown = #text
   put(self, blank, text)
 end
@@ -91,7 +116,7 @@ end
 function output:pin(text, columns)
   if not self.progress then return end
   local rest = (" "):rep(math.min(self.shown, M.width()) - columns)
-  self.pinned = { text = text, columns = columns }
+  self.pinned = { text = visible.line(text), columns = columns }
   put(self, "\r", pinned(self), rest)
 end
 
@@ -101,28 +126,40 @@ function output:clear()
   put(self, erasure(self))
 end
 
---- Write a line to standard output, at once: it is there when its migration is, also in a pipe.
-function output:always(text)
-  put(self, erasure(self), text, "\n", pinned(self))
+local function write(self, text, show)
+  put(self, erasure(self), rendered(text, show), "\n", pinned(self))
 end
+
+--- Write a line to standard output, at once: it is there when its migration is, also in a pipe.
+function output:always(text) write(self, text, visible.line) end
 
 --- Write a line to standard output, unless only errors are wanted.
 function output:line(text)
   if not self.quiet then self:always(text) end
 end
 
---- Write a remark for people to standard error, unless only errors are wanted.
-function output:note(text)
+--- Write a text of several lines to standard output, unless only errors are wanted.
+function output:block(text)
+  if not self.quiet then write(self, text, visible.text) end
+end
+
+local function remark(self, text)
   if self.quiet then return end
   put(self, erasure(self))
   tell(text)
   put(self, pinned(self))
 end
 
---- Write to standard error: the last of all.
+--- Write a remark for people to standard error, unless only errors are wanted.
+function output:note(text) remark(self, visible.line(text)) end
+
+--- Write a remark of several lines.
+function output:notes(text) remark(self, visible.text(text)) end
+
+--- Write a text of several lines to standard error: the last of all.
 function output:error(text)
   self:clear()
-  tell(text)
+  tell(visible.text(text))
 end
 
 --- The end: whether everything that was written to standard output has arrived there, or nobody was

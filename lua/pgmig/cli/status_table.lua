@@ -1,6 +1,7 @@
 --- The table that `status` shows to people.
 local drift = require "pgmig.drift"
 local files = require "pgmig.files"
+local visible = require "pgmig.visible"
 
 local M = {}
 
@@ -21,7 +22,7 @@ end
 
 --- The cells of a migration's row.
 local function row(m)
-  return { m.state, m.label, time(m.applied_at), no_way_back[m.down] or "" }
+  return { m.state, visible.line(m.label), time(m.applied_at), no_way_back[m.down] or "" }
 end
 
 --- Characters, not bytes: names may be UTF-8.
@@ -43,7 +44,7 @@ local function write_rows(output, rows)
     local color = i == 1 and "bold" or colors[cells[1]]
     local line = output:paint(1, color, pad(cells[1], columns[1]))
     local rest = pad(cells[2], columns[2]) .. "  " .. pad(cells[3], columns[3]) .. "  " .. cells[4]
-    output:line((line .. "  " .. rest):gsub("%s+$", ""))
+    output:line(line .. ("  " .. rest):gsub("%s+$", ""))
   end
 end
 
@@ -92,7 +93,7 @@ local function write_remarks(output, status)
   end
   for _, path in ipairs(status.ignored) do output:line(M.ignored(path)) end
   for _, problem in ipairs(status.problems) do
-    output:line(output:paint(1, "red", "broken:") .. " " .. problem.message)
+    output:block(output:paint(1, "red", "broken:") .. " " .. problem.message)
   end
 end
 

@@ -2,6 +2,7 @@
 local bar = require "pgmig.cli.bar"
 local excerpt = require "pgmig.excerpt"
 local needed = require "pgmig.needed"
+local visible = require "pgmig.visible"
 
 local status_table = needed "cli.status_table"
 
@@ -26,14 +27,16 @@ local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) e
 local function origin(event)
   local m = event.migration
   if not m then return "" end
-  return (event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
+  return visible.line(event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
 end
 
 local function remark(self, event)
-  local lines = { origin(event) .. (event.severity or "WARNING") .. ": " .. event.message }
-  if event.detail then lines[#lines + 1] = "DETAIL: " .. event.detail end
-  if event.hint then lines[#lines + 1] = "HINT: " .. event.hint end
-  self.output:note(table.concat(lines, "\n"))
+  local lines = {
+    origin(event) .. (event.severity or "WARNING") .. ": " .. visible.field(event.message),
+  }
+  if event.detail then lines[#lines + 1] = "DETAIL: " .. visible.field(event.detail) end
+  if event.hint then lines[#lines + 1] = "HINT: " .. visible.field(event.hint) end
+  self.output:notes(table.concat(lines, "\n"))
 end
 
 -- ---- what commands report ---------------------------------------------------
@@ -60,7 +63,8 @@ function text:statements(step)
   if step.problem then return end
   for _, statement in ipairs(step.statements) do
     local sql = self.verbose and statement.sql or excerpt.line(statement.sql)
-    self.output:line(("  %s:%d: %s"):format(step.migration.path, statement.line, sql))
+    local place = ("  %s:%d: "):format(visible.line(step.migration.path), statement.line)
+    self.output:block(place .. sql)
   end
 end
 
@@ -195,7 +199,8 @@ end
 --- What `doctor` found.
 function text:findings(findings)
   for _, finding in ipairs(findings) do
-    self.output:line(self.output:paint(1, "yellow", finding.kind .. ":") .. " " .. finding.message)
+    self.output:block(self.output:paint(1, "yellow", finding.kind .. ":") .. " "
+      .. visible.field(finding.message))
     self.output:line("   " .. finding.remedy)
   end
   self.output:line(#findings == 0 and "all is well" or count(#findings, "finding"))
@@ -215,7 +220,7 @@ function text:resolved(m, how) self.output:line(("resolved  %s  (%s)"):format(m.
 local function ended(color, verb)
   return function(self, event)
     local done = self.output:paint(1, color, ("%-11s"):format(verb))
-    self.output:line(("%s  %s  (%s)"):format(done, event.migration.label,
+    self.output:line(done .. ("  %s  (%s)"):format(event.migration.label,
       milliseconds(event.duration)))
   end
 end

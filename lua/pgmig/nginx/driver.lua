@@ -3,6 +3,7 @@
 -- pool (`thread_pool`), a slice at a time, one at most. Without the pool, or while the thread is
 -- taken, the socket is looked at between naps.
 local core = require "pgmig.core"
+local log = require "pgmig.nginx.log"
 
 local M = {}
 
@@ -41,7 +42,7 @@ local function do_without(why)
   local remedy = tostring(why):find("not found", 1, true)
     and "; add to the configuration, outside of the http block: thread_pool " .. pool
     .. " threads=1;" or ""
-  ngx.log(ngx.WARN, "pgmig: ", why, ": waits are naps now", remedy)
+  log.write("warn", ("%s: waits are naps now%s"):format(tostring(why), remedy))
   pool = nil
 end
 

@@ -1,5 +1,7 @@
 --- HTML, built from elements: every text and attribute in it is escaped, because nothing else can
 -- be put in.
+local visible = require "pgmig.visible"
+
 local M = {}
 
 local markup = {} -- metatable of what is HTML already
@@ -8,7 +10,7 @@ local entities = {
   ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;",
 }
 
-local function escape(text) return (tostring(text):gsub("[&<>\"']", entities)) end
+local function escape(text) return (visible.text(tostring(text)):gsub("[&<>\"']", entities)) end
 
 local function new(text) return setmetatable({ text = text }, markup) end
 

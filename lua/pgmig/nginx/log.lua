@@ -1,5 +1,7 @@
 --- Into nginx's error log. It prints a table that is raised as "unknown reason", so nothing that
 -- pgmig raises may reach it: `guard` writes the text.
+local visible = require "pgmig.visible"
+
 local M = {}
 
 local function level_of(name)
@@ -7,10 +9,13 @@ local function level_of(name)
   return levels[name]
 end
 
---- Write a line; also a migrator's `log`.
+--- Write a message, further lines of which are set in: none looks like an entry of its own. Also a
+-- migrator's `log`.
 -- @param level "debug", "info" (nginx's notice), "warn" or "error"
 -- @param message a text
-function M.write(level, message) ngx.log(level_of(level), "pgmig: ", message) end
+function M.write(level, message)
+  ngx.log(level_of(level), "pgmig: ", visible.field(message))
+end
 
 --- Call a function; what it raises is logged.
 -- @return true and what it returns; false and what it raised

@@ -5,6 +5,7 @@
 -- schema ready remembers that itself, and the migrator writes again what has gone.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local log = require "pgmig.nginx.log"
 
 local M = {}
 local store = {}
@@ -66,8 +67,8 @@ end
 local function complain(self, why)
   if self.complained then return end
   self.complained = true
-  ngx.log(ngx.ERR, "pgmig: the shared dictionary takes nothing: ", why,
-    "; give pgmig one of its own: lua_shared_dict pgmig 1m;")
+  log.write("error", ("the shared dictionary takes nothing: %s; give pgmig one of its own: "
+    .. "lua_shared_dict pgmig 1m;"):format(tostring(why)))
 end
 
 local function write(self)

@@ -1,0 +1,20 @@
+--- Words of shell commands, for POSIX's sh.
+local M = {}
+
+--- A text as one word, in quotes.
+function M.quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- A text as one word, in quotes where it needs them. What a terminal would not show is written by
+-- printf.
+function M.word(text)
+  if text:find "^[%w_./][%w_./-]*$" then return text end
+  if not text:find "%c" then return M.quote(text) end
+  local format = text:gsub("[\\%%]", { ["\\"] = "\\\\", ["%"] = "%%" })
+    :gsub("%c", function(char) return ("\\%03o"):format(char:byte()) end)
+  return ('"$(printf %s)"'):format(M.quote(format))
+end
+
+--- A path as one word that no command takes for an option.
+function M.path(text) return M.word(text:find "^%-" and "./" .. text or text) end
+
+return M
