@@ -1,6 +1,7 @@
 /* blame.c -- an error of the server's, told in terms of the file. */
 #include "blame.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
@@ -126,14 +127,21 @@ void pgmig_blame_place(struct pgmig_error *err,
     pgmig_excerpt_close(&e);
 }
 
+/* The server's hint says what is wrong, this one what stays. */
 static void advise_outside(struct pgmig_error *err, size_t done)
 {
-    if (done > 0)
-        pgmig_error_hint(err,
-                         "transaction=off: %zu statement%s before it stay%s "
-                         "done; the next run goes on behind %s",
-                         done, done > 1 ? "s" : "", done > 1 ? "" : "s",
-                         done > 1 ? "them" : "it");
+    char *own = err->hint;
+
+    if (done == 0)
+        return;
+    err->hint = NULL;
+    pgmig_error_hint(err,
+                     "%s%stransaction=off: %zu statement%s before it stay%s "
+                     "done; the next run goes on behind %s",
+                     own ? own : "", own ? " -- " : "", done,
+                     done > 1 ? "s" : "", done > 1 ? "" : "s",
+                     done > 1 ? "them" : "it");
+    free(own);
 }
 
 void pgmig_blame_advise(struct pgmig_error *err,

@@ -96,6 +96,27 @@ static void read_reindex(struct pgmig_words *w, struct pgmig_index *out)
         out->table = read_name(w);
 }
 
+/* ALTER TABLE IF EXISTS name DETACH PARTITION name CONCURRENTLY */
+static void read_alter(struct pgmig_words *w, struct pgmig_index *out)
+{
+    struct pgmig_range table, partition;
+
+    if (!pgmig_words_accept(w, "table"))
+        return;
+    read_optional(w);
+    pgmig_words_accept(w, "only");
+    table = read_name(w);
+    if (!pgmig_words_accept(w, "detach") || !pgmig_words_accept(w, "partition"))
+        return;
+    partition = read_name(w);
+    if (!pgmig_words_at(w, "concurrently"))
+        return;
+    *out = (struct pgmig_index){.action = PGMIG_INDEX_DETACH,
+                                .concurrently = true,
+                                .name = partition,
+                                .table = table};
+}
+
 void pgmig_index_read(const char *text, const struct pgmig_statement *st,
                       struct pgmig_index *out)
 {
@@ -105,6 +126,8 @@ void pgmig_index_read(const char *text, const struct pgmig_statement *st,
     pgmig_words_init(&w, text, st, true);
     if (pgmig_words_accept(&w, "create"))
         read_create(&w, out);
+    else if (pgmig_words_accept(&w, "alter"))
+        read_alter(&w, out);
     else if (pgmig_words_accept(&w, "drop"))
         read_drop(&w, out);
     else if (pgmig_words_accept(&w, "reindex"))
@@ -113,8 +136,8 @@ void pgmig_index_read(const char *text, const struct pgmig_statement *st,
 
 const char *pgmig_index_action_name(enum pgmig_index_action action)
 {
-    static const char *const names[] = {NULL, "create", "drop", "reindex",
-                                        "reindex_table"};
+    static const char *const names[] = {NULL,      "create",        "drop",
+                                        "reindex", "reindex_table", "detach"};
 
     return names[action];
 }

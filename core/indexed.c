@@ -160,9 +160,10 @@ void pgmig_indexed_add_columns(struct pgmig_buf *sql)
     pgmig_buf_adds(
         sql, "(relation, target, existed, invalid) = (WITH RECURSIVE noted AS "
              "(SELECT n.target, CASE WHEN n.target OPERATOR(pg_catalog.=) "
-             "'0'::pg_catalog.oid THEN n.relation ELSE (SELECT i.indrelid "
-             "FROM pg_catalog.pg_index i WHERE i.indexrelid "
-             "OPERATOR(pg_catalog.=) n.target) END AS relation FROM "
+             "'0'::pg_catalog.oid THEN n.relation ELSE COALESCE((SELECT "
+             "i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid "
+             "OPERATOR(pg_catalog.=) n.target), n.relation) END AS relation "
+             "FROM "
              "(SELECT " NOTED("pgmig.relation") " AS relation, " NOTED(
                  "pgmig.target") " AS target) AS n), "
                                  "tables AS (SELECT relation FROM noted UNION "

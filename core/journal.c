@@ -375,7 +375,8 @@ static void add_columns(const struct pgmig_ledger *ledger,
                         "relation::pg_catalog.text AS relation, "
                         "target::pg_catalog.text AS target, "
                         "invalid::pg_catalog.text AS invalid, "
-                        "session_known, " PGMIG_STATE_LOST " AS lost, ");
+                        "session_known, " PGMIG_STATE_ROLE
+                        " AS role, " PGMIG_STATE_LOST " AS lost, ");
     pgmig_touched_add_gone(sql);
     pgmig_buf_adds(sql, " AS gone");
 }
@@ -409,8 +410,14 @@ int pgmig_journal_add_set_aside(const struct pgmig_ledger *ledger,
     pgmig_buf_addf(sql, PROVEN "(SELECT 1 FROM %s", ledger->journal);
     if (add_where(conn, entry, entry->owner, entry->revision, sql, err) != 0)
         return -1;
+    pgmig_buf_adds(sql, " FOR UPDATE) AS ours; ");
+    if (index->role != NULL) {
+        pgmig_buf_adds(sql, "SELECT pg_catalog.set_config('role', ");
+        if (pgmig_conn_add_literal(conn, index->role, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, ", true); ");
+    }
     pgmig_buf_addf(sql,
-                   " FOR UPDATE) AS ours; "
                    "ALTER INDEX IF EXISTS %s RENAME TO %s; "
                    "SELECT pg_catalog.ln(pg_catalog.count(*)::pg_catalog.float8"
                    ") FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c "

@@ -196,8 +196,10 @@ enum pgmig_index_action {
     PGMIG_INDEX_NONE,
     PGMIG_INDEX_CREATE,
     PGMIG_INDEX_DROP,
-    PGMIG_INDEX_REINDEX,      /* of one index */
-    PGMIG_INDEX_REINDEX_TABLE /* of all indexes of a table */
+    PGMIG_INDEX_REINDEX,       /* of one index */
+    PGMIG_INDEX_REINDEX_TABLE, /* of all indexes of a table */
+    PGMIG_INDEX_DETACH /* of a partition, concurrently: no index, but settled
+                       ** likewise; `name` is the partition's */
 };
 
 /* A piece of the statement's text; empty: there is none. */
@@ -215,7 +217,8 @@ struct pgmig_index {
     struct pgmig_range rest;  /* of CREATE INDEX: what stands behind that */
 };
 
-/* Read CREATE INDEX, DROP INDEX or REINDEX; action NONE for any other. */
+/* Read CREATE INDEX, DROP INDEX, REINDEX, or DETACH PARTITION CONCURRENTLY;
+** action NONE for any other. */
 void pgmig_index_read(const char *text, const struct pgmig_statement *st,
                       struct pgmig_index *out);
 
@@ -716,6 +719,7 @@ PGMIG_NODISCARD int pgmig_ledger_take(struct pgmig_ledger *ledger,
 
 /* An INVALID index. */
 struct pgmig_debris {
+    const char *role; /* whose rights it takes; NULL: the session's */
     const char *oid;
     const char *name;      /* qualified, quoted */
     const char *set_aside; /* the name that it gets, which tells the oid; a

@@ -70,7 +70,8 @@ void pgmig_runs_add_list(const struct pgmig_ledger *ledger,
         "OPERATOR(pg_catalog.#>>) '{}', 0::pg_catalog.int8, db_user, "
         "server_start::pg_catalog.text, NULL::pg_catalog.text, "
         "NULL::pg_catalog.text, NULL::pg_catalog.text, "
-        "NULL::pg_catalog.bool, NULL::pg_catalog.text, NULL::pg_catalog.text "
+        "NULL::pg_catalog.bool, NULL::pg_catalog.text, "
+        "NULL::pg_catalog.text, NULL::pg_catalog.text "
         "FROM %s",
         ledger->runs);
 }

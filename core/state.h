@@ -20,6 +20,7 @@
 /* Of a row with `session` and `base`: what a session has that it had not when
 ** it began, and nobody can make again; NULL: nothing. And the same session
 ** without that. */
+#define PGMIG_STATE_ROLE "session OPERATOR(pg_catalog.->>) 'role'"
 #define PGMIG_STATE_LOST                                                \
     "(SELECT pg_catalog.string_agg(e, ', ') FROM "                      \
     "pg_catalog.json_array_elements_text(session "                      \

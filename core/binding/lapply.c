@@ -221,14 +221,16 @@ static int conn_take(lua_State *L)
 }
 
 /*
-** conn:set_aside(ledger, entry, { oid, name, set_aside }) starts to rename an
+** conn:set_aside(ledger, entry, { role, oid, name, set_aside }) starts to
+*rename an
 ** INVALID index, for entry.owner; finish_ledger() ends it.
 */
 static int conn_set_aside(lua_State *L)
 {
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     struct pgmig_entry entry = (snapshot(L, 3, 1), entry_at(L, 3));
-    struct pgmig_debris index = {.oid = needed_field(L, 4, "oid"),
+    struct pgmig_debris index = {.role = field(L, 4, "role"),
+                                 .oid = needed_field(L, 4, "oid"),
                                  .name = needed_field(L, 4, "name"),
                                  .set_aside = needed_field(L, 4, "set_aside")};
     struct pgmig_error *err = lpgmig_error_new(L);

@@ -138,8 +138,9 @@ local function of_journal(m, add)
       .. " %s; a run finds out where that is possible"):format(m.label, left.running),
       "pgmig " .. left.direction, m)
   elseif left.obstacle then
-    add("unfinished", ("%s stopped at statement %d, and %s"):format(m.label, left.done + 1,
-      left.obstacle), ("pgmig resolve %s --redo"):format(key), m)
+    add("unfinished", ("%s stopped at statement %d, and %s; a run says what can be done; where "
+      .. "that is no harm to the rest:"):format(m.label, left.done + 1, left.obstacle),
+      ("pgmig resolve %s --redo"):format(key), m)
   else
     local why = m.failure and ": " .. m.failure.message or ""
     add("unfinished", ("%s stopped at statement %d%s; a run goes on there"):format(m.label,

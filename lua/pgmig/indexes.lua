@@ -106,6 +106,24 @@ local function wait_for_builders(case)
   end
 end
 
+--- Call a function with the role that the file had, which may be the one that owns the table.
+local function as_role(case, fn)
+  if not case.role then return fn() end
+  local db = case.db
+  local was = db:ask("SELECT pg_catalog.current_setting('role') AS role")[1].role
+  local set = "SELECT pg_catalog.set_config('role', $1, false)"
+  db:ask(set, case.role)
+  local ok, result = pcall(fn)
+  if not db:is_lost() then db:ask(set, was) end
+  if ok then return result end
+  error(result, 0)
+end
+
+--- Run a statement that cannot share a transaction with the journal.
+local function run_alone(case, sql)
+  as_role(case, function() case.db:exec(case.tag .. sql) end)
+end
+
 --- The name of an index that is to be dropped: no other one ever has it.
 local function set_aside_name(index) return "pgmig_invalid_" .. index.oid end
 
@@ -116,7 +134,7 @@ local function set_aside(case, index)
   if index.schema == "pg_toast" then return index.qualified end
   local name = set_aside_name(index)
   if index.name ~= name then
-    case.set_aside { oid = index.oid, name = index.qualified, set_aside = name }
+    case.set_aside { role = case.role, oid = index.oid, name = index.qualified, set_aside = name }
   end
   return ("%s.%s"):format(case.db:quote_ident(index.schema), name)
 end
@@ -126,8 +144,9 @@ end
 -- has taken over meanwhile.
 local function drop(case, index)
   local name = set_aside(case, index)
-  case.db:exec(case.tag .. "DROP INDEX CONCURRENTLY IF EXISTS " .. name)
-  case.on_drop(index.qualified)
+  run_alone(case, "DROP INDEX CONCURRENTLY IF EXISTS " .. name)
+  case.tell(("dropped the INVALID index %s that an earlier attempt has left")
+    :format(index.qualified))
 end
 
 -- ---- CREATE INDEX ----------------------------------------------------------
@@ -149,24 +168,31 @@ local function shapes(db, condition, ...)
   return set
 end
 
+--- A relation's name, qualified and quoted; nil when it is gone.
+local function name_of(db, oid)
+  local row = db:ask([[SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], oid)[1]
+  return row and row.name
+end
+
 --- The shape of the index that the statement would make, seen on an empty table like its own.
 local function intended_shape(case)
-  local db = case.db
-  local change = case.change
-  db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-  local ok, shape = pcall(function()
-    local row = db:ask([[SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
-      FROM pg_catalog.pg_class c
-      JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-      WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation)[1]
-    db:ask(("CREATE TEMPORARY TABLE pg_temp.pgmig_twin (LIKE %s)"):format(row.name))
-    db:ask(("CREATE %sINDEX ON pg_temp.pgmig_twin %s"):format(change.unique and "UNIQUE " or "",
-      change.rest))
-    local _, made = next(shapes(db, "'pg_temp.pgmig_twin'::pg_catalog.regclass::pg_catalog.oid"))
-    return made
+  local db, change = case.db, case.change
+  return as_role(case, function()
+    db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    local ok, shape = pcall(function()
+      db:ask(("CREATE TEMPORARY TABLE pg_temp.pgmig_twin (LIKE %s)"):format(
+        name_of(db, case.relation)))
+      db:ask(("CREATE %sINDEX ON pg_temp.pgmig_twin %s"):format(change.unique and "UNIQUE " or "",
+        change.rest))
+      local _, made = next(shapes(db, "'pg_temp.pgmig_twin'::pg_catalog.regclass::pg_catalog.oid"))
+      return made
+    end)
+    db:exec "ROLLBACK"
+    return ok and shape or nil
   end)
-  db:exec "ROLLBACK"
-  return ok and shape or nil
 end
 
 --- The indexes that may be the statement's: not there before it, and of its name, or shape.
@@ -241,16 +267,32 @@ local function settle_drop(case)
     WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target)[1].gone
 end
 
+--- DETACH PARTITION CONCURRENTLY: one that has come half-way is finished.
+local function settle_detach(case)
+  local db = case.db
+  local table_name, partition = name_of(db, case.relation), name_of(db, case.target)
+  if not (table_name and partition) then return false end
+  local left = db:ask([[SELECT i.inhdetachpending AS pending FROM pg_catalog.pg_inherits i
+    WHERE i.inhparent OPERATOR(pg_catalog.=) $1::pg_catalog.oid
+      AND i.inhrelid OPERATOR(pg_catalog.=) $2::pg_catalog.oid]], case.relation, case.target)[1]
+  if not left then return not case.failed end -- it may never have been attached
+  if not left.pending then return false end
+  run_alone(case, ("ALTER TABLE %s DETACH PARTITION %s FINALIZE"):format(table_name, partition))
+  case.tell(("detached %s, which an earlier attempt had left pending"):format(partition))
+  return true
+end
+
 local settle = {
-  create = settle_create, drop = settle_drop, reindex = settle_reindex,
+  create = settle_create, detach = settle_detach, drop = settle_drop, reindex = settle_reindex,
   reindex_table = settle_reindex,
 }
 
 --- Find out whether a statement is done, and remove what it has left INVALID.
 -- @param case { db, change = the statement's `index_change` (pgmig.parse); relation, target,
---   existed, invalid = of the journal's row; tag = what our own statements begin with;
---   limit = seconds to wait for others that build an index of the table; set_aside = fn(index), as
---   `set_aside` of pgmig.ledger, for the journal's row; on_drop = fn(name) }
+--   existed, invalid = of the journal's row; role = the file's, nil: the session's; failed =
+--   whether the server has said that it failed; tag = what our own statements begin with; limit =
+--   seconds to wait for others that build an index of the table; set_aside = fn(index), as that of
+--   pgmig.ledger, for the journal's row; tell = fn(message) }
 -- @return true: it need not run again; false: it has to; nil: nobody can know
 -- @raise kind "lock"; as that function does
 function M.settle(case)

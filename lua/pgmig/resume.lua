@@ -120,16 +120,14 @@ local function settle_index(step, row, change)
   return indexes.settle {
     db = step.run.db, change = change, relation = row.relation, target = row.target,
     existed = row.existed, invalid = row.invalid, tag = orphan.tag(row.owner),
+    role = row.role ~= "none" and row.role or nil, failed = row.state == "failed",
     limit = step.run.lock_wait,
     set_aside = function(index)
       local entry = step:entry { owner = row.owner, revision = row.revision }
       step.run.ledger:set_aside(step.run.db, entry, index)
     end,
-    on_drop = function(name)
-      step.run.emit {
-        type = "warning", migration = step.m,
-        message = ("dropped the INVALID index %s that an earlier attempt has left"):format(name),
-      }
+    tell = function(message)
+      step.run.emit { type = "warning", migration = step.m, message = message }
     end,
   }
 end

@@ -228,4 +228,82 @@ describe("an index built concurrently", function()
     assert.matches("this index is INVALID", err.message)
     assert.matches('DROP INDEX CONCURRENTLY "App 1"."I"', err.hint, 1, true)
   end)
+
+  it("is looked after in the role that the file had, also when it is tried again", function()
+    db:exec [[DO $$ BEGIN CREATE ROLE index_owner; CREATE ROLE index_login LOGIN NOINHERIT;
+      EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+      GRANT index_owner TO index_login; GRANT ALL ON SCHEMA public TO index_login;
+      ALTER SCHEMA app OWNER TO index_owner; ALTER TABLE app.t OWNER TO index_owner;
+      REVOKE ALL ON SCHEMA app FROM public]]
+    local login = pgmig.connect { url = url, user = "index_login" }
+    migrator = pgmig.migrator(login, dir, { retries = 1 })
+    write "SET ROLE index_owner;\nCREATE UNIQUE INDEX CONCURRENTLY i ON app.t (a)"
+    assert.equal("23505", fails().sqlstate)
+    db:exec "DELETE FROM app.t"
+    local writer, attempts = pgmig.connect(url), 0
+    writer:exec "BEGIN; INSERT INTO app.t VALUES (1, 1)"
+    migrator.db:exec "SET lock_timeout = '200ms'"
+    migrator:run(migrator:plan(), { on_event = function(event)
+      if event.type == "retry" then
+        attempts = attempts + 1
+        writer:close()
+      end
+    end })
+    assert.equal(1, attempts)
+    assert.same({ i = true }, indexes "app.t")
+    assert.equal("index_login", login:query("SELECT current_user::text AS name")[1].name)
+    login:close()
+  end)
+end)
+
+describe("a partition that is detached concurrently", function()
+  local url, db, dir, migrator
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    db = pgmig.connect(url)
+    migrator = pgmig.migrator(db, dir, { retries = 0 })
+    db:exec [[CREATE SCHEMA app; CREATE TABLE app.p (a int) PARTITION BY RANGE (a);
+      CREATE TABLE app."C 1" PARTITION OF app.p FOR VALUES FROM (0) TO (10);
+      CREATE TABLE p (a int)]]
+    support.write(dir, "001_off.sql", "-- UP\n-- pgmig: transaction=off\nSET search_path = app;\n"
+      .. 'ALTER TABLE IF EXISTS ONLY p DETACH PARTITION /* old */ "C 1" CONCURRENTLY;\n'
+      .. "CREATE TABLE behind ();\n")
+  end)
+
+  after_each(function() db:close() end)
+
+  --- Let the statement stop in the middle.
+  local function stop()
+    local reader = pgmig.connect(url)
+    reader:exec "BEGIN; SELECT * FROM app.p"
+    db:exec "SET lock_timeout = '200ms'"
+    local ok, err = pcall(migrator.migrate, migrator)
+    assert.is_false(ok)
+    assert.equal("55P03", err.sqlstate)
+    reader:close()
+  end
+
+  local function pending()
+    return db:query "SELECT inhdetachpending AS pending FROM pg_inherits"
+  end
+
+  it("and is left pending is finished, and counts as done", function()
+    if db:server_version() < 140000 then return end
+    stop()
+    assert.same({ { pending = true } }, pending())
+    assert.equal(1, #migrator:migrate())
+    assert.same({}, pending())
+    assert.equal(1, #db:query "SELECT WHERE to_regclass('app.behind') IS NOT NULL")
+  end)
+
+  it("and never was one fails again", function()
+    if db:server_version() < 140000 then return end
+    db:exec 'ALTER TABLE app.p DETACH PARTITION app."C 1"'
+    for _ = 1, 2 do
+      local ok, err = pcall(migrator.migrate, migrator)
+      assert.is_false(ok)
+      assert.matches("is not a partition", err.message)
+    end
+  end)
 end)

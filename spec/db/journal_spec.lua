@@ -237,6 +237,13 @@ describe("a migration with transaction=off", function()
     assert.same({ 1 }, counts())
   end)
 
+  it("keeps what the server advises", function()
+    write "INSERT INTO counter VALUES (1);\nSELECT nn FROM counter;\n"
+    local hint = fails().hint
+    assert.matches('Perhaps you meant to reference the column "counter.n"', hint, 1, true)
+    assert.matches("1 statement before it stays done", hint)
+  end)
+
   it("places an error in a statement that runs alone", function()
     write "/* a */ CREATE INDEX CONCURRENTLY i ON t (a, missing);\n"
     local err = fails()
