@@ -133,3 +133,69 @@ describe("transaction=off with a slow COMMIT of", function()
     end
   end)
 end)
+
+describe("a run that loses its lock between two statements", function()
+  local url, db, dir
+
+  before_each(function()
+    url, dir = support.database(), support.tempdir()
+    db = pgmig.connect(url)
+    db:exec "CREATE TABLE counter (n int)"
+    support.write(dir, "001_off.sql", [[
+-- UP
+-- pgmig: transaction=off
+INSERT INTO counter VALUES (1);
+INSERT INTO counter VALUES (2);
+INSERT INTO counter VALUES (3);
+-- DOWN
+-- pgmig: empty
+]])
+  end)
+
+  after_each(function() db:close() end)
+
+  -- What another run does before the statement of that number.
+  local function displace(number, theirs)
+    local migrator, done = pgmig.migrator(db, dir), false
+    migrator:on("before_statement", function(ctx)
+      if done or ctx.statement.index ~= number then return end
+      done = true
+      local other = pgmig.connect(url)
+      other:query [[SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'pgmig lock' AND datname = current_database()]]
+      pcall(theirs, pgmig.migrator(other, dir))
+      other:close()
+    end)
+    return select(2, pcall(migrator.migrate, migrator))
+  end
+
+  local function counts()
+    local list = {}
+    for _, row in ipairs(db:query "SELECT n FROM counter ORDER BY n") do list[#list + 1] = row.n end
+    return list
+  end
+
+  for number = 1, 3 do
+    it("does nothing more when another one has finished its work before statement " .. number,
+      function()
+        displace(number, function(other) other:migrate() end)
+        assert.same({ 1, 2, 3 }, counts())
+        assert.equal(1, pgmig.migrator(db, dir):status().applied_count)
+        assert.same({}, db:query "SELECT * FROM schema_migrations_journal")
+      end)
+
+    it("does nothing more when another one has got as far as that before statement " .. number,
+      function()
+        local err = displace(number, function(other)
+          other:on("before_statement", function(ctx)
+            if ctx.statement.index == 3 then error "so far" end
+          end)
+          other:migrate()
+        end)
+        assert.matches("another run has taken over", tostring(err))
+        assert.same({ 1, 2 }, counts())
+        pgmig.migrator(db, dir):migrate()
+        assert.same({ 1, 2, 3 }, counts())
+      end)
+  end
+end)

@@ -2,6 +2,7 @@
 -- as a run that does not end well.
 local cases = require "spec.faults.cases"
 local faults = require "spec.faults.support"
+local mutants = require "spec.faults.mutants"
 local support = require "spec.support"
 local workload = require "spec.faults.workload"
 
@@ -63,15 +64,18 @@ local function plant(bug)
     local code, out, err = support.run(command)
     assert(code == 0, out .. err)
   end
-  run("cp -r CMakeLists.txt bench cmake core lua bin script man completions rockspec " .. dir)
+  run("cp -r .busted CMakeLists.txt README.md bench bin cmake completions config.ld core docs "
+    .. "examples lua man rockspec script spec types " .. dir)
   for _, change in ipairs(bug) do replace(dir .. "/" .. change[1], change[2], change[3]) end
   run(("cd %s && script/build build -DPGMIG_LUA=lua5.4 -DPGMIG_WERROR=OFF"):format(dir))
   return dir
 end
 
 it("the planted bugs fit into the code", function()
-  for _, bug in pairs(bugs) do
-    for _, change in ipairs(bug) do find(change[1], change[2]) end
+  for _, list in ipairs { bugs, mutants } do
+    for _, bug in pairs(list) do
+      for _, change in ipairs(bug) do find(change[1], change[2]) end
+    end
   end
 end)
 
@@ -101,6 +105,21 @@ describe("the fault suite", function()
         end
       end
       error "not found"
+    end)
+  end
+end)
+
+describe("the specs", function()
+  for name, mutant in pairs(mutants) do
+    it("find that " .. name, function()
+      local dir = plant(mutant)
+      local _, out = support.run(
+        ("cd %s && timeout 600 busted --lua=$(type -P lua5.4) --output=TAP %s"):format(dir,
+          mutant.spec))
+      local found = out:match "\nnot ok %d+ %- ([^\n]+)" or out:match "^not ok %d+ %- ([^\n]+)"
+      assert.is_string(found, mutant.spec .. " found nothing")
+      print(("# %s: %s"):format(name, found))
+      support.run("rm -rf " .. dir)
     end)
   end
 end)

@@ -1,0 +1,90 @@
+--- Faults that pgmig once had, or kin of theirs: a change of the code each, and the spec that has
+-- to find it.
+-- Exact texts of the code: a change there must be made here too.
+return {
+  ["headings of a way back are not looked for"] = {
+    spec = "spec/unit/direction_spec.lua",
+    { "core/doubt.c", "if (!pgmig_phrase_any(text, d->start, d->end))", "if (true)" },
+  },
+  ["a way back by its name is applied"] = {
+    spec = "spec/db/naming_spec.lua",
+    { "lua/pgmig/way_back.lua", "if words[word] then return word, joint end", "" },
+  },
+  ["a streamed line begins where a read has ended"] = {
+    spec = "spec/unit/split_points_spec.lua",
+    { "core/stream.c", "return offset <= start ? s->blank", "return offset <= start ? true" },
+  },
+  ["whoever wants to writes the journal's row"] = {
+    spec = "spec/db/takeover_spec.lua",
+    { "core/journal.c", [[pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");]],
+      [[pgmig_buf_adds(sql, " AND '' OPERATOR(pg_catalog.<>) ");]] },
+    { "core/journal.c",
+      [[pgmig_buf_addf(sql, " AND revision OPERATOR(pg_catalog.=) %ld", revision);]],
+      "(void)revision;" },
+  },
+  ["down walks past a half-done migration"] = {
+    spec = "spec/db/unfinished_spec.lua",
+    { "lua/pgmig/plan.lua", "if m.unfinished and M.is_newer(m, lowest) then",
+      "if false then" },
+  },
+  ["a tracking table in another schema is not looked for"] = {
+    spec = "spec/db/placement_spec.lua",
+    { "lua/pgmig/placement.lua", "local places = elsewhere()\n", "local places = {}\n" },
+  },
+  ["row-level security is not thought of"] = {
+    spec = "spec/db/rights_spec.lua",
+    { "lua/pgmig/placement.lua", "if not hidden then return end", "if true then return end" },
+  },
+  ["a transaction is known by its state"] = {
+    spec = "spec/db/own_transaction_spec.lua",
+    { "lua/pgmig/identity.lua", [[return now == id and "same" or "ended"]], [[return "same"]] },
+  },
+  ["rows that are gone count as pending"] = {
+    spec = "spec/db/forgotten_spec.lua",
+    { "lua/pgmig/plan.lua", [[or was_applied and "forgotten"]], "" },
+  },
+  ["repair and resolve take no lock"] = {
+    spec = "spec/db/door_spec.lua",
+    { "lua/pgmig/repair.lua", "return locked.write(migrator, emit, function()",
+      "return (function(_, _, fn) return fn() end)(migrator, emit, function()" },
+  },
+  ["an operator is left to the search_path"] = {
+    spec = "spec/db/trap_spec.lua",
+    { "core/claim.c", [["DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s"]],
+      [["DELETE FROM %s WHERE version = %s::pg_catalog.int8"]] },
+  },
+  ["tables of others are used"] = {
+    spec = "spec/db/planted_spec.lua",
+    { "core/probe.c", "return objection ? pgmig_trust_refuse(objection, err) : 0;",
+      "(void)objection; return 0;" },
+  },
+  ["another migration under a number counts as renamed"] = {
+    spec = "spec/db/drift_spec.lua",
+    { "lua/pgmig/drift.lua", [[m.state == "edited" and "replaced" or "renamed"]], [["renamed"]] },
+  },
+  ["a folder without the applied files is not noticed"] = {
+    spec = "spec/db/drift_spec.lua",
+    { "lua/pgmig/drift.lua", "newest ~= nil and missing == #state.applied and not renumbered",
+      "false" },
+  },
+  ["a silent host is not left"] = {
+    spec = "spec/db/hosts_spec.lua",
+    { "lua/pgmig/dial.lua", "limit.at = math.min(core.now() + seconds, deadline or math.huge)",
+      "limit.at = math.huge" },
+  },
+  ["what a role sets for transactions ends a run"] = {
+    spec = "spec/db/defaults_spec.lua",
+    { "lua/pgmig/session.lua", "if not unfit or", "if true or" },
+  },
+  ["cancelling waits for the network"] = {
+    spec = "spec/faults/watch_spec.lua",
+    { "core/cancel.c", "status = pthread_create(&thread, NULL, run, cancel);",
+      "run(cancel);\n"
+        .. "status = pthread_create(&thread, NULL, (void *(*)(void *))pthread_exit, NULL);" },
+  },
+  ["times are handed on as they are"] = {
+    spec = "spec/db/limits_spec.lua",
+    { "lua/pgmig/limits.lua", "if not ms then return nil, problem end\n  return value",
+      "return value" },
+  },
+}
