@@ -287,6 +287,9 @@ int pgmig_ledger_check(const struct pgmig_ledger *ledger,
 {
     const char *path = ledger->path ? ledger->path : "";
 
+    if (ledger->doubted != NULL)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "nobody has asked whose the tables are");
     if (ledger->tracking != NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN,
@@ -310,6 +313,8 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (op == PGMIG_LEDGER_ELSEWHERE)
         return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
                                          err);
+    if (op == PGMIG_LEDGER_TRUST)
+        return pgmig_probe_add_trust(ledger, conn, sql);
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
     switch (op) {
@@ -546,9 +551,11 @@ int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
             return -1;
         pgmig_error_clear(err);
     }
-    return conn->asked == PGMIG_LEDGER_PROBE
-               ? pgmig_probe_finish(ledger, conn, err)
-               : 0;
+    if (conn->asked == PGMIG_LEDGER_PROBE)
+        return pgmig_probe_finish(ledger, conn, err);
+    if (conn->asked == PGMIG_LEDGER_TRUST)
+        return pgmig_probe_finish_trust(ledger, conn, err);
+    return 0;
 }
 
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
@@ -580,6 +587,11 @@ const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
 const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger)
 {
     return ledger->unfit;
+}
+
+bool pgmig_ledger_doubted(const struct pgmig_ledger *ledger)
+{
+    return ledger->doubted != NULL;
 }
 
 const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger)

@@ -15,7 +15,7 @@
 
 /* How many texts a ledger owns, and how many of them its name gives; a probe
 ** finds the others. */
-enum { PGMIG_LEDGER_TEXTS = 11, PGMIG_LEDGER_NAMES = 3 };
+enum { PGMIG_LEDGER_TEXTS = 12, PGMIG_LEDGER_NAMES = 3 };
 
 struct pgmig_ledger {
     union {
@@ -28,10 +28,12 @@ struct pgmig_ledger {
             char *history;  /* likewise */
             char *journal;
             char *runs;
-            char *unfit;  /* settings that a run needs otherwise; NULL */
-            char *hidden; /* one of the tables, whose rows this role may not
-                          ** all see; NULL */
-            char *path;   /* search_path, where it leads to no schema */
+            char *unfit;   /* settings that a run needs otherwise; NULL */
+            char *hidden;  /* one of the tables, whose rows this role may not
+                           ** all see; NULL */
+            char *path;    /* search_path, where it leads to no schema */
+            char *doubted; /* the tables' oids, "{1,2}", until it is known
+                           ** whether they may be used; NULL */
         };
         char *texts[PGMIG_LEDGER_TEXTS]; /* the same */
     };
@@ -116,6 +118,14 @@ PGMIG_NODISCARD int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
                                               struct pgmig_conn *conn,
                                               bool used, struct pgmig_buf *sql,
                                               struct pgmig_error *err);
+
+/* Add the question whether tables in doubt may be used, and take the answer. */
+PGMIG_NODISCARD int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
+                                          const struct pgmig_conn *conn,
+                                          struct pgmig_buf *sql);
+PGMIG_NODISCARD int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
+                                             struct pgmig_conn *conn,
+                                             struct pgmig_error *err);
 
 /* Forget where the tables are. */
 void pgmig_probe_forget(struct pgmig_ledger *ledger);

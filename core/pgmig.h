@@ -646,6 +646,8 @@ enum pgmig_ledger_op {
     PGMIG_LEDGER_READ,  /* LIST, MARKS and JOURNAL of those tables that there
                         ** are, as they were at one moment: several results
                         ** (pgmig_conn_next_result) */
+    PGMIG_LEDGER_TRUST, /* find out whether tables in doubt may be used:
+                        ** whose they are, and what hangs on them */
     PGMIG_LEDGER_RECORD /* see pgmig_ledger_record */
 };
 
@@ -775,6 +777,9 @@ const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
 *NULL:
 ** there are none. */
 const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger);
+/* Whether there is doubt about whose the tables are: nothing is done with them
+** before PGMIG_LEDGER_TRUST has been asked. */
+bool pgmig_ledger_doubted(const struct pgmig_ledger *ledger);
 /* A table of which row-level security may hide rows from this role; NULL. */
 const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
 

@@ -28,7 +28,7 @@ enum {
     P_HIDDEN,
     P_PATH,
     P_WATCHED,
-    P_OBJECTION
+    P_DOUBTED
 };
 
 #define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
@@ -367,7 +367,7 @@ int pgmig_probe_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     pgmig_ledger_add_patience(ledger, conn, sql);
     if (add_filled(conn, probe_before, values, sql, err) != 0)
         return -1;
-    pgmig_trust_add(TABLES, sql);
+    pgmig_trust_add_doubt(TABLES, sql);
     return add_filled(conn, probe_from, values, sql, err);
 }
 
@@ -434,7 +434,6 @@ static int keep(const struct pgmig_conn *conn, int column, char **text,
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
-    const char *objection;
     size_t len;
 
     pgmig_conn_served_by(conn, atoi(pgmig_conn_value(conn, 0, P_PID, &len)));
@@ -455,6 +454,34 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (check_history(ledger, conn, err) != 0)
         return -1;
     ledger->watched = value_is(conn, P_WATCHED, "t");
-    objection = pgmig_conn_value(conn, 0, P_OBJECTION, &len);
-    return objection ? pgmig_trust_refuse(objection, err) : 0;
+    return keep(conn, P_DOUBTED, &ledger->doubted, err);
+}
+
+int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
+                          const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    struct pgmig_buf tables = {0};
+
+    pgmig_buf_addf(&tables, "'%s'::pg_catalog.oid[]",
+                   ledger->doubted ? ledger->doubted : "{}");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    pgmig_buf_adds(sql, "SELECT ");
+    if (!tables.failed)
+        pgmig_trust_add(tables.data, sql);
+    sql->failed |= tables.failed;
+    pgmig_buf_free(&tables);
+    return 0;
+}
+
+int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
+                             struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *objection = pgmig_conn_value(conn, 0, 0, &len);
+
+    if (objection != NULL)
+        return pgmig_trust_refuse(objection, err);
+    free(ledger->doubted);
+    ledger->doubted = NULL;
+    return 0;
 }

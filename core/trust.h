@@ -18,4 +18,8 @@
 ** an array, an expression itself; NULL when nothing does. */
 void pgmig_trust_add(const char *tables, struct pgmig_buf *sql);
 
+/* Add a cheaper one: the same array as a text where something may speak against
+** the tables; NULL when nothing can. */
+void pgmig_trust_add_doubt(const char *tables, struct pgmig_buf *sql);
+
 #endif

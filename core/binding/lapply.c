@@ -36,14 +36,14 @@ static int ledger_started(lua_State *L, struct lconn *lc, int status,
 
 /*
 ** conn:ledger(ledger, "probe" | "prepare" | "widen" | "list" | "marks" |
-** "history" | "journal" | "elsewhere" | "read" [, argument]) starts an
-** operation on the tables.
+** "history" | "journal" | "elsewhere" | "read" | "trust" [, argument]) starts
+** an operation on the tables.
 */
 static int conn_ledger(lua_State *L)
 {
     static const char *const names[] = {
-        "probe",   "prepare", "advance",   "widen", "list", "marks",
-        "history", "journal", "elsewhere", "read",  NULL};
+        "probe",   "prepare", "advance",   "widen", "list",  "marks",
+        "history", "journal", "elsewhere", "read",  "trust", NULL};
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int op = luaL_checkoption(L, 3, NULL, names);
     const char *argument = luaL_optstring(L, 4, NULL);

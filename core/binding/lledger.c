@@ -131,6 +131,13 @@ static int ledger_unfit(lua_State *L)
     return 1;
 }
 
+/* ledger:doubted() --> whether `trust` has to be asked before all else. */
+static int ledger_doubted(lua_State *L)
+{
+    lua_pushboolean(L, pgmig_ledger_doubted(lpgmig_check_ledger(L, 1)));
+    return 1;
+}
+
 /* ledger:hidden() --> a table of which row-level security may hide rows; nil.
  */
 static int ledger_hidden(lua_State *L)
@@ -189,6 +196,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"format", ledger_format},
                                        {"journaled", ledger_journaled},
                                        {"qualified", ledger_qualified},
+                                       {"doubted", ledger_doubted},
                                        {"hidden", ledger_hidden},
                                        {"unfit", ledger_unfit},
                                        {"read_only", ledger_read_only},

@@ -175,6 +175,7 @@ function ledger:probe(db, meanwhile)
   if not ok then error(err, 0) end
   if not found then refuse(self, db, "probe", problem) end
   orphan.note(db, db.handle:rows()[1])
+  if self.handle:doubted() then operate(self, db, "trust") end
   placement.check_missing(self, db, elsewhere(self, db))
   placement.check_visible(self)
 end

@@ -229,7 +229,7 @@ local calls_of = {
   function() conn():quote_literal(fresh "it's") end,
   function() conn():quote_ident(fresh "it\"s") end,
   function() conn():ledger(any(pool.ledger), any { "probe", "prepare", "advance", "list", "marks",
-    "history", "journal", "elsewhere" }, chance(30) and "3" or nil) end,
+    "history", "journal", "elsewhere", "trust" }, chance(30) and "3" or nil) end,
   function() conn():ledger(any(pool.ledger), "widen", any { "1", ("9"):rep(12) }) end,
   function() conn():finish_ledger() end,
   function() conn():record(any(pool.ledger), any { "none", "name", "done", "redo", "restart" },
