@@ -31,9 +31,9 @@ enum pgmig_stage {
 
 /* One of the migrations to run. */
 struct pgmig_turn {
-    struct pgmig_job job;   /* the caller's, with its gaps filled */
-    char checksum[65];      /* of the file, where the caller has not said it */
-    long long microseconds; /* it took, as its history says; -1: not known */
+    struct pgmig_job job; /* the caller's, with its gaps filled */
+    char checksum[65];    /* of the file, where the caller has not said it */
+    double seconds;       /* it took, as its history says; -1: not known */
 };
 
 /* What is sent ahead of the answers. */

@@ -6,6 +6,12 @@
 /* Who answers, and in which transaction. */
 #define WHO PGMIG_ASK_SERVER ", " PGMIG_ASK_TRANSACTION
 
+/* The same; where no code of others comes between, the transaction is ours. */
+static const char *who(const struct pgmig_job *job)
+{
+    return pgmig_job_pipelined(job) ? PGMIG_ASK_SERVER : WHO;
+}
+
 #define REPEATABLE_KEY 1885826410 /* class of advisory locks: "pgmj" */
 
 /*
@@ -75,9 +81,7 @@ static int add_release(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "WITH gone AS (");
     if (add_delete(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql,
-                   " RETURNING 1) SELECT " WHO "%s "
-                   "FROM gone",
+    pgmig_buf_addf(sql, " RETURNING 1) SELECT %s%s FROM gone", who(job),
                    raises ? ", 1 OPERATOR(pg_catalog./) pg_catalog.count(*)"
                           : "");
     return 0;
@@ -92,9 +96,10 @@ static int add_locked_claim(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "WITH taken AS (");
     if (add_template(ledger, conn, ledger->layout->claim, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING 1) SELECT " WHO ", "
-                        "1 OPERATOR(pg_catalog./) pg_catalog.count(*) "
-                        "FROM taken");
+    pgmig_buf_addf(sql,
+                   " RETURNING 1) SELECT %s, "
+                   "1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM taken",
+                   who(job));
     return 0;
 }
 
@@ -140,7 +145,7 @@ int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return add_locked_claim(ledger, conn, job, sql, err);
     if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING " WHO);
+    pgmig_buf_addf(sql, " RETURNING %s", who(job));
     return 0;
 }
 
@@ -168,10 +173,10 @@ int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
 {
     if (job->entry.version == NULL)
         return 0;
-    pgmig_buf_addf(sql, " OPERATOR(pg_catalog./) COALESCE((SELECT %d FROM ",
-                   there ? 1 : 0);
+    pgmig_buf_addf(sql, " OPERATOR(pg_catalog./) (%sEXISTS (SELECT FROM ",
+                   there ? "" : "NOT ");
     if (add_rows(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql, " LIMIT 1), %d)", there ? 0 : 1);
+    pgmig_buf_adds(sql, "))::pg_catalog.int4");
     return 0;
 }

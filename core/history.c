@@ -189,9 +189,8 @@ int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);
     pgmig_buf_adds(sql,
-                   ") RETURNING (pg_catalog.date_part('epoch', finished_at "
-                   "OPERATOR(pg_catalog.-) started_at) OPERATOR(pg_catalog.*) "
-                   "1000000)::pg_catalog.int8 AS " PGMIG_MICROSECONDS "; ");
+                   ") RETURNING pg_catalog.date_part('epoch', finished_at "
+                   "OPERATOR(pg_catalog.-) started_at) AS " PGMIG_SECONDS "; ");
     return status;
 }
 

@@ -150,7 +150,7 @@ PGMIG_NODISCARD int pgmig_history_add(const struct pgmig_ledger *ledger,
 /* The same for a migration that ends; fails with 22012 unless its tracking row
 ** is there, or for DOWN gone. `begun`: when it began, an expression; NULL.
 ** Yields how long it took by the server's clock. */
-#define PGMIG_MICROSECONDS "pgmig_microseconds"
+#define PGMIG_SECONDS "pgmig_seconds"
 PGMIG_NODISCARD int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              const struct pgmig_job *job,

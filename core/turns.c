@@ -35,7 +35,7 @@ int pgmig_turns_take(struct pgmig_apply *a, const struct pgmig_job *jobs,
     a->pipelined = true;
     for (size_t i = 0; i < count; i++) {
         a->turns[i].job = jobs[i];
-        a->turns[i].microseconds = -1;
+        a->turns[i].seconds = -1;
         a->pipelined = a->pipelined && pgmig_job_pipelined(&jobs[i]);
         if (fill_in(&a->turns[i], err) != 0)
             return -1;
@@ -66,7 +66,7 @@ void pgmig_turns_next(struct pgmig_apply *a)
 
 void pgmig_turns_time(struct pgmig_apply *a)
 {
-    int column = PQfnumber(a->conn->result, PGMIG_MICROSECONDS);
+    int column = PQfnumber(a->conn->result, PGMIG_SECONDS);
     const char *value;
     size_t len;
 
@@ -74,12 +74,12 @@ void pgmig_turns_time(struct pgmig_apply *a)
         return;
     value = pgmig_conn_value(a->conn, 0, column, &len);
     if (value != NULL)
-        a->turns[a->committed].microseconds = strtoll(value, NULL, 10);
+        a->turns[a->committed].seconds = strtod(value, NULL);
 }
 
 double pgmig_apply_seconds(const struct pgmig_apply *a, size_t index)
 {
-    return index < a->count ? (double)a->turns[index].microseconds / 1e6 : -1;
+    return index < a->count ? a->turns[index].seconds : -1;
 }
 
 void pgmig_turns_commit(struct pgmig_apply *a)
