@@ -116,10 +116,18 @@ function M.report(self, report, done, direction)
   end
 end
 
+--- What is said to have failed is what was to be run next.
+function M.culprit(self, report, plan, done)
+  local next_one = plan[#done + 1]
+  if report.ok or not (report.migration and next_one) then return end
+  self:expect(report.migration == next_one.file.label, "it says that %s has failed, not %s: %s",
+    report.migration, next_one.file.label, report.text)
+end
+
 --- A run whose outcome is known beforehand must come to it.
 -- @param expected `knowledge.forecasts`, made before the run
 function M.forecast(self, report, plan, direction, expected)
-  if report.killed then return end
+  if report.killed or report.stopped then return end
   for i, m in ipairs(plan) do
     if expected[i] == "fails" then
       self:expect(not report.ok, "%s %s cannot have worked", direction, m.file.label)

@@ -1,6 +1,7 @@
 --- Ways to run pgmig, with one answer: what a run said.
--- A report is { ok, kind, message, up = versions said to be applied or recorded, down = versions
--- said to be rolled back, killed, text }.
+-- A report is { ok, kind, message, migration = which one has failed, up = versions said to be applied
+-- or recorded, down = versions said to be rolled back, killed, stopped = by a signal that it may
+-- answer, text }.
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
@@ -27,7 +28,7 @@ function M.module(world, method, ...)
   report.ok = ok
   if not ok and not pgmig.is_error(result) then error(result, 0) end
   if not ok then
-    report.kind, report.message = result.kind, result.message
+    report.kind, report.message, report.migration = result.kind, result.message, result.migration
     report.up, report.down = ids(result.applied), ids(result.rolled_back)
   elseif method == "redo" then
     report.up, report.down = ids(result.applied), ids(result.rolled_back)
@@ -48,18 +49,26 @@ local function note(report, line)
   if not event then return end
   local list = report[said[event.event]]
   if list then list[#list + 1] = event.version end
-  if event.event == "error" then report.kind, report.message = event.kind, event.message end
+  if event.event ~= "error" then return end
+  report.kind, report.message, report.migration = event.kind, event.message, event.migration
 end
 
-local function command_of(world, words, seconds)
+local function command_of(world, words, stroke)
   local command = ("%s bin/pgmig --json -d %s --dir %s --retries 0 %s"):format(
     rawget(_G, "jit") and "luajit" or "lua5.4", support.quote(world.url),
     support.quote(world.dir), words)
-  return seconds and ("timeout -s KILL %.3f %s"):format(seconds, command) or command
+  if not stroke then return command end
+  return ("timeout --preserve-status -s %s %.3f %s"):format(stroke.signal, stroke.seconds, command)
 end
 
+local KILLED = 137
+local STOPPED = { [130] = true, [143] = true }
+
 local function read(code, out, err)
-  local report = { ok = code == 0, killed = code == 137, up = {}, down = {}, text = out .. err }
+  local report = {
+    ok = code == 0, killed = code == KILLED, stopped = STOPPED[code], up = {}, down = {},
+    text = out .. err,
+  }
   for line in out:gmatch "[^\n]+" do note(report, line) end
   report.message = report.message or err
   return report
@@ -68,20 +77,20 @@ end
 --- Run the command line program.
 -- @param world the database and folder
 -- @param words its arguments, as shell words
--- @param seconds when it is killed; nil: never
-function M.program(world, words, seconds)
-  return read(support.run(command_of(world, words, seconds)))
+-- @param stroke { seconds, signal } when it is to end, and how: KILL, TERM or INT; nil: never
+function M.program(world, words, stroke)
+  return read(support.run(command_of(world, words, stroke)))
 end
 
 --- Run several at once.
 -- @param count how many
--- @param seconds when the first one is killed; nil: never
+-- @param stroke for the first one, as of `program`
 -- @return their reports
-function M.programs(world, words, count, seconds)
+function M.programs(world, words, count, stroke)
   local dir, shell, reports = support.tempdir(), {}, {}
   for i = 1, count do
     shell[i] = ("(%s >%s/out%d 2>%s/err%d; echo $? >%s/code%d)&"):format(
-      command_of(world, words, i == 1 and seconds or nil), dir, i, dir, i, dir, i)
+      command_of(world, words, i == 1 and stroke or nil), dir, i, dir, i, dir, i)
   end
   support.run(table.concat(shell, " ") .. " wait")
   for i = 1, count do

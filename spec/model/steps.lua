@@ -153,29 +153,38 @@ end
 
 local method = { up = "migrate", down = "rollback" }
 
---- The time until a kill: some come before the first statement, some after the last.
-local function deadline(self) return self.random:between(12, 70) / 1000 end
+local LATEST = { 40, 80, 160, 320 } -- milliseconds
+
+--- A signal, and when: some come before the first statement, some after the last.
+local function stroke_of(self)
+  local signal = self.random:one_in(3) and self.random:pick { "TERM", "INT" } or "KILL"
+  return { signal = signal, seconds = self.random:between(12, self.random:pick(LATEST)) / 1000 }
+end
+
+local function note_stroke(stroke)
+  return stroke and (", %s after %.3f s"):format(stroke.signal, stroke.seconds) or ""
+end
 
 --- Run a plan, somehow.
-local function start(self, direction, plan, options, words, seconds)
-  if seconds or self.random:one_in(4) then
-    self:note("  pgmig %s%s: %s", words, seconds and (" for %.3f s"):format(seconds) or "",
-      checks.versions(plan))
-    return runs.program(self.world, words, seconds)
+local function start(self, direction, plan, options, words, stroke)
+  if stroke or self.random:one_in(4) then
+    self:note("  pgmig %s%s: %s", words, note_stroke(stroke), checks.versions(plan))
+    return runs.program(self.world, words, stroke)
   end
   self:note("  %s %s: %s", method[direction], words, checks.versions(plan))
   return runs.module(self.world, method[direction], options)
 end
 
-local function run(self, direction, plan, options, words, seconds)
+local function run(self, direction, plan, options, words, stroke)
   local expected = knowledge.forecasts(self, plan, direction)
   local refused = knowledge.is_refused(self, plan, direction)
-  local report = start(self, direction, plan, options, words, seconds)
+  local report = start(self, direction, plan, options, words, stroke)
   self:note("  %s", report.ok and "ok" or report.killed and "killed"
     or tostring(report.kind) .. ": " .. tostring(report.message))
   local seen = self:look()
   local done = refused and {} or explain.run(self, plan, direction, seen)
   checks.report(self, report, done, direction)
+  checks.culprit(self, report, refused and {} or plan, done)
   if refused then
     self:expect(not report.ok, "%s of %s is to be refused", direction, checks.versions(plan))
   else
@@ -190,7 +199,7 @@ end
 
 function step.killed_up(self)
   local plan, options, words = choose_up(self)
-  run(self, "up", plan, options, words, deadline(self))
+  run(self, "up", plan, options, words, stroke_of(self))
 end
 
 function step.down(self)
@@ -199,7 +208,7 @@ end
 
 function step.killed_down(self)
   local plan, options, words = choose_down(self)
-  run(self, "down", plan, options, words, deadline(self))
+  run(self, "down", plan, options, words, stroke_of(self))
 end
 
 --- What a run beside one that is killed comes to depends on where that was.
@@ -225,11 +234,10 @@ function step.crowd(self)
   local plan = knowledge.those(self, knowledge.is_pending)
   local expected = knowledge.forecasts(self, plan, "up")
   local refused = knowledge.is_refused(self, plan, "up")
-  local seconds = self.random:one_in(2) and deadline(self) or nil
-  if seconds then soften(plan, expected) end
-  self:note("  of %s%s", checks.versions(plan), seconds and (", one for %.3f s"):format(seconds)
-    or "")
-  local reports = runs.programs(self.world, "up", 2, seconds)
+  local stroke = self.random:one_in(2) and stroke_of(self) or nil
+  if stroke then soften(plan, expected) end
+  self:note("  of %s%s", checks.versions(plan), note_stroke(stroke))
+  local reports = runs.programs(self.world, "up", 2, stroke)
   local seen = self:look()
   local done = refused and {} or explain.run(self, plan, "up", seen)
   local claims = count_claims(self, reports)
@@ -238,7 +246,7 @@ function step.crowd(self)
     self:expect(not (refused and report.ok), "up of %s is to be refused", checks.versions(plan))
   end
   for _, m in ipairs(done) do
-    self:expect(seconds or claims[m.id] == 1, "%d runs say that they have applied %s",
+    self:expect(stroke or claims[m.id] == 1, "%d runs say that they have applied %s",
       claims[m.id] or 0, m.file.label)
     claims[m.id] = nil
   end
