@@ -25,6 +25,13 @@ local function note_made(s, kind, name)
   return name
 end
 
+--- A mark whose transaction takes a while to end.
+function build.slow(s)
+  local st = build.mark(s)
+  st.sql = "WITH slow AS (INSERT INTO public.slow VALUES (1)) " .. st.sql
+  return st
+end
+
 function build.table(s)
   local name = ("t_%s_%d"):format(s.name, s.place)
   local within = s.path:match "^other" and "other" or "public"
@@ -124,10 +131,10 @@ local function add_group(s)
 end
 
 local within = {
-  { "mark", 6 }, { "table", 3 }, { "change", 5 }, { "gate", 2 }, { "trapdoor", 1 },
+  { "mark", 6 }, { "slow", 1 }, { "table", 3 }, { "change", 5 }, { "gate", 2 }, { "trapdoor", 1 },
 }
 local without = {
-  { "mark", 6 }, { "table", 2 }, { "change", 4 }, { "gate", 2 }, { "trapdoor", 1 },
+  { "mark", 5 }, { "slow", 2 }, { "table", 2 }, { "change", 4 }, { "gate", 2 }, { "trapdoor", 1 },
   { "call", 2 }, { "vacuum", 1 }, { "index", 2 }, { "group", 1 },
 }
 

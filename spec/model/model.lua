@@ -72,7 +72,7 @@ end
 local choices = {
   { "add", 8 }, { "up", 14 }, { "killed_up", 8 }, { "down", 6 }, { "killed_down", 3 },
   { "redo", 3 }, { "close_gate", 5 }, { "open_gates", 4 }, { "duplicate", 1 }, { "arm", 2 },
-  { "rewrite", 4 }, { "crowd", 4 }, { "mend", 4 }, { "resolve", 6 }, { "fake", 1 }, { "edit", 1 },
+  { "rewrite", 4 }, { "crowd", 6 }, { "mend", 4 }, { "resolve", 6 }, { "fake", 1 }, { "edit", 1 },
   { "lose", 1 }, { "baseline", 1 }, { "restart", 1 }, { "undermine", 1 }, { "tamper", 1 },
 }
 

@@ -47,6 +47,13 @@ M.sql = [[
       PERFORM public.gate(key);
     END $$;
 
+  -- its transaction takes a while to end
+  CREATE TABLE public.slow (a int);
+  CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_catalog.pg_sleep(0.15); RETURN NULL; END $$;
+  CREATE CONSTRAINT TRIGGER dawdles AFTER INSERT ON public.slow DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION public.dawdle();
+
   CREATE TABLE public.tempting (a int);
   CREATE FUNCTION public.change_path() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_catalog.set_config('search_path', 'other, public', false); RETURN NEW; END $$;
