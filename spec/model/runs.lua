@@ -1,7 +1,7 @@
 --- Ways to run pgmig, with one answer: what a run said.
 -- A report is { ok, kind, message, migration = which one has failed, up = versions said to be
--- applied or recorded, down = versions said to be rolled back, killed, stopped = by a signal that it
--- may answer, text }.
+-- applied or recorded, down = versions said to be rolled back, killed, stopped = by a signal that
+-- it may answer, text }.
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
