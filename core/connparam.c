@@ -56,7 +56,7 @@ static const struct {
     {"target_session_attrs",
      "any, read-write, read-only, primary, standby or prefer-standby"},
     {"load_balance_hosts", "disable or random"},
-    {"replication", NULL},
+    {"replication", "true, false or database"},
 };
 
 #define PARAMETERS (sizeof parameters / sizeof *parameters)

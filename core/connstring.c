@@ -228,6 +228,14 @@ static int refuse_value(struct pgmig_error *err, const char *name)
 
 bool pgmig_connstring_refusal(const char *text, struct pgmig_error *err)
 {
+    if (strncmp(text, "definition of service ", 22) == 0) {
+        pgmig_error_set(err, PGMIG_E_USAGE,
+                        "the service is not in the service file");
+        pgmig_error_hint(err, "it is named by the connection parameter service "
+                              "or PGSERVICE, the file is ~/.pg_service.conf or "
+                              "that of PGSERVICEFILE");
+        return true;
+    }
     if (strncmp(text, "could not match ", 16) == 0) { /* says numbers only */
         pgmig_error_set(err, PGMIG_E_USAGE, "%.*s", (int)strcspn(text, "\n"),
                         text);
@@ -259,6 +267,45 @@ static bool is_one_of(const char *keyword, const char *const *list)
     return *list != NULL;
 }
 
+/* Whether another parameter has come into a value, or what stands behind the
+** user's name: the server would log it. */
+static bool has_password(const PQconninfoOption *o)
+{
+    static const char *const words[] = {"password=", "passwd=", "pwd=", NULL};
+
+    if (strcmp(o->keyword, "user") == 0 && strchr(o->val, ':') != NULL)
+        return true;
+    if (strstr(o->keyword, "password") != NULL ||
+        strcmp(o->keyword, "options") == 0)
+        return false;
+    for (size_t i = 0; words[i] != NULL; i++)
+        if (strcasestr(o->val, words[i]) != NULL)
+            return true;
+    return false;
+}
+
+static int refuse_password(const PQconninfoOption *o, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "what looks like a password is in the connection "
+                    "parameter %s",
+                    pgmig_connparam_in(o->keyword));
+    return pgmig_error_hint(err,
+                            "in a URL it stands behind the user's name and a "
+                            "colon, between key words as password=...");
+}
+
+static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "the connection parameter %s is a URL: it takes a name",
+                    pgmig_connparam_in(o->keyword));
+    return pgmig_error_hint(err,
+                            "a URL goes into DATABASE_URL, --database or "
+                            "`url`, not into %s",
+                            o->envvar);
+}
+
 static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
 {
     static const char *const numbers[] = {"connect_timeout",
@@ -269,22 +316,21 @@ static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
                                           "keepalives_interval",
                                           NULL};
     static const char *const names[] = {"dbname", "host", "user", NULL};
+    static const char *const modes[] = {
+        "true", "on", "yes", "1", "false", "off", "no", "0", "database", NULL};
 
     if (o->val == NULL || o->val[0] == '\0')
         return 0;
     if (is_one_of(o->keyword, numbers) && !is_number(o->val))
         return refuse_value(err, pgmig_connparam_in(o->keyword));
-    if (pgmig_connfile_named(o->keyword))
-        return pgmig_connfile_check(o->keyword, o->val, err);
-    if (!is_one_of(o->keyword, names) || strstr(o->val, "://") == NULL)
-        return 0;
-    pgmig_error_set(err, PGMIG_E_USAGE,
-                    "the connection parameter %s is a URL: it takes a name",
-                    pgmig_connparam_in(o->keyword));
-    return pgmig_error_hint(err,
-                            "a URL goes into DATABASE_URL, --database or "
-                            "`url`, not into %s",
-                            o->envvar);
+    if (strcmp(o->keyword, "replication") == 0 && !is_one_of(o->val, modes))
+        return refuse_value(err, "replication");
+    if (pgmig_connfile_named(o->keyword) &&
+        pgmig_connfile_check(o->keyword, o->val, err) != 0)
+        return -1;
+    if (is_one_of(o->keyword, names) && strstr(o->val, "://") != NULL)
+        return refuse_url(o, err);
+    return has_password(o) ? refuse_password(o, err) : 0;
 }
 
 int pgmig_connstring_check_values(PGconn *pg, struct pgmig_error *err)

@@ -352,6 +352,13 @@ static const char *read_user(const char *s, struct pgmig_error *err)
         return NULL;
     }
     name = strcspn(s, ":@");
+    if (strcspn(s, " ;,=&?'\"\\#[]{}<>|^`") < name) {
+        refuse(err,
+               "a character stands in the user's name that is written with %",
+               "a password stands behind a colon, postgresql://user:password@"
+               "host/database; in a name a space is written %20");
+        return NULL;
+    }
     if (check_escapes(s, name, "the user's name", err) != 0 ||
         check_escapes(s + name, user - name, "the password", err) != 0)
         return NULL;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conceal.h"
 #include "conn.h"
 #include "error.h"
 
@@ -99,12 +100,12 @@ static size_t telling(const char *text, bool connecting)
 ** others as detail. */
 void pgmig_report_libpq(struct pgmig_conn *conn)
 {
-    const char *text =
-        conn->abandoned ? conn->abandoned : PQerrorMessage(conn->pg);
+    char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
+    const char *text = conn->abandoned ? conn->abandoned : concealed;
     size_t first;
     size_t len;
 
-    if (*text == '\0')
+    if (text == NULL || *text == '\0')
         text = "the connection was lost";
     first = strcspn(text, "\n");
     len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
@@ -112,6 +113,7 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
     first += strspn(text + first, "\n\t ");
     if (len > first)
         conn->error.detail = pgmig_strndup(text + first, len - first);
+    free(concealed);
 }
 
 /* Whether what is said ends the session. Poolers say it in one field only. */

@@ -194,11 +194,21 @@ local function mask_url(text)
   return rest:find "^[%w_.-]*:?%d*/?[%w_.-]*$" and not rest:find "@" and text or HIDDEN
 end
 
--- Others may be a password, or be meant to.
+-- What is shown of a word, where it looks so; others may be a password, or be meant to.
+local NAME, NUMBERS = "^[%w_./,-]*$", "^[%d,]*$"
 local shown_words = {
-  host = true, hostaddr = true, port = true, dbname = true, user = true, service = true,
-  sslmode = true, application_name = true, connect_timeout = true, target_session_attrs = true,
+  host = NAME, hostaddr = "^[%x.:,]*$", port = NUMBERS, dbname = NAME, user = NAME,
+  connect_timeout = NUMBERS,
 }
+local known_values = {
+  sslmode = " disable allow prefer require verify-ca verify-full ",
+  target_session_attrs = " any read-write read-only primary standby prefer-standby ",
+}
+
+local function is_harmless(key, value)
+  if known_values[key] then return known_values[key]:find(" " .. value .. " ", 1, true) ~= nil end
+  return shown_words[key] ~= nil and value:find(shown_words[key]) ~= nil
+end
 
 --- A connection string of plain `key=value` words, its password masked.
 local function mask_words(text)
@@ -206,7 +216,7 @@ local function mask_words(text)
   for word in text:gmatch "%S+" do
     local key, value = word:match "^([%l_]+)=([^'\\=]*)$"
     if not key then return HIDDEN end
-    words[#words + 1] = key .. "=" .. (shown_words[key] and value or "********")
+    words[#words + 1] = key .. "=" .. (is_harmless(key, value) and value or "********")
   end
   return table.concat(words, " ")
 end
