@@ -173,6 +173,10 @@ bool pgmig_failure_of_journal(struct pgmig_apply *a)
     if (state_is(a, "55P03"))
         pgmig_error_field(&a->error.message,
                           "another session has locked the journal's row");
+    if (state_is(a, "25006")) /* read_only_sql_transaction */
+        pgmig_error_hint(&a->error,
+                         "the journal's entry is written in this transaction, "
+                         "which must not be READ ONLY");
     place(a, 0);
     return fail(a);
 }

@@ -67,14 +67,14 @@ static int add_new_row(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(sql,
                    "INSERT INTO %s (migration, direction, owner, state, "
-                   "revision) VALUES (",
+                   "session_known, revision) VALUES (",
                    ledger->journal);
     if (add_key(conn, &job->entry, sql, err) != 0)
         return -1;
     pgmig_buf_addf(sql, ", '%s', ", job->direction == PGMIG_UP ? "up" : "down");
     if (pgmig_conn_add_literal(conn, job->owner, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql, ", 'ready', %d); ", PGMIG_JOURNAL_FIRST);
+    pgmig_buf_addf(sql, ", 'ready', true, %d); ", PGMIG_JOURNAL_FIRST);
     return 0;
 }
 
@@ -376,7 +376,8 @@ static void add_columns(const struct pgmig_ledger *ledger,
                         "target::pg_catalog.text AS target, "
                         "invalid::pg_catalog.text AS invalid, "
                         "session_known, " PGMIG_STATE_ROLE
-                        " AS role, " PGMIG_STATE_LOST " AS lost, ");
+                        " AS role, " PGMIG_STATE_PATH
+                        " AS path, " PGMIG_STATE_LOST " AS lost, ");
     pgmig_touched_add_gone(sql);
     pgmig_buf_adds(sql, " AS gone");
 }

@@ -71,7 +71,8 @@ void pgmig_runs_add_list(const struct pgmig_ledger *ledger,
         "server_start::pg_catalog.text, NULL::pg_catalog.text, "
         "NULL::pg_catalog.text, NULL::pg_catalog.text, "
         "NULL::pg_catalog.bool, NULL::pg_catalog.text, "
-        "NULL::pg_catalog.text, NULL::pg_catalog.text "
+        "NULL::pg_catalog.text, NULL::pg_catalog.text, "
+        "NULL::pg_catalog.text "
         "FROM %s",
         ledger->runs);
 }

@@ -21,6 +21,9 @@
 ** it began, and nobody can make again; NULL: nothing. And the same session
 ** without that. */
 #define PGMIG_STATE_ROLE "session OPERATOR(pg_catalog.->>) 'role'"
+#define PGMIG_STATE_PATH                          \
+    "session OPERATOR(pg_catalog.->) 'settings' " \
+    "OPERATOR(pg_catalog.->>) 'search_path'"
 #define PGMIG_STATE_LOST                                                \
     "(SELECT pg_catalog.string_agg(e, ', ') FROM "                      \
     "pg_catalog.json_array_elements_text(session "                      \

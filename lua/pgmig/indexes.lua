@@ -6,6 +6,8 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
+local unpack = unpack or table.unpack
+
 local M = {}
 
 local PAUSE = 0.1 -- seconds between two looks at an index that somebody builds
@@ -106,22 +108,26 @@ local function wait_for_builders(case)
   end
 end
 
---- Call a function with the role that the file had, which may be the one that owns the table.
-local function as_role(case, fn)
-  if not case.role then return fn() end
+--- Call a function with the role and the search path that the file had.
+local function as_file(case, fn)
+  if not (case.role or case.path) then return fn(case) end
   local db = case.db
-  local was = db:ask("SELECT pg_catalog.current_setting('role') AS role")[1].role
-  local set = "SELECT pg_catalog.set_config('role', $1, false)"
-  db:ask(set, case.role)
-  local ok, result = pcall(fn)
-  if not db:is_lost() then db:ask(set, was) end
-  if ok then return result end
-  error(result, 0)
+  local function set(role, path)
+    db:ask([[SELECT pg_catalog.set_config('search_path', $1, false),
+      pg_catalog.set_config('role', $2, false)]], path, role)
+  end
+  local was = db:ask([[SELECT pg_catalog.current_setting('role') AS role,
+    pg_catalog.current_setting('search_path') AS path]])[1]
+  set(case.role or was.role, case.path or was.path)
+  local results = { pcall(fn, case) }
+  if not db:is_lost() then set(was.role, was.path) end
+  if results[1] then return unpack(results, 2, 3) end
+  error(results[2], 0)
 end
 
 --- Run a statement that cannot share a transaction with the journal.
 local function run_alone(case, sql)
-  as_role(case, function() case.db:exec(case.tag .. sql) end)
+  as_file(case, function() case.db:exec(case.tag .. sql) end)
 end
 
 --- The name of an index that is to be dropped: no other one ever has it.
@@ -178,21 +184,28 @@ local function name_of(db, oid)
 end
 
 --- The shape of the index that the statement would make, seen on an empty table like its own.
-local function intended_shape(case)
+-- @param name of that table, qualified and quoted
+local function shape_on(case, name)
   local db, change = case.db, case.change
-  return as_role(case, function()
-    db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-    local ok, shape = pcall(function()
-      db:ask(("CREATE TEMPORARY TABLE pg_temp.pgmig_twin (LIKE %s)"):format(
-        name_of(db, case.relation)))
-      db:ask(("CREATE %sINDEX ON pg_temp.pgmig_twin %s"):format(change.unique and "UNIQUE " or "",
-        change.rest))
-      local _, made = next(shapes(db, "'pg_temp.pgmig_twin'::pg_catalog.regclass::pg_catalog.oid"))
-      return made
-    end)
-    db:exec "ROLLBACK"
-    return ok and shape or nil
+  db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+  local ok, shape = pcall(function()
+    db:ask(("CREATE TABLE %s (LIKE %s)"):format(name, name_of(db, case.relation)))
+    db:ask(("CREATE %sINDEX ON %s %s"):format(change.unique and "UNIQUE " or "", name, change.rest))
+    local _, made = next(shapes(db,
+      "$1::pg_catalog.regclass::pg_catalog.oid", name))
+    return made
   end)
+  db:exec "ROLLBACK"
+  return ok and shape or nil
+end
+
+--- The same; where no temporary tables may be made, beside its own table.
+local function intended_shape(case)
+  local schema = case.db:ask([[SELECT pg_catalog.format('%I', n.nspname) AS name
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation)[1].name
+  return shape_on(case, "pg_temp.pgmig_twin") or shape_on(case, schema .. ".pgmig_twin")
 end
 
 --- The indexes that may be the statement's: not there before it, and of its name, or shape.
@@ -217,10 +230,10 @@ end
 
 --- CREATE INDEX: done when there is such an index, valid, that was not there before.
 local function settle_create(case)
-  local valid, invalid = candidates(case)
+  local valid, invalid = as_file(case, candidates)
   if invalid and #invalid > 0 then
     wait_for_builders(case)
-    valid, invalid = candidates(case)
+    valid, invalid = as_file(case, candidates)
   end
   if not valid then return nil end
   if #valid == 0 and #invalid == 0 then return false end
@@ -289,10 +302,10 @@ local settle = {
 
 --- Find out whether a statement is done, and remove what it has left INVALID.
 -- @param case { db, change = the statement's `index_change` (pgmig.parse); relation, target,
---   existed, invalid = of the journal's row; role = the file's, nil: the session's; failed =
---   whether the server has said that it failed; tag = what our own statements begin with; limit =
---   seconds to wait for others that build an index of the table; set_aside = fn(index), as that of
---   pgmig.ledger, for the journal's row; tell = fn(message) }
+--   existed, invalid = of the journal's row; role and path = the file's, nil: the session's;
+--   failed = whether the server has said that it failed; tag = what our own statements begin with;
+--   limit = seconds to wait for others that build an index of the table; set_aside = fn(index), as
+--   that of pgmig.ledger, for the journal's row; tell = fn(message) }
 -- @return true: it need not run again; false: it has to; nil: nobody can know
 -- @raise kind "lock"; as that function does
 function M.settle(case)

@@ -120,7 +120,7 @@ local function settle_index(step, row, change)
   return indexes.settle {
     db = step.run.db, change = change, relation = row.relation, target = row.target,
     existed = row.existed, invalid = row.invalid, tag = orphan.tag(row.owner),
-    role = row.role ~= "none" and row.role or nil, failed = row.state == "failed",
+    role = row.role ~= "none" and row.role or nil, path = row.path, failed = row.state == "failed",
     limit = step.run.lock_wait,
     set_aside = function(index)
       local entry = step:entry { owner = row.owner, revision = row.revision }

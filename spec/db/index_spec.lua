@@ -229,12 +229,23 @@ describe("an index built concurrently", function()
     assert.matches('DROP INDEX CONCURRENTLY "App 1"."I"', err.hint, 1, true)
   end)
 
+  it("is known by functions that only the file's search path finds", function()
+    db:exec [[CREATE FUNCTION app.twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2']]
+    write "SET search_path = app;\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (twice(a))"
+    assert.equal("23505", fails().sqlstate)
+    db:exec "DELETE FROM app.t"
+    migrate()
+    assert.same({ i = true }, indexes "app.t")
+    assert.equal('"$user", public', db:query("SHOW search_path")[1].search_path)
+  end)
+
   it("is looked after in the role that the file had, also when it is tried again", function()
     db:exec [[DO $$ BEGIN CREATE ROLE index_owner; CREATE ROLE index_login LOGIN NOINHERIT;
       EXCEPTION WHEN duplicate_object THEN NULL; END $$;
       GRANT index_owner TO index_login; GRANT ALL ON SCHEMA public TO index_login;
       ALTER SCHEMA app OWNER TO index_owner; ALTER TABLE app.t OWNER TO index_owner;
       REVOKE ALL ON SCHEMA app FROM public]]
+    db:exec(("REVOKE TEMPORARY ON DATABASE %s FROM public"):format(url:match "/(spec_%d+)"))
     local login = pgmig.connect { url = url, user = "index_login" }
     migrator = pgmig.migrator(login, dir, { retries = 1 })
     write "SET ROLE index_owner;\nCREATE UNIQUE INDEX CONCURRENTLY i ON app.t (a)"

@@ -181,6 +181,14 @@ describe("a session that goes on where another one has stopped", function()
       assert.equal("4MB 0", application(settings))
     end)
 
+    it("goes on behind a statement that ran alone", function()
+      db:exec "CREATE TABLE app.t (a int)"
+      write("CREATE INDEX CONCURRENTLY ON app.t (a);", "INSERT INTO seen VALUES ('rest');")
+      stop(pool.url(name))
+      go_on(pool.url(name))
+      assert.equal("rest", value "(SELECT what FROM seen)")
+    end)
+
     local refused = {
       ["settings made before it"] = "SET search_path = app;\nCREATE INDEX CONCURRENTLY ON t (a);",
       ["the time-outs of its file"] = "-- pgmig: lock_timeout=3s\nVACUUM app.t;",
