@@ -46,9 +46,9 @@ struct pgmig_sender {
     bool reading; /* the cursor is open */
     bool waiting; /* `statement` was read, and is not sent */
     struct pgmig_statement statement;
-    struct pgmig_error error;       /* why it could not go on */
-    struct pgmig_buf frame;         /* what stands around its statements ... */
-    struct pgmig_splitter commands; /* ... command by command */
+    struct pgmig_error error;    /* why it could not go on */
+    struct pgmig_buf frame;      /* what stands around its statements ... */
+    struct pgmig_lexer commands; /* ... command by command */
 };
 
 struct pgmig_apply {

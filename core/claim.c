@@ -145,7 +145,9 @@ int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
         return add_locked_claim(ledger, conn, job, sql, err);
     if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_addf(sql, " RETURNING %s", who(job));
+    /* in a pipeline the first one has told */
+    if (conn->pipeline == NULL)
+        pgmig_buf_addf(sql, " RETURNING %s", who(job));
     return 0;
 }
 

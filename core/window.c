@@ -75,7 +75,10 @@ static bool build(struct pgmig_apply *a, enum pgmig_stage stage)
     if (status < 0)
         return false;
     s->claim = (size_t)status;
-    pgmig_splitter_init(&s->commands, s->frame.data, s->frame.len);
+    s->commands = (struct pgmig_lexer){.text = s->frame.data,
+                                       .len = s->frame.len,
+                                       .final = true,
+                                       .standard_strings = true};
     return true;
 }
 
@@ -124,17 +127,39 @@ static bool leave_frame(struct pgmig_apply *a)
     return build(a, PGMIG_STAGE_OPEN);
 }
 
+static bool ends_command(const struct pgmig_lexer *lx,
+                         const struct pgmig_token *token)
+{
+    return token->kind == PGMIG_TOKEN_END ||
+           token->kind == PGMIG_TOKEN_UNTERMINATED ||
+           (token->kind == PGMIG_TOKEN_SYMBOL && lx->text[token->start] == ';');
+}
+
+/* The next command of the frame; NULL: there is none. They are our own, and
+** nothing else has to be known of them. */
+static char *next_command(struct pgmig_sender *s)
+{
+    struct pgmig_lexer *lx = &s->commands;
+    struct pgmig_token token = pgmig_lexer_next(lx);
+    char *command = s->frame.data + token.start;
+
+    if (token.kind == PGMIG_TOKEN_END)
+        return NULL;
+    while (!ends_command(lx, &token)) {
+        pgmig_lexer_skip(lx);
+        token = pgmig_lexer_next(lx);
+    }
+    s->frame.data[token.start] = '\0'; /* it was the semicolon */
+    return command;
+}
+
 static bool send_command(struct pgmig_apply *a)
 {
     struct pgmig_sender *s = &a->sender;
-    struct pgmig_item item = pgmig_splitter_next(&s->commands, &s->error);
-    char *command = s->frame.data + item.statement.start;
+    char *command = next_command(s);
 
-    if (item.kind == PGMIG_ITEM_ERROR)
-        return false;
-    if (item.kind == PGMIG_ITEM_END)
+    if (command == NULL)
         return leave_frame(a);
-    s->frame.data[item.statement.end] = '\0'; /* it was the semicolon */
     if (!send_part(a, command, part_of(s, command)))
         return false;
     s->at++;
