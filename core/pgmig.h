@@ -646,8 +646,8 @@ enum pgmig_ledger_op {
     PGMIG_LEDGER_READ,  /* LIST, MARKS and JOURNAL of those tables that there
                         ** are, as they were at one moment: several results
                         ** (pgmig_conn_next_result) */
-    PGMIG_LEDGER_TRUST, /* find out whether tables in doubt may be used:
-                        ** whose they are, and what hangs on them */
+    PGMIG_LEDGER_TRUST, /* find out whether tables in doubt may be used: whose
+                        ** they are, what hangs on them, what they hide */
     PGMIG_LEDGER_RECORD /* see pgmig_ledger_record */
 };
 

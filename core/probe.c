@@ -25,7 +25,6 @@ enum {
     P_TCP,
     P_DURABLE,
     P_UNFIT,
-    P_HIDDEN,
     P_PATH,
     P_WATCHED,
     P_DOUBTED
@@ -92,17 +91,20 @@ static const char probe_before[] =
     "  ('default_transaction_deferrable', 'off')) AS s"
     "  WHERE pg_catalog.current_setting(s.column1, true)"
     "   OPERATOR(pg_catalog.<>) s.column2),"
-    " (SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
-    "  FROM pg_catalog.unnest(" TABLES ") AS rel"
+    " pg_catalog.current_setting('search_path'),"
+    " c.relhastriggers OR h.relhastriggers OR j.relhastriggers"
+    "  OR r.relhastriggers, ";
+
+/* Which of the tables may hide rows from this role; %s: their oids. */
+static const char hidden_sql[] =
+    "(SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
+    "  FROM pg_catalog.unnest(%s) AS rel"
     "  WHERE pg_catalog.row_security_active(rel)"
     "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
     "    AND p.polpermissive AND " CONDITION EQ "'true')"
     "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
     "    AND NOT p.polpermissive"
-    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true'))),"
-    " pg_catalog.current_setting('search_path'),"
-    " EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal"
-    "  AND g.tgrelid" EQ "ANY (" TABLES ")), ";
+    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))";
 
 /* The first schema of the path that has the table, else the first; a temporary
 ** one goes with its session. */
@@ -446,7 +448,6 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->has_runs = value_is(conn, P_RUNS, "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
     if (qualify(ledger, conn, err) != 0 ||
-        keep(conn, P_HIDDEN, &ledger->hidden, err) != 0 ||
         keep(conn, P_UNFIT, &ledger->unfit, err) != 0)
         return -1;
     if (ledger->exists && check_table(ledger, conn, err) != 0)
@@ -466,8 +467,11 @@ int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
                    ledger->doubted ? ledger->doubted : "{}");
     pgmig_ledger_add_patience(ledger, conn, sql);
     pgmig_buf_adds(sql, "SELECT ");
-    if (!tables.failed)
+    if (!tables.failed) {
         pgmig_trust_add(tables.data, sql);
+        pgmig_buf_adds(sql, ", ");
+        pgmig_buf_addf(sql, hidden_sql, tables.data);
+    }
     sql->failed |= tables.failed;
     pgmig_buf_free(&tables);
     return 0;
@@ -482,6 +486,7 @@ int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
     if (objection != NULL)
         return pgmig_trust_refuse(objection, err);
     free(ledger->doubted);
-    ledger->doubted = NULL;
-    return 0;
+    free(ledger->hidden);
+    ledger->doubted = ledger->hidden = NULL;
+    return keep(conn, 1, &ledger->hidden, err);
 }

@@ -116,7 +116,7 @@ static const char own_before[] =
     "(WITH used AS (SELECT k.oid, NULL AS name, true AS runs,"
     "  k.relkind::pg_catalog.text" EQ "'r'"
     "   AND k.relpersistence::pg_catalog.text" EQ "'p'"
-    "   AND NOT k.relhasrules"
+    "   AND NOT k.relhasrules AND NOT k.relrowsecurity"
     "   AND pg_catalog.pg_get_userbyid(k.relowner)" EQ "current_user AS own"
     "  FROM pg_catalog.pg_class k WHERE k.oid" EQ "ANY (";
 static const char doubt[] =
