@@ -82,6 +82,7 @@ struct pgmig_conn {
     struct pgmig_error error; /* the first failure of the operation */
     size_t error_position;    /* its character in the statement, from 1; 0 */
     struct pgmig_notice *notices;
+    size_t notice_first; /* those before it were taken */
     size_t notice_count;
     pgmig_next *next;
     void *ctx;

@@ -71,13 +71,13 @@ static struct reach open_ended(const struct pgmig_lexer *lx)
     return reach(PGMIG_TOKEN_UNTERMINATED, lx->len);
 }
 
-/* Line comments end before CR or LF. */
+/* Line comments end before CR or LF: nothing behind the first of them is looked
+** at, as a file may have lines that end with CR alone. */
 static size_t line_end(const struct pgmig_lexer *lx, size_t at)
 {
-    size_t lf = find(lx, at, '\n');
-    const char *cr = lf > at ? memchr(lx->text + at, '\r', lf - at) : NULL;
-
-    return cr ? (size_t)(cr - lx->text) : lf;
+    while (at < lx->len && lx->text[at] != '\n' && lx->text[at] != '\r')
+        at++;
+    return at;
 }
 
 static struct reach block_comment(const struct pgmig_lexer *lx)

@@ -11,31 +11,60 @@
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
 
+/* Where the line that starts at `start` ends. */
+static size_t line_end(const char *text, size_t len, size_t start)
+{
+    const char *newline =
+        start < len ? memchr(text + start, '\n', len - start) : NULL;
+    size_t end = newline ? (size_t)(newline - text) : len;
+
+    return end > start && text[end - 1] == '\r' ? end - 1 : end;
+}
+
+/* Begin to count where the answer before has stopped, or in a line of which
+** nothing was counted. */
+static void resume(struct pgmig_place *place)
+{
+    if (place->line == 0)
+        place->line = 1;
+    if (place->offset > place->start)
+        return;
+    place->offset = place->start;
+    place->column = 1 + (int)place->before;
+}
+
+static void skip_bom(const char *text, size_t len, size_t offset,
+                     struct pgmig_place *place)
+{
+    if (place->offset > 0 || len < BOM_LEN || memcmp(text, BOM, BOM_LEN) != 0)
+        return;
+    place->start = place->offset = offset < BOM_LEN ? offset : BOM_LEN;
+}
+
+/* A line of a megabyte may be asked about a thousand times: what was seen of it
+** is not looked at again. */
 void pgmig_locate_from(const char *text, size_t len, size_t offset,
                        struct pgmig_place *place)
 {
     const char *newline;
-    size_t start = place->start;
 
     if (offset > len)
         offset = len;
-    if (place->line == 0)
-        place->line = 1;
-    while (offset > start &&
-           (newline = memchr(text + start, '\n', offset - start)) != NULL) {
-        start = (size_t)(newline - text) + 1;
+    resume(place);
+    while (offset > place->offset &&
+           (newline = memchr(text + place->offset, '\n',
+                             offset - place->offset)) != NULL) {
+        place->start = place->offset = (size_t)(newline - text) + 1;
         place->line++;
-        place->before = 0;
+        place->column = 1;
+        place->before = place->end = 0;
     }
-    newline = start < len ? memchr(text + start, '\n', len - start) : NULL;
-    place->end = newline ? (size_t)(newline - text) : len;
-    if (place->end > start && text[place->end - 1] == '\r')
-        place->end--;
-    if (start == 0 && len >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0)
-        start = offset < BOM_LEN ? offset : BOM_LEN;
-    place->start = start;
-    place->column = 1 + (int)(place->before +
-                              pgmig_utf8_count(text + start, offset - start));
+    if (place->end <= offset)
+        place->end = line_end(text, len, place->start);
+    skip_bom(text, len, offset, place);
+    place->column +=
+        (int)pgmig_utf8_count(text + place->offset, offset - place->offset);
+    place->offset = offset;
 }
 
 struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset)

@@ -245,6 +245,7 @@ struct pgmig_place {
     int column;        /* from 1, in characters; a BOM does not count */
     size_t start, end; /* the line's bytes, without its end */
     size_t before;     /* characters of it in front of `start`: not held */
+    size_t offset;     /* that was looked for: the count goes on there */
 };
 
 #define PGMIG_SEAL_BYTES 16

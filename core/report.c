@@ -41,7 +41,7 @@ void pgmig_report_notice(void *arg, const PGresult *res)
     struct pgmig_notice *list;
     struct pgmig_notice *notice;
 
-    if (conn->notice_count >= NOTICES_MAX)
+    if (conn->notice_count - conn->notice_first >= NOTICES_MAX)
         return;
     list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
     if (list == NULL)
@@ -73,10 +73,14 @@ bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
 {
     if (conn->notice_count == 0)
         return false;
-    *out = conn->notices[0];
-    conn->notice_count--;
-    memmove(conn->notices, conn->notices + 1,
-            conn->notice_count * sizeof *conn->notices);
+    *out = conn->notices[conn->notice_first++];
+    if (conn->notice_first == NOTICES_MAX ||
+        conn->notice_first == conn->notice_count) { /* move the rest once */
+        conn->notice_count -= conn->notice_first;
+        memmove(conn->notices, conn->notices + conn->notice_first,
+                conn->notice_count * sizeof *conn->notices);
+        conn->notice_first = 0;
+    }
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "locate.h"
 #include "words.h"
 
@@ -13,11 +14,10 @@
 /* The number behind ` line ` in one line of CONTEXT, 0 when there is none. */
 static int line_number(const char *s)
 {
-    const char *line = strstr(s, " line ");
-    const char *end = strchr(s, '\n');
+    const char *line = memmem(s, strcspn(s, "\n"), " line ", 6);
     long n;
 
-    if (line == NULL || (end != NULL && line > end))
+    if (line == NULL)
         return 0;
     n = strtol(line + 6, NULL, 10);
     return n > 0 && n < 10000000 ? (int)n : 0;
@@ -142,44 +142,119 @@ static char next_char(const char *text, const struct pgmig_token *name,
     return !quoted && c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
 }
 
-static bool same_name(const char *a, const struct pgmig_token *of_a,
-                      const char *b, const struct pgmig_token *of_b)
+/* The order of names as the server keeps them. */
+static int compare_names(const char *a, const struct pgmig_token *of_a,
+                         const char *b, const struct pgmig_token *of_b)
 {
     size_t at_a = of_a->start + (of_a->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
     size_t at_b = of_b->start + (of_b->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
     char c;
+    char d;
 
     do {
         c = next_char(a, of_a, &at_a);
-        if (c != next_char(b, of_b, &at_b))
-            return false;
-    } while (c != '\0');
-    return true;
+        d = next_char(b, of_b, &at_b);
+    } while (c == d && c != '\0');
+    return (unsigned char)c - (unsigned char)d;
+}
+
+static bool same_name(const char *a, const struct pgmig_token *of_a,
+                      const char *b, const struct pgmig_token *of_b)
+{
+    return compare_names(a, of_a, b, of_b) == 0;
+}
+
+/* ---- the routines of a file ------------------------------------------ */
+
+/* A statement that creates a routine. */
+struct creator {
+    struct signature sig;
+    size_t at;
+    bool bodyless; /* nothing in it counts lines */
+};
+
+/* All of them, by name, and of one name the last first: it may replace the
+** others. A deep recursion in a large file asks for them thousands of times. */
+struct routines {
+    const struct pgmig_script *script;
+    struct creator *list;
+    size_t count;
+    bool sets_path; /* the file says search_path somewhere */
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct creator *x = a;
+    const struct creator *y = b;
+    int order =
+        compare_names(x->sig.text, &x->sig.name, y->sig.text, &y->sig.name);
+
+    if (order != 0)
+        return order;
+    return (x->at < y->at) - (x->at > y->at);
+}
+
+/* Without memory for them there are none. */
+static void collect(struct routines *r, const struct pgmig_script *script,
+                    const struct pgmig_statement *list, size_t count)
+{
+    *r = (struct routines){.script = script};
+    for (size_t i = 0; i < count; i++) {
+        struct creator made = {.at = i};
+        struct creator *grown;
+
+        if (!created(script, &list[i], &made.sig))
+            continue;
+        grown = pgmig_grow(r->list, r->count, sizeof *grown);
+        if (grown == NULL)
+            break;
+        r->list = grown;
+        r->list[r->count++] = made;
+    }
+    if (r->count == 0)
+        return;
+    qsort(r->list, r->count, sizeof *r->list, by_name);
+    r->sets_path = memmem(script->text, script->len, "search_path", 11) != NULL;
+}
+
+/* The place of the first one that has this name, or would come behind it. */
+static size_t first_of(const struct routines *r, const struct signature *said)
+{
+    size_t low = 0;
+    size_t high = r->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct signature *sig = &r->list[middle].sig;
+
+        if (compare_names(sig->text, &sig->name, said->text, &said->name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* Whether a schema may be on the search path: "public" is by default, others
 ** where the file has seen to that. */
-static bool may_be_on_path(const struct pgmig_script *script,
+static bool may_be_on_path(const struct routines *r,
                            const struct signature *made)
 {
     static const char public[] = "public";
     static const struct pgmig_token whole = {.kind = PGMIG_TOKEN_WORD,
                                              .end = sizeof public - 1};
 
-    return same_name(made->text, &made->schema, public, &whole) ||
-           memmem(script->text, script->len, "search_path", 11) != NULL;
+    return same_name(made->text, &made->schema, public, &whole) || r->sets_path;
 }
 
 /* CONTEXT names the schema of a routine that is not on the search path. */
-static bool may_be(const struct pgmig_script *script,
-                   const struct signature *said, const struct signature *made)
+static bool may_be(const struct routines *r, const struct signature *said,
+                   const struct signature *made)
 {
-    if (!same_name(said->text, &said->name, made->text, &made->name))
-        return false;
     if (said->schema.end > 0)
         return made->schema.end > 0 &&
                same_name(said->text, &said->schema, made->text, &made->schema);
-    return made->schema.end == 0 || may_be_on_path(script, made);
+    return made->schema.end == 0 || may_be_on_path(r, made);
 }
 
 static bool same_arguments(const struct signature *a, const struct signature *b)
@@ -191,86 +266,84 @@ static bool same_arguments(const struct signature *a, const struct signature *b)
 }
 
 /*
-** The statement of a list that creates a routine: the last one, as it may be
-** replaced. `count` where there is none, or overloaded ones could be meant.
+** The statement that creates a routine: the last one, as it may be replaced.
+** NULL where there is none, or overloaded ones could be meant.
 */
-static size_t find_creator(const struct pgmig_script *script,
-                           const struct pgmig_statement *list, size_t count,
-                           const struct signature *said, bool by_count)
+static struct creator *find_creator(const struct routines *r,
+                                    const struct signature *said, bool by_count)
 {
-    size_t found = count;
-    struct signature first = {0};
+    struct creator *found = NULL;
 
-    for (size_t i = count; i-- > 0;) {
-        struct signature made;
+    for (size_t i = first_of(r, said); i < r->count; i++) {
+        struct creator *c = &r->list[i];
 
-        if (!created(script, &list[i], &made) || !may_be(script, said, &made) ||
-            (by_count && said->args != made.args))
+        if (!same_name(said->text, &said->name, c->sig.text, &c->sig.name))
+            break;
+        if (!may_be(r, said, &c->sig) ||
+            (by_count && said->args != c->sig.args))
             continue;
-        if (found < count && !same_arguments(&first, &made))
-            return count;
-        if (found == count) {
-            found = i;
-            first = made;
-        }
+        if (found != NULL && !same_arguments(&found->sig, &c->sig))
+            return NULL;
+        if (found == NULL)
+            found = c;
     }
     return found;
 }
 
 /* The routine that `name`, in a line of CONTEXT, is about. */
-static size_t find_routine(const struct pgmig_script *script,
-                           const struct pgmig_statement *list, size_t count,
-                           const char *name)
+static struct creator *find_routine(const struct routines *r, const char *name)
 {
     struct pgmig_statement line = {.end = strcspn(name, "\n")};
+    struct creator *found;
     struct signature said;
     struct pgmig_words w;
-    size_t found;
 
     pgmig_words_init(&w, name, &line, true);
     if (!read_signature(&w, &said))
-        return count;
-    found = find_creator(script, list, count, &said, false);
-    return found < count ? found
-                         : find_creator(script, list, count, &said, true);
+        return NULL;
+    found = find_creator(r, &said, false);
+    return found ? found : find_creator(r, &said, true);
 }
 
 /* ---- which line ------------------------------------------------------ */
 
 /* A DO block: of several, the outermost is the file's, the last in CONTEXT. */
-static size_t find_block(const struct pgmig_statement *list, size_t count,
-                         const char *at)
+static bool is_block(const struct pgmig_statement *failed, const char *at)
 {
-    if (strcmp(list[count - 1].kind, "DO") != 0 ||
-        strstr(at, ROUTINE BLOCK) != NULL)
-        return count;
-    return count - 1;
+    return strcmp(failed->kind, "DO") == 0 && strstr(at, ROUTINE BLOCK) == NULL;
 }
 
-/* The last of the statements has failed. */
-static bool trace_routine(const struct pgmig_script *script,
-                          const struct pgmig_statement *list, size_t count,
-                          const char *context, size_t *offset)
+/* The line of a statement's body. */
+static bool place(const struct pgmig_script *script,
+                  const struct pgmig_statement *st, int line, size_t *offset)
 {
-    const char *at = context;
+    size_t start;
+    size_t end;
 
-    while ((at = strstr(at, ROUTINE)) != NULL) {
-        size_t found;
-        size_t start;
-        size_t end;
-        int line = line_number(at);
+    if (!find_body(script, st, &start, &end))
+        return false;
+    *offset = line_offset(script->text, start, end, line);
+    return true;
+}
 
-        at += sizeof ROUTINE - 1;
-        found = strncmp(at, BLOCK, sizeof BLOCK - 1) == 0
-                    ? find_block(list, count, at)
-                    : find_routine(script, list, count, at);
-        if (found == count || line == 0 ||
-            !find_body(script, &list[found], &start, &end))
-            continue;
-        *offset = line_offset(script->text, start, end, line);
-        return true;
-    }
-    return false;
+/* What one line of CONTEXT speaks of. */
+static bool trace_line(struct routines *r, const struct pgmig_statement *list,
+                       size_t last, const char *at, size_t *offset)
+{
+    const char *name = at + sizeof ROUTINE - 1;
+    int line = line_number(at);
+    struct creator *found;
+
+    if (line == 0)
+        return false;
+    if (strncmp(name, BLOCK, sizeof BLOCK - 1) == 0)
+        return is_block(&list[last], name) &&
+               place(r->script, &list[last], line, offset);
+    found = find_routine(r, name);
+    if (found == NULL || found->bodyless)
+        return false;
+    found->bodyless = !place(r->script, &list[found->at], line, offset);
+    return !found->bodyless;
 }
 
 int pgmig_trace_copy(const char *context)
@@ -284,6 +357,15 @@ bool pgmig_trace(const struct pgmig_script *script,
                  const struct pgmig_statement *list, size_t index,
                  const char *context, size_t *offset)
 {
-    return context != NULL &&
-           trace_routine(script, list, index + 1, context, offset);
+    const char *at = context ? strstr(context, ROUTINE) : NULL;
+    struct routines r;
+    bool found = false;
+
+    if (at == NULL)
+        return false;
+    collect(&r, script, list, index + 1);
+    for (; at != NULL && !found; at = strstr(at + 1, ROUTINE))
+        found = trace_line(&r, list, index, at, offset);
+    free(r.list);
+    return found;
 }

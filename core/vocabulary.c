@@ -212,23 +212,25 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
 
 /* ---- placeholders ---------------------------------------------------- */
 
-/* Whether a name begins at `at` and is closed: what has a letter and no brace,
-** so that '{{1,2},{3,4}}' is an array. */
+/* Whether a name begins at `*at` and is closed: what has a letter and no brace,
+** so that '{{1,2},{3,4}}' is an array. `*at` becomes where that was decided:
+** nothing before it is a name either. */
 static bool is_named(const struct pgmig_vocabulary *words, const char *text,
-                     size_t at, size_t end)
+                     size_t *at, size_t end)
 {
     size_t close = strlen(words->placeholder_end);
     bool letter = false;
 
     if (close == 0)
-        return at < end && isalpha((unsigned char)text[at]);
-    for (; at + close <= end; at++) {
-        if (memcmp(text + at, words->placeholder_end, close) == 0)
+        return *at < end && isalpha((unsigned char)text[*at]);
+    for (; *at + close <= end; (*at)++) {
+        if (memcmp(text + *at, words->placeholder_end, close) == 0)
             return letter;
-        if (text[at] == '{' || text[at] == '}')
+        if (text[*at] == '{' || text[*at] == '}')
             return false;
-        letter = letter || isalpha((unsigned char)text[at]);
+        letter = letter || isalpha((unsigned char)text[*at]);
     }
+    *at = end;
     return false;
 }
 
@@ -240,12 +242,17 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
     while (open > 0) {
         const char *found =
             memmem(text + start, end - start, words->placeholder, open);
+        size_t at;
+        size_t behind;
 
         if (found == NULL)
             break;
-        start = (size_t)(found - text) + open;
-        if (is_named(words, text, start, end))
-            return start - open;
+        at = (size_t)(found - text);
+        start = behind = at + open;
+        if (is_named(words, text, &behind, end))
+            return at;
+        if (behind > start + open) /* the next one may hold what was seen last */
+            start = behind - open;
     }
     return end;
 }

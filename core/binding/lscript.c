@@ -6,7 +6,8 @@
 
 struct lscript {
     struct pgmig_script *script;
-    int words; /* keeps the vocabulary that it was read with */
+    int words;                /* keeps the vocabulary that it was read with */
+    struct pgmig_place place; /* of the statement that was asked for last */
 };
 
 /* A script that keeps the vocabulary at `words`, an argument. */
@@ -14,8 +15,7 @@ static struct pgmig_script **new_script(lua_State *L, int words)
 {
     struct lscript *ls = lua_newuserdata(L, sizeof *ls);
 
-    ls->script = NULL;
-    ls->words = LUA_NOREF;
+    *ls = (struct lscript){.words = LUA_NOREF};
     luaL_getmetatable(L, LPGMIG_SCRIPT);
     lua_setmetatable(L, -2);
     lua_pushvalue(L, words);
@@ -258,11 +258,16 @@ static int script_statement(lua_State *L)
     const struct pgmig_section *section =
         &script->sections[luaL_checkoption(L, 2, NULL, names)];
     lua_Integer n = luaL_checkinteger(L, 3);
-    struct pgmig_place place = {0};
+    struct pgmig_place *place =
+        &((struct lscript *)lua_touserdata(L, 1))->place;
+    const struct pgmig_statement *st;
 
     luaL_argcheck(L, n >= 1 && (size_t)n <= section->statement_count, 3,
                   "no such statement");
-    push_statement(L, script, &section->statements[n - 1], &place);
+    st = &section->statements[n - 1];
+    if (st->start < place->offset) /* mostly they are asked for in order */
+        *place = (struct pgmig_place){0};
+    push_statement(L, script, st, place);
     lpgmig_set_integer(L, "index", n);
     lua_pushinteger(L, (lua_Integer)section->statement_count);
     return 2;

@@ -20,15 +20,36 @@ local function by_version(set, version)
   return ok and (set.by_id[id] or set.foreign[id]) or nil
 end
 
-local function by_field(list, field, value)
-  for _, m in ipairs(list) do
-    if m[field] == value then return m end
+--- A function that finds migrations by what `key_of` says of them: a list, in their order.
+local function index(list, key_of)
+  local found
+  return function(key)
+    if not found then
+      found = {}
+      for _, m in ipairs(list) do
+        local of_key = found[key_of(m)] or {}
+        found[key_of(m)] = of_key
+        of_key[#of_key + 1] = m
+      end
+    end
+    return found[key] or {}
   end
 end
 
+local function file_name(path) return path:match "[^/]*$" end
+
+--- How the migrations of files are found.
+local function indexes_of(set)
+  return {
+    repeatable = index(set.repeatable, function(m) return m.name end),
+    label = index(set.list, function(m) return m.label end),
+    file = index(set.list, function(m) return file_name(m.path) end),
+  }
+end
+
 --- The migration of a row, by the path of its file; where files were renamed, by its version.
-local function by_path(set, rule, path)
-  for _, m in ipairs(set.list) do
+local function by_path(set, find, rule, path)
+  for _, m in ipairs(find.file(file_name(path))) do
     if m.path:sub(-#path - 1) == "/" .. path then return m end
   end
   local parsed = rule.parse(path)
@@ -38,14 +59,14 @@ local function by_path(set, rule, path)
 end
 
 --- The migration that a row is about; nil: there is no such file.
-local function migration_of(set, from, row)
+local function migration_of(set, find, from, row)
   if row.repeatable then
     local parsed = from.naming.parse(row.path)
-    return parsed and by_field(set.repeatable, "name", parsed.name)
+    return parsed and find.repeatable(parsed.name)[1]
   end
   if row.version then return by_version(set, row.version) end
-  if row.label then return by_field(set.list, "label", row.label) end
-  return by_path(set, from.naming, row.path)
+  if row.label then return find.label(row.label)[1] end
+  return by_path(set, find, from.naming, row.path)
 end
 
 local function name_of(row) return row.version or row.label or row.path end
@@ -96,9 +117,12 @@ end
 
 --- Add all files up to a version.
 local function add_below(plan, set, m)
-  for _, other in ipairs(set.list) do
-    if core.compare(other.id, m.id) <= 0 then plan:add(other) end
+  local at = plan.below + 1
+  while set.list[at] and core.compare(set.list[at].id, m.id) <= 0 do
+    plan:add(set.list[at])
+    at = at + 1
   end
+  plan.below = at - 1
 end
 
 local function add_newest(plan, set, m, from)
@@ -128,14 +152,14 @@ end
 local function new_plan(from, qualified)
   return setmetatable({
     direction = "up", from = from.name, from_table = qualified, notes = {}, applied_at = {},
-    has = {},
+    has = {}, below = 0, -- so many of the files, by version, were added
   }, { __index = plan_methods })
 end
 
 --- Add what a row says, or return what is wrong with it.
-local function add_row(plan, set, from, row)
+local function add_row(plan, set, find, from, row)
   if row.baseline then return add_baseline(plan, set, row, from) end
-  local m = migration_of(set, from, row)
+  local m = migration_of(set, find, from, row)
   local problem = look_at(from, m, row)
   if problem then return problem end
   if from.tracking.newest then return add_newest(plan, set, m, from) end
@@ -145,14 +169,16 @@ end
 
 --- Leave out what pgmig's own tables have already; a row without history was not pgmig's.
 local function drop_known(plan, read)
-  plan.known = 0
-  for i = #plan, 1, -1 do
+  local left, count = 0, #plan
+  for i = 1, count do
     local m = plan[i]
-    if read.marks.event[ledger.key(m)] and (m.repeatable or read.rows.there[m.id]) then
-      table.remove(plan, i)
-      plan.known = plan.known + 1
+    plan[i] = nil
+    if not (read.marks.event[ledger.key(m)] and (m.repeatable or read.rows.there[m.id])) then
+      left = left + 1
+      plan[left] = m
     end
   end
+  plan.known = count - left
 end
 
 --- Compare another tool's table with the files.
@@ -166,11 +192,12 @@ function M.plan(migrator, from, options)
   local set = migrator:files()
   local rows, qualified = tracking.read(migrator.db, from, options.table)
   local plan, problems, dirty = new_plan(from, qualified), {}, false
+  local find = indexes_of(set)
   if from.tracking.newest and #rows > 1 then
     errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows, from.name))
   end
   for _, row in ipairs(rows) do
-    problems[#problems + 1] = add_row(plan, set, from, row)
+    problems[#problems + 1] = add_row(plan, set, find, from, row)
     dirty = dirty or row.dirty
   end
   if problems[1] then refuse(from, problems, dirty) end

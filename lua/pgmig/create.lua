@@ -1,6 +1,7 @@
 --- New migration files.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local trim = require "pgmig.trim"
 
 local M = {}
 
@@ -25,7 +26,7 @@ function M.sanitise(name)
   if type(name) ~= "string" then
     errors.raise("usage", "a migration's name is a string, not a " .. type(name))
   end
-  local trimmed = name:lower():match "^%s*(.-)%s*$"
+  local trimmed = trim.both(name:lower())
   local clean = trimmed:gsub("[\128-\191]", ""):gsub("[^%w_]", "_")
   if not clean:find "%w" then
     errors.raise("usage", ("the name %q has no letter or digit"):format(name), {

@@ -3,6 +3,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
 local tracking = require "pgmig.tracking"
+local trim = require "pgmig.trim"
 
 local M = {}
 
@@ -17,16 +18,15 @@ local function head_of(path)
   return text
 end
 
---- The folders' files: { { name, text = the beginning of an .sql file } }.
-local function look(dirs)
-  local found = {}
+--- Look at the folders' files, one after the other.
+-- @param fn called with { name, text = the beginning of an .sql file }
+local function each_file(dirs, fn)
   for _, dir in ipairs(dirs) do
     for _, name in ipairs(core.list(dir, true)) do
       local path = dir:gsub("/*$", "") .. "/" .. name
-      found[#found + 1] = { name = name, text = name:find "%.sql$" and head_of(path) }
+      fn { name = name, text = name:find "%.sql$" and head_of(path) }
     end
   end
-  return found
 end
 
 local function first_match(patterns, text)
@@ -38,21 +38,18 @@ end
 local function line_of(patterns, text)
   if not (patterns and patterns[1]) then return nil end
   for line in text:gmatch "[^\r\n]+" do
-    if first_match(patterns, line) then return line:match "^%s*(.-)%s*$" end
+    if first_match(patterns, line) then return trim.both(line) end
   end
 end
 
---- What only this tool's folders have; nil.
-local function sign_of(format, found)
+--- What in a file only this tool's folders have; nil.
+local function sign_of(format, file)
   local signs = format.signs or {}
-  for _, file in ipairs(found) do
-    if first_match(signs.paths, file.name) then return "its name: " .. file.name end
-    if file.text and first_match(signs.first, file.text) then
-      return ("the first line of %s"):format(file.name)
-    end
-    local line = file.text and line_of(signs.lines, file.text)
-    if line then return ("%s in %s"):format(line, file.name) end
-  end
+  if first_match(signs.paths, file.name) then return "its name: " .. file.name end
+  if not file.text then return nil end
+  if first_match(signs.first, file.text) then return ("the first line of %s"):format(file.name) end
+  local line = line_of(signs.lines, file.text)
+  return line and ("%s in %s"):format(line, file.name)
 end
 
 --- Whether two files would be the same migration's; such a folder is of a format that allows it.
@@ -64,17 +61,27 @@ local function note_repeated(seen, parsed)
   return repeated
 end
 
---- Whether all files are named as the format's are, and have what it needs.
-local function fits(format, found)
-  local rule, signs = format.naming, format.signs or {}
-  local seen, repeated = {}, false
-  if format.vocabulary and format.vocabulary.marked then return false end
-  for _, file in ipairs(found) do
-    local parsed = file.text and rule.parse(file.name)
-    if file.text and (parsed == nil or first_match(signs.never, file.name)) then return false end
-    if parsed then repeated = note_repeated(seen, parsed) or repeated end
-  end
-  return next(seen) ~= nil and repeated == (rule.numbers_repeat or false)
+--- A format whose folder it may be.
+local function new_candidate(name)
+  local format = formats.find(name)
+  return {
+    name = name, format = format, seen = {}, repeated = false,
+    fits = not (format.vocabulary and format.vocabulary.marked),
+  }
+end
+
+--- Whether a file is named as the format's are.
+local function note_name(c, file)
+  local parsed = file.text and c.format.naming.parse(file.name)
+  local signs = c.format.signs or {}
+  if file.text and (parsed == nil or first_match(signs.never, file.name)) then c.fits = false end
+  if parsed and c.fits then c.repeated = note_repeated(c.seen, parsed) or c.repeated end
+end
+
+--- Whether all files are, and have what the format needs.
+local function fits(c)
+  return c.fits and next(c.seen) ~= nil
+    and c.repeated == (c.format.naming.numbers_repeat or false)
 end
 
 -- ---- the verdict -----------------------------------------------------------
@@ -116,14 +123,17 @@ end
 -- @return its name
 -- @raise kind "usage" with the candidates when more than one fits, or none
 function M.format(dirs, db)
-  local found, sure, possible = look(dirs), {}, {}
-  for _, name in ipairs(formats.names) do
-    local format = formats.find(name)
-    local sign = sign_of(format, found)
-    if sign then sure[#sure + 1] = { name = name, why = sign } end
-    if fits(format, found) then
-      possible[#possible + 1] = { name = name, why = format.about }
+  local all, sure, possible = {}, {}, {}
+  for i, name in ipairs(formats.names) do all[i] = new_candidate(name) end
+  each_file(dirs, function(file)
+    for _, c in ipairs(all) do
+      c.sign = c.sign or sign_of(c.format, file)
+      note_name(c, file)
     end
+  end)
+  for _, c in ipairs(all) do
+    if c.sign then sure[#sure + 1] = { name = c.name, why = c.sign } end
+    if fits(c) then possible[#possible + 1] = { name = c.name, why = c.format.about } end
   end
   local candidates = sure[1] and sure or possible
   return only(candidates) or only(known_there(candidates, db)) or refuse(candidates, dirs)

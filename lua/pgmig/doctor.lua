@@ -55,15 +55,16 @@ end
 
 --- A function that returns a version which is free: another one each time; nil: nobody can count.
 local function counter(migrator, status)
-  local list = {}
+  local widest, newest
   for _, m in ipairs(planning.all(status)) do
-    if m.id then list[#list + 1] = m end
+    if m.id and (not widest or #m.text > #widest.text) then widest = m end
+    if m.id and (not newest or migration.before(newest, m)) then newest = m end
   end
-  table.sort(list, migration.before)
   return function()
-    local ok, version = pcall(create.next_version, migrator.naming, list)
+    local ok, version = pcall(create.next_version, migrator.naming, { widest, newest })
     if not ok then return nil end
-    list[#list + 1] = { id = files.digits(migrator.naming, version), text = version }
+    newest = { id = files.digits(migrator.naming, version), text = version }
+    widest = widest or newest
     return version
   end
 end

@@ -1,4 +1,5 @@
 --- A long text, for one line of a message.
+local trim = require "pgmig.trim"
 local visible = require "pgmig.visible"
 
 local M = {}
@@ -7,7 +8,7 @@ local WIDTH = 70 -- bytes
 
 --- The first line of a text that has something in it, shortened; " ..." says that there is more.
 function M.line(text)
-  local whole = text:match "^%s*(.-)%s*$"
+  local whole = trim.both(text)
   local line = whole:match "^[^\r\n]*"
   if #line > WIDTH then
     local last = WIDTH

@@ -20,6 +20,7 @@ local errors = require "pgmig.errors"
 local lua_file = require "pgmig.lua_file"
 local naming = require "pgmig.naming"
 local settings_file = require "pgmig.settings_file"
+local trim = require "pgmig.trim"
 
 local M = {}
 
@@ -51,15 +52,22 @@ local function words_of(self, settings, way)
   return self.words[key]
 end
 
---- Text as a Lua pattern that finds it.
-local function literal(text) return (text:gsub("%p", "%%%0")) end
-
---- Replace the placeholders that have values; the others are refused when the text is parsed.
+--- Replace the placeholders that have values; the others are refused when the text is parsed. What
+-- is opened and not closed ends the search: nothing behind it is looked at twice.
 local function fill(self, text)
   local words, values = self.vocabulary, self.placeholders
   if self.fill then return self.fill(text, values) end
-  local pattern = literal(words.placeholder) .. "(.-)" .. literal(words.placeholder_end)
-  return (text:gsub(pattern, function(inner) return values[inner:match "^%s*(.-)%s*$"] end))
+  local parts, behind = {}, 1
+  while true do
+    local from, open = text:find(words.placeholder, behind, true)
+    local close, last = text:find(words.placeholder_end, (open or #text) + 1, true)
+    if not (from and close) then break end
+    local value = values[trim.both(text:sub(open + 1, close - 1))]
+    parts[#parts + 1] = text:sub(behind, from - 1)
+    parts[#parts + 1] = value or text:sub(from, last)
+    behind = last + 1
+  end
+  return table.concat(parts) .. text:sub(behind)
 end
 
 --- Read a migration's file.

@@ -258,8 +258,8 @@ end
 -- @param read what `ledger:read` returned just now
 -- @return the migrations that were left out
 function M.drop_settled(plan, read)
-  local settled = {}
-  for i = #plan, 1, -1 do
+  local settled, left = {}, 0
+  for i = 1, #plan do
     local m = plan[i]
     local done
     if m.repeatable then
@@ -268,7 +268,13 @@ function M.drop_settled(plan, read)
       done = (read.rows.there[m.id] ~= nil) == (plan.direction == "up")
     end
     m.failure = failure_of(m, read.marks)
-    if done then table.insert(settled, 1, table.remove(plan, i)) end
+    plan[i] = nil
+    if done then
+      settled[#settled + 1] = m
+    else
+      left = left + 1
+      plan[left] = m
+    end
   end
   return settled
 end

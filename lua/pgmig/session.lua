@@ -113,7 +113,7 @@ function M.nominate(names, sql)
   if not sql:find "[Ss][Ee][Tt]" then return end
   local count = 0
   for _ in pairs(names) do count = count + 1 end
-  for name in sql:sub(1, MAX_TEXT):gsub('"', ""):gmatch "[%a_][%w_$]*%.[%w_$.]*[%w_$]" do
+  for name in sql:sub(1, MAX_TEXT):gsub('"', ""):gmatch "%f[%w_$][%a_][%w_$]*%.[%w_$.]*[%w_$]" do
     if count >= MAX_NAMES then return end
     if not names[name] then names[name], count = true, count + 1 end
   end

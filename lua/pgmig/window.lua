@@ -27,9 +27,15 @@ end
 
 --- Hand out what the server said beside its results, up to the migration under way.
 local function tell_notices(self)
-  for notice in self.handle.notice, self.handle do self.notices[#self.notices + 1] = notice end
-  while self.notices[1] and self.notices[1].index <= self.done + 1 do
-    local notice = table.remove(self.notices, 1)
+  local told, notices = self.told, self.notices
+  for notice in self.handle.notice, self.handle do
+    self.heard = self.heard + 1
+    notices[self.heard] = notice
+  end
+  while notices[told + 1] and notices[told + 1].index <= self.done + 1 do
+    told = told + 1
+    local notice = notices[told]
+    notices[told], self.told = nil, told
     local step = self.steps[notice.index]
     notice.type, notice.migration, notice.index = "notice", step and step.m, nil
     self.run.emit(notice)
@@ -81,7 +87,8 @@ function M.run(run, steps)
   end
   local db = run.db
   local self = {
-    run = run, steps = steps, handle = db.handle, done = 0, notices = {}, committing = 0,
+    run = run, steps = steps, handle = db.handle, done = 0, notices = {}, heard = 0,
+    told = 0, committing = 0,
     hooked = run.hooks:has "committed",
   }
   db:on_notice(nil)

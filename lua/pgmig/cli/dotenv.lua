@@ -2,6 +2,7 @@
 -- and the dotenv libraries read it, where they agree; it may hold much that is for other programs.
 local errors = require "pgmig.errors"
 local settings_file = require "pgmig.settings_file"
+local trim = require "pgmig.trim"
 
 local M = {}
 local variables = {}
@@ -29,11 +30,25 @@ local function braced(inside, look_up)
   return nil, ("it uses %s, which is not set"):format(name)
 end
 
+--- Where the brace ends that opens at each place.
+local function closings(text)
+  local opened, closed_at = {}, {}
+  for at, brace in text:gmatch "()([{}])" do
+    if brace == "{" then
+      opened[#opened + 1] = at
+    elseif opened[1] then
+      closed_at[table.remove(opened)] = at
+    end
+  end
+  return closed_at
+end
+
 --- What stands at a dollar sign.
 -- @return the text, and the place behind it; or nil and what is wrong
-local function dollar(text, at, look_up)
-  local inside = text:match("^%$(%b{})", at)
-  if inside then
+local function dollar(text, at, look_up, closed_at)
+  local close = closed_at[at + 1]
+  if close then
+    local inside = text:sub(at + 1, close)
     local value, problem = braced(inside:sub(2, -2), look_up)
     if problem then return nil, problem end
     return value or "$" .. inside, at + 1 + #inside
@@ -51,7 +66,7 @@ end
 -- @param escapes what a backslash and a letter stand for; others stay as they are
 -- @return the text; or nil and what is wrong
 function expand(text, look_up, escapes)
-  local parts, at = {}, 1
+  local parts, at, closed_at = {}, 1, closings(text)
   while at <= #text do
     local plain, next_at = text:match("^([^\\$]+)()", at)
     if plain then
@@ -60,7 +75,7 @@ function expand(text, look_up, escapes)
       local pair = text:sub(at, at + 1)
       parts[#parts + 1], at = (escapes or { ["\\$"] = "$" })[pair] or pair, at + 2
     else
-      local value, behind = dollar(text, at, look_up)
+      local value, behind = dollar(text, at, look_up, closed_at)
       if not value then return nil, behind end
       parts[#parts + 1], at = value, behind
     end
@@ -112,8 +127,8 @@ end
 --- A value without quotes, up to the line's end or a comment.
 local function plain(text, at)
   local raw, behind = text:match("^([^\n]*)()", at)
-  if raw:find "^#" then raw = "" end
-  return raw:gsub("%s+#.*$", ""):gsub("%s+$", ""), behind, expand
+  local comment = raw:find "^#" or raw:find "%s#"
+  return trim.right(comment and raw:sub(1, comment - 1) or raw), behind, expand
 end
 
 -- ---- lines ---------------------------------------------------------------------

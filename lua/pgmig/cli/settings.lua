@@ -184,14 +184,21 @@ end
 
 local HIDDEN = "(set, not shown)"
 
+--- Whether a text is a host, perhaps with a port and a database, of plain characters.
+local function is_place(text)
+  return text:find "^[%w_.-]*/?[%w_.-]*$" or text:find "^[%w_.-]*:%d*$"
+    or text:find "^[%w_.-]*:%d*/[%w_.-]*$"
+end
+
 --- A URL of plain parts, its password masked.
 local function mask_url(text)
   local scheme, rest = text:match "^(postgres%l*://)(.*)$"
   if not scheme or rest:find "[?%%]" then return HIDDEN end
-  if rest:find "^[%w_.-]*@[%w_.-]*:?%d*/?[%w_.-]*$" then return text end
-  local user, host = rest:match "^([%w_.-]*):[^@/:]*@([%w_.-]*:?%d*/?[%w_.-]*)$"
-  if user then return ("%s%s:********@%s"):format(scheme, user, host) end
-  return rest:find "^[%w_.-]*:?%d*/?[%w_.-]*$" and not rest:find "@" and text or HIDDEN
+  local who, place = rest:match "^([^@]*)@([^@]*)$"
+  if not is_place(place or rest) then return HIDDEN end
+  if not who or who:find "^[%w_.-]*$" then return text end
+  local user = who:match "^([%w_.-]*):[^/:]*$"
+  return user and ("%s%s:********@%s"):format(scheme, user, place) or HIDDEN
 end
 
 -- What is shown of a word, where it looks so; others may be a password, or be meant to.
