@@ -251,7 +251,8 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
         start = behind = at + open;
         if (is_named(words, text, &behind, end))
             return at;
-        if (behind > start + open) /* the next one may hold what was seen last */
+        if (behind >
+            start + open) /* the next one may hold what was seen last */
             start = behind - open;
     }
     return end;

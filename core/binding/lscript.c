@@ -32,7 +32,8 @@ struct pgmig_script *lpgmig_check_script(lua_State *L, int arg)
     return ls->script;
 }
 
-static int script_gc(lua_State *L)
+/* script:free() lets go of its memory now; it cannot be used any more. */
+static int script_free(lua_State *L)
 {
     struct lscript *ls = luaL_checkudata(L, 1, LPGMIG_SCRIPT);
 
@@ -396,7 +397,8 @@ void lpgmig_open_script(lua_State *L)
                                        {"empty", script_empty},
                                        {"warnings", script_warnings},
                                        {"down_state", script_down_state},
-                                       {"__gc", script_gc},
+                                       {"free", script_free},
+                                       {"__gc", script_free},
                                        {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_SCRIPT, methods);

@@ -14,13 +14,19 @@ static int text_version(lua_State *L)
 {
     size_t len;
     const char *digits = luaL_checklstring(L, 1, &len);
-    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_error wrong = {0};
+    struct pgmig_error *err;
     char out[PGMIG_VERSION_DIGITS + 1];
 
+    if (pgmig_version_parse(digits, len, out, &wrong) == 0) {
+        lua_pushstring(L, out); /* mostly: Lua has no error to collect */
+        return 1;
+    }
+    pgmig_error_clear(&wrong);
+    err = lpgmig_error_new(L);
     if (pgmig_version_parse(digits, len, out, err) != 0)
         return lpgmig_error_raise(L, err);
-    lua_pushstring(L, out);
-    return 1;
+    return 0;
 }
 
 /* compare(a, b) --> -1, 0 or 1 for two versions in their one form. */

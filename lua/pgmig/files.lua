@@ -48,25 +48,26 @@ end
 local function new_migration(set, parsed, prefix, name)
   local path, text = prefix .. name, text_of(parsed.version)
   local digits = M.digits(set.rule, parsed.version, path)
-  return migration.new {
-    id = core.version(digits),
-    name = parsed.name,
-    path = path,
-    text = text,
-    label = parsed.label,
-    language = parsed.language ~= "sql" and parsed.language or nil,
-    direction = parsed.direction,
-    precedence = parsed.precedence,
-    settings = parsed.transaction and { transaction = parsed.transaction } or nil,
-    format = set.format,
+  -- the fields that all have are counted here: tables grow to twice what they need
+  local m = {
+    id = core.version(digits), name = parsed.name, path = path, text = text,
+    state = nil, down = nil, read = nil, row = nil,
   }
+  local language, format = parsed.language, set.reads_as
+  if parsed.label then m.label = parsed.label end
+  if language and language ~= "sql" then m.language = language end
+  if parsed.direction then m.direction = parsed.direction end
+  if parsed.precedence then m.precedence = parsed.precedence end
+  if parsed.transaction then m.settings = { transaction = parsed.transaction } end
+  if format then m.format = format end
+  return migration.new(m)
 end
 
 --- A repeatable migration: its name is its identity.
 local function new_repeatable(set, parsed, prefix, name)
   return migration.new {
     name = parsed.name, label = parsed.label or parsed.name, path = prefix .. name,
-    language = parsed.language or "sql", repeatable = true, format = set.format,
+    language = parsed.language or "sql", repeatable = true, format = set.reads_as,
   }
 end
 
@@ -141,7 +142,7 @@ end
 function M.read(dirs, rule, format)
   local set = {
     list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, wrong = {},
-    foreign = {}, rule = rule, format = format,
+    foreign = {}, rule = rule, reads_as = format and format.vocabulary and format or nil,
   }
   local found = {}
   for _, dir in ipairs(dirs) do read_dir(set, dir, found) end

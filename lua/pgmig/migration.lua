@@ -26,21 +26,22 @@ function M.version_of(id) return #id <= NUMBER_DIGITS and tonumber(id) or id end
 --- A column of the row that an applied one has in the tracking table.
 local function of_row(name)
   return function(m)
-    local rows = rawget(m, "rows")
-    return rows and rows[name] and rows[name][m.row] or nil
+    local at = rawget(m, "row")
+    local column = at and m.read.rows[name]
+    return column and column[at] or nil
   end
 end
 
 --- What the history says last.
 local function of_marks(name)
   return function(m)
-    local marks = rawget(m, "marks")
-    return marks and marks[name][rawget(m, "id") or "repeatable:" .. m.name]
+    local read = rawget(m, "read")
+    return read and read.marks[name][rawget(m, "id") or "repeatable:" .. m.name]
   end
 end
 
 -- What most migrations have alike, or what follows from other fields, is not kept in each: there
--- may be ten thousand.
+-- may be a million.
 local derived = {
   version = function(m)
     local id = rawget(m, "id")
@@ -70,8 +71,8 @@ end
 
 --- Make a migration.
 -- @param fields id (nil: a repeatable one), name, path, text = the version as it is written; label,
---   language, precedence, where they do not follow from these; for applied ones rows, row =
---   its place in them, and marks, as the ledger has them
+--   language, precedence, where they do not follow from these; read = what the ledger has read, and
+--   for applied ones row = their place in its rows
 -- @return the migration; `version` is a number below 10^14, else the string of digits
 function M.new(fields) return setmetatable(fields, migration) end
 

@@ -53,7 +53,7 @@ end
 --- What the tables say of an applied migration.
 local function note_row(m, read, at)
   m.state = m.missing and not m.foreign and "missing" or "applied"
-  m.rows, m.row, m.marks = read.rows, at, read.marks
+  m.read, m.row = read, at
   note_attempt(m, read)
 end
 
@@ -105,7 +105,7 @@ local function compare_repeatable(files, read)
     local ok, checksum = pcall(core.file_checksum, m.path)
     m.state = ok and recorded == checksum and "applied" or "pending"
     m.applied_at = recorded and read.marks.at[key] or nil
-    m.marks = read.marks
+    m.read = read
     note_attempt(m, read)
     if m.state ~= "applied" then pending[#pending + 1] = m end
   end
@@ -131,7 +131,7 @@ function M.compare(files, read)
   end
   for _, m in ipairs(files.list) do
     if not rows.there[m.id] then
-      m.state, m.rows, m.marks = "pending", nil, read.marks
+      m.state, m.read, m.row = "pending", read, nil
       note_attempt(m, read)
       state.pending[#state.pending + 1] = m
     end

@@ -82,7 +82,7 @@ end
 -- ---- SQL files -------------------------------------------------------------
 
 --- The format is pgmig's own.
-local function is_own(m) return not (m.format and m.format.vocabulary) end
+local function is_own(m) return not m.format end
 
 --- pgmig's own words for files whose names say which way they go.
 local function directed(way)
@@ -184,6 +184,14 @@ end
 
 --- Forget it: a long history must not fill the memory.
 function M.forget(m) m.source = nil end
+
+--- Forget it, and free at once what nobody else has asked for: Lua does not know how much that is.
+function M.discard(m)
+  local source = m.source or {}
+  if source.script then source.script:free() end
+  if source.down then source.down:free() end
+  m.source = nil
+end
 
 --- The script of the way back of a pair: a broken one must not keep what goes up from running.
 -- @return the script; nil when there is no such file

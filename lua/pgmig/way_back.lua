@@ -9,7 +9,8 @@ local words = { down = true, undo = true, rollback = true, revert = true }
 -- @param path the file
 -- @return the word in lower case, what joins it to the rest; nil: there is none
 function M.word(path)
-  local joint, word = path:lower():match "([._-])(%a+)%.sql$"
+  local joint, word = path:match "([._-])(%a+)%.[sS][qQ][lL]$"
+  word = word and word:lower()
   if words[word] then return word, joint end
 end
 

@@ -1,6 +1,7 @@
 --- The table that `status` shows to people.
 local drift = require "pgmig.drift"
 local files = require "pgmig.files"
+local trim = require "pgmig.trim"
 local visible = require "pgmig.visible"
 
 local M = {}
@@ -20,32 +21,61 @@ local function time(iso)
   return iso and iso:gsub("T", " "):gsub("%.%d+", "") or ""
 end
 
---- The cells of a migration's row.
-local function row(m)
-  return { m.state, visible.line(m.label), time(m.applied_at), no_way_back[m.down] or "" }
+--- Set the cells of a migration's row.
+local function set_row(cells, m)
+  cells[1], cells[2], cells[3] = m.state, visible.line(m.label), time(m.applied_at)
+  cells[4] = no_way_back[m.down] or ""
 end
 
 --- Characters, not bytes: names may be UTF-8.
 local function width(s) return #s:gsub("[\128-\191]", "") end
 
+local WIDEST = 120 -- columns; what is longer moves only its own line
+
 local function pad(s, columns) return s .. (" "):rep(columns - width(s)) end
 
-local function widths(rows)
-  local result = {}
-  for _, cells in ipairs(rows) do
-    for i, cell in ipairs(cells) do result[i] = math.max(result[i] or 0, width(cell)) end
+local head = { "STATE", "MIGRATION", "APPLIED AT", "" }
+
+--- Call a function with the cells of each row, one after the other: there may be a million.
+local function each_row(status, fn)
+  local cells = {}
+  fn(head)
+  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
+    for _, m in ipairs(list) do
+      set_row(cells, m)
+      fn(cells)
+    end
   end
+end
+
+local function widths(status)
+  local result = { 0, 0, 0, 0 }
+  each_row(status, function(cells)
+    for i, cell in ipairs(cells) do
+      result[i] = math.max(result[i], math.min(width(cell), WIDEST))
+    end
+  end)
   return result
 end
 
-local function write_rows(output, rows)
-  local columns = widths(rows)
-  for i, cells in ipairs(rows) do
-    local color = i == 1 and "bold" or colors[cells[1]]
-    local line = output:paint(1, color, pad(cells[1], columns[1]))
-    local rest = pad(cells[2], columns[2]) .. "  " .. pad(cells[3], columns[3]) .. "  " .. cells[4]
-    output:line(line .. ("  " .. rest):gsub("%s+$", ""))
-  end
+local function line_of(output, cells, columns)
+  local color = cells == head and "bold" or colors[cells[1]]
+  local line = output:paint(1, color, pad(cells[1], columns[1]))
+  local rest = pad(cells[2], columns[2]) .. "  " .. pad(cells[3], columns[3]) .. "  " .. cells[4]
+  return line .. trim.right("  " .. rest)
+end
+
+local AT_ONCE = 500 -- lines
+
+local function write_rows(output, status)
+  local columns, lines = widths(status), {}
+  each_row(status, function(cells)
+    lines[#lines + 1] = line_of(output, cells, columns)
+    if #lines < AT_ONCE then return end
+    output:line(table.concat(lines, "\n"))
+    lines = {}
+  end)
+  if lines[1] then output:line(table.concat(lines, "\n")) end
 end
 
 local function summary(status)
@@ -101,11 +131,9 @@ end
 -- @param output where to (pgmig.cli.output)
 -- @param status of `migrator:status()`
 function M.write(output, status)
-  local rows = { { "STATE", "MIGRATION", "APPLIED AT", "" } }
-  for _, list in ipairs { status.applied, status.pending, status.repeatable } do
-    for _, m in ipairs(list) do rows[#rows + 1] = row(m) end
+  if status.applied[1] or status.pending[1] or status.repeatable[1] then
+    write_rows(output, status)
   end
-  if #rows > 1 then write_rows(output, rows) end
   write_remarks(output, status)
   if status.warning then output:line(output:paint(1, "red", "missing: " .. status.warning)) end
   output:line(summary(status))
