@@ -180,6 +180,10 @@ struct routines {
     struct creator *list;
     size_t count;
     bool sets_path; /* the file says search_path somewhere */
+    /* what the line of CONTEXT before this one was about: a recursion */
+    const char *name;
+    size_t name_len;
+    struct creator *found;
 };
 
 static int by_name(const void *a, const void *b)
@@ -326,6 +330,19 @@ static bool place(const struct pgmig_script *script,
     return true;
 }
 
+/* The same, remembered while lines are about one routine. */
+static struct creator *recall_routine(struct routines *r, const char *name)
+{
+    const char *end = memmem(name, strcspn(name, "\n"), " line ", 6);
+    size_t len = end ? (size_t)(end - name) : 0;
+
+    if (len == 0 || r->name_len != len || memcmp(r->name, name, len) != 0)
+        r->found = find_routine(r, name);
+    r->name = name;
+    r->name_len = len;
+    return r->found;
+}
+
 /* What one line of CONTEXT speaks of. */
 static bool trace_line(struct routines *r, const struct pgmig_statement *list,
                        size_t last, const char *at, size_t *offset)
@@ -339,7 +356,7 @@ static bool trace_line(struct routines *r, const struct pgmig_statement *list,
     if (strncmp(name, BLOCK, sizeof BLOCK - 1) == 0)
         return is_block(&list[last], name) &&
                place(r->script, &list[last], line, offset);
-    found = find_routine(r, name);
+    found = recall_routine(r, name);
     if (found == NULL || found->bodyless)
         return false;
     found->bodyless = !place(r->script, &list[found->at], line, offset);

@@ -274,6 +274,7 @@ local function advance(self, step, at)
   if settle(self, step) then return at + 1 end
   local count, failing, err = try(steps)
   if failing then fail(self, failing, err) end
+  for i = at, at + count - 1 do self.steps[i] = nil end -- they hold what they have read
   return at + count
 end
 
