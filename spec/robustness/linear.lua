@@ -8,6 +8,7 @@ local detect = require "pgmig.detect"
 local dotenv = require "pgmig.cli.dotenv"
 local excerpt = require "pgmig.excerpt"
 local formats = require "pgmig.formats"
+local output = require "pgmig.cli.output"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 local status_table = require "pgmig.cli.status_table"
@@ -92,8 +93,9 @@ text("parentheses in parentheses", 1000, "SELECT ", "(", function(n)
   return "1" .. (")"):rep(n) .. ";\n"
 end)
 text("a parenthesis that is not closed", 1000, "SELECT ", "(", "1;\n")
-text("dollar quotes of many names", 500, "SELECT ", function(i) return ("$a%d$ $b$ $a%d$,"):format(i,
-  i) end, "1;\n")
+text("dollar quotes of many names", 500, "SELECT ", function(i)
+  return ("$a%d$ $b$ $a%d$,"):format(i, i)
+end, "1;\n")
 text("dollars", 1000, "SELECT ", "$ $a ", "1;\n")
 text("half an end of a dollar quote", 1000, "SELECT $a$", "$a", "$a$;\n")
 text("literals in lines", 500, "SELECT 'a'", "\n'a' -- x", "\n;\n")
@@ -151,13 +153,12 @@ end, settings.mask)
 -- ---- files -------------------------------------------------------------------
 
 local function sample(i)
-  return ("%06d_table_%d.sql"):format(i, i), ("-- UP\nCREATE TABLE t%d ();\n-- DOWN\nDROP TABLE t%d;\n")
-    :format(i, i)
+  local text = "-- UP\nCREATE TABLE t%d ();\n-- DOWN\nDROP TABLE t%d;\n"
+  return ("%06d_table_%d.sql"):format(i, i), text:format(i, i)
 end
 
 case("status", 250, function(n) return pgmig.migrator(db, folder(n, sample)) end, function(migrator)
-  status_table.write({ line = function() end, paint = function(_, _, _, s) return s end },
-    migrator:status())
+  status_table.write(output.new { quiet = true }, migrator:status())
 end)
 
 case("the format of a folder", 100, function(n)

@@ -138,6 +138,14 @@ function output:line(text)
   if not self.quiet then self:always(text) end
 end
 
+--- Write a list of lines to standard output in one piece, unless only errors are wanted.
+function output:lines(list)
+  if self.quiet then return end
+  local texts = {}
+  for i, line in ipairs(list) do texts[i] = rendered(line, visible.line) end
+  put(self, erasure(self), table.concat(texts, "\n"), "\n", pinned(self))
+end
+
 --- Write a text of several lines to standard output, unless only errors are wanted.
 function output:block(text)
   if not self.quiet then write(self, text, visible.text) end

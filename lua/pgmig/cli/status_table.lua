@@ -72,10 +72,10 @@ local function write_rows(output, status)
   each_row(status, function(cells)
     lines[#lines + 1] = line_of(output, cells, columns)
     if #lines < AT_ONCE then return end
-    output:line(table.concat(lines, "\n"))
+    output:lines(lines)
     lines = {}
   end)
-  if lines[1] then output:line(table.concat(lines, "\n")) end
+  if lines[1] then output:lines(lines) end
 end
 
 local function summary(status)
