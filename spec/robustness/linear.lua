@@ -153,8 +153,8 @@ end, settings.mask)
 -- ---- files -------------------------------------------------------------------
 
 local function sample(i)
-  local text = "-- UP\nCREATE TABLE t%d ();\n-- DOWN\nDROP TABLE t%d;\n"
-  return ("%06d_table_%d.sql"):format(i, i), text:format(i, i)
+  local sql = "-- UP\nCREATE TABLE t%d ();\n-- DOWN\nDROP TABLE t%d;\n"
+  return ("%06d_table_%d.sql"):format(i, i), sql:format(i, i)
 end
 
 case("status", 250, function(n) return pgmig.migrator(db, folder(n, sample)) end, function(migrator)
