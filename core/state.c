@@ -84,7 +84,8 @@ int pgmig_state_add_lock_timeout(struct pgmig_conn *conn, const char *value,
 }
 
 /* A setting that the other one does not have goes back to its default. User
-** and role come last: they may not be allowed to set the others. */
+** and role come last, in one statement: they may not be allowed to set the
+** others, nor to read the row. A new user takes the role away. */
 void pgmig_state_add_restore(const char *rows, struct pgmig_buf *sql)
 {
     pgmig_buf_addf(
@@ -98,13 +99,14 @@ void pgmig_state_add_restore(const char *rows, struct pgmig_buf *sql)
         "AS s) AS b ON n.key OPERATOR(pg_catalog.=) b.key "
         "WHERE n.key IS NULL OR b.key IS NULL "
         "OR n.value OPERATOR(pg_catalog.<>) b.value; "
-        "SELECT CASE WHEN r.was OPERATOR(pg_catalog.<>) r.now "
-        "THEN pg_catalog.set_config('session_authorization', r.now, false) END "
-        "FROM (SELECT base OPERATOR(pg_catalog.->>) 'user' AS was, "
-        "session OPERATOR(pg_catalog.->>) 'user' AS now FROM %s) AS r; "
-        "SELECT CASE WHEN r.was OPERATOR(pg_catalog.<>) r.now "
-        "THEN pg_catalog.set_config('role', r.now, false) END "
-        "FROM (SELECT base OPERATOR(pg_catalog.->>) 'role' AS was, "
-        "session OPERATOR(pg_catalog.->>) 'role' AS now FROM %s) AS r; ",
-        rows, rows, rows, rows);
+        "SELECT CASE WHEN r.user_was OPERATOR(pg_catalog.<>) r.user_now "
+        "THEN pg_catalog.set_config('session_authorization', r.user_now, "
+        "false) END, CASE WHEN r.user_was OPERATOR(pg_catalog.<>) r.user_now "
+        "OR r.role_was OPERATOR(pg_catalog.<>) r.role_now "
+        "THEN pg_catalog.set_config('role', r.role_now, false) END "
+        "FROM (SELECT base OPERATOR(pg_catalog.->>) 'user' AS user_was, "
+        "session OPERATOR(pg_catalog.->>) 'user' AS user_now, "
+        "base OPERATOR(pg_catalog.->>) 'role' AS role_was, "
+        "session OPERATOR(pg_catalog.->>) 'role' AS role_now FROM %s) AS r; ",
+        rows, rows, rows);
 }

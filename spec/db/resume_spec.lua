@@ -75,9 +75,13 @@ describe("a session that goes on where another one has stopped", function()
     end)
   end
 
-  it("has settings of all kinds, and the role, and gives none of them to the next one", function()
+  local function let_bob()
     db:exec "DO $$ BEGIN CREATE ROLE bob; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     db:exec "GRANT ALL ON SCHEMA app TO bob; GRANT ALL ON seen, gate TO bob"
+  end
+
+  it("has settings of all kinds, and the role, and gives none of them to the next one", function()
+    let_bob()
     write("SET work_mem = '7MB'; SET datestyle = 'SQL, DMY'; SET \"my.tenant\" = 'a ''b';\n"
       .. "SELECT set_config('my.other', 'c', false); SET TIME ZONE -3; SET ROLE bob;",
       "INSERT INTO public.seen SELECT concat_ws('|', current_setting('work_mem'),\n"
@@ -92,6 +96,29 @@ describe("a session that goes on where another one has stopped", function()
       db:query "SELECT what FROM seen")
     assert.equal("bob", value "(SELECT relowner::regrole::text FROM pg_class WHERE relname = 't')")
   end)
+
+  local users = {
+    "SET SESSION AUTHORIZATION bob;", "SELECT set_config('session_authorization', 'bob', false);",
+    "SET ROLE bob; SET SESSION AUTHORIZATION bob; SET ROLE bob;",
+  }
+
+  -- Somebody who may not read the journal.
+  local function check_user(switch, through)
+    let_bob()
+    write(switch .. " CREATE TABLE app.a (); CREATE TABLE app.b ();",
+      "CREATE TABLE app.c (); INSERT INTO public.seen"
+      .. " VALUES (session_user || ' ' || current_setting('role'));")
+    stop(through)
+    go_on(through)
+    assert.equal("bob", value
+      "(SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE schemaname = 'app')")
+    assert.same({ { what = switch:find "SET ROLE" and "bob bob" or "bob none" } },
+      db:query "SELECT what FROM seen")
+  end
+
+  for _, switch in ipairs(users) do
+    it("has the session user of " .. switch, function() check_user(switch) end)
+  end
 
   it("has the settings that the first one had when it stopped twice", function()
     write("SET search_path = app;\nSET work_mem = '7MB';",
@@ -188,6 +215,10 @@ describe("a session that goes on where another one has stopped", function()
       go_on(pool.url(name))
       assert.equal("rest", value "(SELECT what FROM seen)")
     end)
+
+    for _, switch in ipairs(users) do
+      it("has the session user of " .. switch, function() check_user(switch, pool.url(name)) end)
+    end
 
     local refused = {
       ["settings made before it"] = "SET search_path = app;\nCREATE INDEX CONCURRENTLY ON t (a);",
