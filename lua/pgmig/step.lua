@@ -97,8 +97,9 @@ function at.before(self, index)
   if type(ctx.sql) ~= "string" or ctx.sql:find("\0", 1, true) then
     errors.raise("usage", "before_statement: ctx.sql is a text without NUL bytes")
   end
-  if ctx.sql ~= sql then return "replace", ctx.sql end
-  return "go_on"
+  if ctx.sql == sql then return "go_on" end
+  self.replaced = true
+  return "replace", ctx.sql
 end
 
 function at.after(self, index)
@@ -118,11 +119,12 @@ end
 --- Where the core has to pause for the hooks that there are.
 local function pauses(self)
   local hooks = self.run.hooks
-  local timed = hooks:has "after_statement" or hooks:has "progress"
+  local looked_at = hooks:has "before_statement" or hooks:has "after_statement"
+    or hooks:has "progress"
   return {
     opened = hooks:has "before_each" or source.fn(self.m, self.direction) ~= nil,
-    before = hooks:has "before_statement" or timed,
-    after = timed,
+    before = looked_at,
+    after = looked_at,
     closing = hooks:has "after_each",
   }
 end
@@ -154,13 +156,25 @@ end
 -- @return what was raised; nil
 local function at_pause(self, point, index)
   local db = self.run.db
-  db.touched = false
+  db.touched = point == "after" and self.replaced or false
   local ok, how, sql = pcall(at[point], self, index)
   if not db.handle:is_open() then error(ok and identity.closed(self) or how, 0) end
   local doubted, why = doubt(self)
   local raised = not ok and how or why
   if doubted or raised then how = "give_up" end
   return { how, sql }, doubted, raised
+end
+
+--- The end of an attempt. A statement of a hook's may have ended the transaction before it failed.
+local function finish(self)
+  local db = self.run.db
+  local ok, outcome = pcall(db.finish, db, "outcome")
+  if ok then return outcome end
+  if self.replaced and self.transaction_id and not db:is_lost() then
+    local fate = identity.fate(db, self.transaction_id)
+    if fate ~= "aborted" then error(identity.error(self, fate, outcome), 0) end
+  end
+  error(outcome, 0)
 end
 
 --- Step the migration from pause to pause. A hook that raises makes it give up.
@@ -177,7 +191,7 @@ local function drive(self)
     db:run()
     point, index = handle:paused()
   end
-  local outcome = db:finish "outcome"
+  local outcome = finish(self)
   if doubted then raised = verdict(self, doubted, raised) end
   if raised then error(raised, 0) end
   return outcome
@@ -312,6 +326,7 @@ function step:try(resume)
     notice.type, notice.migration = "notice", m
     run.emit(notice)
   end)
+  self.replaced = false -- whether a hook has replaced a statement
   run.db.handle:apply(run.ledger.handle, { self:job(resume) })
   return drive(self)
 end

@@ -219,6 +219,25 @@ describe("a hook", function()
       assert.is_false(exists "a")
     end)
 
+    local ends = {
+      { "COMMIT; BEGIN", 1 }, { "COMMIT AND CHAIN", 1 }, { "COMMIT", 1 }, { "ROLLBACK; BEGIN", 0 },
+      { "COMMIT; BEGIN; SELECT 1/0", 1 }, { "/* */ END; START TRANSACTION; CREATE TABLE b ()", 1 },
+    }
+    for _, case in ipairs(ends) do
+      for index = 1, 2 do
+        it(("whose SQL ends the transaction is found out: %s, %d"):format(case[1], index), function()
+          migrator:on("before_statement", function(ctx)
+            if ctx.statement.index == index then ctx.sql = case[1] end
+          end)
+          local err = fails(migrator.migrate)
+          assert.equal("hook", err.kind)
+          assert.matches("has ended the migration's transaction", err.message)
+          assert.equal(case[2] == 1 and "committed" or "aborted", err.transaction)
+          assert.equal(case[2], #migrator:applied())
+        end)
+      end
+    end
+
     it("whose SQL fails points at the statement that it replaced", function()
       migrator:on("before_statement", function(ctx)
         if ctx.statement.index == 2 then ctx.sql = "SELECT 'ü', nix" end
