@@ -28,14 +28,27 @@ static size_t plain_name(const char *s, size_t max)
     return n <= max ? n : 0;
 }
 
+/* A name in double quotes, which are doubled within: how many bytes. */
+static size_t quoted_name(const char *s)
+{
+    size_t n = 1;
+
+    if (s[0] != '"')
+        return 0;
+    while (s[n] != '\0' && (s[n] != '"' || s[n + 1] == '"'))
+        n += s[n] == '"' ? 2 : 1;
+    return s[n] == '"' && n > 1 && n <= NAME_MAX_BYTES + 1 ? n + 1 : 0;
+}
+
 /* Take "name" or "schema.name" apart: false when the name is refused. Of the
 ** server's own schemas, none keeps tables; pg_temp goes with its session. */
 static bool valid_name(const char *name, size_t *schema)
 {
-    size_t n = plain_name(name, NAME_MAX_BYTES);
+    size_t quoted = quoted_name(name);
+    size_t n = quoted ? quoted : plain_name(name, NAME_MAX_BYTES);
 
     *schema = n > 0 && name[n] == '.' ? n : 0;
-    if (*schema > 0 && strncmp(name, "pg_", 3) == 0)
+    if (*schema > 0 && strncmp(name + (quoted ? 1 : 0), "pg_", 3) == 0)
         return false;
     if (*schema > 0)
         name += n + 1;
@@ -49,15 +62,32 @@ static int refuse_name(const char *table, struct pgmig_error *err)
     return pgmig_error_hint(err,
                             "letters, digits and _, at most %d, not first a "
                             "digit; schema.table names a schema too, which "
-                            "does not begin with pg_",
+                            "does not begin with pg_ and may stand in double "
+                            "quotes",
                             NAME_MAX_BYTES - SUFFIX_BYTES);
+}
+
+/* The name that is written so; NULL without memory. */
+static char *unquoted(const char *s, size_t len)
+{
+    char *name = pgmig_strndup(s, len);
+    size_t to = 0;
+
+    if (name == NULL || s[0] != '"')
+        return name;
+    for (size_t from = 1; from + 1 < len; from++) {
+        name[to++] = s[from];
+        from += s[from] == '"' ? 1 : 0;
+    }
+    name[to] = '\0';
+    return name;
 }
 
 static int set_names(struct pgmig_ledger *ledger, const char *table,
                      size_t schema)
 {
     if (schema > 0) {
-        ledger->schema = pgmig_strndup(table, schema);
+        ledger->schema = unquoted(table, schema);
         table += schema + 1;
     }
     ledger->table = pgmig_strndup(table, strlen(table));

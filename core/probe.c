@@ -14,6 +14,7 @@ enum {
     P_SERVER_START,
     P_STANDBY,
     P_FOUND,
+    P_KIND,
     P_SCHEMA,
     P_COLUMNS,
     P_UNIQUE,
@@ -64,7 +65,7 @@ enum {
 ** column with the key. */
 static const char probe_before[] =
     "SELECT " PGMIG_ASK_SERVED ", pg_catalog.pg_is_in_recovery(),"
-    " c.oid IS NOT NULL, s.name, " COLUMNS ","
+    " c.oid IS NOT NULL, c.relkind::pg_catalog.text, s.name, " COLUMNS ","
     " EXISTS (SELECT FROM pg_catalog.pg_index i"
     "  JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
@@ -433,6 +434,13 @@ static int keep(const struct pgmig_conn *conn, int column, char **text,
     return *text ? 0 : pgmig_error_memory(err);
 }
 
+/* What is no table at all is refused as that (trust.c), not for its columns. */
+static bool is_told_later(const struct pgmig_ledger *ledger,
+                          const struct pgmig_conn *conn)
+{
+    return ledger->doubted != NULL && !value_is(conn, P_KIND, "r");
+}
+
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
@@ -450,12 +458,13 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (qualify(ledger, conn, err) != 0 ||
         keep(conn, P_UNFIT, &ledger->unfit, err) != 0)
         return -1;
-    if (ledger->exists && check_table(ledger, conn, err) != 0)
+    if (keep(conn, P_DOUBTED, &ledger->doubted, err) != 0)
         return -1;
-    if (check_history(ledger, conn, err) != 0)
+    if (ledger->exists && !is_told_later(ledger, conn) &&
+        check_table(ledger, conn, err) != 0)
         return -1;
     ledger->watched = value_is(conn, P_WATCHED, "t");
-    return keep(conn, P_DOUBTED, &ledger->doubted, err);
+    return check_history(ledger, conn, err);
 }
 
 int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,

@@ -272,18 +272,21 @@ local function those(list, state)
   return found
 end
 
-local function refuse_forgotten(list)
+local function refuse_forgotten(list, direction)
   local sentence, hint = M.describe_forgotten(list)
   errors.raise("drift", sentence, {
     file = list[1].path, migration = list[1].label,
-    hint = hint .. "; or, where they are to run again: --policy forgotten=warn",
+    hint = hint .. (direction == "down" and "; or, where they do not count: "
+      or "; or, where they are to run again: ") .. "--policy forgotten=warn",
   })
 end
 
-local function refuse(list)
+local function refuse(list, direction)
   local first = list[1]
   local sentence, hint = M.describe(first)
-  if first.state == "forgotten" then refuse_forgotten(those(list, "forgotten")) end
+  if first.state == "forgotten" then
+    refuse_forgotten(those(list, "forgotten"), direction)
+  end
   if not unoffered[first.state] then
     hint = ("%s; or allow it: --policy %s=warn"):format(hint, policy_of[first.state] or first.state)
   end
@@ -342,11 +345,11 @@ local kinds = {
     named = { out_of_order = true, renumbered = true, forgotten = true },
     policy = function(p) return p end,
   },
-  -- a way back is stopped only by a file that is another migration's
+  -- a way back is stopped by a file that is another migration's, and by what may be built on it
   down = { named = { edited = true, unreadable = true, replaced = true }, policy = function(p)
     return {
       edited = softened[p.edited], replaced = p.replaced, missing = softened[p.missing],
-      forgotten = softened[p.forgotten], all_missing = softened[p.missing],
+      forgotten = p.forgotten, all_missing = softened[p.missing],
     }
   end },
   baseline = { named = { out_of_order = true }, policy = function(p)
@@ -356,6 +359,13 @@ local kinds = {
   end },
   fake = { named = { replaced = true }, policy = function(p) return { replaced = p.replaced } end },
 }
+
+--- The choice for a migration of a way back: one whose row is gone is in the way of older ones.
+local function choice_of(choice, m, floor, direction)
+  if direction ~= "down" or m.state ~= "forgotten" then return choice end
+  local is_built_on = not floor or core.compare(m.id, floor.id) > 0
+  return is_built_on and choice or softened[choice]
+end
 
 --- Judge a comparison before a run.
 -- @param state what `plan.compare` returned, with its states found
@@ -368,11 +378,12 @@ function M.judge(state, policy, planned)
   local refused, warnings, missing, forgotten, is_planned = {}, {}, {}, {}, {}
   local direction = planned.direction
   local kind = kinds[planned.record_only or direction]
+  local floor = planned[#planned] or state.applied[#state.applied]
   policy = kind.policy(policy)
   for _, m in ipairs(planned.about or planned) do is_planned[m.id or m] = true end
   if state.all_missing then judge_all_missing(state, policy, planned, warnings) end
   local function look(m)
-    local choice = policy[policy_of[m.state] or m.state]
+    local choice = choice_of(policy[policy_of[m.state] or m.state], m, floor, direction)
     if not choice or (kind.named[m.state] and not is_planned[m.id]) then return end
     if choice == "error" then
       refused[#refused + 1] = m
@@ -386,7 +397,7 @@ function M.judge(state, policy, planned)
   end
   for _, m in ipairs(state.applied) do look(m) end
   for _, m in ipairs(state.pending) do look(m) end
-  if refused[1] then refuse(refused) end
+  if refused[1] then refuse(refused, direction) end
   if not state.all_missing then warn_of_missing(missing, warnings) end
   if forgotten[1] then
     warnings[#warnings + 1] = { state = "forgotten", message = (M.describe_forgotten(forgotten)) }

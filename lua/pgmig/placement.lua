@@ -5,11 +5,17 @@ local shell = require "pgmig.shell"
 
 local M = {}
 
+--- A table's name with its schema, as option `table` takes it.
+local function name_in(schema, name)
+  if not schema:find "^[%a_][%w_$]*$" then schema = '"' .. schema:gsub('"', '""') .. '"' end
+  return schema .. "." .. name
+end
+
 --- One of the places as a sentence, and what to do.
 local function refuse(ledger, db, places, message)
   local names, hint = {}, ""
   for i, place in ipairs(places) do
-    names[i] = place.schema .. "." .. ledger.name
+    names[i] = name_in(place.schema, ledger.name)
     if place.barred then
       local role = db:ask "SELECT current_user::pg_catalog.text AS name"[1].name
       hint = ("the role %s may not use the schema %s: GRANT USAGE ON SCHEMA %s TO %s; "):format(

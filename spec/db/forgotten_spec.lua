@@ -99,10 +99,36 @@ describe("a tracking table that has lost its rows", function()
     assert.same({}, migrator:doctor())
   end)
 
+  it("is not walked past on the way back, unless that is allowed", function()
+    migrator:migrate()
+    local function check_refused_down(sql, method, ...)
+      db:exec(sql)
+      local ok, err = pcall(migrator[method], migrator, ...)
+      assert.is_false(ok)
+      assert.equal("drift", err.kind)
+      assert.matches("003_m3 is applied, as the history says", err.message)
+      assert.matches("pgmig repair 3", err.hint, 1, true)
+      assert.matches("forgotten=warn", err.hint, 1, true)
+      migrator:repair()
+    end
+    check_refused_down("DELETE FROM schema_migrations WHERE version = 3", "rollback")
+    check_refused_down("DELETE FROM schema_migrations WHERE version = 3", "rollback", { to = 0 })
+    check_refused_down("DELETE FROM schema_migrations WHERE version = 3", "redo")
+    db:exec "DELETE FROM schema_migrations"
+    local ok, err = pcall(migrator.rollback, migrator)
+    assert.is_false(ok)
+    assert.matches("3 migrations, 001_m1 to 003_m3", err.message)
+    migrator:repair()
+    db:exec "DELETE FROM schema_migrations WHERE version = 1" -- older than what is undone
+    assert.equal(1, #migrator:rollback())
+    db:exec "DELETE FROM schema_migrations WHERE version = 2"
+    migrator:repair(1)
+    assert.equal(1, #pgmig.migrator(db, dir, { policy = { forgotten = "warn" } }):rollback())
+  end)
+
   it("may be filled by baseline and fake", function()
     migrator:migrate()
     db:exec "TRUNCATE schema_migrations"
-    assert.equal("forgotten", migrator:plan_rollback { to = 0 }.warnings[1].state)
     assert.equal(2, #migrator:baseline(2))
     assert.equal(1, #migrator:fake(3))
     assert.same({}, migrator:doctor())

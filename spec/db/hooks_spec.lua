@@ -225,7 +225,7 @@ describe("a hook", function()
     }
     for _, case in ipairs(ends) do
       for index = 1, 2 do
-        it(("whose SQL ends the transaction is found out: %s, %d"):format(case[1], index), function()
+        it(("that ends the transaction is found out: %s, %d"):format(case[1], index), function()
           migrator:on("before_statement", function(ctx)
             if ctx.statement.index == index then ctx.sql = case[1] end
           end)

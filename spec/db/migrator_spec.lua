@@ -45,7 +45,9 @@ describe("a migrator", function()
     end)
 
     it("with an invalid table name is an error", function()
-      for _, name in ipairs { "", "1a", "a-b", "a;b", 'a"b', "a.b.c", "a.", ("x"):rep(64) } do
+      for _, name in ipairs { "", "1a", "a-b", "a;b", 'a"b', "a.b.c", "a.", ("x"):rep(64),
+        '"a"', '"a', '"".a', '"a"b', '"a".', '"a"".a', '"pg_x".a',
+        ('"%s".a'):format(("x"):rep(64)) } do
         assert.equal("usage", raises(pgmig.migrator, db, dir, { table = name }).kind, name)
       end
     end)

@@ -84,6 +84,25 @@ describe("the tracking table's place", function()
     assert.equal(0, up({}, "public.schema_migrations"))
   end)
 
+  it("may be in a schema whose name needs quotes", function()
+    local schema = [[app-"1'.x]]
+    local quoted = [["app-""1'.x".schema_migrations]]
+    admin:exec("CREATE SCHEMA " .. admin:quote_ident(schema))
+    admin:exec(([[ALTER DATABASE %s SET search_path = %s]]):format(name, admin:quote_ident(schema)))
+    assert.equal(1, up())
+    admin:exec(("ALTER DATABASE %s RESET search_path"):format(name))
+    local migrator, db = connect {}
+    local _, err = pcall(migrator.status, migrator)
+    db:close()
+    assert.matches(quoted, err.message, 1, true)
+    local shell = io.popen((err.remedy:gsub("^pgmig", function() return "printf '%s\\n'" end)))
+    assert.equal(("--table\n%s\nstatus\n"):format(quoted), shell:read "*a")
+    shell:close()
+    assert.equal(0, up({}, quoted))
+    support.write(dir, "002_two.sql", "CREATE TABLE public.two ();")
+    assert.equal(1, up({}, quoted))
+  end)
+
   it("is where its history is, when it was dropped", function()
     up()
     admin:exec "CREATE SCHEMA app; DROP TABLE schema_migrations"
