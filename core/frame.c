@@ -209,6 +209,7 @@ static int add_last_proof(const struct pgmig_ledger *ledger,
     pgmig_buf_adds(sql, "SELECT 1");
     status = pgmig_claim_add_divisor(ledger, conn, job,
                                      job->direction == PGMIG_UP, sql, err);
+    pgmig_history_add_unlock(job, sql);
     pgmig_buf_adds(sql, "; ");
     return status;
 }
@@ -224,7 +225,10 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
     ** still see its settings */
     pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
     if (section->transaction) {
-        pgmig_frame_add_reset(job, sql);
+        if (job->session.brief != NULL)
+            pgmig_buf_adds(sql, job->session.brief);
+        else
+            pgmig_frame_add_reset(job, sql);
         pgmig_conn_add_tag(conn, sql);
         pgmig_ledger_add_durable(ledger, sql);
     }

@@ -178,6 +178,13 @@ int pgmig_history_add(const struct pgmig_ledger *ledger,
     return status;
 }
 
+void pgmig_history_add_unlock(const struct pgmig_job *job,
+                              struct pgmig_buf *sql)
+{
+    if (job->session.brief != NULL)
+        pgmig_buf_adds(sql, ", pg_catalog.pg_advisory_unlock_all()");
+}
+
 int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
                              struct pgmig_conn *conn,
                              const struct pgmig_job *job, const char *begun,
@@ -188,9 +195,10 @@ int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
     if (status == 0)
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);
-    pgmig_buf_adds(sql,
-                   ") RETURNING pg_catalog.date_part('epoch', finished_at "
-                   "OPERATOR(pg_catalog.-) started_at) AS " PGMIG_SECONDS "; ");
+    pgmig_buf_adds(sql, ") RETURNING pg_catalog.date_part('epoch', finished_at "
+                        "OPERATOR(pg_catalog.-) started_at) AS " PGMIG_SECONDS);
+    pgmig_history_add_unlock(job, sql);
+    pgmig_buf_adds(sql, "; ");
     return status;
 }
 

@@ -147,6 +147,10 @@ PGMIG_NODISCARD int pgmig_history_add(const struct pgmig_ledger *ledger,
                                       struct pgmig_buf *sql,
                                       struct pgmig_error *err);
 
+/* Let a query also release what advisory locks a migration has left behind. */
+void pgmig_history_add_unlock(const struct pgmig_job *job,
+                              struct pgmig_buf *sql);
+
 /* The same for a migration that ends; fails with 22012 unless its tracking row
 ** is there, or for DOWN gone. `begun`: when it began, an expression; NULL.
 ** Yields how long it took by the server's clock. */

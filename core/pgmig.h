@@ -816,6 +816,8 @@ struct pgmig_session {
     const char *user;  /* whose rights our own statements have ... */
     const char *role;  /* ... and the role that was set */
     const char *reset; /* SQL that takes the session back there; ends in "; " */
+    const char *brief; /* the same but for the release of all advisory locks,
+                       ** which a query does on its way; NULL: they stay */
     const char *names; /* an array of settings with a dot in their names, which
                        ** the file may make; NULL: none */
 };

@@ -314,7 +314,8 @@ static bool boolean_field(lua_State *L, int arg, const char *key)
     return set;
 }
 
-/* The field `session`: { user, role, reset, names }; without it defaults. */
+/* The field `session`: { user, role, reset, brief, names }; without it
+** defaults. */
 static struct pgmig_session session_field(lua_State *L, int arg)
 {
     struct pgmig_session session = {0};
@@ -324,6 +325,7 @@ static struct pgmig_session session_field(lua_State *L, int arg)
         session = (struct pgmig_session){.user = field(L, -1, "user"),
                                          .role = field(L, -1, "role"),
                                          .reset = field(L, -1, "reset"),
+                                         .brief = field(L, -1, "brief"),
                                          .names = field(L, -1, "names")};
     lua_pop(L, 1);
     return session;

@@ -35,8 +35,8 @@ local QUESTION = [[
 -- What a session may keep, and the command that takes all of the kind away.
 local belongings = {
   { "cursors", "CLOSE ALL" }, { "channels", "UNLISTEN *" }, { "temporary", "DISCARD TEMP" },
-  { "locks", "SELECT pg_catalog.pg_advisory_unlock_all()" },
 }
+local UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all(); "
 
 -- %s: an array of names that stay. What a pooler has prepared for its clients is not from SQL.
 local DEALLOCATE = [[DECLARE s pg_catalog.name; BEGIN
@@ -53,7 +53,8 @@ local function deallocate(db, seen)
   return "DO LANGUAGE plpgsql " .. db:quote_literal(body)
 end
 
---- The commands that take a session back. Settings come before the role, which may not set them.
+--- The commands that take a session back, but for locks. Settings come before the role, which may
+-- not set them.
 local function reset_of(db, seen)
   local list = {
     "SET SESSION AUTHORIZATION " .. db:quote_ident(seen.user), "SET ROLE NONE", "RESET ALL",
@@ -129,11 +130,16 @@ end
 
 --- Look at a session, in no transaction.
 -- @param db the connection
--- @return { user, role, reset = SQL that takes the session back to what it is now }
+-- @return { user, role, reset = SQL that takes the session back to what it is now, brief = the same
+--   without the release of all advisory locks, where it has none of its own }
 function M.note(db)
   local array = db:quote_literal(M.array(db.nominated))
   local seen = db:ask(QUESTION:format(array))[1]
-  return { user = seen.user, role = seen.role, reset = reset_of(db, seen) }
+  local reset = reset_of(db, seen)
+  return {
+    user = seen.user, role = seen.role, reset = seen.locks and reset or reset .. UNLOCK,
+    brief = not seen.locks and reset or nil,
+  }
 end
 
 return M
