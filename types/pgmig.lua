@@ -550,6 +550,7 @@ function testing.database(options) end
 function testing.drop(db) end
 
 ---@class pgmig.scratch.Server
+---@field password string of postgres, over TCP
 ---@field host string the folder of its socket
 ---@field port integer
 ---@field log string

@@ -5,7 +5,8 @@
 --     local db = pgmig.connect(server:url())
 --
 -- The server listens on a unix socket in a temporary folder, which only its own user (and root)
--- may enter. It ends and its folder goes when `stop` is called or the calling process ends, in
+-- may enter; whoever lets it listen on TCP, too (`listen_addresses`), finds its `password` there
+-- asked for. It ends and its folder goes when `stop` is called or the calling process ends, in
 -- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
 -- PGMIG_TEST_BIN names the folder of another version's initdb, pg_ctl and postgres.
 -- @module pgmig.scratch
@@ -29,7 +30,8 @@ local defaults = {
 }
 
 -- The shell that watches. $1: the folder, $2: where the server's programs are, $3: the settings;
--- what follows, if anything, is the command that makes another user run a command.
+-- what follows, if anything, is the command that makes another user run a command. That user has a
+-- folder in ours (`s`), where root writes nothing: a link there could lead anywhere.
 -- It starts the server, tells the outcome, waits until its caller closes the pipe or is gone, and
 -- cleans up; the order makes sure that it never cleans up half a start. Signals to a whole group
 -- of processes, as from Ctrl-C, must not end it early.
@@ -37,18 +39,21 @@ local WATCH = [[
 trap '' INT TERM HUP
 PATH=$PATH:/usr/sbin:/sbin # runuser; `su` leaves root a PATH without
 unset LD_PRELOAD # a sanitizer for the caller, say; initdb would hang in it
-caller=$PPID folder=$1 bin=$2 settings=$3
+caller=$PPID folder=$1 bin=$2 settings=$3 data=$1/s/data
 shift 3
 cd "$folder" || exit
 
 start() {
-  if [ $# -gt 0 ]; then chown postgres . || return; fi
+  mkdir -m 700 s && (umask 077; tr -dc a-z0-9 </dev/urandom | head -c 32 >password) || return
+  if [ $# -gt 0 ]; then chmod 711 . && chown postgres s || return; fi
+  "$@" sh -c 'umask 077; cat >"$1"' sh "$folder/s/password" <password || return
   local locale=C
   if locale -a | grep -qix 'C\.utf-\{0,1\}8'; then locale=C.UTF-8; fi
-  timeout --kill-after=5 50 "$@" "$bin/initdb" --pgdata=data --username=postgres --auth=trust \
+  timeout --kill-after=5 50 "$@" "$bin/initdb" --pgdata="$data" --username=postgres \
+    --auth-local=trust --auth-host=scram-sha-256 --pwfile="$folder/s/password" \
     --encoding=UTF8 --locale=$locale --no-sync >/dev/null || return
-  printf '%s\n' "$settings" >>data/postgresql.conf
-  "$@" "$bin/pg_ctl" start --silent --wait --timeout=50 --pgdata=data
+  "$@" sh -c 'printf "%s\n" "$1" >>"$2"' sh "$settings" "$data/postgresql.conf" || return
+  "$@" "$bin/pg_ctl" start --silent --wait --timeout=50 --pgdata="$data"
 }
 
 # A process that the caller started may hold the pipe open longer than the caller lives.
@@ -63,7 +68,7 @@ if start "$@" </dev/null >>server.log 2>&1; then outcome=ready; fi
 exec 3<>outcome
 echo $outcome >&3
 while read -r -t 0.5; [ $? -gt 128 ] && ! caller_is_gone; do :; done
-"$@" "$bin/pg_ctl" stop --mode=immediate --pgdata=data >>server.log 2>&1
+"$@" "$bin/pg_ctl" stop --mode=immediate --pgdata="$data" >>server.log 2>&1
 cd /
 rm -rf "$folder"
 ]]
@@ -125,7 +130,7 @@ local function settings_text(settings)
 end
 
 local function with_defaults(given, folder)
-  local settings = { unix_socket_directories = folder }
+  local settings = { unix_socket_directories = folder .. "/s" }
   for key, value in pairs(defaults) do settings[key] = value end
   for key, value in pairs(given or {}) do settings[key] = value end
   return settings
@@ -151,8 +156,8 @@ local running = {}
 
 --- Start a server. Takes half a second.
 -- @param options { settings = lines of postgresql.conf, by name }
--- @return the server: `host` (folder of its socket), `port`, `log` (path), and the methods `url`
---   and `stop`
+-- @return the server: `host` (folder of its socket), `port`, `password` of postgres for TCP, `log`
+--   (path), and the methods `url` and `stop`
 -- @raise a string: what is missing, or the log of a server that does not start
 function M.start(options)
   local bin = server_programs()
@@ -166,7 +171,8 @@ function M.start(options)
     error(message, 0)
   end
   local self = setmetatable({
-    host = folder,
+    host = folder .. "/s",
+    password = read_file(folder .. "/password"),
     port = settings.port,
     log = folder .. "/server.log",
     pipe = pipe,

@@ -16,7 +16,7 @@ describe("libpq's variables in .env", function()
     local shop = pgmig.connect(server:url "shop")
     shop:exec "CREATE SCHEMA own; GRANT ALL ON SCHEMA public TO app"
     shop:close()
-    url = ("postgresql://postgres@127.0.0.1:%d/shop"):format(port)
+    url = ("postgresql://postgres:%s@127.0.0.1:%d/shop"):format(server.password, port)
   end)
 
   teardown(function()
@@ -56,6 +56,7 @@ describe("libpq's variables in .env", function()
   local function base(more)
     local variables = {
       PGHOST = "127.0.0.1", PGPORT = tostring(port), PGUSER = "postgres", PGDATABASE = "shop",
+      PGPASSWORD = server.password,
     }
     for name, value in pairs(more) do variables[name] = value end
     return variables
@@ -118,7 +119,8 @@ describe("libpq's variables in .env", function()
       os.execute "env | grep -c '^PG[TU]'"
     end } }]])
     admin:exec "GRANT pg_read_all_stats TO app"
-    support.write(dir, ".env", ("PGUSER=app\nPGTZ=Asia/Tokyo\nDATABASE_URL=host=127.0.0.1 port=%d "
+    support.write(dir, ".env", ("PGUSER=app\nPGPASSWORD=s3cret\nPGTZ=Asia/Tokyo\n"
+      .. "DATABASE_URL=host=127.0.0.1 port=%d "
       .. "dbname=shop"):format(port))
     local code, out, err = run "--table public.schema_migrations up" -- `own` has one, too
     assert.same({ 0, "" }, { code, err })

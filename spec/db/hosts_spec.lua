@@ -25,8 +25,8 @@ describe("of several hosts", function()
   local function connect(ports, more)
     local list = {}
     for i, port in ipairs(ports) do list[i] = "127.0.0.1:" .. port end
-    return pgmig.connect(("postgresql://postgres@%s/postgres?connect_timeout=1%s"):format(
-      table.concat(list, ","), more or ""))
+    return pgmig.connect(("postgresql://postgres:%s@%s/postgres?connect_timeout=1%s"):format(
+      server.password, table.concat(list, ","), more or ""))
   end
 
   local function port_of(db) return select(3, db.handle:peer()) end
@@ -78,8 +78,8 @@ describe("of several hosts", function()
   end)
 
   it("one whose name is not known is passed over", function()
-    local db = pgmig.connect(("postgresql://postgres@no.invalid:1,localhost:%d/postgres"):format(
-      server.port))
+    local db = pgmig.connect(("postgresql://postgres:%s@no.invalid:1,localhost:%d/postgres")
+      :format(server.password, server.port))
     assert.equal("localhost", (db.handle:peer()))
     db:close()
     local ok, err = pcall(pgmig.connect, "host=no.invalid")

@@ -31,6 +31,33 @@ describe("a scratch server", function()
     assert.equal("700\n", out)
   end)
 
+  it("asks for its password over TCP", function()
+    local port = support.free_port()
+    local server = scratch.start { settings = { listen_addresses = "127.0.0.1", port = port } }
+    local function connect(password)
+      return support.run(("PGPASSWORD=%s psql -XAtqw -h 127.0.0.1 -p %d -U postgres -c 'SELECT 1'")
+        :format(password, port))
+    end
+    assert.equal(2, (connect ""))
+    assert.equal(2, (connect "postgres"))
+    assert.equal(0, (connect(server.password)))
+    assert.is_true(#server.password >= 32)
+    server:stop()
+  end)
+
+  it("lets its user write nowhere where root does", function()
+    local host = support.server().host
+    local above = host:match "^(.*)/"
+    local _, owners = support.run(("stat --format=%%U %s %s/??*"):format(above, above))
+    local _, me = support.run "id -un"
+    for owner in owners:gmatch "%S+" do assert.equal(me, owner .. "\n") end
+    if me ~= "root\n" then return end
+    assert.equal("postgres\n", (select(2, support.run("stat --format=%U " .. host))))
+    for _, command in ipairs { "touch %s/x", "ln -sf /nowhere %s/server.log", "rm %s/outcome" } do
+      assert.not_equal(0, (support.run("runuser -u postgres -- " .. command:format(above))))
+    end
+  end)
+
   it("has URLs for any database name", function()
     local url = support.server():url()
     support.psql(url, [[CREATE DATABASE "a b/c?d=%41"]])

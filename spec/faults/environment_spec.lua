@@ -199,7 +199,8 @@ describe("a client that vanishes", function()
       .. "'client_connection_check_interval') AS alive, current_setting('tcp_keepalives_idle') || "
       .. "' ' || current_setting('tcp_keepalives_interval') || ' ' || "
       .. "current_setting('tcp_keepalives_count') AS keepalives"
-    local db = pgmig.connect(("postgresql://postgres@127.0.0.1:%d/postgres"):format(own.port))
+    local db = pgmig.connect(("postgresql://postgres:%s@127.0.0.1:%d/postgres"):format(
+      own.password, own.port))
     for n, pipeline in ipairs { true, false } do
       support.write(dir, ("%03d_a.sql"):format(n), look:format(n))
       pgmig.migrator(db, dir, { pipeline = pipeline }):migrate()

@@ -170,13 +170,13 @@ describe("in a worker of nginx", function()
     local own = scratch.start {
       settings = { listen_addresses = address, port = support.free_port() },
     }
-    support.run(("printf 'host all all %s/32 trust\\n' >>%s/data/pg_hba.conf"):format(address,
+    support.run(("printf 'host all all %s/32 md5\\n' >>%s/data/pg_hba.conf"):format(address,
       own.host))
     support.psql(own:url(), "SELECT pg_reload_conf()")
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
     nginx = servers.start {
-      worker = servers.worker(("database = 'postgresql://postgres@%s:%d/postgres', dir = %q")
-        :format(name, own.port, dir)),
+      worker = servers.worker(("database = 'postgresql://postgres:%s@%s:%d/postgres', "
+        .. "dir = %q"):format(own.password, name, own.port, dir)),
     }
     nginx:open()
     assert.equal("a", support.psql(own:url(), "SELECT to_regclass('a')"))
