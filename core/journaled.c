@@ -60,7 +60,7 @@ static int add_done(struct pgmig_apply *a, bool within, struct pgmig_buf *sql)
                               .within = within,
                               .alone = a->alone,
                               .elsewhere = a->conn->pooled,
-                              .unseen = a->conn->pooled && !a->borrowed};
+                              .unseen = a->conn->pooled && !within};
 
     return pgmig_journal_add_done(a->ledger, a->conn, &a->job, done, sql,
                                   &a->error);

@@ -220,6 +220,23 @@ describe("a session that goes on where another one has stopped", function()
       it("has the session user of " .. switch, function() check_user(switch, pool.url(name)) end)
     end
 
+    local ends = {
+      ["a block that was rolled back"] = "BEGIN; SET work_mem = '9MB'; SELECT 1; ROLLBACK;",
+      ["a procedure that commits"] = "CALL app.twice();",
+    }
+    for what, sql in pairs(ends) do
+      it("has what was there before " .. what, function()
+        db:exec [[CREATE PROCEDURE app.twice() LANGUAGE plpgsql AS
+          $$ BEGIN INSERT INTO public.seen VALUES ('one'); COMMIT; END $$]]
+        write(sql .. "\nSET work_mem = '7MB';",
+          "INSERT INTO seen VALUES (current_setting('work_mem'));")
+        stop(pool.url(name))
+        go_on(pool.url(name))
+        assert.equal("7MB", value "(SELECT what FROM seen WHERE what <> 'one')")
+        assert.equal("4MB", application "current_setting('work_mem')")
+      end)
+    end
+
     local refused = {
       ["settings made before it"] = "SET search_path = app;\nCREATE INDEX CONCURRENTLY ON t (a);",
       ["the time-outs of its file"] = "-- pgmig: lock_timeout=3s\nVACUUM app.t;",
