@@ -13,14 +13,15 @@ local M = {}
 
 -- ---- where they are --------------------------------------------------------
 
-local function npm_file(pattern)
-  local root = shell.find_program "npm" and shell.output_of "npm root --global"
-  return root and shell.output_of(("ls -d %s/%s | head -n 1"):format(shell.quote(root), pattern))
+--- A file of the packages that script/bootstrap --bench puts into the project.
+local function npm_file(path)
+  path = programs.root .. "/build/rivals/node_modules/" .. path
+  return shell.exists(path) and path or nil
 end
 
 -- Not Debian's `psql`, a wrapper in Perl; not npm's `dbmate`, a wrapper in JavaScript.
 local psql = assert(shell.output_of "pg_config --bindir", "no pg_config") .. "/psql"
-local dbmate = npm_file "dbmate/node_modules/@dbmate/*/bin/dbmate"
+local dbmate = npm_file "@dbmate/linux-x64/bin/dbmate"
 local node = shell.find_program "node"
 local node_pg_migrate = node and npm_file "node-pg-migrate/bin/node-pg-migrate.js"
 local sqitch = shell.find_program "sqitch"

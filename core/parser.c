@@ -9,6 +9,12 @@
 #include "error.h"
 #include "script.h"
 
+/* A message to the server has less than 1 GB (PQ_LARGE_MESSAGE_LIMIT in its
+** source), with some bytes of ours around the statement. */
+#ifndef PGMIG_STATEMENT_MAX
+#define PGMIG_STATEMENT_MAX 0x3FFFFC00
+#endif
+
 int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
 {
     pgmig_script_point(p->script, offset, p->err);
@@ -108,11 +114,25 @@ static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
     return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
 }
 
+static int refuse_large(const struct pgmig_parser *p, size_t start)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "this statement or comment is larger than the server takes "
+                    "(1 GB)");
+    pgmig_error_hint(p->err,
+                     "divide it, or bring rows with COPY ... FROM stdin");
+    return pgmig_parser_point(p, start);
+}
+
 static int take_statement(struct pgmig_parser *p,
                           const struct pgmig_statement *st)
 {
-    size_t unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
-                                                   st->start, st->end);
+    size_t unfilled;
+
+    if (st->end - st->start > PGMIG_STATEMENT_MAX)
+        return refuse_large(p, st->start);
+    unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
+                                            st->start, st->end);
 
     if (unfilled != st->end)
         return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
@@ -287,8 +307,11 @@ static int see_more(struct pgmig_parser *p)
 {
     struct pgmig_splitter *sp = &p->splitter;
     struct pgmig_stream *s = p->stream;
+    size_t needs = pgmig_splitter_needs(sp);
 
-    if (pgmig_stream_more(s, pgmig_splitter_needs(sp), p->err) != 0)
+    if (s->len > needs && s->len - needs > PGMIG_STATEMENT_MAX)
+        return refuse_large(p, needs);
+    if (pgmig_stream_more(s, needs, p->err) != 0)
         return -1;
     sp->lx.text = p->script->text = s->text;
     sp->lx.len = p->script->len = s->len;

@@ -244,6 +244,18 @@ describe("a large file", function()
     end
   end)
 
+  it("with a statement that no server takes is refused, not sent", function()
+    local path = dir .. "/001_a.sql"
+    local code = support.run(("(printf \"SELECT 1;\\n\\nSELECT '\"; head -c 1080000000 /dev/zero "
+      .. "| tr '\\0' x; printf \"';\\n\") >%s"):format(path))
+    assert.equal(0, code)
+    local ok, err = pcall(pgmig.migrator(db, dir).migrate, pgmig.migrator(db, dir))
+    os.remove(path)
+    assert.is_false(ok)
+    assert.same({ "parse", path, 3 }, { err.kind, err.file, err.line })
+    assert.matches("larger than the server takes (1 GB)", err.message, 1, true)
+  end)
+
   it("that changes while it runs is taken back", function()
     support.needs(pending, 11, "what pgmig needs for pipelines")
     local text = "-- UP\n" .. filler() .. "-- DOWN\n"

@@ -7,8 +7,13 @@ local support = require "spec.support"
 
 local labels = history.labels
 
+-- Packages of npm are in a folder of the project.
+local _, root = support.run "pwd"
+local PATH = ("PATH=%s/build/rivals/node_modules/.bin:$PATH "):format(
+  support.quote(root:match "^[^\n]*"))
+
 local function installed(program)
-  return (support.run("command -v " .. program)) == 0
+  return (support.run(PATH .. "; command -v " .. program)) == 0
 end
 
 --- Declare a spec that needs a program.
@@ -33,8 +38,8 @@ describe("after", function()
 
   --- Run a rival in the folder.
   local function run(command)
-    local code, out, err = support.run(("cd %s && timeout 60 env PGUSER=postgres PGHOST=%s "
-      .. "PGDATABASE=%s %s </dev/null"):format(support.quote(dir), support.quote(host), name,
+    local code, out, err = support.run(("cd %s && %stimeout 60 env PGUSER=postgres PGHOST=%s "
+      .. "PGDATABASE=%s %s </dev/null"):format(support.quote(dir), PATH, support.quote(host), name,
       command))
     assert.equal(0, code, out .. err)
     return out
