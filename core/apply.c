@@ -137,6 +137,10 @@ static bool opened(struct pgmig_apply *a)
     if (!a->section->transaction)
         return pgmig_journaled_opened(a);
     note_transaction(a);
+    if (a->transaction[0] == '\0')
+        return pgmig_failure_refuse(
+            a, false, "the tracking table has not taken the migration's row",
+            "a trigger of the table may let it take none");
     return pgmig_apply_begun(a);
 }
 
@@ -198,7 +202,7 @@ static bool verify(struct pgmig_apply *a)
                                    &sql, &a->error))
         return a->section->transaction ? pgmig_apply_done(a)
                                        : pgmig_journaled_settle(a);
-    return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql);
+    return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql, "* _:text");
 }
 
 /* active_sql_transaction, invalid_transaction_termination: what cannot run in a

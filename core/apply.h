@@ -135,12 +135,12 @@ void pgmig_window_free(struct pgmig_apply *a);
 
 /* ---- request.c ------------------------------------------------------- */
 
-/* Send a request and free it; its rows are kept when it asks for some. */
+/* Send a request whose last answer has this shape (answer.h), and free it. */
 bool pgmig_request_send(struct pgmig_apply *a, enum pgmig_stage stage,
-                        struct pgmig_buf *sql);
+                        struct pgmig_buf *sql, const char *shape);
 /* The same, when building it has worked (status 0). */
 bool pgmig_request_built(struct pgmig_apply *a, enum pgmig_stage stage,
-                         struct pgmig_buf *sql, int status);
+                         struct pgmig_buf *sql, const char *shape, int status);
 /* Send the text of the statement under way. */
 bool pgmig_request_text(struct pgmig_apply *a);
 /* Take the migration back, and the session to its start. */

@@ -21,6 +21,12 @@
 #define PGMIG_TRANSACTION "pgmig_transaction"
 #define PGMIG_ASK_TRANSACTION "pg_catalog.txid_current() AS " PGMIG_TRANSACTION
 
+/* The shapes of answers with them (answer.h). */
+#define PGMIG_SERVER_SHAPE "1 " PGMIG_SERVER_PID ":int"
+#define PGMIG_SENT_CLAIM_SHAPE "? " PGMIG_SERVER_PID ":int ..."
+#define PGMIG_CLAIM_SHAPE \
+    "? " PGMIG_SERVER_PID ":int " PGMIG_TRANSACTION ":int ..."
+
 typedef bool pgmig_next(void *ctx, struct pgmig_conn *conn);
 
 /* Hand out a piece of COPY data: 1, 0 when there is no more, -1 when it is not
@@ -57,6 +63,7 @@ struct pgmig_conn {
     PGresult *result;              /* the last result of the request */
     PGresult *kept[PGMIG_RESULTS]; /* those with rows, where all are asked for,
                                    ** until pgmig_conn_next_result */
+    const char *kept_shapes[PGMIG_RESULTS]; /* of those (answer.h) */
     int kept_count;
     bool keeps;               /* all are asked for */
     int server_pid;           /* the server process that answered a claim; 0 */
@@ -77,6 +84,8 @@ struct pgmig_conn {
     bool feeding;
     struct pgmig_cancel *cancel; /* the last request to stop; NULL */
     char *abandoned;          /* why no answer is waited for any more; NULL */
+    bool refused;             /* nor is one looked at that has come */
+    const char *shape;        /* of the request's answer (answer.h); NULL */
     struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
     bool copy_more;           /* there may be more of it */
     struct pgmig_error error; /* the first failure of the operation */
@@ -106,8 +115,22 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx);
 PGMIG_NODISCARD int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
                                        pgmig_supply *supply);
 
-/* Send one request of an operation, SQL of our own: its rows are kept. */
-PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql);
+/* Send one request of an operation, SQL of our own, whose last answer has this
+** shape (answer.h): its rows are kept. */
+PGMIG_NODISCARD int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql,
+                                   const char *shape);
+
+/* What the server says cannot be right: nothing that it says is believed any
+** more. The operation fails, with the first of its errors, and goes on when
+** the connection is lost. `fault`: what is wrong about it. */
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault);
+
+/* The same where libpq cannot go on. */
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason);
+
+/* Of a connection that was refused: read until it is lost, which is soon.
+** Whether it is. */
+bool pgmig_conn_drain(struct pgmig_conn *conn);
 
 /* Behind a pooler: add the command that lets others find the transaction's
 ** server process, by its application_name. How many commands that are. */

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "conn.h"
 #include "environment.h"
 #include "error.h"
@@ -49,6 +50,7 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
     conn->next = next;
     conn->ctx = ctx;
     conn->asking = NULL;
+    conn->shape = NULL;
 }
 
 /* Keep how a text begins, in whole characters. */
@@ -93,6 +95,7 @@ int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
 {
     begin_request(conn, sql);
     conn->discard = true;
+    conn->shape = NULL;
     conn->supply = supply;
     conn->feed_len = 0;
     conn->fed = 0;
@@ -102,10 +105,11 @@ int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
     return 0;
 }
 
-int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql)
+int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql, const char *shape)
 {
     begin_request(conn, sql);
     conn->discard = false;
+    conn->shape = shape;
     conn->supply = NULL;
     return sent(conn, PQsendQuery(conn->pg, sql));
 }
@@ -114,24 +118,28 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
                     int nparams, const char *const *params,
                     struct pgmig_error *err)
 {
-    int ok;
+    int status;
 
     if (pgmig_conn_check_idle(conn, err) != 0)
         return -1;
     if (memchr(sql, '\0', len) != NULL)
         return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
     pgmig_conn_begin(conn, NULL, NULL);
-    if (nparams == 0)
-        return pgmig_conn_ask(conn, sql) == 0
-                   ? 0
-                   : pgmig_conn_take_error(conn, err);
-    begin_request(conn, sql);
-    conn->discard = false;
-    conn->supply = NULL;
-    ok = PQsendQueryParams(conn->pg, sql, nparams, NULL, params, NULL, NULL, 0);
-    if (sent(conn, ok) == 0)
-        return 0;
-    return pgmig_conn_take_error(conn, err);
+    if (nparams == 0) {
+        status = pgmig_conn_ask(conn, sql, NULL);
+    } else {
+        begin_request(conn, sql);
+        conn->discard = false;
+        conn->supply = NULL;
+        status = sent(conn, PQsendQueryParams(conn->pg, sql, nparams, NULL,
+                                              params, NULL, NULL, 0));
+    }
+    return status == 0 ? 0 : pgmig_conn_take_error(conn, err);
+}
+
+void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
+{
+    conn->shape = shape;
 }
 
 /* ---- stepping -------------------------------------------------------- */
@@ -172,6 +180,35 @@ void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
     shutdown(PQsocket(conn->pg), SHUT_RDWR);
 }
 
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
+{
+    pgmig_conn_abandon(conn, reason);
+    conn->refused = true;
+    conn->feeding = false;
+    if (!has_error(conn))
+        pgmig_report_libpq(conn);
+}
+
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
+{
+    struct pgmig_buf reason = {0};
+    bool first = !has_error(conn);
+
+    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
+    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
+    pgmig_buf_free(&reason);
+    if (first)
+        pgmig_error_hint(&conn->error,
+                         "is it PostgreSQL that answers there? a pooler or a "
+                         "proxy in between may be at fault");
+}
+
+bool pgmig_conn_drain(struct pgmig_conn *conn)
+{
+    (void)PQconsumeInput(conn->pg);
+    return pgmig_conn_lost(conn);
+}
+
 void pgmig_conn_read(struct pgmig_conn *conn)
 {
     int waiting = 0;
@@ -194,9 +231,15 @@ static void keep_result(struct pgmig_conn *conn, PGresult *res)
     conn->result = res;
 }
 
+static const char a_copy[] = "a COPY that was not asked for";
+
 /* The server has begun to copy: true when the caller must act. */
 static bool take_copy_in(struct pgmig_conn *conn)
 {
+    if (conn->shape != NULL) {
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
+    }
     if (conn->discard) { /* a migration: the file has the data, or none */
         conn->feeding = true;
         pgmig_transfer_feed(conn);
@@ -204,6 +247,18 @@ static bool take_copy_in(struct pgmig_conn *conn)
     }
     conn->phase = PGMIG_PHASE_COPY_IN;
     return true;
+}
+
+/* The same the other way. */
+static bool take_copy_out(struct pgmig_conn *conn)
+{
+    if (conn->shape != NULL) {
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
+    }
+    conn->phase = PGMIG_PHASE_COPY_OUT;
+    conn->copy_more = true;
+    return !conn->discard;
 }
 
 /* Look at one result: true when the operation pauses there. */
@@ -221,9 +276,11 @@ static bool take_result(struct pgmig_conn *conn, PGresult *res)
         return take_copy_in(conn);
     case PGRES_COPY_OUT:
         PQclear(res);
-        conn->phase = PGMIG_PHASE_COPY_OUT;
-        conn->copy_more = true;
-        return !conn->discard;
+        return take_copy_out(conn);
+    case PGRES_COPY_BOTH: /* libpq would give it again and again */
+        PQclear(res);
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
     case PGRES_SINGLE_TUPLE:
         PQclear(res);
         return false;
@@ -233,6 +290,36 @@ static bool take_result(struct pgmig_conn *conn, PGresult *res)
         PQclear(res);
         return false;
     }
+}
+
+/* The same of several results: those that were asked for, and no other. */
+static const char *kept_fault(const struct pgmig_conn *conn)
+{
+    for (int i = 0; i < PGMIG_RESULTS; i++) {
+        const char *shape = conn->kept_shapes[i];
+        const char *fault;
+
+        if ((shape != NULL) != (i < conn->kept_count))
+            return "another number of results than was asked for";
+        fault = shape ? pgmig_answer_fault(conn->kept[i], shape) : NULL;
+        if (fault != NULL)
+            return fault;
+    }
+    return NULL;
+}
+
+/* What cannot be right when the request is answered, without an error. */
+static const char *fault_of(const struct pgmig_conn *conn)
+{
+    if (has_error(conn) || pgmig_conn_lost(conn))
+        return NULL;
+    if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
+        return "a state of the transaction that there is not";
+    if (conn->results == 0)
+        return "the end without an answer";
+    if (conn->keeps)
+        return kept_fault(conn);
+    return conn->shape ? pgmig_answer_fault(conn->result, conn->shape) : NULL;
 }
 
 /* The request is answered: go on with the operation, or end it. */
@@ -253,6 +340,15 @@ static unsigned wanted(const struct pgmig_conn *conn)
     return PGMIG_WANT_READ | (pending || conn->feeding ? PGMIG_WANT_WRITE : 0U);
 }
 
+/* Go on when the connection is lost, as soon as what has come is read. */
+static unsigned step_refused(struct pgmig_conn *conn)
+{
+    if (!pgmig_conn_drain(conn))
+        return PGMIG_WANT_READ;
+    conn->phase = PGMIG_PHASE_IDLE;
+    return request_done(conn) ? 0 : PGMIG_WANT_READ;
+}
+
 static unsigned step_busy(struct pgmig_conn *conn)
 {
     pgmig_transfer_feed(conn);
@@ -260,7 +356,10 @@ static unsigned step_busy(struct pgmig_conn *conn)
     pgmig_conn_read(conn);
     for (;;) {
         PGresult *res;
+        const char *fault;
 
+        if (conn->refused)
+            return step_refused(conn);
         if (conn->phase == PGMIG_PHASE_COPY_OUT) {
             if (pgmig_transfer_take(conn))
                 return wanted(conn);
@@ -270,7 +369,16 @@ static unsigned step_busy(struct pgmig_conn *conn)
         if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
             return wanted(conn);
         res = PQgetResult(conn->pg);
+        if (conn->refused) { /* by what libpq has met meanwhile */
+            PQclear(res);
+            continue;
+        }
         if (res == NULL) {
+            fault = fault_of(conn);
+            if (fault != NULL) {
+                pgmig_conn_refuse(conn, fault);
+                continue;
+            }
             if (request_done(conn))
                 return 0;
             if (conn->phase == PGMIG_PHASE_PIPELINE)

@@ -62,14 +62,27 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
     return fail(a);
 }
 
+/* Keep what was unexpected, which is why the connection was given up. */
+static char *take_reason(struct pgmig_apply *a)
+{
+    char *reason = a->conn->refused ? a->error.message : NULL;
+
+    if (reason != NULL)
+        a->error.message = NULL;
+    return reason;
+}
+
 /* A statement was sent, and its COMMIT perhaps with it: nobody told how it
 ** went. */
 static void untold(struct pgmig_apply *a, const char *when)
 {
+    char *reason = take_reason(a);
+
     pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
                     "the connection was lost while this statement %s: whether "
                     "it took effect is not known",
                     when);
+    a->error.detail = reason;
     pgmig_error_hint(&a->error, "run again: pgmig finds out where it can");
 }
 
@@ -184,9 +197,12 @@ bool pgmig_failure_of_journal(struct pgmig_apply *a)
 /* COMMIT was sent, and nobody told whether it was carried out. */
 static void outcome_unknown(struct pgmig_apply *a)
 {
+    char *reason = take_reason(a);
+
     pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
                     "the connection was lost during COMMIT: whether the "
                     "migration took effect is not known");
+    a->error.detail = reason;
     pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
                                 "tells, and a second run is safe");
 }

@@ -210,8 +210,8 @@ void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
 {
     pgmig_buf_addf(
         sql,
-        "SELECT version::pg_catalog.text AS id, "
-        "CASE WHEN version IS NULL THEN name END AS repeatable, event, "
+        "SELECT COALESCE(version::pg_catalog.text, "
+        "pg_catalog.concat('repeatable:', name)) AS key, event, "
         "checksum, CASE WHEN event OPERATOR(pg_catalog.=) "
         "ANY (" PGMIG_PASSING_EVENTS ") THEN message END AS message, "
         "%s AS run, CASE WHEN event OPERATOR(pg_catalog.=) "

@@ -24,7 +24,7 @@ bool pgmig_journaled_open(struct pgmig_apply *a)
     a->before_claim =
         pgmig_frame_begin(a->ledger, a->conn, &a->job, PGMIG_APPLY_BEGIN, &sql);
     return pgmig_request_built(
-        a, PGMIG_STAGE_OPEN, &sql,
+        a, PGMIG_STAGE_OPEN, &sql, PGMIG_SERVER_SHAPE,
         pgmig_journal_add_claim(a->ledger, a->conn, &a->job, &sql, &a->error));
 }
 
@@ -95,7 +95,7 @@ static bool write_down(struct pgmig_apply *a, enum pgmig_stage stage)
         pgmig_buf_adds(&sql, "; ");
         status = add_known(a, &sql);
     }
-    return pgmig_request_built(a, stage, &sql, status);
+    return pgmig_request_built(a, stage, &sql, "COMMIT", status);
 }
 
 /* ---- the session ----------------------------------------------------- */
@@ -132,7 +132,7 @@ static bool make_session(struct pgmig_apply *a, bool again)
         status = pgmig_journal_add_session(a->ledger, a->conn, &a->job, &sql,
                                            &a->error);
     pgmig_buf_adds(&sql, "COMMIT");
-    return pgmig_request_built(a, PGMIG_STAGE_SETTINGS, &sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_SETTINGS, &sql, "COMMIT", status);
 }
 
 bool pgmig_journaled_opened(struct pgmig_apply *a)
@@ -172,6 +172,9 @@ static int add_lock_elsewhere(struct pgmig_apply *a, struct pgmig_buf *sql)
     return 0;
 }
 
+/* Of what locks the row. */
+static const char lock_shape[] = PGMIG_SERVER_SHAPE " ...";
+
 /* The row's lock, in the statement's transaction. */
 static int add_lock(struct pgmig_apply *a, struct pgmig_buf *sql)
 {
@@ -199,7 +202,8 @@ static bool prepare_grouped(struct pgmig_apply *a)
     if (!a->borrowed)
         status = add_lock(a, &sql);
     if (status != 0 || !commits)
-        return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
+        return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, lock_shape,
+                                   status);
     a->settled = true;
     pgmig_buf_adds(&sql, a->conn->pooled ? "; " : "");
     status = stay(a, &sql);
@@ -208,7 +212,8 @@ static bool prepare_grouped(struct pgmig_apply *a)
     pgmig_rights_return(&sql);
     if (status == 0)
         status = add_known(a, &a->behind);
-    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, lock_shape,
+                               status);
 }
 
 /* The statement's names mean what they mean with the file's own rights. */
@@ -235,7 +240,7 @@ static bool prepare_alone(struct pgmig_apply *a, struct pgmig_buf *sql)
     status = add_running(a, sql);
     a->alone = true;
     pgmig_buf_adds(sql, "COMMIT");
-    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, sql, "COMMIT", status);
 }
 
 static bool prepare_shared(struct pgmig_apply *a)
@@ -249,7 +254,8 @@ static bool prepare_shared(struct pgmig_apply *a)
         a->conn, pgmig_frame_lock_timeout(&a->job, timeout), &sql, &a->error);
     if (status == 0)
         status = add_lock(a, &sql);
-    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_PREPARE, &sql, lock_shape,
+                               status);
 }
 
 /* The file's tool begins a transaction, up to the first COMMIT. */

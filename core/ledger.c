@@ -380,6 +380,70 @@ static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return 0;
 }
 
+/* What the answers look like (answer.h). */
+#define PLACED " sqlstate:text? detail:text? file:text? line:int? column:int?"
+#define JOURNALED                                                       \
+    " migration:text direction:text owner:text? state:text done:text? " \
+    "running:text? statement:text? existed:text? pid:int? "             \
+    "backend_start:text? started_at:text"
+#define JOURNALED_3                                   \
+    JOURNALED                                         \
+    " revision:int db_user:text? server_start:text? " \
+    "relation:text? target:text? invalid:text? "      \
+    "session_known:bool? role:text? path:text? lost:text? gone:text?"
+#define EVENTS                                                        \
+    "* event:text id:text? name:text checksum:text? started_at:text " \
+    "finished_at:text duration:float db_user:text host:text? "        \
+    "program:text? run:text? message:text?"
+
+static const char list_shape[] =
+    "* id:text name:text? applied_at:text? applied_at_epoch:float?";
+static const char marks_shape[] =
+    "* key:text event:text checksum:text? message:text? run:text? at:text?";
+
+static const char *shape_of(const struct pgmig_ledger *ledger,
+                            enum pgmig_ledger_op op)
+{
+    bool new = ledger->format >= 3;
+
+    switch (op) {
+    case PGMIG_LEDGER_PROBE:
+        return pgmig_probe_shape;
+    case PGMIG_LEDGER_LIST:
+        return list_shape;
+    case PGMIG_LEDGER_MARKS:
+        return marks_shape;
+    case PGMIG_LEDGER_HISTORY:
+        return new ? EVENTS PLACED : EVENTS;
+    case PGMIG_LEDGER_JOURNAL:
+        return new ? "*" JOURNALED_3 : "*" JOURNALED;
+    case PGMIG_LEDGER_TAKE:
+        return new ? "?" JOURNALED_3 : "?" JOURNALED;
+    case PGMIG_LEDGER_TRUST:
+        return "1 _:text? _:text?";
+    case PGMIG_LEDGER_ELSEWHERE:
+        return "* schema:text barred:bool";
+    default:
+        return "-";
+    }
+}
+
+/* Of READ's results, in their order (add_read). */
+static void expect_all(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn)
+{
+    int n = 0;
+
+    if (ledger->exists)
+        conn->kept_shapes[n++] = list_shape;
+    if (ledger->format > 0)
+        conn->kept_shapes[n++] = marks_shape;
+    if (ledger->format >= 2 && ledger->journaled)
+        conn->kept_shapes[n++] = shape_of(ledger, PGMIG_LEDGER_JOURNAL);
+    while (n < PGMIG_RESULTS)
+        conn->kept_shapes[n++] = NULL;
+}
+
 /* Send what was written down for an operation, and free it. */
 static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                 enum pgmig_ledger_op op, struct pgmig_buf *sql, int status,
@@ -392,9 +456,12 @@ static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     pgmig_buf_free(sql);
     if (status != 0)
         return status;
+    pgmig_conn_expect(conn, shape_of(ledger, op));
     conn->asking = ledger;
     conn->asked = op;
     conn->keeps = op == PGMIG_LEDGER_READ;
+    if (conn->keeps)
+        expect_all(ledger, conn);
     return 0;
 }
 
@@ -478,7 +545,7 @@ int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
     add_writable(ledger, conn, &sql);
-    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+    return send(ledger, conn, PGMIG_LEDGER_TAKE, &sql,
                 pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
                 err);
 }

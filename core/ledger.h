@@ -112,6 +112,8 @@ PGMIG_NODISCARD int pgmig_probe_finish(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        struct pgmig_error *err);
 
+extern const char pgmig_probe_shape[]; /* of its answer (answer.h) */
+
 /* Add the query for the schemas that have such tables too: { schema, barred =
 ** this role may not use it }. `used`: only of tables that have had rows. */
 PGMIG_NODISCARD int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,

@@ -459,6 +459,11 @@ PGMIG_NODISCARD unsigned pgmig_conn_step(struct pgmig_conn *conn);
 /* The socket to wait for; it may change with every step. -1: none. */
 int pgmig_conn_fd(const struct pgmig_conn *conn);
 
+/* The request that was sent just now is answered in this shape (answer.h), or
+** the connection is given up; it is needed until then. */
+void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape);
+bool pgmig_answer_is_shape(const char *text);
+
 /*
 ** Start one request: SQL text without parameters may hold several statements
 ** (simple protocol); with parameters exactly one. A NULL value is SQL NULL.
@@ -538,6 +543,7 @@ int pgmig_conn_server_pid(const struct pgmig_conn *conn);
     " AS backend_start, pg_catalog.to_json("                                  \
     "pg_catalog.pg_postmaster_start_time()) OPERATOR(pg_catalog.#>>) '{}' "   \
     "AS server_start"
+#define PGMIG_SERVED_SHAPE "pid:int backend_start:text? server_start:text"
 
 /* Tell what process has answered, as pg_backend_pid() says: a pooler's, when it
 ** is not the one that the connection was opened with. */
@@ -644,12 +650,13 @@ enum pgmig_ledger_op {
     PGMIG_LEDGER_ELSEWHERE, /* schemas with such tables, other than the one that
                             ** counts: { schema, barred = this role may not use
                             ** it }; any `argument`: those that have had rows */
-    PGMIG_LEDGER_READ,  /* LIST, MARKS and JOURNAL of those tables that there
-                        ** are, as they were at one moment: several results
-                        ** (pgmig_conn_next_result) */
-    PGMIG_LEDGER_TRUST, /* find out whether tables in doubt may be used: whose
-                        ** they are, what hangs on them, what they hide */
-    PGMIG_LEDGER_RECORD /* see pgmig_ledger_record */
+    PGMIG_LEDGER_READ,   /* LIST, MARKS and JOURNAL of those tables that there
+                         ** are, as they were at one moment: several results
+                         ** (pgmig_conn_next_result) */
+    PGMIG_LEDGER_TRUST,  /* find out whether tables in doubt may be used: whose
+                         ** they are, what hangs on them, what they hide */
+    PGMIG_LEDGER_RECORD, /* see pgmig_ledger_record */
+    PGMIG_LEDGER_TAKE    /* see pgmig_ledger_take */
 };
 
 /*

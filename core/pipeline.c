@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "error.h"
 #include "report.h"
 
@@ -27,7 +28,8 @@ struct pgmig_pipeline {
     size_t in_flight; /* their bytes */
     bool unflushed;   /* the server was not asked for the last answers */
     bool complete;    /* the Sync is sent */
-    bool stuck;       /* libpq has no more answers for us */
+    bool told;        /* the owner knows that one has failed */
+    bool answered;    /* the oldest request is, but for the end of its answer */
 };
 
 int pgmig_pipeline_enter(struct pgmig_conn *conn,
@@ -86,8 +88,9 @@ static void begin_answer(struct pgmig_conn *conn)
     const struct pgmig_mark *mark =
         &conn->pipeline->ring[conn->pipeline->first].mark;
 
+    conn->pipeline->answered = false;
     conn->answering = mark->job;
-    if (!mark->rows)
+    if (mark->shape == NULL)
         PQsetSingleRowMode(conn->pg);
 }
 
@@ -156,6 +159,9 @@ static void fail(struct pgmig_conn *conn)
     static const struct pgmig_mark none;
     struct pgmig_pipeline *p = conn->pipeline;
 
+    if (p->told)
+        return;
+    p->told = true;
     p->owner->failed(p->ctx, p->count > 0 ? &p->ring[p->first].mark : &none);
 }
 
@@ -167,54 +173,55 @@ static void take_failure(struct pgmig_conn *conn, const PGresult *res)
     fail(conn);
 }
 
-/* What has come cannot be right: nothing that comes behind it is believed. */
-static void refuse(struct pgmig_conn *conn, const char *reason)
+/* What has come cannot be right. */
+static void refuse(struct pgmig_conn *conn, const char *fault)
 {
-    pgmig_conn_abandon(conn, reason);
-    if (conn->error.kind != PGMIG_E_NONE)
-        return;
-    pgmig_report_libpq(conn);
+    pgmig_conn_refuse(conn, fault);
     fail(conn);
-}
-
-/* libpq would give the same answer for ever. */
-static void get_stuck(struct pgmig_conn *conn, const char *reason)
-{
-    conn->pipeline->stuck = true;
-    refuse(conn, reason);
 }
 
 static void take_success(struct pgmig_conn *conn, PGresult *res)
 {
     struct pgmig_pipeline *p = conn->pipeline;
-    const char *wrong;
+    const struct pgmig_mark *mark = &p->ring[p->first].mark;
+    const char *fault;
 
     pgmig_conn_forget_result(conn);
     conn->result = res;
     if (conn->error.kind != PGMIG_E_NONE)
         return;
-    wrong = p->owner->answered(p->ctx, &p->ring[p->first].mark);
-    if (wrong != NULL)
-        refuse(conn, wrong);
+    fault = mark->shape ? pgmig_answer_fault(res, mark->shape) : NULL;
+    if (fault == NULL)
+        fault = p->owner->answered(p->ctx, mark);
+    if (fault != NULL)
+        refuse(conn, fault);
 }
 
 /* Look at one result of the oldest request. */
 static void take_result(struct pgmig_conn *conn, PGresult *res)
 {
+    struct pgmig_pipeline *p = conn->pipeline;
+    ExecStatusType status = PQresultStatus(res);
+
     conn->moved++;
-    switch (PQresultStatus(res)) {
+    p->answered = p->answered || status != PGRES_SINGLE_TUPLE;
+    switch (status) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
-        take_success(conn, res);
-        return;
+        if (p->count > 0) {
+            take_success(conn, res);
+            return;
+        }
+        refuse(conn, "one that nobody has asked for");
+        break;
     case PGRES_SINGLE_TUPLE:
     case PGRES_PIPELINE_ABORTED:
         break;
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
-    case PGRES_COPY_BOTH:
-        get_stuck(conn, "a COPY in the middle of a pipeline");
+    case PGRES_COPY_BOTH: /* libpq would give it again and again */
+        refuse(conn, "a COPY in the middle of a pipeline");
         break;
     default:
         take_failure(conn, res);
@@ -222,14 +229,28 @@ static void take_result(struct pgmig_conn *conn, PGresult *res)
     PQclear(res);
 }
 
-/* Nothing is under way, and no answer will come. */
+/* libpq has no more results for the oldest request. */
 static void take_end(struct pgmig_conn *conn)
 {
-    if (!pgmig_conn_lost(conn)) {
-        get_stuck(conn, "the server's answers do not fit");
-    } else {
-        refuse(conn, PQerrorMessage(conn->pg));
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->answered && p->count > 0) {
+        end_answer(conn);
+    } else if (!pgmig_conn_lost(conn)) {
+        refuse(conn, "the end without an answer");
+    } else if (conn->error.kind == PGMIG_E_NONE) {
+        pgmig_report_libpq(conn);
+        fail(conn);
     }
+}
+
+/* The Sync is answered: what was asked before it has to be, too. */
+static void take_sync(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->count > 0 || !p->complete)
+        refuse(conn, "the end of a pipeline that has not ended");
 }
 
 /* Take what has come, also from a connection that is lost since: true when
@@ -238,34 +259,62 @@ static bool take_answers(struct pgmig_conn *conn)
 {
     struct pgmig_pipeline *p = conn->pipeline;
 
-    while ((p->count > 0 || p->complete) && !p->stuck) {
+    while ((p->count > 0 || p->complete) && !conn->refused) {
         PGresult *res;
 
         if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
             return false;
         res = PQgetResult(conn->pg);
+        if (conn->refused) { /* by what libpq has met meanwhile */
+            PQclear(res);
+            return false;
+        }
         if (res != NULL && PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
             PQclear(res);
-            return true;
+            take_sync(conn);
+            return !conn->refused;
         }
         if (res != NULL)
             take_result(conn, res);
-        else if (p->count > 0)
-            end_answer(conn);
         else
             take_end(conn);
         if (pgmig_conn_lost(conn) && conn->error.kind != PGMIG_E_NONE)
             return true;
     }
-    return p->stuck && pgmig_conn_lost(conn);
+    return false;
 }
 
-static void leave(struct pgmig_conn *conn)
+/* What cannot be right when a pipeline has ended; libpq goes back to ordinary
+** requests. */
+static const char *fault_of(struct pgmig_conn *conn)
 {
+    if (pgmig_conn_lost(conn))
+        return NULL;
+    if (PQexitPipelineMode(conn->pg) != 1)
+        return "more than the end of a pipeline";
+    return pgmig_conn_tx(conn) == PGMIG_TX_NONE
+               ? "a state of the transaction that there is not"
+               : NULL;
+}
+
+/* What is waited for; 0 when the pipeline is left. */
+static unsigned leave(struct pgmig_conn *conn)
+{
+    const char *fault = fault_of(conn);
+
+    if (fault != NULL) {
+        refuse(conn, fault);
+        return PGMIG_WANT_READ;
+    }
     pgmig_pipeline_free(conn);
     conn->phase = PGMIG_PHASE_IDLE;
-    if (!pgmig_conn_lost(conn) && PQexitPipelineMode(conn->pg) != 1)
-        pgmig_conn_abandon(conn, "the pipeline could not be left");
+    return 0;
+}
+
+static unsigned step_refused(struct pgmig_conn *conn)
+{
+    fail(conn);
+    return pgmig_conn_drain(conn) ? leave(conn) : PGMIG_WANT_READ;
 }
 
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn)
@@ -273,14 +322,16 @@ unsigned pgmig_pipeline_step(struct pgmig_conn *conn)
     struct pgmig_pipeline *p = conn->pipeline;
     int pending;
 
+    if (conn->refused)
+        return step_refused(conn);
     pgmig_conn_read(conn);
     do {
         send_more(conn);
         pending = PQflush(conn->pg);
-        if (take_answers(conn)) {
-            leave(conn);
-            return 0;
-        }
+        if (take_answers(conn))
+            return leave(conn);
+        if (conn->refused)
+            return PGMIG_WANT_READ;
     } while (pending == 0 && !p->complete && p->in_flight <= IN_FLIGHT_LOW);
     return PGMIG_WANT_READ | (pending == 1 ? PGMIG_WANT_WRITE : 0U);
 }

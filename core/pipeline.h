@@ -14,8 +14,9 @@ struct pgmig_mark {
     size_t at;
     size_t start, end; /* of the statement, in its file */
     int part;
-    bool rows;  /* its rows are wanted: they are the connection's result */
-    bool flush; /* its answer is wanted at once */
+    const char *shape; /* of its answer (answer.h), whose rows are wanted: they
+                       ** are the connection's result; NULL: they are not */
+    bool flush;        /* its answer is wanted at once */
 };
 
 struct pgmig_pipeline_owner {

@@ -61,6 +61,12 @@ enum {
     "  OR pg_catalog.pg_has_role(r, 'USAGE'))"
 #define CONDITION "pg_catalog.pg_get_expr(p.polqual, p.polrelid)"
 
+const char pgmig_probe_shape[] =
+    "1 " PGMIG_SERVED_SHAPE
+    " _:bool _:bool _:text? _:text? _:text? _:bool _:bool "
+    "_:text? _:bool _:bool _:bool _:bool _:bool _:text? _:text _:bool? "
+    "_:text?";
+
 /* $1 to $3 stand for literals: the schema that was given, the table's name, the
 ** column with the key. */
 static const char probe_before[] =
@@ -333,13 +339,14 @@ static int check_history(struct pgmig_ledger *ledger,
 
 static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
 {
+    const char *version = pgmig_conn_parameter(conn, "server_version");
+
     if (pgmig_conn_server_version(conn) >= OLDEST_SERVER)
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN,
                     "PostgreSQL %d or newer is needed, this server's version "
                     "is %s",
-                    OLDEST_SERVER / 10000,
-                    pgmig_conn_parameter(conn, "server_version"));
+                    OLDEST_SERVER / 10000, version ? version : "unknown");
     return pgmig_error_hint(err, "is it the console of a pooler? nothing was "
                                  "touched");
 }

@@ -34,6 +34,30 @@ static void copy_state(const PGresult *res, char sqlstate[6])
         memcpy(sqlstate, value, 6);
 }
 
+/* What the server has said has not all that it always has, or libpq cannot make
+** anything of it: nothing that comes behind it can be understood. */
+static void report_odd(struct pgmig_conn *conn, const char *text)
+{
+    struct pgmig_buf reason = {0};
+
+    if (pgmig_conn_lost(conn)) {
+        pgmig_report_libpq(conn);
+        return;
+    }
+    pgmig_buf_addf(&reason, "the server's answer cannot be read: %s", text);
+    pgmig_conn_give_up(conn, reason.failed ? "out of memory" : reason.data);
+    pgmig_buf_free(&reason);
+}
+
+/* Whether a notice is libpq's own, such as that something came out of turn, or
+** has no words. */
+static bool is_odd(const PGresult *res)
+{
+    return PQresultErrorField(res, PG_DIAG_SQLSTATE) == NULL ||
+           PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED) == NULL ||
+           PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL;
+}
+
 /* libpq calls this while it reads: only remember. */
 void pgmig_report_notice(void *arg, const PGresult *res)
 {
@@ -41,6 +65,10 @@ void pgmig_report_notice(void *arg, const PGresult *res)
     struct pgmig_notice *list;
     struct pgmig_notice *notice;
 
+    if (is_odd(res)) {
+        report_odd(conn, PQresultErrorMessage(res));
+        return;
+    }
     if (conn->notice_count - conn->notice_first >= NOTICES_MAX)
         return;
     list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
@@ -159,8 +187,8 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     struct pgmig_error *err = &conn->error;
     const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
-    if (message == NULL) { /* libpq made this result itself */
-        pgmig_report_libpq(conn);
+    if (message == NULL) { /* libpq has made it, or it is not as it should be */
+        report_odd(conn, PQerrorMessage(conn->pg));
         return;
     }
     if (lacks_parameter(res))

@@ -26,7 +26,7 @@ static bool out_of_memory(struct pgmig_apply *a)
 }
 
 bool pgmig_request_send(struct pgmig_apply *a, enum pgmig_stage stage,
-                        struct pgmig_buf *sql)
+                        struct pgmig_buf *sql, const char *shape)
 {
     int status;
 
@@ -35,16 +35,16 @@ bool pgmig_request_send(struct pgmig_apply *a, enum pgmig_stage stage,
         pgmig_buf_free(sql);
         return out_of_memory(a);
     }
-    status = pgmig_conn_ask(a->conn, sql->data);
+    status = pgmig_conn_ask(a->conn, sql->data, shape);
     pgmig_buf_free(sql);
     return status == 0;
 }
 
 bool pgmig_request_built(struct pgmig_apply *a, enum pgmig_stage stage,
-                         struct pgmig_buf *sql, int status)
+                         struct pgmig_buf *sql, const char *shape, int status)
 {
     if (status == 0)
-        return pgmig_request_send(a, stage, sql);
+        return pgmig_request_send(a, stage, sql, shape);
     pgmig_buf_free(sql);
     return pgmig_request_undo(a, PGMIG_FAILED);
 }
@@ -78,7 +78,7 @@ bool pgmig_request_undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
         pgmig_buf_adds(&sql, "ROLLBACK; ");
     add_verdict(a, &sql);
     pgmig_frame_add_reset(&a->job, &sql);
-    return pgmig_request_send(a, PGMIG_STAGE_UNDO, &sql) ||
+    return pgmig_request_send(a, PGMIG_STAGE_UNDO, &sql, "-") ||
            pgmig_request_end(a, outcome);
 }
 
@@ -97,7 +97,7 @@ bool pgmig_request_open(struct pgmig_apply *a)
 
     if (!a->section->transaction)
         return pgmig_journaled_open(a);
-    return pgmig_request_built(a, PGMIG_STAGE_OPEN, &sql,
+    return pgmig_request_built(a, PGMIG_STAGE_OPEN, &sql, PGMIG_CLAIM_SHAPE,
                                open_frame(a, a->section->begin, &sql));
 }
 
@@ -215,5 +215,6 @@ bool pgmig_request_close(struct pgmig_apply *a)
     int status = build_close(a, &sql);
 
     a->alone = a->running = false;
-    return pgmig_request_built(a, PGMIG_STAGE_CLOSE, &sql, status);
+    return pgmig_request_built(a, PGMIG_STAGE_CLOSE, &sql, "COMMIT/ROLLBACK",
+                               status);
 }

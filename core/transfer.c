@@ -14,7 +14,7 @@ static void give_up(struct pgmig_conn *conn)
 {
     if (conn->error.kind == PGMIG_E_NONE)
         pgmig_report_libpq(conn);
-    pgmig_conn_abandon(conn, "the data of a COPY could not be sent");
+    pgmig_conn_give_up(conn, "the data of a COPY could not be sent");
 }
 
 static void end_feed(struct pgmig_conn *conn, const char *reason)

@@ -18,6 +18,7 @@
 #include "frame.h"
 #include "pipeline.h"
 #include "indexed.h"
+#include "ledger.h"
 
 enum part { PART_BEGIN, PART_CLAIM, PART_STATEMENT, PART_CLOSE, PART_COMMIT };
 
@@ -41,6 +42,22 @@ static const struct pgmig_section *section_of(const struct pgmig_apply *a)
     return &job->script->sections[job->section];
 }
 
+/* What its answer looks like. */
+static const char *shape_of(enum part part, const char *command)
+{
+    switch (part) {
+    case PART_CLAIM: /* a trigger may let it have no row: the proof tells */
+        return strstr(command, PGMIG_SERVER_PID) ? PGMIG_SENT_CLAIM_SHAPE : "-";
+    case PART_COMMIT:
+        return "COMMIT/ROLLBACK";
+    case PART_CLOSE:
+        return strstr(command, PGMIG_SECONDS) ? "? " PGMIG_SECONDS ":float ..."
+                                              : "-";
+    default:
+        return NULL;
+    }
+}
+
 /* Send a command of the frame. What cannot be sent ends the window, but what
 ** is on its way still counts. */
 static bool send_part(struct pgmig_apply *a, const char *sql, enum part part)
@@ -48,7 +65,7 @@ static bool send_part(struct pgmig_apply *a, const char *sql, enum part part)
     struct pgmig_mark mark = {.job = a->sender.turn,
                               .at = a->sender.at,
                               .part = (int)part,
-                              .rows = part == PART_CLAIM || part == PART_CLOSE,
+                              .shape = shape_of(part, sql),
                               .flush = part == PART_COMMIT};
 
     return pgmig_pipeline_send(a->conn, sql, &mark, &a->sender.error) == 0;
@@ -261,7 +278,7 @@ static const char *answered(void *ctx, const struct pgmig_mark *mark)
         break;
     case PART_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
-            return "the server answered COMMIT with ROLLBACK";
+            return "ROLLBACK, to a COMMIT";
         pgmig_turns_commit(a);
         break;
     default:

@@ -29,7 +29,7 @@ struct lconn *lconn_check_free(lua_State *L)
     return lc;
 }
 
-/* No memory is asked for: the list has both places from the start. */
+/* No memory is asked for: the list has all places from the start. */
 void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,
                 int arg)
 {
@@ -92,8 +92,8 @@ static struct lconn *new_conn(lua_State *L)
     lc->kept = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_CONN);
     lua_setmetatable(L, -2);
-    lua_createtable(L, 2, 0);
-    for (int place = LCONN_LEDGER; place <= LCONN_JOBS; place++) {
+    lua_createtable(L, LCONN_SHAPE, 0);
+    for (int place = LCONN_LEDGER; place <= LCONN_SHAPE; place++) {
         lua_pushboolean(L, 0);
         lua_rawseti(L, -2, place);
     }
@@ -234,20 +234,41 @@ static const char *parameter(lua_State *L, int arg)
     return s;
 }
 
-/* conn:send(sql, ...) starts one request; ... are its parameters. */
-static int conn_send(lua_State *L)
+/* Send the text at `arg`, with the parameters behind it. */
+static int send(lua_State *L, int arg)
 {
     size_t len;
-    const char *sql = luaL_checklstring(L, 2, &len);
-    int n = lua_gettop(L) - 2;
+    const char *sql = luaL_checklstring(L, arg, &len);
+    int n = lua_gettop(L) - arg;
     const char **params = lua_newuserdata(L, ((size_t)n + 1) * sizeof *params);
     struct pgmig_error *err = lpgmig_error_new(L);
 
     for (int i = 0; i < n; i++)
-        params[i] = parameter(L, i + 3);
+        params[i] = parameter(L, arg + 1 + i);
     return lconn_started(
         L, pgmig_conn_send(lconn_check_free(L)->conn, sql, len, n, params, err),
         err);
+}
+
+/* conn:send(sql, ...) starts one request; ... are its parameters. */
+static int conn_send(lua_State *L)
+{
+    return send(L, 2);
+}
+
+/* conn:ask(shape, sql, ...): the same, and any answer of another shape than
+** this (answer.h) is none. */
+static int conn_ask(lua_State *L)
+{
+    const char *shape = luaL_checkstring(L, 2);
+    const struct lconn *lc;
+
+    luaL_argcheck(L, pgmig_answer_is_shape(shape), 2, "a shape expected");
+    (void)send(L, 3);
+    lc = lconn_check(L);
+    pgmig_conn_expect(lc->conn, shape);
+    lconn_keep(L, lc, LCONN_SHAPE, 2);
+    return 0;
 }
 
 /* conn:finish() after the last step: raises the operation's error. */
@@ -437,6 +458,7 @@ void lpgmig_open_conn(lua_State *L)
         {"step", conn_step},
         {"fd", conn_fd},
         {"send", conn_send},
+        {"ask", conn_ask},
         {"finish", conn_finish},
         {"transaction_status", conn_transaction_status},
         {"cancel", conn_cancel},
@@ -466,4 +488,5 @@ void lpgmig_open_conn(lua_State *L)
     lpgmig_class(L, LPGMIG_CONN, lconn_apply_methods);
     lpgmig_set(L, functions);
     lpgmig_set_string(L, "served_columns", PGMIG_ASK_SERVED);
+    lpgmig_set_string(L, "served_shape", PGMIG_SERVED_SHAPE);
 }

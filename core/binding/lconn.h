@@ -13,7 +13,7 @@ struct lconn {
     struct pgmig_conn *conn;     /* NULL: closed */
     struct pgmig_apply *apply;   /* the migration under way */
     struct pgmig_ledger *ledger; /* the ledger operation under way */
-    int kept;     /* what these two need: a list in the registry */
+    int kept;     /* what these need, and a shape: a list in the registry */
     int held;     /* how many methods look at what it holds */
     bool closing; /* it is closed behind them */
 };
@@ -30,7 +30,7 @@ struct lconn *lconn_check_free(lua_State *L);
 int lconn_hold(lua_State *L, lua_CFunction fn);
 
 /* Keep the value at `arg` alive in a place of the connection's; forget it. */
-enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2 };
+enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2, LCONN_SHAPE = 3 };
 void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,
                 int arg);
 void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place);

@@ -18,7 +18,7 @@ local AT_WORK = [[
     AND $3::pg_catalog.timestamptz OPERATOR(pg_catalog.=) pg_catalog.pg_postmaster_start_time()]]
 
 local function is_at_work(db, left)
-  return db:ask(AT_WORK, left.pid, left.backend_start, left.server_start)[1] ~= nil
+  return db:ask_row("? _:int", AT_WORK, left.pid, left.backend_start, left.server_start) ~= nil
 end
 
 --- Wait, though not for long, until nobody works for these runs any more.

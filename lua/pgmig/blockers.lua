@@ -19,9 +19,11 @@ local HOLDERS = [[
     AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
     AND l.mode OPERATOR(pg_catalog.<>) ALL
       ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])]]
+local SHAPE = "* pid:int? application_name:text? user:text? state:text? query:text? since:text?"
 
 --- What is said about one.
 function M.describe(b)
+  if not b.pid then return "a prepared transaction" end
   return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
     b.user or "?", b.state or "state hidden", b.since or "?",
     excerpt.line(b.query or "query hidden"))
@@ -45,7 +47,7 @@ end
 function M.of_tables(db, tables)
   local quoted = {}
   for i, name in ipairs(tables) do quoted[i] = db:quote_literal(name) end
-  local ok, rows = pcall(db.ask, db, HOLDERS:format(table.concat(quoted, ", ")))
+  local ok, rows = pcall(db.ask_rows, db, SHAPE, HOLDERS:format(table.concat(quoted, ", ")))
   if not ok then
     if errors.is(rows, "interrupted") then error(rows, 0) end
     return {}

@@ -240,15 +240,11 @@ end
 
 -- ---- SQL -------------------------------------------------------------------
 
---- End a COPY that `query` or `exec` has started by mistake: the connection stays usable.
-local function refuse_copy(self, way)
+--- End a COPY that was started by mistake, and others behind it: the connection stays usable.
+local function refuse_copy(self)
   local handle = self.handle
-  if way == "in" then
-    handle:copy_end "COPY needs db:copy"
-    self:run()
-  end
-  while handle:copying() == "out" do
-    handle:copy_get()
+  while handle:copying() do
+    if handle:copying() == "in" then handle:copy_end "COPY needs db:copy" else handle:copy_get() end
     self:run()
   end
   pcall(handle.finish, handle)
@@ -257,18 +253,20 @@ local function refuse_copy(self, way)
   })
 end
 
---- Send a request and wait for its end: until a time of `core.now()`, or nil for however long.
-local function request(self, deadline, ...)
-  self.handle:send(...)
+--- Send a request and wait for its end.
+-- @param method of the handle, "send" or "ask"
+-- @param deadline a time of `core.now()`, or nil for however long
+-- @param ... the method's arguments
+local function request(self, method, deadline, ...)
+  self.handle[method](self.handle, ...)
   self.touched = true -- a hook that did may have ended the transaction
   self:run(deadline)
-  local way = self.handle:copying()
-  if way then refuse_copy(self, way) end
+  if self.handle:copying() then refuse_copy(self) end
   self:finish()
 end
 
-local function query(self, deadline, sql, ...)
-  request(self, deadline, sql, ...)
+local function query(self, method, deadline, ...)
+  request(self, method, deadline, ...)
   return self.handle:rows()
 end
 
@@ -280,17 +278,27 @@ end
 -- @raise kinds "sql", and "usage" where another coroutine uses the connection
 function connection:query(sql, ...)
   session.nominate(self.nominated, sql)
-  return usage.hold(self, query, self, nil, sql, ...)
+  return usage.hold(self, query, self, "send", nil, sql, ...)
 end
 
---- As query, for questions of pgmig's own, which the server has to answer soon.
+--- As query, for what the server has to answer soon.
 -- @raise kinds "sql", and "connect" when no answer comes
 function connection:ask(sql, ...)
-  return usage.hold(self, query, self, self:patience(), sql, ...)
+  return usage.hold(self, query, self, "send", self:patience(), sql, ...)
 end
 
+--- As ask, for questions of pgmig's own, which the server has to answer as it should.
+-- @param shape of the answer (core/answer.h): how many rows, and their columns
+-- @raise kind "connect", too, when the answer has another shape: then the connection is given up
+function connection:ask_rows(shape, sql, ...)
+  return usage.hold(self, query, self, "ask", self:patience(), shape, sql, ...)
+end
+
+--- The row of such an answer: with a shape of one row always, with one of at most one, or nil.
+function connection:ask_row(shape, sql, ...) return self:ask_rows(shape, sql, ...)[1] end
+
 local function exec(self, script)
-  request(self, nil, script)
+  request(self, "send", nil, script)
   return self.handle:tag()
 end
 
@@ -387,6 +395,7 @@ local function copy(self, sql, peer)
   local way = handle:copying()
   if way == "out" then return copy_out(self, peer) end
   if way == "in" then copy_in(self, peer) else self:finish() end
+  if handle:copying() then refuse_copy(self) end
   return tonumber(handle:tag():match "^COPY (%d+)")
 end
 

@@ -13,14 +13,16 @@ local M = {}
 function M.state(db, id)
   local status = db.handle:transaction_status()
   if status ~= "open" then return status == "failed" and "failed" or "ended" end
-  local now = db:ask "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text AS id"[1].id
-  return now == id and "same" or "ended"
+  local now = db:ask_row("1 id:text?",
+    "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text AS id")
+  return now.id == id and "same" or "ended"
 end
 
 --- What became of a transaction: "committed", "aborted", "in progress" (prepared), nil: the server
 -- has forgotten.
 function M.fate(db, id)
-  return db:ask("SELECT pg_catalog.txid_status($1::pg_catalog.int8) AS fate", id)[1].fate
+  return db:ask_row("1 fate:text?",
+    "SELECT pg_catalog.txid_status($1::pg_catalog.int8) AS fate", id).fate
 end
 
 -- What that means for the migration, by fate and direction.

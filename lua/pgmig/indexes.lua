@@ -27,15 +27,17 @@ local OF_RELATION = TABLES .. [[
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace]]
 
-local function of_relation(db, oid) return db:ask(OF_RELATION, oid) end
+local function of_relation(db, oid)
+  return db:ask_rows("* oid:text name:text valid:bool schema:text qualified:text", OF_RELATION, oid)
+end
 
 --- A name as the server would make it: case folded, cut to its length. Of a qualified one, the last
 -- part.
 local function bare_name(db, name)
   if not name then return nil end
-  return db:ask([[
+  return db:ask_row("1 name:text?", [[
     SELECT (parts[pg_catalog.array_upper(parts, 1)])::pg_catalog.name::pg_catalog.text AS name
-    FROM pg_catalog.parse_ident($1) AS parts]], name)[1].name
+    FROM pg_catalog.parse_ident($1) AS parts]], name).name
 end
 
 local function set_of(list)
@@ -78,7 +80,7 @@ local INVALID = [[
 -- @return a list of { name and table = qualified and quoted, copy = whether REINDEX CONCURRENTLY
 --   has made it, or a run has renamed it to drop it, remedy = the command that mends it }
 function M.invalid(db)
-  local rows = db:ask(INVALID:format(builders(db)))
+  local rows = db:ask_rows("* name:text table:text copy:bool", INVALID:format(builders(db)))
   local rebuild = db:server_version() >= 120000 and "REINDEX INDEX CONCURRENTLY" or "REINDEX INDEX"
   for _, row in ipairs(rows) do
     row.remedy = ("%s %s"):format(row.copy and "DROP INDEX CONCURRENTLY" or rebuild, row.name)
@@ -96,7 +98,7 @@ local function wait_for_builders(case)
   local sql = BUILDERS_OF:format(builders(case.db))
   local deadline = core.now() + case.limit
   while true do
-    local row = case.db:ask(sql, case.relation)[1]
+    local row = case.db:ask_row("? pid:int", sql, case.relation)
     if not row then return end
     if core.now() >= deadline then
       errors.raise("lock", "another session builds an index of the same table", {
@@ -113,11 +115,12 @@ local function as_file(case, fn)
   if not (case.role or case.path) then return fn(case) end
   local db = case.db
   local function set(role, path)
-    db:ask([[SELECT pg_catalog.set_config('search_path', $1, false),
+    db:ask_rows("-", [[SELECT pg_catalog.set_config('search_path', $1, false),
       pg_catalog.set_config('role', $2, false)]], path, role)
   end
-  local was = db:ask([[SELECT pg_catalog.current_setting('role') AS role,
-    pg_catalog.current_setting('search_path') AS path]])[1]
+  local was = db:ask_row("1 role:text path:text", [[
+    SELECT pg_catalog.current_setting('role') AS role,
+      pg_catalog.current_setting('search_path') AS path]])
   set(case.role or was.role, case.path or was.path)
   local results = { pcall(fn, case) }
   if not db:is_lost() then set(was.role, was.path) end
@@ -170,16 +173,19 @@ local SHAPES = [[
 
 local function shapes(db, condition, ...)
   local set = {}
-  for _, row in ipairs(db:ask(SHAPES:format(condition), ...)) do set[row.oid] = row.shape end
+  for _, row in ipairs(db:ask_rows("* oid:text shape:text?", SHAPES:format(condition), ...)) do
+    set[row.oid] = row.shape
+  end
   return set
 end
 
 --- A relation's name, qualified and quoted; nil when it is gone.
 local function name_of(db, oid)
-  local row = db:ask([[SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+  local row = db:ask_row("? name:text", [[
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], oid)[1]
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], oid)
   return row and row.name
 end
 
@@ -189,8 +195,9 @@ local function shape_on(case, name)
   local db, change = case.db, case.change
   db:exec "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
   local ok, shape = pcall(function()
-    db:ask(("CREATE TABLE %s (LIKE %s)"):format(name, name_of(db, case.relation)))
-    db:ask(("CREATE %sINDEX ON %s %s"):format(change.unique and "UNIQUE " or "", name, change.rest))
+    db:ask_rows("-", ("CREATE TABLE %s (LIKE %s)"):format(name, name_of(db, case.relation)))
+    db:ask_rows("-", ("CREATE %sINDEX ON %s %s"):format(change.unique and "UNIQUE " or "", name,
+      change.rest))
     local _, made = next(shapes(db,
       "$1::pg_catalog.regclass::pg_catalog.oid", name))
     return made
@@ -201,10 +208,11 @@ end
 
 --- The same; where no temporary tables may be made, beside its own table.
 local function intended_shape(case)
-  local schema = case.db:ask([[SELECT pg_catalog.format('%I', n.nspname) AS name
+  local schema = case.db:ask_row("1 name:text", [[
+    SELECT pg_catalog.format('%I', n.nspname) AS name
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation)[1].name
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid]], case.relation).name
   return shape_on(case, "pg_temp.pgmig_twin") or shape_on(case, schema .. ".pgmig_twin")
 end
 
@@ -276,8 +284,8 @@ end
 --- DROP INDEX: done when there was one and it is gone.
 local function settle_drop(case)
   if case.target == "0" then return false end
-  return case.db:ask([[SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c
-    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target)[1].gone
+  return case.db:ask_row("1 gone:bool", [[SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target).gone
 end
 
 --- DETACH PARTITION CONCURRENTLY: one that has come half-way is finished.
@@ -285,9 +293,10 @@ local function settle_detach(case)
   local db = case.db
   local table_name, partition = name_of(db, case.relation), name_of(db, case.target)
   if not (table_name and partition) then return false end
-  local left = db:ask([[SELECT i.inhdetachpending AS pending FROM pg_catalog.pg_inherits i
+  local left = db:ask_row("? pending:bool", [[
+    SELECT i.inhdetachpending AS pending FROM pg_catalog.pg_inherits i
     WHERE i.inhparent OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-      AND i.inhrelid OPERATOR(pg_catalog.=) $2::pg_catalog.oid]], case.relation, case.target)[1]
+      AND i.inhrelid OPERATOR(pg_catalog.=) $2::pg_catalog.oid]], case.relation, case.target)
   if not left then return not case.failed end -- it may never have been attached
   if not left.pending then return false end
   run_alone(case, ("ALTER TABLE %s DETACH PARTITION %s FINALIZE"):format(table_name, partition))

@@ -81,7 +81,8 @@ local verbs = {
 
 --- What a role has to be given, as the end of a sentence; nil where it is not known.
 local function remedy(db, err)
-  local role = db:quote_ident(db:ask "SELECT current_user::pg_catalog.text AS name"[1].name)
+  local role = db:quote_ident(db:ask_row("1 name:text",
+    "SELECT current_user::pg_catalog.text AS name").name)
   local schema = err.message:match "^permission denied for schema (.*)$"
   if schema then
     return ("its owner may let this role: GRANT USAGE, CREATE ON SCHEMA %s TO %s; or name another "
@@ -186,6 +187,7 @@ local function take_list(self, db)
   if db then
     local count, columns = db.handle:columns()
     list, columns.count = columns, count
+    for i = 1, self.shared and 0 or count do list.name[i] = list.name[i] or "" end
     if self.shared then self.shared:convert(list) end
   end
   list.there = {}
@@ -211,7 +213,7 @@ function M.is_failure(event) return event ~= "resolved" and keeps_nothing[event]
 
 --- Note an event of the history, the last one so far.
 local function note_event(marks, columns, i)
-  local key, event = columns.id[i] or M.repeatable_key(columns.repeatable[i]), columns.event[i]
+  local key, event = columns.key[i], columns.event[i]
   marks.event[key], marks.run[key] = event, columns.run[i] or nil
   marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
   local recorded = keeps_nothing[event] and marks.tried or marks.checksum
@@ -252,7 +254,7 @@ function M.obstacle(row)
 end
 
 local function journal_row(row)
-  row.done, row.revision = hashes(row.done), row.revision or 0
+  row.owner, row.done, row.revision = row.owner or "", hashes(row.done), row.revision or 0
   row.existed, row.invalid = hashes(row.existed), hashes(row.invalid)
   return row
 end
@@ -275,7 +277,7 @@ end
 local function run_row(row)
   return {
     run = row.migration, direction = row.direction, host = row.owner, program = row.running,
-    plan = plan_of(row.statement), db_user = row.db_user, started_at = row.started_at,
+    plan = plan_of(row.statement or ""), db_user = row.db_user, started_at = row.started_at,
     pid = row.pid, backend_start = row.backend_start, server_start = row.server_start,
   }
 end

@@ -25,7 +25,7 @@ local REMINDER = 15 -- seconds between two reports of who is waited for
 -- transaction that holds it; a machine that vanishes must, within half a minute.
 local function try(self)
   local newer = self.conn:server_version() >= 170000
-  local rows = self.conn:ask(([[
+  local row = self.conn:ask_row("1 held:bool _:bool " .. core.served_shape, ([[
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL idle_in_transaction_session_timeout = 0;%s
     SET LOCAL tcp_keepalives_idle = 10;
@@ -35,11 +35,14 @@ local function try(self)
       pg_catalog.pg_try_advisory_xact_lock(%d, %d), %s]]):format(
     newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
     WORKER, self.worker, core.served_columns))
-  orphan.note(self.conn, rows[1])
-  if rows[1].held then return true end
-  self.conn:ask "ROLLBACK"
+  orphan.note(self.conn, row)
+  if row.held then return true end
+  self.conn:ask_rows("-", "ROLLBACK")
   return false
 end
+
+local HOLDER_SHAPE = "* pid:int? application_name:text? user:text? client:text? since:text? "
+  .. "seconds:float? worker:int? query:text? state:text?"
 
 --- Who holds a lock.
 -- @param conn a connection
@@ -47,7 +50,7 @@ end
 -- @return { pid, application_name, user, client, since, seconds, worker = pid of the connection
 --   that works, query, state }; nil when nobody does
 function M.holder(conn, key)
-  return conn:ask([[
+  return conn:ask_row(HOLDER_SHAPE, [[
     SELECT l.pid, a.application_name, a.usename::pg_catalog.text AS "user",
       a.client_addr::pg_catalog.text AS client,
       pg_catalog.to_json(a.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since,
@@ -69,7 +72,7 @@ function M.holder(conn, key)
         WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
       AND l.objid OPERATOR(pg_catalog.=) (pg_catalog.hashtext($1)::pg_catalog.int8
         OPERATOR(pg_catalog.&) 4294967295)::pg_catalog.oid]],
-    key, CLASS, WORKER)[1]
+    key, CLASS, WORKER)
 end
 
 --- Who holds the lock of a migrator's tracking table.
@@ -80,7 +83,7 @@ end
 --- What is said about a holder.
 function M.describe(who)
   if not who then return "another session" end
-  local parts = { ("pid %d"):format(who.pid) }
+  local parts = { who.pid and ("pid %d"):format(who.pid) or "a prepared transaction" }
   if who.application_name then parts[#parts + 1] = who.application_name end
   if who.user then parts[#parts + 1] = "user " .. who.user end
   if who.since then parts[#parts + 1] = "since " .. who.since end
@@ -175,7 +178,7 @@ end
 -- @raise kind "interrupted"
 function lock:answers()
   if not self.conn then return false end
-  local ok, err = pcall(self.conn.ask, self.conn, "")
+  local ok, err = pcall(self.conn.ask_rows, self.conn, "-", "")
   if errors.is(err, "interrupted") then error(err, 0) end
   return ok
 end
@@ -190,14 +193,15 @@ function lock:held() return self:answers() and self:is_open() end
 
 --- Ask through the lock's connection, in a coroutine that gives way while the answer is awaited:
 -- `lent` is true meanwhile.
+-- @param shape of the answer (core/answer.h)
 -- @param sql without parameters, which would make its transaction keep a snapshot
 -- @return rows; nil when there is no answer
-function lock:lend(sql)
+function lock:lend(shape, sql)
   local conn = self.conn
   if not conn then return nil end
   local own = conn.wait
   conn.wait, self.lent = drivers.coroutine, true
-  local ok, rows = pcall(conn.ask, conn, sql)
+  local ok, rows = pcall(conn.ask_rows, conn, shape, sql)
   conn.wait, self.lent = own, false
   return ok and rows or nil
 end
@@ -220,7 +224,7 @@ function lock:release()
   local conn = self.conn
   self.conn = nil
   if not conn then return end
-  local answered, err = pcall(conn.ask, conn, "ROLLBACK")
+  local answered, err = pcall(conn.ask_rows, conn, "-", "ROLLBACK")
   if not answered and conn:is_lost() and not errors.is(err, "interrupted") then
     pcall(end_lost, conn)
   end

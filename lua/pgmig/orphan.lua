@@ -42,14 +42,14 @@ function M.tag(owner) return ("/* pgmig %s */ "):format(owner) end
 
 --- Whether the process is there: "gone", "idle", "busy".
 local function look(db, orphan)
-  local row = db:ask(LOOK, orphan.pid, orphan.backend_start, orphan.server_start,
-    M.tag(orphan.owner or ""), orphan.db_user)[1]
+  local row = db:ask_row("1 busy:bool?", LOOK, orphan.pid, orphan.backend_start,
+    orphan.server_start, M.tag(orphan.owner or ""), orphan.db_user)
   if row.busy == nil then return "gone" end
   return row.busy and "busy" or "idle"
 end
 
 local function terminate(db, orphan)
-  pcall(db.ask, db, TERMINATE, orphan.pid, orphan.backend_start, orphan.server_start)
+  pcall(db.ask_rows, db, "-", TERMINATE, orphan.pid, orphan.backend_start, orphan.server_start)
 end
 
 --- Wait until a server process has ended. One that idles beyond some grace waits for a client that
@@ -88,7 +88,7 @@ local TAGGED = [[
 --- End what is left of a connection behind a pooler, which does not see that its client is gone.
 local function fence_tagged(db, tag)
   local started = core.now()
-  while db:ask(TAGGED, tag, core.now() - started > OWN_GRACE)[1].n > 0 do
+  while db:ask_row("1 n:int told:int", TAGGED, tag, core.now() - started > OWN_GRACE).n > 0 do
     if core.now() - started >= FENCE_LIMIT then return end
     db:sleep(PAUSE)
   end
@@ -115,7 +115,7 @@ end
 -- @param db a new connection with the same parameters
 -- @param lost the lost one's `identity`
 function M.fence(db, lost)
-  local own = db:ask("SELECT " .. core.served_columns)[1]
+  local own = db:ask_row("1 " .. core.served_shape, "SELECT " .. core.served_columns)
   db.handle:served_by(own.pid)
   M.note(db, own)
   if not db.served then return fence_tagged(db, lost.tag) end

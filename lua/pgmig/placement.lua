@@ -17,7 +17,7 @@ local function refuse(ledger, db, places, message)
   for i, place in ipairs(places) do
     names[i] = name_in(place.schema, ledger.name)
     if place.barred then
-      local role = db:ask "SELECT current_user::pg_catalog.text AS name"[1].name
+      local role = db:ask_row("1 name:text", "SELECT current_user::pg_catalog.text AS name").name
       hint = ("the role %s may not use the schema %s: GRANT USAGE ON SCHEMA %s TO %s; "):format(
         role, place.schema, db:quote_ident(place.schema), db:quote_ident(role))
     end

@@ -335,7 +335,7 @@ function M.run(options, plan)
   note_end(self)
   if not ok then complete(err, nil, self.done, plan.direction) end
   ok, err = pcall(after_all, self, plan, ok, err)
-  if back and not self.db:is_lost() then pcall(self.db.ask, self.db, back) end
+  if back and not self.db:is_lost() then pcall(self.db.ask_rows, self.db, "-", back) end
   if not ok then error(err, 0) end
   return self.done
 end

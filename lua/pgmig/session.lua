@@ -31,6 +31,8 @@ local QUESTION = [[
       WHERE f.pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) AS temporary,
     EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
       AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS locks]]
+local SHAPE = "1 user:text role:text settings:text? strings:text? cursors:bool channels:bool "
+  .. "statements:text? pid:int plpgsql:bool temporary:bool locks:bool"
 
 -- What a session may keep, and the command that takes all of the kind away.
 local belongings = {
@@ -93,7 +95,8 @@ local BEFORE = [[
 function M.suit(db, unfit)
   if not unfit or db.handle:server_pid() ~= db:backend_pid() then return nil end
   local own, set, back = {}, {}, {}
-  for _, row in ipairs(db:ask(BEFORE:format(db:quote_literal("{" .. unfit .. "}")))) do
+  local named = db:quote_literal("{" .. unfit .. "}")
+  for _, row in ipairs(db:ask_rows("* name:text value:text", BEFORE:format(named))) do
     own[row.name] = row.value
   end
   for name in unfit:gmatch "[^,]+" do
@@ -101,7 +104,7 @@ function M.suit(db, unfit)
     back[#back + 1] = own[name] and ("SET %s = %s"):format(name, db:quote_literal(own[name]))
       or "RESET " .. name
   end
-  db:ask(table.concat(set, "; "))
+  db:ask_rows("-", table.concat(set, "; "))
   return table.concat(back, "; ")
 end
 
@@ -134,7 +137,7 @@ end
 --   without the release of all advisory locks, where it has none of its own }
 function M.note(db)
   local array = db:quote_literal(M.array(db.nominated))
-  local seen = db:ask(QUESTION:format(array))[1]
+  local seen = db:ask_row(SHAPE, QUESTION:format(array))
   local reset = reset_of(db, seen)
   return {
     user = seen.user, role = seen.role, reset = seen.locks and reset or reset .. UNLOCK,

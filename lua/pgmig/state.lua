@@ -45,7 +45,7 @@ end
 --- Where all files are missing, note where they were looked for.
 local function note_place(migrator, state)
   if not state.all_missing then return end
-  local row = persist(migrator, function() return migrator.db:ask(DATABASE)[1] end)
+  local row = persist(migrator, function() return migrator.db:ask_row("1 name:text", DATABASE) end)
   state.place = { dirs = migrator.dirs, database = row.name }
 end
 

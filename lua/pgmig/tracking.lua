@@ -31,6 +31,7 @@ local TABLES = [[
     OR c.relname OPERATOR(pg_catalog.=) %s::pg_catalog.name
     AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.text[])
   ORDER BY 1]]
+local TABLES_SHAPE = "* name:text columns:text? found:bool? secured:bool objection:text?"
 
 --- The tables of a name: { name = qualified, columns = a set, secured = by row-level security,
 -- objection = for `core.refuse`; nil }.
@@ -41,7 +42,7 @@ local function find(db, name)
   local bare = name:find(".", 1, true) and "NULL" or named
   local found, elsewhere = nil, {}
   local distrust = core.objection "ARRAY[c.oid]"
-  for _, row in ipairs(db:ask(TABLES:format(named, distrust, named, bare))) do
+  for _, row in ipairs(db:ask_rows(TABLES_SHAPE, TABLES:format(named, distrust, named, bare))) do
     local columns = {}
     for column in (row.columns or ""):gmatch "[^,]+" do columns[column] = true end
     row.columns = columns
@@ -121,7 +122,7 @@ function M.read(db, format, name)
       hint = "ask as the table's owner or as a role with BYPASSRLS",
     })
   end
-  return db:ask(tracking.query:format(found.name)), found.name
+  return db:ask_rows("* ...", tracking.query:format(found.name)), found.name
 end
 
 --- Refuse a database in which the format's own tool has applied migrations.

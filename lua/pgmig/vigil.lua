@@ -54,6 +54,9 @@ local QUERY = [[
     AND b.pid OPERATOR(pg_catalog.<>) COALESCE(p.lock, 0)
     AND COALESCE(b.application_name, '') OPERATOR(pg_catalog.<>) 'pgmig watch'
   LEFT JOIN (%s) AS far ON far.pid OPERATOR(pg_catalog.=) me.pid]]
+local SHAPE = "* there:bool quiet:bool? pid:int? application_name:text? user:text? "
+  .. "blocker_state:text? query:text? since:text? began:text? command:text? phase:text? "
+  .. "percent:float?"
 
 --- A vigil over a connection; `db.vigil` makes its loop use it.
 -- @param db the connection that does the work
@@ -97,7 +100,7 @@ local function ask_watch(self, sql)
     local known = self.conn ~= nil
     self.conn = self.conn or self.db:beside("pgmig watch",
       core.now() + self.db.response_timeout, drivers.coroutine)
-    local ok, result = pcall(self.conn.ask, self.conn, sql)
+    local ok, result = pcall(self.conn.ask_rows, self.conn, SHAPE, sql)
     if ok then return result end
     hang_up(self)
     if not known or attempt == ATTEMPTS then error(result, 0) end
@@ -122,8 +125,8 @@ local function ask(self, sql)
   if not errors.is(result) then error(result, 0) end
   local silent = result.message == loop.NO_ANSWER
   if not self.lock then return nil, silent end
-  if waits_for_snapshots(self) then return nil, silent and not self.lock:lend("") end
-  local rows = self.lock:lend(sql)
+  if waits_for_snapshots(self) then return nil, silent and not self.lock:lend("-", "") end
+  local rows = self.lock:lend(SHAPE, sql)
   return rows, silent and not rows
 end
 
@@ -148,7 +151,7 @@ end
 --- Whether the lock's connection is well; asked for now and then.
 local function see_lock(self)
   if not self.lock or core.now() - self.lock_seen < INTERVAL then return end
-  self.lock_lost = self.lock:lend("") == nil or not self.lock:is_open()
+  self.lock_lost = self.lock:lend("-", "") == nil or not self.lock:is_open()
   self.lock_seen = core.now()
 end
 

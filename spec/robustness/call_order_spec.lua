@@ -8,9 +8,7 @@ local ONE_MORE = tonumber(os.getenv "PGMIG_SEED") -- to try another one by hand
 describe("the core's functions", function()
   it("called in any order raise, and do no other harm", function()
     local folder = support.tempdir()
-    local program, url = folder .. "/lua_host", support.database()
-    sanitized.compile("spec/fixtures/c/lua_host.c core/*.c core/binding/*.c", program,
-      "-O1 $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
+    local program, url = sanitized.lua(), support.database()
     for _, seed in ipairs(ONE_MORE and { ONE_MORE } or SEEDS) do
       local code, _, err = support.run(("timeout 300 %s spec/robustness/call_order.lua %s %s %d %d")
         :format(program, support.quote(url), folder, seed, CALLS))

@@ -14,4 +14,15 @@ function M.compile(source, output, flags)
   if code ~= 0 then error(err, 2) end
 end
 
+local lua
+
+--- A Lua 5.4 that has the core and its binding in it, sanitized: the path of the program.
+function M.lua()
+  if lua then return lua end
+  lua = support.tempdir() .. "/lua_host"
+  M.compile("spec/fixtures/c/lua_host.c core/*.c core/binding/*.c", lua,
+    "-O1 $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
+  return lua
+end
+
 return M
