@@ -29,4 +29,20 @@ function M.of(message)
   end
 end
 
+-- Nothing but the words tells these from other refusals: libpq keeps no SQLSTATE of them. The
+-- server's are translated where lc_messages is another language; they are not known then.
+local full = {
+  "too many connections for ", "too many clients already",
+  "remaining connection slots are reserved",
+  "no more connections allowed", -- pgbouncer
+}
+
+--- Whether a message says that there is no connection left for now.
+function M.is_full(message)
+  for _, words in ipairs(full) do
+    if message:find(words, 1, true) then return true end
+  end
+  return false
+end
+
 return M

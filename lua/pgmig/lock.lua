@@ -8,6 +8,7 @@ local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local excerpt = require "pgmig.excerpt"
+local loop = require "pgmig.loop"
 local orphan = require "pgmig.orphan"
 local recovery = require "pgmig.recovery"
 
@@ -140,6 +141,8 @@ function M.new(db, options)
   return setmetatable({ db = db, key = options.key, options = options }, lock)
 end
 
+local NEEDS_TWO = "a run needs two connections: one holds the lock, the other works"
+
 --- Connect. A connection that breaks at once says nothing about the next one.
 local function connect(self)
   local pause = FIRST_PAUSE
@@ -152,8 +155,7 @@ local function connect(self)
     end
     if not errors.is(result, "connect") then error(result, 0) end
     if attempt == CONNECT_ATTEMPTS then
-      result.hint = result.hint
-        or "a run needs two connections: one holds the lock, the other works"
+      result.hint = result.hint or NEEDS_TWO
       error(result, 0)
     end
     self.db:sleep(pause * (0.5 + core.random()))
@@ -168,6 +170,10 @@ function lock:take()
   if not self.conn then connect(self) end
   local ok, err = pcall(wait, self)
   if ok then return end
+  if errors.is(err) and err.message == loop.NO_ANSWER and pcall(self.db.ask, self.db, "") then
+    err.hint = "the other connection does get answers: is there a pooler with a single one to the "
+      .. "server? " .. NEEDS_TWO
+  end
   self:release()
   error(err, 0)
 end

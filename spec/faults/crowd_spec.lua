@@ -147,6 +147,33 @@ describe("two migrators in one process", function()
   end)
 end)
 
+describe("six runs where a role may have as few connections", function()
+  it("all come to their end", function()
+    local database = faults.database()
+    local admin = pgmig.connect(support.server():url(database))
+    admin:exec [[DO $$ BEGIN CREATE ROLE few LOGIN CONNECTION LIMIT 6;
+      EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT ALL ON SCHEMA public TO few]]
+    local dir = support.tempdir()
+    for n = 1, 2 do support.write(dir, ("%03d_step.sql"):format(n), "SELECT pg_sleep(0.3);") end
+    local url = support.server():url(database):gsub("user=postgres", "user=few")
+    local results = faults.run_at_once(url, same_words(6, "up --dir " .. dir))
+    for _, result in ipairs(results) do assert.equal(0, result.code, result.err) end
+    assert.equal(2, admin:query "SELECT count(*) AS n FROM schema_migrations"[1].n)
+    admin:close()
+  end)
+
+  it("say so when a pooler has but one", function()
+    local url, pooler = support.database(), pgbouncer.start(1, { pool_mode = "session" })
+    local dir = support.tempdir()
+    support.write(dir, "001_step.sql", "SELECT 1;")
+    local code, _, err = faults.run(pooler.url(url:match "/(spec_%d+)"),
+      "up --response-timeout 1 --reconnect 1 --dir " .. dir)
+    pooler.stop()
+    assert.equal(6, code)
+    assert.matches("a pooler with a single one to the server%? a run needs two", err)
+  end)
+end)
+
 describe("pgbouncer's console", function()
   it("is refused as a server that is too old", function()
     local pooler = pgbouncer.start(1)

@@ -25,7 +25,9 @@ describe("a server that refuses", function()
     faults.drop(database)
   end)
 
-  local function up(at) return faults.run(at or url, "up --dir " .. dir) end
+  local function up(at, more)
+    return faults.run(at or url, ("up --dir %s %s"):format(dir, more or ""))
+  end
 
   --- The tables and the tracking rows tell the same, and a run without obstacle succeeds.
   local function check(name, at)
@@ -131,9 +133,9 @@ describe("a server that refuses", function()
   it("because it has no connection left is named", function()
     local own = role("poor", "GRANT CREATE, USAGE ON SCHEMA public TO poor; "
       .. "ALTER ROLE poor CONNECTION LIMIT 1")
-    local code, _, err = up(own)
+    local code, _, err = up(own, "--lock-wait 1")
     assert.equal(6, code)
-    assert.matches("too many connections for role", err)
+    assert.matches("waiting for a connection: .-too many connections for role", err)
     assert.matches("a run needs two", err)
     assert.same({}, states.look(url).versions)
     admin:exec "ALTER ROLE poor CONNECTION LIMIT 2"

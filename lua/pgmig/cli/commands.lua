@@ -1,6 +1,7 @@
 --- The commands: each asks the migrator and hands the answer to the reporter.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local patience = require "pgmig.cli.patience"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
@@ -127,7 +128,7 @@ function M.up(run)
   if options.fake then return fake(run, migrator) end
   local plan = migrator:plan { target = options.to, steps = options.steps }
   if options.dry_run then return show(run, migrator, plan) end
-  run.report:ignored(plan.ignored)
+  if not run.again then run.report:ignored(plan.ignored) end
   carry_out(run, migrator, plan)
 end
 
@@ -221,12 +222,6 @@ local function attempt(found, seconds)
   return false, result
 end
 
-local function pause()
-  core.poll({}, {}, PAUSE)
-  local signal = core.interrupted()
-  if signal then errors.raise("interrupted", "interrupted while waiting", { signal = signal }) end
-end
-
 function M.wait(run)
   local limit = run.options.timeout or WAIT_LIMIT
   local deadline = core.now() + limit
@@ -238,7 +233,7 @@ function M.wait(run)
       errors.raise("connect", ("the database took no connection within %g s"):format(limit),
         { detail = err.message })
     end
-    pause()
+    patience.pause(PAUSE)
   end
 end
 

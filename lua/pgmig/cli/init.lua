@@ -4,6 +4,7 @@ local errors = require "pgmig.errors"
 local failure = require "pgmig.cli.failure"
 local options = require "pgmig.cli.options"
 local output = require "pgmig.cli.output"
+local patience = require "pgmig.cli.patience"
 local record = require "pgmig.cli.record"
 local visible = require "pgmig.visible"
 
@@ -66,11 +67,15 @@ end
 
 local function carry_out(run)
   local command = require("pgmig.cli.commands")[run.options.command]
-  local ok, result = xpcall(function()
-    check_signal()
-    return command(run)
-  end, traced)
-  if run.db then run.db:close() end
+  local ok, result = patience.insist(run, function()
+    local ok, result = xpcall(function()
+      check_signal()
+      return command(run)
+    end, traced)
+    if run.db then run.db:close() end
+    run.db = nil
+    return ok, result
+  end)
   if not ok then return failed(run, result) end
   return finish(run.output, result or 0)
 end
