@@ -156,7 +156,8 @@ static bool heads(const struct pgmig_parser *p, const struct pgmig_doubt *d,
         return labelled && d->below && back && !d->heading.loose &&
                names(d) == PGMIG_DOWN;
     if (!d->below && bare)
-        return !d->held && (back || d->sectioned || !d->told);
+        return !d->held &&
+               (back || (!d->heading.mild && (d->sectioned || !d->told)));
     if (!d->below)
         return labelled && !d->heading.loose && back && !d->held &&
                (d->title || d->sectioned);

@@ -14,7 +14,15 @@
 
 static bool is_filler(const struct pgmig_word *w)
 {
-    return w->role == PGMIG_ROLE_FILLER || w->role == PGMIG_ROLE_OF;
+    return w->role >= PGMIG_ROLE_FILLER && w->role <= PGMIG_ROLE_END;
+}
+
+static bool has_role(const struct pgmig_phrase *line, enum pgmig_role role)
+{
+    for (size_t i = 0; i < line->count; i++)
+        if (line->words[i].role == role)
+            return true;
+    return false;
 }
 
 /* It makes a sentence of the words around it. */
@@ -43,13 +51,18 @@ static bool in_capitals(const struct pgmig_phrase *line,
     return others;
 }
 
+/* Behind the end of what goes up is what goes down. */
 static struct pgmig_heading heading(const struct pgmig_phrase *line,
                                     const struct pgmig_word *direction,
                                     enum pgmig_heading_force force)
 {
+    bool up = direction->role == PGMIG_ROLE_UP;
+    bool ends = up && has_role(line, PGMIG_ROLE_END);
+
     return (struct pgmig_heading){
         .force = force,
-        .direction = direction->role == PGMIG_ROLE_UP ? PGMIG_UP : PGMIG_DOWN,
+        .direction = up && !ends ? PGMIG_UP : PGMIG_DOWN,
+        .mild = ends,
         .capitals = in_capitals(line, direction),
         .loose = direction->role == PGMIG_ROLE_BACKWARD};
 }
@@ -59,10 +72,24 @@ static struct pgmig_heading nothing(void)
     return (struct pgmig_heading){.force = PGMIG_HEADING_NONE};
 }
 
-/* Nothing but a direction; "up and down" names none. */
+/* Both directions: "up and down" names none, "up above, down below" the one
+** that is below. */
+static struct pgmig_heading read_both(const struct pgmig_phrase *line,
+                                      const struct pgmig_word *down)
+{
+    struct pgmig_heading found = heading(line, down, PGMIG_HEADING_BARE);
+
+    found.mild = true;
+    return has_role(line, PGMIG_ROLE_PLACE) || has_role(line, PGMIG_ROLE_END)
+               ? found
+               : nothing();
+}
+
+/* Nothing but a direction. */
 static struct pgmig_heading read_bare(const struct pgmig_phrase *line)
 {
     const struct pgmig_word *first = NULL;
+    const struct pgmig_word *other = NULL;
 
     if (line->cut)
         return nothing();
@@ -73,10 +100,12 @@ static struct pgmig_heading read_bare(const struct pgmig_phrase *line)
             return nothing();
         if (first != NULL && is_direction(w) && first->role == PGMIG_ROLE_UP &&
             w->role != PGMIG_ROLE_UP)
-            return nothing();
+            other = w;
         if (first == NULL && is_direction(w))
             first = w;
     }
+    if (other != NULL)
+        return read_both(line, other);
     return first ? heading(line, first, PGMIG_HEADING_BARE) : nothing();
 }
 
@@ -145,7 +174,8 @@ static struct pgmig_heading read_front(const struct pgmig_phrase *line)
         return nothing();
     if (words[i].gap == PGMIG_GAP_BREAK || words[i - 1].role == PGMIG_ROLE_OF)
         found.force = PGMIG_HEADING_LABELLED;
-    found.mild = words[i].gap != PGMIG_GAP_BREAK || is_verb(&words[i]);
+    found.mild =
+        found.mild || words[i].gap != PGMIG_GAP_BREAK || is_verb(&words[i]);
     return holds_statement(line, i) ? nothing() : found;
 }
 

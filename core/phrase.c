@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LETTERS 20 /* no word that is known is longer */
+#define LETTERS 24 /* no word that is known is longer */
 
 static const struct known {
     const char *word;
     enum pgmig_role role;
 } known[] = {
     {"a", PGMIG_ROLE_FILLER},
+    {"above", PGMIG_ROLE_PLACE},
     {"all", PGMIG_ROLE_FILLER},
     {"an", PGMIG_ROLE_FILLER},
     {"are", PGMIG_ROLE_SAYS},
@@ -21,9 +22,9 @@ static const struct known {
     {"backwards", PGMIG_ROLE_BACKWARD},
     {"be", PGMIG_ROLE_SAYS},
     {"been", PGMIG_ROLE_SAYS},
-    {"begin", PGMIG_ROLE_FILLER},
-    {"begins", PGMIG_ROLE_FILLER},
-    {"below", PGMIG_ROLE_FILLER},
+    {"begin", PGMIG_ROLE_PLACE},
+    {"begins", PGMIG_ROLE_PLACE},
+    {"below", PGMIG_ROLE_PLACE},
     {"can", PGMIG_ROLE_SAYS},
     {"can't", PGMIG_ROLE_NOT},
     {"cannot", PGMIG_ROLE_NOT},
@@ -45,9 +46,13 @@ static const struct known {
     {"down", PGMIG_ROLE_DOWN},
     {"downgrade", PGMIG_ROLE_DOWN},
     {"downs", PGMIG_ROLE_DOWN},
+    {"downward", PGMIG_ROLE_DOWN},
+    {"downwards", PGMIG_ROLE_DOWN},
+    {"end", PGMIG_ROLE_END},
+    {"ends", PGMIG_ROLE_END},
     {"everything", PGMIG_ROLE_FILLER},
-    {"following", PGMIG_ROLE_FILLER},
-    {"follows", PGMIG_ROLE_FILLER},
+    {"following", PGMIG_ROLE_PLACE},
+    {"follows", PGMIG_ROLE_PLACE},
     {"for", PGMIG_ROLE_OF},
     {"forward", PGMIG_ROLE_UP},
     {"forwards", PGMIG_ROLE_UP},
@@ -92,6 +97,7 @@ static const struct known {
     {"requires", PGMIG_ROLE_SAYS},
     {"reversal", PGMIG_ROLE_BACKWARD},
     {"reverse", PGMIG_ROLE_BACKWARD},
+    {"reversion", PGMIG_ROLE_BACKWARD},
     {"revert", PGMIG_ROLE_BACKWARD},
     {"reverted", PGMIG_ROLE_BACKWARD},
     {"reverting", PGMIG_ROLE_BACKWARD},
@@ -110,8 +116,8 @@ static const struct known {
     {"shall", PGMIG_ROLE_SAYS},
     {"should", PGMIG_ROLE_SAYS},
     {"sql", PGMIG_ROLE_FILLER},
-    {"start", PGMIG_ROLE_FILLER},
-    {"starts", PGMIG_ROLE_FILLER},
+    {"start", PGMIG_ROLE_PLACE},
+    {"starts", PGMIG_ROLE_PLACE},
     {"statement", PGMIG_ROLE_FILLER},
     {"statements", PGMIG_ROLE_FILLER},
     {"step", PGMIG_ROLE_FILLER},
@@ -127,6 +133,7 @@ static const struct known {
     {"undoes", PGMIG_ROLE_DOWN},
     {"undoing", PGMIG_ROLE_DOWN},
     {"undos", PGMIG_ROLE_DOWN},
+    {"unmigrate", PGMIG_ROLE_DOWN},
     {"up", PGMIG_ROLE_UP},
     {"upgrade", PGMIG_ROLE_UP},
     {"ups", PGMIG_ROLE_UP},
@@ -137,6 +144,15 @@ static const struct known {
     {"without", PGMIG_ROLE_NOT},
     {"won't", PGMIG_ROLE_NOT},
     {"would", PGMIG_ROLE_SAYS},
+    {"ОТКАТ", PGMIG_ROLE_DOWN},
+    {"Откат", PGMIG_ROLE_DOWN},
+    {"откат", PGMIG_ROLE_DOWN},
+    {"ロールバック", PGMIG_ROLE_DOWN},
+    {"回滚", PGMIG_ROLE_DOWN},
+    {"回滚脚本", PGMIG_ROLE_DOWN},
+    {"回滚语句", PGMIG_ROLE_DOWN},
+    {"撤销", PGMIG_ROLE_DOWN},
+    {"롤백", PGMIG_ROLE_DOWN},
 };
 
 /* ---- words ------------------------------------------------------------- */
@@ -185,6 +201,8 @@ static size_t word_character(const char *text, size_t at, size_t end)
 
 static enum pgmig_gap gap_of(const char *text, size_t start, size_t end)
 {
+    if (start == end)
+        return PGMIG_GAP_JOINT; /* "migrateDown" */
     if (end - start == 1 && strchr("-_./+&", text[start]) != NULL)
         return PGMIG_GAP_JOINT;
     for (; start < end; start++)
@@ -228,7 +246,9 @@ static bool next_word(const char *text, size_t at, size_t end,
     while (at < end && (word_character(text, at, end) == 0 || text[at] == '\''))
         at++;
     w->start = at;
-    while (at < end && (n = word_character(text, at, end)) > 0)
+    while (at < end && (n = word_character(text, at, end)) > 0 &&
+           !(at > w->start && islower((unsigned char)text[at - 1]) &&
+             isupper((unsigned char)text[at])))
         at += n;
     w->end = at;
     return w->end > w->start;

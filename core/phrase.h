@@ -14,9 +14,11 @@ enum pgmig_role {
     PGMIG_ROLE_PLAIN,
     PGMIG_ROLE_FILLER, /* says nothing of its own: "migration", "the" */
     PGMIG_ROLE_OF,     /* a filler in front of what it is about */
-    PGMIG_ROLE_SAYS,   /* makes a sentence: "is", "must" */
-    PGMIG_ROLE_NOT,    /* denies */
-    PGMIG_ROLE_ROLL,   /* "roll back": a direction with the next one */
+    PGMIG_ROLE_PLACE,  /* a filler that tells where: "below" */
+    PGMIG_ROLE_END,
+    PGMIG_ROLE_SAYS, /* makes a sentence: "is", "must" */
+    PGMIG_ROLE_NOT,  /* denies */
+    PGMIG_ROLE_ROLL, /* "roll back": a direction with the next one */
     PGMIG_ROLE_BACK,
     PGMIG_ROLE_UP,
     PGMIG_ROLE_DOWN,

@@ -2,16 +2,21 @@
 -- @module pgmig.way_back
 local M = {}
 
-local words = { down = true, undo = true, rollback = true, revert = true }
+local words = {
+  down = "[._-]", undo = "[._-]", rollback = "[._-]", revert = "[._-]", downgrade = "[._-]",
+  -- what a name may well end with when it is about something else
+  reverse = "%.", backward = "%.", backwards = "%.", backout = "%.", unapply = "%.",
+}
 
 --- The word of a file's name that makes it a way back: `down` of `001_users.down.sql` or of
--- `001_users_down.sql`, also `undo`, `rollback` and `revert`, in any case.
+-- `001_users_down.sql`, also `undo`, `rollback`, `revert`, `downgrade` and, behind a dot, some
+-- more, in any case.
 -- @param path the file
 -- @return the word in lower case, what joins it to the rest; nil: there is none
 function M.word(path)
   local joint, word = path:match "([._-])(%a+)%.[sS][qQ][lL]$"
   word = word and word:lower()
-  if words[word] then return word, joint end
+  if words[word] and joint:find(words[word]) then return word, joint end
 end
 
 --- What to do with files of which one is the way back of another.

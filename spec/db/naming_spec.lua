@@ -80,6 +80,7 @@ describe("a naming rule", function()
     for _, name in ipairs {
       "002_a.down.sql", "2_a.Down.sql", "002_a.undo.sql", "002_a.rollback.sql", "002_a.revert.sql",
       "002_a_down.sql", "002_a_ROLLBACK.sql", "002_a-undo.sql", "R__a.down.sql",
+      "002_a_downgrade.sql", "002_a.reverse.sql", "002_a.backout.sql",
     } do
       it("runs no way back as UP: " .. name, function()
         support.write(dir, name, "DROP TABLE a;")
@@ -93,11 +94,14 @@ describe("a naming rule", function()
     end
 
     it("runs what only sounds like one, or says that it goes up", function()
-      for i, name in ipairs { "downtime", "rollbacks", "down_pays", "undone", "a.up", "undo.it" } do
+      local names = {
+        "downtime", "rollbacks", "down_pays", "undone", "a.up", "undo.it", "string_reverse",
+      }
+      for i, name in ipairs(names) do
         support.write(dir, ("%d_%s.sql"):format(i + 1, name), "SELECT 1;")
       end
-      support.write(dir, "8_shut_down.sql", "-- UP\nSELECT 1;\n")
-      assert.equal(8, #pgmig.migrator(db, dir):migrate())
+      support.write(dir, "9_shut_down.sql", "-- UP\nSELECT 1;\n")
+      assert.equal(9, #pgmig.migrator(db, dir):migrate())
     end)
 
     it("leaves alone what has run under such a name", function()

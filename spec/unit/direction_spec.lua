@@ -150,6 +150,19 @@ local headings = lines [=[
 -- Inverse
 -- 001_kept_down
 -- DOWN: none but this
+-- Downwards
+-- Unmigrate
+-- migrateDown
+-- rollbackScript
+-- onDown
+-- END UP
+-- End of the up migration
+-- UP END, DOWN BEGIN
+-- up to here; below: down
+-- UP above / DOWN below
+-- Откат
+-- 回滚
+-- 回滚脚本:
 -- DWON
 -- Donw
 -- dow
@@ -283,6 +296,13 @@ local prose = lines [=[
 -- enum: up | down
 -- is_down
 -- users_down
+-- isDown
+-- countDown
+-- shutDown hooks
+-- DownTime
+-- undoLog
+-- we end up with two of them
+-- end of up migration, what follows is data
 -- Reverts the damage of 0012, which nobody had noticed for a year and a half
 -- Revert TTL for team metrics gauge table back to 30 days
 -- up and down
