@@ -72,6 +72,7 @@ end
 --- What is written for a text, in which nothing but our colours does anything to a terminal.
 -- @param show of pgmig.visible
 local function rendered(text, show)
+  if type(text) == "string" then return show(text) end
   local pieces = {}
   for i, part in ipairs(parts_of(text)) do
     pieces[i] = type(part) == "string" and show(part)

@@ -28,7 +28,10 @@ local function set_row(cells, m)
 end
 
 --- Characters, not bytes: names may be UTF-8.
-local function width(s) return #s:gsub("[\128-\191]", "") end
+local function width(s)
+  if not s:find "[\128-\191]" then return #s end
+  return #s:gsub("[\128-\191]", "")
+end
 
 local WIDEST = 120 -- columns; what is longer moves only its own line
 
