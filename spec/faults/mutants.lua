@@ -55,8 +55,8 @@ return {
   },
   ["tables of others are used"] = {
     spec = "spec/db/planted_spec.lua",
-    { "core/probe.c", "return objection ? pgmig_trust_refuse(objection, err) : 0;",
-      "(void)objection; return 0;" },
+    { "core/probe.c", "    if (objection != NULL)\n        return pgmig_trust_refuse",
+      "    if (false)\n        return pgmig_trust_refuse" },
   },
   ["another migration under a number counts as renamed"] = {
     spec = "spec/db/drift_spec.lua",
@@ -64,8 +64,8 @@ return {
   },
   ["a folder without the applied files is not noticed"] = {
     spec = "spec/db/drift_spec.lua",
-    { "lua/pgmig/drift.lua", "newest ~= nil and missing == #state.applied and not renumbered",
-      "false" },
+    { "lua/pgmig/drift.lua", "state.all_missing = are_all_missing(state)",
+      "state.all_missing = false" },
   },
   ["a silent host is not left"] = {
     spec = "spec/db/hosts_spec.lua",

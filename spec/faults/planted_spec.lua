@@ -17,8 +17,10 @@ local bugs = {
     mode = "before", flags = "--no-pipeline",
     { "core/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
-    pgmig_buf_adds(sql, " RETURNING " WHO);]],
-      [[    pgmig_buf_adds(sql, "SELECT " WHO);]] },
+    /* in a pipeline the first one has told */
+    if (conn->pipeline == NULL)
+        pgmig_buf_addf(sql, " RETURNING %s", who(job));]],
+      [[    pgmig_buf_addf(sql, "SELECT %s", who(job));]] },
     { "core/history.c", [[    if (status == 0)
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);
