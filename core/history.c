@@ -116,10 +116,11 @@ static void add_begun(const struct pgmig_entry *entry, const char *begun,
                        entry->seconds);
 }
 
-static void add_number(int n, struct pgmig_buf *sql)
+/* The columns are INTEGER: a line further down a file is not kept. */
+static void add_number(int64_t n, struct pgmig_buf *sql)
 {
-    if (n > 0)
-        pgmig_buf_addf(sql, "%d, ", n);
+    if (n > 0 && n <= INT32_MAX)
+        pgmig_buf_addf(sql, "%d, ", (int)n);
     else
         pgmig_buf_adds(sql, "NULL, ");
 }

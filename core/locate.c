@@ -30,7 +30,7 @@ static void resume(struct pgmig_place *place)
     if (place->offset > place->start)
         return;
     place->offset = place->start;
-    place->column = 1 + (int)place->before;
+    place->column = 1 + (int64_t)place->before;
 }
 
 static void skip_bom(const char *text, size_t len, size_t offset,
@@ -63,7 +63,7 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
         place->end = line_end(text, len, place->start);
     skip_bom(text, len, offset, place);
     place->column +=
-        (int)pgmig_utf8_count(text + place->offset, offset - place->offset);
+        (int64_t)pgmig_utf8_count(text + place->offset, offset - place->offset);
     place->offset = offset;
 }
 

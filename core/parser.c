@@ -1,6 +1,7 @@
 /* parser.c -- a file while it is parsed: its items become sections. */
 #include "parser.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "annotation.h"
@@ -21,10 +22,10 @@ int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
     return -1;
 }
 
-static int line_of(const struct pgmig_parser *p, size_t offset)
+static int64_t line_of(const struct pgmig_parser *p, size_t offset)
 {
     struct pgmig_error place = {0};
-    int line;
+    int64_t line;
 
     pgmig_script_point(p->script, offset, &place);
     line = place.line;
@@ -172,7 +173,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
     if (section->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
                         direction_name(p, section));
-        pgmig_error_hint(p->err, "the first one is in line %d",
+        pgmig_error_hint(p->err, "the first one is in line %" PRId64,
                          line_of(p, section->start));
         return pgmig_parser_point(p, offset);
     }
@@ -189,7 +190,7 @@ static int refuse_before(struct pgmig_parser *p, size_t offset)
                     "SQL before the first section marker");
     pgmig_error_hint(p->err,
                      "it belongs to no section: move it behind the "
-                     "marker in line %d",
+                     "marker in line %" PRId64,
                      line_of(p, offset));
     return pgmig_parser_point(p, p->section->statements[0].start);
 }

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PGMIG_NODISCARD __attribute__((warn_unused_result))
 #define PGMIG_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -49,8 +50,8 @@ struct pgmig_error {
     char *statement;  /* the statement that failed */
     char *query;      /* what a function or block has built and run in it */
     int query_at;     /* the character in that, from 1; 0: unknown */
-    int line;         /* 0: unknown */
-    int column;       /* 0: unknown */
+    int64_t line;     /* 0: unknown */
+    int64_t column;   /* 0: unknown */
     char sqlstate[6]; /* "" when it is not from the server */
 };
 
@@ -235,14 +236,14 @@ const char *pgmig_index_action_name(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
-    int line, column;
+    int64_t line, column;
     const char *message;
 };
 
 /* Where a byte offset stands in its file. */
 struct pgmig_place {
-    int line;          /* from 1; lines end with LF or CRLF */
-    int column;        /* from 1, in characters; a BOM does not count */
+    int64_t line;      /* from 1; lines end with LF or CRLF */
+    int64_t column;    /* from 1, in characters; a BOM does not count */
     size_t start, end; /* the line's bytes, without its end */
     size_t before;     /* characters of it in front of `start`: not held */
     size_t offset;     /* that was looked for: the count goes on there */
@@ -690,8 +691,8 @@ struct pgmig_entry {
     const char *sqlstate;   /* of a failure, where the server tells */
     const char *detail;     /* likewise */
     const char *file;       /* where it failed; line and column from 1 */
-    int line;
-    int column;
+    int64_t line;
+    int64_t column;
     double seconds;    /* how long ago it began; 0: with its transaction */
     const char *owner; /* whose the row in the journal is that is changed ... */
     long revision;     /* ... and which of its states that is */

@@ -159,26 +159,26 @@ static lua_Number count_field(lua_State *L, int arg, const char *key)
 static struct pgmig_entry entry_at(lua_State *L, int arg)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
-    return (struct pgmig_entry){.event = field(L, arg, "event"),
-                                .version = field(L, arg, "version"),
-                                .name = needed_field(L, arg, "name"),
-                                .checksum = field(L, arg, "checksum"),
-                                .host = field(L, arg, "host"),
-                                .program = field(L, arg, "program"),
-                                .run = field(L, arg, "run"),
-                                .message = field(L, arg, "message"),
-                                .applied_at = field(L, arg, "applied_at"),
-                                .key = field(L, arg, "key"),
-                                .digest = field(L, arg, "digest"),
-                                .sqlstate = field(L, arg, "sqlstate"),
-                                .detail = field(L, arg, "detail"),
-                                .file = field(L, arg, "file"),
-                                .line = (int)number_field(L, arg, "line"),
-                                .column = (int)number_field(L, arg, "column"),
-                                .seconds = number_field(L, arg, "seconds"),
-                                .owner = field(L, arg, "owner"),
-                                .revision =
-                                    (long)number_field(L, arg, "revision")};
+    return (struct pgmig_entry){
+        .event = field(L, arg, "event"),
+        .version = field(L, arg, "version"),
+        .name = needed_field(L, arg, "name"),
+        .checksum = field(L, arg, "checksum"),
+        .host = field(L, arg, "host"),
+        .program = field(L, arg, "program"),
+        .run = field(L, arg, "run"),
+        .message = field(L, arg, "message"),
+        .applied_at = field(L, arg, "applied_at"),
+        .key = field(L, arg, "key"),
+        .digest = field(L, arg, "digest"),
+        .sqlstate = field(L, arg, "sqlstate"),
+        .detail = field(L, arg, "detail"),
+        .file = field(L, arg, "file"),
+        .line = (int64_t)number_field(L, arg, "line"),
+        .column = (int64_t)number_field(L, arg, "column"),
+        .seconds = number_field(L, arg, "seconds"),
+        .owner = field(L, arg, "owner"),
+        .revision = (long)number_field(L, arg, "revision")};
 }
 
 /*
