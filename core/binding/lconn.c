@@ -142,6 +142,11 @@ static int conn_open(lua_State *L)
     return 1;
 }
 
+static void release_hosts(void *hosts)
+{
+    pgmig_hosts_free(hosts);
+}
+
 /*
 ** hosts(keywords, values, environment) --> host, hostaddr, port, dbname, user,
 ** options as libpq takes them from these lists, environment and service file;
@@ -155,7 +160,7 @@ static int conn_hosts(lua_State *L)
     const char **values;
     const char **variables;
     struct pgmig_error *err;
-    struct pgmig_hosts hosts;
+    struct pgmig_hosts *hosts;
 
     lua_settop(L, 3);
     keywords = lpgmig_check_strings(L, 1, &nk);
@@ -163,16 +168,17 @@ static int conn_hosts(lua_State *L)
     variables = environment(L, 3);
     err = lpgmig_error_new(L);
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
-    if (pgmig_hosts_read(variables, keywords, values, &hosts, err) != 0)
+    hosts = lpgmig_own(L, sizeof *hosts, release_hosts);
+    if (pgmig_hosts_read(variables, keywords, values, hosts, err) != 0)
         return lpgmig_error_raise(L, err);
-    lua_pushstring(L, hosts.host);
-    lua_pushstring(L, hosts.hostaddr);
-    lua_pushstring(L, hosts.port);
-    lua_pushstring(L, hosts.database);
-    lua_pushstring(L, hosts.user);
-    lua_pushstring(L, hosts.options);
-    lua_pushstring(L, hosts.connect_timeout);
-    pgmig_hosts_free(&hosts);
+    lua_pushstring(L, hosts->host);
+    lua_pushstring(L, hosts->hostaddr);
+    lua_pushstring(L, hosts->port);
+    lua_pushstring(L, hosts->database);
+    lua_pushstring(L, hosts->user);
+    lua_pushstring(L, hosts->options);
+    lua_pushstring(L, hosts->connect_timeout);
+    pgmig_hosts_free(hosts);
     return 7;
 }
 
@@ -416,36 +422,37 @@ static int conn_connect_timeout(lua_State *L)
     return 1;
 }
 
-static int push_quoted(lua_State *L, char *quoted, struct pgmig_error *err)
+/* A function of the core that quotes. */
+typedef char *quote(struct pgmig_conn *conn, const char *s, size_t len,
+                    struct pgmig_error *err);
+
+static int push_quoted(lua_State *L, quote *make)
 {
-    if (quoted == NULL)
+    size_t len;
+    const char *s = luaL_checklstring(L, 2, &len);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char **quoted = lpgmig_own_text(L);
+    struct lconn *lc = lconn_check(L);
+
+    luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
+    *quoted = make(lc->conn, s, len, err);
+    if (*quoted == NULL)
         return lpgmig_error_raise(L, err);
-    lua_pushstring(L, quoted);
-    free(quoted);
+    lua_pushstring(L, *quoted);
+    free(*quoted);
+    *quoted = NULL;
     return 1;
 }
 
 /* conn:quote_literal(s) and conn:quote_ident(s) --> s quoted for SQL. */
 static int conn_quote_literal(lua_State *L)
 {
-    size_t len;
-    const char *s = luaL_checklstring(L, 2, &len);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check(L);
-
-    luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
-    return push_quoted(L, pgmig_conn_quote_literal(lc->conn, s, len, err), err);
+    return push_quoted(L, pgmig_conn_quote_literal);
 }
 
 static int conn_quote_ident(lua_State *L)
 {
-    size_t len;
-    const char *s = luaL_checklstring(L, 2, &len);
-    struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check(L);
-
-    luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
-    return push_quoted(L, pgmig_conn_quote_ident(lc->conn, s, len, err), err);
+    return push_quoted(L, pgmig_conn_quote_ident);
 }
 
 void lpgmig_open_conn(lua_State *L)

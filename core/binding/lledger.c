@@ -165,12 +165,13 @@ static int ledger_fits(lua_State *L)
 ** whose oids are in an array, an SQL expression itself; see `refuse`. */
 static int objection(lua_State *L)
 {
-    char *sql = pgmig_trust_sql(luaL_checkstring(L, 1));
+    const char *tables = luaL_checkstring(L, 1);
+    char **sql = lpgmig_own_text(L);
 
-    if (sql == NULL)
+    *sql = pgmig_trust_sql(tables);
+    if (*sql == NULL)
         return luaL_error(L, "out of memory");
-    lua_pushstring(L, sql);
-    free(sql);
+    lua_pushstring(L, *sql);
     return 1;
 }
 

@@ -1,4 +1,6 @@
 /* lpgmig.c -- the module pgmig.core. */
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lpgmig.h"
@@ -9,6 +11,45 @@ void lpgmig_set(lua_State *L, const luaL_Reg *functions)
         lua_pushcfunction(L, functions->func);
         lua_setfield(L, -2, functions->name);
     }
+}
+
+#define OWNED "pgmig.owned"
+
+struct owned {
+    void (*release)(void *);
+    void *memory[]; /* what it gets, aligned as Lua does */
+};
+
+static int owned_gc(lua_State *L)
+{
+    struct owned *owned = luaL_checkudata(L, 1, OWNED);
+
+    owned->release(owned->memory);
+    return 0;
+}
+
+void *lpgmig_own(lua_State *L, size_t size, void (*release)(void *))
+{
+    struct owned *owned = lua_newuserdata(L, sizeof *owned + size);
+
+    owned->release = release;
+    memset(owned->memory, 0, size);
+    luaL_getmetatable(L, OWNED);
+    lua_setmetatable(L, -2);
+    return owned->memory;
+}
+
+static void release_text(void *memory)
+{
+    char **text = memory;
+
+    free(*text);
+    *text = NULL;
+}
+
+char **lpgmig_own_text(lua_State *L)
+{
+    return lpgmig_own(L, sizeof(char *), release_text);
 }
 
 /* Methods are found through __index, metamethods are not: nobody but Lua itself
@@ -95,6 +136,9 @@ __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 
 int luaopen_pgmig_core(lua_State *L)
 {
+    luaL_newmetatable(L, OWNED);
+    lua_pushcfunction(L, owned_gc);
+    lua_setfield(L, -2, "__gc");
     lua_newtable(L);
     lpgmig_open_error(L);
     lpgmig_open_text(L);

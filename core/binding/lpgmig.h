@@ -19,6 +19,13 @@
 #define LPGMIG_VOCABULARY "pgmig.vocabulary"
 #define LPGMIG_ERROR "pgmig.error"
 
+/* Memory for what a function acquires, all zeros: `release` gets it whatever
+** happens, perhaps twice. Pushes one value. */
+void *lpgmig_own(lua_State *L, size_t size, void (*release)(void *));
+
+/* The same for a text of the core's: where its address goes. */
+char **lpgmig_own_text(lua_State *L);
+
 /* An empty error that is freed whatever happens; pushes one value. */
 struct pgmig_error *lpgmig_error_new(lua_State *L);
 

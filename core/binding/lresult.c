@@ -140,22 +140,26 @@ static int conn_tag(lua_State *L)
     return lconn_hold(L, push_tag);
 }
 
+static void release_notice(void *notice)
+{
+    pgmig_notice_clear(notice);
+}
+
 /* conn:notice() --> the oldest notice, a table, or nil. */
 static int conn_notice(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
-    struct pgmig_notice notice;
+    struct pgmig_notice *notice = lpgmig_own(L, sizeof *notice, release_notice);
 
-    if (!pgmig_conn_notice(lc->conn, &notice))
+    if (!pgmig_conn_notice(lconn_check(L)->conn, notice))
         return 0;
     lua_newtable(L);
-    lpgmig_set_string(L, "severity", notice.severity);
-    lpgmig_set_string(L, "message", notice.message);
-    lpgmig_set_string(L, "detail", notice.detail);
-    lpgmig_set_string(L, "hint", notice.hint);
-    lpgmig_set_string(L, "sqlstate", notice.sqlstate);
-    lpgmig_set_integer(L, "index", (lua_Integer)notice.migration + 1);
-    pgmig_notice_clear(&notice);
+    lpgmig_set_string(L, "severity", notice->severity);
+    lpgmig_set_string(L, "message", notice->message);
+    lpgmig_set_string(L, "detail", notice->detail);
+    lpgmig_set_string(L, "hint", notice->hint);
+    lpgmig_set_string(L, "sqlstate", notice->sqlstate);
+    lpgmig_set_integer(L, "index", (lua_Integer)notice->migration + 1);
+    pgmig_notice_clear(notice);
     return 1;
 }
 

@@ -106,31 +106,6 @@ static int text_create_file(lua_State *L)
     return 0;
 }
 
-#define TEXT_BOX "pgmig.text"
-
-static int text_gc(lua_State *L)
-{
-    char **text = luaL_checkudata(L, 1, TEXT_BOX);
-
-    free(*text);
-    *text = NULL;
-    return 0;
-}
-
-/* Room for a text of malloc's, which is freed whatever happens. */
-static char **new_text(lua_State *L)
-{
-    char **text = lua_newuserdata(L, sizeof *text);
-
-    *text = NULL;
-    if (luaL_newmetatable(L, TEXT_BOX)) {
-        lua_pushcfunction(L, text_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return text;
-}
-
 /* read_file(path, most) --> its text, or as many bytes of it; nil when there is
 ** none. Raises kind "io" for what cannot be read, or is no regular file. */
 static int text_read_file(lua_State *L)
@@ -138,7 +113,7 @@ static int text_read_file(lua_State *L)
     const char *path = lpgmig_check_name(L, 1);
     size_t most = (size_t)luaL_optinteger(L, 2, PTRDIFF_MAX);
     struct pgmig_error *err = lpgmig_error_new(L);
-    char **text = new_text(L);
+    char **text = lpgmig_own_text(L);
     size_t len;
 
     if (!pgmig_file_exists(path))
@@ -257,12 +232,15 @@ static int text_readable(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
-    char *made = pgmig_readable(text, len, luaL_checkstring(L, 2));
+    const char *prefix = luaL_checkstring(L, 2);
+    char **made = lpgmig_own_text(L);
 
-    if (made == NULL)
+    *made = pgmig_readable(text, len, prefix);
+    if (*made == NULL)
         return luaL_error(L, "not enough memory");
-    lua_pushstring(L, made);
-    free(made);
+    lua_pushstring(L, *made);
+    free(*made);
+    *made = NULL;
     return 1;
 }
 
@@ -273,7 +251,7 @@ static int text_visible(lua_State *L)
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
     bool one_line = lua_toboolean(L, 2);
-    char **made = new_text(L);
+    char **made = lpgmig_own_text(L);
 
     *made = pgmig_visible(text, len, one_line, &len);
     if (*made == NULL)

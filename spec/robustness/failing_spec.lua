@@ -109,3 +109,58 @@ describe("an allocation that fails in Lua", function()
     report("Lua", tonumber(out), 300)
   end)
 end)
+
+-- What gives Lua something that the core has made: each call may fail at each of its allocations.
+local CALLS = [[
+  local core = require "pgmig.core"
+  local conn = core.open({ "dbname" }, { %q })
+  local function run()
+    local want = conn:step()
+    while want do core.wait_fd(conn:fd(), want, 5) want = conn:step() end
+  end
+  run()
+  conn:finish()
+  conn:send "DO $$ BEGIN RAISE NOTICE 'first'; RAISE NOTICE 'second' USING HINT = 'h'; END $$;"
+  run()
+  conn:finish()
+  conn:send "SELECT 1 AS a, 'text' AS b, true AS c, NULL AS d"
+  run()
+  conn:finish()
+  local ledger = core.ledger "t"
+  local script = core.parse_script("CREATE INDEX i ON t (a);\n", "001_x.sql")
+  arm()
+  for _, call in ipairs {
+    function() core.hosts({ "host", "user" }, { "h", "u" }) end,
+    function() conn:notice() end, function() conn:notice() end,
+    function() conn:rows() end, function() conn:columns() end, function() conn:tag() end,
+    function() conn:quote_literal "it's" end, function() conn:quote_ident 'a"b' end,
+    function() conn:peer() end, function() conn:sent() end, function() conn:session_tag() end,
+    function() core.objection "'{}'" end, function() core.refuse "kthat" end,
+    function() core.readable("a\255b", "x") end, function() core.visible "a\27b" end,
+    function() core.list "spec/fixtures" end, function() core.read_file(%q, 100) end,
+    function() core.ledger "other" end, function() ledger:qualified() end,
+    function() core.parse_script("SELECT 1;", "002_y.sql") end,
+    function() core.read_script(%q) end,
+    function() script:describe() end, function() script:statement("up", 1) end,
+    function() core.open({ "dbname" }, { %q }) end,
+    function() conn:ask("1 n:int", "SELECT 1 AS n") run() conn:finish() conn:rows() end,
+    function() conn:ledger(ledger, "probe") run() conn:finish_ledger() end,
+    function() conn:send "SELECT no" run() conn:finish() end,
+  } do pcall(call) end
+  conn:close()
+]]
+
+describe("a function of the binding", function()
+  it("loses nothing when Lua has no memory for what it gives, at any moment", function()
+    local program, url = support.tempdir() .. "/lua_alloc", support.database()
+    compile("-DWITH_CORE spec/fixtures/c/lua_alloc.c core/*.c core/binding/*.c", program,
+      "$(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
+    local file = support.write(support.tempdir(), "001_a.sql", "SELECT 1;\n")
+    local script = support.write(support.tempdir(), "calls.lua",
+      CALLS:format(url, file, file, url))
+    local code, out, err = support.run(("ASAN_OPTIONS=detect_leaks=1 %s %s 1 100000")
+      :format(program, script))
+    assert.same({ 0, "" }, { code, err:sub(1, 3000) })
+    report("the binding", tonumber(out), 100)
+  end)
+end)
