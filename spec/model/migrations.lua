@@ -53,8 +53,8 @@ end
 
 local OTHER = "other, public"
 
---- What changes the session: { SQL, key of the state, its new value; nil: one more, what it is
--- outside a transaction: "nothing" (undone at once), "silent" (nobody tells that it was there) }.
+--- What sets something in the session: { SQL, key of the state, its new value, whether that is
+-- undone at once outside a transaction }.
 local changes = {
   { "SET search_path = other, public", "path", OTHER },
   { "SELECT pg_catalog.set_config('search_path', 'other, public', false)", "path", OTHER },
@@ -64,35 +64,46 @@ local changes = {
     "path", OTHER },
   { "SET search_path = public", "path", "public" },
   { "RESET search_path", "path", session.pristine.path },
-  { "SET LOCAL search_path = other, public", "path", OTHER, "nothing" },
+  { "SET LOCAL search_path = other, public", "path", OTHER, true },
   { "SET work_mem = '8MB'", "memory", "8MB" },
-  { "SET LOCAL work_mem = '9MB'", "memory", "9MB", "nothing" },
-  { "SELECT pg_catalog.set_config('work_mem', '10MB', true)", "memory", "10MB", "nothing" },
+  { "SET LOCAL work_mem = '9MB'", "memory", "9MB", true },
+  { "SELECT pg_catalog.set_config('work_mem', '10MB', true)", "memory", "10MB", true },
   { "SET ROLE model_other", "who", "model_other" },
-  { "SET LOCAL ROLE model_other", "who", "model_other", "nothing" },
+  { "SET LOCAL ROLE model_other", "who", "model_other", true },
   { "SET SESSION AUTHORIZATION model_other", "who", "model_other" },
-  { "SET LOCAL SESSION AUTHORIZATION model_other", "who", "model_other", "nothing" },
+  { "SET LOCAL SESSION AUTHORIZATION model_other", "who", "model_other", true },
   { "SELECT pg_catalog.set_config('role', 'model_other', false)", "who", "model_other" },
   { "DO $$ BEGIN SET ROLE model_other; END $$", "who", "model_other" },
+}
+
+--- What gives it something that it keeps: { SQL, key of the state, whether it is for transactions
+-- only: nobody tells that it was there }.
+local gifts = {
   { "CREATE TEMP TABLE %s (a int)", "temporary" },
   { "CREATE TABLE pg_temp.%s AS SELECT 1 AS a", "temporary" },
   { "SELECT public.make_temporary('%s')", "temporary" },
   { "PREPARE %s AS SELECT 1", "prepared" },
   { "DECLARE %s CURSOR WITH HOLD FOR SELECT 1", "cursors" },
   { "SELECT pg_catalog.pg_advisory_lock(4711, %d)", "locks" },
-  { "LISTEN %s", nil, nil, "silent" }, -- takes effect at COMMIT
+  { "LISTEN %s", nil, true }, -- takes effect at COMMIT
 }
 
 function build.change(s)
-  local change
-  repeat change = s.random:pick(changes) until s.section.transaction or change[4] ~= "silent"
+  local change = s.random:pick(changes)
   local key, value = change[2], change[3]
   if key == "who" and s.who ~= session.pristine.who then return build.mark(s) end
-  local st = { sql = change[1]:gsub("%%s", "x" .. s.place):gsub("%%d", s.place) }
-  if not key or (change[4] == "nothing" and not s.section.transaction) then return st end
+  if change[4] and not s.section.transaction then return { sql = change[1] } end
   s[key] = value
-  st.effect = { key = key, value = value, add = value == nil }
-  return st
+  return { sql = change[1], effect = { key = key, value = value } }
+end
+
+function build.gift(s)
+  local gift
+  repeat gift = s.random:pick(gifts) until s.section.transaction or not gift[3]
+  return {
+    sql = gift[1]:gsub("%%s", "x" .. s.place):gsub("%%d", s.place),
+    effect = gift[2] and { key = gift[2], add = true } or nil,
+  }
 end
 
 -- Only without a transaction:
@@ -131,11 +142,12 @@ local function add_group(s)
 end
 
 local within = {
-  { "mark", 6 }, { "slow", 1 }, { "table", 3 }, { "change", 5 }, { "gate", 2 }, { "trapdoor", 1 },
+  { "mark", 6 }, { "slow", 1 }, { "table", 3 }, { "change", 4 }, { "gift", 2 }, { "gate", 2 },
+  { "trapdoor", 1 },
 }
 local without = {
-  { "mark", 5 }, { "slow", 2 }, { "table", 2 }, { "change", 4 }, { "gate", 2 }, { "trapdoor", 1 },
-  { "call", 2 }, { "vacuum", 1 }, { "index", 2 }, { "group", 1 },
+  { "mark", 4 }, { "slow", 2 }, { "table", 3 }, { "change", 4 }, { "gift", 2 }, { "gate", 3 },
+  { "trapdoor", 1 }, { "call", 2 }, { "vacuum", 1 }, { "index", 3 }, { "group", 1 },
 }
 
 -- ---- sections and files ----------------------------------------------------
@@ -148,7 +160,7 @@ local function random_section(random, name, transaction)
     section = { transaction = transaction, statements = {}, made = {} },
   }
   local list = s.section.statements
-  for i = 0, random:between(0, 4) do
+  for i = 0, random:between(0, 5) do
     s.place = s.place + 1
     local kind = i == 0 and "mark" or random:weighted(transaction and within or without)
     if kind == "group" then add_group(s) else list[#list + 1] = build[kind](s) end
@@ -212,9 +224,9 @@ end
 function M.random(random, id, revision)
   local file = { id = id, revision = revision, label = ("%03d_step"):format(id) }
   file.name = file.label .. ".sql"
-  file.up = random_section(random, ("%d.%d.up"):format(id, revision), not random:one_in(3))
-  if not random:one_in(8) then
-    file.down = random_section(random, ("%d.%d.down"):format(id, revision), not random:one_in(4))
+  file.up = random_section(random, ("%d.%d.up"):format(id, revision), random:one_in(2))
+  if not random:one_in(20) then
+    file.down = random_section(random, ("%d.%d.down"):format(id, revision), random:one_in(2))
     add_drops(file.down, file.up.made)
   end
   file.text = text(file)

@@ -28,6 +28,7 @@ function step.add(self)
   table.sort(self.list, function(a, b) return a.id < b.id end)
   self:note("  %d", id)
   put(self, m, new_file(self, id))
+  if self.random:one_in(3) then step.close_gate(self) end
 end
 
 --- Another text for a migration that has not begun.
@@ -50,15 +51,13 @@ function step.mend(self)
   if m.applied then self:call("repair", m.id) end
 end
 
---- Statements of all files that are worth something.
+--- Statements that fit, of those that may be run next.
 local function statements(self, fits)
   local list = {}
   for _, m in ipairs(self.list) do
-    for _, direction in ipairs { "up", "down" } do
-      local section = knowledge.section(m, direction)
-      for _, st in ipairs(section and section.statements or {}) do
-        if fits(st) then list[#list + 1] = st end
-      end
+    local section = knowledge.section(m, m.applied and "down" or "up")
+    for _, st in ipairs(section and section.statements or {}) do
+      if fits(st) then list[#list + 1] = st end
     end
   end
   return list
@@ -99,24 +98,33 @@ end
 
 --- Somebody removes by hand what a half-done migration has made.
 function step.undermine(self)
-  local m = knowledge.choose(self, knowledge.is_left "up")
-  local names = {}
-  for i = 1, m and m.partial.done or 0 do
-    local name = m.file.up.statements[i].makes
-    if name and self.relations[name] then names[#names + 1] = name end
+  local made = {}
+  for _, m in ipairs(knowledge.those(self, knowledge.is_left "up")) do
+    for i = 1, m.partial.done do
+      local name = m.file.up.statements[i].makes
+      if name and self.relations[name] then made[#made + 1] = { m = m, name = name } end
+    end
   end
-  if #names == 0 then return end
-  local name = self.random:pick(names)
-  self:note("  %s", name)
-  self.world.db:exec(("DROP %s %s"):format(name:find '"i_' and "INDEX" or "TABLE", name))
-  self.relations[name], m.partial.gone = nil, true
+  if #made == 0 then return end
+  local one = self.random:pick(made)
+  self:note("  %s", one.name)
+  self.world.db:exec(("DROP %s %s"):format(one.name:find '"i_' and "INDEX" or "TABLE", one.name))
+  self.relations[one.name], one.m.partial.gone = nil, true
 end
 
 -- ---- runs --------------------------------------------------------------------
 
+--- Those that are pending: mostly there are some.
+local function pending_ones(self)
+  if not knowledge.any(self, knowledge.is_pending) and not self.random:one_in(5) then
+    step.add(self)
+  end
+  return knowledge.those(self, knowledge.is_pending)
+end
+
 --- Which migrations a run is about, and how it is asked for: in the module and in the program.
 local function choose_up(self)
-  local pending = knowledge.those(self, knowledge.is_pending)
+  local pending = pending_ones(self)
   if #pending == 0 then return {}, {}, "up" end
   local way = self.random:below(3)
   local count = self.random:between(1, #pending)
@@ -137,14 +145,15 @@ end
 
 local function choose_down(self)
   local applied = knowledge.those(self, knowledge.is_applied)
-  local count = #applied == 0 and 0 or self.random:between(1, #applied)
+  local most = self.random:one_in(4) and #applied or math.min(2, #applied)
+  local count = most == 0 and 0 or self.random:between(1, most)
   local plan = newest(self, count)
-  local way = self.random:below(3)
+  local way = self.random:below(6)
   if way == 0 then
     plan = newest(self, #applied)
     return plan, { to = 0 }, "down --all"
   end
-  if way == 1 and count > 0 and count < #applied then
+  if way <= 2 and count > 0 and count < #applied then
     local kept = applied[#applied - count].id
     return plan, { to = kept }, "down --to " .. kept
   end
@@ -231,7 +240,7 @@ end
 
 --- Two runs at once, the first of which may be killed: together they do what one would.
 function step.crowd(self)
-  local plan = knowledge.those(self, knowledge.is_pending)
+  local plan = pending_ones(self)
   local expected = knowledge.forecasts(self, plan, "up")
   local refused = knowledge.is_refused(self, plan, "up")
   local stroke = self.random:one_in(2) and stroke_of(self) or nil
