@@ -165,6 +165,19 @@ int pgmig_frame_begin(const struct pgmig_ledger *ledger,
     return commands + pgmig_frame_locals(ledger, conn, job, sql);
 }
 
+/* The session as the run's, within a transaction of ours. */
+static void add_clean(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, const struct pgmig_job *job,
+                      const char *brief, struct pgmig_buf *sql)
+{
+    if (brief != NULL)
+        pgmig_buf_adds(sql, brief);
+    else
+        pgmig_frame_add_reset(job, sql);
+    pgmig_conn_add_tag(conn, sql);
+    pgmig_ledger_add_durable(ledger, sql);
+}
+
 int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                      const struct pgmig_job *job, const char *begin,
                      struct pgmig_buf *sql, struct pgmig_error *err)
@@ -174,6 +187,12 @@ int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     commands += pgmig_claim_commands(ledger, job);
     if (pgmig_claim_add(ledger, conn, job, sql, err) != 0)
         return -1;
+    if (!ledger->watched)
+        return commands;
+    pgmig_buf_adds(sql, "; "); /* triggers have done with it what they do */
+    pgmig_frame_add_reset(job, sql);
+    pgmig_frame_locals(ledger, conn, job, sql);
+    pgmig_buf_adds(sql, "SELECT " PGMIG_ASK_SERVER ", " PGMIG_ASK_TRANSACTION);
     return commands;
 }
 
@@ -224,14 +243,8 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
     /* what is deferred comes before the proof, and a migration's own triggers
     ** still see its settings */
     pgmig_buf_adds(sql, "SET CONSTRAINTS ALL IMMEDIATE; ");
-    if (section->transaction) {
-        if (job->session.brief != NULL)
-            pgmig_buf_adds(sql, job->session.brief);
-        else
-            pgmig_frame_add_reset(job, sql);
-        pgmig_conn_add_tag(conn, sql);
-        pgmig_ledger_add_durable(ledger, sql);
-    }
+    if (section->transaction)
+        add_clean(ledger, conn, job, job->session.brief, sql);
     if (job->ends_run != NULL)
         status = pgmig_runs_add_end(ledger, conn, job->ends_run, sql, err);
     if (status == 0 && section->transaction)
@@ -242,6 +255,8 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         status = pgmig_journal_add_end(ledger, conn, job, sql, err);
     if (status == 0)
         status = add_last_proof(ledger, conn, job, sql, err);
+    if (ledger->watched)
+        add_clean(ledger, conn, job, NULL, sql);
     pgmig_buf_adds(sql, "COMMIT");
     return status;
 }

@@ -25,6 +25,9 @@ function M.fate(db, id)
     "SELECT pg_catalog.txid_status($1::pg_catalog.int8) AS fate", id).fate
 end
 
+local PREPARED = "it is prepared, and holds its locks until somebody says COMMIT PREPARED or "
+  .. "ROLLBACK PREPARED (pg_catalog.pg_prepared_xacts lists it): %s is under way"
+
 -- What that means for the migration, by fate and direction.
 local meanings = {
   committed = {
@@ -37,6 +40,9 @@ local meanings = {
     up = "its tracking row was rolled back: %s is not applied, but what it has committed by itself "
       .. "is kept",
     down = "the rollback of %s was undone, but what it has committed by itself is kept",
+  },
+  ["in progress"] = {
+    up = PREPARED, down = PREPARED, repeatable = PREPARED,
   },
 }
 

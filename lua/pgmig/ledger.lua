@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local placement = require "pgmig.placement"
+local session = require "pgmig.session"
 
 local blockers = needed "blockers"
 local orphan = needed "orphan"
@@ -425,7 +426,9 @@ end
 local function complete(self, db)
   for _ = 1, PREPARE_ATTEMPTS do
     if self.handle:complete() then return end
+    local before = session.note(db)
     operate(self, db, "prepare")
+    db:ask(before.reset) -- event triggers may have changed it
     self:probe(db)
   end
   if not self.handle:complete() then

@@ -52,7 +52,7 @@ local function raced(step)
   step.races = (step.races or 0) + 1
   if step.races <= MAX_RACES then return nil end
   errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
-    hint = "a trigger or rule on it may be in the way",
+    hint = "a trigger, a rule or a policy of row-level security on it may be in the way",
   })
 end
 

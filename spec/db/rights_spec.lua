@@ -148,6 +148,19 @@ describe("row-level security on the bookkeeping's tables", function()
     end)
   end
 
+  it("is named where a policy lets rows be seen, and not be taken away", function()
+    support.write(dir, "001_one.sql",
+      "-- UP\nCREATE TABLE IF NOT EXISTS one ();\n-- DOWN\nDROP TABLE one;")
+    migrator:repair(1)
+    admin:exec [[ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY;
+      ALTER TABLE schema_migrations FORCE ROW LEVEL SECURITY;
+      CREATE POLICY seen ON schema_migrations FOR SELECT USING (true)]]
+    local ok, err = pcall(migrator.rollback, migrator)
+    assert.is_false(ok)
+    assert.matches("row%-level security", err.hint)
+    assert.equal(1, migrator:status().applied_count)
+  end)
+
   it("is no matter where a policy shows everything", function()
     admin:exec [[ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY;
       CREATE POLICY all_of_it ON schema_migrations USING (true)]]

@@ -118,6 +118,46 @@ describe("a migration's session", function()
     assert.same(before, look())
   end)
 
+  local function meddle_by_trigger(name)
+    return ([[CREATE TRIGGER meddles AFTER INSERT ON %s FOR EACH ROW
+      EXECUTE PROCEDURE public.by_trigger();]]):format(name)
+  end
+
+  for _, pipeline in ipairs { true, false } do
+    it("is clean behind triggers of the bookkeeping's tables, pipeline "
+      .. tostring(pipeline), function()
+      local before = look()
+      support.write(dir, "001_functions.sql", MEDDLE .. [[
+        CREATE FUNCTION public.by_trigger() RETURNS trigger LANGUAGE plpgsql AS
+          'BEGIN PERFORM public.meddle(); RETURN NULL; END';]])
+      migrate { pipeline = pipeline }
+      db:exec(meddle_by_trigger "schema_migrations")
+      db:exec(meddle_by_trigger "schema_migrations_history")
+      support.write(dir, "002_looks.sql", "CREATE TABLE public.two AS SELECT " .. LOOK .. ";")
+      support.write(dir, "003_looks.sql", "CREATE TABLE public.three AS SELECT " .. LOOK .. ";")
+      support.write(dir, "004_off.sql", "-- pgmig: transaction=off\nCREATE TABLE public.four ();")
+      migrate { pipeline = pipeline }
+      assert.same(before, db:query "SELECT * FROM public.two"[1])
+      assert.same(before, db:query "SELECT * FROM public.three"[1])
+      assert.same(before, look())
+    end)
+  end
+
+  it("is clean behind event triggers that the bookkeeping's own tables set off", function()
+    db:exec [[
+      CREATE SCHEMA other;
+      CREATE FUNCTION public.by_event() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM set_config('search_path', 'other', false), pg_advisory_lock(7);
+        PERFORM set_config('timezone', 'Asia/Tokyo', false); END $$;
+      CREATE EVENT TRIGGER meddles ON ddl_command_end WHEN tag IN ('ALTER TABLE')
+        EXECUTE PROCEDURE public.by_event()]]
+    local before = look()
+    support.write(dir, "001_looks.sql", "CREATE TABLE public.seen AS SELECT " .. LOOK .. ";")
+    migrate()
+    assert.same(before, db:query "SELECT * FROM public.seen"[1])
+    assert.same(before, look())
+  end)
+
   -- Gives the session what a caller, a pooler or a hook may have given it.
   local function furnish(connection)
     connection:exec [[
