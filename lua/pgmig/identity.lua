@@ -25,8 +25,8 @@ function M.fate(db, id)
     "SELECT pg_catalog.txid_status($1::pg_catalog.int8) AS fate", id).fate
 end
 
-local PREPARED = "it is prepared, and holds its locks until somebody says COMMIT PREPARED or "
-  .. "ROLLBACK PREPARED (pg_catalog.pg_prepared_xacts lists it): %s is under way"
+local PREPARED = "%s is prepared for a commit in two phases, and holds its locks until somebody "
+  .. "ends that: the view pg_prepared_xacts lists it"
 
 -- What that means for the migration, by fate and direction.
 local meanings = {

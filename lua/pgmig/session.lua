@@ -17,6 +17,8 @@ local QUESTION = [[
       WHERE s.value IS NOT NULL) AS settings,
     (SELECT o.setting FROM own o
       WHERE o.name OPERATOR(pg_catalog.=) 'standard_conforming_strings') AS strings,
+    (SELECT o.setting FROM own o
+      WHERE o.name OPERATOR(pg_catalog.=) 'client_encoding') AS encoding,
     EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable) AS cursors,
     EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) AS channels,
     (SELECT pg_catalog.array_agg(p.name)::pg_catalog.text
@@ -31,8 +33,8 @@ local QUESTION = [[
       WHERE f.pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) AS temporary,
     EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
       AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS locks]]
-local SHAPE = "1 user:text role:text settings:text? strings:text? cursors:bool channels:bool "
-  .. "statements:text? pid:int plpgsql:bool temporary:bool locks:bool"
+local SHAPE = "1 user:text role:text settings:text? strings:text? encoding:text? cursors:bool "
+  .. "channels:bool statements:text? pid:int plpgsql:bool temporary:bool locks:bool"
 
 -- What a session may keep, and the command that takes all of the kind away.
 local belongings = {
@@ -63,6 +65,8 @@ local function reset_of(db, seen)
     "DISCARD SEQUENCES",
   }
   local function add(command) list[#list + 1] = command end
+  -- a pooler has set it for its client, who would learn of no other
+  if seen.encoding then add("SET client_encoding = " .. db:quote_literal(seen.encoding)) end
   if seen.settings then add("SELECT " .. seen.settings) end
   -- the core reads what this does to the text behind it
   if seen.strings then add("SET standard_conforming_strings = " .. seen.strings) end

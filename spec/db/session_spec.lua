@@ -243,6 +243,28 @@ describe("a migration's session", function()
     assert.same(before, db:query("SELECT * FROM app.seen")[1])
   end)
 
+  it("keeps its encoding through a pooler, in a database that has another one", function()
+    local name = url:match "/(spec_%d+)" .. "_latin1"
+    db:exec(("CREATE DATABASE %s ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"):format(name))
+    local pool = pgbouncer.start(2)
+    local client = pgmig.connect(pool.url(name))
+    for i = 1, 2 do
+      support.write(dir, ("00%d_\195\169.sql"):format(i),
+        ("CREATE TABLE t%d AS SELECT '\195\169'::text AS a;"):format(i))
+    end
+    local migrator = pgmig.migrator(client, dir)
+    migrator:migrate()
+    assert.same({}, migrator:doctor())
+    client:close()
+    pool.stop()
+    local direct = pgmig.connect((url:gsub("/spec_%d+", "/" .. name)))
+    for i = 1, 2 do
+      assert.equal("\195\169", direct:query(("SELECT a FROM t%d"):format(i))[1].a)
+    end
+    direct:close()
+    db:exec("DROP DATABASE " .. name)
+  end)
+
   it("has the role that the login role begins with", function()
     db:exec [[DROP ROLE IF EXISTS deployer; CREATE ROLE deployer LOGIN IN ROLE meddler;
       ALTER ROLE deployer SET role = meddler; GRANT ALL ON SCHEMA public TO meddler]]
