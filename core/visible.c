@@ -65,6 +65,15 @@ static size_t show(const struct reader *r, size_t at, bool valid,
     return c < 0xE0 ? 2 : 3;
 }
 
+bool pgmig_visible_is_plain(const char *text, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && text[i] >= ' ' && text[i] < 0x7F)
+        i++;
+    return i == len;
+}
+
 char *pgmig_visible(const char *text, size_t len, bool one_line,
                     size_t *out_len)
 {

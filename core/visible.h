@@ -14,4 +14,7 @@
 PGMIG_NODISCARD char *pgmig_visible(const char *text, size_t len, bool one_line,
                                     size_t *out_len);
 
+/* Whether a text has printable ASCII only, and so is shown as it is. */
+bool pgmig_visible_is_plain(const char *text, size_t len);
+
 #endif

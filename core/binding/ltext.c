@@ -251,8 +251,13 @@ static int text_visible(lua_State *L)
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
     bool one_line = lua_toboolean(L, 2);
-    char **made = lpgmig_own_text(L);
+    char **made;
 
+    if (pgmig_visible_is_plain(text, len)) { /* as nearly all are */
+        lua_settop(L, 1);
+        return 1;
+    }
+    made = lpgmig_own_text(L);
     *made = pgmig_visible(text, len, one_line, &len);
     if (*made == NULL)
         return luaL_error(L, "not enough memory");

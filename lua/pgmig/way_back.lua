@@ -14,7 +14,7 @@ local words = {
 -- @param path the file
 -- @return the word in lower case, what joins it to the rest; nil: there is none
 function M.word(path)
-  local joint, word = path:match "([._-])(%a+)%.[sS][qQ][lL]$"
+  local joint, word = path:match "^.*([._-])(%a+)%.[sS][qQ][lL]$" -- greedy: from the end
   word = word and word:lower()
   if words[word] and joint:find(words[word]) then return word, joint end
 end

@@ -21,59 +21,52 @@ local function time(iso)
   return iso and iso:gsub("T", " "):gsub("%.%d+", "") or ""
 end
 
---- Set the cells of a migration's row.
-local function set_row(cells, m)
-  cells[1], cells[2], cells[3] = m.state, visible.line(m.label), time(m.applied_at)
-  cells[4] = no_way_back[m.down] or ""
+--- The cells of a migration's row.
+local function cells_of(m)
+  return m.state, visible.line(m.label), time(m.applied_at), no_way_back[m.down] or ""
 end
 
 --- Characters, not bytes: names may be UTF-8.
-local function width(s)
-  if not s:find "[\128-\191]" then return #s end
-  return #s:gsub("[\128-\191]", "")
-end
+local function width(s) return #s:gsub("[\128-\191]", "") end
 
 local WIDEST = 120 -- columns; what is longer moves only its own line
 
-local function pad(s, columns) return s .. (" "):rep(columns - width(s)) end
+local function pad(s, length, columns) return s .. (" "):rep(columns - length) end
 
-local head = { "STATE", "MIGRATION", "APPLIED AT", "" }
-
---- Call a function with the cells of each row, one after the other: there may be a million.
-local function each_row(status, fn)
-  local cells = {}
-  fn(head)
+--- Call a function with each migration, one after the other: there may be a million, too many to
+-- keep the rows of.
+local function each(status, fn)
   for _, list in ipairs { status.applied, status.pending, status.repeatable } do
-    for _, m in ipairs(list) do
-      set_row(cells, m)
-      fn(cells)
-    end
+    for _, m in ipairs(list) do fn(m) end
   end
 end
 
+--- The widths of the columns; only names may have characters of several bytes.
 local function widths(status)
-  local result = { 0, 0, 0, 0 }
-  each_row(status, function(cells)
-    for i, cell in ipairs(cells) do
-      result[i] = math.max(result[i], math.min(width(cell), WIDEST))
-    end
+  local states, names, times = #"STATE", #"MIGRATION", #"APPLIED AT"
+  each(status, function(m)
+    local state, name, at = cells_of(m)
+    if #state > states then states = #state end
+    if #at > times then times = #at end
+    if #name > names then names = math.max(names, math.min(width(name), WIDEST)) end
   end)
-  return result
+  return { states, names, times }
 end
 
-local function line_of(output, cells, columns)
-  local color = cells == head and "bold" or colors[cells[1]]
-  local line = output:paint(1, color, pad(cells[1], columns[1]))
-  local rest = pad(cells[2], columns[2]) .. "  " .. pad(cells[3], columns[3]) .. "  " .. cells[4]
-  return line .. trim.right("  " .. rest)
+local function line_of(output, columns, color, state, name, at, note)
+  local line = output:paint(1, color, pad(state, #state, columns[1]))
+  local rest = "  " .. pad(name, width(name), columns[2]) .. "  "
+  if note ~= "" then return line .. rest .. pad(at, #at, columns[3]) .. "  " .. note end
+  return line .. trim.right(rest .. at)
 end
 
 local AT_ONCE = 500 -- lines
 
 local function write_rows(output, status)
-  local columns, lines = widths(status), {}
-  each_row(status, function(cells)
-    lines[#lines + 1] = line_of(output, cells, columns)
+  local columns = widths(status)
+  local lines = { line_of(output, columns, "bold", "STATE", "MIGRATION", "APPLIED AT", "") }
+  each(status, function(m)
+    lines[#lines + 1] = line_of(output, columns, colors[m.state], cells_of(m))
     if #lines < AT_ONCE then return end
     output:lines(lines)
     lines = {}
