@@ -10,14 +10,19 @@ local ONE_MORE = tonumber(os.getenv "PGMIG_SEED")
 
 local q = support.quote
 
+-- libpq itself loses results that something else comes in the middle of. Those that it hands out
+-- are counted in failing_spec.lua.
+local LIBPQ_LOSES = "leak:PQisBusy\n"
+
 describe("every command", function()
   it("ends well, or with an error of its own, whatever the server says", function()
     local program, url = sanitized.lua(), support.database()
     local liar = liars.start(ONE_MORE or SEED)
+    local known = support.write(support.tempdir(), "known", LIBPQ_LOSES)
     local code, out, err = support.run(
-      ("LUA_PATH=%s timeout %d %s spec/robustness/hostile.lua %s %s %s 1 %d"):format(
-        q(package.path), LONG or 300, program, q(liar.url(url)), q(url), support.tempdir(),
-        LONG or VARIANTS))
+      ("LUA_PATH=%s LSAN_OPTIONS=print_suppressions=0:suppressions=%s timeout %d %s "
+        .. "spec/robustness/hostile.lua %s %s %s 1 %d"):format(q(package.path), known, LONG or 300,
+        program, q(liar.url(url)), q(url), support.tempdir(), LONG or VARIANTS))
     local told = liar.stop()
     print(("# %d lies; exit codes: %s"):format(told, out:gsub("\n", "")))
     assert.same({ 0, "" }, { code, err:sub(1, 3000) })
