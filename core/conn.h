@@ -56,43 +56,47 @@ struct pgmig_environment;
 
 struct pgmig_conn {
     PGconn *pg;
-    pid_t owner;                           /* the process that opened it */
     struct pgmig_environment *environment; /* while it connects */
+    pid_t owner;                           /* the process that opened it */
     enum pgmig_phase phase;
     PostgresPollingStatusType polling;
+    int server_pid;           /* the server process that answered a claim; 0 */
+    bool pooled;              /* a pooler gives each transaction a process */
+    bool tx_warning;          /* the server warned about transaction control */
+    bool strings_off;         /* standard_conforming_strings is, by default */
+    char tag[PGMIG_TAG_SIZE]; /* names its transactions behind a pooler */
+    char sent[PGMIG_SENT_SIZE]; /* how the last request begins */
+
+    /* the answer */
     PGresult *result;              /* the last result of the request */
     PGresult *kept[PGMIG_RESULTS]; /* those with rows, where all are asked for,
                                    ** until pgmig_conn_next_result */
     const char *kept_shapes[PGMIG_RESULTS]; /* of those (answer.h) */
+    const char *shape; /* of the request's answer (answer.h); NULL */
     int kept_count;
-    bool keeps;               /* all are asked for */
-    int server_pid;           /* the server process that answered a claim; 0 */
-    bool pooled;              /* a pooler gives each transaction a process */
-    char tag[PGMIG_TAG_SIZE]; /* names its transactions behind a pooler */
-    char sent[PGMIG_SENT_SIZE]; /* how the last request begins */
-    size_t moved;               /* how often data went or came */
-    int results;                /* how many commands of the request succeeded */
-    bool discard;               /* rows are thrown away as they come */
-    bool tx_warning;  /* the server warned about transaction control */
-    bool strings_off; /* standard_conforming_strings is, by default */
-    size_t answering; /* whose answer is read, of several migrations */
-    struct pgmig_pipeline *pipeline; /* in that phase */
-    pgmig_supply *supply; /* brings COPY data, when the request has its own */
-    const char *feed;     /* the rest of the piece that is being sent */
+    int results;           /* how many commands of the request succeeded */
+    size_t moved;          /* how often data went or came */
+    size_t answering;      /* whose answer is read, of several migrations */
+    bool keeps;            /* all results are asked for */
+    bool discard;          /* rows are thrown away as they come */
+    bool refused;          /* no answer is looked at that has come */
+    bool copy_more;        /* there may be more of `copy` */
+    bool feeding;          /* COPY data is sent */
+    struct pgmig_buf copy; /* COPY data that came and is not taken yet */
+    pgmig_supply *supply;  /* brings COPY data, when the request has its own */
+    const char *feed;      /* the rest of the piece that is being sent */
     size_t feed_len;
-    size_t fed; /* bytes that were */
-    bool feeding;
+    size_t fed;      /* bytes that were */
+    char *abandoned; /* why no answer is waited for any more; NULL */
     struct pgmig_cancel *cancel; /* the last request to stop; NULL */
-    char *abandoned;          /* why no answer is waited for any more; NULL */
-    bool refused;             /* nor is one looked at that has come */
-    const char *shape;        /* of the request's answer (answer.h); NULL */
-    struct pgmig_buf copy;    /* COPY data that came and is not taken yet */
-    bool copy_more;           /* there may be more of it */
-    struct pgmig_error error; /* the first failure of the operation */
-    size_t error_position;    /* its character in the statement, from 1; 0 */
+    struct pgmig_error error;    /* the first failure of the operation */
+    size_t error_position;       /* its character in the statement, from 1; 0 */
     struct pgmig_notice *notices;
     size_t notice_first; /* those before it were taken */
     size_t notice_count;
+
+    /* the operation */
+    struct pgmig_pipeline *pipeline; /* in that phase */
     pgmig_next *next;
     void *ctx;
     const struct pgmig_ledger *asking; /* whose operation it is; NULL */
