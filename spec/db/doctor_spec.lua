@@ -161,7 +161,7 @@ describe("doctor", function()
     db:exec(("CREATE TABLE %s.schema_migrations (version int PRIMARY KEY, name text NOT NULL, "
       .. "applied_at timestamptz NOT NULL DEFAULT now()); INSERT INTO %s.schema_migrations VALUES "
       .. "(1, 'a')"):format(db:quote_ident(evil), db:quote_ident(evil)))
-    assert.equal("<--table><" .. evil .. ".schema_migrations><status>\n",
+    assert.equal("<--table><" .. db:quote_ident(evil) .. ".schema_migrations><status>\n",
       arguments(findings().unclear_table.remedy))
     db:exec(("DROP SCHEMA %s CASCADE"):format(db:quote_ident(evil)))
     local name = evil:gsub("/", "")
