@@ -300,6 +300,20 @@ function connection:query(sql, ...) end
 ---@return table[] rows
 function connection:ask(sql, ...) end
 
+---As `ask`, where the answer has to have a shape (core/answer.h); otherwise the connection is given up.
+---@param shape string how many rows, and their columns
+---@param sql string
+---@param ... string|number|boolean|nil
+---@return table<string, any>[] rows
+function connection:ask_rows(shape, sql, ...) end
+
+---The first row of what `ask_rows` returns.
+---@param shape string
+---@param sql string
+---@param ... string|number|boolean|nil
+---@return table<string, any>? row
+function connection:ask_row(shape, sql, ...) end
+
 ---@param script string
 ---@return string tag
 function connection:exec(script) end

@@ -253,10 +253,8 @@ local function refuse_copy(self)
   })
 end
 
---- Send a request and wait for its end.
--- @param method of the handle, "send" or "ask"
--- @param deadline a time of `core.now()`, or nil for however long
--- @param ... the method's arguments
+-- Send a request with a method of the handle, "send" or "ask", and its arguments, and wait for its
+-- end: until a time of `core.now()`, or nil for however long.
 local function request(self, method, deadline, ...)
   self.handle[method](self.handle, ...)
   self.touched = true -- a hook that did may have ended the transaction
@@ -289,12 +287,17 @@ end
 
 --- As ask, for questions of pgmig's own, which the server has to answer as it should.
 -- @param shape of the answer (core/answer.h): how many rows, and their columns
+-- @param sql its text
+-- @param ... as of `query`
 -- @raise kind "connect", too, when the answer has another shape: then the connection is given up
 function connection:ask_rows(shape, sql, ...)
   return usage.hold(self, query, self, "ask", self:patience(), shape, sql, ...)
 end
 
 --- The row of such an answer: with a shape of one row always, with one of at most one, or nil.
+-- @param shape as of `ask_rows`
+-- @param sql its text
+-- @param ... as of `query`
 function connection:ask_row(shape, sql, ...) return self:ask_rows(shape, sql, ...)[1] end
 
 local function exec(self, script)
