@@ -164,7 +164,7 @@ local function add_row(plan, set, find, from, row)
   if problem then return problem end
   if from.tracking.newest then return add_newest(plan, set, m, from) end
   if m.repeatable and not is_same(from, m, row) then return nil end -- it is due again
-  plan:add(m, row.applied_at)
+  plan:add(m, row.applied_at_iso)
 end
 
 --- Leave out what pgmig's own tables have already; a row without history was not pgmig's.

@@ -95,10 +95,17 @@ local function refuse_missing(name, format, elsewhere)
   errors.raise("plan", message, { hint = hint })
 end
 
+-- Times as JSON has them, whatever DateStyle is: what reads them back takes an abbreviated time
+-- zone for another one.
+local WITH_TIMES = [[
+  SELECT r.*, pg_catalog.row_to_json(r) OPERATOR(pg_catalog.->>) 'applied_at'::pg_catalog.text
+    AS applied_at_iso
+  FROM (%s) AS r]]
+
 --- Read a tool's table.
 -- @param format whose (pgmig.formats)
 -- @param name the table; nil: its usual name
--- @return its rows
+-- @return its rows, with `applied_at_iso` where they have a time
 -- @return its qualified name
 -- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's, or
 --   row-level security may hide its rows
@@ -122,7 +129,7 @@ function M.read(db, format, name)
       hint = "ask as the table's owner or as a role with BYPASSRLS",
     })
   end
-  return db:ask_rows("* ...", tracking.query:format(found.name)), found.name
+  return db:ask_rows("* ...", WITH_TIMES:format(tracking.query:format(found.name))), found.name
 end
 
 --- Refuse a database in which the format's own tool has applied migrations.

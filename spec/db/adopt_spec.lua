@@ -108,6 +108,20 @@ describe("adopt", function()
     assert.matches("00003_c is code of another tool", err.message)
   end)
 
+  it("takes times over as they are, whatever the session's DateStyle", function()
+    db:exec [[
+      CREATE TABLE goose_db_version (id serial PRIMARY KEY, version_id bigint NOT NULL,
+        is_applied boolean NOT NULL, tstamp timestamp DEFAULT now());
+      SET TimeZone = 'Asia/Kolkata';
+      SET DateStyle = 'SQL, DMY';
+      INSERT INTO goose_db_version (version_id, is_applied, tstamp) VALUES (0, true, now()),
+        (1, true, '2024-03-02 10:00')]]
+    write { ["00001_a.sql"] = "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 1;\n" }
+    local m = migrator "goose"
+    assert.equal("00001_a", labels(m:adopt()))
+    assert.matches("^2024%-03%-02T10:00:00%+05:30", m:applied()[1].applied_at)
+  end)
+
   it("golang-migrate's: one row stands for all files up to it, and it says so", function()
     db:exec [[
       CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL);
