@@ -38,7 +38,7 @@ return {
   },
   ["a transaction is known by its state"] = {
     spec = "spec/db/own_transaction_spec.lua",
-    { "lua/pgmig/identity.lua", [[return now == id and "same" or "ended"]], [[return "same"]] },
+    { "lua/pgmig/identity.lua", [[return now.id == id and "same" or "ended"]], [[return "same"]] },
   },
   ["rows that are gone count as pending"] = {
     spec = "spec/db/forgotten_spec.lua",
