@@ -4,4 +4,9 @@ local engine = rawget(_G, "jit") and "luajit" or "lua5.4"
 local build = os.getenv "PGMIG_BUILD" or "build"
 
 package.cpath = ("./%s/%s/?.so;%s"):format(build, engine, package.cpath)
-require "spec.support"
+local support = require "spec.support"
+
+require "busted".subscribe({ "file", "end" }, function()
+  support.drop_databases()
+  return nil, true
+end)

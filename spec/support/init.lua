@@ -6,6 +6,7 @@ local M = {}
 local folders, watch -- the folder of all temporary folders, and the shell that removes it
 local folder_count = 0
 local database_count = 0
+local databases = {} -- that were made by the spec file under way
 local server
 
 --- A string as one word of a shell command.
@@ -102,7 +103,18 @@ function M.database()
   database_count = database_count + 1
   local name = "spec_" .. database_count
   M.psql(M.server():url(), "CREATE DATABASE " .. name)
+  databases[#databases + 1] = name
   return M.server():url(name)
+end
+
+--- Drop the databases that a spec file has made: all of them together would be gigabytes. One that
+-- somebody is still connected to stays.
+function M.drop_databases()
+  if not databases[1] then return end
+  local words = { "psql -X -q", M.quote(M.server():url()) }
+  for _, name in ipairs(databases) do words[#words + 1] = "-c 'DROP DATABASE " .. name .. "'" end
+  databases = {}
+  M.run(table.concat(words, " "))
 end
 
 return M
