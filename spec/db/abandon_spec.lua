@@ -114,20 +114,21 @@ describe("a connection given up", function()
       function(db) db:copy("COPY (SELECT 1) TO STDOUT", function() end) end,
     }
     for i, copy in ipairs(copies) do
-      local k, came = 1, true
+      local k, came, ended = 1, true, 0
       while came and k < MOST do
         local db, arm, count = connection(k)
         arm()
         local ok, err = pcall(copy, db)
         came = count() >= k
-        if came then
-          assert.same({ i, false, "connect" }, { i, ok, err.kind }, tostring(err))
+        if came and not ok then -- else the answer was there already: it counts
+          assert.same({ i, "connect" }, { i, err.kind }, tostring(err))
           assert.matches("it was given up", err.message)
+          ended = ended + 1
         end
         db:close()
         k = k + (k < 10 and 1 or 7)
       end
-      assert.is_true(k > 1, "copy " .. i)
+      assert.is_true(ended > 0, "copy " .. i)
     end
   end)
 end)
