@@ -7,10 +7,10 @@
 */
 #include "cancel.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include "thread.h"
 
 #ifdef LIBPQ_HAS_ASYNC_CANCEL /* libpq 17: encrypted as the connection is */
 typedef PGcancelConn request;
@@ -53,21 +53,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are for the threads of the program. */
-static int start_thread(struct pgmig_cancel *cancel)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    int status;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    status = pthread_create(&thread, NULL, run, cancel);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return status == 0 ? pthread_detach(thread) : -1;
-}
-
 static struct pgmig_cancel *new_cancel(PGconn *pg)
 {
     struct pgmig_cancel *cancel = calloc(1, sizeof *cancel);
@@ -100,7 +85,7 @@ void pgmig_conn_cancel(struct pgmig_conn *conn)
     if (cancel == NULL)
         return;
     conn->cancel = cancel;
-    if (start_thread(cancel) == 0)
+    if (pgmig_thread_start(run, cancel) == 0)
         return;
     atomic_store(&cancel->users, 1);
     pgmig_cancel_free(cancel);

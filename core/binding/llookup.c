@@ -1,8 +1,6 @@
 /* llookup.c -- looking names of hosts up, which waits: here, or in a thread. */
 #include <fcntl.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +8,7 @@
 #include <unistd.h>
 
 #include "lpgmig.h"
+#include "thread.h"
 
 #define LPGMIG_LOOKUP "pgmig.lookup"
 #define ADDRESSES_MAX 16
@@ -103,21 +102,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are for the threads of the program. */
-static int start_thread(struct task *task)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    int status;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    status = pthread_create(&thread, NULL, run, task);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return status == 0 ? pthread_detach(thread) : -1;
-}
-
 static struct task *new_task(const char *name, int told)
 {
     struct task *task = calloc(1, sizeof *task);
@@ -128,7 +112,7 @@ static struct task *new_task(const char *name, int told)
     atomic_init(&task->over, false);
     task->told = told;
     task->name = strdup(name);
-    if (task->name != NULL && start_thread(task) == 0)
+    if (task->name != NULL && pgmig_thread_start(run, task) == 0)
         return task;
     free(task->name);
     free(task);

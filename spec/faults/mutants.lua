@@ -79,9 +79,7 @@ return {
   },
   ["cancelling waits for the network"] = {
     spec = "spec/faults/watch_spec.lua",
-    { "core/cancel.c", "status = pthread_create(&thread, NULL, run, cancel);",
-      "run(cancel);\n"
-        .. "status = pthread_create(&thread, NULL, (void *(*)(void *))pthread_exit, NULL);" },
+    { "core/cancel.c", "if (pgmig_thread_start(run, cancel) == 0)", "if (run(cancel) == NULL)" },
   },
   ["times are handed on as they are"] = {
     spec = "spec/db/limits_spec.lua",
