@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "split.h"
+#include "text/split.h"
 
 static long count_statements(const char *text, size_t len)
 {

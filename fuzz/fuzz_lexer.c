@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "lexer.h"
+#include "text/lexer.h"
 
 #define CHECK(condition)  \
     do {                  \

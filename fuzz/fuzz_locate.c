@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "locate.h"
-#include "utf8.h"
+#include "text/locate.h"
+#include "base/utf8.h"
 
 #define CHECK(condition)  \
     do {                  \

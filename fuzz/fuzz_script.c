@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "lexer.h"
+#include "base/buf.h"
+#include "text/lexer.h"
 #include "pgmig.h"
 
 #define CHECK(condition)  \

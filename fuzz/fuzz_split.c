@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "split.h"
+#include "text/split.h"
 
 #define CHECK(condition)  \
     do {                  \

@@ -17,10 +17,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "cursor.h"
-#include "error.h"
-#include "script.h"
+#include "base/buf.h"
+#include "text/cursor.h"
+#include "base/error.h"
+#include "text/script.h"
 
 /* ---- reading in pieces ------------------------------------------------- */
 

@@ -300,7 +300,7 @@ function connection:query(sql, ...) end
 ---@return table[] rows
 function connection:ask(sql, ...) end
 
----As `ask`, where the answer has to have a shape (core/answer.h); otherwise the connection is given up.
+---As `ask`, where the answer has to have a shape (core/wire/answer.h); otherwise the connection is given up.
 ---@param shape string how many rows, and their columns
 ---@param sql string
 ---@param ... string|number|boolean|nil

@@ -1,7 +1,7 @@
 /* lapply.c -- operations of the ledger, and migrations. */
 #include <string.h>
 
-#include "lconn.h"
+#include "binding/lconn.h"
 
 #define COUNT_MAX 2147483647
 

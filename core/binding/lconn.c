@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lconn.h"
+#include "binding/lconn.h"
 
 /* ---- life ------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
 #ifndef LCONN_H
 #define LCONN_H
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 /*
 ** Whatever asks Lua for memory may run a finalizer, which may do anything, such

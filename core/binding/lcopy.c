@@ -1,5 +1,5 @@
 /* lcopy.c -- COPY data, in and out. */
-#include "lconn.h"
+#include "binding/lconn.h"
 
 /* conn:copying() --> "in", "out" or false. */
 static int conn_copying(lua_State *L)

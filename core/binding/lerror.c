@@ -1,7 +1,7 @@
 /* lerror.c -- failures of the core as Lua errors. */
 #include <string.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 #define BOX "pgmig.error_box"         /* its metatable */
 #define BOX_KEY "pgmig.error_box.one" /* the box itself */

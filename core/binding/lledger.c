@@ -1,7 +1,7 @@
 /* lledger.c -- the tables of the bookkeeping. */
 #include <stdlib.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 struct lledger {
     struct pgmig_ledger *ledger;

@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lpgmig.h"
-#include "thread.h"
+#include "binding/lpgmig.h"
+#include "base/thread.h"
 
 #define LPGMIG_LOOKUP "pgmig.lookup"
 #define ADDRESSES_MAX 16

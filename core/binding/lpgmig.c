@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 void lpgmig_set(lua_State *L, const luaL_Reg *functions)
 {

@@ -1,7 +1,7 @@
 /* lresult.c -- what a request gave: rows, tag, notices. */
 #include <stdlib.h>
 
-#include "lconn.h"
+#include "binding/lconn.h"
 
 enum {
     BOOL = 16,

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 struct lscript {
     struct pgmig_script *script;

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 /* now() --> seconds of a clock that never jumps; only differences count. */
 static int system_now(lua_State *L)

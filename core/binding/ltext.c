@@ -2,9 +2,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "file.h"
-#include "lpgmig.h"
-#include "visible.h"
+#include "base/file.h"
+#include "binding/lpgmig.h"
+#include "base/visible.h"
 
 /*
 ** version(digits) --> the version's one form: digits without leading zeros.

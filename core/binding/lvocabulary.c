@@ -1,7 +1,7 @@
 /* lvocabulary.c -- a format's words, from a Lua table. */
 #include <string.h>
 
-#include "lpgmig.h"
+#include "binding/lpgmig.h"
 
 /* The strings belong to Lua: a table in the registry keeps them. */
 struct lvocabulary {

@@ -286,7 +286,7 @@ function connection:ask(sql, ...)
 end
 
 --- As ask, for questions of pgmig's own, which the server has to answer as it should.
--- @param shape of the answer (core/answer.h): how many rows, and their columns
+-- @param shape of the answer (core/wire/answer.h): how many rows, and their columns
 -- @param sql its text
 -- @param ... as of `query`
 -- @raise kind "connect", too, when the answer has another shape: then the connection is given up

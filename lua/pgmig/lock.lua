@@ -200,7 +200,7 @@ function lock:held() return self:answers() and self:is_open() end
 
 --- Ask through the lock's connection, in a coroutine that gives way while the answer is awaited:
 -- `lent` is true meanwhile.
--- @param shape of the answer (core/answer.h)
+-- @param shape of the answer (core/wire/answer.h)
 -- @param sql without parameters, which would make its transaction keep a snapshot
 -- @return rows; nil when there is no answer
 function lock:lend(shape, sql)

@@ -11,8 +11,8 @@ local FENCE_LIMIT = 10 -- seconds for it to end
 
 -- A process is known by its number and its start, since numbers are used again; where another
 -- role's start is not shown, by its number. Behind a pooler the process lives on and serves others:
--- it counts only while its statement begins with the tag (core/request.c), or may do so where the
--- role that it works for does not show its statements.
+-- it counts only while its statement begins with the tag (core/engine/request.c), or may do so
+-- where the role that it works for does not show its statements.
 local LOOK = [[
   SELECT pg_catalog.bool_or(CASE WHEN $1::pg_catalog.int4 IS NULL THEN true
       ELSE a.state IS NULL OR a.state OPERATOR(pg_catalog.!~) '^idle' END) AS busy

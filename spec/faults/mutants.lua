@@ -4,7 +4,7 @@
 return {
   ["headings of a way back are not looked for"] = {
     spec = "spec/unit/direction_spec.lua",
-    { "core/doubt.c", "if (!pgmig_phrase_any(text, d->start, d->end))", "if (true)" },
+    { "core/text/doubt.c", "if (!pgmig_phrase_any(text, d->start, d->end))", "if (true)" },
   },
   ["a way back by its name is applied"] = {
     spec = "spec/db/naming_spec.lua",
@@ -13,13 +13,13 @@ return {
   },
   ["a streamed line begins where a read has ended"] = {
     spec = "spec/unit/split_points_spec.lua",
-    { "core/stream.c", "return offset <= start ? s->blank", "return offset <= start ? true" },
+    { "core/text/stream.c", "return offset <= start ? s->blank", "return offset <= start ? true" },
   },
   ["whoever wants to writes the journal's row"] = {
     spec = "spec/db/takeover_spec.lua",
-    { "core/journal.c", [[pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");]],
+    { "core/ledger/journal.c", [[pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");]],
       [[pgmig_buf_adds(sql, " AND '' OPERATOR(pg_catalog.<>) ");]] },
-    { "core/journal.c",
+    { "core/ledger/journal.c",
       [[pgmig_buf_addf(sql, " AND revision OPERATOR(pg_catalog.=) %ld", revision);]],
       "(void)revision;" },
   },
@@ -51,12 +51,12 @@ return {
   },
   ["an operator is left to the search_path"] = {
     spec = "spec/db/trap_spec.lua",
-    { "core/claim.c", [["DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s"]],
+    { "core/ledger/claim.c", [["DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s"]],
       [["DELETE FROM %s WHERE version = %s::pg_catalog.int8"]] },
   },
   ["tables of others are used"] = {
     spec = "spec/db/planted_spec.lua",
-    { "core/probe.c", "    if (objection != NULL)\n        return pgmig_trust_refuse",
+    { "core/ledger/probe.c", "    if (objection != NULL)\n        return pgmig_trust_refuse",
       "    if (false)\n        return pgmig_trust_refuse" },
   },
   ["another migration under a number counts as renamed"] = {
@@ -79,7 +79,8 @@ return {
   },
   ["cancelling waits for the network"] = {
     spec = "spec/faults/watch_spec.lua",
-    { "core/cancel.c", "if (pgmig_thread_start(run, cancel) == 0)", "if (run(cancel) == NULL)" },
+    { "core/wire/cancel.c", "if (pgmig_thread_start(run, cancel) == 0)",
+      "if (run(cancel) == NULL)" },
   },
   ["times are handed on as they are"] = {
     spec = "spec/db/limits_spec.lua",

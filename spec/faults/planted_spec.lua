@@ -10,22 +10,22 @@ local workload = require "spec.faults.workload"
 local bugs = {
   ["the claim removed"] = {
     mode = "after",
-    { "core/claim.c", [[pgmig_buf_adds(sql, ")");]],
+    { "core/ledger/claim.c", [[pgmig_buf_adds(sql, ")");]],
       [[pgmig_buf_adds(sql, ") ON CONFLICT DO NOTHING");]] },
   },
   ["COMMIT sent before the tracking row"] = {
     mode = "before", flags = "--no-pipeline",
-    { "core/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
+    { "core/ledger/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
         return -1;
     /* in a pipeline the first one has told */
     if (conn->pipeline == NULL)
         pgmig_buf_addf(sql, " RETURNING %s", who(job));]],
       [[    pgmig_buf_addf(sql, "SELECT %s", who(job));]] },
-    { "core/history.c", [[    if (status == 0)
+    { "core/ledger/history.c", [[    if (status == 0)
         status = pgmig_claim_add_divisor(ledger, conn, job,
                                          job->direction == PGMIG_UP, sql, err);
 ]], "" },
-    { "core/apply.c", [[    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]],
+    { "core/engine/apply.c", [[    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]],
       [[    if (!a->alone && a->job.direction == PGMIG_UP) {
         struct pgmig_buf sql = {0};
 

@@ -20,7 +20,7 @@ local lua
 function M.lua()
   if lua then return lua end
   lua = support.tempdir() .. "/lua_host"
-  M.compile("spec/fixtures/c/lua_host.c core/*.c core/binding/*.c", lua,
+  M.compile("spec/fixtures/c/lua_host.c core/*/*.c", lua,
     "-O1 $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
   return lua
 end

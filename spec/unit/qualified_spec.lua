@@ -50,7 +50,7 @@ local function complete(s)
 end
 
 local function sources()
-  local pipe = assert(io.popen "ls lua/pgmig/*.lua lua/pgmig/*/*.lua core/*.c core/binding/*.c")
+  local pipe = assert(io.popen "ls lua/pgmig/*.lua lua/pgmig/*/*.lua core/*/*.c")
   local list = {}
   for path in pipe:lines() do list[#list + 1] = path end
   pipe:close()

@@ -1,0 +1,191 @@
+/* file.c -- files: only regular ones are read, which cannot keep anybody
+** waiting. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* ---- opening --------------------------------------------------------- */
+
+/* What a file is that is not regular; NULL for one that is. */
+static const char *kind_of(const struct stat *st)
+{
+    if (S_ISREG(st->st_mode))
+        return NULL;
+    if (S_ISDIR(st->st_mode))
+        return "a directory";
+    if (S_ISFIFO(st->st_mode))
+        return "a FIFO";
+    if (S_ISSOCK(st->st_mode))
+        return "a socket";
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)
+               ? PGMIG_NULL_DEVICE
+               : "a device";
+}
+
+static int refuse(const char *path, const char *kind, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_IO,
+                    "cannot read the file: it is %s, not a regular file", kind);
+    pgmig_error_field(&err->file, path);
+    return -1;
+}
+
+/* Looked at before, since opening a device may do something; and after, since
+** another file may have come into its place. */
+int pgmig_file_open(const char *path, struct pgmig_error *err)
+{
+    struct stat st;
+    const char *kind;
+    int fd;
+
+    if (stat(path, &st) != 0)
+        return pgmig_error_file(err, "open the file", path);
+    kind = kind_of(&st);
+    if (kind != NULL)
+        return refuse(path, kind, err);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return pgmig_error_file(err, "open the file", path);
+    kind = fstat(fd, &st) == 0 ? kind_of(&st) : "unknown";
+    if (kind == NULL)
+        return fd;
+    close(fd);
+    return refuse(path, kind, err);
+}
+
+const char *pgmig_file_kind(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? kind_of(&st) : NULL;
+}
+
+bool pgmig_file_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 || errno != ENOENT;
+}
+
+/* ---- writing --------------------------------------------------------- */
+
+static int write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* The folder of a file, where it is missing: one migration may be one. */
+static void make_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder;
+
+    if (slash == NULL || slash == path)
+        return;
+    folder = pgmig_strndup(path, (size_t)(slash - path));
+    if (folder != NULL)
+        (void)mkdir(folder, 0777); /* open() tells what is wrong */
+    free(folder);
+}
+
+bool pgmig_file_is_same(const char *path, const char *other)
+{
+    struct stat a;
+    struct stat b;
+
+    return stat(path, &a) == 0 && stat(other, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int pgmig_file_create(const char *path, const char *text, size_t len,
+                      struct pgmig_error *err)
+{
+    int status;
+    int fd;
+
+    make_folder(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return pgmig_error_file(err, "create the file", path);
+    status = write_all(fd, text, len);
+    if (close(fd) != 0)
+        status = -1;
+    if (status != 0) {
+        pgmig_error_file(err, "write the file", path);
+        unlink(path); /* half a template would be refused later */
+    }
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------- */
+
+/* Read up to `most` bytes. */
+static int read_all(int fd, size_t most, struct pgmig_buf *buf)
+{
+    char chunk[65536];
+
+    while (buf->len < most && !buf->failed) {
+        size_t left = most - buf->len;
+        ssize_t n = read(fd, chunk, left < sizeof chunk ? left : sizeof chunk);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        pgmig_buf_add(buf, chunk, (size_t)n);
+    }
+    pgmig_buf_add(buf, "", 0);
+    return 0;
+}
+
+int pgmig_file_head(const char *path, size_t most, char **text, size_t *len,
+                    struct pgmig_error *err)
+{
+    struct pgmig_buf buf = {0};
+    int fd = pgmig_file_open(path, err);
+    int status;
+
+    if (fd < 0)
+        return -1;
+    status = read_all(fd, most, &buf);
+    if (status != 0)
+        pgmig_error_file(err, "read the file", path);
+    else if (buf.failed)
+        status = pgmig_error_memory(err);
+    close(fd);
+    if (status != 0) {
+        pgmig_buf_free(&buf);
+        return -1;
+    }
+    *text = buf.data;
+    *len = buf.len;
+    return 0;
+}
+
+int pgmig_file_read(const char *path, char **text, size_t *len,
+                    struct pgmig_error *err)
+{
+    return pgmig_file_head(path, SIZE_MAX, text, len, err);
+}

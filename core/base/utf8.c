@@ -1,0 +1,125 @@
+/* utf8.c -- PostgreSQL's idea of valid UTF-8, and counting characters. */
+#include "base/utf8.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+static int is_tail(unsigned char c)
+{
+    return (c & 0xC0) == 0x80;
+}
+
+/*
+** Length of the sequence at s, 0 when it is invalid: overlong forms,
+** surrogates and anything above U+10FFFF are (RFC 3629).
+*/
+static size_t sequence(const unsigned char *s, size_t left)
+{
+    unsigned char c = s[0];
+
+    if (c < 0x80)
+        return 1;
+    if (c >= 0xC2 && c <= 0xDF)
+        return left >= 2 && is_tail(s[1]) ? 2 : 0;
+    if (c >= 0xE0 && c <= 0xEF) {
+        if (left < 3 || !is_tail(s[1]) || !is_tail(s[2]))
+            return 0;
+        if ((c == 0xE0 && s[1] < 0xA0) || (c == 0xED && s[1] > 0x9F))
+            return 0;
+        return 3;
+    }
+    if (c >= 0xF0 && c <= 0xF4) {
+        if (left < 4 || !is_tail(s[1]) || !is_tail(s[2]) || !is_tail(s[3]))
+            return 0;
+        if ((c == 0xF0 && s[1] < 0x90) || (c == 0xF4 && s[1] > 0x8F))
+            return 0;
+        return 4;
+    }
+    return 0;
+}
+
+size_t pgmig_utf8_check(const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t i = 0;
+
+    while (i < len) {
+        uint64_t word;
+        size_t n;
+
+        if (len - i >= sizeof word) { /* eight ASCII characters at once */
+            memcpy(&word, s + i, sizeof word);
+            if ((word & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        n = sequence(s + i, len - i);
+        if (n == 0)
+            return i;
+        i += n;
+    }
+    return len;
+}
+
+char *pgmig_readable(const char *text, size_t len, const char *prefix)
+{
+    struct pgmig_buf out = {0};
+
+    for (;;) {
+        size_t valid = pgmig_utf8_check(text, len);
+
+        pgmig_buf_add(&out, text, valid);
+        if (valid == len)
+            break;
+        pgmig_buf_addf(&out, "%s%02x", prefix, (unsigned char)text[valid]);
+        text += valid + 1;
+        len -= valid + 1;
+    }
+    if (!out.failed)
+        return out.data;
+    pgmig_buf_free(&out);
+    return NULL;
+}
+
+size_t pgmig_utf8_check_text(const char *text, size_t len)
+{
+    size_t valid = pgmig_utf8_check(text, len);
+    const char *nul = valid > 0 ? memchr(text, '\0', valid) : NULL;
+
+    return nul ? (size_t)(nul - text) : valid;
+}
+
+size_t pgmig_utf8_count(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++)
+        n += !is_tail((unsigned char)text[i]);
+    return n;
+}
+
+size_t pgmig_utf8_offset(const char *text, size_t len, size_t n)
+{
+    size_t i = 0;
+
+    while (i < len) {
+        if (!is_tail((unsigned char)text[i]) && n-- == 0)
+            break;
+        i++;
+    }
+    return i;
+}
+
+size_t pgmig_utf8_encode(unsigned long c, char out[4])
+{
+    static const unsigned char marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = len; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(marks[len] | c);
+    return len;
+}

@@ -1,0 +1,36 @@
+/* version.c -- migration versions: numbers of up to 38 digits, as text. */
+#include <string.h>
+
+#include "base/error.h"
+#include "pgmig.h"
+
+int pgmig_version_parse(const char *digits, size_t len,
+                        char out[PGMIG_VERSION_DIGITS + 1],
+                        struct pgmig_error *err)
+{
+    if (len == 0 || strspn(digits, "0123456789") < len)
+        return pgmig_error_set(err, PGMIG_E_NAMING,
+                               "a version is a number, not \"%.*s\"",
+                               (int)(len < 60 ? len : 60), digits);
+    while (len > 1 && *digits == '0') {
+        digits++;
+        len--;
+    }
+    if (len > PGMIG_VERSION_DIGITS)
+        return pgmig_error_set(err, PGMIG_E_NAMING,
+                               "version %.*s... has more than %d digits", 20,
+                               digits, PGMIG_VERSION_DIGITS);
+    memcpy(out, digits, len);
+    out[len] = '\0';
+    return 0;
+}
+
+int pgmig_version_compare(const char *a, const char *b)
+{
+    size_t la = strlen(a);
+    size_t lb = strlen(b);
+
+    if (la != lb)
+        return la < lb ? -1 : 1;
+    return memcmp(a, b, la);
+}

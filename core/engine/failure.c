@@ -1,0 +1,273 @@
+/* failure.c -- what a failure means for the migration under way. */
+#include <string.h>
+
+#include "engine/apply.h"
+#include "text/blame.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "ledger/ledger.h"
+
+static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
+{
+    return strcmp(a->error.sqlstate, sqlstate) == 0;
+}
+
+static bool fail(struct pgmig_apply *a)
+{
+    return pgmig_request_undo(a, PGMIG_FAILED);
+}
+
+void pgmig_failure_name_file(struct pgmig_apply *a)
+{
+    pgmig_error_field(&a->error.file, a->job.script->path);
+}
+
+/* Let the error point into the statement under way. */
+static void place(struct pgmig_apply *a, size_t position)
+{
+    bool held = !a->job.script->streamed;
+    const char *encoding = pgmig_conn_parameter(a->conn, "server_encoding");
+
+    pgmig_blame_place(&a->error, a->job.script,
+                      held ? a->section->statements : &a->range,
+                      held ? a->at : 0,
+                      a->replaced || position <= a->tag ? 0 : position - a->tag,
+                      encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0);
+}
+
+/* The claim, or what stands around it, failed. 23505: the row is there;
+** 22012: a proof says that another run has done it. */
+bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
+{
+    struct pgmig_error *err = &a->error;
+
+    pgmig_conn_take_error(a->conn, err);
+    if (claim && (state_is(a, "23505") || state_is(a, "22012")))
+        return pgmig_request_undo(a, PGMIG_RACED);
+    if (claim && err->kind == PGMIG_E_LOCK) {
+        pgmig_error_field(&err->message,
+                          "another session has locked the migration's row, or "
+                          "the whole tracking table");
+        pgmig_error_hint(err, "wait for it, then run again: what another run "
+                              "has applied is skipped");
+    } else if (claim && state_is(a, "42P01")) {
+        pgmig_error_set(err, PGMIG_E_PLAN,
+                        "table %s is gone: another session has dropped it "
+                        "during this run",
+                        pgmig_ledger_qualified(a->ledger));
+        pgmig_error_hint(err, "restore its rows before the next run, which "
+                              "would begin with an empty one");
+    }
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+/* Keep what was unexpected, which is why the connection was given up. */
+static char *take_reason(struct pgmig_apply *a)
+{
+    char *reason = a->conn->refused ? a->error.message : NULL;
+
+    if (reason != NULL)
+        a->error.message = NULL;
+    return reason;
+}
+
+/* A statement was sent, and its COMMIT perhaps with it: nobody told how it
+** went. */
+static void untold(struct pgmig_apply *a, const char *when)
+{
+    char *reason = take_reason(a);
+
+    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
+                    "the connection was lost while this statement %s: whether "
+                    "it took effect is not known",
+                    when);
+    a->error.detail = reason;
+    pgmig_error_hint(&a->error, "run again: pgmig finds out where it can");
+}
+
+/* Whether nobody told: what the server has refused is known. */
+static bool is_loss(const struct pgmig_apply *a)
+{
+    return a->error.kind == PGMIG_E_CONNECT;
+}
+
+/* Whether the statement under way commits by itself. */
+static bool commits(const struct pgmig_apply *a)
+{
+    return a->alone || (a->grouped &&
+                        (pgmig_apply_statement(a)->traits & PGMIG_T_TX_COMMIT));
+}
+
+/* It could not run in a transaction, so that it commits by itself. */
+static void advise_partial(struct pgmig_apply *a)
+{
+    const struct pgmig_entry *entry = &a->job.entry;
+
+    pgmig_error_hint(&a->error,
+                     "what it committed before it failed stays: look into the "
+                     "database, then: pgmig resolve %s --done, or --redo",
+                     entry->version ? entry->version : entry->name);
+}
+
+/* duplicate_table, of one of ours: as in a dump of the whole schema. */
+static bool makes_ours(const struct pgmig_apply *a)
+{
+    return state_is(a, "42P07") &&
+           strstr(a->error.message, a->ledger->table) != NULL;
+}
+
+static void advise(struct pgmig_apply *a)
+{
+    if (pgmig_apply_partial(a))
+        advise_partial(a);
+    else if (makes_ours(a))
+        pgmig_error_hint(&a->error,
+                         "pgmig keeps its records in this table: take it, and "
+                         "what is done to it, out of the file (pg_dump "
+                         "--exclude-table='%s*'), or let pgmig use another "
+                         "table",
+                         a->ledger->table);
+    else
+        pgmig_blame_advise(&a->error, a->section,
+                           a->grouped ? a->group : a->at);
+}
+
+bool pgmig_failure_of_statement(struct pgmig_apply *a)
+{
+    size_t position = a->conn->error_position;
+    bool lost = pgmig_conn_lost(a->conn);
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (is_loss(a) && commits(a))
+        untold(a, a->alone ? "ran outside a transaction" : "was committed");
+    place(a, position);
+    if (!lost)
+        advise(a);
+    return fail(a);
+}
+
+static bool displaced(struct pgmig_apply *a)
+{
+    pgmig_error_set(&a->error, PGMIG_E_PLAN,
+                    "another run has taken over this migration");
+    pgmig_error_hint(&a->error, "wait for it, then run again");
+    a->running = false; /* the journal is no longer ours */
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
+{
+    struct pgmig_buf message = {0};
+    bool going;
+
+    pgmig_buf_addf(&message,
+                   "behind a pooler this statement does not have what it may "
+                   "need of its session: %s",
+                   what);
+    going = pgmig_failure_refuse(
+        a, true, message.failed ? "out of memory" : message.data,
+        "connect to the server itself: there transaction=off has one session "
+        "for all of its statements");
+    pgmig_buf_free(&message);
+    return going;
+}
+
+bool pgmig_failure_of_journal(struct pgmig_apply *a)
+{
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (state_is(a, "22012"))
+        return displaced(a);
+    if (state_is(a, "2201E"))
+        return pgmig_failure_of_session(a, "settings made before it");
+    if (is_loss(a) && a->stage == PGMIG_STAGE_SETTLE)
+        untold(a, "was committed");
+    if (state_is(a, "55P03"))
+        pgmig_error_field(&a->error.message,
+                          "another session has locked the journal's row");
+    if (state_is(a, "25006")) /* read_only_sql_transaction */
+        pgmig_error_hint(&a->error,
+                         "the journal's entry is written in this transaction, "
+                         "which must not be READ ONLY");
+    place(a, 0);
+    return fail(a);
+}
+
+/* COMMIT was sent, and nobody told whether it was carried out. */
+static void outcome_unknown(struct pgmig_apply *a)
+{
+    char *reason = take_reason(a);
+
+    pgmig_error_set(&a->error, PGMIG_E_UNKNOWN,
+                    "the connection was lost during COMMIT: whether the "
+                    "migration took effect is not known");
+    a->error.detail = reason;
+    pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
+                                "tells, and a second run is safe");
+}
+
+/* What stands around COMMIT failed, and neither the tables nor the session are
+** at fault: something of the file's was put off until then. */
+static bool is_deferred(const struct pgmig_apply *a)
+{
+    /* integrity_constraint_violation, what a trigger raises, data_exception */
+    static const char *const classes[] = {"23", "P0", "22"};
+
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(a->error.sqlstate, classes[i], 2) == 0)
+            return true;
+    return false;
+}
+
+/* Say what the server's words about COMMIT leave open. */
+static void advise_close(struct pgmig_apply *a)
+{
+    struct pgmig_error *err = &a->error;
+
+    if (err->hint != NULL)
+        return;
+    if (is_deferred(a))
+        pgmig_error_hint(err, "it was found at COMMIT, where deferred "
+                              "constraints and triggers are checked: which "
+                              "statement is at fault, the server does not say");
+    else if (state_is(a, "42P01") || state_is(a, "3F000"))
+        pgmig_error_hint(err,
+                         "the migration drops pgmig's own tables; keep them "
+                         "in a schema that no migration drops (table "
+                         "\"pgmig.%s\")",
+                         a->ledger->table);
+}
+
+bool pgmig_failure_at_close(struct pgmig_apply *a)
+{
+    pgmig_conn_take_error(a->conn, &a->error);
+    if (!a->section->transaction && state_is(a, "23505"))
+        return pgmig_request_undo(a, PGMIG_RACED);
+    if (is_loss(a)) {
+        outcome_unknown(a);
+    } else if (state_is(a, "22012")) {
+        pgmig_error_set(&a->error, PGMIG_E_SQL,
+                        "the migration has changed its own tracking row");
+        pgmig_error_hint(&a->error,
+                         "a migration must leave the tracking table alone, its "
+                         "triggers and row-level security, too");
+    } else {
+        advise_close(a);
+    }
+    pgmig_failure_name_file(a);
+    return fail(a);
+}
+
+bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
+                          const char *message, const char *hint)
+{
+    pgmig_error_set(&a->error, PGMIG_E_SQL, "%s", message);
+    if (hint != NULL)
+        pgmig_error_hint(&a->error, "%s", hint);
+    if (at_statement)
+        place(a, 0);
+    else
+        pgmig_failure_name_file(a);
+    return fail(a);
+}

@@ -1,0 +1,103 @@
+/* layout.c -- another tool's tracking table, used in place. */
+#include "ledger/layout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/conn.h"
+
+static char *copy_of(const char *s)
+{
+    return pgmig_strndup(s, strlen(s));
+}
+
+struct pgmig_layout *pgmig_layout_copy(const struct pgmig_layout *layout)
+{
+    struct pgmig_layout *copy = calloc(1, sizeof *copy);
+
+    if (copy == NULL)
+        return NULL;
+    *copy = (struct pgmig_layout){.columns = copy_of(layout->columns),
+                                  .key = copy_of(layout->key),
+                                  .create = copy_of(layout->create),
+                                  .list = copy_of(layout->list),
+                                  .claim = copy_of(layout->claim),
+                                  .release = copy_of(layout->release),
+                                  .there = copy_of(layout->there),
+                                  .locked = layout->locked};
+    if (copy->columns && copy->key && copy->create && copy->list &&
+        copy->claim && copy->release && copy->there)
+        return copy;
+    pgmig_layout_free(copy);
+    return NULL;
+}
+
+void pgmig_layout_free(struct pgmig_layout *layout)
+{
+    if (layout == NULL)
+        return;
+    free((void *)layout->columns);
+    free((void *)layout->key);
+    free((void *)layout->create);
+    free((void *)layout->list);
+    free((void *)layout->claim);
+    free((void *)layout->release);
+    free((void *)layout->there);
+    free(layout);
+}
+
+/* Whether a list with commas has an item. */
+static bool has_item(const char *list, const char *item, size_t len)
+{
+    for (;;) {
+        size_t n = strcspn(list, ",");
+
+        if (n == len && memcmp(list, item, n) == 0)
+            return true;
+        if (list[n] == '\0')
+            return false;
+        list += n + 1;
+    }
+}
+
+bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns)
+{
+    const char *item = layout->columns;
+
+    for (;;) {
+        size_t n = strcspn(item, ",");
+
+        if (!has_item(columns, item, n))
+            return false;
+        if (item[n] == '\0')
+            return true;
+        item += n + 1;
+    }
+}
+
+int pgmig_layout_add(const char *text, const char *table,
+                     struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                     struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    for (; *text != '\0'; text++) {
+        const char *value = NULL;
+
+        if (text[0] != '%' || text[1] == '\0') {
+            pgmig_buf_add(sql, text, 1);
+            continue;
+        }
+        text++;
+        if (*text == 't')
+            pgmig_buf_adds(sql, table);
+        else if (*text == '%' || entry == NULL)
+            pgmig_buf_add(sql, text, 1);
+        else {
+            value = *text == 'k'   ? entry->key
+                    : *text == 'd' ? entry->digest
+                                   : entry->name;
+            if (pgmig_conn_add_literal(conn, value, sql, err) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}

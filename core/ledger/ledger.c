@@ -1,0 +1,707 @@
+/* ledger.c -- the tracking table: its name, its shape, its rows. */
+#include "ledger/ledger.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/conn.h"
+#include "base/error.h"
+#include "ledger/journal.h"
+#include "ledger/layout.h"
+#include "ledger/runs.h"
+
+#define PATIENCE 5000 /* ms */
+#define NAME_MAX_BYTES PGMIG_NAME_BYTES
+#define SUFFIX_BYTES 8 /* "_history", "_journal" */
+
+/* ---- its name -------------------------------------------------------- */
+
+static size_t plain_name(const char *s, size_t max)
+{
+    size_t n = 0;
+
+    if (!isalpha((unsigned char)s[0]) && s[0] != '_')
+        return 0;
+    while (isalnum((unsigned char)s[n]) || s[n] == '_' || s[n] == '$')
+        n++;
+    return n <= max ? n : 0;
+}
+
+/* A name in double quotes, which are doubled within: how many bytes. */
+static size_t quoted_name(const char *s)
+{
+    size_t n = 1;
+
+    if (s[0] != '"')
+        return 0;
+    while (s[n] != '\0' && (s[n] != '"' || s[n + 1] == '"'))
+        n += s[n] == '"' ? 2 : 1;
+    return s[n] == '"' && n > 1 && n <= NAME_MAX_BYTES + 1 ? n + 1 : 0;
+}
+
+/* Take "name" or "schema.name" apart: false when the name is refused. Of the
+** server's own schemas, none keeps tables; pg_temp goes with its session. */
+static bool valid_name(const char *name, size_t *schema)
+{
+    size_t quoted = quoted_name(name);
+    size_t n = quoted ? quoted : plain_name(name, NAME_MAX_BYTES);
+
+    *schema = n > 0 && name[n] == '.' ? n : 0;
+    if (*schema > 0 && strncmp(name + (quoted ? 1 : 0), "pg_", 3) == 0)
+        return false;
+    if (*schema > 0)
+        name += n + 1;
+    n = plain_name(name, NAME_MAX_BYTES - SUFFIX_BYTES);
+    return n > 0 && name[n] == '\0';
+}
+
+static int refuse_name(const char *table, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_USAGE, "invalid table name \"%.100s\"", table);
+    return pgmig_error_hint(err,
+                            "letters, digits and _, at most %d, not first a "
+                            "digit; schema.table names a schema too, which "
+                            "does not begin with pg_ and may stand in double "
+                            "quotes",
+                            NAME_MAX_BYTES - SUFFIX_BYTES);
+}
+
+/* The name that is written so; NULL without memory. */
+static char *unquoted(const char *s, size_t len)
+{
+    char *name = pgmig_strndup(s, len);
+    size_t to = 0;
+
+    if (name == NULL || s[0] != '"')
+        return name;
+    for (size_t from = 1; from + 1 < len; from++) {
+        name[to++] = s[from];
+        from += s[from] == '"' ? 1 : 0;
+    }
+    name[to] = '\0';
+    return name;
+}
+
+static int set_names(struct pgmig_ledger *ledger, const char *table,
+                     size_t schema)
+{
+    if (schema > 0) {
+        ledger->schema = unquoted(table, schema);
+        table += schema + 1;
+    }
+    ledger->table = pgmig_strndup(table, strlen(table));
+    return ledger->table == NULL || (schema > 0 && ledger->schema == NULL) ? -1
+                                                                           : 0;
+}
+
+struct pgmig_ledger *pgmig_ledger_new(const char *table,
+                                      struct pgmig_error *err)
+{
+    struct pgmig_ledger *ledger;
+    size_t schema;
+
+    if (!valid_name(table, &schema)) {
+        refuse_name(table, err);
+        return NULL;
+    }
+    ledger = calloc(1, sizeof *ledger);
+    if (ledger != NULL) {
+        ledger->patience = PATIENCE;
+        ledger->asked = pgmig_strndup(table, strlen(table));
+        if (ledger->asked != NULL && set_names(ledger, table, schema) == 0)
+            return ledger;
+    }
+    pgmig_ledger_free(ledger);
+    pgmig_error_memory(err);
+    return NULL;
+}
+
+void pgmig_ledger_free(struct pgmig_ledger *ledger)
+{
+    if (ledger == NULL)
+        return;
+    for (size_t i = 0; i < PGMIG_LEDGER_TEXTS; i++)
+        free(ledger->texts[i]);
+    pgmig_layout_free(ledger->layout);
+    free(ledger);
+}
+
+/* Let the copy have texts of its own. */
+static int copy_texts(struct pgmig_ledger *copy)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < PGMIG_LEDGER_TEXTS; i++) {
+        const char *text = copy->texts[i];
+
+        if (text == NULL)
+            continue;
+        copy->texts[i] = pgmig_strndup(text, strlen(text));
+        if (copy->texts[i] == NULL)
+            status = -1;
+    }
+    return status;
+}
+
+struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
+                                       struct pgmig_error *err)
+{
+    struct pgmig_ledger *copy = malloc(sizeof *copy);
+    int status;
+
+    if (copy == NULL) {
+        pgmig_error_memory(err);
+        return NULL;
+    }
+    *copy = *ledger;
+    status = copy_texts(copy);
+    if (ledger->layout != NULL) {
+        copy->layout = pgmig_layout_copy(ledger->layout);
+        status = copy->layout ? status : -1;
+    }
+    if (status == 0)
+        return copy;
+    pgmig_ledger_free(copy);
+    pgmig_error_memory(err);
+    return NULL;
+}
+
+int pgmig_ledger_share(struct pgmig_ledger *ledger,
+                       const struct pgmig_layout *layout,
+                       struct pgmig_error *err)
+{
+    struct pgmig_layout *copy = pgmig_layout_copy(layout);
+
+    if (copy == NULL)
+        return pgmig_error_memory(err);
+    pgmig_layout_free(ledger->layout);
+    ledger->layout = copy;
+    return 0;
+}
+
+/* ---- operations ------------------------------------------------------ */
+
+int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
+                             struct pgmig_buf *sql)
+{
+    if (ledger->durable)
+        return 0;
+    pgmig_buf_adds(sql, "SET LOCAL synchronous_commit = on; ");
+    return 1;
+}
+
+void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
+{
+    ledger->patience = milliseconds;
+}
+
+/* One message is one implicit transaction (protocol manual, "Multiple
+** Statements in a Simple Query"), unless the caller has begun one. */
+void pgmig_ledger_add_patience(const struct pgmig_ledger *ledger,
+                               const struct pgmig_conn *conn,
+                               struct pgmig_buf *sql)
+{
+    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
+        pgmig_buf_addf(sql, "SET LOCAL lock_timeout = %d; ", ledger->patience);
+}
+
+/* These hold for the message's transaction, whatever the defaults. */
+static void add_begin(const struct pgmig_ledger *ledger,
+                      const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    pgmig_buf_adds(sql, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+                        "SET TRANSACTION READ WRITE; ");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    pgmig_conn_add_tag(conn, sql);
+}
+
+static void add_writable(const struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    add_begin(ledger, conn, sql);
+    pgmig_ledger_add_durable(ledger, sql);
+}
+
+static const char own_table[] =
+    "CREATE TABLE IF NOT EXISTS %t (version INTEGER PRIMARY KEY, "
+    "name pg_catalog.text NOT NULL, applied_at pg_catalog.timestamptz NOT NULL "
+    "DEFAULT pg_catalog.now())";
+static const char own_rows[] =
+    "SELECT version::pg_catalog.text AS id, name, "
+    "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
+    "AS applied_at, "
+    "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
+    "FROM %t AS t ORDER BY t.version";
+
+/* A template that names nothing but the table. */
+static int add_of_table(const struct pgmig_ledger *ledger, const char *text,
+                        struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    return pgmig_layout_add(text, ledger->tracking, NULL, NULL, sql, err);
+}
+
+static int add_prepare(const struct pgmig_ledger *ledger,
+                       const struct pgmig_conn *conn, struct pgmig_buf *sql,
+                       struct pgmig_error *err)
+{
+    add_writable(ledger, conn, sql);
+    if (add_of_table(ledger,
+                     ledger->layout ? ledger->layout->create : own_table, sql,
+                     err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ";");
+    pgmig_history_add_tables(ledger, sql);
+    return 0;
+}
+
+static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    if (ledger->layout == NULL)
+        return add_of_table(ledger, own_rows, sql, err);
+    pgmig_buf_adds(
+        sql, "SELECT key AS id, NULL::pg_catalog.text AS name, "
+             "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
+             "AS applied_at, "
+             "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
+             "FROM (");
+    if (add_of_table(ledger, ledger->layout->list, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, ") AS t");
+    return 0;
+}
+
+/*
+** One snapshot for all, taken when nobody can rewrite the tables any more: who
+** has a snapshot from before an ALTER TABLE that does finds no row in them.
+*/
+static void add_snapshot(const struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    const char *const tables[] = {
+        ledger->exists ? ledger->tracking : NULL,
+        ledger->format > 0 ? ledger->history : NULL,
+        ledger->journaled ? ledger->journal : NULL,
+        ledger->has_runs ? ledger->runs : NULL,
+    };
+
+    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
+        pgmig_buf_adds(sql,
+                       "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (tables[i] != NULL)
+            pgmig_buf_addf(sql, "LOCK TABLE %s IN ACCESS SHARE MODE; ",
+                           tables[i]);
+}
+
+static int add_read(const struct pgmig_ledger *ledger,
+                    const struct pgmig_conn *conn, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    add_snapshot(ledger, conn, sql);
+    if (ledger->exists && add_rows(ledger, sql, err) != 0)
+        return -1;
+    pgmig_buf_adds(sql, "; ");
+    if (ledger->format > 0)
+        pgmig_history_add_marks(ledger, sql);
+    pgmig_buf_adds(sql, "; ");
+    if (ledger->format >= 2 && ledger->journaled)
+        pgmig_journal_add_list(ledger, sql);
+    return 0;
+}
+
+int pgmig_ledger_check(const struct pgmig_ledger *ledger,
+                       struct pgmig_error *err)
+{
+    const char *path = ledger->path ? ledger->path : "";
+
+    if (ledger->doubted != NULL)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "nobody has asked whose the tables are");
+    if (ledger->tracking != NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "no schema to keep the tracking table in");
+    if (path[strspn(path, "\", ")] == '\0')
+        return pgmig_error_hint(err, "search_path is empty: name the table as "
+                                     "schema.table");
+    return pgmig_error_hint(
+        err,
+        "search_path is %s, and no schema of it is there and may be used: "
+        "create one, correct search_path, or name the table as schema.table",
+        path);
+}
+
+static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                   enum pgmig_ledger_op op, const char *argument,
+                   struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (op == PGMIG_LEDGER_PROBE)
+        return pgmig_probe_add(ledger, conn, sql, err);
+    if (op == PGMIG_LEDGER_ELSEWHERE)
+        return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
+                                         err);
+    if (op == PGMIG_LEDGER_TRUST)
+        return pgmig_probe_add_trust(ledger, conn, sql);
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    switch (op) {
+    case PGMIG_LEDGER_PREPARE:
+        return add_prepare(ledger, conn, sql, err);
+    case PGMIG_LEDGER_ADVANCE:
+        add_writable(ledger, conn, sql);
+        return pgmig_history_add_advance(ledger, conn, sql, err);
+    case PGMIG_LEDGER_WIDEN:
+        add_writable(ledger, conn, sql);
+        pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
+                       ledger->tracking,
+                       strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
+        break;
+    case PGMIG_LEDGER_MARKS:
+        pgmig_ledger_add_patience(ledger, conn, sql);
+        pgmig_history_add_marks(ledger, sql);
+        break;
+    case PGMIG_LEDGER_HISTORY:
+        pgmig_ledger_add_patience(ledger, conn, sql);
+        pgmig_history_add_list(ledger, argument ? argument : "ALL", sql);
+        break;
+    case PGMIG_LEDGER_JOURNAL:
+        pgmig_ledger_add_patience(ledger, conn, sql);
+        pgmig_journal_add_list(ledger, sql);
+        break;
+    case PGMIG_LEDGER_READ:
+        return add_read(ledger, conn, sql, err);
+    default:
+        pgmig_ledger_add_patience(ledger, conn, sql);
+        return add_rows(ledger, sql, err);
+    }
+    return 0;
+}
+
+/* What the answers look like (answer.h). */
+#define PLACED " sqlstate:text? detail:text? file:text? line:int? column:int?"
+#define JOURNALED                                                       \
+    " migration:text direction:text owner:text? state:text done:text? " \
+    "running:text? statement:text? existed:text? pid:int? "             \
+    "backend_start:text? started_at:text"
+#define JOURNALED_3                                   \
+    JOURNALED                                         \
+    " revision:int db_user:text? server_start:text? " \
+    "relation:text? target:text? invalid:text? "      \
+    "session_known:bool? role:text? path:text? lost:text? gone:text?"
+#define EVENTS                                                        \
+    "* event:text id:text? name:text checksum:text? started_at:text " \
+    "finished_at:text duration:float db_user:text host:text? "        \
+    "program:text? run:text? message:text?"
+
+static const char list_shape[] =
+    "* id:text name:text? applied_at:text? applied_at_epoch:float?";
+static const char marks_shape[] =
+    "* key:text event:text checksum:text? message:text? run:text? at:text?";
+
+static const char *shape_of(const struct pgmig_ledger *ledger,
+                            enum pgmig_ledger_op op)
+{
+    bool new = ledger->format >= 3;
+
+    switch (op) {
+    case PGMIG_LEDGER_PROBE:
+        return pgmig_probe_shape;
+    case PGMIG_LEDGER_LIST:
+        return list_shape;
+    case PGMIG_LEDGER_MARKS:
+        return marks_shape;
+    case PGMIG_LEDGER_HISTORY:
+        return new ? EVENTS PLACED : EVENTS;
+    case PGMIG_LEDGER_JOURNAL:
+        return new ? "*" JOURNALED_3 : "*" JOURNALED;
+    case PGMIG_LEDGER_TAKE:
+        return new ? "?" JOURNALED_3 : "?" JOURNALED;
+    case PGMIG_LEDGER_TRUST:
+        return "1 _:text? _:text?";
+    case PGMIG_LEDGER_ELSEWHERE:
+        return "* schema:text barred:bool";
+    default:
+        return "-";
+    }
+}
+
+/* Of READ's results, in their order (add_read). */
+static void expect_all(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn)
+{
+    int n = 0;
+
+    if (ledger->exists)
+        conn->kept_shapes[n++] = list_shape;
+    if (ledger->format > 0)
+        conn->kept_shapes[n++] = marks_shape;
+    if (ledger->format >= 2 && ledger->journaled)
+        conn->kept_shapes[n++] = shape_of(ledger, PGMIG_LEDGER_JOURNAL);
+    while (n < PGMIG_RESULTS)
+        conn->kept_shapes[n++] = NULL;
+}
+
+/* Send what was written down for an operation, and free it. */
+static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                enum pgmig_ledger_op op, struct pgmig_buf *sql, int status,
+                struct pgmig_error *err)
+{
+    if (status == 0 && sql->failed)
+        status = pgmig_error_memory(err);
+    if (status == 0)
+        status = pgmig_conn_send(conn, sql->data, sql->len, 0, NULL, err);
+    pgmig_buf_free(sql);
+    if (status != 0)
+        return status;
+    pgmig_conn_expect(conn, shape_of(ledger, op));
+    conn->asking = ledger;
+    conn->asked = op;
+    conn->keeps = op == PGMIG_LEDGER_READ;
+    if (conn->keeps)
+        expect_all(ledger, conn);
+    return 0;
+}
+
+int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       enum pgmig_ledger_op op, const char *argument,
+                       struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    return send(ledger, conn, op, &sql,
+                add_sql(ledger, conn, op, argument, &sql, err), err);
+}
+
+/* The row takes the entry's name; another tool's table has none. */
+static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                    const struct pgmig_entry *entry, struct pgmig_buf *sql,
+                    struct pgmig_error *err)
+{
+    if (ledger->layout != NULL || entry->version == NULL)
+        return 0;
+    pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
+    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql, " WHERE version OPERATOR(pg_catalog.=) %s;",
+                   entry->version);
+    return 0;
+}
+
+/* The row as it was when the migration was recorded last. */
+static void add_lost_row(const struct pgmig_ledger *ledger,
+                         const struct pgmig_entry *entry, struct pgmig_buf *sql)
+{
+    pgmig_buf_addf(
+        sql,
+        "INSERT INTO %s (version, name, applied_at) SELECT %s, h.name, "
+        "h.finished_at FROM %s h WHERE h.version OPERATOR(pg_catalog.=) %s "
+        "AND h.event OPERATOR(pg_catalog.=) ANY ('{up,baseline,fake,adopted}'"
+        "::pg_catalog.text[]) ORDER BY h.id DESC LIMIT 1 "
+        "ON CONFLICT (version) DO NOTHING; ",
+        ledger->tracking, entry->version, ledger->history, entry->version);
+}
+
+static int add_change(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, enum pgmig_ledger_change change,
+                      const struct pgmig_entry *entry, struct pgmig_buf *sql,
+                      struct pgmig_error *err)
+{
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(ledger, conn, sql);
+    if (change == PGMIG_CHANGE_NAME) {
+        if (add_name(ledger, conn, entry, sql, err) != 0)
+            return -1;
+    } else if (change == PGMIG_CHANGE_ROW) {
+        add_lost_row(ledger, entry, sql);
+    } else if (change != PGMIG_CHANGE_NONE) {
+        if (pgmig_journal_add_change(ledger, conn, change, entry, sql, err) !=
+            0)
+            return -1;
+    }
+    return pgmig_history_add(ledger, conn, entry, sql, err);
+}
+
+int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                        enum pgmig_ledger_change change,
+                        const struct pgmig_entry *entry,
+                        struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                add_change(ledger, conn, change, entry, &sql, err), err);
+}
+
+int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                      const struct pgmig_entry *entry, const char *by,
+                      struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(ledger, conn, &sql);
+    return send(ledger, conn, PGMIG_LEDGER_TAKE, &sql,
+                pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
+                err);
+}
+
+int pgmig_ledger_set_aside(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                           const struct pgmig_entry *entry,
+                           const struct pgmig_debris *index,
+                           struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(ledger, conn, &sql);
+    return send(
+        ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+        pgmig_journal_add_set_aside(ledger, conn, entry, index, &sql, err),
+        err);
+}
+
+/* Nothing depends on it: it does not wait for the disk. */
+int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                           const struct pgmig_entry *entry, const char *plan,
+                           struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    add_begin(ledger, conn, &sql);
+    pgmig_buf_adds(&sql, "SET LOCAL synchronous_commit = off; ");
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                pgmig_runs_add_begin(ledger, conn, entry, plan, &sql, err),
+                err);
+}
+
+int pgmig_ledger_end_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                         const char *run, struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+
+    add_begin(ledger, conn, &sql);
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
+                pgmig_runs_add_end(ledger, conn, run, &sql, err), err);
+}
+
+/* The row of a migration that another tool has applied; it is there already
+** where both keep the same table. */
+static int add_adopted(const struct pgmig_ledger *ledger,
+                       struct pgmig_conn *conn, const struct pgmig_entry *entry,
+                       struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (entry->version != NULL && ledger->layout == NULL) {
+        pgmig_buf_addf(
+            sql, "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
+            ledger->tracking, entry->version);
+        if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, ", COALESCE(");
+        if (pgmig_conn_add_literal(conn, entry->applied_at, sql, err) != 0)
+            return -1;
+        pgmig_buf_adds(sql, "::pg_catalog.timestamptz, pg_catalog.now())) "
+                            "ON CONFLICT (version) DO NOTHING; ");
+    }
+    return pgmig_history_add(ledger, conn, entry, sql, err);
+}
+
+int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       const struct pgmig_entry *entries, size_t count,
+                       struct pgmig_error *err)
+{
+    struct pgmig_buf sql = {0};
+    int status = pgmig_ledger_check(ledger, err);
+
+    if (status == 0)
+        add_writable(ledger, conn, &sql);
+    for (size_t i = 0; status == 0 && i < count; i++)
+        status = add_adopted(ledger, conn, &entries[i], &sql, err);
+    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql, status, err);
+}
+
+/* Two that create at once: IF NOT EXISTS does not save the second one, which
+** meets the table, its type (duplicate_object), a column, or catalog rows. */
+static bool created_meanwhile(const struct pgmig_error *err)
+{
+    static const char *const states[] = {"42P07", "42710", "23505", "42701"};
+
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            return true;
+    return false;
+}
+
+int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                        struct pgmig_error *err)
+{
+    if (conn->asking != ledger)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "no ledger operation was started");
+    if (pgmig_conn_finish(conn, err) != 0) {
+        if (conn->asked != PGMIG_LEDGER_PREPARE || !created_meanwhile(err))
+            return -1;
+        pgmig_error_clear(err);
+    }
+    if (conn->asked == PGMIG_LEDGER_PROBE)
+        return pgmig_probe_finish(ledger, conn, err);
+    if (conn->asked == PGMIG_LEDGER_TRUST)
+        return pgmig_probe_finish_trust(ledger, conn, err);
+    return 0;
+}
+
+bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
+{
+    return ledger->exists;
+}
+
+bool pgmig_ledger_complete(const struct pgmig_ledger *ledger)
+{
+    return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT &&
+           ledger->journaled && ledger->has_runs;
+}
+
+bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger)
+{
+    return ledger->journaled;
+}
+
+int pgmig_ledger_format(const struct pgmig_ledger *ledger)
+{
+    return ledger->format;
+}
+
+const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
+{
+    return ledger->tracking;
+}
+
+const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger)
+{
+    return ledger->unfit;
+}
+
+bool pgmig_ledger_doubted(const struct pgmig_ledger *ledger)
+{
+    return ledger->doubted != NULL;
+}
+
+const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger)
+{
+    return ledger->hidden;
+}
+
+bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger)
+{
+    return ledger->read_only;
+}
+
+bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version)
+{
+    return (int)strlen(version) <= ledger->digits;
+}

@@ -1,0 +1,508 @@
+/* probe.c -- looking for the tables: where they are, and whose. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/conn.h"
+#include "base/error.h"
+#include "ledger/layout.h"
+#include "ledger/ledger.h"
+#include "ledger/trust.h"
+
+enum {
+    P_PID,
+    P_BACKEND_START,
+    P_SERVER_START,
+    P_STANDBY,
+    P_FOUND,
+    P_KIND,
+    P_SCHEMA,
+    P_COLUMNS,
+    P_UNIQUE,
+    P_HISTORY,
+    P_FORMAT,
+    P_JOURNAL,
+    P_RUNS,
+    P_LINUX,
+    P_TCP,
+    P_DURABLE,
+    P_UNFIT,
+    P_PATH,
+    P_WATCHED,
+    P_DOUBTED
+};
+
+#define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
+
+#define EQ " OPERATOR(pg_catalog.=) "
+#define CONCAT " OPERATOR(pg_catalog.||) "
+
+/* The tables that there are, in an array. */
+#define TABLES "ARRAY[c.oid, h.oid, j.oid, r.oid]"
+
+/* The columns of the relation `c`, "a int4,b text". */
+#define COLUMNS                                                             \
+    "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT              \
+    "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"                 \
+    "  FROM (SELECT a.attname::pg_catalog.text AS name,"                    \
+    "   pg_catalog.concat(CASE WHEN t.typnamespace OPERATOR(pg_catalog.<>)" \
+    "     'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid"            \
+    "    THEN 'another ' END, t.typname) AS type"                           \
+    "   FROM pg_catalog.pg_attribute a"                                     \
+    "   JOIN pg_catalog.pg_type t ON t.oid" EQ "a.atttypid"                 \
+    "   WHERE a.attrelid" EQ "c.oid AND a.attnum OPERATOR(pg_catalog.>)"    \
+    "   0 AND NOT a.attisdropped) AS a)"
+
+/* The policy `p` of table `rel` is about reading, and about this role. */
+#define CONCERNS                                                  \
+    "p.polrelid" EQ "rel AND p.polcmd::pg_catalog.text"           \
+    " OPERATOR(pg_catalog.=) ANY ('{*,r}'::pg_catalog.text[])"    \
+    " AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) AS r" \
+    "  WHERE r" EQ "0::pg_catalog.oid"                            \
+    "  OR pg_catalog.pg_has_role(r, 'USAGE'))"
+#define CONDITION "pg_catalog.pg_get_expr(p.polqual, p.polrelid)"
+
+const char pgmig_probe_shape[] =
+    "1 " PGMIG_SERVED_SHAPE
+    " _:bool _:bool _:text? _:text? _:text? _:bool _:bool "
+    "_:text? _:bool _:bool _:bool _:bool _:bool _:text? _:text _:bool? "
+    "_:text?";
+
+/* $1 to $3 stand for literals: the schema that was given, the table's name, the
+** column with the key. */
+static const char probe_before[] =
+    "SELECT " PGMIG_ASK_SERVED ", pg_catalog.pg_is_in_recovery(),"
+    " c.oid IS NOT NULL, c.relkind::pg_catalog.text, s.name, " COLUMNS ","
+    " EXISTS (SELECT FROM pg_catalog.pg_index i"
+    "  JOIN pg_catalog.pg_attribute a"
+    "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
+    "  WHERE i.indrelid" EQ "c.oid AND i.indisunique AND i.indisvalid"
+    "   AND i.indnatts" EQ "1 AND i.indpred IS NULL AND a.attname" EQ
+    "$3::pg_catalog.name),"
+    " h.oid IS NOT NULL,"
+    " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
+    "  FROM pg_catalog.pg_attribute a"
+    "  JOIN pg_catalog.pg_attrdef d"
+    "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
+    "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
+    " j.oid IS NOT NULL, r.oid IS NOT NULL,"
+    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
+    " pg_catalog.inet_client_addr() IS NOT NULL,"
+    " pg_catalog.current_setting('synchronous_commit')"
+    "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
+    "  ::pg_catalog.text[]),"
+    " (SELECT pg_catalog.string_agg(s.column1, ',') FROM (VALUES"
+    "  ('idle_in_transaction_session_timeout', '0'),"
+    "  ('transaction_timeout', '0'), ('idle_session_timeout', '0'),"
+    "  ('default_transaction_isolation', 'read committed'),"
+    "  ('default_transaction_read_only', 'off'),"
+    "  ('default_transaction_deferrable', 'off')) AS s"
+    "  WHERE pg_catalog.current_setting(s.column1, true)"
+    "   OPERATOR(pg_catalog.<>) s.column2),"
+    " pg_catalog.current_setting('search_path'),"
+    " c.relhastriggers OR h.relhastriggers OR j.relhastriggers"
+    "  OR r.relhastriggers, ";
+
+/* Which of the tables may hide rows from this role; %s: their oids. */
+static const char hidden_sql[] =
+    "(SELECT pg_catalog.min(rel::pg_catalog.regclass::pg_catalog.text)"
+    "  FROM pg_catalog.unnest(%s) AS rel"
+    "  WHERE pg_catalog.row_security_active(rel)"
+    "  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
+    "    AND p.polpermissive AND " CONDITION EQ "'true')"
+    "   OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE " CONCERNS
+    "    AND NOT p.polpermissive"
+    "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))";
+
+/* The first schema of the path that has the table, else the first; a temporary
+** one goes with its session. */
+static const char probe_from[] =
+    " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
+    "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
+    "    WITH ORDINALITY AS path"
+    "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.path"
+    "    AND n.oid OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema()"
+    "   LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+    "    AND c.relname" EQ "$2::pg_catalog.name"
+    "   ORDER BY c.oid IS NULL, path.ordinality LIMIT 1)) AS name) s"
+    " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "s.name"
+    " LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
+    "  AND c.relname" EQ "$2::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace" EQ "n.oid"
+    "  AND h.relname" EQ "($2::pg_catalog.text" CONCAT
+    "'_history')::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class j ON j.relnamespace" EQ "n.oid"
+    "  AND j.relname" EQ "($2::pg_catalog.text" CONCAT
+    "'_journal')::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class r ON r.relnamespace" EQ "n.oid"
+    "  AND r.relname" EQ "(pg_catalog.left($2::pg_catalog.text, 51)" CONCAT
+    "'_run_journal')::pg_catalog.name";
+
+/* What a tracking table of ours may look like, and how many digits of a version
+** that has room for. */
+#define OURS "applied_at timestamptz,name text,version "
+static const struct shape {
+    const char *columns;
+    int digits;
+} shapes[] = {{OURS "int4", 9},
+              {OURS "int8", 18},
+              {OURS "numeric", PGMIG_VERSION_DIGITS}};
+
+/* Tables of the name in other schemas; a history without its table, too. */
+static const char elsewhere_sql[] =
+    "SELECT DISTINCT n.nspname::pg_catalog.text AS schema,"
+    " NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS barred"
+    " FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_namespace n ON n.oid" EQ "c.relnamespace"
+    " CROSS JOIN LATERAL (SELECT " COLUMNS " AS columns) AS t"
+    " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=)"
+    "  ANY ('{r,p}'::pg_catalog.text[])"
+    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND ";
+
+static bool value_is(const struct pgmig_conn *conn, int column,
+                     const char *wanted)
+{
+    size_t len;
+    const char *value = pgmig_conn_value(conn, 0, column, &len);
+
+    return value != NULL && strcmp(value, wanted) == 0;
+}
+
+/* How many digits the version column holds: 0 for a table not ours. */
+static int column_digits(const struct pgmig_conn *conn)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (value_is(conn, P_COLUMNS, shapes[i].columns))
+            return shapes[i].digits;
+    return 0;
+}
+
+/* Tools that call their table as we call ours. */
+static const struct owner {
+    const char *columns;
+    const char *name;
+    const char *format; /* what reads its files and its rows */
+} owners[] = {
+    {"version varchar", "dbmate's or Rails'", "dbmate"},
+    {"dirty bool,version int8", "golang-migrate's", "golang-migrate"},
+    {NULL, "another program's", NULL},
+};
+
+static const struct owner *owner_of(const struct pgmig_conn *conn)
+{
+    const struct owner *o = owners;
+
+    while (o->columns != NULL && !value_is(conn, P_COLUMNS, o->columns))
+        o++;
+    return o;
+}
+
+static int refuse_table(const struct pgmig_ledger *ledger,
+                        const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+    const struct owner *owner = owner_of(conn);
+
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "table %s is not a pgmig tracking table, it looks like %s",
+                    ledger->asked, owner->name);
+    if (owner->format != NULL)
+        pgmig_error_hint(err,
+                         "take over what it says: pgmig adopt --from %s, and "
+                         "go on with --format %s; or choose another name with "
+                         "--table (option `table`); nothing was touched",
+                         owner->format, owner->format);
+    else
+        pgmig_error_hint(err, "choose another name with --table (option "
+                              "`table`); nothing was touched");
+    if (columns != NULL)
+        pgmig_error_field(&err->detail, columns);
+    return -1;
+}
+
+void pgmig_probe_forget(struct pgmig_ledger *ledger)
+{
+    for (size_t i = PGMIG_LEDGER_NAMES; i < PGMIG_LEDGER_TEXTS; i++) {
+        free(ledger->texts[i]);
+        ledger->texts[i] = NULL;
+    }
+}
+
+/* "schema"."table", in the schema that was found or would be used. */
+static char *qualified(const char *schema, const char *table,
+                       const char *suffix)
+{
+    struct pgmig_buf out = {0};
+    int room = (int)(PGMIG_NAME_BYTES - strlen(suffix));
+
+    pgmig_buf_addf(&out, "%s.\"%.*s%s\"", schema, room, table, suffix);
+    return out.data;
+}
+
+static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                   struct pgmig_error *err)
+{
+    size_t len;
+    const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
+    char *quoted;
+
+    pgmig_probe_forget(ledger);
+    if (schema == NULL) {
+        pgmig_error_field(&ledger->path,
+                          pgmig_conn_value(conn, 0, P_PATH, &len));
+        return 0;
+    }
+    quoted = pgmig_conn_quote_ident(conn, schema, len, err);
+    if (quoted == NULL)
+        return -1;
+    ledger->home = pgmig_strndup(schema, len);
+    ledger->tracking = qualified(quoted, ledger->table, "");
+    ledger->history = qualified(quoted, ledger->table, "_history");
+    ledger->journal = qualified(quoted, ledger->table, "_journal");
+    ledger->runs = qualified(quoted, ledger->table, "_run_journal");
+    free(quoted);
+    if (ledger->home && ledger->tracking && ledger->history &&
+        ledger->journal && ledger->runs)
+        return 0;
+    return pgmig_error_memory(err);
+}
+
+static int refuse_shared(const struct pgmig_ledger *ledger, const char *columns,
+                         struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "table %s is not the tool's tracking table", ledger->asked);
+    pgmig_error_field(&err->detail, columns);
+    return pgmig_error_hint(err,
+                            "it must have the columns %s; nothing was "
+                            "touched",
+                            ledger->layout->columns);
+}
+
+static int check_columns(struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+
+    if (ledger->layout == NULL) {
+        ledger->digits = column_digits(conn);
+        return ledger->digits == 0 ? refuse_table(ledger, conn, err) : 0;
+    }
+    ledger->digits = PGMIG_VERSION_DIGITS;
+    if (columns != NULL && pgmig_layout_fits(ledger->layout, columns))
+        return 0;
+    return refuse_shared(ledger, columns ? columns : "", err);
+}
+
+static int check_table(struct pgmig_ledger *ledger,
+                       const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    const char *key = ledger->layout ? ledger->layout->key : "version";
+
+    if (check_columns(ledger, conn, err) != 0)
+        return -1;
+    if ((ledger->layout && ledger->layout->locked) ||
+        value_is(conn, P_UNIQUE, "t"))
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on %s",
+                    ledger->asked, key);
+    return pgmig_error_hint(err,
+                            "without it two runs could apply one migration "
+                            "twice: ALTER TABLE %s ADD PRIMARY KEY (%s)",
+                            ledger->tracking, key);
+}
+
+static int check_history(struct pgmig_ledger *ledger,
+                         const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
+
+    ledger->format = format ? atoi(format) : 0;
+    if (ledger->format > PGMIG_HISTORY_FORMAT) {
+        pgmig_error_set(err, PGMIG_E_PLAN,
+                        "table %s was written by a newer pgmig (format %d)",
+                        ledger->history, ledger->format);
+        return pgmig_error_hint(err,
+                                "upgrade this one: it knows formats up "
+                                "to %d",
+                                PGMIG_HISTORY_FORMAT);
+    }
+    if (ledger->format > 0 || !value_is(conn, P_HISTORY, "t"))
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN, "table %s is not a pgmig history",
+                    ledger->history);
+    return pgmig_error_hint(err, "choose another name with --table (option "
+                                 "`table`); nothing was touched");
+}
+
+static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    const char *version = pgmig_conn_parameter(conn, "server_version");
+
+    if (pgmig_conn_server_version(conn) >= OLDEST_SERVER)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PLAN,
+                    "PostgreSQL %d or newer is needed, this server's version "
+                    "is %s",
+                    OLDEST_SERVER / 10000, version ? version : "unknown");
+    return pgmig_error_hint(err, "is it the console of a pooler? nothing was "
+                                 "touched");
+}
+
+/* Add a text in which $1, $2, ... stand for values. */
+static int add_filled(struct pgmig_conn *conn, const char *text,
+                      const char *const *values, struct pgmig_buf *sql,
+                      struct pgmig_error *err)
+{
+    for (const char *mark; (mark = strchr(text, '$')) != NULL;
+         text = mark + 2) {
+        pgmig_buf_add(sql, text, (size_t)(mark - text));
+        if (pgmig_conn_add_literal(conn, values[mark[1] - '1'], sql, err) != 0)
+            return -1;
+    }
+    pgmig_buf_adds(sql, text);
+    return 0;
+}
+
+int pgmig_probe_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                    struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    const char *values[] = {ledger->schema, ledger->table,
+                            ledger->layout ? ledger->layout->key : "version"};
+
+    if (check_server(conn, err) != 0)
+        return -1;
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    if (add_filled(conn, probe_before, values, sql, err) != 0)
+        return -1;
+    pgmig_trust_add_doubt(TABLES, sql);
+    return add_filled(conn, probe_from, values, sql, err);
+}
+
+/* Whether `columns` are those of such a table. */
+static int add_shape(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                     struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    if (ledger->layout != NULL) {
+        pgmig_buf_adds(sql, "pg_catalog.string_to_array(columns, ',') "
+                            "OPERATOR(pg_catalog.@>) "
+                            "pg_catalog.string_to_array(");
+        if (pgmig_conn_add_literal(conn, ledger->layout->columns, sql, err))
+            return -1;
+        pgmig_buf_adds(sql, ", ',')");
+        return 0;
+    }
+    pgmig_buf_adds(sql, "columns" EQ "ANY (ARRAY[");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        pgmig_buf_addf(sql, "%s'%s'", i > 0 ? ", " : "", shapes[i].columns);
+    pgmig_buf_adds(sql, "])");
+    return 0;
+}
+
+int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
+                              struct pgmig_conn *conn, bool used,
+                              struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    pgmig_buf_adds(sql, elsewhere_sql);
+    pgmig_buf_addf(sql, "(c.relname" EQ "'%s' AND ", ledger->table);
+    if (add_shape(ledger, conn, sql, err) != 0)
+        return -1;
+    pgmig_buf_addf(sql,
+                   " OR c.relname" EQ "'%s_history' AND "
+                   "pg_catalog.string_to_array(columns, ',') "
+                   "OPERATOR(pg_catalog.@>) "
+                   "'{checksum text,event text,format int4}')",
+                   ledger->table);
+    if (used)
+        pgmig_buf_adds(sql, " AND pg_catalog.pg_relation_size(c.oid) "
+                            "OPERATOR(pg_catalog.>) 0");
+    if (ledger->home != NULL) {
+        pgmig_buf_adds(sql, " AND n.nspname OPERATOR(pg_catalog.<>) ");
+        if (pgmig_conn_add_literal(conn, ledger->home, sql, err) != 0)
+            return -1;
+    }
+    pgmig_buf_adds(sql, " ORDER BY 1");
+    return 0;
+}
+
+/* A text of the answer, kept; NULL for a NULL. */
+static int keep(const struct pgmig_conn *conn, int column, char **text,
+                struct pgmig_error *err)
+{
+    size_t len;
+    const char *value = pgmig_conn_value(conn, 0, column, &len);
+
+    if (value == NULL)
+        return 0;
+    *text = pgmig_strndup(value, len);
+    return *text ? 0 : pgmig_error_memory(err);
+}
+
+/* What is no table at all is refused as that (trust.c), not for its columns. */
+static bool is_told_later(const struct pgmig_ledger *ledger,
+                          const struct pgmig_conn *conn)
+{
+    return ledger->doubted != NULL && !value_is(conn, P_KIND, "r");
+}
+
+int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                       struct pgmig_error *err)
+{
+    size_t len;
+
+    pgmig_conn_served_by(conn, atoi(pgmig_conn_value(conn, 0, P_PID, &len)));
+    ledger->read_only = value_is(conn, P_STANDBY, "t");
+    ledger->on_linux = value_is(conn, P_LINUX, "t");
+    ledger->over_tcp = value_is(conn, P_TCP, "t");
+    ledger->durable = value_is(conn, P_DURABLE, "t");
+    ledger->exists = value_is(conn, P_FOUND, "t");
+    ledger->journaled = value_is(conn, P_JOURNAL, "t");
+    ledger->has_runs = value_is(conn, P_RUNS, "t");
+    ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
+    if (qualify(ledger, conn, err) != 0 ||
+        keep(conn, P_UNFIT, &ledger->unfit, err) != 0)
+        return -1;
+    if (keep(conn, P_DOUBTED, &ledger->doubted, err) != 0)
+        return -1;
+    if (ledger->exists && !is_told_later(ledger, conn) &&
+        check_table(ledger, conn, err) != 0)
+        return -1;
+    ledger->watched = value_is(conn, P_WATCHED, "t");
+    return check_history(ledger, conn, err);
+}
+
+int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
+                          const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    struct pgmig_buf tables = {0};
+
+    pgmig_buf_addf(&tables, "'%s'::pg_catalog.oid[]",
+                   ledger->doubted ? ledger->doubted : "{}");
+    pgmig_ledger_add_patience(ledger, conn, sql);
+    pgmig_buf_adds(sql, "SELECT ");
+    if (!tables.failed) {
+        pgmig_trust_add(tables.data, sql);
+        pgmig_buf_adds(sql, ", ");
+        pgmig_buf_addf(sql, hidden_sql, tables.data);
+    }
+    sql->failed |= tables.failed;
+    pgmig_buf_free(&tables);
+    return 0;
+}
+
+int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
+                             struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    size_t len;
+    const char *objection = pgmig_conn_value(conn, 0, 0, &len);
+
+    if (objection != NULL)
+        return pgmig_trust_refuse(objection, err);
+    free(ledger->doubted);
+    free(ledger->hidden);
+    ledger->doubted = ledger->hidden = NULL;
+    return keep(conn, 1, &ledger->hidden, err);
+}

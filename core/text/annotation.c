@@ -1,0 +1,143 @@
+/* annotation.c -- what the words of another tool's markers say. */
+#include "text/annotation.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/error.h"
+#include "text/script.h"
+
+#define SHOWN 60 /* bytes of a comment or placeholder in a message */
+
+/* One blank-separated word of a text. */
+struct word {
+    const char *text;
+    size_t len;
+};
+
+static bool next_word(struct word *w, const char *text, size_t *at, size_t end)
+{
+    while (*at < end && isspace((unsigned char)text[*at]))
+        (*at)++;
+    w->text = text + *at;
+    while (*at < end && !isspace((unsigned char)text[*at]))
+        (*at)++;
+    w->len = (size_t)(text + *at - w->text);
+    return w->len > 0;
+}
+
+/* Behind the words that the marker itself has. */
+static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
+                            size_t start, size_t end)
+{
+    size_t len = strlen(marker->text);
+    size_t at = 0;
+    struct word w;
+
+    while (next_word(&w, marker->text, &at, len))
+        next_word(&w, text, &start, end);
+    return start;
+}
+
+static const struct pgmig_marker_option *
+find_option(const struct pgmig_vocabulary *words, const struct word *w)
+{
+    for (size_t i = 0; i < words->option_count; i++) {
+        const char *text = words->options[i].text;
+
+        if (strlen(text) == w->len && strncasecmp(text, w->text, w->len) == 0)
+            return &words->options[i];
+    }
+    return NULL;
+}
+
+static int refuse_option(const struct pgmig_script *script,
+                         const struct pgmig_vocabulary *words,
+                         const struct word *w, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "unknown option \"%.*s\"",
+                    (int)(w->len < SHOWN ? w->len : SHOWN), w->text);
+    if (words->option_count > 0)
+        pgmig_error_hint(err, "an option of this marker is %s",
+                         words->options[0].text);
+    pgmig_script_point(script, (size_t)(w->text - script->text), err);
+    return -1;
+}
+
+int pgmig_annotation_options(struct pgmig_directives to,
+                             const struct pgmig_script *script,
+                             const struct pgmig_vocabulary *words,
+                             const struct pgmig_marker *marker, size_t start,
+                             size_t end, struct pgmig_error *err)
+{
+    size_t at = behind_marker(marker, script->text, start, end);
+    struct word w;
+
+    while (marker->options && next_word(&w, script->text, &at, end)) {
+        const struct pgmig_marker_option *option = find_option(words, &w);
+
+        if (option == NULL && memchr(w.text, ':', w.len) == NULL)
+            continue;
+        if (option == NULL)
+            return refuse_option(script, words, &w, err);
+        if (pgmig_directive_set(to, option->key, option->value, start, err) !=
+            0)
+            return -1;
+    }
+    return 0;
+}
+
+int pgmig_annotation_refuse(const struct pgmig_script *script,
+                            const struct pgmig_marker *marker, size_t start,
+                            size_t end, struct pgmig_error *err)
+{
+    int shown = (int)(end - start < SHOWN ? end - start : SHOWN);
+
+    pgmig_error_set(err, PGMIG_E_PARSE, "pgmig cannot do what \"%.*s\" says",
+                    shown, script->text + start);
+    if (marker->hint != NULL)
+        pgmig_error_hint(err, "%s", marker->hint);
+    pgmig_script_point(script, start, err);
+    return -1;
+}
+
+int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
+                           struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "this divides the file for its tool, which does not look "
+                    "where it stands");
+    pgmig_error_hint(err, "put it on a line of its own behind the last "
+                          "statement that goes up, or write it otherwise");
+    pgmig_script_point(script, at, err);
+    return -1;
+}
+
+int pgmig_annotation_unfilled(const struct pgmig_script *script,
+                              const struct pgmig_vocabulary *words, size_t at,
+                              size_t end, struct pgmig_error *err)
+{
+    const char *text = script->text + at;
+    size_t len = end - at < SHOWN ? end - at : SHOWN;
+    size_t open = strlen(words->placeholder);
+    size_t close = strlen(words->placeholder_end);
+    const char *last = NULL;
+
+    if (close > 0 && len > open)
+        last = memmem(text + open, len - open, words->placeholder_end, close);
+    for (size_t i = open; close == 0 && i < len; i++)
+        if (isalnum((unsigned char)text[i]) || text[i] == '_')
+            last = text + i + 1;
+        else
+            break;
+    if (last != NULL)
+        len = (size_t)(last - text) + close;
+    pgmig_error_set(err, PGMIG_E_PARSE, "the placeholder %.*s has no value",
+                    (int)len, text);
+    pgmig_error_hint(err, "give it one with the key placeholders of "
+                          "pgmig.conf.lua (option of the migrator); false "
+                          "there: it is plain text");
+    pgmig_script_point(script, at, err);
+    return -1;
+}

@@ -1,0 +1,171 @@
+/* blame.c -- an error of the server's, told in terms of the file. */
+#include "text/blame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "text/excerpt.h"
+#include "text/kind.h"
+#include "text/script.h"
+#include "text/trace.h"
+#include "base/utf8.h"
+
+#define STATEMENT_MAX 4096 /* bytes of a statement that an error carries */
+
+/* Where in the file the error is. */
+static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
+                   const struct pgmig_statement *list, size_t at,
+                   size_t position, bool bytes)
+{
+    const struct pgmig_statement *st = &list[at];
+    const char *text = e->script.text + st->start;
+    size_t len = st->end - st->start;
+    size_t offset = st->start;
+
+    if (position > 0 && bytes)
+        offset += position <= len ? position - 1 : len;
+    else if (position > 0)
+        offset += pgmig_utf8_offset(text, len, position - 1);
+    else
+        pgmig_trace(&e->script, list, at, err->context, &offset);
+    return offset;
+}
+
+/* Characters that no editor shows and the server takes for part of a name. */
+static const struct unseen {
+    const char *bytes;
+    const char *name;
+} unseen[] = {
+    {"\xEF\xBB\xBF", "byte order mark (U+FEFF)"},
+    {"\xC2\xA0", "no-break space (U+00A0)"},
+    {"\xE2\x80\x8B", "zero width space (U+200B)"},
+    {"\xE2\x80\x8C", "zero width non-joiner (U+200C)"},
+    {"\xE2\x80\x8D", "zero width joiner (U+200D)"},
+    {"\xE2\x80\xAF", "narrow no-break space (U+202F)"},
+    {"\xE2\x81\xA0", "word joiner (U+2060)"},
+    {"\xE3\x80\x80", "ideographic space (U+3000)"},
+};
+
+/* What cannot be seen in the word at a place; NULL: nothing. */
+static const char *find_unseen(const char *text, size_t at, size_t end)
+{
+    for (; at < end && strchr(" \t\r\n\f\v;(),", text[at]) == NULL; at++)
+        for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
+            size_t len = strlen(unseen[i].bytes);
+
+            if (len <= end - at && memcmp(text + at, unseen[i].bytes, len) == 0)
+                return unseen[i].name;
+        }
+    return NULL;
+}
+
+/* The server has stumbled over a word: does it hold what nobody sees? */
+static void name_unseen(struct pgmig_error *err, const char *text, size_t at,
+                        size_t end)
+{
+    const char *name;
+
+    /* syntax_error_or_access_rule_violation */
+    if (err->hint != NULL || strncmp(err->sqlstate, "42", 2) != 0)
+        return;
+    name = find_unseen(text, at, end);
+    if (name != NULL)
+        pgmig_error_hint(err, "there is a %s in this word: delete it", name);
+}
+
+/* Let it point into COPY data: false when it does not speak of any. */
+static bool place_in_data(struct pgmig_error *err,
+                          const struct pgmig_script *script,
+                          const struct pgmig_statement *st)
+{
+    struct pgmig_error ignored = {0};
+    int line = pgmig_trace_copy(err->context);
+    size_t offset;
+    int status;
+
+    if (line == 0 || st->copy_start == 0)
+        return false;
+    status =
+        pgmig_excerpt_line(script, st->copy_start, line, &offset, &ignored);
+    pgmig_error_clear(&ignored);
+    if (status == 0)
+        pgmig_script_point(script, offset, err);
+    return status == 0;
+}
+
+void pgmig_blame_place(struct pgmig_error *err,
+                       const struct pgmig_script *script,
+                       const struct pgmig_statement *list, size_t at,
+                       size_t position, bool bytes)
+{
+    const struct pgmig_statement *st = &list[at];
+    size_t len = st->end - st->start;
+    struct pgmig_error ignored = {0};
+    struct pgmig_statement again = *st;
+    struct pgmig_excerpt e;
+
+    pgmig_error_field(&err->file, script->path);
+    if (pgmig_excerpt_open(&e, script, st->start, st->end, &ignored) != 0) {
+        pgmig_error_clear(&ignored); /* the file has gone meanwhile */
+        return;
+    }
+    err->statement = pgmig_strndup(e.script.text + st->start,
+                                   len < STATEMENT_MAX ? len : STATEMENT_MAX);
+    if (script->streamed) { /* its kind was not kept */
+        pgmig_kind_classify(e.script.text, &again, true);
+        list = &again;
+        at = 0;
+    }
+    if (position > 0 || !place_in_data(err, script, st)) {
+        size_t offset = find(err, &e, list, at, position, bytes);
+
+        pgmig_script_point(script, offset, err);
+        name_unseen(err, e.script.text, offset, st->end);
+    }
+    pgmig_excerpt_close(&e);
+}
+
+/* The server's hint says what is wrong, this one what stays. */
+static void advise_outside(struct pgmig_error *err, size_t done)
+{
+    char *own = err->hint;
+
+    if (done == 0)
+        return;
+    err->hint = NULL;
+    pgmig_error_hint(err,
+                     "%s%stransaction=off: %zu statement%s before it stay%s "
+                     "done; the next run goes on behind %s",
+                     own ? own : "", own ? " -- " : "", done,
+                     done > 1 ? "s" : "", done > 1 ? "" : "s",
+                     done > 1 ? "them" : "it");
+    free(own);
+}
+
+void pgmig_blame_advise(struct pgmig_error *err,
+                        const struct pgmig_section *section, size_t at)
+{
+    const char *state = err->sqlstate;
+
+    if (!section->transaction) {
+        advise_outside(err, at);
+        return;
+    }
+    /* unsafe_new_enum_value_usage, active_sql_transaction,
+    ** invalid_transaction_termination, lock_not_available, query_canceled */
+    if (strcmp(state, "55P04") == 0)
+        pgmig_error_hint(err, "a new enum value can be used only after "
+                              "COMMIT: use it in the next migration");
+    else if (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0)
+        pgmig_error_hint(err, "it cannot run in a transaction: add the line "
+                              "`-- pgmig: transaction=off`");
+    else if (strcmp(state, "55P03") == 0)
+        pgmig_error_hint(err, "another session holds the lock; run again, or "
+                              "wait longer with `-- pgmig: lock_timeout=30s`");
+    else if (strcmp(state, "57014") == 0 &&
+             strstr(err->message, "statement timeout") != NULL)
+        pgmig_error_hint(err, "statement_timeout ended it; the line `-- pgmig: "
+                              "statement_timeout=0` allows it any time");
+}

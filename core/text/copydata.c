@@ -1,0 +1,75 @@
+/* copydata.c -- the data behind COPY ... FROM STDIN in a file. */
+#include "text/copydata.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+static enum pgmig_found refuse(struct pgmig_error *err, const char *message,
+                               const char *hint)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
+    pgmig_error_hint(err, "%s", hint);
+    return PGMIG_FOUND_ERROR;
+}
+
+int pgmig_copydata_missing(struct pgmig_error *err)
+{
+    refuse(err, "COPY ... FROM STDIN without data",
+           "end it with a semicolon; its data begins on the next line and "
+           "ends with a line that holds only \\.");
+    return -1;
+}
+
+enum pgmig_found pgmig_copydata_begin(struct pgmig_lexer *lx,
+                                      struct pgmig_error *err)
+{
+    const char *line = lx->text + lx->pos;
+    const char *newline = memchr(line, '\n', lx->len - lx->pos);
+    size_t len = newline ? (size_t)(newline - line) : lx->len - lx->pos;
+    size_t at = 0;
+
+    if (newline == NULL && !lx->final)
+        return PGMIG_FOUND_MORE;
+    while (at < len && strchr(" \t\r\f\v", line[at]) != NULL)
+        at++;
+    if (at < len && (len - at < 2 || memcmp(line + at, "--", 2) != 0))
+        return refuse(err, "text behind COPY ... FROM STDIN on its line",
+                      "its data begins on the next line");
+    lx->pos += newline ? len + 1 : len;
+    return PGMIG_FOUND_SOME;
+}
+
+static bool is_end_marker(const char *line, size_t len)
+{
+    if (len > 0 && line[len - 1] == '\r')
+        len--;
+    return len == 2 && line[0] == '\\' && line[1] == '.';
+}
+
+enum pgmig_found pgmig_copydata_next(struct pgmig_lexer *lx, size_t *start,
+                                     size_t *end, struct pgmig_error *err)
+{
+    const char *text = lx->text;
+    size_t at = lx->pos;
+
+    *start = at;
+    while (at < lx->len) {
+        const char *newline = memchr(text + at, '\n', lx->len - at);
+        size_t line_end = newline ? (size_t)(newline - text) : lx->len;
+
+        if (newline == NULL && !lx->final)
+            break;
+        if (is_end_marker(text + at, line_end - at)) {
+            *end = at;
+            lx->pos = newline ? line_end + 1 : line_end;
+            return PGMIG_FOUND_END;
+        }
+        at = newline ? line_end + 1 : line_end;
+    }
+    if (lx->final)
+        return refuse(err, "the data of this COPY has no end",
+                      "end it with a line that holds only \\.");
+    *end = lx->pos = at;
+    return at > *start ? PGMIG_FOUND_SOME : PGMIG_FOUND_MORE;
+}

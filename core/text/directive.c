@@ -1,0 +1,221 @@
+/* directive.c -- the `key=value` words of a `-- pgmig:` line. */
+#include "text/directive.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "text/script.h"
+
+struct word {
+    const char *key;
+    size_t key_len;
+    const char *value;
+    size_t value_len;
+    bool has_value;
+};
+
+static size_t skip_blanks(const char *text, size_t at, size_t end)
+{
+    while (at < end && isspace((unsigned char)text[at]))
+        at++;
+    return at;
+}
+
+static bool equals(const char *s, size_t len, const char *word)
+{
+    return strlen(word) == len && memcmp(s, word, len) == 0;
+}
+
+static const struct pgmig_directive_rule *
+find_rule(const struct pgmig_vocabulary *words, const struct word *word)
+{
+    for (size_t i = 0; i < words->directive_count; i++)
+        if (equals(word->key, word->key_len, words->directives[i].key))
+            return &words->directives[i];
+    return NULL;
+}
+
+static bool is_count(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isdigit((unsigned char)s[i]))
+            return false;
+    return len > 0 && len <= 6;
+}
+
+/* What the value should have been; NULL when it is right. */
+static const char *wrong_value(const struct pgmig_directive_rule *rule,
+                               const struct word *w)
+{
+    bool has_unit;
+    int ms;
+
+    switch (rule->value) {
+    case PGMIG_VALUE_NONE:
+        return w->has_value ? "takes no value" : NULL;
+    case PGMIG_VALUE_SWITCH:
+        return equals(w->value, w->value_len, "on") ||
+                       equals(w->value, w->value_len, "off")
+                   ? NULL
+                   : "is either on or off";
+    case PGMIG_VALUE_DURATION:
+        return pgmig_duration_setting(w->value, w->value_len, &ms, &has_unit);
+    case PGMIG_VALUE_COUNT:
+        return is_count(w->value, w->value_len) ? NULL : "takes a whole number";
+    case PGMIG_VALUE_WORDS:
+        return w->value_len > 0 ? NULL : "takes names separated by commas";
+    case PGMIG_VALUE_REST:
+        break;
+    }
+    return NULL;
+}
+
+static int known_keys(struct pgmig_error *err,
+                      const struct pgmig_vocabulary *words)
+{
+    struct pgmig_buf keys = {0};
+
+    for (size_t i = 0; i < words->directive_count; i++) {
+        if (i > 0)
+            pgmig_buf_adds(&keys, ", ");
+        pgmig_buf_adds(&keys, words->directives[i].key);
+    }
+    if (!keys.failed)
+        pgmig_error_hint(err, "known are: %s", keys.data);
+    pgmig_buf_free(&keys);
+    return -1;
+}
+
+static int check(const struct word *w, const struct pgmig_directive_rule *rule,
+                 struct pgmig_directives to,
+                 const struct pgmig_vocabulary *words, struct pgmig_error *err)
+{
+    const char *wrong;
+
+    if (rule == NULL) {
+        pgmig_error_set(err, PGMIG_E_PARSE, "unknown directive \"%.*s\"",
+                        (int)w->key_len, w->key);
+        return known_keys(err, words);
+    }
+    wrong = wrong_value(rule, w);
+    if (wrong != NULL)
+        return pgmig_error_set(err, PGMIG_E_PARSE, "%s %s", rule->key, wrong);
+    if (pgmig_directive_find(*to.list, *to.count, rule->key) != NULL)
+        return pgmig_error_set(err, PGMIG_E_PARSE, "%s is said twice",
+                               rule->key);
+    return 0;
+}
+
+/* Read key[=value] at `at`; returns where it ends. */
+static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
+{
+    size_t start = at;
+
+    while (at < end && !isspace((unsigned char)text[at]) && text[at] != '=')
+        at++;
+    *w = (struct word){.key = text + start, .key_len = at - start};
+    w->has_value = at < end && text[at] == '=';
+    if (w->has_value)
+        at++;
+    start = at;
+    while (w->has_value && at < end && !isspace((unsigned char)text[at]))
+        at++;
+    w->value = text + start;
+    w->value_len = at - start;
+    return at;
+}
+
+/* A reason goes to the end of the line; a colon or = before it is let go. */
+static size_t read_rest(struct word *w, const char *text, size_t end)
+{
+    size_t at = (size_t)(w->key - text) + w->key_len;
+
+    at = skip_blanks(text, at, end);
+    if (at < end && (text[at] == '=' || text[at] == ':'))
+        at = skip_blanks(text, at + 1, end);
+    w->value = text + at;
+    w->value_len = end - at;
+    return end;
+}
+
+static int add(struct pgmig_directives to, const struct word *w, size_t offset,
+               struct pgmig_error *err)
+{
+    struct pgmig_directive *list =
+        pgmig_grow(*to.list, *to.count, sizeof *list);
+    struct pgmig_directive *d;
+
+    if (list == NULL)
+        return pgmig_error_memory(err);
+    *to.list = list;
+    d = &list[*to.count];
+    *d = (struct pgmig_directive){.offset = offset};
+    d->key = pgmig_strndup(w->key, w->key_len);
+    d->value = pgmig_strndup(w->value, w->value_len);
+    (*to.count)++;
+    return d->key && d->value ? 0 : pgmig_error_memory(err);
+}
+
+int pgmig_directive_set(struct pgmig_directives to, const char *key,
+                        const char *value, size_t offset,
+                        struct pgmig_error *err)
+{
+    struct word word = {.key = key,
+                        .key_len = strlen(key),
+                        .value = value,
+                        .value_len = strlen(value)};
+
+    if (pgmig_directive_find(*to.list, *to.count, key) != NULL)
+        return 0;
+    return add(to, &word, offset, err);
+}
+
+int pgmig_directive_parse(struct pgmig_directives to,
+                          const struct pgmig_script *script,
+                          const struct pgmig_vocabulary *words, size_t start,
+                          size_t end, struct pgmig_error *err)
+{
+    const char *text = script->text;
+
+    while (end > start && isspace((unsigned char)text[end - 1]))
+        end--;
+    for (size_t at = skip_blanks(text, start, end); at < end;
+         at = skip_blanks(text, at, end)) {
+        const struct pgmig_directive_rule *rule;
+        struct word word;
+        size_t offset = at;
+
+        at = read_word(&word, text, at, end);
+        rule = find_rule(words, &word);
+        if (rule != NULL && rule->value == PGMIG_VALUE_REST)
+            at = read_rest(&word, text, end);
+        if (check(&word, rule, to, words, err) != 0) {
+            pgmig_script_point(script, offset, err);
+            return -1;
+        }
+        if (add(to, &word, offset, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+const char *pgmig_directive_find(const struct pgmig_directive *list,
+                                 size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].key, key) == 0)
+            return list[i].value;
+    return NULL;
+}
+
+void pgmig_directive_free(struct pgmig_directive *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i].key);
+        free(list[i].value);
+    }
+    free(list);
+}

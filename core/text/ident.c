@@ -1,0 +1,126 @@
+/* ident.c -- a name in SQL, without what only the parser understands. */
+#include "pgmig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/words.h"
+
+#define DEFAULT_ESCAPE '\\'
+
+static char *put(char *out, const char *data, size_t len)
+{
+    memcpy(out, data, len);
+    return out + len;
+}
+
+/* The character behind UESCAPE, if that follows. */
+static char escape_of(struct pgmig_words w)
+{
+    pgmig_words_next(&w);
+    if (!pgmig_words_accept(&w, "uescape") ||
+        w.tok.kind != PGMIG_TOKEN_STRING || w.tok.end < w.tok.start + 3)
+        return DEFAULT_ESCAPE;
+    return w.lx.text[w.tok.start + 1];
+}
+
+static unsigned long hex(const char *digits, size_t len)
+{
+    char copy[8] = "";
+
+    memcpy(copy, digits, len);
+    return strtoul(copy, NULL, 16);
+}
+
+/* An escape at `p` has how many hexadecimal digits, and where they begin. */
+static size_t digits_of(const char *p, const char *end, const char **digits)
+{
+    size_t count = p + 1 < end && p[1] == '+' ? 6 : 4;
+
+    *digits = p + (count == 6 ? 2 : 1);
+    return *digits + count <= end ? count : 0;
+}
+
+static bool is_high(unsigned long c)
+{
+    return c >= 0xD800 && c < 0xDC00;
+}
+
+/* The character of an escape, of two where they are a pair of surrogates;
+** *p goes behind it. 0: there is none. */
+static unsigned long escaped(const char **p, const char *end, char escape)
+{
+    const char *digits;
+    size_t count = digits_of(*p, end, &digits);
+    unsigned long c = hex(digits, count);
+
+    if (count == 0)
+        return 0;
+    *p = digits + count;
+    if (is_high(c) && *p < end && **p == escape) {
+        unsigned long low = escaped(p, end, escape);
+
+        c = 0x10000 + ((c & 0x3FF) << 10) + (low & 0x3FF);
+    }
+    return c;
+}
+
+/* What stands between the quotes of a name with escapes. */
+static char *put_unescaped(char *out, const char *p, const char *end,
+                           char escape)
+{
+    while (p < end) {
+        unsigned long c;
+
+        if (*p != escape) {
+            out = put(out, p++, 1);
+        } else if (p + 1 < end && p[1] == escape) {
+            out = put(out, p, 1);
+            p += 2;
+        } else {
+            c = escaped(&p, end, escape);
+            if (c == 0)
+                break; /* the server refuses the statement */
+            out += pgmig_utf8_encode(c, out);
+        }
+    }
+    return out;
+}
+
+static char *put_escaped(char *out, const struct pgmig_words *w)
+{
+    const char *text = w->lx.text;
+
+    out = put(out, "\"", 1);
+    out = put_unescaped(out, text + w->tok.start + strlen("U&\""),
+                        text + w->tok.end - 1, escape_of(*w));
+    return put(out, "\"", 1);
+}
+
+static char *put_part(char *out, const struct pgmig_words *w)
+{
+    const char *token = w->lx.text + w->tok.start;
+
+    if (w->tok.kind == PGMIG_TOKEN_QUOTED && *token != '"')
+        return put_escaped(out, w);
+    return put(out, token, w->tok.end - w->tok.start);
+}
+
+size_t pgmig_ident_read(const char *text, struct pgmig_range name, char *out)
+{
+    struct pgmig_statement whole = {.start = name.start, .end = name.end};
+    struct pgmig_words w;
+    bool behind_dot = true; /* what is not may be UESCAPE and its character */
+    char *end = out;
+
+    pgmig_words_init(&w, text, &whole, true);
+    for (; !pgmig_words_ended(&w); pgmig_words_next(&w)) {
+        bool dot = text[w.tok.start] == '.';
+
+        if (behind_dot || dot)
+            end = put_part(end, &w);
+        behind_dot = dot;
+    }
+    return (size_t)(end - out);
+}

@@ -1,0 +1,429 @@
+/* kind.c -- what a statement is, as far as the engine must know. */
+#include "text/kind.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/words.h"
+
+typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+}
+
+/* Append " WORD" for the current token to the kind. */
+static void add_kind(struct pgmig_statement *st, const struct pgmig_words *w)
+{
+    size_t used = strlen(st->kind);
+    size_t len = w->tok.end - w->tok.start;
+
+    if (w->tok.kind != PGMIG_TOKEN_WORD || used + len + 2 > sizeof st->kind)
+        return;
+    if (used > 0)
+        st->kind[used++] = ' ';
+    for (size_t i = 0; i < len; i++)
+        st->kind[used + i] = upper(w->lx.text[w->tok.start + i]);
+    st->kind[used + len] = '\0';
+}
+
+static bool at_any(const struct pgmig_words *w, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (pgmig_words_at(w, *words))
+            return true;
+    return false;
+}
+
+/* The object's type of CREATE, ALTER and DROP: the current token ends as
+** its last word. */
+static void object(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const pairs[] = {"materialized", "foreign", "event",
+                                        "access",       "text",    NULL};
+
+    if (at_any(w, pairs)) {
+        add_kind(st, w);
+        pgmig_words_next(w);
+    }
+    add_kind(st, w);
+}
+
+static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    if (!pgmig_words_at(w, "concurrently"))
+        return 0;
+    add_kind(st, w);
+    return PGMIG_T_NO_BLOCK;
+}
+
+static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const modifiers[] = {
+        "or",        "replace",    "global",     "local",     "temp",
+        "temporary", "unique",     "unlogged",   "recursive", "trusted",
+        "default",   "constraint", "procedural", NULL};
+    static const char *const alone[] = {"database", "tablespace", NULL};
+
+    while (at_any(w, modifiers))
+        pgmig_words_next(w);
+    object(w, st);
+    if (at_any(w, alone))
+        return PGMIG_T_NO_BLOCK;
+    return pgmig_words_accept(w, "index") ? concurrently(w, st) : 0;
+}
+
+static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    object(w, st);
+    if (pgmig_words_at(w, "system"))
+        return PGMIG_T_NO_BLOCK;
+    if (pgmig_words_accept(w, "database"))
+        return pgmig_words_find(w, "set") && pgmig_words_accept(w, "set") &&
+                       pgmig_words_at(w, "tablespace")
+                   ? PGMIG_T_NO_BLOCK
+                   : 0;
+    if (pgmig_words_accept(w, "table") && pgmig_words_find(w, "detach") &&
+        pgmig_words_find(w, "concurrently"))
+        return PGMIG_T_NO_BLOCK;
+    return 0;
+}
+
+static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    object(w, st);
+    if (pgmig_words_at(w, "database") || pgmig_words_at(w, "tablespace"))
+        return PGMIG_T_NO_BLOCK;
+    return pgmig_words_accept(w, "index") ? concurrently(w, st) : 0;
+}
+
+/* An option in parentheses that is not turned off. */
+static bool option_on(struct pgmig_words *w, const char *option)
+{
+    static const char *const off[] = {"off", "false", NULL};
+
+    if (!pgmig_words_accept(w, option))
+        return false;
+    return !at_any(w, off) && w->lx.text[w->tok.start] != '0';
+}
+
+static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const many[] = {"database", "system", "schema", NULL};
+    unsigned traits = 0;
+
+    while (w->parens > 0) { /* (VERBOSE, CONCURRENTLY) */
+        if (option_on(w, "concurrently"))
+            traits = PGMIG_T_NO_BLOCK;
+        else
+            pgmig_words_next(w);
+    }
+    if (w->tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(w);
+    if (at_any(w, many))
+        return PGMIG_T_NO_BLOCK;
+    pgmig_words_next(w);
+    return traits | concurrently(w, st);
+}
+
+/* CLUSTER of all tables runs a transaction a table. */
+static unsigned cluster(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    while (w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(w);
+    pgmig_words_accept(w, "verbose");
+    return pgmig_words_ended(w) ? PGMIG_T_NO_BLOCK : 0;
+}
+
+/* Whether the client is a COPY's other side. The grammar takes STDOUT for
+** STDIN, and the reverse. */
+static bool copies(struct pgmig_words w, const char *way)
+{
+    return pgmig_words_find(&w, way) && pgmig_words_accept(&w, way) &&
+           (pgmig_words_at(&w, "stdin") || pgmig_words_at(&w, "stdout"));
+}
+
+static unsigned copy(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    if (copies(*w, "from"))
+        return PGMIG_T_COPY_IN;
+    return copies(*w, "to") ? PGMIG_T_COPY_OUT : 0;
+}
+
+static void skip_work(struct pgmig_words *w)
+{
+    if (!pgmig_words_accept(w, "work"))
+        pgmig_words_accept(w, "transaction");
+}
+
+static unsigned start(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    add_kind(st, w); /* TRANSACTION */
+    return 0;
+}
+
+/* COMMIT and ROLLBACK with what may follow. */
+static unsigned finish(struct pgmig_words *w, struct pgmig_statement *st,
+                       unsigned traits)
+{
+    skip_work(w);
+    if (pgmig_words_at(w, "prepared")) {
+        add_kind(st, w);
+        return PGMIG_T_NO_BLOCK;
+    }
+    if (!pgmig_words_accept(w, "and"))
+        return pgmig_words_ended(w) ? traits : PGMIG_T_TX_REFUSED;
+    return pgmig_words_at(w, "no") ? traits
+                                   : PGMIG_T_TX_REFUSED | PGMIG_T_TX_CHAIN;
+}
+
+static unsigned commit(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    return finish(w, st, PGMIG_T_TX_COMMIT);
+}
+
+static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    struct pgmig_words ahead = *w;
+
+    skip_work(&ahead);
+    if (pgmig_words_at(&ahead, "to"))
+        return 0;
+    return finish(w, st, PGMIG_T_TX_REFUSED);
+}
+
+/* PREPARE TRANSACTION 'id'; without a literal it is a statement's name. */
+static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    struct pgmig_words ahead = *w;
+
+    if (!pgmig_words_accept(&ahead, "transaction") ||
+        ahead.tok.kind != PGMIG_TOKEN_STRING)
+        return PGMIG_T_SETTING;
+    add_kind(st, w);
+    return PGMIG_T_TX_REFUSED;
+}
+
+static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    bool local = pgmig_words_accept(w, "local");
+
+    if (!local)
+        pgmig_words_accept(w, "session");
+    if (pgmig_words_at(w, "transaction")) {
+        add_kind(st, w);
+        return PGMIG_T_TX_SET;
+    }
+    return local ? 0 : PGMIG_T_SETTING;
+}
+
+/* ---- large objects --------------------------------------------------- */
+
+static unsigned lo_balance(int opened)
+{
+    if (opened == 0)
+        return 0;
+    return opened > 0 ? PGMIG_T_LO_OPEN : PGMIG_T_LO_CLOSE;
+}
+
+/* What pg_dump writes, one by one, between a BEGIN and a COMMIT. */
+static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    static const char *const calls[] = {
+        "lo_close",  "lo_creat",  "lo_create",   "lo_from_bytea", "lo_get",
+        "lo_import", "lo_lseek",  "lo_lseek64",  "lo_open",       "lo_put",
+        "lo_tell",   "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink",
+        "loread",    "lowrite",   NULL};
+    bool calling = false;
+    bool only = true;
+    int opened = 0;
+
+    (void)st;
+    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
+        if (w->tok.kind != PGMIG_TOKEN_WORD &&
+            w->tok.kind != PGMIG_TOKEN_QUOTED)
+            continue;
+        opened += pgmig_words_at(w, "lo_open") ? 1 : 0;
+        opened -= pgmig_words_at(w, "lo_close") ? 1 : 0;
+        calling = calling || at_any(w, calls);
+        only = only && (at_any(w, calls) || pgmig_words_at(w, "pg_catalog"));
+    }
+    only = calling && only && opened >= -1 && opened <= 1;
+    return (only ? PGMIG_T_LO_CALL : 0) | lo_balance(opened);
+}
+
+/* Whether a word stands anywhere in a DO: its body is a literal. */
+static bool mentions(const struct pgmig_words *w, const char *word)
+{
+    return memmem(w->lx.text + w->tok.start, w->lx.len - w->tok.start, word,
+                  strlen(word)) != NULL;
+}
+
+static unsigned block(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    return lo_balance(mentions(w, "lo_open") && !mentions(w, "lo_close"));
+}
+
+static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    add_kind(st, w);
+    return pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0;
+}
+
+/* Every word that begins a statement, in order. */
+static const struct first_word {
+    const char *word;
+    unsigned traits;
+    examiner *examine;
+} first_words[] = {
+    {"ABORT", 0, rollback},
+    {"ALTER", 0, alter},
+    {"ANALYSE", 0, NULL},
+    {"ANALYZE", 0, NULL},
+    {"BEGIN", PGMIG_T_TX_BEGIN, NULL},
+    {"CALL", PGMIG_T_MAY_COMMIT, NULL},
+    {"CHECKPOINT", 0, NULL},
+    {"CLOSE", 0, NULL},
+    {"CLUSTER", 0, cluster},
+    {"COMMENT", 0, NULL},
+    {"COMMIT", 0, commit},
+    {"COPY", 0, copy},
+    {"CREATE", 0, create},
+    {"DEALLOCATE", PGMIG_T_SETTING, NULL},
+    {"DECLARE", 0, NULL},
+    {"DELETE", 0, NULL},
+    {"DISCARD", 0, discard},
+    {"DO", PGMIG_T_MAY_COMMIT, block},
+    {"DROP", 0, drop},
+    {"END", 0, commit},
+    {"EXECUTE", 0, NULL},
+    {"EXPLAIN", 0, NULL},
+    {"FETCH", 0, NULL},
+    {"GRANT", 0, NULL},
+    {"IMPORT", 0, NULL},
+    {"INSERT", 0, NULL},
+    {"LISTEN", PGMIG_T_SETTING, NULL},
+    {"LOAD", PGMIG_T_SETTING, NULL},
+    {"LOCK", 0, NULL},
+    {"MERGE", 0, NULL},
+    {"MOVE", 0, NULL},
+    {"NOTIFY", 0, NULL},
+    {"PREPARE", 0, prepare},
+    {"REASSIGN", 0, NULL},
+    {"REFRESH", 0, NULL},
+    {"REINDEX", 0, reindex},
+    {"RELEASE", 0, NULL},
+    {"RESET", PGMIG_T_SETTING, NULL},
+    {"REVOKE", 0, NULL},
+    {"ROLLBACK", 0, rollback},
+    {"SAVEPOINT", 0, NULL},
+    {"SECURITY", 0, NULL},
+    {"SELECT", 0, query},
+    {"SET", 0, set},
+    {"SHOW", 0, NULL},
+    {"START", PGMIG_T_TX_BEGIN, start},
+    {"TABLE", 0, NULL},
+    {"TRUNCATE", 0, NULL},
+    {"UNLISTEN", PGMIG_T_SETTING, NULL},
+    {"UPDATE", 0, NULL},
+    {"VACUUM", PGMIG_T_NO_BLOCK, NULL},
+    {"VALUES", 0, NULL},
+    {"WITH", 0, NULL},
+};
+
+static int by_word(const void *word, const void *entry)
+{
+    return strcmp(word, ((const struct first_word *)entry)->word);
+}
+
+void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
+                         bool standard_strings)
+{
+    struct pgmig_words w;
+    const struct first_word *first;
+
+    st->kind[0] = '\0';
+    st->traits = 0;
+    pgmig_words_init(&w, text, st, standard_strings);
+    if (w.parens == 1) { /* (SELECT ...) */
+        snprintf(st->kind, sizeof st->kind, "SELECT");
+        st->traits |= PGMIG_T_ANY_START;
+        return;
+    }
+    add_kind(st, &w);
+    first =
+        bsearch(st->kind, first_words, sizeof first_words / sizeof *first_words,
+                sizeof *first_words, by_word);
+    if (first == NULL)
+        return;
+    st->traits = PGMIG_T_ANY_START | first->traits;
+    if (first->examine == NULL)
+        return;
+    pgmig_words_next(&w);
+    st->traits |= first->examine(&w, st);
+}
+
+/* ISOLATION LEVEL was read: its name. */
+static const char *isolation(struct pgmig_words *w)
+{
+    static const char *const two[][3] = {
+        {"repeatable", "read", "REPEATABLE READ"},
+        {"read", "committed", "READ COMMITTED"},
+        {"read", "uncommitted", "READ UNCOMMITTED"}};
+
+    if (pgmig_words_accept(w, "serializable"))
+        return "SERIALIZABLE";
+    for (size_t i = 0; i < 3; i++) {
+        struct pgmig_words ahead = *w;
+
+        if (pgmig_words_accept(&ahead, two[i][0]) &&
+            pgmig_words_accept(&ahead, two[i][1])) {
+            *w = ahead;
+            return two[i][2];
+        }
+    }
+    return NULL;
+}
+
+static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
+{
+    if (pgmig_words_accept(w, "isolation")) {
+        pgmig_words_accept(w, "level");
+        modes->isolation = isolation(w);
+        if (modes->isolation == NULL)
+            modes->refused = "an unknown isolation level";
+    } else if (pgmig_words_accept(w, "read")) {
+        if (!pgmig_words_accept(w, "write"))
+            modes->refused = "READ ONLY";
+    } else if (pgmig_words_accept(w, "not")) {
+        modes->deferrable = "NOT DEFERRABLE";
+        pgmig_words_accept(w, "deferrable");
+    } else if (pgmig_words_accept(w, "deferrable")) {
+        modes->deferrable = "DEFERRABLE";
+    } else if (w->tok.kind == PGMIG_TOKEN_SYMBOL) {
+        pgmig_words_next(w); /* a comma */
+    } else {
+        modes->refused = pgmig_words_at(w, "snapshot")
+                             ? "SNAPSHOT"
+                             : "an unknown transaction mode";
+    }
+}
+
+void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_modes *modes)
+{
+    struct pgmig_words w;
+
+    pgmig_words_init(&w, text, st, true);
+    pgmig_words_next(&w); /* BEGIN, START, SET */
+    if (!pgmig_words_accept(&w, "session"))
+        pgmig_words_accept(&w, "local");
+    skip_work(&w);
+    while (!pgmig_words_ended(&w) && modes->refused == NULL)
+        one_mode(&w, modes);
+}

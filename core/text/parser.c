@@ -1,0 +1,386 @@
+/* parser.c -- a file while it is parsed: its items become sections. */
+#include "text/parser.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "text/annotation.h"
+#include "base/buf.h"
+#include "text/directive.h"
+#include "base/error.h"
+#include "text/script.h"
+
+/* A message to the server has less than 1 GB (PQ_LARGE_MESSAGE_LIMIT in its
+** source), with some bytes of ours around the statement. */
+#ifndef PGMIG_STATEMENT_MAX
+#define PGMIG_STATEMENT_MAX 0x3FFFFC00
+#endif
+
+int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
+{
+    pgmig_script_point(p->script, offset, p->err);
+    return -1;
+}
+
+static int64_t line_of(const struct pgmig_parser *p, size_t offset)
+{
+    struct pgmig_error place = {0};
+    int64_t line;
+
+    pgmig_script_point(p->script, offset, &place);
+    line = place.line;
+    pgmig_error_clear(&place);
+    return line;
+}
+
+static const char *direction_name(const struct pgmig_parser *p,
+                                  const struct pgmig_section *section)
+{
+    return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
+}
+
+/* Where a directive goes that is said here: above the first marker to the
+** file, else to its section. */
+static struct pgmig_directives directives_here(struct pgmig_parser *p)
+{
+    struct pgmig_script *s = p->script;
+
+    if (!s->marked &&
+        pgmig_vocabulary_text(p->words, PGMIG_MARKER_DIVIDER) == NULL)
+        return (struct pgmig_directives){&s->directives, &s->directive_count};
+    return (struct pgmig_directives){&p->section->directives,
+                                     &p->section->directive_count};
+}
+
+/* ---- statements ------------------------------------------------------ */
+
+/* What a streamed script keeps: its first two statements, its last, and those
+** that txcheck.c has to look at: whether the last so far is one of these. */
+static bool keeps_last(const struct pgmig_parser *p)
+{
+    const struct pgmig_section *section = p->section;
+
+    return p->stream == NULL || section->statement_count < 3 ||
+           (section->statements[section->statement_count - 1].traits &
+            PGMIG_T_NOTABLE);
+}
+
+static int keep(struct pgmig_parser *p, const struct pgmig_statement *st)
+{
+    struct pgmig_section *section = p->section;
+    struct pgmig_statement *list;
+
+    if (!keeps_last(p)) {
+        section->statements[section->statement_count - 1] = *st;
+        return 0;
+    }
+    list =
+        pgmig_grow(section->statements, section->statement_count, sizeof *list);
+    if (list == NULL)
+        return pgmig_error_memory(p->err);
+    section->statements = list;
+    list[section->statement_count++] = *st;
+    return 0;
+}
+
+static int add_statement(struct pgmig_parser *p,
+                         const struct pgmig_statement *st)
+{
+    struct pgmig_section *section = p->section;
+
+    if (keep(p, st) != 0)
+        return -1;
+    pgmig_txcheck_watch(&p->lo, p->script->text, section);
+    if (section->total++ == 0)
+        section->first = st->start;
+    section->last = st->end;
+    if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
+        return 0;
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "this marker stands in the middle of a statement");
+    pgmig_error_hint(p->err, "if it ends the section, end the statement above "
+                             "it with a semicolon; if it is a comment, word "
+                             "it otherwise");
+    return pgmig_parser_point(p, p->cut);
+}
+
+/* A divider in a place where it is none divides the file for its tool: the
+** first one does. */
+static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
+{
+    size_t stray = end;
+
+    if (!p->script->sections[PGMIG_DOWN].present)
+        stray = pgmig_vocabulary_stray(p->words, p->script->text, start, end);
+    return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
+}
+
+static int refuse_large(const struct pgmig_parser *p, size_t start)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "this statement or comment is larger than the server takes "
+                    "(1 GB)");
+    pgmig_error_hint(p->err,
+                     "divide it, or bring rows with COPY ... FROM stdin");
+    return pgmig_parser_point(p, start);
+}
+
+static int take_statement(struct pgmig_parser *p,
+                          const struct pgmig_statement *st)
+{
+    size_t unfilled;
+
+    if (st->end - st->start > PGMIG_STATEMENT_MAX)
+        return refuse_large(p, st->start);
+    unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
+                                            st->start, st->end);
+
+    if (unfilled != st->end)
+        return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
+                                         p->err);
+    if (check_stray(p, st->start, st->end) != 0 || add_statement(p, st) != 0)
+        return -1;
+    pgmig_doubt_statement(p, st);
+    p->cut = PGMIG_NOWHERE;
+    return 0;
+}
+
+/* COPY data belongs to the statement before. */
+static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_section *section = p->section;
+    struct pgmig_statement *st =
+        &section->statements[section->statement_count - 1];
+
+    if (st->copy_start == 0)
+        st->copy_start = item->start;
+    st->copy_end = section->last = item->end;
+    return check_stray(p, item->start, item->end);
+}
+
+/* ---- comments -------------------------------------------------------- */
+
+static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
+                         size_t offset)
+{
+    struct pgmig_section *section = &p->script->sections[direction];
+
+    pgmig_doubt_section(p);
+    if (section->present && p->words->repeats) {
+        p->section = section;
+        return 0;
+    }
+    if (section->present) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
+                        direction_name(p, section));
+        pgmig_error_hint(p->err, "the first one is in line %" PRId64,
+                         line_of(p, section->start));
+        return pgmig_parser_point(p, offset);
+    }
+    section->present = true;
+    section->start = offset;
+    p->section = section;
+    p->script->marked = true;
+    return 0;
+}
+
+static int refuse_before(struct pgmig_parser *p, size_t offset)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "SQL before the first section marker");
+    pgmig_error_hint(p->err,
+                     "it belongs to no section: move it behind the "
+                     "marker in line %" PRId64,
+                     line_of(p, offset));
+    return pgmig_parser_point(p, p->section->statements[0].start);
+}
+
+/* What stands above the divider is UP. */
+static int take_divider(struct pgmig_parser *p, size_t offset)
+{
+    p->script->sections[PGMIG_UP].present = true;
+    return begin_section(p, PGMIG_DOWN, offset);
+}
+
+static int take_section(struct pgmig_parser *p,
+                        const struct pgmig_marker *marker, size_t offset)
+{
+    if (p->cut != offset)
+        p->cut = PGMIG_NOWHERE;
+    if (marker->kind == PGMIG_MARKER_DIVIDER)
+        return take_divider(p, offset);
+    if (!p->script->marked && p->section->statement_count > 0)
+        return refuse_before(p, offset);
+    return begin_section(
+        p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
+}
+
+static int take_setting(struct pgmig_parser *p,
+                        const struct pgmig_marker *marker, size_t offset)
+{
+    struct pgmig_script *s = p->script;
+    struct pgmig_directives to = directives_here(p);
+
+    if (marker->first && offset > 0 &&
+        !(offset == 3 && s->origin.start == 0 &&
+          memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
+        return 0;
+    if (marker->whole_file)
+        to = (struct pgmig_directives){&s->directives, &s->directive_count};
+    return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
+}
+
+static int take_marker(struct pgmig_parser *p,
+                       const struct pgmig_comment *comment,
+                       const struct pgmig_item *item)
+{
+    const struct pgmig_marker *marker = comment->marker;
+
+    if (marker->kind == PGMIG_MARKER_IGNORED ||
+        marker->kind == PGMIG_MARKER_END)
+        return 0;
+    if (marker->kind == PGMIG_MARKER_REFUSED)
+        return pgmig_annotation_refuse(p->script, marker, comment->body,
+                                       item->end, p->err);
+    if (marker->kind == PGMIG_MARKER_SETTING)
+        return take_setting(p, marker, item->start);
+    if (take_section(p, marker, item->start) != 0)
+        return -1;
+    return pgmig_annotation_options(directives_here(p), p->script, p->words,
+                                    marker, comment->body, item->end, p->err);
+}
+
+static int take_directive(struct pgmig_parser *p, size_t body,
+                          const struct pgmig_item *comment)
+{
+    if (!comment->alone || !comment->line_comment) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE,
+                        "a directive stands on a line of its own, behind --, "
+                        "outside parentheses");
+        return pgmig_parser_point(p, comment->start);
+    }
+    return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
+                                 comment->end, p->err);
+}
+
+static struct pgmig_comment read_comment(const struct pgmig_parser *p,
+                                         const struct pgmig_item *item)
+{
+    return pgmig_vocabulary_read(p->words, p->script->text, item->start,
+                                 item->end, item->line_comment);
+}
+
+/* A marker counts alone on its line, or wherever its tool finds it. */
+static bool is_marker(const struct pgmig_comment *c,
+                      const struct pgmig_item *item)
+{
+    return c->meaning == PGMIG_MEANS_MARKER &&
+           (item->alone || (c->marker->anywhere && item->outside));
+}
+
+static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_comment c = read_comment(p, item);
+
+    if (c.meaning == PGMIG_MEANS_DIRECTIVE)
+        return take_directive(p, c.body, item);
+    if (is_marker(&c, item))
+        return take_marker(p, &c, item);
+    pgmig_doubt_comment(p, item, &c);
+    return check_stray(p, item->start, item->end);
+}
+
+/* Whether a comment is a marker that ends the statement above it. */
+static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
+{
+    struct pgmig_comment c;
+
+    if (!p->splitter.open || !item->outside)
+        return false;
+    c = read_comment(p, item);
+    return is_marker(&c, item) && pgmig_vocabulary_cuts(c.marker);
+}
+
+/* ---- items ----------------------------------------------------------- */
+
+/* Let the splitter see more of the file. */
+static int see_more(struct pgmig_parser *p)
+{
+    struct pgmig_splitter *sp = &p->splitter;
+    struct pgmig_stream *s = p->stream;
+    size_t needs = pgmig_splitter_needs(sp);
+
+    if (s->len > needs && s->len - needs > PGMIG_STATEMENT_MAX)
+        return refuse_large(p, needs);
+    if (pgmig_stream_more(s, needs, p->err) != 0)
+        return -1;
+    sp->lx.text = p->script->text = s->text;
+    sp->lx.len = p->script->len = s->len;
+    sp->lx.final = s->final;
+    sp->from = s->from;
+    sp->blank = s->blank;
+    p->script->origin = s->line;
+    return 0;
+}
+
+void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
+                       const struct pgmig_vocabulary *words,
+                       struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    *p = (struct pgmig_parser){.script = script,
+                               .words = words,
+                               .stream = stream,
+                               .section = &script->sections[PGMIG_UP],
+                               .cut = PGMIG_NOWHERE,
+                               .err = err};
+    pgmig_splitter_init(&p->splitter, script->text, script->len);
+    p->splitter.lx.final = stream == NULL;
+}
+
+/* A marker ends the statement above it: that one comes first. */
+static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
+{
+    p->marker = *item;
+    pgmig_splitter_cut(&p->splitter, item, p->err);
+    if (item->kind == PGMIG_ITEM_ERROR) {
+        pgmig_parser_point(p, item->start);
+        return false;
+    }
+    if (take_statement(p, &item->statement) != 0)
+        return false;
+    p->cut = p->marker.start;
+    return true;
+}
+
+bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
+{
+    struct pgmig_item marker = p->marker;
+
+    p->marker.kind = PGMIG_ITEM_END;
+    if (marker.kind == PGMIG_ITEM_COMMENT && take_comment(p, &marker) != 0)
+        return false;
+    for (;;) {
+        *item = pgmig_splitter_next(&p->splitter, p->err);
+        switch (item->kind) {
+        case PGMIG_ITEM_STATEMENT:
+            return take_statement(p, &item->statement) == 0;
+        case PGMIG_ITEM_DATA:
+            return take_data(p, item) == 0;
+        case PGMIG_ITEM_COMMENT:
+            if (cuts(p, item))
+                return cut_statement(p, item);
+            if (take_comment(p, item) != 0)
+                return false;
+            break;
+        case PGMIG_ITEM_MORE:
+            if (see_more(p) != 0)
+                return false;
+            break;
+        case PGMIG_ITEM_ERROR:
+            pgmig_parser_point(p, item->start);
+            return false;
+        default:
+            return false;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/* parser.h -- a file while it is parsed: its items become sections. */
+#ifndef PGMIG_PARSER_H
+#define PGMIG_PARSER_H
+
+#include "text/doubt.h"
+#include "text/split.h"
+#include "text/stream.h"
+#include "text/txcheck.h"
+#include "text/vocabulary.h"
+
+#define PGMIG_NOWHERE ((size_t)-1)
+
+struct pgmig_parser {
+    struct pgmig_script *script;
+    const struct pgmig_vocabulary *words;
+    struct pgmig_stream *stream; /* brings the text; NULL: it is all there */
+    struct pgmig_splitter splitter;
+    struct pgmig_section *section; /* the current one; UP before a marker */
+    struct pgmig_item marker;      /* has ended a statement; comes next */
+    size_t cut;                    /* where such a one stands */
+    struct pgmig_doubts doubts;
+    struct pgmig_lo_watch lo;
+    struct pgmig_error *err;
+};
+
+/* Begin; the script has its path, and its text unless a stream brings it. */
+void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
+                       const struct pgmig_vocabulary *words,
+                       struct pgmig_stream *stream, struct pgmig_error *err);
+
+/* Go on: true with a statement, or a piece of COPY data, of p->section; false
+** at the end, and for an error. */
+bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item);
+
+/* Let the error point into the file. Returns -1. */
+int pgmig_parser_point(const struct pgmig_parser *p, size_t offset);
+
+#endif

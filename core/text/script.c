@@ -1,0 +1,390 @@
+/* script.c -- a migration file as a whole: read, checked, asked. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "text/script.h"
+
+#include "base/buf.h"
+#include "text/directive.h"
+#include "base/error.h"
+#include "text/locate.h"
+#include "text/parser.h"
+#include "text/txcheck.h"
+#include "base/utf8.h"
+
+/* ---- checks of the whole --------------------------------------------- */
+
+static int warn(struct pgmig_parser *p, size_t offset, const char *message)
+{
+    struct pgmig_script *s = p->script;
+    struct pgmig_warning *list =
+        pgmig_grow(s->warnings, s->warning_count, sizeof *list);
+    struct pgmig_error place = {0};
+
+    if (list == NULL)
+        return pgmig_error_memory(p->err);
+    pgmig_script_point(s, offset, &place);
+    s->warnings = list;
+    list[s->warning_count++] =
+        (struct pgmig_warning){place.line, place.column, message};
+    pgmig_error_clear(&place);
+    return 0;
+}
+
+/* In some formats a section without SQL does nothing, and is meant so. */
+static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
+{
+    struct pgmig_directives to = {&section->directives,
+                                  &section->directive_count};
+
+    if (!p->words->empty || !section->present || section->statement_count > 0)
+        return 0;
+    return pgmig_directive_set(to, "empty", "", section->start, p->err);
+}
+
+static int refuse_unmarked(struct pgmig_parser *p)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
+                    pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
+    pgmig_error_hint(p->err, "nobody can tell what of it goes up and what "
+                             "goes down: write that line above what goes up");
+    return pgmig_parser_point(p, 0);
+}
+
+static int check_up(struct pgmig_parser *p)
+{
+    struct pgmig_section *up = &p->script->sections[PGMIG_UP];
+
+    if (!p->script->marked && p->words->marked)
+        return refuse_unmarked(p);
+    if (!p->script->marked) {
+        if (up->statement_count == 0 &&
+            pgmig_script_directive(p->script, PGMIG_UP, "empty") == NULL)
+            return warn(p, 0, "the file has no SQL");
+        return 0;
+    }
+    if (!up->present) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE, "no -- UP section");
+        return pgmig_parser_point(p, p->script->sections[PGMIG_DOWN].start);
+    }
+    if (up->statement_count > 0 ||
+        pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
+        return 0;
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "the UP section has no SQL: still the template?");
+    pgmig_error_hint(p->err, "write the SQL, or the line `-- pgmig: empty` "
+                             "when nothing is to be done");
+    return pgmig_parser_point(p, up->start);
+}
+
+static bool is_own(const struct pgmig_parser *p)
+{
+    return p->words->transaction == PGMIG_TRANSACTION_OWN ||
+           p->words->transaction == PGMIG_TRANSACTION_AUTO;
+}
+
+static bool has_alone(const struct pgmig_section *section)
+{
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (section->statements[i].traits & PGMIG_T_NO_BLOCK)
+            return true;
+    return false;
+}
+
+/* A section that does not say how it runs, in a format whose tool lets a file
+** leave its transaction. */
+static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
+{
+    bool alone = p->words->transaction == PGMIG_TRANSACTION_AUTO;
+    size_t at = pgmig_txcheck_obstacle(section, alone);
+    bool begun = !alone || !has_alone(section);
+
+    section->transaction = at == section->statement_count;
+    if (section->transaction)
+        return pgmig_txcheck(p->script, section, p->words, true, p->err);
+    if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) !=
+            0 ||
+        warn(p, section->statements[at].start,
+             "it runs statement by statement: a transaction around all of it "
+             "cannot hold this one") != 0)
+        return -1;
+    pgmig_txcheck_loosen(section, begun);
+    return 0;
+}
+
+static int settle_transaction(struct pgmig_parser *p,
+                              enum pgmig_direction direction)
+{
+    struct pgmig_section *section = &p->script->sections[direction];
+    const char *said =
+        pgmig_script_directive(p->script, direction, "transaction");
+
+    if (said == NULL && is_own(p))
+        return settle_own(p, section);
+    section->transaction = said != NULL
+                               ? strcmp(said, "off") != 0
+                               : p->words->transaction != PGMIG_TRANSACTION_OFF;
+    if (section->transaction)
+        return pgmig_txcheck(p->script, section, p->words, false, p->err);
+    return pgmig_txcheck_pieces(p->script, section, p->words, false, p->err);
+}
+
+static int settle_section(struct pgmig_parser *p,
+                          enum pgmig_direction direction)
+{
+    struct pgmig_section *section = &p->script->sections[direction];
+
+    if (settle_transaction(p, direction) != 0)
+        return -1;
+    if (section->wrapped)
+        return warn(p, section->start,
+                    "its own BEGIN and COMMIT are left out: pgmig runs it "
+                    "in a transaction that also holds the tracking row");
+    return 0;
+}
+
+/* PostgreSQL takes a bare number for milliseconds; people mean seconds. */
+static int check_times(struct pgmig_parser *p,
+                       const struct pgmig_directive *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *value = list[i].value;
+        bool has_unit;
+        int ms;
+
+        if (strstr(list[i].key, "_timeout") == NULL ||
+            pgmig_duration_setting(value, strlen(value), &ms, &has_unit) !=
+                NULL ||
+            has_unit || ms == 0)
+            continue;
+        if (warn(p, list[i].offset,
+                 "a time without a unit counts milliseconds: write 5ms, 5s or "
+                 "5min") != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_section_times(struct pgmig_parser *p,
+                               enum pgmig_direction direction)
+{
+    const struct pgmig_section *section = &p->script->sections[direction];
+
+    return check_times(p, section->directives, section->directive_count);
+}
+
+static int check_bytes(struct pgmig_parser *p)
+{
+    const struct pgmig_script *s = p->script;
+    size_t good = pgmig_utf8_check_text(s->text, s->len);
+
+    if (good == s->len)
+        return 0;
+    return pgmig_locate_no_text(p->err, s->path, s->text, s->len, good, NULL);
+}
+
+/* A streamed file is refused for what a held one is: bytes that are no text
+** come before everything else, wherever they stand. */
+static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_error bytes = {0};
+
+    while (!stream->final &&
+           pgmig_stream_more(stream, stream->len, &bytes) == 0)
+        ;
+    if (bytes.kind != PGMIG_E_NONE) {
+        pgmig_error_clear(err);
+        *err = bytes;
+    }
+    return -1;
+}
+
+static int take_items(struct pgmig_parser *p)
+{
+    struct pgmig_item item;
+
+    while (pgmig_parser_next(p, &item))
+        ;
+    return p->err->kind == PGMIG_E_NONE ? 0 : -1;
+}
+
+static int parse(struct pgmig_parser *p)
+{
+    struct pgmig_script *s = p->script;
+
+    if (take_items(p) != 0 || pgmig_doubt_check(p) != 0)
+        return -1;
+    if (!s->marked && !p->words->marked)
+        s->sections[PGMIG_UP].present = true;
+    if (settle_empty(p, &s->sections[PGMIG_UP]) != 0 ||
+        settle_empty(p, &s->sections[PGMIG_DOWN]) != 0 || check_up(p) != 0)
+        return -1;
+    if (settle_section(p, PGMIG_UP) != 0 || settle_section(p, PGMIG_DOWN) != 0)
+        return -1;
+    return check_times(p, s->directives, s->directive_count) != 0 ||
+                   check_section_times(p, PGMIG_UP) != 0 ||
+                   check_section_times(p, PGMIG_DOWN) != 0
+               ? -1
+               : 0;
+}
+
+/* ---- reading --------------------------------------------------------- */
+
+static struct pgmig_script *new_script(const char *path,
+                                       const struct pgmig_vocabulary *words,
+                                       struct pgmig_error *err)
+{
+    struct pgmig_script *script = calloc(1, sizeof *script);
+
+    if (script != NULL) {
+        script->path = pgmig_strndup(path, strlen(path));
+        script->words = words;
+        if (script->path != NULL)
+            return script;
+    }
+    pgmig_script_free(script);
+    pgmig_error_memory(err);
+    return NULL;
+}
+
+struct pgmig_script *pgmig_script_parse(const char *path, char *text,
+                                        size_t len,
+                                        const struct pgmig_vocabulary *words,
+                                        struct pgmig_error *err)
+{
+    struct pgmig_script *script = new_script(path, words, err);
+    struct pgmig_parser p;
+
+    if (script == NULL) {
+        free(text);
+        return NULL;
+    }
+    script->text = script->owned = text;
+    script->len = len;
+    pgmig_parser_init(&p, script, words, NULL, err);
+    if (check_bytes(&p) == 0 && parse(&p) == 0)
+        return script;
+    pgmig_script_free(script);
+    return NULL;
+}
+
+static int parse_stream(struct pgmig_script *script,
+                        struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_parser p;
+    int status;
+
+    script->streamed = true;
+    pgmig_parser_init(&p, script, script->words, stream, err);
+    status = parse(&p);
+    script->text = NULL;
+    if (status != 0 && err->kind == PGMIG_E_PARSE)
+        return check_rest(stream, err);
+    return status;
+}
+
+/* The same, of the bytes that the script's seal stands for. */
+static int parse_sealed(struct pgmig_script *script,
+                        struct pgmig_stream *stream, struct pgmig_error *err)
+{
+    struct pgmig_seal seal = {0};
+    int status = pgmig_seal_key(script->seal_key, err);
+
+    stream->seal = &seal;
+    if (status == 0)
+        status = pgmig_seal_init(&seal, script->seal_key, err);
+    if (status == 0)
+        status = parse_stream(script, stream, err);
+    if (status == 0)
+        status = pgmig_seal_end(&seal, script->seal, err);
+    pgmig_seal_free(&seal);
+    stream->seal = NULL;
+    return status;
+}
+
+static struct pgmig_script *read_stream(const char *path,
+                                        const struct pgmig_vocabulary *words,
+                                        struct pgmig_error *err)
+{
+    struct pgmig_script *script = new_script(path, words, err);
+    struct pgmig_stream stream;
+    int status;
+
+    if (script == NULL)
+        return NULL;
+    status = pgmig_stream_open(&stream, script->path, err);
+    if (status == 0)
+        status = parse_sealed(script, &stream, err);
+    pgmig_stream_close(&stream);
+    if (status == 0)
+        return script;
+    pgmig_script_free(script);
+    return NULL;
+}
+
+struct pgmig_script *pgmig_script_read(const char *path,
+                                       const struct pgmig_vocabulary *words,
+                                       bool stream, struct pgmig_error *err)
+{
+    struct stat st;
+    char *text;
+    size_t len;
+
+    if (stream && stat(path, &st) == 0 && st.st_size > PGMIG_STREAM_BYTES)
+        return read_stream(path, words, err);
+    if (pgmig_file_read(path, &text, &len, err) != 0)
+        return NULL;
+    return pgmig_script_parse(path, text, len, words, err);
+}
+
+void pgmig_script_clear(struct pgmig_script *script)
+{
+    for (int i = 0; i < 2; i++) {
+        free(script->sections[i].statements);
+        pgmig_directive_free(script->sections[i].directives,
+                             script->sections[i].directive_count);
+    }
+    pgmig_directive_free(script->directives, script->directive_count);
+    free(script->warnings);
+}
+
+void pgmig_script_free(struct pgmig_script *script)
+{
+    if (script == NULL)
+        return;
+    pgmig_script_clear(script);
+    free(script->path);
+    free(script->owned);
+    free(script);
+}
+
+const char *pgmig_script_directive(const struct pgmig_script *script,
+                                   enum pgmig_direction direction,
+                                   const char *key)
+{
+    const struct pgmig_section *section = &script->sections[direction];
+    const char *value = pgmig_directive_find(section->directives,
+                                             section->directive_count, key);
+
+    if (value != NULL)
+        return value;
+    return pgmig_directive_find(script->directives, script->directive_count,
+                                key);
+}
+
+const char *pgmig_script_irreversible(const struct pgmig_script *script)
+{
+    const char *reason =
+        pgmig_script_directive(script, PGMIG_DOWN, "irreversible");
+
+    if (reason != NULL)
+        return reason;
+    return pgmig_script_directive(script, PGMIG_UP, "irreversible");
+}
+
+void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
+                         struct pgmig_place *place)
+{
+    pgmig_locate_from(script->text, script->len, offset, place);
+}

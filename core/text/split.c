@@ -1,0 +1,447 @@
+/* split.c -- a text as statements and the comments between them. */
+#include "text/split.h"
+
+#include <string.h>
+
+#include "text/copydata.h"
+#include "base/error.h"
+#include "text/kind.h"
+#include "text/setting.h"
+
+#define BOM "\xEF\xBB\xBF"
+#define BOM_LEN 3
+
+void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
+                         size_t len)
+{
+    *sp = (struct pgmig_splitter){0};
+    sp->lx = (struct pgmig_lexer){
+        .text = text, .len = len, .final = true, .standard_strings = true};
+    sp->blank = true;
+}
+
+size_t pgmig_splitter_needs(const struct pgmig_splitter *sp)
+{
+    return sp->open ? sp->start : sp->lx.pos;
+}
+
+static struct pgmig_item fail(size_t at)
+{
+    return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR, .start = at};
+}
+
+/* The item at `pos` needs more of the text. */
+static struct pgmig_item more(struct pgmig_splitter *sp, size_t pos)
+{
+    sp->lx.pos = pos;
+    return (struct pgmig_item){.kind = PGMIG_ITEM_MORE};
+}
+
+static bool is_line_end(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\f' || c == '\v';
+}
+
+static size_t skip_blanks(const struct pgmig_splitter *sp, size_t at)
+{
+    while (at < sp->lx.len && is_blank(sp->lx.text[at]))
+        at++;
+    return at;
+}
+
+/* Nothing but blanks stands beside the token on its line or lines. */
+static bool alone(const struct pgmig_splitter *sp,
+                  const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text;
+    size_t before = tok->start;
+    size_t behind = skip_blanks(sp, tok->end);
+
+    while (before > sp->from && is_blank(text[before - 1]))
+        before--;
+    if (behind < sp->lx.len && !is_line_end(text[behind]))
+        return false;
+    if (before == sp->from)
+        return sp->blank;
+    return is_line_end(text[before - 1]) ||
+           (sp->from == 0 && before == BOM_LEN &&
+            memcmp(text, BOM, BOM_LEN) == 0);
+}
+
+/* ---- the end of a statement ------------------------------------------ */
+
+static bool refuse_setting(const char *message, const char *hint,
+                           struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
+    pgmig_error_hint(err, "%s", hint);
+    return false;
+}
+
+/* The statements that pgmig_setting_of knows: few are. */
+static bool may_set(const struct pgmig_statement *st)
+{
+    return strncmp(st->kind, "SE", 2) == 0 || strncmp(st->kind, "RES", 3) == 0;
+}
+
+/* A SET that changes how the rest reads: follow or refuse it. */
+static bool follow_setting(struct pgmig_splitter *sp,
+                           const struct pgmig_statement *st,
+                           struct pgmig_error *err)
+{
+    enum pgmig_setting setting = PGMIG_SETTING_NONE;
+
+    if (may_set(st))
+        setting = pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
+    switch (setting) {
+    case PGMIG_SETTING_STANDARD:
+    case PGMIG_SETTING_ESCAPES:
+        sp->lx.standard_strings = setting == PGMIG_SETTING_STANDARD;
+        sp->strings_set = true;
+        return true;
+    case PGMIG_SETTING_ENCODING:
+        return refuse_setting("a migration cannot change client_encoding",
+                              "save the file as UTF-8 and delete this line",
+                              err);
+    case PGMIG_SETTING_HIDDEN:
+        return refuse_setting(
+            "set_config changes how the rest of the file reads",
+            "say it as SET standard_conforming_strings = ...", err);
+    default:
+        break;
+    }
+    if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
+        return refuse_setting(
+            "ROLLBACK TO in a file that sets standard_conforming_strings",
+            "it may take the setting back: put one of them in another "
+            "migration",
+            err);
+    return true;
+}
+
+static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
+                                struct pgmig_error *err)
+{
+    struct pgmig_item item = {.kind = PGMIG_ITEM_STATEMENT};
+    struct pgmig_statement *st = &item.statement;
+
+    st->start = sp->start;
+    st->end = sp->last;
+    sp->open = false;
+    pgmig_kind_classify(sp->lx.text, st, sp->lx.standard_strings);
+    if (!follow_setting(sp, st, err))
+        return fail(st->start);
+    if ((st->traits & PGMIG_T_COPY_IN) == 0)
+        return item;
+    if (!semicolon) {
+        pgmig_copydata_missing(err);
+        return fail(st->start);
+    }
+    sp->copying = PGMIG_COPYING_LINE;
+    sp->copy_at = st->start;
+    return item;
+}
+
+/* A semicolon: comments in front of it still belong to the statement. */
+static struct pgmig_item finish_at(struct pgmig_splitter *sp, size_t end,
+                                   struct pgmig_error *err)
+{
+    while (is_blank(sp->lx.text[end - 1]) || is_line_end(sp->lx.text[end - 1]))
+        end--;
+    sp->last = end;
+    return finish(sp, true, err);
+}
+
+bool pgmig_splitter_cut(struct pgmig_splitter *sp, struct pgmig_item *out,
+                        struct pgmig_error *err)
+{
+    if (!sp->open)
+        return false;
+    *out = finish(sp, false, err);
+    return true;
+}
+
+/* ---- tokens ---------------------------------------------------------- */
+
+static void begin_statement(struct pgmig_splitter *sp, size_t at)
+{
+    sp->open = true;
+    sp->start = at;
+    sp->words = 0;
+    sp->parens = 0;
+    sp->atomic = false;
+    sp->routine = false;
+    sp->begin = false;
+    sp->closable = false;
+}
+
+/* CREATE [OR REPLACE] FUNCTION | PROCEDURE: the words, one after another. */
+static void watch_routine(struct pgmig_splitter *sp,
+                          const struct pgmig_token *tok)
+{
+    static const char *const start[] = {"create", "or", "replace"};
+    const char *text = sp->lx.text;
+    int at = sp->words++;
+
+    if (at < 3 && pgmig_token_is(text, tok, start[at]))
+        return;
+    sp->routine =
+        (at == 1 || at == 3) && (pgmig_token_is(text, tok, "function") ||
+                                 pgmig_token_is(text, tok, "procedure"));
+    sp->words = 4; /* it is decided */
+}
+
+/* The body of BEGIN ATOMIC is a list of statements, each with its semicolon
+** (gram.y, routine_body_stmt_list): END closes it only behind ATOMIC or a
+** semicolon, anywhere else it belongs to CASE or is a label. */
+static void watch_atomic(struct pgmig_splitter *sp,
+                         const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text;
+
+    if (sp->atomic) {
+        if (sp->closable && pgmig_token_is(text, tok, "end"))
+            sp->atomic = false;
+        sp->closable = false;
+    } else if (sp->begin && pgmig_token_is(text, tok, "atomic")) {
+        sp->atomic = true;
+        sp->atomic_at = tok->start;
+        sp->closable = true;
+    }
+}
+
+static void take_word(struct pgmig_splitter *sp, const struct pgmig_token *tok)
+{
+    if (sp->words < 4)
+        watch_routine(sp, tok);
+    if (!sp->routine)
+        return;
+    if (sp->parens == 0)
+        watch_atomic(sp, tok);
+    sp->begin = pgmig_token_is(sp->lx.text, tok, "begin");
+}
+
+static void take_symbol(struct pgmig_splitter *sp,
+                        const struct pgmig_token *tok)
+{
+    char c = sp->lx.text[tok->start];
+
+    if (c == '(' && sp->parens++ == 0)
+        sp->paren_at = tok->start;
+    else if (c == ')' && sp->parens > 0)
+        sp->parens--;
+    sp->closable = c == ';' && sp->parens == 0;
+}
+
+static bool outside(const struct pgmig_splitter *sp)
+{
+    return !sp->open || (sp->parens == 0 && !sp->atomic);
+}
+
+static bool is_end_of_statement(const struct pgmig_splitter *sp,
+                                const struct pgmig_token *tok)
+{
+    return tok->kind == PGMIG_TOKEN_SYMBOL && sp->lx.text[tok->start] == ';' &&
+           outside(sp);
+}
+
+static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
+{
+    if (!sp->open)
+        begin_statement(sp, tok->start);
+    sp->last = tok->end;
+    if (tok->kind == PGMIG_TOKEN_WORD) {
+        take_word(sp, tok);
+        return;
+    }
+    sp->words = 4; /* CREATE OR REPLACE has nothing in between */
+    sp->begin = false;
+    sp->closable = false;
+    if (tok->kind == PGMIG_TOKEN_SYMBOL)
+        take_symbol(sp, tok);
+}
+
+/* Nothing hangs on the words of a statement that creates no routine. */
+static void skip_dull(struct pgmig_splitter *sp)
+{
+    struct pgmig_lexer *lx = &sp->lx;
+
+    for (;;) {
+        size_t last = pgmig_lexer_skip(lx);
+        struct pgmig_token tok = {.start = lx->pos};
+
+        if (last > 0)
+            sp->last = last;
+        if (lx->pos + 2 >= lx->len ||
+            (lx->text[lx->pos] != '(' && lx->text[lx->pos] != ')'))
+            return;
+        take_symbol(sp, &tok);
+        sp->last = ++lx->pos;
+    }
+}
+
+/* ---- psql commands --------------------------------------------------- */
+
+/* pg_dump writes \restrict and \unrestrict around a dump. */
+static bool is_restrict(const struct pgmig_splitter *sp,
+                        const struct pgmig_token *tok)
+{
+    const char *text = sp->lx.text + tok->start;
+    size_t left = sp->lx.len - tok->start;
+
+    return !sp->open && ((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
+                         (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0));
+}
+
+static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
+                                        const struct pgmig_token *tok,
+                                        struct pgmig_error *err)
+{
+    size_t end = tok->end;
+
+    while (end < sp->lx.len && end - tok->start < 40 &&
+           !is_blank(sp->lx.text[end]) && !is_line_end(sp->lx.text[end]))
+        end++;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "psql command %.*s: only SQL can be run here",
+                    (int)(end - tok->start), sp->lx.text + tok->start);
+    pgmig_error_hint(err, "say it in SQL, or run this file with psql");
+    return fail(tok->start);
+}
+
+/* A psql command: refused, or its line is skipped (PGMIG_ITEM_END). */
+static struct pgmig_item take_command(struct pgmig_splitter *sp,
+                                      const struct pgmig_token *tok,
+                                      struct pgmig_error *err)
+{
+    const char *text = sp->lx.text + tok->start;
+    const char *newline = memchr(text, '\n', sp->lx.len - tok->start);
+
+    if (newline == NULL && !sp->lx.final)
+        return more(sp, tok->start);
+    if (!is_restrict(sp, tok))
+        return refuse_command(sp, tok, err);
+    sp->lx.pos = newline ? tok->start + (size_t)(newline - text) : sp->lx.len;
+    return (struct pgmig_item){.kind = PGMIG_ITEM_END};
+}
+
+/* ---- items ----------------------------------------------------------- */
+
+static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
+                                      const struct pgmig_token *tok,
+                                      struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end",
+                    pgmig_token_what(sp->lx.text, tok));
+    return fail(tok->start);
+}
+
+static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
+                                     struct pgmig_error *err)
+{
+    if (!sp->open)
+        return (struct pgmig_item){.kind = PGMIG_ITEM_END};
+    if (sp->parens > 0) {
+        pgmig_error_set(err, PGMIG_E_PARSE, "this parenthesis is not closed");
+        return fail(sp->paren_at);
+    }
+    if (sp->atomic) {
+        pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without its END");
+        return fail(sp->atomic_at);
+    }
+    return finish(sp, false, err);
+}
+
+static struct pgmig_item comment(struct pgmig_splitter *sp,
+                                 const struct pgmig_token *tok)
+{
+    if (!sp->lx.final && skip_blanks(sp, tok->end) == sp->lx.len)
+        return more(sp, tok->start); /* what stands behind it decides */
+    return (struct pgmig_item){.kind = PGMIG_ITEM_COMMENT,
+                               .outside = outside(sp),
+                               .alone = outside(sp) && alone(sp, tok),
+                               .line_comment =
+                                   tok->kind == PGMIG_TOKEN_LINE_COMMENT,
+                               .start = tok->start,
+                               .end = tok->end};
+}
+
+static struct pgmig_item copy_data(struct pgmig_splitter *sp,
+                                   struct pgmig_error *err)
+{
+    struct pgmig_item item = {.kind = PGMIG_ITEM_DATA};
+
+    if (sp->copying == PGMIG_COPYING_LINE) {
+        enum pgmig_found found = pgmig_copydata_begin(&sp->lx, err);
+
+        if (found == PGMIG_FOUND_ERROR)
+            return fail(sp->copy_at);
+        if (found == PGMIG_FOUND_MORE)
+            return more(sp, sp->lx.pos);
+        sp->copying = PGMIG_COPYING_DATA;
+    }
+    switch (pgmig_copydata_next(&sp->lx, &item.start, &item.end, err)) {
+    case PGMIG_FOUND_ERROR:
+        return fail(sp->copy_at);
+    case PGMIG_FOUND_MORE:
+        return more(sp, sp->lx.pos);
+    case PGMIG_FOUND_END:
+        item.last = true;
+        sp->copying = PGMIG_COPYING_NOTHING;
+        break;
+    default:
+        break;
+    }
+    return item;
+}
+
+/* A byte order mark at the very start is no text. */
+static void skip_bom(struct pgmig_lexer *lx)
+{
+    if (lx->pos == 0 && lx->len >= BOM_LEN &&
+        memcmp(lx->text, BOM, BOM_LEN) == 0)
+        lx->pos = BOM_LEN;
+}
+
+struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
+                                      struct pgmig_error *err)
+{
+    if (sp->copying != PGMIG_COPYING_NOTHING)
+        return copy_data(sp, err);
+    skip_bom(&sp->lx);
+    for (;;) {
+        struct pgmig_token tok;
+        struct pgmig_item item;
+
+        if (sp->open && sp->words >= 4 && !sp->routine)
+            skip_dull(sp);
+        tok = pgmig_lexer_next(&sp->lx);
+
+        switch (tok.kind) {
+        case PGMIG_TOKEN_END:
+            return end_of_text(sp, err);
+        case PGMIG_TOKEN_MORE:
+            return more(sp, sp->lx.pos);
+        case PGMIG_TOKEN_UNTERMINATED:
+            return unterminated(sp, &tok, err);
+        case PGMIG_TOKEN_LINE_COMMENT:
+        case PGMIG_TOKEN_BLOCK_COMMENT:
+            return comment(sp, &tok);
+        case PGMIG_TOKEN_BACKSLASH:
+            item = take_command(sp, &tok, err);
+            if (item.kind != PGMIG_ITEM_END)
+                return item;
+            break;
+        default:
+            if (!is_end_of_statement(sp, &tok))
+                take(sp, &tok);
+            else if (sp->open)
+                return finish_at(sp, tok.start, err);
+        }
+    }
+}

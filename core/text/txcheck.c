@@ -1,0 +1,372 @@
+/* txcheck.c -- what a section may say about transactions. */
+#include "text/txcheck.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "text/excerpt.h"
+#include "text/kind.h"
+#include "text/script.h"
+
+static int point(const struct pgmig_script *script,
+                 const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    pgmig_script_point(script, st->start, err);
+    return -1;
+}
+
+/* The list has become shorter. */
+static void keep_first(struct pgmig_section *section, size_t count)
+{
+    section->total -= section->statement_count - count;
+    section->statement_count = count;
+}
+
+static void drop_first(struct pgmig_section *section)
+{
+    memmove(section->statements, section->statements + 1,
+            (section->statement_count - 1) * sizeof *section->statements);
+    keep_first(section, section->statement_count - 1);
+}
+
+/* What a BEGIN or SET TRANSACTION asks for. */
+static int read_modes(const struct pgmig_script *script,
+                      const struct pgmig_statement *st,
+                      struct pgmig_modes *modes, struct pgmig_error *err)
+{
+    struct pgmig_excerpt e;
+
+    if (pgmig_excerpt_open(&e, script, st->start, st->end, err) != 0)
+        return -1;
+    pgmig_kind_modes(e.script.text, st, modes);
+    pgmig_excerpt_close(&e);
+    if (modes->refused == NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "a migration cannot run in a transaction with %s",
+                    modes->refused);
+    pgmig_error_hint(err, "its tracking row is written in the same "
+                          "transaction; leave this out");
+    return point(script, st, err);
+}
+
+/* The first statement asks for modes: take them over and drop it. */
+static int lift(const struct pgmig_script *script,
+                struct pgmig_section *section, struct pgmig_modes *modes,
+                struct pgmig_error *err)
+{
+    if (read_modes(script, &section->statements[0], modes, err) != 0)
+        return -1;
+    drop_first(section);
+    return 0;
+}
+
+/* ---- large objects --------------------------------------------------- */
+
+static bool is_bare(const char *text, const struct pgmig_statement *st)
+{
+    struct pgmig_modes modes = {0};
+
+    pgmig_kind_modes(text, st, &modes);
+    return !modes.isolation && !modes.deferrable && !modes.refused;
+}
+
+/* A transaction counts its descriptors from 0, which pg_dump relies on: none
+** may be open when such a block begins, and it leaves none open. */
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
+                         struct pgmig_section *section)
+{
+    size_t last = section->statement_count - 1;
+    struct pgmig_statement *st = &section->statements[last];
+
+    if (w->section != section)
+        *w = (struct pgmig_lo_watch){.section = section};
+    if (st->traits & PGMIG_T_TX_BEGIN) {
+        w->inside = w->descriptors == 0 && is_bare(text, st);
+        w->begin = last;
+        w->calls = 0;
+        return;
+    }
+    if ((st->traits & PGMIG_T_TX_COMMIT) && w->inside && w->calls > 0 &&
+        w->descriptors == 0) {
+        section->statements[w->begin].traits |= PGMIG_T_TX_LO;
+        st->traits |= PGMIG_T_TX_LO;
+    }
+    w->inside = w->inside && (st->traits & PGMIG_T_LO_CALL);
+    w->calls++;
+    w->descriptors += (st->traits & PGMIG_T_LO_OPEN) ? 1 : 0;
+    w->descriptors -= (st->traits & PGMIG_T_LO_CLOSE) ? 1 : 0;
+}
+
+/* They hold together in the migration's transaction just as well. */
+static void leave_out_lo(struct pgmig_section *section)
+{
+    struct pgmig_statement *list = section->statements;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (!(list[i].traits & PGMIG_T_TX_LO))
+            list[kept++] = list[i];
+    section->wrapped = kept < section->statement_count;
+    keep_first(section, kept);
+}
+
+/* ---- in one transaction ---------------------------------------------- */
+
+static bool is_wrapped(const struct pgmig_section *section)
+{
+    size_t n = section->statement_count;
+
+    return n >= 2 && (section->statements[0].traits & PGMIG_T_TX_BEGIN) &&
+           (section->statements[n - 1].traits & PGMIG_T_TX_COMMIT);
+}
+
+/* A COMMIT behind which something follows. */
+static bool ends_early(const struct pgmig_section *section, size_t i)
+{
+    unsigned traits = section->statements[i].traits;
+
+    return (traits & PGMIG_T_TX_COMMIT) && !(traits & PGMIG_T_TX_LO) &&
+           i + 1 < section->statement_count;
+}
+
+size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
+{
+    unsigned traits = PGMIG_T_TX_REFUSED | (alone ? PGMIG_T_NO_BLOCK : 0);
+    size_t n = section->statement_count;
+
+    for (size_t i = 0; i < n; i++)
+        if ((section->statements[i].traits & traits) || ends_early(section, i))
+            return i;
+    return n;
+}
+
+static int unwrap(const struct pgmig_script *script,
+                  struct pgmig_section *section, struct pgmig_modes *modes,
+                  struct pgmig_error *err)
+{
+    if (!is_wrapped(section))
+        return 0;
+    section->wrapped = true;
+    keep_first(section, section->statement_count - 1);
+    return lift(script, section, modes, err);
+}
+
+static int refuse_open(const struct pgmig_script *script,
+                       const struct pgmig_statement *st,
+                       struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s without COMMIT", st->kind);
+    pgmig_error_hint(err, "write COMMIT where its transaction ends, or delete "
+                          "it");
+    return point(script, st, err);
+}
+
+/* A BEGIN behind other statements, or in another one, begins nothing. */
+static int check_idle(const struct pgmig_script *script,
+                      const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    struct pgmig_modes modes = {0};
+
+    if (read_modes(script, st, &modes, err) != 0)
+        return -1;
+    if (modes.isolation == NULL && modes.deferrable == NULL)
+        return 0;
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s in a transaction that has already begun", st->kind);
+    pgmig_error_hint(err, "what it asks for would fail: delete it, or put it "
+                          "above all other statements");
+    return point(script, st, err);
+}
+
+/*
+** Of a file that its tool wraps: a BEGIN is left out, as there it does
+** nothing, and so is a COMMIT at the end.
+*/
+static int unwrap_own(const struct pgmig_script *script,
+                      struct pgmig_section *section,
+                      const struct pgmig_vocabulary *words,
+                      struct pgmig_modes *modes, struct pgmig_error *err)
+{
+    struct pgmig_statement *list = section->statements;
+    size_t n = section->statement_count;
+    bool closed = n > 0 && (list[n - 1].traits & PGMIG_T_TX_COMMIT);
+    size_t kept = 0;
+
+    section->wrapped = section->wrapped || closed;
+    for (size_t i = 0; i < n; i++) {
+        if (!(list[i].traits & (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT))) {
+            list[kept++] = list[i];
+            continue;
+        }
+        section->wrapped = true;
+        if (list[i].traits & PGMIG_T_TX_COMMIT)
+            continue;
+        if (!closed && words->unwrapped)
+            return refuse_open(script, &list[i], err);
+        if ((i == 0 ? read_modes(script, &list[i], modes, err)
+                    : check_idle(script, &list[i], err)) != 0)
+            return -1;
+    }
+    keep_first(section, kept);
+    return 0;
+}
+
+static int refuse(const struct pgmig_script *script,
+                  const struct pgmig_statement *st, const char *remedy,
+                  struct pgmig_error *err)
+{
+    if (st->traits & PGMIG_T_NO_BLOCK) {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s cannot run inside a transaction", st->kind);
+        pgmig_error_hint(err,
+                         "add the line `%s` to this section, best in a "
+                         "migration of its own",
+                         remedy);
+    } else {
+        pgmig_error_set(err, PGMIG_E_PARSE,
+                        "%s in a migration that runs in a transaction",
+                        st->kind);
+        pgmig_error_hint(err,
+                         "pgmig begins and commits itself; delete it, or add "
+                         "the line `%s`",
+                         remedy);
+    }
+    return point(script, st, err);
+}
+
+static void begin(struct pgmig_section *section,
+                  const struct pgmig_modes *modes)
+{
+    snprintf(section->begin, sizeof section->begin,
+             "BEGIN ISOLATION LEVEL %s READ WRITE%s%s",
+             modes->isolation ? modes->isolation : "READ COMMITTED",
+             modes->deferrable ? " " : "",
+             modes->deferrable ? modes->deferrable : "");
+}
+
+int pgmig_txcheck(const struct pgmig_script *script,
+                  struct pgmig_section *section,
+                  const struct pgmig_vocabulary *words, bool own,
+                  struct pgmig_error *err)
+{
+    struct pgmig_modes modes = {0};
+    int status;
+
+    leave_out_lo(section);
+    status = own ? unwrap_own(script, section, words, &modes, err)
+                 : unwrap(script, section, &modes, err);
+    if (status != 0)
+        return -1;
+    if (section->statement_count > 0 &&
+        (section->statements[0].traits & PGMIG_T_TX_SET) &&
+        lift(script, section, &modes, err) != 0)
+        return -1;
+    for (size_t i = 0; i < section->statement_count; i++)
+        if (section->statements[i].traits & (PGMIG_T_NOTABLE))
+            return refuse(script, &section->statements[i], words->untransacted,
+                          err);
+    begin(section, &modes);
+    return 0;
+}
+
+/* ---- statement by statement ------------------------------------------ */
+
+/* ROLLBACK, ABORT, PREPARE TRANSACTION: not only of what the file has begun. */
+static int refuse_end(const struct pgmig_script *script,
+                      const struct pgmig_statement *st, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s ends what the tool has begun, and keeps nothing",
+                    st->kind);
+    pgmig_error_hint(err, "delete it together with what it takes back, or "
+                          "write COMMIT");
+    return point(script, st, err);
+}
+
+static int refuse_chain(const struct pgmig_script *script,
+                        const struct pgmig_statement *st,
+                        struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE,
+                    "%s AND CHAIN begins a transaction that no line shows",
+                    st->kind);
+    pgmig_error_hint(err, "write %s; BEGIN; instead", st->kind);
+    return point(script, st, err);
+}
+
+static int refuse_inside(const struct pgmig_script *script,
+                         const struct pgmig_statement *st,
+                         const struct pgmig_vocabulary *words, bool begun,
+                         struct pgmig_error *err)
+{
+    if (begun)
+        return refuse(script, st, words->untransacted, err);
+
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s cannot run inside a transaction",
+                    st->kind);
+    pgmig_error_hint(err, "move it out of the file's own BEGIN ... COMMIT");
+    return point(script, st, err);
+}
+
+/* Whether one of a file's own transactions is begun, goes on or ends here. */
+static void follow(const struct pgmig_statement **open,
+                   const struct pgmig_statement *st)
+{
+    if ((st->traits & PGMIG_T_TX_BEGIN) && *open == NULL)
+        *open = st;
+    else if (st->traits & (PGMIG_T_TX_COMMIT | PGMIG_T_TX_REFUSED))
+        *open = NULL;
+}
+
+int pgmig_txcheck_pieces(const struct pgmig_script *script,
+                         const struct pgmig_section *section,
+                         const struct pgmig_vocabulary *words, bool begun,
+                         struct pgmig_error *err)
+{
+    const struct pgmig_statement *open = NULL;
+    bool own = begun;
+
+    for (size_t i = 0; i < section->statement_count; i++) {
+        const struct pgmig_statement *st = &section->statements[i];
+
+        if (st->traits & PGMIG_T_TX_CHAIN)
+            return refuse_chain(script, st, err);
+        if (begun && (st->traits & PGMIG_T_TX_REFUSED))
+            return refuse_end(script, st, err);
+        if ((st->traits & PGMIG_T_NO_BLOCK) && (open != NULL || own))
+            return refuse_inside(script, st, words, own && open == NULL, err);
+        follow(&open, st);
+        own = own && !(st->traits & PGMIG_T_TX_COMMIT);
+    }
+    if (open != NULL && (!begun || words->unwrapped))
+        return refuse_open(script, open, err);
+    return 0;
+}
+
+void pgmig_txcheck_loosen(struct pgmig_section *section, bool begun)
+{
+    struct pgmig_statement *list = section->statements;
+    size_t n = section->statement_count;
+    bool open = begun;
+    size_t kept = 0;
+
+    section->begun = begun;
+    for (size_t i = 0; i < n; i++) {
+        bool commit = list[i].traits & PGMIG_T_TX_COMMIT;
+        bool begin = list[i].traits & PGMIG_T_TX_BEGIN;
+        bool empty = kept == 0 || !open;
+
+        if (kept == 0 && (commit || begin))
+            section->begun = false; /* over, or begun by the file */
+        if (commit)
+            open = false;
+        if ((commit && empty) || (begin && i + 1 == n))
+            continue;
+        open = open || begin;
+        list[kept++] = list[i];
+    }
+    section->unended = open && kept > 0;
+    keep_first(section, kept);
+}

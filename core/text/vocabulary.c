@@ -1,0 +1,287 @@
+/* vocabulary.c -- what a comment means: a marker, nearly one, or neither. */
+#include "text/vocabulary.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "text/heading.h"
+
+#define FOLDED 80 /* no marker is longer */
+#define FOREIGN(words, whose, more)                                     \
+    {                                                                   \
+        .text = (words), .kind = PGMIG_MARKER_FOREIGN, .tool = (whose), \
+        .options = (more)                                               \
+    }
+
+static const struct pgmig_marker markers[] = {
+    {.text = "up", .kind = PGMIG_MARKER_UP},
+    {.text = "down", .kind = PGMIG_MARKER_DOWN},
+    FOREIGN("+goose ", "goose", true),
+    FOREIGN("migrate:up", "dbmate", true),
+    FOREIGN("migrate:down", "dbmate", true),
+    FOREIGN("+migrate ", "sql-migrate", true),
+    FOREIGN("up migration", "node-pg-migrate", false),
+    FOREIGN("down migration", "node-pg-migrate", false),
+    FOREIGN("-- create above / drop below --", "tern", true),
+};
+
+static const struct pgmig_directive_rule directives[] = {
+    {"transaction", PGMIG_VALUE_SWITCH},
+    {"lock_timeout", PGMIG_VALUE_DURATION},
+    {"statement_timeout", PGMIG_VALUE_DURATION},
+    {"retries", PGMIG_VALUE_COUNT},
+    {"lint-ignore", PGMIG_VALUE_WORDS},
+    {"empty", PGMIG_VALUE_NONE},
+    {"irreversible", PGMIG_VALUE_REST},
+};
+
+const struct pgmig_vocabulary pgmig_vocabulary_default = {
+    .markers = markers,
+    .marker_count = sizeof markers / sizeof *markers,
+    .directive_prefix = "pgmig:",
+    .directives = directives,
+    .directive_count = sizeof directives / sizeof *directives,
+    .untransacted = "-- pgmig: transaction=off",
+};
+
+/* A comment's words with single blanks between them, in lower case. */
+static void fold(char out[FOLDED], const char *text, size_t start, size_t end)
+{
+    size_t n = 0;
+
+    for (size_t i = start; i < end && n + 1 < FOLDED; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (!isspace(c))
+            out[n++] = (char)tolower(c);
+        else if (n > 0 && out[n - 1] != ' ')
+            out[n++] = ' ';
+    }
+    if (n > 0 && out[n - 1] == ' ')
+        n--;
+    out[n] = '\0';
+}
+
+/* Only the letters and digits of a folded text. */
+static void letters(char out[FOLDED], const char *folded)
+{
+    size_t n = 0;
+
+    for (; *folded != '\0'; folded++)
+        if (isalnum((unsigned char)*folded))
+            out[n++] = *folded;
+    out[n] = '\0';
+}
+
+static struct pgmig_comment means(enum pgmig_meaning meaning,
+                                  const struct pgmig_marker *marker)
+{
+    return (struct pgmig_comment){.meaning = meaning, .marker = marker};
+}
+
+static bool is_section(const struct pgmig_marker *marker)
+{
+    return marker->kind == PGMIG_MARKER_UP ||
+           marker->kind == PGMIG_MARKER_DOWN ||
+           marker->kind == PGMIG_MARKER_DIVIDER;
+}
+
+static bool is_nearly(const struct pgmig_marker *marker, const char *folded)
+{
+    char have[FOLDED];
+    char want[FOLDED];
+
+    if (!is_section(marker))
+        return false;
+    letters(have, folded);
+    letters(want, marker->text);
+    return strcmp(have, want) == 0;
+}
+
+static bool begins_with(const char *folded, const struct pgmig_marker *marker)
+{
+    return strncmp(folded, marker->text, strlen(marker->text)) == 0;
+}
+
+/* Behind one without options nothing stands: it would be prose, as in
+** "Down migrations are not available". */
+static bool is_foreign(const char *folded, const struct pgmig_marker *marker)
+{
+    return marker->options ? begins_with(folded, marker)
+                           : strcmp(folded, marker->text) == 0;
+}
+
+/* The marker's text, and behind it nothing, or options. */
+static bool is_written(const char *folded, const struct pgmig_marker *marker)
+{
+    char behind;
+
+    if (!begins_with(folded, marker))
+        return false;
+    behind = folded[strlen(marker->text)];
+    return behind == '\0' || marker->loose ||
+           (behind == ' ' && marker->options);
+}
+
+/* What node-pg-migrate looks for: dashes and blanks, then the words, and
+** whatever follows. */
+static const char *behind_dashes(const char *folded,
+                                 const struct pgmig_marker *marker)
+{
+    while (marker->loose && (*folded == '-' || *folded == ' '))
+        folded++;
+    return folded;
+}
+
+static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
+                                      const char *folded, bool line_comment)
+{
+    for (size_t i = 0; i < words->marker_count; i++) {
+        const struct pgmig_marker *m = &words->markers[i];
+
+        if (m->kind == PGMIG_MARKER_FOREIGN) {
+            if (is_foreign(folded, m))
+                return means(PGMIG_MEANS_FOREIGN, m);
+        } else if (m->kind == PGMIG_MARKER_REFUSED) {
+            if (line_comment && begins_with(folded, m))
+                return means(PGMIG_MEANS_MARKER, m);
+        } else if (line_comment && is_written(behind_dashes(folded, m), m)) {
+            return means(PGMIG_MEANS_MARKER, m);
+        } else if (is_nearly(m, folded)) {
+            return means(PGMIG_MEANS_NEARLY, m);
+        }
+    }
+    return means(PGMIG_MEANS_NOTHING, NULL);
+}
+
+static struct pgmig_comment as_misspelt(const struct pgmig_vocabulary *words,
+                                        const char *folded)
+{
+    for (size_t i = 0; i < words->marker_count; i++)
+        if (is_section(&words->markers[i]) &&
+            pgmig_heading_resembles(folded, 0, strlen(folded),
+                                    words->markers[i].text))
+            return means(PGMIG_MEANS_MISSPELT, &words->markers[i]);
+    return means(PGMIG_MEANS_NOTHING, NULL);
+}
+
+struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
+                                           const char *text, size_t start,
+                                           size_t end, bool line_comment)
+{
+    size_t prefix = strlen(words->directive_prefix);
+    struct pgmig_comment comment;
+    char folded[FOLDED];
+
+    start += 2; /* the dashes, or slash and star */
+    if (!line_comment)
+        end -= 2;
+    while (start < end && isspace((unsigned char)text[start]))
+        start++;
+    if (end - start >= prefix &&
+        strncasecmp(text + start, words->directive_prefix, prefix) == 0)
+        return (struct pgmig_comment){.meaning = PGMIG_MEANS_DIRECTIVE,
+                                      .body = start + prefix};
+    fold(folded, text, start, end);
+    comment = as_marker(words, folded, line_comment);
+    if (comment.meaning == PGMIG_MEANS_NOTHING)
+        comment = as_misspelt(words, folded);
+    comment.body = start;
+    return comment;
+}
+
+size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
+                              const char *text, size_t start, size_t end)
+{
+    for (size_t i = 0; i < words->marker_count; i++) {
+        const char *marker = words->markers[i].text;
+        size_t at = start + 2; /* behind its dashes */
+        const char *found;
+
+        while (words->markers[i].anywhere && at < end &&
+               (found = memmem(text + at, end - at, marker, strlen(marker)))) {
+            at = (size_t)(found - text);
+            if (memcmp(found - 2, "--", 2) == 0)
+                return at - 2;
+            at++;
+        }
+    }
+    return end;
+}
+
+/* ---- placeholders ---------------------------------------------------- */
+
+/* Whether a name begins at `*at` and is closed: what has a letter and no brace,
+** so that '{{1,2},{3,4}}' is an array. `*at` becomes where that was decided:
+** nothing before it is a name either. */
+static bool is_named(const struct pgmig_vocabulary *words, const char *text,
+                     size_t *at, size_t end)
+{
+    size_t close = strlen(words->placeholder_end);
+    bool letter = false;
+
+    if (close == 0)
+        return *at < end && isalpha((unsigned char)text[*at]);
+    for (; *at + close <= end; (*at)++) {
+        if (memcmp(text + *at, words->placeholder_end, close) == 0)
+            return letter;
+        if (text[*at] == '{' || text[*at] == '}')
+            return false;
+        letter = letter || isalpha((unsigned char)text[*at]);
+    }
+    *at = end;
+    return false;
+}
+
+size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
+                                    const char *text, size_t start, size_t end)
+{
+    size_t open = words->placeholder ? strlen(words->placeholder) : 0;
+
+    while (open > 0) {
+        const char *found =
+            memmem(text + start, end - start, words->placeholder, open);
+        size_t at;
+        size_t behind;
+
+        if (found == NULL)
+            break;
+        at = (size_t)(found - text);
+        start = behind = at + open;
+        if (is_named(words, text, &behind, end))
+            return at;
+        if (behind >
+            start + open) /* the next one may hold what was seen last */
+            start = behind - open;
+    }
+    return end;
+}
+
+bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker)
+{
+    return is_section(marker) || marker->kind == PGMIG_MARKER_END;
+}
+
+const struct pgmig_marker *
+pgmig_vocabulary_section(const struct pgmig_vocabulary *words,
+                         enum pgmig_direction direction)
+{
+    for (size_t i = 0; i < words->marker_count; i++) {
+        const struct pgmig_marker *marker = &words->markers[i];
+
+        if (is_section(marker) &&
+            (marker->kind == PGMIG_MARKER_UP) == (direction == PGMIG_UP))
+            return marker;
+    }
+    return NULL;
+}
+
+const char *pgmig_vocabulary_text(const struct pgmig_vocabulary *words,
+                                  enum pgmig_marker_kind kind)
+{
+    for (size_t i = 0; i < words->marker_count; i++)
+        if (words->markers[i].kind == kind)
+            return words->markers[i].text;
+    return NULL;
+}

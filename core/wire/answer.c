@@ -1,0 +1,183 @@
+/* answer.c -- the shapes of answers. */
+#include "wire/answer.h"
+#include "pgmig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INTEGER_MAX 9007199254740992 /* 2^53 */
+
+enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, OID = 26 }; /* pg_type.dat */
+enum { FLOAT4 = 700, FLOAT8 = 701 };
+
+/* A column, as the shape has it. */
+struct column {
+    const char *name;
+    size_t name_len;
+    char type; /* how its word begins */
+    bool optional;
+};
+
+bool pgmig_answer_is_shape(const char *text)
+{
+    return text[0] != '\0' && strchr("1?*-", text[0]) != NULL &&
+           (text[1] == '\0' || text[1] == ' ');
+}
+
+/* Take the next word: its length, 0 when there is none. */
+static size_t next_word(const char **shape, const char **word)
+{
+    size_t len;
+
+    *shape += strspn(*shape, " ");
+    *word = *shape;
+    len = strcspn(*shape, " ");
+    *shape += len;
+    return len;
+}
+
+static struct column read_column(const char *word, size_t len)
+{
+    size_t name_len = strcspn(word, ":");
+
+    return (struct column){.name = word,
+                           .name_len = name_len,
+                           .type = word[name_len + 1],
+                           .optional = word[len - 1] == '?'};
+}
+
+/* ---- types ------------------------------------------------------------- */
+
+static char type_of(Oid oid)
+{
+    switch (oid) {
+    case BOOL:
+        return 'b';
+    case INT8:
+    case INT2:
+    case INT4:
+    case OID:
+        return 'i';
+    case FLOAT4:
+    case FLOAT8:
+        return 'f';
+    default:
+        return 't';
+    }
+}
+
+static bool is_integer(const char *value)
+{
+    char *end;
+    long long n = strtoll(value, &end, 10);
+
+    return end != value && *end == '\0' && n <= INTEGER_MAX &&
+           n >= -INTEGER_MAX;
+}
+
+static bool is_float(const char *value)
+{
+    char *end;
+
+    (void)strtod(value, &end);
+    return end != value && *end == '\0';
+}
+
+static bool is_value(const char *value, char type)
+{
+    switch (type) {
+    case 'b':
+        return strcmp(value, "t") == 0 || strcmp(value, "f") == 0;
+    case 'i':
+        return is_integer(value);
+    case 'f':
+        return is_float(value);
+    default:
+        return true;
+    }
+}
+
+/* ---- results ----------------------------------------------------------- */
+
+static const char *column_fault(const PGresult *res, int at,
+                                const struct column *column)
+{
+    const char *name = PQfname(res, at);
+    bool named = strlen(name) == column->name_len &&
+                 memcmp(name, column->name, column->name_len) == 0;
+
+    if (!named && strncmp(column->name, "_:", 2) != 0)
+        return "a column of another name";
+    if (type_of(PQftype(res, at)) != column->type || PQfformat(res, at) != 0)
+        return "a column of another type";
+    for (int row = 0; row < PQntuples(res); row++) {
+        if (PQgetisnull(res, row, at)) {
+            if (!column->optional)
+                return "a NULL where there is none";
+        } else if (!is_value(PQgetvalue(res, row, at), column->type)) {
+            return "a value that is not of its type";
+        }
+    }
+    return NULL;
+}
+
+static const char *columns_fault(const PGresult *res, const char *shape)
+{
+    int at = 0;
+    const char *word;
+    size_t len;
+
+    while ((len = next_word(&shape, &word)) > 0) {
+        struct column column;
+        const char *fault;
+
+        if (*word == '.')
+            return NULL;
+        if (at == PQnfields(res))
+            return "fewer columns than it was asked for";
+        column = read_column(word, len);
+        fault = column_fault(res, at++, &column);
+        if (fault != NULL)
+            return fault;
+    }
+    return at < PQnfields(res) ? "more columns than it was asked for" : NULL;
+}
+
+static const char *rows_fault(const PGresult *res, char rows)
+{
+    int n = PQntuples(res);
+
+    if (PQresultStatus(res) != PGRES_TUPLES_OK)
+        return "no rows where some were asked for";
+    if (rows == '1' && n == 0)
+        return "no row where there is always one";
+    return rows != '*' && n > 1 ? "more rows than there can be" : NULL;
+}
+
+/* Whether a command tag is one of those in a word. */
+static bool is_tag(const char *tag, const char *word, size_t len)
+{
+    size_t wanted = strlen(tag);
+
+    for (const char *end = word + len; word < end;
+         word += strcspn(word, "/ ") + 1)
+        if (strcspn(word, "/ ") == wanted && memcmp(word, tag, wanted) == 0)
+            return true;
+    return false;
+}
+
+const char *pgmig_answer_fault(const PGresult *res, const char *shape)
+{
+    const char *word;
+    const char *fault;
+    size_t len = next_word(&shape, &word);
+
+    if (*word == '-')
+        return NULL;
+    if (len > 1)
+        return is_tag(PQcmdStatus((PGresult *)res), word, len)
+                   ? NULL
+                   : "that of another command";
+    fault = rows_fault(res, *word);
+    return fault != NULL ? fault : columns_fault(res, shape);
+}

@@ -1,0 +1,61 @@
+/* conceal.c -- what libpq and servers repeat of a connection's parameters. */
+#include "wire/conceal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+static bool is_shown(const PQconninfoOption *o)
+{
+    static const char *const shown[] = {"host", "port", "user", "dbname", NULL};
+
+    for (size_t i = 0; shown[i] != NULL; i++)
+        if (strcmp(o->keyword, shown[i]) == 0)
+            return true;
+    return strcmp(o->keyword, "hostaddr") == 0 &&
+           o->val[strspn(o->val, "0123456789abcdefABCDEF.:,%")] == '\0';
+}
+
+/* The parameter whose value stands in quotes at `text`. */
+static const PQconninfoOption *value_at(const PQconninfoOption *options,
+                                        const char *text)
+{
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        size_t len = o->val != NULL ? strlen(o->val) : 0;
+
+        if (len > 0 && strncmp(text + 1, o->val, len) == 0 &&
+            text[len + 1] == '"' && !is_shown(o))
+            return o;
+    }
+    return NULL;
+}
+
+char *pgmig_conceal(PGconn *pg, const char *text)
+{
+    PQconninfoOption *options = PQconninfo(pg);
+    struct pgmig_buf out = {0};
+
+    while (options != NULL && *text != '\0') {
+        size_t plain = strcspn(text, "\"");
+        const PQconninfoOption *o;
+
+        pgmig_buf_add(&out, text, plain);
+        text += plain;
+        o = *text == '"' ? value_at(options, text) : NULL;
+        if (o != NULL) {
+            pgmig_buf_addf(&out, "(the value of %s)", o->keyword);
+            text += strlen(o->val) + 2;
+        } else if (*text == '"') {
+            pgmig_buf_add(&out, text++, 1);
+        }
+    }
+    pgmig_buf_add(&out, "", 0);
+    if (options != NULL && !out.failed) {
+        PQconninfoFree(options);
+        return out.data;
+    }
+    PQconninfoFree(options);
+    pgmig_buf_free(&out);
+    return NULL;
+}

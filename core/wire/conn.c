@@ -1,0 +1,443 @@
+/* conn.c -- a PostgreSQL connection: opened, asked, closed. */
+#include "wire/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "wire/cancel.h"
+#include "wire/connfile.h"
+#include "wire/connstring.h"
+#include "base/environment.h"
+#include "base/error.h"
+#include "wire/pipeline.h"
+#include "wire/report.h"
+
+/* ---- opening and closing --------------------------------------------- */
+
+/* Let libpq begin, which reads the service file; NULL for an error. */
+static PGconn *start(struct pgmig_environment *environment,
+                     const char *const *keywords, const char *const *values,
+                     struct pgmig_error *err)
+{
+    PGconn *pg = NULL;
+
+    pgmig_error_memory(err);
+    if (environment == NULL || pgmig_environment_enter(environment) != 0)
+        return NULL;
+    if (pgmig_connfile_check_service(err) == 0)
+        pg = PQconnectStartParams(keywords, values, 1);
+    pgmig_environment_leave(environment);
+    if (pg != NULL)
+        pgmig_error_clear(err);
+    return pg;
+}
+
+static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
+                         const char *const *values, struct pgmig_error *err)
+{
+    conn->pg = start(conn->environment, keywords, values, err);
+    if (conn->pg == NULL)
+        return -1;
+    PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
+    conn->polling = PGRES_POLLING_WRITING;
+    if (pgmig_connstring_check_values(conn->pg, err) != 0)
+        return -1;
+    if (PQstatus(conn->pg) == CONNECTION_BAD) {
+        if (pgmig_connstring_refusal(PQerrorMessage(conn->pg), err))
+            return -1;
+        pgmig_report_libpq(conn);
+        conn->phase = PGMIG_PHASE_IDLE;
+    }
+    return 0;
+}
+
+/* A name that no other connection has. */
+static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    unsigned char random[8];
+
+    if (getentropy(random, sizeof random) != 0)
+        return pgmig_error_set(err, PGMIG_E_IO, "getentropy: %s",
+                               strerror(errno));
+    snprintf(conn->tag, sizeof conn->tag,
+             "pgmig %02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
+             random[2], random[3], random[4], random[5], random[6], random[7]);
+    return 0;
+}
+
+static struct pgmig_conn *new_conn(const char *const *environment,
+                                   struct pgmig_error *err)
+{
+    struct pgmig_conn *conn = calloc(1, sizeof *conn);
+
+    if (conn != NULL) {
+        conn->owner = getpid();
+        conn->phase = PGMIG_PHASE_CONNECT;
+        conn->environment = pgmig_environment_new(environment);
+        if (conn->environment != NULL)
+            return conn;
+    }
+    free(conn);
+    pgmig_error_memory(err);
+    return NULL;
+}
+
+struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
+                                   const char *const *values,
+                                   struct pgmig_error *err)
+{
+    return pgmig_conn_open_in(NULL, keywords, values, err);
+}
+
+struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
+                                      const char *const *keywords,
+                                      const char *const *values,
+                                      struct pgmig_error *err)
+{
+    struct pgmig_conn *conn;
+
+    if (pgmig_connstring_check_all(keywords, values, err) != 0)
+        return NULL;
+    conn = new_conn(environment, err);
+    if (conn == NULL)
+        return NULL;
+    if (make_tag(conn, err) == 0 &&
+        connect_start(conn, keywords, values, err) == 0)
+        return conn;
+    pgmig_conn_close(conn);
+    return NULL;
+}
+
+void pgmig_conn_forget_result(struct pgmig_conn *conn)
+{
+    PQclear(conn->result);
+    conn->result = NULL;
+    while (conn->kept_count > 0)
+        PQclear(conn->kept[--conn->kept_count]);
+}
+
+void pgmig_conn_close(struct pgmig_conn *conn)
+{
+    struct pgmig_notice notice;
+
+    if (conn == NULL)
+        return;
+    pgmig_conn_forget_result(conn);
+    while (pgmig_conn_notice(conn, &notice))
+        pgmig_notice_clear(&notice);
+    free(conn->notices);
+    pgmig_pipeline_free(conn);
+    pgmig_buf_free(&conn->copy);
+    pgmig_error_clear(&conn->error);
+    pgmig_environment_free(conn->environment);
+    free(conn->abandoned);
+    pgmig_cancel_free(conn->cancel);
+    if (conn->owner == getpid())
+        PQfinish(conn->pg);
+    else if (conn->pg != NULL && PQsocket(conn->pg) >= 0)
+        close(PQsocket(conn->pg)); /* PQfinish would end the parent's session */
+    free(conn);
+}
+
+bool pgmig_conn_lost(const struct pgmig_conn *conn)
+{
+    return PQstatus(conn->pg) == CONNECTION_BAD;
+}
+
+/* ---- where it goes --------------------------------------------------- */
+
+void pgmig_hosts_free(struct pgmig_hosts *hosts)
+{
+    free(hosts->host);
+    free(hosts->hostaddr);
+    free(hosts->port);
+    free(hosts->database);
+    free(hosts->user);
+    free(hosts->options);
+    free(hosts->connect_timeout);
+    *hosts = (struct pgmig_hosts){0};
+}
+
+static char **field_of(struct pgmig_hosts *hosts, const char *keyword)
+{
+    const struct {
+        const char *keyword;
+        char **field;
+    } known[] = {
+        {"host", &hosts->host},
+        {"hostaddr", &hosts->hostaddr},
+        {"port", &hosts->port},
+        {"dbname", &hosts->database},
+        {"user", &hosts->user},
+        {"options", &hosts->options},
+        {"connect_timeout", &hosts->connect_timeout},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(keyword, known[i].keyword) == 0)
+            return known[i].field;
+    return NULL;
+}
+
+static int keep_host(struct pgmig_hosts *hosts, const PQconninfoOption *o,
+                     struct pgmig_error *err)
+{
+    char **field = field_of(hosts, o->keyword);
+
+    if (field == NULL || o->val == NULL || o->val[0] == '\0')
+        return 0;
+    *field = pgmig_strndup(o->val, strlen(o->val));
+    return *field == NULL ? pgmig_error_memory(err) : 0;
+}
+
+static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
+                      struct pgmig_error *err)
+{
+    PQconninfoOption *options = PQconninfo(pg);
+    int status = 0;
+
+    if (options == NULL)
+        return pgmig_error_memory(err);
+    for (PQconninfoOption *o = options; status == 0 && o->keyword; o++)
+        status = keep_host(hosts, o, err);
+    PQconninfoFree(options);
+    if (status != 0)
+        pgmig_hosts_free(hosts);
+    return status;
+}
+
+/* libpq alone knows how all its sources add up. It is made to begin with a
+** parameter that it refuses before it goes to the network. */
+static PGconn *start_refused(const char *const *environment,
+                             const char *const *keywords,
+                             const char *const *values, struct pgmig_error *err)
+{
+    struct pgmig_environment *own = pgmig_environment_new(environment);
+    PGconn *pg = start(own, keywords, values, err);
+
+    pgmig_environment_free(own);
+    return pg;
+}
+
+int pgmig_hosts_read(const char *const *environment,
+                     const char *const *keywords, const char *const *values,
+                     struct pgmig_hosts *hosts, struct pgmig_error *err)
+{
+    const char **all;
+    size_t n = 0;
+    PGconn *pg;
+    int status;
+
+    *hosts = (struct pgmig_hosts){0};
+    if (pgmig_connstring_check_all(keywords, values, err) != 0)
+        return -1;
+    while (keywords[n] != NULL)
+        n++;
+    all = calloc(2 * (n + 2), sizeof *all);
+    if (all == NULL)
+        return pgmig_error_memory(err);
+    memcpy(all, keywords, n * sizeof *all);
+    memcpy(all + n + 2, values, n * sizeof *all);
+    all[n] = "sslmode";
+    all[n + 2 + n] = "refused";
+    pg = start_refused(environment, all, all + n + 2, err);
+    free(all);
+    status = pg != NULL ? keep_hosts(hosts, pg, err) : -1;
+    PQfinish(pg);
+    return status;
+}
+
+/* ---- looking --------------------------------------------------------- */
+
+int pgmig_conn_fd(const struct pgmig_conn *conn)
+{
+    return PQsocket(conn->pg);
+}
+
+bool pgmig_conn_next_result(struct pgmig_conn *conn)
+{
+    if (conn->kept_count == 0)
+        return false;
+    PQclear(conn->result);
+    conn->result = conn->kept[0];
+    conn->kept_count--;
+    for (int i = 0; i < conn->kept_count; i++)
+        conn->kept[i] = conn->kept[i + 1];
+    return true;
+}
+
+int pgmig_conn_rows(const struct pgmig_conn *conn)
+{
+    return PQntuples(conn->result);
+}
+
+int pgmig_conn_columns(const struct pgmig_conn *conn)
+{
+    return PQnfields(conn->result);
+}
+
+const char *pgmig_conn_column_name(const struct pgmig_conn *conn, int column)
+{
+    return PQfname(conn->result, column);
+}
+
+unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column)
+{
+    return PQftype(conn->result, column);
+}
+
+const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
+                             size_t *len)
+{
+    *len = 0;
+    if (PQgetisnull(conn->result, row, column))
+        return NULL;
+    *len = (size_t)PQgetlength(conn->result, row, column);
+    return PQgetvalue(conn->result, row, column);
+}
+
+const char *pgmig_conn_tag(const struct pgmig_conn *conn)
+{
+    return conn->result ? PQcmdStatus(conn->result) : "";
+}
+
+enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn)
+{
+    switch (PQtransactionStatus(conn->pg)) {
+    case PQTRANS_IDLE:
+        return PGMIG_TX_IDLE;
+    case PQTRANS_INTRANS:
+        return PGMIG_TX_OPEN;
+    case PQTRANS_INERROR:
+        return PGMIG_TX_FAILED;
+    default:
+        return PGMIG_TX_NONE;
+    }
+}
+
+int pgmig_conn_backend_pid(const struct pgmig_conn *conn)
+{
+    return PQbackendPID(conn->pg);
+}
+
+int pgmig_conn_server_pid(const struct pgmig_conn *conn)
+{
+    return conn->server_pid;
+}
+
+void pgmig_conn_served_by(struct pgmig_conn *conn, int pid)
+{
+    conn->server_pid = pid;
+    conn->pooled = pid != PQbackendPID(conn->pg);
+}
+
+const char *pgmig_conn_session_tag(const struct pgmig_conn *conn)
+{
+    return conn->tag;
+}
+
+int pgmig_conn_add_tag(const struct pgmig_conn *conn, struct pgmig_buf *sql)
+{
+    if (!conn->pooled)
+        return 0;
+    pgmig_buf_addf(sql, "SET LOCAL application_name = '%s'; ", conn->tag);
+    return 1;
+}
+
+const char *pgmig_conn_sent(const struct pgmig_conn *conn)
+{
+    return conn->sent;
+}
+
+void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
+                     const char **address, const char **port)
+{
+    const char *text[] = {PQhost(conn->pg), PQhostaddr(conn->pg),
+                          PQport(conn->pg)};
+
+    *host = text[0] ? text[0] : "";
+    *address = text[1] ? text[1] : "";
+    *port = text[2] ? text[2] : "";
+}
+
+void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,
+                        int *unsent)
+{
+    *moved = conn->moved;
+    if (ioctl(PQsocket(conn->pg), TIOCOUTQ, unsent) != 0)
+        *unsent = 0;
+}
+
+int pgmig_conn_server_version(const struct pgmig_conn *conn)
+{
+    return PQserverVersion(conn->pg);
+}
+
+int pgmig_conn_connect_timeout(const struct pgmig_conn *conn)
+{
+    PQconninfoOption *options = PQconninfo(conn->pg);
+    int seconds = 0;
+
+    for (PQconninfoOption *o = options; o != NULL && o->keyword; o++)
+        if (strcmp(o->keyword, "connect_timeout") == 0 && o->val != NULL)
+            seconds = atoi(o->val);
+    PQconninfoFree(options);
+    return seconds;
+}
+
+const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
+                                 const char *name)
+{
+    return PQparameterStatus(conn->pg, name);
+}
+
+/* ---- quoting --------------------------------------------------------- */
+
+static char *quoted(struct pgmig_conn *conn, char *made,
+                    struct pgmig_error *err)
+{
+    char *copy;
+
+    if (made == NULL) {
+        pgmig_error_set(err, PGMIG_E_USAGE, "text that cannot be quoted: %s",
+                        PQerrorMessage(conn->pg));
+        return NULL;
+    }
+    copy = pgmig_strndup(made, strlen(made)); /* so that free() frees it */
+    PQfreemem(made);
+    if (copy == NULL)
+        pgmig_error_memory(err);
+    return copy;
+}
+
+char *pgmig_conn_quote_literal(struct pgmig_conn *conn, const char *s,
+                               size_t len, struct pgmig_error *err)
+{
+    return quoted(conn, PQescapeLiteral(conn->pg, s, len), err);
+}
+
+int pgmig_conn_add_literal(struct pgmig_conn *conn, const char *text,
+                           struct pgmig_buf *sql, struct pgmig_error *err)
+{
+    char *quoted;
+
+    if (text == NULL) {
+        pgmig_buf_adds(sql, "NULL");
+        return 0;
+    }
+    quoted = pgmig_conn_quote_literal(conn, text, strlen(text), err);
+    if (quoted == NULL)
+        return -1;
+    pgmig_buf_adds(sql, quoted);
+    free(quoted);
+    return 0;
+}
+
+char *pgmig_conn_quote_ident(struct pgmig_conn *conn, const char *s, size_t len,
+                             struct pgmig_error *err)
+{
+    return quoted(conn, PQescapeIdentifier(conn->pg, s, len), err);
+}

@@ -1,0 +1,449 @@
+/* exchange.c -- requests and their answers, step by step. */
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wire/answer.h"
+#include "wire/conn.h"
+#include "base/environment.h"
+#include "base/error.h"
+#include "wire/pipeline.h"
+#include "wire/report.h"
+#include "wire/transfer.h"
+
+static bool has_error(const struct pgmig_conn *conn)
+{
+    return conn->error.kind != PGMIG_E_NONE;
+}
+
+/* ---- starting a request ---------------------------------------------- */
+
+int pgmig_conn_check_process(const struct pgmig_conn *conn,
+                             struct pgmig_error *err)
+{
+    if (conn->owner == getpid())
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "this connection was opened in another process (fork)");
+    return pgmig_error_hint(err, "connect after forking");
+}
+
+int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase == PGMIG_PHASE_COPY_IN ||
+        conn->phase == PGMIG_PHASE_COPY_OUT)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "a COPY is under way on this connection");
+    if (conn->phase != PGMIG_PHASE_IDLE)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the connection is busy with an operation");
+    return 0;
+}
+
+void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
+{
+    pgmig_error_clear(&conn->error);
+    conn->error_position = 0;
+    conn->next = next;
+    conn->ctx = ctx;
+    conn->asking = NULL;
+    conn->shape = NULL;
+}
+
+/* Keep how a text begins, in whole characters. */
+static void note_sent(struct pgmig_conn *conn, const char *sql)
+{
+    size_t len = strnlen(sql, sizeof conn->sent);
+
+    if (len == sizeof conn->sent)
+        do
+            len--;
+        while (len > 0 && ((unsigned char)sql[len] & 0xC0) == 0x80);
+    memcpy(conn->sent, sql, len);
+    conn->sent[len] = '\0';
+}
+
+static void begin_request(struct pgmig_conn *conn, const char *sql)
+{
+    note_sent(conn, sql);
+    pgmig_conn_forget_result(conn);
+    conn->results = 0;
+    conn->keeps = false;
+    conn->feeding = false;
+    conn->tx_warning = false;
+    conn->phase = PGMIG_PHASE_BUSY;
+}
+
+/* PQsend* failed or worked: the failure is the operation's, whose transaction
+** nobody would end. */
+static int sent(struct pgmig_conn *conn, int ok)
+{
+    if (ok)
+        return 0;
+    pgmig_report_libpq(conn);
+    conn->phase = PGMIG_PHASE_IDLE;
+    if (conn->next != NULL && pgmig_conn_tx(conn) != PGMIG_TX_IDLE)
+        shutdown(PQsocket(conn->pg), SHUT_RDWR);
+    return -1;
+}
+
+int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
+                       pgmig_supply *supply)
+{
+    begin_request(conn, sql);
+    conn->discard = true;
+    conn->shape = NULL;
+    conn->supply = supply;
+    conn->feed_len = 0;
+    conn->fed = 0;
+    if (sent(conn, PQsendQuery(conn->pg, sql)) != 0)
+        return -1;
+    PQsetSingleRowMode(conn->pg); /* rows are dropped one by one */
+    return 0;
+}
+
+int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql, const char *shape)
+{
+    begin_request(conn, sql);
+    conn->discard = false;
+    conn->shape = shape;
+    conn->supply = NULL;
+    return sent(conn, PQsendQuery(conn->pg, sql));
+}
+
+int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
+                    int nparams, const char *const *params,
+                    struct pgmig_error *err)
+{
+    int status;
+
+    if (pgmig_conn_check_idle(conn, err) != 0)
+        return -1;
+    if (memchr(sql, '\0', len) != NULL)
+        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
+    pgmig_conn_begin(conn, NULL, NULL);
+    if (nparams == 0) {
+        status = pgmig_conn_ask(conn, sql, NULL);
+    } else {
+        begin_request(conn, sql);
+        conn->discard = false;
+        conn->supply = NULL;
+        status = sent(conn, PQsendQueryParams(conn->pg, sql, nparams, NULL,
+                                              params, NULL, NULL, 0));
+    }
+    return status == 0 ? 0 : pgmig_conn_take_error(conn, err);
+}
+
+void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
+{
+    conn->shape = shape;
+}
+
+/* ---- stepping -------------------------------------------------------- */
+
+static unsigned step_connect(struct pgmig_conn *conn)
+{
+    if (pgmig_environment_enter(conn->environment) != 0) {
+        pgmig_error_memory(&conn->error);
+        conn->phase = PGMIG_PHASE_IDLE;
+        return 0;
+    }
+    conn->polling =
+        conn->abandoned ? PGRES_POLLING_FAILED : PQconnectPoll(conn->pg);
+    pgmig_environment_leave(conn->environment);
+    switch (conn->polling) {
+    case PGRES_POLLING_READING:
+        return PGMIG_WANT_READ;
+    case PGRES_POLLING_OK:
+        conn->phase = PGMIG_PHASE_IDLE;
+        if (PQsetnonblocking(conn->pg, 1) != 0)
+            pgmig_report_libpq(conn);
+        return 0;
+    case PGRES_POLLING_FAILED:
+        pgmig_report_libpq(conn);
+        conn->phase = PGMIG_PHASE_IDLE;
+        return 0;
+    default:
+        return PGMIG_WANT_WRITE;
+    }
+}
+
+/* The operation is told as of any lost connection: by its next results. What
+** has come before is still read. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
+{
+    if (conn->abandoned == NULL)
+        conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
+{
+    pgmig_conn_abandon(conn, reason);
+    conn->refused = true;
+    conn->feeding = false;
+    if (!has_error(conn))
+        pgmig_report_libpq(conn);
+}
+
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
+{
+    struct pgmig_buf reason = {0};
+    bool first = !has_error(conn);
+
+    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
+    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
+    pgmig_buf_free(&reason);
+    if (first)
+        pgmig_error_hint(&conn->error,
+                         "is it PostgreSQL that answers there? a pooler or a "
+                         "proxy in between may be at fault");
+}
+
+bool pgmig_conn_drain(struct pgmig_conn *conn)
+{
+    (void)PQconsumeInput(conn->pg);
+    return pgmig_conn_lost(conn);
+}
+
+void pgmig_conn_read(struct pgmig_conn *conn)
+{
+    int waiting = 0;
+
+    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+        conn->moved++;
+    (void)PQconsumeInput(conn->pg);
+}
+
+static void keep_result(struct pgmig_conn *conn, PGresult *res)
+{
+    bool has_rows = PQresultStatus(res) == PGRES_TUPLES_OK;
+
+    conn->results++;
+    if (conn->keeps && has_rows && conn->kept_count < PGMIG_RESULTS) {
+        conn->kept[conn->kept_count++] = res;
+        return;
+    }
+    PQclear(conn->result);
+    conn->result = res;
+}
+
+static const char a_copy[] = "a COPY that was not asked for";
+
+/* The server has begun to copy: true when the caller must act. */
+static bool take_copy_in(struct pgmig_conn *conn)
+{
+    if (conn->shape != NULL) {
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
+    }
+    if (conn->discard) { /* a migration: the file has the data, or none */
+        conn->feeding = true;
+        pgmig_transfer_feed(conn);
+        return false;
+    }
+    conn->phase = PGMIG_PHASE_COPY_IN;
+    return true;
+}
+
+/* The same the other way. */
+static bool take_copy_out(struct pgmig_conn *conn)
+{
+    if (conn->shape != NULL) {
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
+    }
+    conn->phase = PGMIG_PHASE_COPY_OUT;
+    conn->copy_more = true;
+    return !conn->discard;
+}
+
+/* Look at one result: true when the operation pauses there. */
+static bool take_result(struct pgmig_conn *conn, PGresult *res)
+{
+    conn->moved++;
+    switch (PQresultStatus(res)) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+        keep_result(conn, res);
+        return false;
+    case PGRES_COPY_IN:
+        PQclear(res);
+        return take_copy_in(conn);
+    case PGRES_COPY_OUT:
+        PQclear(res);
+        return take_copy_out(conn);
+    case PGRES_COPY_BOTH: /* libpq would give it again and again */
+        PQclear(res);
+        pgmig_conn_refuse(conn, a_copy);
+        return false;
+    case PGRES_SINGLE_TUPLE:
+        PQclear(res);
+        return false;
+    default:
+        if (!has_error(conn))
+            pgmig_report_result(conn, res);
+        PQclear(res);
+        return false;
+    }
+}
+
+/* The same of several results: those that were asked for, and no other. */
+static const char *kept_fault(const struct pgmig_conn *conn)
+{
+    for (int i = 0; i < PGMIG_RESULTS; i++) {
+        const char *shape = conn->kept_shapes[i];
+        const char *fault;
+
+        if ((shape != NULL) != (i < conn->kept_count))
+            return "another number of results than was asked for";
+        fault = shape ? pgmig_answer_fault(conn->kept[i], shape) : NULL;
+        if (fault != NULL)
+            return fault;
+    }
+    return NULL;
+}
+
+/* What cannot be right when the request is answered, without an error. */
+static const char *fault_of(const struct pgmig_conn *conn)
+{
+    if (has_error(conn) || pgmig_conn_lost(conn))
+        return NULL;
+    if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
+        return "a state of the transaction that there is not";
+    if (conn->results == 0)
+        return "the end without an answer";
+    if (conn->keeps)
+        return kept_fault(conn);
+    return conn->shape ? pgmig_answer_fault(conn->result, conn->shape) : NULL;
+}
+
+/* The request is answered: go on with the operation, or end it. */
+static bool request_done(struct pgmig_conn *conn)
+{
+    conn->phase = PGMIG_PHASE_IDLE;
+    if (pgmig_conn_lost(conn) && !has_error(conn))
+        pgmig_report_libpq(conn);
+    return conn->next == NULL || !conn->next(conn->ctx, conn);
+}
+
+/* A socket that was full may have room again by now: what is left of COPY data
+** must not wait for the server, which has nothing to say. */
+static unsigned wanted(const struct pgmig_conn *conn)
+{
+    bool pending = PQflush(conn->pg) == 1;
+
+    return PGMIG_WANT_READ | (pending || conn->feeding ? PGMIG_WANT_WRITE : 0U);
+}
+
+/* Go on when the connection is lost, as soon as what has come is read. */
+static unsigned step_refused(struct pgmig_conn *conn)
+{
+    if (!pgmig_conn_drain(conn))
+        return PGMIG_WANT_READ;
+    conn->phase = PGMIG_PHASE_IDLE;
+    return request_done(conn) ? 0 : PGMIG_WANT_READ;
+}
+
+static unsigned step_busy(struct pgmig_conn *conn)
+{
+    pgmig_transfer_feed(conn);
+    PQflush(conn->pg);
+    pgmig_conn_read(conn);
+    for (;;) {
+        PGresult *res;
+        const char *fault;
+
+        if (conn->refused)
+            return step_refused(conn);
+        if (conn->phase == PGMIG_PHASE_COPY_OUT) {
+            if (pgmig_transfer_take(conn))
+                return wanted(conn);
+            if (conn->phase == PGMIG_PHASE_COPY_OUT)
+                return 0; /* a piece for the caller */
+        }
+        if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
+            return wanted(conn);
+        res = PQgetResult(conn->pg);
+        if (conn->refused) { /* by what libpq has met meanwhile */
+            PQclear(res);
+            continue;
+        }
+        if (res == NULL) {
+            fault = fault_of(conn);
+            if (fault != NULL) {
+                pgmig_conn_refuse(conn, fault);
+                continue;
+            }
+            if (request_done(conn))
+                return 0;
+            if (conn->phase == PGMIG_PHASE_PIPELINE)
+                return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
+        } else if (take_result(conn, res)) {
+            return 0;
+        } else if (conn->feeding) {
+            return wanted(conn);
+        }
+    }
+}
+
+static unsigned step_pipeline(struct pgmig_conn *conn)
+{
+    unsigned want = pgmig_pipeline_step(conn);
+
+    if (want != 0)
+        return want;
+    return request_done(conn) ? 0 : PGMIG_WANT_READ | PGMIG_WANT_WRITE;
+}
+
+static unsigned step_put(struct pgmig_conn *conn)
+{
+    int pending = PQflush(conn->pg);
+
+    pgmig_conn_read(conn);
+    if (pending < 0 || pgmig_conn_lost(conn)) { /* a result says why */
+        conn->phase = PGMIG_PHASE_BUSY;
+        return step_busy(conn);
+    }
+    if (pending == 1)
+        return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
+    conn->phase = PGMIG_PHASE_COPY_IN;
+    return 0;
+}
+
+unsigned pgmig_conn_step(struct pgmig_conn *conn)
+{
+    switch (conn->phase) {
+    case PGMIG_PHASE_CONNECT:
+        return step_connect(conn);
+    case PGMIG_PHASE_BUSY:
+    case PGMIG_PHASE_COPY_OUT:
+        return step_busy(conn);
+    case PGMIG_PHASE_PUT:
+        return step_put(conn);
+    case PGMIG_PHASE_PIPELINE:
+        return step_pipeline(conn);
+    default:
+        return 0;
+    }
+}
+
+bool pgmig_conn_ended(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_IDLE;
+}
+
+int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (!pgmig_conn_ended(conn))
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the operation has not ended");
+    conn->next = NULL;
+    conn->ctx = NULL;
+    conn->asking = NULL;
+    return pgmig_conn_take_error(conn, err);
+}

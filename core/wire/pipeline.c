@@ -1,0 +1,337 @@
+/* pipeline.c -- many requests on their way at once. */
+#include "wire/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/answer.h"
+#include "base/error.h"
+#include "wire/report.h"
+
+/* Bytes sent and not answered. Without a bound both sides could wait for each
+** other with full buffers; with it a link of 10 ms takes 25 MB a second. */
+#define IN_FLIGHT_MAX 262144
+#define IN_FLIGHT_LOW (IN_FLIGHT_MAX / 2)
+/* Bytes of Parse, Bind, Describe and Execute around SQL. */
+#define OVERHEAD 64
+
+struct request {
+    struct pgmig_mark mark;
+    size_t bytes;
+};
+
+struct pgmig_pipeline {
+    const struct pgmig_pipeline_owner *owner;
+    void *ctx;
+    struct request *ring; /* what is not answered, oldest first */
+    size_t first, count, cap;
+    size_t in_flight; /* their bytes */
+    bool unflushed;   /* the server was not asked for the last answers */
+    bool complete;    /* the Sync is sent */
+    bool told;        /* the owner knows that one has failed */
+    bool answered;    /* the oldest request is, but for the end of its answer */
+};
+
+int pgmig_pipeline_enter(struct pgmig_conn *conn,
+                         const struct pgmig_pipeline_owner *owner, void *ctx)
+{
+    struct pgmig_pipeline *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return pgmig_error_memory(&conn->error);
+    p->owner = owner;
+    p->ctx = ctx;
+    conn->pipeline = p;
+    conn->phase = PGMIG_PHASE_PIPELINE;
+    conn->sent[0] = '\0';
+    pgmig_conn_forget_result(conn);
+    if (PQenterPipelineMode(conn->pg) == 1)
+        return 0;
+    pgmig_report_libpq(conn);
+    pgmig_pipeline_free(conn);
+    conn->phase = PGMIG_PHASE_IDLE;
+    return -1;
+}
+
+void pgmig_pipeline_free(struct pgmig_conn *conn)
+{
+    if (conn->pipeline == NULL)
+        return;
+    free(conn->pipeline->ring);
+    free(conn->pipeline);
+    conn->pipeline = NULL;
+}
+
+/* ---- sending --------------------------------------------------------- */
+
+/* Double the ring, its oldest request first. */
+static int enlarge(struct pgmig_pipeline *p)
+{
+    size_t cap = p->cap > 0 ? 2 * p->cap : 64;
+    struct request *ring = malloc(cap * sizeof *ring);
+
+    if (ring == NULL)
+        return -1;
+    for (size_t i = 0; i < p->count; i++)
+        ring[i] = p->ring[(p->first + i) % p->cap];
+    free(p->ring);
+    p->ring = ring;
+    p->first = 0;
+    p->cap = cap;
+    return 0;
+}
+
+/* The oldest request is the one whose answer comes next: its rows are dropped
+** one by one unless they are wanted. */
+static void begin_answer(struct pgmig_conn *conn)
+{
+    const struct pgmig_mark *mark =
+        &conn->pipeline->ring[conn->pipeline->first].mark;
+
+    conn->pipeline->answered = false;
+    conn->answering = mark->job;
+    if (mark->shape == NULL)
+        PQsetSingleRowMode(conn->pg);
+}
+
+int pgmig_pipeline_send(struct pgmig_conn *conn, const char *sql,
+                        const struct pgmig_mark *mark, struct pgmig_error *err)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+    size_t bytes = strlen(sql) + OVERHEAD;
+
+    if (p->count == p->cap && enlarge(p) != 0)
+        return pgmig_error_memory(err);
+    if (PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
+        return pgmig_error_set(err, PGMIG_E_CONNECT, "%s",
+                               PQerrorMessage(conn->pg));
+    p->ring[(p->first + p->count++) % p->cap] = (struct request){*mark, bytes};
+    if (p->count == 1)
+        begin_answer(conn);
+    p->in_flight += bytes;
+    p->unflushed = true;
+    if (mark->flush && PQsendFlushRequest(conn->pg) == 1)
+        p->unflushed = false;
+    return 0;
+}
+
+static void complete(struct pgmig_conn *conn)
+{
+    conn->pipeline->complete = true;
+    if (PQpipelineSync(conn->pg) != 1)
+        pgmig_conn_abandon(conn, "the pipeline could not be ended");
+}
+
+/* Let the owner send until enough is on its way, or there is an error. */
+static void send_more(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->complete ||
+        (p->in_flight > IN_FLIGHT_LOW && conn->error.kind == PGMIG_E_NONE))
+        return;
+    while (p->in_flight < IN_FLIGHT_MAX) {
+        if (conn->error.kind != PGMIG_E_NONE || !p->owner->feed(p->ctx)) {
+            complete(conn);
+            return;
+        }
+    }
+    if (p->unflushed && PQsendFlushRequest(conn->pg) == 1)
+        p->unflushed = false;
+}
+
+/* ---- reading --------------------------------------------------------- */
+
+/* The oldest request is answered: libpq has made the next one current. */
+static void end_answer(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    p->in_flight -= p->ring[p->first].bytes;
+    p->first = (p->first + 1) % p->cap;
+    p->count--;
+    if (p->count > 0)
+        begin_answer(conn);
+}
+
+static void fail(struct pgmig_conn *conn)
+{
+    static const struct pgmig_mark none;
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->told)
+        return;
+    p->told = true;
+    p->owner->failed(p->ctx, p->count > 0 ? &p->ring[p->first].mark : &none);
+}
+
+static void take_failure(struct pgmig_conn *conn, const PGresult *res)
+{
+    if (conn->error.kind != PGMIG_E_NONE)
+        return;
+    pgmig_report_result(conn, res);
+    fail(conn);
+}
+
+/* What has come cannot be right. */
+static void refuse(struct pgmig_conn *conn, const char *fault)
+{
+    pgmig_conn_refuse(conn, fault);
+    fail(conn);
+}
+
+static void take_success(struct pgmig_conn *conn, PGresult *res)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+    const struct pgmig_mark *mark = &p->ring[p->first].mark;
+    const char *fault;
+
+    pgmig_conn_forget_result(conn);
+    conn->result = res;
+    if (conn->error.kind != PGMIG_E_NONE)
+        return;
+    fault = mark->shape ? pgmig_answer_fault(res, mark->shape) : NULL;
+    if (fault == NULL)
+        fault = p->owner->answered(p->ctx, mark);
+    if (fault != NULL)
+        refuse(conn, fault);
+}
+
+/* Look at one result of the oldest request. */
+static void take_result(struct pgmig_conn *conn, PGresult *res)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+    ExecStatusType status = PQresultStatus(res);
+
+    conn->moved++;
+    p->answered = p->answered || status != PGRES_SINGLE_TUPLE;
+    switch (status) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+        if (p->count > 0) {
+            take_success(conn, res);
+            return;
+        }
+        refuse(conn, "one that nobody has asked for");
+        break;
+    case PGRES_SINGLE_TUPLE:
+    case PGRES_PIPELINE_ABORTED:
+        break;
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH: /* libpq would give it again and again */
+        refuse(conn, "a COPY in the middle of a pipeline");
+        break;
+    default:
+        take_failure(conn, res);
+    }
+    PQclear(res);
+}
+
+/* libpq has no more results for the oldest request. */
+static void take_end(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->answered && p->count > 0) {
+        end_answer(conn);
+    } else if (!pgmig_conn_lost(conn)) {
+        refuse(conn, "the end without an answer");
+    } else if (conn->error.kind == PGMIG_E_NONE) {
+        pgmig_report_libpq(conn);
+        fail(conn);
+    }
+}
+
+/* The Sync is answered: what was asked before it has to be, too. */
+static void take_sync(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    if (p->count > 0 || !p->complete)
+        refuse(conn, "the end of a pipeline that has not ended");
+}
+
+/* Take what has come, also from a connection that is lost since: true when
+** the pipeline has ended. */
+static bool take_answers(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+
+    while ((p->count > 0 || p->complete) && !conn->refused) {
+        PGresult *res;
+
+        if (PQisBusy(conn->pg) && !pgmig_conn_lost(conn))
+            return false;
+        res = PQgetResult(conn->pg);
+        if (conn->refused) { /* by what libpq has met meanwhile */
+            PQclear(res);
+            return false;
+        }
+        if (res != NULL && PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
+            PQclear(res);
+            take_sync(conn);
+            return !conn->refused;
+        }
+        if (res != NULL)
+            take_result(conn, res);
+        else
+            take_end(conn);
+        if (pgmig_conn_lost(conn) && conn->error.kind != PGMIG_E_NONE)
+            return true;
+    }
+    return false;
+}
+
+/* What cannot be right when a pipeline has ended; libpq goes back to ordinary
+** requests. */
+static const char *fault_of(struct pgmig_conn *conn)
+{
+    if (pgmig_conn_lost(conn))
+        return NULL;
+    if (PQexitPipelineMode(conn->pg) != 1)
+        return "more than the end of a pipeline";
+    return pgmig_conn_tx(conn) == PGMIG_TX_NONE
+               ? "a state of the transaction that there is not"
+               : NULL;
+}
+
+/* What is waited for; 0 when the pipeline is left. */
+static unsigned leave(struct pgmig_conn *conn)
+{
+    const char *fault = fault_of(conn);
+
+    if (fault != NULL) {
+        refuse(conn, fault);
+        return PGMIG_WANT_READ;
+    }
+    pgmig_pipeline_free(conn);
+    conn->phase = PGMIG_PHASE_IDLE;
+    return 0;
+}
+
+static unsigned step_refused(struct pgmig_conn *conn)
+{
+    fail(conn);
+    return pgmig_conn_drain(conn) ? leave(conn) : PGMIG_WANT_READ;
+}
+
+unsigned pgmig_pipeline_step(struct pgmig_conn *conn)
+{
+    struct pgmig_pipeline *p = conn->pipeline;
+    int pending;
+
+    if (conn->refused)
+        return step_refused(conn);
+    pgmig_conn_read(conn);
+    do {
+        send_more(conn);
+        pending = PQflush(conn->pg);
+        if (take_answers(conn))
+            return leave(conn);
+        if (conn->refused)
+            return PGMIG_WANT_READ;
+    } while (pending == 0 && !p->complete && p->in_flight <= IN_FLIGHT_LOW);
+    return PGMIG_WANT_READ | (pending == 1 ? PGMIG_WANT_WRITE : 0U);
+}

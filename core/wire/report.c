@@ -1,0 +1,215 @@
+/* report.c -- what the server and libpq say: notices and errors. */
+#include "wire/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/conceal.h"
+#include "wire/conn.h"
+#include "base/error.h"
+
+#define NOTICES_MAX 1000 /* what nobody reads must not fill the memory */
+
+static char *field(const PGresult *res, int code)
+{
+    const char *value = PQresultErrorField(res, code);
+
+    return value ? pgmig_strndup(value, strlen(value)) : NULL;
+}
+
+/* A field that is a number; 0 when it is not there. */
+static size_t number(const PGresult *res, int code)
+{
+    const char *value = PQresultErrorField(res, code);
+
+    return value ? strtoul(value, NULL, 10) : 0;
+}
+
+static void copy_state(const PGresult *res, char sqlstate[6])
+{
+    const char *value = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    sqlstate[0] = '\0';
+    if (value != NULL && strlen(value) == 5)
+        memcpy(sqlstate, value, 6);
+}
+
+/* What the server has said has not all that it always has, or libpq cannot make
+** anything of it: nothing that comes behind it can be understood. */
+static void report_odd(struct pgmig_conn *conn, const char *text)
+{
+    struct pgmig_buf reason = {0};
+
+    if (pgmig_conn_lost(conn)) {
+        pgmig_report_libpq(conn);
+        return;
+    }
+    pgmig_buf_addf(&reason, "the server's answer cannot be read: %s", text);
+    pgmig_conn_give_up(conn, reason.failed ? "out of memory" : reason.data);
+    pgmig_buf_free(&reason);
+}
+
+/* Whether a notice is libpq's own, such as that something came out of turn, or
+** has no words. */
+static bool is_odd(const PGresult *res)
+{
+    return PQresultErrorField(res, PG_DIAG_SQLSTATE) == NULL ||
+           PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED) == NULL ||
+           PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL;
+}
+
+/* libpq calls this while it reads: only remember. */
+void pgmig_report_notice(void *arg, const PGresult *res)
+{
+    struct pgmig_conn *conn = arg;
+    struct pgmig_notice *list;
+    struct pgmig_notice *notice;
+
+    if (is_odd(res)) {
+        report_odd(conn, PQresultErrorMessage(res));
+        return;
+    }
+    if (conn->notice_count - conn->notice_first >= NOTICES_MAX)
+        return;
+    list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
+    if (list == NULL)
+        return;
+    conn->notices = list;
+    notice = &list[conn->notice_count++];
+    copy_state(res, notice->sqlstate);
+    notice->migration = conn->answering;
+    notice->severity = field(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    notice->message = field(res, PG_DIAG_MESSAGE_PRIMARY);
+    notice->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
+    notice->hint = field(res, PG_DIAG_MESSAGE_HINT);
+    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
+    if (strcmp(notice->sqlstate, "25001") == 0 ||
+        strcmp(notice->sqlstate, "25P01") == 0)
+        conn->tx_warning = true;
+}
+
+void pgmig_notice_clear(struct pgmig_notice *notice)
+{
+    free(notice->severity);
+    free(notice->message);
+    free(notice->detail);
+    free(notice->hint);
+    *notice = (struct pgmig_notice){0};
+}
+
+bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
+{
+    if (conn->notice_count == 0)
+        return false;
+    *out = conn->notices[conn->notice_first++];
+    if (conn->notice_first == NOTICES_MAX ||
+        conn->notice_first == conn->notice_count) { /* move the rest once */
+        conn->notice_count -= conn->notice_first;
+        memmove(conn->notices, conn->notices + conn->notice_first,
+                conn->notice_count * sizeof *conn->notices);
+        conn->notice_first = 0;
+    }
+    return true;
+}
+
+/*
+** The length of what matters in libpq's text. While connecting that is all of
+** it: each host has its say. Later the first message, with its lines that
+** begin with a tab: what comes behind is about the socket that is gone.
+*/
+static size_t telling(const char *text, bool connecting)
+{
+    size_t len = strcspn(text, "\n");
+
+    while (text[len] == '\n' && (connecting || text[len + 1] == '\t'))
+        len += 1 + strcspn(text + len + 1, "\n");
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    return len;
+}
+
+/* Why the connection was given up, else libpq's own text: its first line, the
+** others as detail. */
+void pgmig_report_libpq(struct pgmig_conn *conn)
+{
+    char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
+    const char *text = conn->abandoned ? conn->abandoned : concealed;
+    size_t first;
+    size_t len;
+
+    if (text == NULL || *text == '\0')
+        text = "the connection was lost";
+    first = strcspn(text, "\n");
+    len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
+    pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
+    first += strspn(text + first, "\n\t ");
+    if (len > first)
+        conn->error.detail = pgmig_strndup(text + first, len - first);
+    free(concealed);
+}
+
+/* Whether what is said ends the session. Poolers say it in one field only. */
+static bool is_fatal(const PGresult *res)
+{
+    const char *severity =
+        PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity == NULL)
+        severity = PQresultErrorField(res, PG_DIAG_SEVERITY);
+    return severity == NULL || strcmp(severity, "ERROR") != 0;
+}
+
+/* A statement with a parameter, as $1, which nobody gives: the server says
+** protocol_violation, as poolers do when they end a session. */
+static bool lacks_parameter(const PGresult *res)
+{
+    const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0 && !is_fatal(res);
+}
+
+static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
+{
+    /* lock_not_available; class 08 and 57P01..57P03: the session is gone,
+    ** unless a statement tells of another session */
+    if (strcmp(sqlstate, "55P03") == 0)
+        return PGMIG_E_LOCK;
+    if (!is_fatal(res))
+        return PGMIG_E_SQL;
+    if (strncmp(sqlstate, "08", 2) == 0 || strcmp(sqlstate, "57P01") == 0 ||
+        strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0)
+        return PGMIG_E_CONNECT;
+    return PGMIG_E_SQL;
+}
+
+void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
+{
+    struct pgmig_error *err = &conn->error;
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    if (message == NULL) { /* libpq has made it, or it is not as it should be */
+        report_odd(conn, PQerrorMessage(conn->pg));
+        return;
+    }
+    if (lacks_parameter(res))
+        message = "it has parameters, such as $1, and nobody gives them";
+    pgmig_error_set(err, PGMIG_E_SQL, "%s", message);
+    copy_state(res, err->sqlstate);
+    err->kind = kind_of(res, err->sqlstate);
+    err->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
+    err->hint = field(res, PG_DIAG_MESSAGE_HINT);
+    err->context = field(res, PG_DIAG_CONTEXT);
+    err->query = field(res, PG_DIAG_INTERNAL_QUERY);
+    err->query_at = (int)number(res, PG_DIAG_INTERNAL_POSITION);
+    conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
+}
+
+int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (conn->error.kind == PGMIG_E_NONE)
+        return 0;
+    pgmig_error_clear(err);
+    *err = conn->error;
+    conn->error = (struct pgmig_error){0};
+    return -1;
+}

@@ -1,0 +1,151 @@
+/* transfer.c -- COPY data, both ways: a migration's, or the caller's. */
+#include "wire/transfer.h"
+
+#include "base/error.h"
+#include "wire/report.h"
+
+#define FEED_CHUNK 16384  /* bytes of COPY data handed to libpq at once */
+#define COPY_CHUNK 262144 /* bytes of COPY data gathered for the caller */
+
+/* ---- within a request ------------------------------------------------ */
+
+/* libpq cannot go on. */
+static void give_up(struct pgmig_conn *conn)
+{
+    if (conn->error.kind == PGMIG_E_NONE)
+        pgmig_report_libpq(conn);
+    pgmig_conn_give_up(conn, "the data of a COPY could not be sent");
+}
+
+static void end_feed(struct pgmig_conn *conn, const char *reason)
+{
+    conn->feeding = false;
+    if (PQputCopyEnd(conn->pg, reason) != 1)
+        give_up(conn);
+}
+
+/* Have a piece of data to send: false when the COPY has ended. */
+static bool have_piece(struct pgmig_conn *conn)
+{
+    int more = 0;
+
+    if (conn->feed_len > 0)
+        return true;
+    if (conn->supply != NULL)
+        more = conn->supply(conn->ctx, &conn->feed, &conn->feed_len);
+    if (conn->supply == NULL)
+        end_feed(conn, "no data stands behind this COPY");
+    else if (more <= 0)
+        end_feed(conn, more < 0 ? "the data cannot be read" : NULL);
+    return more > 0;
+}
+
+void pgmig_transfer_feed(struct pgmig_conn *conn)
+{
+    while (conn->feeding && PQflush(conn->pg) == 0 && have_piece(conn)) {
+        int n =
+            (int)(conn->feed_len < FEED_CHUNK ? conn->feed_len : FEED_CHUNK);
+
+        if (PQputCopyData(conn->pg, conn->feed, n) == 1) {
+            conn->feed += n;
+            conn->feed_len -= (size_t)n;
+            conn->fed += (size_t)n;
+            conn->moved++;
+        } else {
+            conn->feeding = false;
+            give_up(conn);
+        }
+    }
+}
+
+bool pgmig_transfer_take(struct pgmig_conn *conn)
+{
+    while (conn->discard || conn->copy.len < COPY_CHUNK) {
+        char *data;
+        int n = PQgetCopyData(conn->pg, &data, 1);
+
+        if (n == 0 && !pgmig_conn_lost(conn))
+            return true;
+        if (n <= 0) { /* the end, or an error that PQgetResult tells */
+            conn->copy_more = false;
+            conn->phase = PGMIG_PHASE_BUSY;
+            return false;
+        }
+        if (!conn->discard)
+            pgmig_buf_add(&conn->copy, data, (size_t)n);
+        PQfreemem(data);
+    }
+    return false;
+}
+
+/* ---- COPY for the caller --------------------------------------------- */
+
+static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase == PGMIG_PHASE_COPY_IN)
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_USAGE,
+                           "the server does not wait for COPY data");
+}
+
+int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
+                        struct pgmig_error *err)
+{
+    if (check_copy_in(conn, err) != 0)
+        return -1;
+    while (len > 0) {
+        int n = (int)(len < FEED_CHUNK ? len : FEED_CHUNK);
+        int ok = PQputCopyData(conn->pg, data, n);
+
+        if (ok != 1) {
+            pgmig_report_libpq(conn);
+            return pgmig_conn_take_error(conn, err);
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    conn->phase = PGMIG_PHASE_PUT;
+    return 0;
+}
+
+int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
+                        struct pgmig_error *err)
+{
+    if (check_copy_in(conn, err) != 0)
+        return -1;
+    conn->phase = PGMIG_PHASE_BUSY;
+    if (PQputCopyEnd(conn->pg, reason) == 1)
+        return 0;
+    pgmig_report_libpq(conn);
+    conn->phase = PGMIG_PHASE_IDLE;
+    return pgmig_conn_take_error(conn, err);
+}
+
+int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase != PGMIG_PHASE_COPY_OUT)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the server does not send COPY data");
+    conn->copy.len = 0;
+    return 0;
+}
+
+const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len)
+{
+    *len = conn->copy.len;
+    return conn->copy.len > 0 ? conn->copy.data : NULL;
+}
+
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_IN;
+}
+
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_OUT;
+}
