@@ -7,6 +7,7 @@ local formats = require "pgmig.formats"
 local ledger = require "pgmig.ledger"
 local locked = require "pgmig.locked"
 local migration = require "pgmig.migration"
+local planning = require "pgmig.plan"
 local recovery = require "pgmig.recovery"
 local tracking = require "pgmig.tracking"
 
@@ -151,8 +152,8 @@ end
 
 local function new_plan(from, qualified)
   return setmetatable({
-    direction = "up", from = from.name, from_table = qualified, notes = {}, applied_at = {},
-    has = {}, below = 0, -- so many of the files, by version, were added
+    direction = "up", record_only = "adopted", from = from.name, from_table = qualified, notes = {},
+    applied_at = {}, has = {}, below = 0, -- so many of the files, by version, were added
   }, { __index = plan_methods })
 end
 
@@ -187,7 +188,8 @@ end
 -- @param options { table = the tool's table, where it has another name }
 -- @return a list of migrations to record, with from, from_table, notes = sentences about what is
 --   assumed, known = how many are recorded already, applied_at by migration
--- @raise kinds "plan", and "drift" where table and files disagree, with each
+-- @raise kinds "plan", also for one that pgmig has left half-way, and "drift" where table and files
+--   disagree, with each
 function M.plan(migrator, from, options)
   local set = migrator:files()
   local rows, qualified = tracking.read(migrator.db, from, options.table)
@@ -201,7 +203,9 @@ function M.plan(migrator, from, options)
     dirty = dirty or row.dirty
   end
   if problems[1] then refuse(from, problems, dirty) end
-  drop_known(plan, migrator.ledger:read(migrator.db))
+  local read = migrator.ledger:read(migrator.db)
+  drop_known(plan, read)
+  planning.check_unfinished(planning.compare(set, read), plan)
   table.sort(plan, function(a, b)
     if a.id and b.id then return migration.before(a, b) end
     return a.id ~= nil and not b.id or (not a.id and not b.id and a.name < b.name)

@@ -373,6 +373,7 @@ function migrator:run(plan, options) return perform(self, { plan }, options)[1] 
 -- @param version up to this one, inclusive
 -- @param options { on_event } as in `run`
 -- @return the migrations that were recorded
+-- @raise kind "plan" where one of them, or the way back of an applied one, was left half-way
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline needs a version") end
   local plan = make_plan(self, planning.up, { target = version, versioned = true }, "baseline")
@@ -394,7 +395,8 @@ end
 --   where it has another name; dry_run = true: only look; on_event as in `run` }
 -- @return a list of the migrations that are recorded, or would be, with from, from_table, notes =
 --   sentences about what is assumed, known = how many were recorded before
--- @raise kinds "plan" for a table that is not there, "drift" where table and files disagree
+-- @raise kinds "plan" for a table that is not there, and as `baseline`; "drift" where table and
+--   files disagree
 function migrator:adopt(options)
   options = options or {}
   check_db(self)

@@ -229,27 +229,38 @@ function M.one(state, version)
   return { direction = "up", about = { m }, not m.applied_at and m or nil }
 end
 
-local function refuse_half_done(m)
+local remedies = {
+  up = "finish it: pgmig up, or by hand and say pgmig up --fake %s",
+  down = "finish it: pgmig down",
+}
+
+--- @param command what was asked for, and can be when the migration is back where it was
+local function refuse_half_done(m, command)
   local left = m.unfinished
-  local other = left.direction == "up" and "down" or "up"
   errors.raise("plan", ("%s was left half-way: its %s stopped at statement %d")
     :format(m.label, left.direction:upper(), left.done + 1), {
-    file = m.path, hint = ("finish it: pgmig %s; or take back by hand what it has done, then: "
-      .. "pgmig resolve %s --restart, and pgmig %s"):format(left.direction, m.shown, other),
+    file = m.path, hint = ("%s; or take back by hand what it has done, then: pgmig resolve %s "
+      .. "--restart, and pgmig %s"):format(remedies[left.direction]:format(m.shown), m.shown,
+      command),
   })
 end
 
---- Refuse to take away what a half-done migration was built on, and to build on one whose way back
--- is half-done.
+local commands = { baseline = "baseline", adopted = "adopt" }
+
+--- Refuse to take away what a half-done migration was built on, to build on one whose way back is
+-- half-done, and to record as applied what nobody has finished, unless that is said of it alone.
 -- @raise kind "plan"
 function M.check_unfinished(state, plan)
-  if not plan[1] or plan.record_only then return end
-  local lowest = plan[#plan]
+  if not plan[1] or plan.record_only == "fake" then return end
+  local lowest, command = plan[#plan], commands[plan.record_only] or plan.direction
   for _, m in ipairs(plan.direction == "down" and state.pending or {}) do
-    if m.unfinished and M.is_newer(m, lowest) then refuse_half_done(m) end
+    if m.unfinished and M.is_newer(m, lowest) then refuse_half_done(m, command) end
   end
   for _, m in ipairs(plan.direction == "up" and state.applied or {}) do
-    if m.unfinished and m.unfinished.direction == "down" then refuse_half_done(m) end
+    if m.unfinished and m.unfinished.direction == "down" then refuse_half_done(m, command) end
+  end
+  for _, m in ipairs(plan.record_only and plan or {}) do
+    if m.unfinished then refuse_half_done(m, command) end
   end
 end
 

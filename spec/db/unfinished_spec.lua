@@ -1,6 +1,7 @@
 -- A migration with transaction=off that was left half-way: nothing it was built on is taken away,
 -- nothing is built on it, and nobody goes on where what it has done is gone.
 local pgmig = require "pgmig"
+local history = require "spec.support.history"
 local support = require "spec.support"
 
 describe("a migration that was left half-way", function()
@@ -40,8 +41,8 @@ describe("a migration that was left half-way", function()
       half_way()
       local err = refused(case[1], case[2])
       assert.matches("002_i was left half%-way: its UP stopped at statement 2", err.message)
-      assert.matches("finish it: pgmig up; or take back by hand .* pgmig resolve 2 %-%-restart",
-        err.hint)
+      assert.equal("finish it: pgmig up, or by hand and say pgmig up --fake 2; or take back by "
+        .. "hand what it has done, then: pgmig resolve 2 --restart, and pgmig down", err.hint)
       assert.equal(1, #migrator:applied())
       write("002_i.sql", MENDED)
       migrator:migrate()
@@ -56,6 +57,23 @@ describe("a migration that was left half-way", function()
     assert.equal("003_u", migrator:rollback()[1].label)
   end)
 
+  it("is not recorded as applied with others", function()
+    half_way()
+    db:exec [[CREATE TABLE goose_db_version (id serial, version_id bigint NOT NULL,
+      is_applied boolean NOT NULL, tstamp timestamp DEFAULT now());
+      INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true), (1, true), (2, true)]]
+    for method, argument in pairs { baseline = 3, adopt = { from = "goose" } } do
+      support.write(dir, "003_u.sql", "CREATE TABLE u ();")
+      local err = refused(method, argument)
+      assert.matches("002_i was left half%-way: its UP stopped at statement 2", err.message)
+      assert.matches("up %-%-fake 2; .* resolve 2 %-%-restart, and pgmig " .. method, err.hint)
+      assert.equal("001_t", history.labels(migrator:applied()))
+    end
+    assert.same({}, migrator:baseline(1))
+    migrator:fake(2)
+    assert.equal("003_u", history.labels(migrator:baseline(3)))
+  end)
+
   it("on its way back lets nothing new come", function()
     write("002_i.sql", MENDED, "-- pgmig: transaction=off\nDROP INDEX t_a;\nSELECT 1/0;")
     migrator:migrate()
@@ -63,7 +81,8 @@ describe("a migration that was left half-way", function()
     support.write(dir, "003_u.sql", "CREATE TABLE u ();")
     local err = refused "migrate"
     assert.matches("its DOWN stopped at statement 2", err.message)
-    assert.matches("finish it: pgmig down", err.hint)
+    assert.matches("^finish it: pgmig down; or take back .*, and pgmig up$", err.hint)
+    assert.matches("%-%-restart, and pgmig baseline$", refused("baseline", 3).hint)
     write("002_i.sql", MENDED, "-- pgmig: transaction=off\nDROP INDEX t_a;")
     assert.equal("002_i", migrator:rollback()[1].label)
   end)

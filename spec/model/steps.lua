@@ -305,15 +305,19 @@ function step.fake(self)
   checks.all(self, self:look())
 end
 
---- What is there is declared to be done.
+--- What is there is declared to be done; what was left half-way is not.
 function step.baseline(self)
   local pending = knowledge.those(self, knowledge.is_pending)
   if #pending == 0 then return end
   local count = self.random:between(1, #pending)
+  local refused = knowledge.any(self, knowledge.is_left "down")
+  for i = 1, count do refused = refused or pending[i].partial end
   self:note("  %d", pending[count].id)
-  local report = self:call("baseline", pending[count].id)
-  self:expect(#report.up == count, "baseline has recorded %d of %d", #report.up, count)
-  for i = 1, count do record(self, pending[i]) end
+  local report = runs.module(self.world, "baseline", pending[count].id)
+  self:expect(report.ok == not refused, "baseline: %s", report.text)
+  self:expect(#report.up == (refused and 0 or count), "baseline has recorded %d of %d", #report.up,
+    count)
+  for i = 1, refused and 0 or count do record(self, pending[i]) end
   checks.all(self, self:look())
 end
 
