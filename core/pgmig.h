@@ -389,6 +389,9 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
 /* The reason that `irreversible` gives, in either section; NULL: none. */
 const char *pgmig_script_irreversible(const struct pgmig_script *script);
 
+/* Whether what is held of its text has a word, in whatever letters. */
+bool pgmig_script_mentions(const struct pgmig_script *script, const char *word);
+
 /*
 ** Find an offset; one behind the end means the end. `place` is zeroed, or
 ** the answer for a smaller offset, from which the count goes on.
@@ -840,6 +843,8 @@ struct pgmig_job {
     unsigned pauses;              /* enum pgmig_pause */
     struct pgmig_session session;
     bool plain; /* each request waits for its answer, also where it need not */
+    bool watched; /* the bookkeeping's tables may have got triggers that the
+                  ** probe has not seen */
     const char *ends_run; /* its run has begun and ends with it; or NULL */
     const char *owner;    /* a word that no other attempt has */
     long revision;        /* of its row in the journal, which it has taken over

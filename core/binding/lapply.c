@@ -350,6 +350,7 @@ static struct pgmig_job take_job(lua_State *L)
                              .pauses = pauses_field(L, job),
                              .session = session_field(L, job),
                              .plain = boolean_field(L, job, "plain"),
+                             .watched = boolean_field(L, job, "watched"),
                              .ends_run = field(L, job, "ends_run"),
                              .owner = needed_field(L, job, "owner"),
                              .revision = (long)count_field(L, job, "revision"),
@@ -361,10 +362,10 @@ static struct pgmig_job take_job(lua_State *L)
 /*
 ** conn:apply(ledger, jobs) starts migrations, one behind the other. A job = {
 ** script, entry, direction = "up" | "down", section = the same, mostly,
-** lock_timeout = nil: the server's, plain = true: each request waits, pauses =
-** { opened, before, after, closing = true }, and for transaction=off owner,
-** revision, done }. Several need to be without pauses, transaction=off,
-*plain.
+** lock_timeout = nil: the server's, plain = true: each request waits, watched =
+** true: our tables may have triggers, pauses = { opened, before, after, closing
+** = true }, and for transaction=off owner, revision, done }. Several need to be
+** without pauses, transaction=off, plain.
 */
 static int conn_apply(lua_State *L)
 {

@@ -324,6 +324,17 @@ static int script_size(lua_State *L)
     return 1;
 }
 
+/* script:mentions(word) --> whether its text has it, in whatever letters; true
+** where it is not held. */
+static int script_mentions(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    const char *word = luaL_checkstring(L, 2);
+
+    lua_pushboolean(L, script->streamed || pgmig_script_mentions(script, word));
+    return 1;
+}
+
 /* script:streamed() --> whether its file is read again when it runs. */
 static int script_streamed(lua_State *L)
 {
@@ -392,6 +403,7 @@ void lpgmig_open_script(lua_State *L)
                                        {"directive", script_directive},
                                        {"transaction", script_transaction},
                                        {"size", script_size},
+                                       {"mentions", script_mentions},
                                        {"streamed", script_streamed},
                                        {"marked", script_marked},
                                        {"empty", script_empty},

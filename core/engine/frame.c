@@ -178,6 +178,13 @@ static void add_clean(const struct pgmig_ledger *ledger,
     pgmig_ledger_add_durable(ledger, sql);
 }
 
+/* Triggers of the bookkeeping's tables may do what they like behind it. */
+static bool is_watched(const struct pgmig_ledger *ledger,
+                       const struct pgmig_job *job)
+{
+    return ledger->watched || job->watched;
+}
+
 int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                      const struct pgmig_job *job, const char *begin,
                      struct pgmig_buf *sql, struct pgmig_error *err)
@@ -187,7 +194,7 @@ int pgmig_frame_open(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     commands += pgmig_claim_commands(ledger, job);
     if (pgmig_claim_add(ledger, conn, job, sql, err) != 0)
         return -1;
-    if (!ledger->watched)
+    if (!is_watched(ledger, job))
         return commands;
     pgmig_buf_adds(sql, "; "); /* triggers have done with it what they do */
     pgmig_frame_add_reset(job, sql);
@@ -223,7 +230,7 @@ static int add_last_proof(const struct pgmig_ledger *ledger,
 {
     int status;
 
-    if (!ledger->watched)
+    if (!is_watched(ledger, job))
         return 0;
     pgmig_buf_adds(sql, "SELECT 1");
     status = pgmig_claim_add_divisor(ledger, conn, job,
@@ -255,7 +262,7 @@ int pgmig_frame_close(const struct pgmig_ledger *ledger,
         status = pgmig_journal_add_end(ledger, conn, job, sql, err);
     if (status == 0)
         status = add_last_proof(ledger, conn, job, sql, err);
-    if (ledger->watched)
+    if (is_watched(ledger, job))
         add_clean(ledger, conn, job, NULL, sql);
     pgmig_buf_adds(sql, "COMMIT");
     return status;

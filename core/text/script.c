@@ -1,6 +1,7 @@
 /* script.c -- a migration file as a whole: read, checked, asked. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "text/script.h"
@@ -387,4 +388,14 @@ void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
                          struct pgmig_place *place)
 {
     pgmig_locate_from(script->text, script->len, offset, place);
+}
+
+bool pgmig_script_mentions(const struct pgmig_script *script, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i + n <= script->len; i++)
+        if (strncasecmp(script->text + i, word, n) == 0)
+            return true;
+    return false;
 }

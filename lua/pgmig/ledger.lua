@@ -35,9 +35,12 @@ function M.key(m) return m.id or M.repeatable_key(m.name) end
 --- The same, of a repeatable migration's name.
 function M.repeatable_key(name) return "repeatable:" .. name end
 
+--- The tracking table's name, without its schema.
+function ledger:bare_name() return self.name:match "[^.]+$" end
+
 --- The tables' names, without their schema.
 local function tables(self)
-  local name = self.name:match "[^.]+$"
+  local name = self:bare_name()
   return { name, name .. "_history", name .. "_journal" }
 end
 
@@ -123,7 +126,7 @@ end
 --- Give an error that a migration met at these tables the hint that helps.
 function ledger:explain(err)
   if not errors.is(err, "sql") then return end
-  local bare = self.name:match "[^.]+$"
+  local bare = self:bare_name()
   local key = bare .. "_history_pkey"
   if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
     err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "

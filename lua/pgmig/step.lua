@@ -297,6 +297,22 @@ local function session_of(self)
   return { user = noted.user, role = noted.role, reset = noted.reset, names = session.array(names) }
 end
 
+--- Whether a text may put triggers on whatever tables it finds.
+local function finds_tables(script)
+  return script:mentions "trigger"
+    and (script:mentions "pg_" or script:mentions "information_schema")
+end
+
+--- Whether it, or one of the run before it, may have put a trigger or a rule on the bookkeeping's
+-- tables: its text names them, or need not; or it is code. To look costs every migration time.
+local function may_be_watched(self)
+  local run, script = self.run, self.script
+  if self.plan.record_only then return false end
+  run.triggers = run.triggers or source.fn(self.m, self.direction) ~= nil
+    or script:mentions(run.ledger:bare_name()) or finds_tables(script)
+  return run.triggers
+end
+
 --- What the core has to do.
 -- @param resume for transaction=off: { revision, done } of pgmig.resume; nil: from the start
 -- @return a job (conn:apply)
@@ -305,6 +321,7 @@ function step:job(resume)
   return {
     script = self.script, direction = self.direction, section = self.section,
     session = session_of(self), lock_timeout = run.lock_timeout, plain = not run.pipeline,
+    watched = may_be_watched(self),
     ends_run = run.noted and self.m == self.plan[#self.plan] and run.token or nil,
     pauses = not self.plan.record_only and pauses(self) or nil,
     owner = self:owner(), revision = resume and resume.revision, done = resume and resume.done,

@@ -203,4 +203,37 @@ describe("a row that is undone behind its proof", function()
     end
     db:close()
   end)
+
+  local undo = [[CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS
+    $f$ BEGIN EXECUTE format('DELETE FROM %%s WHERE version > %d',
+      replace(TG_RELID::regclass::text, '_history', '')); RETURN NULL; END $f$;]]
+  local puts = {
+    ["by name"] = "CREATE TRIGGER t AFTER INSERT ON schema_migrations_history FOR EACH ROW "
+      .. "EXECUTE PROCEDURE undo();",
+    ["on every table"] = [[DO $$ DECLARE r regclass; BEGIN
+      FOR r IN SELECT oid FROM pg_class WHERE relname ~ 'history$' LOOP EXECUTE format(
+        'CREATE TRIGGER t AFTER INSERT ON %s FOR EACH ROW EXECUTE PROCEDURE undo()', r);
+      END LOOP; END $$;]],
+    ["by a rule"] = "CREATE RULE r AS ON INSERT TO schema_migrations_history DO ALSO "
+      .. "DELETE FROM public.schema_migrations WHERE version > %d;",
+  }
+  for how, put in pairs(puts) do
+    it("is noticed in the run that has brought that about, " .. how, function()
+      local db, dir = pgmig.connect(support.database()), support.tempdir()
+      for _, kept in ipairs { 1, 2 } do
+        for _, options in ipairs { {}, { pipeline = false } } do
+          support.write(dir, "001_a.sql", "CREATE TABLE a ();\n")
+          support.write(dir, "002_b.sql", undo:format(kept) .. put:gsub("%%d", kept))
+          support.write(dir, "003_c.sql", "CREATE TABLE c ();\n")
+          support.write(dir, "004_d.sql", "CREATE TABLE d ();\n")
+          local m = pgmig.migrator(db, dir, options)
+          local err = history.fails(m.migrate, m)
+          assert.matches("tracking row", err.message)
+          assert.equal(kept, db:query("SELECT count(*) AS n FROM schema_migrations")[1].n)
+          db:exec "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+        end
+      end
+      db:close()
+    end)
+  end
 end)

@@ -143,6 +143,20 @@ describe("a migration's session", function()
     end)
   end
 
+  it("is clean behind triggers that a migration of the run has put on them", function()
+    local before = look()
+    support.write(dir, "001_triggers.sql", MEDDLE .. [[
+      CREATE FUNCTION public.by_trigger() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM public.meddle(); RETURN NULL; END';]]
+      .. meddle_by_trigger "schema_migrations" .. meddle_by_trigger "schema_migrations_history")
+    support.write(dir, "002_looks.sql", "CREATE TABLE public.two AS SELECT " .. LOOK .. ";")
+    support.write(dir, "003_looks.sql", "CREATE TABLE public.three AS SELECT " .. LOOK .. ";")
+    migrate()
+    assert.same(before, db:query "SELECT * FROM public.two"[1])
+    assert.same(before, db:query "SELECT * FROM public.three"[1])
+    assert.same(before, look())
+  end)
+
   it("is clean behind event triggers that the bookkeeping's own tables set off", function()
     db:exec [[
       CREATE SCHEMA other;
