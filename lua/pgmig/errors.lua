@@ -114,4 +114,10 @@ function M.is(value, kind)
   return getmetatable(value) == error_metatable and (kind == nil or value.kind == kind)
 end
 
+--- Whether nobody has told how what was under way has ended: the connection is lost, or was closed
+-- by a second signal and not asked.
+function M.is_untold(err)
+  return M.is(err, "unknown") or (M.is(err, "interrupted") and not err.sqlstate)
+end
+
 return M

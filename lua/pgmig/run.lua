@@ -241,9 +241,18 @@ local function record_failure(self, step, err)
   end)
 end
 
+--- A second signal has closed the connection while the step was under way: say what is not known.
+local function admit_doubt(self, step, err)
+  if not errors.is(err, "interrupted") or not errors.is_untold(err) then return end
+  if step.attempt == 0 or self.db.handle:is_open() then return end
+  err.detail = ("whether %s took effect is not known%s"):format(step.m.label,
+    err.detail and "; " .. err.detail or "")
+end
+
 --- What makes a step final.
 local function fail(self, step, err)
   self.current = nil
+  admit_doubt(self, step, err)
   self.ledger:explain(err)
   record_failure(self, step, err)
   complete(err, step.m, self.done, step.plan.direction)

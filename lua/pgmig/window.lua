@@ -45,7 +45,8 @@ end
 --- Tell what has been committed since the last time. A hook that may use the connection has to wait
 -- until the window has ended.
 local function tell(self)
-  local committed = self.handle:committed()
+  local committed, committing = self.handle:committed()
+  self.committing = committing
   tell_notices(self)
   while self.done < committed and not self.hooked do
     self.done = self.done + 1
@@ -66,10 +67,10 @@ local function observe(self)
   if self.handle:is_open() then self.handle:stop() end
 end
 
---- Let a loss say whose COMMIT was on its way.
+--- Let an error say whose COMMIT was on its way when the connection was lost, or closed.
 local function name_unknown(self, err)
   local last = self.steps[self.committing]
-  if not errors.is(err, "unknown") or self.committing <= self.done + 1 then return end
+  if not errors.is_untold(err) or self.committing <= self.done + 1 then return end
   err.detail = ("the same holds for those sent behind it, up to %s"):format(last.m.label)
 end
 
@@ -96,7 +97,6 @@ function M.run(run, steps)
   local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)
   local seconds = ok and self.hooked and self.handle:seconds(1) or nil
   if ok then
-    self.committing = select(2, self.handle:committed())
     ok, outcome = pcall(db.finish, db, "outcome")
   end
   if ok and outcome == "done" and self.hooked then

@@ -1,7 +1,7 @@
 --- Ways to run pgmig, with one answer: what a run said.
 -- A report is { ok, kind, message, migration = which one has failed, up = versions said to be
 -- applied or recorded, down = versions said to be rolled back, killed, stopped = by a signal that
--- it may answer, text }.
+-- it may answer, doubts = it says that it does not know how something has ended, text }.
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
@@ -51,6 +51,7 @@ local function note(report, line)
   if list then list[#list + 1] = event.version end
   if event.event ~= "error" then return end
   report.kind, report.message, report.migration = event.kind, event.message, event.migration
+  report.doubts = event.detail and event.detail:find("is not known", 1, true)
 end
 
 local function command_of(world, words, stroke)

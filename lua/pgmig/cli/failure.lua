@@ -1,4 +1,5 @@
 --- A failure for people: what happened, where the database stands now, what to do next.
+local errors = require "pgmig.errors"
 local source = require "pgmig.source"
 local visible = require "pgmig.visible"
 
@@ -13,11 +14,6 @@ local function names(list)
   local labels = {}
   for i, m in ipairs(list) do labels[i] = m.label end
   return table.concat(labels, ", ")
-end
-
---- Whether nobody has told how the migration ended: the connection was closed, not asked.
-local function untold(err)
-  return err.kind == "unknown" or (err.kind == "interrupted" and not err.sqlstate)
 end
 
 --- What became of a migration whose own code has ended its transaction.
@@ -37,7 +33,7 @@ local function fate(err, record)
   local label = record.current.label
   local still = record.direction == "up" and "not applied" or "still applied"
   if err.transaction then return ended(err, record) end
-  if untold(err) then return label .. ": see `pgmig status`" end
+  if errors.is_untold(err) then return label .. ": see `pgmig status`" end
   if not source.is_transactional(record.current, record.direction) then
     return ("%s ran without a transaction: what it has done stays, the next run goes on behind it; "
       .. "it is recorded as %s"):format(label, still)
