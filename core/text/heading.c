@@ -36,6 +36,11 @@ static bool is_direction(const struct pgmig_word *w)
     return w->role >= PGMIG_ROLE_UP;
 }
 
+static bool is_direction_alone(const struct pgmig_word *w)
+{
+    return w->role >= PGMIG_ROLE_ALONE;
+}
+
 /* It tells the direction apart: capitals, where others have small letters. */
 static bool in_capitals(const struct pgmig_phrase *line,
                         const struct pgmig_word *direction)
@@ -62,9 +67,10 @@ static struct pgmig_heading heading(const struct pgmig_phrase *line,
     return (struct pgmig_heading){
         .force = force,
         .direction = up && !ends ? PGMIG_UP : PGMIG_DOWN,
-        .mild = ends,
+        .mild = ends || direction->role == PGMIG_ROLE_ALONE,
         .capitals = in_capitals(line, direction),
-        .loose = direction->role == PGMIG_ROLE_BACKWARD};
+        .loose = direction->role == PGMIG_ROLE_BACKWARD ||
+                 direction->role == PGMIG_ROLE_ALONE};
 }
 
 static struct pgmig_heading nothing(void)
@@ -96,12 +102,12 @@ static struct pgmig_heading read_bare(const struct pgmig_phrase *line)
     for (size_t i = 0; i < line->count; i++) {
         const struct pgmig_word *w = &line->words[i];
 
-        if (!is_direction(w) && !is_filler(w))
+        if (!is_direction_alone(w) && !is_filler(w))
             return nothing();
-        if (first != NULL && is_direction(w) && first->role == PGMIG_ROLE_UP &&
-            w->role != PGMIG_ROLE_UP)
+        if (first != NULL && is_direction_alone(w) &&
+            first->role == PGMIG_ROLE_UP && w->role != PGMIG_ROLE_UP)
             other = w;
-        if (first == NULL && is_direction(w))
+        if (first == NULL && is_direction_alone(w))
             first = w;
     }
     if (other != NULL)

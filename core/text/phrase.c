@@ -17,6 +17,7 @@ static const struct known {
     {"an", PGMIG_ROLE_FILLER},
     {"are", PGMIG_ROLE_SAYS},
     {"back", PGMIG_ROLE_BACK},
+    {"backing", PGMIG_ROLE_BACK},
     {"backout", PGMIG_ROLE_DOWN},
     {"backward", PGMIG_ROLE_BACKWARD},
     {"backwards", PGMIG_ROLE_BACKWARD},
@@ -38,6 +39,8 @@ static const struct known {
     {"db", PGMIG_ROLE_FILLER},
     {"dbmate", PGMIG_ROLE_FILLER},
     {"ddl", PGMIG_ROLE_FILLER},
+    {"demigrate", PGMIG_ROLE_DOWN},
+    {"demigration", PGMIG_ROLE_DOWN},
     {"did", PGMIG_ROLE_SAYS},
     {"do", PGMIG_ROLE_SAYS},
     {"does", PGMIG_ROLE_SAYS},
@@ -51,6 +54,7 @@ static const struct known {
     {"end", PGMIG_ROLE_END},
     {"ends", PGMIG_ROLE_END},
     {"everything", PGMIG_ROLE_FILLER},
+    {"fallback", PGMIG_ROLE_ALONE},
     {"following", PGMIG_ROLE_PLACE},
     {"follows", PGMIG_ROLE_PLACE},
     {"for", PGMIG_ROLE_OF},
@@ -92,6 +96,7 @@ static const struct known {
     {"of", PGMIG_ROLE_OF},
     {"on", PGMIG_ROLE_FILLER},
     {"or", PGMIG_ROLE_FILLER},
+    {"out", PGMIG_ROLE_OUT},
     {"part", PGMIG_ROLE_FILLER},
     {"rambler", PGMIG_ROLE_FILLER},
     {"requires", PGMIG_ROLE_SAYS},
@@ -129,11 +134,16 @@ static const struct known {
     {"this", PGMIG_ROLE_FILLER},
     {"to", PGMIG_ROLE_FILLER},
     {"unapply", PGMIG_ROLE_DOWN},
+    {"undeploy", PGMIG_ROLE_ALONE},
     {"undo", PGMIG_ROLE_DOWN},
     {"undoes", PGMIG_ROLE_DOWN},
     {"undoing", PGMIG_ROLE_DOWN},
     {"undos", PGMIG_ROLE_DOWN},
+    {"uninstall", PGMIG_ROLE_ALONE},
     {"unmigrate", PGMIG_ROLE_DOWN},
+    {"unmigration", PGMIG_ROLE_DOWN},
+    {"unroll", PGMIG_ROLE_ALONE},
+    {"unwind", PGMIG_ROLE_ALONE},
     {"up", PGMIG_ROLE_UP},
     {"upgrade", PGMIG_ROLE_UP},
     {"ups", PGMIG_ROLE_UP},
@@ -254,23 +264,32 @@ static bool next_word(const char *text, size_t at, size_t end,
     return w->end > w->start;
 }
 
-/* "roll back", "roll it back". */
-static void join_rolls(struct pgmig_phrase *phrase)
+static void join(struct pgmig_word *first, struct pgmig_word *last,
+                 enum pgmig_role role)
+{
+    first->role = role;
+    last->role = PGMIG_ROLE_FILLER;
+    last->gap = PGMIG_GAP_BLANK;
+}
+
+/* "roll back", "roll it all back", "back out". */
+static void join_words(struct pgmig_phrase *phrase)
 {
     struct pgmig_word *words = phrase->words;
 
     for (size_t i = 0; i + 1 < phrase->count; i++) {
         size_t back = i + 1;
 
+        if (words[i].role == PGMIG_ROLE_BACK &&
+            words[back].role == PGMIG_ROLE_OUT)
+            join(&words[i], &words[back], PGMIG_ROLE_BACKWARD);
         if (words[i].role != PGMIG_ROLE_ROLL)
             continue;
-        if (words[back].role == PGMIG_ROLE_FILLER && back + 1 < phrase->count)
+        while (words[back].role == PGMIG_ROLE_FILLER &&
+               back + 1 < phrase->count)
             back++;
-        if (words[back].role != PGMIG_ROLE_BACK)
-            continue;
-        words[i].role = PGMIG_ROLE_DOWN;
-        words[back].role = PGMIG_ROLE_FILLER;
-        words[back].gap = PGMIG_GAP_BLANK;
+        if (words[back].role == PGMIG_ROLE_BACK)
+            join(&words[i], &words[back], PGMIG_ROLE_DOWN);
     }
 }
 
@@ -294,7 +313,7 @@ void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
         phrase->words[phrase->count++] = w;
         at = w.end;
     }
-    join_rolls(phrase);
+    join_words(phrase);
 }
 
 bool pgmig_phrase_any(const char *text, size_t start, size_t end)

@@ -20,6 +20,8 @@ enum pgmig_role {
     PGMIG_ROLE_NOT,  /* denies */
     PGMIG_ROLE_ROLL, /* "roll back": a direction with the next one */
     PGMIG_ROLE_BACK,
+    PGMIG_ROLE_OUT,   /* "back out": the same */
+    PGMIG_ROLE_ALONE, /* "fallback": a direction where it says nothing else */
     PGMIG_ROLE_UP,
     PGMIG_ROLE_DOWN,
     PGMIG_ROLE_BACKWARD /* "revert": may be what goes up, too */

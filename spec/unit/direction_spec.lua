@@ -146,6 +146,19 @@ local headings = lines [=[
 -- Reverting
 -- Undoing it:
 -- Backout
+-- Back out:
+-- BACK OUT
+-- Back-out script
+-- Back out the change
+-- Backing out
+-- Fallback
+-- FALLBACK SCRIPT:
+-- Uninstall
+-- undeploy script
+-- Unwind
+-- demigrate
+-- Roll it all back
+-- roll the migration back
 -- Teardown
 -- Inverse
 -- 001_kept_down
@@ -255,6 +268,13 @@ local prose = lines [=[
 -- Revert is handled by the app
 -- Down payments
 -- down votes
+-- back out of stock
+-- Backing table of the view
+-- fallback locale
+-- Fallback: use the default one
+-- no fallback
+-- uninstall hooks
+-- unwind queue
 -- Downtime windows
 -- Downstream consumers
 -- Reverse lookup
@@ -337,6 +357,8 @@ local heads = lines [=[
 -- 007\n--\n-- DOWN (reversible):\n--   drop index i;\n--
 -- ROLLBACK (by hand):\n-- ALTER TABLE kept DROP b;\n-- DROP INDEX i;
 -- Revert "seed"
+-- Back out "seed"
+-- Back out 006: the index was wrong
 -- reverse: create index "i"
 -- 007\n-- Rollback plan: a new migration
 -- creates the table\n-- Undo log: none
