@@ -107,11 +107,44 @@ local function refuse(who, limit)
   })
 end
 
+-- Sessions that say of a process, by their lock, that it works for them, and have begun after it: a
+-- process that has ended may have had the same number before.
+local OWN = [[
+  SELECT a.pid, pg_catalog.to_json(a.backend_start) OPERATOR(pg_catalog.#>>) '{}' AS backend_start
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid
+  WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
+    AND l.objsubid OPERATOR(pg_catalog.=) 2
+    AND l.classid OPERATOR(pg_catalog.=) $1::pg_catalog.int8::pg_catalog.oid
+    AND l.objid OPERATOR(pg_catalog.=) $2::pg_catalog.int8::pg_catalog.oid
+    AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+    AND a.backend_start OPERATOR(pg_catalog.>=) $3::pg_catalog.timestamptz]]
+
+--- End what is left of a connection of this lock's that was lost before its first answer, which
+-- would have told how to know it: its server process may have been given the lock.
+-- @return whether there was one
+local function end_own(self, who)
+  local served = self.db.served
+  if not (who and served and who.worker == served.pid) then return false end
+  local left = self.conn:ask_rows("* pid:int backend_start:text", OWN, WORKER, served.pid,
+    served.backend_start)
+  for _, session in ipairs(left) do
+    session.ours = true
+    orphan.wait(self.conn, session, self.db.response_timeout)
+  end
+  return #left > 0
+end
+
 --- Ask once, again where the connection is lost: whether the lock is held, else who has it.
 local function ask(self)
   return recovery.persist(self.conn, self.options.reconnect, function()
     if try(self) then return { held = true } end
-    return { who = M.holder(self.conn, self.key) }
+    local who = M.holder(self.conn, self.key)
+    if end_own(self, who) then
+      if try(self) then return { held = true } end
+      who = M.holder(self.conn, self.key)
+    end
+    return { who = who }
   end)
 end
 

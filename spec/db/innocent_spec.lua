@@ -116,3 +116,45 @@ describe("a server that is restarted in a container", function()
     db:close()
   end)
 end)
+
+-- Nothing has told the number of its server process, but its locks name the one that works for it.
+describe("a lock that was given to a connection which was lost before the answer", function()
+  local url, earlier, db, migrator
+
+  before_each(function()
+    url = support.database()
+    earlier = pgmig.connect(url)
+    db = pgmig.connect(url)
+    local dir = support.tempdir()
+    support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a ();\n")
+    migrator = pgmig.migrator(db, dir, { lock_wait = 0 })
+    migrator:status()
+  end)
+
+  after_each(function()
+    earlier:close()
+    db:close()
+  end)
+
+  local function take(session)
+    session:exec "BEGIN"
+    session:query("SELECT pg_advisory_xact_lock(1885826409, hashtext($1)), "
+      .. "pg_advisory_xact_lock(1885826411, $2)",
+      migrator.ledger.handle:qualified(), db:backend_pid())
+  end
+
+  it("is let go: the session is ended, and the run goes on", function()
+    local left = pgmig.connect(url)
+    take(left)
+    assert.equal(1, #migrator:migrate())
+    assert.is_false((pcall(left.query, left, "SELECT 1")))
+  end)
+
+  it("is left alone in a session that is older than the process it names", function()
+    take(earlier)
+    local ok, err = pcall(migrator.migrate, migrator)
+    assert.is_false(ok)
+    assert.equal("lock", err.kind)
+    assert.equal(1, earlier:query("SELECT 1 AS one")[1].one)
+  end)
+end)
