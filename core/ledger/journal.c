@@ -443,10 +443,9 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
         [PGMIG_CHANGE_DONE] = ", done = pg_catalog.array_append(done, running),"
                               " running = NULL, statement = NULL, "
                               "state = 'ready'",
-        [PGMIG_CHANGE_REDO] =
-            ", running = NULL, statement = NULL, "
-            "state = 'failed', session_known = true, touched = NULL, "
-            "session = " PGMIG_STATE_WITHOUT_LOST};
+        [PGMIG_CHANGE_REDO] = ", running = NULL, statement = NULL, "
+                              "state = 'failed', session_known = true, "
+                              "session = " PGMIG_STATE_WITHOUT_LOST};
 
     pgmig_buf_adds(sql, " WITH changed AS (");
     if (change == PGMIG_CHANGE_RESTART) {
@@ -455,6 +454,10 @@ int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
         pgmig_buf_addf(sql, "UPDATE %s SET ", ledger->journal);
         add_next(entry->revision, sql);
         pgmig_buf_adds(sql, sets[change]);
+        /* what is gone is no harm, somebody says: the rest is still needed */
+        if (change == PGMIG_CHANGE_REDO &&
+            pgmig_touched_add_column(ledger, conn, false, false, sql, err) != 0)
+            return -1;
     }
     if (add_where(conn, entry, entry->owner, entry->revision, sql, err) != 0)
         return -1;
