@@ -260,7 +260,7 @@ function M.check_unfinished(state, plan)
     if m.unfinished and m.unfinished.direction == "down" then refuse_half_done(m, command) end
   end
   for _, m in ipairs(plan.record_only and plan or {}) do
-    if m.unfinished then refuse_half_done(m, command) end
+    if m.unfinished and not m.missing then refuse_half_done(m, command) end
   end
 end
 
