@@ -610,6 +610,11 @@ function errors.raise(kind, message, fields) end
 ---@return boolean
 function errors.is(value, kind) end
 
+---Whether nobody has told how what was under way has ended.
+---@param err any
+---@return boolean
+function errors.is_untold(err) end
+
 ---@class pgmig
 ---@field _VERSION string
 ---@field naming pgmig.naming

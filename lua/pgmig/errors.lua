@@ -116,6 +116,7 @@ end
 
 --- Whether nobody has told how what was under way has ended: the connection is lost, or was closed
 -- by a second signal and not asked.
+-- @return boolean
 function M.is_untold(err)
   return M.is(err, "unknown") or (M.is(err, "interrupted") and not err.sqlstate)
 end
