@@ -4,11 +4,20 @@
 #include "base/error.h"
 #include "pgmig.h"
 
+static bool are_digits(const char *s, size_t len)
+{
+    while (len > 0 && *s >= '0' && *s <= '9') {
+        s++;
+        len--;
+    }
+    return len == 0;
+}
+
 int pgmig_version_parse(const char *digits, size_t len,
                         char out[PGMIG_VERSION_DIGITS + 1],
                         struct pgmig_error *err)
 {
-    if (len == 0 || strspn(digits, "0123456789") < len)
+    if (len == 0 || !are_digits(digits, len))
         return pgmig_error_set(err, PGMIG_E_NAMING,
                                "a version is a number, not \"%.*s\"",
                                (int)(len < 60 ? len : 60), digits);

@@ -42,28 +42,37 @@ static size_t digits_of(const char *p, const char *end, const char **digits)
     return *digits + count <= end ? count : 0;
 }
 
-static bool is_high(unsigned long c)
+static bool is_surrogate(unsigned long c, unsigned long first)
 {
-    return c >= 0xD800 && c < 0xDC00;
+    return c >= first && c < first + 0x400;
+}
+
+/* What the digits of one escape say; *p goes behind it. 0: there is none. */
+static unsigned long code_unit(const char **p, const char *end, char escape)
+{
+    const char *digits;
+    size_t count;
+
+    if (*p == end || **p != escape)
+        return 0;
+    count = digits_of(*p, end, &digits);
+    *p = digits + count;
+    return hex(digits, count);
 }
 
 /* The character of an escape, of two where they are a pair of surrogates;
 ** *p goes behind it. 0: there is none. */
 static unsigned long escaped(const char **p, const char *end, char escape)
 {
-    const char *digits;
-    size_t count = digits_of(*p, end, &digits);
-    unsigned long c = hex(digits, count);
+    unsigned long c = code_unit(p, end, escape);
+    unsigned long low;
 
-    if (count == 0)
+    if (!is_surrogate(c, 0xD800))
+        return is_surrogate(c, 0xDC00) || c > 0x10FFFF ? 0 : c;
+    low = code_unit(p, end, escape);
+    if (!is_surrogate(low, 0xDC00))
         return 0;
-    *p = digits + count;
-    if (is_high(c) && *p < end && **p == escape) {
-        unsigned long low = escaped(p, end, escape);
-
-        c = 0x10000 + ((c & 0x3FF) << 10) + (low & 0x3FF);
-    }
-    return c;
+    return 0x10000 + ((c & 0x3FF) << 10) + (low & 0x3FF);
 }
 
 /* What stands between the quotes of a name with escapes. */
@@ -83,6 +92,8 @@ static char *put_unescaped(char *out, const char *p, const char *end,
             if (c == 0)
                 break; /* the server refuses the statement */
             out += pgmig_utf8_encode(c, out);
+            if (c == '"')
+                out = put(out, "\"", 1); /* it is written twice */
         }
     }
     return out;

@@ -72,6 +72,7 @@ describe("an index built concurrently", function()
     ["in upper case"] = { "IDX_A", "idx_a" },
     ["with escapes"] = { [[U&"d!0061t\00e9" ]], "d!0061té" },
     ["with escapes of its own"] = { [[U&"d!0061t!+01F600" UESCAPE '!']], "dat😀" },
+    ["with a quote that is an escape"] = { [[U&"a\0022.\0022b"]], 'a"."b' },
     ["with comments around it"] = { "/* on */ idx_b -- on x\n", "idx_b" },
   }
 

@@ -393,6 +393,12 @@ describe("statements", function()
     assert.equal("REINDEX", up.statements[3].kind)
   end)
 
+  it("have names that end at an escape of no character, however many of them", function()
+    local name = 'U&"ab' .. ("\\D800"):rep(400000) .. '"'
+    local up = parse("-- pgmig: transaction=off", "DROP INDEX CONCURRENTLY " .. name .. ";").up
+    assert.equal('"ab"', up.statements[1].index_change.name)
+  end)
+
   it("keep empty COPY data", function()
     assert.equal("", parse("COPY t FROM STDIN;", "\\.").up.statements[1].copy_data)
   end)
