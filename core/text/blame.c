@@ -90,9 +90,10 @@ static bool place_in_data(struct pgmig_error *err,
     status =
         pgmig_excerpt_line(script, st->copy_start, line, &offset, &ignored);
     pgmig_error_clear(&ignored);
-    if (status == 0)
-        pgmig_script_point(script, offset, err);
-    return status == 0;
+    if (status != 0 || (st->copy_end > 0 && offset > st->copy_end))
+        return false;
+    pgmig_script_point(script, offset, err);
+    return true;
 }
 
 void pgmig_blame_place(struct pgmig_error *err,

@@ -363,10 +363,16 @@ static bool trace_line(struct routines *r, const struct pgmig_statement *list,
     return !found->bodyless;
 }
 
+/* Of several, the outermost is the file's, the last in CONTEXT: a trigger may
+** read something else. */
 int pgmig_trace_copy(const char *context)
 {
+    const char *next;
+
     if (context == NULL || strncmp(context, "COPY ", 5) != 0)
         return 0;
+    while ((next = strstr(context, "\nCOPY ")) != NULL)
+        context = next + 1;
     return line_number(context);
 }
 

@@ -92,6 +92,25 @@ describe("an error", function()
       signature, body)
   end
 
+  it("is placed in the data of the file's COPY, not of one that a trigger runs", function()
+    local err = run(([[
+CREATE TABLE other (n int);
+CREATE TABLE t (n int);
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  COPY other FROM PROGRAM 'seq 1 50; echo bad';
+  RETURN NEW;
+END $$;
+CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE PROCEDURE f();
+COPY t FROM STDIN;
+1
+2
+\.
+]] .. ("SELECT 1;\n"):rep(90)))
+    assert.matches("^COPY other, line 51", err.context)
+    assert.equal("10:1", place(err))
+  end)
+
   it("finds a routine by its schema, in quotes, and among others of its name", function()
     local setup = "CREATE SCHEMA app; CREATE SCHEMA other;\n"
     assert.equal("3:1", place(run(setup .. failing("app.f()", "RETURN 1/0") .. "SELECT app.f();")))
