@@ -824,11 +824,12 @@ enum pgmig_pause {
 
 /* What the session had before the run; NULL: its defaults. */
 struct pgmig_session {
-    const char *user;  /* whose rights our own statements have ... */
-    const char *role;  /* ... and the role that was set */
-    const char *reset; /* SQL that takes the session back there; ends in "; " */
-    const char *brief; /* the same but for the release of all advisory locks,
-                       ** which a query does on its way; NULL: they stay */
+    const char *user; /* whose rights our own statements have ... */
+    const char *role; /* ... and the role that was set */
+    /* Commands that take the session back there, without what follows; the
+    ** last one is NULL. NULL: to its defaults. */
+    const char *const *reset;
+    bool keeps_locks;  /* it had advisory locks: else all are released */
     const char *names; /* an array of settings with a dot in their names, which
                        ** the file may make; NULL: none */
 };

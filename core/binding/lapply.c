@@ -314,7 +314,33 @@ static bool boolean_field(lua_State *L, int arg, const char *key)
     return set;
 }
 
-/* The field `session`: { user, role, reset, brief, names }; without it
+/* The field `reset` of the session at `arg`: a list of commands, which its
+** table keeps alive; NULL without it. */
+static const char *const *commands_field(lua_State *L, int arg)
+{
+    const char **list;
+    size_t count;
+
+    lpgmig_get_field(L, arg, "reset");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return NULL;
+    }
+    luaL_checktype(L, -1, LUA_TTABLE);
+    count = lpgmig_length(L, -1);
+    list = lua_newuserdata(L, (count + 1) * sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -2, (int)i + 1);
+        list[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    list[count] = NULL;
+    lua_setfield(L, arg, "commands"); /* keeps it alive */
+    lua_pop(L, 1);
+    return list;
+}
+
+/* The field `session`: { user, role, reset, keeps_locks, names }; without it
 ** defaults. */
 static struct pgmig_session session_field(lua_State *L, int arg)
 {
@@ -322,16 +348,17 @@ static struct pgmig_session session_field(lua_State *L, int arg)
 
     lpgmig_get_field(L, arg, "session");
     if (lua_istable(L, -1))
-        session = (struct pgmig_session){.user = field(L, -1, "user"),
-                                         .role = field(L, -1, "role"),
-                                         .reset = field(L, -1, "reset"),
-                                         .brief = field(L, -1, "brief"),
-                                         .names = field(L, -1, "names")};
+        session = (struct pgmig_session){
+            .user = field(L, -1, "user"),
+            .role = field(L, -1, "role"),
+            .reset = commands_field(L, lua_gettop(L)),
+            .keeps_locks = boolean_field(L, lua_gettop(L), "keeps_locks"),
+            .names = field(L, -1, "names")};
     lua_pop(L, 1);
     return session;
 }
 
-#define JOBS_LEVELS 3 /* a list, its jobs, what these hold */
+#define JOBS_LEVELS 4 /* a list, its jobs, their session, its commands */
 
 /* The job on the top of the stack, which is popped: its list keeps it alive. */
 static struct pgmig_job take_job(lua_State *L)

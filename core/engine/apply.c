@@ -1,278 +1,393 @@
 /*
-** apply.c -- migrations, from BEGIN to COMMIT.
+** apply.c -- the one place that sends what a migration does (program.c), and
+** reads the answers.
 **
-** A transactional migration is
-**   BEGIN, our SET LOCALs, the claim
-**   its statements
-**   resets, the history's row, COMMIT
-** so that the tracking row and the change commit together. The claim comes
-** first: a second run waits at it and then learns the truth. Where the caller
-** wants to look in between, each line is a message (a statement each) that
-** waits for its answer; else window.c sends all ahead, and what fails comes
-** back here.
+** Where the caller wants to look in between, each step is a message that waits
+** for its answer. Else a second place, `next`, runs ahead through the same
+** steps and sends each command without waiting; the answers move the place
+** where the run is, `here`, along. The server skips everything behind the first
+** failure, so that what is behind a migration's BEGIN runs only when all before
+** it has worked, and what was committed stays. Nothing ever stands between a
+** COMMIT and the next BEGIN: it would belong to the next transaction. A
+** statement that needs a look ends that, goes the plain way, and the rest is
+** sent ahead again.
 */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/apply.h"
 #include "base/error.h"
-#include "ledger/indexed.h"
+#include "engine/apply.h"
 #include "ledger/ledger.h"
+#include "text/kind.h"
+#include "wire/pipeline.h"
 
 static bool has_failed(const struct pgmig_apply *a)
 {
     return a->conn->error.kind != PGMIG_E_NONE;
 }
 
-const struct pgmig_statement *pgmig_apply_statement(const struct pgmig_apply *a)
+static const struct pgmig_step *step_of(const struct pgmig_apply *a)
 {
-    return a->pipelined ? &a->sender.statement : &a->section->statements[a->at];
+    return &a->program[a->here.step];
 }
 
-const char *pgmig_apply_text(const struct pgmig_apply *a)
+static const struct pgmig_job *job_of(const struct pgmig_apply *a, size_t turn)
 {
-    return a->pipelined ? a->sender.cursor.text : a->job.script->text;
+    return &a->turns[turn].job;
 }
 
-/* Stop at a point that the job asks for: the caller resumes. */
-static bool pause(struct pgmig_apply *a, enum pgmig_pause point)
+static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
-    if ((a->job.pauses & (unsigned)point) == 0)
+    a->ended = true;
+    a->outcome = outcome;
+    return false;
+}
+
+/* Take the migration back, and the session to its start. What cannot even be
+** rolled back ends with its connection. */
+static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
+{
+    struct pgmig_error ignored = {0}; /* the first error is the one to tell */
+    int status;
+
+    a->outcome = outcome;
+    if (pgmig_conn_tx(a->conn) == PGMIG_TX_NONE)
+        return end(a, outcome);
+    a->undoing = true;
+    pgmig_sql_clear(&a->sql);
+    a->sql.err = &ignored;
+    pgmig_program_write_undo(a);
+    status = pgmig_sql_finish(&a->sql);
+    a->sql.err = &a->error;
+    pgmig_error_clear(&ignored);
+    if (status != 0)
+        pgmig_conn_abandon(a->conn, "out of memory");
+    else if (pgmig_conn_ask(a->conn, a->sql.text.data, "-") == 0)
+        return true;
+    return end(a, outcome);
+}
+
+static bool out_of_memory(struct pgmig_apply *a)
+{
+    pgmig_error_memory(&a->error);
+    return undo(a, PGMIG_FAILED);
+}
+
+/* ---- the migrations -------------------------------------------------- */
+
+/* The event and the checksum, where the caller has not given them. */
+static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
+{
+    struct pgmig_entry *entry = &turn->job.entry;
+    const struct pgmig_script *script = turn->job.script;
+
+    if (turn->job.done > script->sections[turn->job.section].statement_count)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "more statements are done than there are");
+    if (entry->event == NULL)
+        entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
+    if (entry->checksum != NULL)
+        return 0;
+    entry->checksum = turn->checksum;
+    if (script->streamed) /* it is known when the file has been run */
+        return 0;
+    return pgmig_checksum(script->text, script->len, turn->checksum, err);
+}
+
+static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
+                     size_t count, struct pgmig_error *err)
+{
+    a->turns = calloc(count, sizeof *a->turns);
+    if (a->turns == NULL)
+        return pgmig_error_memory(err);
+    a->count = count;
+    a->pipelined = true;
+    for (size_t i = 0; i < count; i++) {
+        a->turns[i].job = jobs[i];
+        a->turns[i].seconds = -1;
+        a->pipelined = a->pipelined && pgmig_job_pipelined(&jobs[i]);
+        if (fill_in(&a->turns[i], err) != 0)
+            return -1;
+    }
+    if (a->pipelined || (count == 1 && !jobs[0].script->streamed))
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_USAGE,
+                           "several migrations, or a streamed one, run only "
+                           "without a pause");
+}
+
+/* Let a migration be the one under way. */
+static void begin_turn(struct pgmig_apply *a, size_t turn)
+{
+    a->here = (struct pgmig_point){.turn = turn};
+    a->job = *job_of(a, turn);
+    a->section = &a->job.script->sections[a->job.section];
+    a->program = pgmig_program_of(a->section);
+    a->range = (struct pgmig_statement){0};
+}
+
+/* It is committed. */
+static void end_turn(struct pgmig_apply *a)
+{
+    if (a->here.turn + 1 < a->count)
+        begin_turn(a, a->here.turn + 1);
+    else
+        a->here.turn = a->count;
+}
+
+/* ---- statements ------------------------------------------------------ */
+
+/* Let a statement be the one that is sent, from a text. */
+static void take_statement(struct pgmig_apply *a, const char *text,
+                           const struct pgmig_statement *st)
+{
+    a->text.len = 0;
+    pgmig_buf_add(&a->text, text + st->start, st->end - st->start);
+    a->sent = *st;
+    a->sent.start = 0;
+    a->sent.end = a->text.len;
+    a->replaced = a->skipped = a->alone = a->isolated = false;
+}
+
+/* What an attempt before has done is left out, but for the libraries that its
+** session had: no view tells of them. */
+static bool is_left_out(const struct pgmig_apply *a)
+{
+    return pgmig_program_done_before(a) &&
+           strcmp(a->section->statements[a->here.at].kind, "LOAD") != 0;
+}
+
+/* The next statement of a file that is held: false behind the last one. */
+static bool read_held(struct pgmig_apply *a)
+{
+    const struct pgmig_section *section = a->section;
+
+    while (is_left_out(a))
+        a->here.at++;
+    if (a->here.at >= section->statement_count)
         return false;
-    a->paused = point;
+    a->range = section->statements[a->here.at];
+    take_statement(a, a->job.script->text, &a->range);
     return true;
 }
 
-static bool finish(struct pgmig_apply *a)
+/* A cursor has read a migration to its end: of a streamed one, the checksum is
+** known now. */
+static void end_cursor(struct pgmig_apply *a)
 {
-    if (a->grouped && a->section->unended &&
-        pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN)
-        return pgmig_journaled_end(a);
-    if (!a->section->transaction && pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE)
-        return pgmig_failure_refuse(
-            a, false, "the migration has left a transaction open", NULL);
-    if (pause(a, PGMIG_PAUSE_CLOSING))
-        return false;
-    return pgmig_request_close(a);
+    struct pgmig_turn *turn = &a->turns[a->next.turn];
+
+    if (turn->job.script->streamed)
+        memcpy(turn->checksum, a->cursor.checksum, sizeof turn->checksum);
+    pgmig_cursor_close(&a->cursor);
+    a->reading = false;
 }
 
-/* What an attempt before has done is left out, ... */
-static bool done_before(const struct pgmig_apply *a)
+static void close_cursor(struct pgmig_apply *a)
 {
-    return a->at < a->job.done;
+    if (a->reading)
+        pgmig_cursor_close(&a->cursor);
+    a->reading = false;
 }
 
-/* ... but for the libraries that its session had: no view tells of them. */
-static bool is_left_out(const struct pgmig_apply *a)
+static int open_cursor(struct pgmig_apply *a)
 {
-    return done_before(a) &&
-           strcmp(a->section->statements[a->at].kind, "LOAD") != 0;
+    const struct pgmig_job *job = job_of(a, a->next.turn);
+
+    if (a->reading)
+        return 0;
+    a->reading = true;
+    return pgmig_cursor_open(&a->cursor, job->script, job->section, &a->cause);
 }
 
-static bool proceed(struct pgmig_apply *a)
+/* The next statement that is sent ahead: 1, 0 behind the last one, -1. */
+static int read_ahead(struct pgmig_apply *a)
 {
-    if (a->pipelined)
-        return pgmig_window_enter(a, PGMIG_STAGE_STATEMENT);
-    while (is_left_out(a))
-        a->at++;
-    if (a->at >= a->section->statement_count)
-        return finish(a);
-    if (!done_before(a) && pause(a, PGMIG_PAUSE_BEFORE))
-        return false;
-    return pgmig_request_statement(a);
+    struct pgmig_statement st;
+    int more = open_cursor(a);
+
+    if (more == 0)
+        more = pgmig_cursor_next(&a->cursor, &st, &a->cause);
+    if (more == 0)
+        end_cursor(a);
+    if (more <= 0)
+        return more;
+    a->ahead_range = st;
+    take_statement(a, a->cursor.text, &st);
+    return a->text.failed ? pgmig_error_memory(&a->cause) : 1;
 }
 
-bool pgmig_apply_begun(struct pgmig_apply *a)
+/* The data behind a COPY in the file (pgmig_supply). */
+static int supply(void *ctx, const char **data, size_t *len)
 {
-    if (pause(a, PGMIG_PAUSE_OPENED))
-        return false;
-    return proceed(a);
-}
+    struct pgmig_apply *a = ctx;
+    const struct pgmig_statement *st = &a->range;
+    int more = 0;
 
-bool pgmig_apply_partial(const struct pgmig_apply *a)
-{
-    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
-}
-
-/* What the last result says in a column; NULL: it has no such column. */
-static const char *said(const struct pgmig_apply *a, const char *name)
-{
-    int column = PQfnumber(a->conn->result, name);
-    size_t len;
-
-    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
-        return NULL;
-    return pgmig_conn_value(a->conn, 0, column, &len);
-}
-
-/* Our own requests name the process that answers; others say nothing of it. */
-void pgmig_apply_note_server(struct pgmig_apply *a)
-{
-    const char *pid = said(a, PGMIG_SERVER_PID);
-
-    if (pid != NULL)
-        pgmig_conn_served_by(a->conn, atoi(pid));
-}
-
-static void note_transaction(struct pgmig_apply *a)
-{
-    const char *id = said(a, PGMIG_TRANSACTION);
-
-    snprintf(a->transaction, sizeof a->transaction, "%s", id ? id : "");
-}
-
-/* Behind a pooler the next transaction may have another server process. */
-void pgmig_apply_forget_server(struct pgmig_apply *a)
-{
-    if (a->conn->pooled)
-        a->conn->server_pid = 0;
-}
-
-static bool opened(struct pgmig_apply *a)
-{
-    if (has_failed(a))
-        return pgmig_failure_at_claim(a, a->conn->results >= a->before_claim);
-    pgmig_apply_note_server(a);
-    if (!a->section->transaction)
-        return pgmig_journaled_opened(a);
-    note_transaction(a);
-    if (a->transaction[0] == '\0')
-        return pgmig_failure_refuse(
-            a, false, "the tracking table has not taken the migration's row",
-            "a trigger of the table may let it take none");
-    return pgmig_apply_begun(a);
-}
-
-static bool settings_made(struct pgmig_apply *a)
-{
-    if (has_failed(a))
-        return pgmig_failure_at_claim(a, false);
-    return pgmig_journaled_ready(a);
-}
-
-static bool prepared(struct pgmig_apply *a)
-{
-    if (has_failed(a))
-        return pgmig_failure_of_journal(a);
-    pgmig_apply_note_server(a);
-    return pgmig_journaled_prepared(a);
-}
-
-bool pgmig_apply_done(struct pgmig_apply *a)
-{
-    bool before = done_before(a);
-
-    a->alone = false;
-    if (!before && pause(a, PGMIG_PAUSE_AFTER))
-        return false;
-    return pgmig_apply_next(a);
-}
-
-bool pgmig_apply_next(struct pgmig_apply *a)
-{
-    a->at++;
-    return proceed(a);
-}
-
-/* A statement may not end the transaction that the bookkeeping needs. */
-static bool broke_transaction(const struct pgmig_apply *a)
-{
-    if (a->alone || a->grouped || (!a->section->transaction && done_before(a)))
-        return false;
-    return a->conn->tx_warning || pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN;
-}
-
-/* What was sent, which may be a hook's. */
-static const char *sent_text(const struct pgmig_apply *a)
-{
-    return a->pipelined ? pgmig_apply_text(a) : a->text.data;
-}
-
-static const struct pgmig_statement *sent_statement(const struct pgmig_apply *a)
-{
-    return a->pipelined ? pgmig_apply_statement(a) : &a->sent;
-}
-
-static bool verify(struct pgmig_apply *a)
-{
-    struct pgmig_buf sql = {0};
-
-    if (!pgmig_indexed_add_invalid(a->conn, sent_text(a), sent_statement(a),
-                                   &sql, &a->error))
-        return a->section->transaction ? pgmig_apply_done(a)
-                                       : pgmig_journaled_settle(a);
-    return pgmig_request_send(a, PGMIG_STAGE_VERIFY, &sql, "* _:text");
-}
-
-/* active_sql_transaction, invalid_transaction_termination: what cannot run in a
-** transaction, though nothing in its text says so, runs without. */
-static bool wants_isolation(const struct pgmig_apply *a)
-{
-    const char *state = a->conn->error.sqlstate;
-
-    return !a->section->transaction && !a->alone && !a->grouped &&
-           !done_before(a) &&
-           (strcmp(state, "25001") == 0 || strcmp(state, "2D000") == 0);
-}
-
-static bool answered(struct pgmig_apply *a)
-{
-    if (has_failed(a))
-        return wants_isolation(a) ? pgmig_journaled_isolate(a)
-                                  : pgmig_failure_of_statement(a);
-    if (broke_transaction(a))
-        return pgmig_failure_refuse(
-            a, true, "the statement has touched the migration's transaction",
-            NULL);
-    return verify(a);
-}
-
-static bool verified(struct pgmig_apply *a)
-{
-    size_t len;
-
-    if (has_failed(a))
-        return pgmig_failure_of_journal(a);
-    if (pgmig_conn_rows(a->conn) > 0) {
-        const char *index = pgmig_conn_value(a->conn, 0, 0, &len);
-        struct pgmig_buf hint = {0};
-        bool going;
-
-        pgmig_buf_addf(&hint,
-                       "an earlier attempt has left it; DROP INDEX "
-                       "CONCURRENTLY %s, then run again",
-                       index);
-        going =
-            pgmig_failure_refuse(a, true, "this index is INVALID", hint.data);
-        pgmig_buf_free(&hint);
-        return going;
+    if (a->pipelined) {
+        more = pgmig_cursor_data(&a->cursor, data, len, &a->conn->error);
+        a->copy_start = a->cursor.data_at;
+    } else if (!a->supplied) {
+        *data = a->job.script->text + st->copy_start;
+        *len = st->copy_end - st->copy_start;
+        a->copy_start = st->copy_start;
+        more = *len > 0;
     }
-    return a->section->transaction ? pgmig_apply_done(a)
-                                   : pgmig_journaled_settle(a);
+    a->supplied = true;
+    return more;
 }
 
-static bool settled(struct pgmig_apply *a)
+/* The statement with what goes along. What runs alone says whose it is: so its
+** server process is found, behind any pooler, by the beginning of its text
+** (orphan.lua). */
+static void add_along(struct pgmig_apply *a, struct pgmig_buf *text)
 {
-    return has_failed(a) ? pgmig_failure_of_journal(a)
-                         : pgmig_journaled_settled(a);
+    if (a->alone)
+        pgmig_buf_addf(text, "/* pgmig %s */ ", a->job.owner);
+    a->tag = text->len;
+    pgmig_buf_add(text, a->text.data, a->text.len);
+    if (a->behind.len > 0)
+        pgmig_buf_addf(text, "\n; %s", a->behind.data);
+    a->behind.len = 0;
 }
 
-static bool skipped(struct pgmig_apply *a)
+static bool send_along(struct pgmig_apply *a)
 {
-    return has_failed(a) ? pgmig_failure_of_journal(a)
-                         : pgmig_journaled_skipped(a);
+    struct pgmig_buf text = {0};
+    int status = -1;
+
+    add_along(a, &text);
+    if (text.failed) {
+        pgmig_buf_free(&text);
+        return out_of_memory(a);
+    }
+    status = pgmig_conn_request(a->conn, text.data, NULL);
+    pgmig_buf_free(&text);
+    return status == 0;
 }
 
-static bool closed(struct pgmig_apply *a)
+static bool send_statement(struct pgmig_apply *a)
 {
-    if (has_failed(a))
-        return pgmig_failure_at_close(a);
-    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
-        return pgmig_failure_refuse(
-            a, false, "the server answered COMMIT with ROLLBACK", NULL);
-    pgmig_turns_commit(a);
-    return pgmig_request_end(a, PGMIG_DONE);
+    bool copies = a->sent.traits & PGMIG_T_COPY_IN;
+
+    a->supplied = false;
+    a->copy_start = 0;
+    a->tag = 0;
+    if (a->text.failed)
+        return out_of_memory(a);
+    if (a->alone || a->behind.len > 0)
+        return send_along(a);
+    return pgmig_conn_request(a->conn, a->text.data, copies ? supply : NULL) ==
+           0;
+}
+
+/* ---- the plain way --------------------------------------------------- */
+
+static bool send_ahead(struct pgmig_apply *a);
+
+/* Behind the end of the loop that a step is in, or back to its beginning. */
+static size_t behind_loop(const struct pgmig_step *program, size_t step)
+{
+    while (program[step].what != PGMIG_DO_AGAIN)
+        step++;
+    return step + 1;
+}
+
+static size_t begin_of_loop(const struct pgmig_step *program, size_t step)
+{
+    while (program[step].what != PGMIG_DO_READ)
+        step--;
+    return step;
+}
+
+/* What is left out, or was done before, is shown to nobody. */
+static bool pauses_at(const struct pgmig_apply *a, enum pgmig_pause point)
+{
+    bool of_statement =
+        point == PGMIG_PAUSE_BEFORE || point == PGMIG_PAUSE_AFTER;
+
+    if (of_statement && (a->skipped || pgmig_program_done_before(a)))
+        return false;
+    return (a->job.pauses & (unsigned)point) != 0;
+}
+
+/* Write down what a step sends. */
+static int write_step(struct pgmig_apply *a, const struct pgmig_step *step,
+                      const struct pgmig_job *job)
+{
+    pgmig_sql_clear(&a->sql);
+    step->write(a, job);
+    return pgmig_sql_finish(&a->sql);
+}
+
+static bool send_commands(struct pgmig_apply *a)
+{
+    const struct pgmig_sql *s = &a->sql;
+
+    return pgmig_conn_ask(a->conn, s->text.data,
+                          s->commands[s->count - 1].shape) == 0;
+}
+
+/* Go on with the program: true when a request is on its way, false when the
+** operation has stopped, as conn.h asks. */
+static bool go_on(struct pgmig_apply *a)
+{
+    for (;; a->here.step++) {
+        const struct pgmig_step *step = step_of(a);
+
+        switch (step->what) {
+        case PGMIG_DO_SEND:
+            if (write_step(a, step, &a->job) != 0)
+                return undo(a, PGMIG_FAILED);
+            if (a->sql.count > 0)
+                return send_commands(a);
+            break;
+        case PGMIG_DO_STATEMENT:
+            if (!a->skipped)
+                return send_statement(a);
+            break;
+        case PGMIG_DO_PAUSE:
+            if (!pauses_at(a, step->pause))
+                break;
+            a->paused = step->pause;
+            return false;
+        case PGMIG_DO_READ:
+            if (a->pipelined)
+                return send_ahead(a);
+            if (!read_held(a))
+                a->here.step = behind_loop(a->program, a->here.step) - 1;
+            break;
+        case PGMIG_DO_AGAIN:
+            a->here.at++;
+            a->here.step = begin_of_loop(a->program, a->here.step) - 1;
+            break;
+        case PGMIG_DO_END:
+            end_turn(a);
+            return end(a, PGMIG_DONE);
+        }
+    }
+}
+
+/* Which command of the last message has failed. */
+static enum pgmig_role failed_role(const struct pgmig_apply *a)
+{
+    size_t failed = (size_t)a->conn->results;
+
+    if (step_of(a)->what == PGMIG_DO_STATEMENT)
+        return PGMIG_ROLE_STATEMENT;
+    if (failed >= a->sql.count)
+        failed = a->sql.count - 1;
+    return (enum pgmig_role)a->sql.commands[failed].role;
+}
+
+static bool fail(struct pgmig_apply *a, enum pgmig_role role)
+{
+    if (role == PGMIG_ROLE_STATEMENT && pgmig_program_isolate(a)) {
+        pgmig_error_clear(&a->conn->error);
+        a->here.step--;
+        return go_on(a);
+    }
+    return undo(a, pgmig_failure_of(a, role));
 }
 
 /* The first error is the one that matters. */
@@ -282,30 +397,207 @@ static bool undone(struct pgmig_apply *a)
 
     pgmig_conn_take_error(a->conn, &ignored);
     pgmig_error_clear(&ignored);
-    return pgmig_request_end(a, a->outcome);
+    return end(a, a->outcome);
 }
+
+static bool all_answered(struct pgmig_apply *a);
 
 static bool next(void *ctx, struct pgmig_conn *conn)
 {
-    static bool (*const on[])(struct pgmig_apply *) = {
-        [PGMIG_STAGE_OPEN] = opened,
-        [PGMIG_STAGE_SETTINGS] = settings_made,
-        [PGMIG_STAGE_PREPARE] = prepared,
-        [PGMIG_STAGE_STATEMENT] = answered,
-        [PGMIG_STAGE_VERIFY] = verified,
-        [PGMIG_STAGE_SETTLE] = settled,
-        [PGMIG_STAGE_SKIP] = skipped,
-        [PGMIG_STAGE_CLOSE] = closed,
-        [PGMIG_STAGE_UNDO] = undone};
     struct pgmig_apply *a = ctx;
+    const struct pgmig_step *step = step_of(a);
 
     (void)conn;
-    if (a->ahead) {
-        a->ahead = false;
-        if (!has_failed(a) || a->committed == a->count)
-            return pgmig_window_left(a);
+    if (a->ended)
+        return false;
+    if (a->undoing)
+        return undone(a);
+    if (a->ahead)
+        return all_answered(a);
+    if (has_failed(a))
+        return fail(a, failed_role(a));
+    if (step->seen != NULL && !step->seen(a))
+        return undo(a, PGMIG_FAILED);
+    a->here.step++;
+    return go_on(a);
+}
+
+/* ---- ahead ----------------------------------------------------------- */
+
+static bool send_command(struct pgmig_apply *a)
+{
+    const struct pgmig_command *command = &a->sql.commands[a->command];
+    struct pgmig_mark mark = {.job = a->next.turn,
+                              .part = command->role,
+                              .shape = command->shape,
+                              .flush = command->role == PGMIG_ROLE_COMMIT};
+
+    return pgmig_pipeline_send(a->conn,
+                               pgmig_sql_command(&a->sql, a->command++), &mark,
+                               &a->cause) == 0;
+}
+
+static bool send_text(struct pgmig_apply *a)
+{
+    struct pgmig_mark mark = {.job = a->next.turn,
+                              .at = a->next.at,
+                              .start = a->ahead_range.start,
+                              .end = a->ahead_range.end,
+                              .part = PGMIG_ROLE_STATEMENT};
+
+    a->next.step++;
+    return pgmig_pipeline_send(a->conn, a->text.data, &mark, &a->cause) == 0;
+}
+
+static int write_ahead(struct pgmig_apply *a, const struct pgmig_step *step)
+{
+    int status;
+
+    a->sql.err = &a->cause;
+    status = write_step(a, step, job_of(a, a->next.turn));
+    a->sql.err = &a->error;
+    a->command = 0;
+    a->written = true;
+    return status;
+}
+
+/* What is next, of the steps of a transaction: false when that is all, or a
+** statement needs a look, or nothing more can be sent. */
+static bool feed(void *ctx)
+{
+    struct pgmig_apply *a = ctx;
+
+    for (;; a->next.step++) {
+        const struct pgmig_step *step = &a->program[a->next.step];
+        int more = 1;
+
+        switch (step->what) {
+        case PGMIG_DO_SEND:
+            if (!a->written && write_ahead(a, step) != 0)
+                return false;
+            if (a->command < a->sql.count)
+                return send_command(a);
+            a->written = false;
+            break;
+        case PGMIG_DO_STATEMENT:
+            a->looks = pgmig_program_must_look(a);
+            return !a->looks && send_text(a);
+        case PGMIG_DO_PAUSE:
+            break;
+        case PGMIG_DO_READ:
+            more = read_ahead(a);
+            if (more < 0)
+                return false;
+            if (more == 0)
+                a->next.step = behind_loop(a->program, a->next.step) - 1;
+            break;
+        case PGMIG_DO_AGAIN:
+            a->next.at++;
+            a->next.step = begin_of_loop(a->program, a->next.step) - 1;
+            break;
+        case PGMIG_DO_END:
+            a->next = (struct pgmig_point){.turn = a->next.turn + 1};
+            if (a->next.turn == a->count || a->stopping)
+                return false;
+            a->next.step = (size_t)-1;
+            break;
+        }
     }
-    return a->stage != PGMIG_STAGE_ENDED && on[a->stage](a);
+}
+
+/* A statement was answered: it is the one under way. */
+static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
+{
+    a->here.at = mark->at;
+    a->range = (struct pgmig_statement){.start = mark->start, .end = mark->end};
+}
+
+static const char *answered(void *ctx, const struct pgmig_mark *mark)
+{
+    struct pgmig_apply *a = ctx;
+
+    switch ((enum pgmig_role)mark->part) {
+    case PGMIG_ROLE_CLAIM:
+        pgmig_program_note_server(a);
+        break;
+    case PGMIG_ROLE_STATEMENT:
+        arrive(a, mark);
+        break;
+    case PGMIG_ROLE_CLOSE:
+        pgmig_program_note_time(a);
+        break;
+    case PGMIG_ROLE_COMMIT:
+        if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
+            return "ROLLBACK, to a COMMIT";
+        end_turn(a);
+        break;
+    default:
+        break;
+    }
+    return NULL;
+}
+
+/* Whether the server process has said, instead of an answer, that it ends: it
+** has done nothing that was sent behind. A pooler might say so of itself. */
+static bool has_ended(const struct pgmig_conn *conn)
+{
+    return strncmp(conn->error.sqlstate, "57P", 3) == 0 &&
+           conn->server_pid == pgmig_conn_backend_pid(conn);
+}
+
+static void failed(void *ctx, const struct pgmig_mark *mark)
+{
+    struct pgmig_apply *a = ctx;
+    bool perhaps_committed = a->conn->error.kind == PGMIG_E_CONNECT &&
+                             !has_ended(a->conn) &&
+                             pgmig_apply_committing(a) > a->here.turn;
+
+    a->failed =
+        perhaps_committed ? PGMIG_ROLE_COMMIT : (enum pgmig_role)mark->part;
+    if (a->failed == PGMIG_ROLE_STATEMENT)
+        arrive(a, mark);
+}
+
+/* Send ahead from where the migration under way is. The first claim is written
+** before: it asks who answers (claim.c). */
+static bool send_ahead(struct pgmig_apply *a)
+{
+    static const struct pgmig_pipeline_owner owner = {feed, answered, failed};
+    const struct pgmig_step *step = step_of(a);
+
+    a->next = a->here;
+    a->written = a->looks = false;
+    if (step->what == PGMIG_DO_SEND && write_ahead(a, step) != 0)
+        return all_answered(a);
+    if (pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
+        a->ahead = true;
+        return true;
+    }
+    pgmig_conn_take_error(a->conn, &a->error);
+    return undo(a, PGMIG_FAILED);
+}
+
+/* All that was sent ahead is answered, or has failed. */
+static bool all_answered(struct pgmig_apply *a)
+{
+    struct pgmig_error late = {0};
+
+    a->ahead = false;
+    if (has_failed(a) && a->here.turn < a->count)
+        return fail(a, a->failed);
+    if (a->cause.kind != PGMIG_E_NONE) {
+        a->error = a->cause;
+        a->cause = (struct pgmig_error){0};
+        return undo(a, PGMIG_FAILED);
+    }
+    if (a->looks) {
+        a->here = a->next;
+        a->range = a->ahead_range;
+        return go_on(a);
+    }
+    pgmig_conn_take_error(a->conn, &late); /* all that was asked is done */
+    pgmig_error_clear(&late);
+    return end(a, PGMIG_DONE);
 }
 
 /* ---- starting -------------------------------------------------------- */
@@ -367,19 +659,17 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
     a->conn = conn;
     a->outcome = PGMIG_FAILED;
     a->ledger = pgmig_ledger_copy(ledger, err);
-    if (a->ledger == NULL || pgmig_turns_take(a, jobs, count, err) != 0) {
+    if (a->ledger == NULL || take_jobs(a, jobs, count, err) != 0) {
         pgmig_apply_free(a);
         return NULL;
     }
-    pgmig_turns_next(a);
-    pgmig_apply_forget_server(a);
+    a->sql = PGMIG_SQL(a->ledger, conn, &a->error);
+    begin_turn(a, 0);
+    pgmig_program_forget_server(a);
     note_session(conn);
     pgmig_conn_begin(conn, next, a);
     /* a failure to send is told by finish */
-    if (a->pipelined)
-        (void)pgmig_window_enter(a, PGMIG_STAGE_OPEN);
-    else
-        (void)pgmig_request_open(a);
+    (void)(a->pipelined ? send_ahead(a) : go_on(a));
     return a;
 }
 
@@ -388,7 +678,7 @@ struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
 enum pgmig_pause pgmig_apply_paused(const struct pgmig_apply *a,
                                     size_t *statement)
 {
-    *statement = a->at;
+    *statement = a->here.at;
     return a->paused;
 }
 
@@ -403,18 +693,35 @@ static bool still_open(const struct pgmig_apply *a)
     return !a->section->transaction || pgmig_conn_tx(a->conn) == PGMIG_TX_OPEN;
 }
 
-static bool go_on(struct pgmig_apply *a, enum pgmig_pause point)
+/* Let SQL take the place of the statement. */
+static void replace(struct pgmig_apply *a, const char *sql)
 {
-    switch (point) {
-    case PGMIG_PAUSE_BEFORE:
-        return pgmig_request_statement(a);
-    case PGMIG_PAUSE_AFTER:
-        return pgmig_apply_next(a);
-    case PGMIG_PAUSE_CLOSING:
-        return pgmig_request_close(a);
-    default:
-        return proceed(a);
+    struct pgmig_statement st = {.end = strlen(sql)};
+
+    take_statement(a, sql, &st);
+    a->replaced = true;
+    if (!a->text.failed)
+        pgmig_kind_classify(a->text.data, &a->sent, true);
+}
+
+/* Go on from a pause as the caller says; conn.h tells what is returned. */
+static bool resume(struct pgmig_apply *a, enum pgmig_resume how,
+                   const char *sql, bool before)
+{
+    if (how == PGMIG_GIVE_UP)
+        return undo(a, PGMIG_GIVEN_UP);
+    if (!still_open(a)) {
+        (void)pgmig_failure_refuse(
+            a, false, "a hook has ended or broken the migration's transaction",
+            NULL);
+        return undo(a, PGMIG_FAILED);
     }
+    if (before && how == PGMIG_SKIP)
+        a->skipped = true;
+    else if (before && how == PGMIG_REPLACE)
+        replace(a, sql);
+    a->here.step++;
+    return go_on(a);
 }
 
 int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
@@ -429,21 +736,67 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
                                "the migration waits for nothing");
     a->paused = PGMIG_PAUSE_NONE;
     pgmig_conn_begin(a->conn, next, a);
-    if (how == PGMIG_GIVE_UP) {
-        (void)pgmig_request_undo(a, PGMIG_GIVEN_UP);
-    } else if (!still_open(a)) {
-        (void)pgmig_failure_refuse(
-            a, false, "a hook has ended or broken the migration's transaction",
-            NULL);
-    } else if (how == PGMIG_SKIP && point == PGMIG_PAUSE_BEFORE) {
-        (void)(a->section->transaction ? pgmig_apply_next(a)
-                                       : pgmig_journaled_skip(a));
-    } else if (how == PGMIG_REPLACE && point == PGMIG_PAUSE_BEFORE) {
-        (void)pgmig_request_replacement(a, sql);
-    } else {
-        (void)go_on(a, point);
-    }
+    (void)resume(a, how, sql, point == PGMIG_PAUSE_BEFORE);
     return 0;
+}
+
+/* ---- progress and the end -------------------------------------------- */
+
+double pgmig_apply_seconds(const struct pgmig_apply *a, size_t index)
+{
+    return index < a->count ? a->turns[index].seconds : -1;
+}
+
+size_t pgmig_apply_committed(const struct pgmig_apply *a)
+{
+    return a->here.turn;
+}
+
+size_t pgmig_apply_committing(const struct pgmig_apply *a)
+{
+    bool closing =
+        a->written && pgmig_program_closes(&a->program[a->next.step]);
+
+    return a->next.turn + (closing ? 1 : 0);
+}
+
+void pgmig_apply_stop(struct pgmig_apply *a)
+{
+    a->stopping = true;
+}
+
+/* Where in the file the statement under way is, or its COPY data. */
+static size_t position(const struct pgmig_apply *a)
+{
+    size_t at = a->range.start;
+
+    if (!a->pipelined && a->here.at < a->section->statement_count)
+        at = a->section->statements[a->here.at].start;
+    if (a->conn->feeding && a->copy_start > 0)
+        return a->copy_start + a->conn->fed;
+    return at;
+}
+
+void pgmig_apply_progress(const struct pgmig_apply *a,
+                          struct pgmig_progress *out)
+{
+    const struct pgmig_section *section = a->section;
+    size_t at = position(a);
+
+    *out = (struct pgmig_progress){.done = a->here.at,
+                                   .size = section->last - section->first};
+    if (a->here.at >= section->total) {
+        out->bytes = out->size;
+        return;
+    }
+    out->bytes = at > section->first ? at - section->first : 0;
+    if (!a->job.script->streamed && a->here.at < section->statement_count)
+        out->kind = section->statements[a->here.at].kind;
+}
+
+bool pgmig_apply_ended(const struct pgmig_apply *a)
+{
+    return a->paused == PGMIG_PAUSE_NONE && pgmig_conn_ended(a->conn);
 }
 
 void pgmig_apply_free(struct pgmig_apply *a)
@@ -451,17 +804,14 @@ void pgmig_apply_free(struct pgmig_apply *a)
     if (a == NULL)
         return;
     pgmig_error_clear(&a->error);
+    pgmig_error_clear(&a->cause);
+    close_cursor(a);
     pgmig_buf_free(&a->text);
     pgmig_buf_free(&a->behind);
-    pgmig_window_free(a);
+    pgmig_sql_free(&a->sql);
     pgmig_ledger_free(a->ledger);
     free(a->turns);
     free(a);
-}
-
-bool pgmig_apply_ended(const struct pgmig_apply *a)
-{
-    return a->paused == PGMIG_PAUSE_NONE && pgmig_conn_ended(a->conn);
 }
 
 enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *a,

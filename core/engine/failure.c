@@ -2,19 +2,13 @@
 #include <string.h>
 
 #include "engine/apply.h"
-#include "text/blame.h"
-#include "base/buf.h"
 #include "base/error.h"
+#include "text/blame.h"
 #include "ledger/ledger.h"
 
 static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
 {
     return strcmp(a->error.sqlstate, sqlstate) == 0;
-}
-
-static bool fail(struct pgmig_apply *a)
-{
-    return pgmig_request_undo(a, PGMIG_FAILED);
 }
 
 void pgmig_failure_name_file(struct pgmig_apply *a)
@@ -30,27 +24,26 @@ static void place(struct pgmig_apply *a, size_t position)
 
     pgmig_blame_place(&a->error, a->job.script,
                       held ? a->section->statements : &a->range,
-                      held ? a->at : 0,
+                      held ? a->here.at : 0,
                       a->replaced || position <= a->tag ? 0 : position - a->tag,
                       encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0);
 }
 
-/* The claim, or what stands around it, failed. 23505: the row is there;
-** 22012: a proof says that another run has done it. */
-bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
+/* The claim failed. 23505: the row is there; 22012: a proof says that another
+** run has done it. */
+static enum pgmig_outcome of_claim(struct pgmig_apply *a)
 {
     struct pgmig_error *err = &a->error;
 
-    pgmig_conn_take_error(a->conn, err);
-    if (claim && (state_is(a, "23505") || state_is(a, "22012")))
-        return pgmig_request_undo(a, PGMIG_RACED);
-    if (claim && err->kind == PGMIG_E_LOCK) {
+    if (state_is(a, "23505") || state_is(a, "22012"))
+        return PGMIG_RACED;
+    if (err->kind == PGMIG_E_LOCK) {
         pgmig_error_field(&err->message,
                           "another session has locked the migration's row, or "
                           "the whole tracking table");
         pgmig_error_hint(err, "wait for it, then run again: what another run "
                               "has applied is skipped");
-    } else if (claim && state_is(a, "42P01")) {
+    } else if (state_is(a, "42P01")) {
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s is gone: another session has dropped it "
                         "during this run",
@@ -59,7 +52,7 @@ bool pgmig_failure_at_claim(struct pgmig_apply *a, bool claim)
                               "would begin with an empty one");
     }
     pgmig_failure_name_file(a);
-    return fail(a);
+    return PGMIG_FAILED;
 }
 
 /* Keep what was unexpected, which is why the connection was given up. */
@@ -95,8 +88,7 @@ static bool is_loss(const struct pgmig_apply *a)
 /* Whether the statement under way commits by itself. */
 static bool commits(const struct pgmig_apply *a)
 {
-    return a->alone || (a->grouped &&
-                        (pgmig_apply_statement(a)->traits & PGMIG_T_TX_COMMIT));
+    return a->alone || (a->grouped && (a->sent.traits & PGMIG_T_TX_COMMIT));
 }
 
 /* It could not run in a transaction, so that it commits by itself. */
@@ -119,7 +111,7 @@ static bool makes_ours(const struct pgmig_apply *a)
 
 static void advise(struct pgmig_apply *a)
 {
-    if (pgmig_apply_partial(a))
+    if (pgmig_program_partial(a))
         advise_partial(a);
     else if (makes_ours(a))
         pgmig_error_hint(&a->error,
@@ -130,58 +122,54 @@ static void advise(struct pgmig_apply *a)
                          a->ledger->table);
     else
         pgmig_blame_advise(&a->error, a->section,
-                           a->grouped ? a->group : a->at);
+                           a->grouped ? a->group : a->here.at);
 }
 
-bool pgmig_failure_of_statement(struct pgmig_apply *a)
+static void of_statement(struct pgmig_apply *a, size_t position, bool lost)
 {
-    size_t position = a->conn->error_position;
-    bool lost = pgmig_conn_lost(a->conn);
-
-    pgmig_conn_take_error(a->conn, &a->error);
     if (is_loss(a) && commits(a))
         untold(a, a->alone ? "ran outside a transaction" : "was committed");
     place(a, position);
     if (!lost)
         advise(a);
-    return fail(a);
 }
 
-static bool displaced(struct pgmig_apply *a)
+static void displaced(struct pgmig_apply *a)
 {
     pgmig_error_set(&a->error, PGMIG_E_PLAN,
                     "another run has taken over this migration");
     pgmig_error_hint(&a->error, "wait for it, then run again");
     a->running = false; /* the journal is no longer ours */
     pgmig_failure_name_file(a);
-    return fail(a);
 }
 
 bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
 {
     struct pgmig_buf message = {0};
-    bool going;
 
     pgmig_buf_addf(&message,
                    "behind a pooler this statement does not have what it may "
                    "need of its session: %s",
                    what);
-    going = pgmig_failure_refuse(
+    (void)pgmig_failure_refuse(
         a, true, message.failed ? "out of memory" : message.data,
         "connect to the server itself: there transaction=off has one session "
         "for all of its statements");
     pgmig_buf_free(&message);
-    return going;
+    return false;
 }
 
-bool pgmig_failure_of_journal(struct pgmig_apply *a)
+static void of_journal(struct pgmig_apply *a, bool done)
 {
-    pgmig_conn_take_error(a->conn, &a->error);
-    if (state_is(a, "22012"))
-        return displaced(a);
-    if (state_is(a, "2201E"))
-        return pgmig_failure_of_session(a, "settings made before it");
-    if (is_loss(a) && a->stage == PGMIG_STAGE_SETTLE)
+    if (state_is(a, "22012")) {
+        displaced(a);
+        return;
+    }
+    if (state_is(a, "2201E")) {
+        (void)pgmig_failure_of_session(a, "settings made before it");
+        return;
+    }
+    if (is_loss(a) && done)
         untold(a, "was committed");
     if (state_is(a, "55P03"))
         pgmig_error_field(&a->error.message,
@@ -191,7 +179,6 @@ bool pgmig_failure_of_journal(struct pgmig_apply *a)
                          "the journal's entry is written in this transaction, "
                          "which must not be READ ONLY");
     place(a, 0);
-    return fail(a);
 }
 
 /* COMMIT was sent, and nobody told whether it was carried out. */
@@ -239,11 +226,10 @@ static void advise_close(struct pgmig_apply *a)
                          a->ledger->table);
 }
 
-bool pgmig_failure_at_close(struct pgmig_apply *a)
+static enum pgmig_outcome of_close(struct pgmig_apply *a)
 {
-    pgmig_conn_take_error(a->conn, &a->error);
     if (!a->section->transaction && state_is(a, "23505"))
-        return pgmig_request_undo(a, PGMIG_RACED);
+        return PGMIG_RACED;
     if (is_loss(a)) {
         outcome_unknown(a);
     } else if (state_is(a, "22012")) {
@@ -256,7 +242,33 @@ bool pgmig_failure_at_close(struct pgmig_apply *a)
         advise_close(a);
     }
     pgmig_failure_name_file(a);
-    return fail(a);
+    return PGMIG_FAILED;
+}
+
+enum pgmig_outcome pgmig_failure_of(struct pgmig_apply *a, enum pgmig_role role)
+{
+    size_t position = a->conn->error_position;
+    bool lost = pgmig_conn_lost(a->conn);
+
+    pgmig_conn_take_error(a->conn, &a->error);
+    switch (role) {
+    case PGMIG_ROLE_FRAME:
+        pgmig_failure_name_file(a);
+        break;
+    case PGMIG_ROLE_CLAIM:
+        return of_claim(a);
+    case PGMIG_ROLE_STATEMENT:
+        of_statement(a, position, lost);
+        break;
+    case PGMIG_ROLE_JOURNAL:
+    case PGMIG_ROLE_DONE:
+        of_journal(a, role == PGMIG_ROLE_DONE);
+        break;
+    case PGMIG_ROLE_CLOSE:
+    case PGMIG_ROLE_COMMIT:
+        return of_close(a);
+    }
+    return PGMIG_FAILED;
 }
 
 bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
@@ -269,5 +281,5 @@ bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
         place(a, 0);
     else
         pgmig_failure_name_file(a);
-    return fail(a);
+    return false;
 }

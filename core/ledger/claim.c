@@ -1,7 +1,7 @@
 /* claim.c -- the row that a migration takes before it changes anything. */
-#include "wire/conn.h"
 #include "ledger/layout.h"
 #include "ledger/ledger.h"
+#include "wire/conn.h"
 
 bool pgmig_job_pipelined(const struct pgmig_job *job)
 {
@@ -25,166 +25,118 @@ static const char *who(const struct pgmig_job *job)
 ** history. Two statements: the second one's snapshot is taken when the lock
 ** is held, so it sees what its last holder has committed.
 */
-static int add_repeatable_claim(const struct pgmig_ledger *ledger,
-                                struct pgmig_conn *conn,
-                                const struct pgmig_entry *entry,
-                                struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_repeatable_claim(struct pgmig_sql *s,
+                                 const struct pgmig_entry *entry)
 {
-    pgmig_buf_addf(sql,
+    pgmig_sql_addf(s,
                    "SELECT pg_catalog.pg_advisory_xact_lock(%d, "
-                   "pg_catalog.hashtext(",
-                   REPEATABLE_KEY);
-    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, ")); SELECT " WHO ", 1 "
-                        "OPERATOR(pg_catalog./) (SELECT CASE WHEN checksum "
-                        "OPERATOR(pg_catalog.=) ");
-    if (pgmig_conn_add_literal(conn, entry->checksum, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql,
-                   " THEN 0 ELSE 1 END FROM (SELECT (SELECT checksum FROM %s "
-                   "WHERE version IS NULL AND event OPERATOR(pg_catalog.<>) "
-                   "ALL (" PGMIG_PASSING_EVENTS
-                   ") AND name OPERATOR(pg_catalog.=) ",
-                   ledger->history);
-    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, " ORDER BY id DESC LIMIT 1) AS checksum) AS newest)");
-    return 0;
-}
-
-static int add_template(const struct pgmig_ledger *ledger,
-                        struct pgmig_conn *conn, const char *text,
-                        const struct pgmig_job *job, struct pgmig_buf *sql,
-                        struct pgmig_error *err)
-{
-    return pgmig_layout_add(text, ledger->tracking, conn, &job->entry, sql,
-                            err);
+                   "pg_catalog.hashtext(%L))%;"
+                   "SELECT " WHO ", 1 %/ (SELECT CASE WHEN checksum %= %L "
+                   "THEN 0 ELSE 1 END FROM (SELECT (SELECT checksum FROM %h "
+                   "WHERE version IS NULL AND event %<> "
+                   "ALL (" PGMIG_PASSING_EVENTS ") AND name %= %L "
+                   "ORDER BY id DESC LIMIT 1) AS checksum) AS newest)",
+                   REPEATABLE_KEY, entry->name, entry->checksum, entry->name);
 }
 
 /* The DELETE of the row itself. */
-static int add_delete(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, const struct pgmig_job *job,
-                      struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_delete(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    if (ledger->layout != NULL)
-        return add_template(ledger, conn, ledger->layout->release, job, sql,
-                            err);
-    pgmig_buf_addf(sql,
-                   "DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s",
-                   ledger->tracking, job->entry.version);
-    return 0;
+    const struct pgmig_layout *layout = s->ledger->layout;
+
+    if (layout != NULL)
+        pgmig_layout_add(s, layout->release, &job->entry);
+    else
+        pgmig_sql_addf(s, "DELETE FROM %t WHERE version %= %s",
+                       job->entry.version);
 }
 
 /* The DELETE of a row: 22012 when there is none, which the end of the section
 ** says with transaction=off. */
-static int add_release(const struct pgmig_ledger *ledger,
-                       struct pgmig_conn *conn, const struct pgmig_job *job,
-                       struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_release(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    bool raises = job->script->sections[job->section].transaction;
-
-    pgmig_buf_adds(sql, "WITH gone AS (");
-    if (add_delete(ledger, conn, job, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql, " RETURNING 1) SELECT %s%s FROM gone", who(job),
-                   raises ? ", 1 OPERATOR(pg_catalog./) pg_catalog.count(*)"
-                          : "");
-    return 0;
+    pgmig_sql_add(s, "WITH gone AS (");
+    add_delete(s, job);
+    pgmig_sql_addf(s, " RETURNING 1) SELECT %s", who(job));
+    if (job->script->sections[job->section].transaction)
+        pgmig_sql_addf(s, ", 1 %/ pg_catalog.count(*)");
+    pgmig_sql_add(s, " FROM gone");
 }
 
 /* Where no column is unique, an INSERT of nothing says that it is applied. */
-static int add_locked_claim(const struct pgmig_ledger *ledger,
-                            struct pgmig_conn *conn,
-                            const struct pgmig_job *job, struct pgmig_buf *sql,
-                            struct pgmig_error *err)
+static void add_locked_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    pgmig_buf_adds(sql, "WITH taken AS (");
-    if (add_template(ledger, conn, ledger->layout->claim, job, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql,
-                   " RETURNING 1) SELECT %s, "
-                   "1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM taken",
+    pgmig_sql_add(s, "WITH taken AS (");
+    pgmig_layout_add(s, s->ledger->layout->claim, &job->entry);
+    pgmig_sql_addf(s,
+                   " RETURNING 1) SELECT %s, 1 %/ pg_catalog.count(*) "
+                   "FROM taken",
                    who(job));
-    return 0;
 }
 
-static int add_insert(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, const struct pgmig_job *job,
-                      struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_insert(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    const struct pgmig_entry *entry = &job->entry;
+    const struct pgmig_layout *layout = s->ledger->layout;
 
-    if (ledger->layout != NULL)
-        return add_template(ledger, conn, ledger->layout->claim, job, sql, err);
-    pgmig_buf_addf(sql, "INSERT INTO %s (version, name) VALUES (%s, ",
-                   ledger->tracking, entry->version);
-    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, ")");
-    return 0;
+    if (layout != NULL)
+        pgmig_layout_add(s, layout->claim, &job->entry);
+    else
+        pgmig_sql_addf(s, "INSERT INTO %t (version, name) VALUES (%s, %L)",
+                       job->entry.version, job->entry.name);
 }
 
-static bool is_locked(const struct pgmig_ledger *ledger)
+static void add_row_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    return ledger->layout != NULL && ledger->layout->locked;
+    bool locked = s->ledger->layout != NULL && s->ledger->layout->locked;
+
+    if (locked)
+        pgmig_sql_addf(s, "LOCK TABLE %t IN SHARE ROW EXCLUSIVE MODE%;");
+    if (job->direction == PGMIG_DOWN) {
+        add_release(s, job);
+    } else if (locked) {
+        add_locked_claim(s, job);
+    } else {
+        add_insert(s, job);
+        if (s->conn->pipeline != NULL) { /* the first one has told */
+            pgmig_sql_answers(s, "-");
+            return;
+        }
+        pgmig_sql_addf(s, " RETURNING %s", who(job));
+    }
+    pgmig_sql_answers(s, pgmig_job_pipelined(job) ? PGMIG_SENT_CLAIM_SHAPE
+                                                  : PGMIG_CLAIM_SHAPE);
 }
 
-int pgmig_claim_commands(const struct pgmig_ledger *ledger,
-                         const struct pgmig_job *job)
+void pgmig_claim_add(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    return job->entry.version == NULL || is_locked(ledger) ? 1 : 0;
-}
-
-int pgmig_claim_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                    const struct pgmig_job *job, struct pgmig_buf *sql,
-                    struct pgmig_error *err)
-{
-    if (job->entry.version == NULL)
-        return add_repeatable_claim(ledger, conn, &job->entry, sql, err);
-    if (is_locked(ledger))
-        pgmig_buf_addf(sql, "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE; ",
-                       ledger->tracking);
-    if (job->direction == PGMIG_DOWN)
-        return add_release(ledger, conn, job, sql, err);
-    if (is_locked(ledger))
-        return add_locked_claim(ledger, conn, job, sql, err);
-    if (add_insert(ledger, conn, job, sql, err) != 0)
-        return -1;
-    /* in a pipeline the first one has told */
-    if (conn->pipeline == NULL)
-        pgmig_buf_addf(sql, " RETURNING %s", who(job));
-    return 0;
+    if (job->entry.version != NULL) {
+        add_row_claim(s, job);
+        return;
+    }
+    add_repeatable_claim(s, &job->entry);
+    pgmig_sql_answers(s, PGMIG_CLAIM_SHAPE);
 }
 
 /* The rows of a migration, for FROM. */
-static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                    const struct pgmig_job *job, struct pgmig_buf *sql,
-                    struct pgmig_error *err)
+static void add_rows(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    if (ledger->layout == NULL) {
-        pgmig_buf_addf(sql, "%s WHERE version OPERATOR(pg_catalog.=) %s",
-                       ledger->tracking, job->entry.version);
-        return 0;
+    const struct pgmig_layout *layout = s->ledger->layout;
+
+    if (layout == NULL) {
+        pgmig_sql_addf(s, "%t WHERE version %= %s", job->entry.version);
+        return;
     }
-    pgmig_buf_adds(sql, "(");
-    if (add_template(ledger, conn, ledger->layout->there, job, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, ") AS there");
-    return 0;
+    pgmig_sql_add(s, "(");
+    pgmig_layout_add(s, layout->there, &job->entry);
+    pgmig_sql_add(s, ") AS there");
 }
 
-int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
-                            struct pgmig_conn *conn,
-                            const struct pgmig_job *job, bool there,
-                            struct pgmig_buf *sql, struct pgmig_error *err)
+void pgmig_claim_add_divisor(struct pgmig_sql *s, const struct pgmig_job *job,
+                             bool there)
 {
     if (job->entry.version == NULL)
-        return 0;
-    pgmig_buf_addf(sql, " OPERATOR(pg_catalog./) (%sEXISTS (SELECT FROM ",
-                   there ? "" : "NOT ");
-    if (add_rows(ledger, conn, job, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, "))::pg_catalog.int4");
-    return 0;
+        return;
+    pgmig_sql_addf(s, " %/ (%sEXISTS (SELECT FROM ", there ? "" : "NOT ");
+    add_rows(s, job);
+    pgmig_sql_add(s, "))::pg_catalog.int4");
 }

@@ -1,9 +1,5 @@
 /* history.c -- the history: one row for each event, never changed. */
-#include <string.h>
-
-#include "wire/conn.h"
-#include "base/error.h"
-#include "ledger/ledger.h"
+#include "ledger/journal.h"
 #include "ledger/runs.h"
 
 /*
@@ -13,7 +9,7 @@
 ** that is gone is made by all of its steps.
 */
 static const char step_1[] =
-    " CREATE TABLE IF NOT EXISTS %s (id BIGINT GENERATED ALWAYS AS IDENTITY "
+    "CREATE TABLE IF NOT EXISTS %h (id BIGINT GENERATED ALWAYS AS IDENTITY "
     "PRIMARY KEY,"
     " format INTEGER NOT NULL DEFAULT 1, event pg_catalog.text NOT NULL,"
     " version NUMERIC, name pg_catalog.text NOT NULL,"
@@ -22,27 +18,27 @@ static const char step_1[] =
     "  DEFAULT pg_catalog.clock_timestamp(),"
     " db_user pg_catalog.text NOT NULL DEFAULT session_user,"
     " host pg_catalog.text, program pg_catalog.text,"
-    " message pg_catalog.text);";
+    " message pg_catalog.text)%;";
 static const char step_2[] =
-    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS run pg_catalog.text,"
-    " ALTER COLUMN format SET DEFAULT 2;";
+    "ALTER TABLE %h ADD COLUMN IF NOT EXISTS run pg_catalog.text,"
+    " ALTER COLUMN format SET DEFAULT 2%;";
 static const char step_3[] =
-    " ALTER TABLE %s ADD COLUMN IF NOT EXISTS sqlstate pg_catalog.text,"
+    "ALTER TABLE %h ADD COLUMN IF NOT EXISTS sqlstate pg_catalog.text,"
     " ADD COLUMN IF NOT EXISTS detail pg_catalog.text,"
     " ADD COLUMN IF NOT EXISTS file pg_catalog.text,"
     " ADD COLUMN IF NOT EXISTS line INTEGER,"
     " ADD COLUMN IF NOT EXISTS \"column\" INTEGER,"
-    " ALTER COLUMN format SET DEFAULT 3;";
+    " ALTER COLUMN format SET DEFAULT 3%;";
 static const char journal_step_2[] =
-    " CREATE TABLE IF NOT EXISTS %s (migration pg_catalog.text PRIMARY KEY,"
+    "CREATE TABLE IF NOT EXISTS %j (migration pg_catalog.text PRIMARY KEY,"
     " direction pg_catalog.text NOT NULL, owner pg_catalog.text NOT NULL,"
     " state pg_catalog.text NOT NULL,"
     " done pg_catalog.text[] NOT NULL DEFAULT '{}', running pg_catalog.text,"
     " statement pg_catalog.text, existed pg_catalog.oid[], pid INTEGER,"
     " backend_start pg_catalog.timestamptz,"
-    " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());";
+    " started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now())%;";
 static const char journal_step_3[] =
-    " ALTER TABLE %s"
+    "ALTER TABLE %j"
     " ADD COLUMN IF NOT EXISTS revision BIGINT NOT NULL DEFAULT 0,"
     " ADD COLUMN IF NOT EXISTS server_start pg_catalog.timestamptz,"
     " ADD COLUMN IF NOT EXISTS db_user pg_catalog.text,"
@@ -53,195 +49,157 @@ static const char journal_step_3[] =
     " ADD COLUMN IF NOT EXISTS session pg_catalog.json,"
     " ADD COLUMN IF NOT EXISTS session_known BOOLEAN,"
     " ADD COLUMN IF NOT EXISTS session_of pg_catalog.text,"
-    " ADD COLUMN IF NOT EXISTS touched pg_catalog.json;";
+    " ADD COLUMN IF NOT EXISTS touched pg_catalog.json%;";
 
-void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
-                              struct pgmig_buf *sql)
+void pgmig_history_add_tables(struct pgmig_sql *s)
 {
+    const struct pgmig_ledger *ledger = s->ledger;
     int journal = ledger->journaled ? ledger->format : 0;
 
     if (ledger->format < 1)
-        pgmig_buf_addf(sql, step_1, ledger->history);
+        pgmig_sql_addf(s, step_1);
     if (ledger->format < 2)
-        pgmig_buf_addf(sql, step_2, ledger->history);
+        pgmig_sql_addf(s, step_2);
     if (ledger->format < 3)
-        pgmig_buf_addf(sql, step_3, ledger->history);
+        pgmig_sql_addf(s, step_3);
     if (journal < 2)
-        pgmig_buf_addf(sql, journal_step_2, ledger->journal);
+        pgmig_sql_addf(s, journal_step_2);
     if (journal < 3)
-        pgmig_buf_addf(sql, journal_step_3, ledger->journal);
+        pgmig_sql_addf(s, journal_step_3);
     if (!ledger->has_runs)
-        pgmig_runs_add_table(ledger, sql);
+        pgmig_runs_add_table(s);
 }
 
 /* Nothing is written unless it is behind. Who may not set it is not told
 ** here: an INSERT still may work. */
-static const char advance[] =
-    "SELECT pg_catalog.setval(s.id, h.last) FROM"
-    " (SELECT pg_catalog.max(id) AS last FROM %s) AS h,"
-    " (SELECT pg_catalog.pg_get_serial_sequence(%s, 'id')::pg_catalog.regclass"
-    " AS id) AS s WHERE CASE WHEN"
-    " pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'UPDATE') AND"
-    " pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'USAGE') THEN"
-    " h.last OPERATOR(pg_catalog.>)"
-    " COALESCE(pg_catalog.pg_sequence_last_value(s.id), 0) ELSE false END";
-
-int pgmig_history_add_advance(const struct pgmig_ledger *ledger,
-                              struct pgmig_conn *conn, struct pgmig_buf *sql,
-                              struct pgmig_error *err)
+void pgmig_history_add_advance(struct pgmig_sql *s)
 {
-    struct pgmig_buf name = {0};
-    int status = pgmig_conn_add_literal(conn, ledger->history, &name, err);
-
-    if (status == 0 && name.failed)
-        status = pgmig_error_memory(err);
-    if (status == 0)
-        pgmig_buf_addf(sql, advance, ledger->history, name.data);
-    pgmig_buf_free(&name);
-    return status;
+    pgmig_sql_addf(
+        s,
+        "SELECT pg_catalog.setval(s.id, h.last) FROM "
+        "(SELECT pg_catalog.max(id) AS last FROM %h) AS h, "
+        "(SELECT pg_catalog.pg_get_serial_sequence(%L, 'id')"
+        "::pg_catalog.regclass AS id) AS s WHERE CASE WHEN "
+        "pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'UPDATE') AND "
+        "pg_catalog.has_sequence_privilege(s.id::pg_catalog.oid, 'USAGE') "
+        "THEN h.last %> COALESCE(pg_catalog.pg_sequence_last_value(s.id), 0) "
+        "ELSE false END",
+        s->ledger->history);
 }
 
-static void add_begun(const struct pgmig_entry *entry, const char *begun,
-                      struct pgmig_buf *sql)
+/* When the change has begun: as the journal says, or with its transaction. */
+static void add_begun(struct pgmig_sql *s, const struct pgmig_entry *entry,
+                      const struct pgmig_job *journaled)
 {
-    if (begun != NULL) {
-        pgmig_buf_addf(sql, ", COALESCE(%s, pg_catalog.now())", begun);
+    if (journaled != NULL) {
+        pgmig_sql_add(s, ", COALESCE(");
+        pgmig_journal_add_begun(s, journaled);
+        pgmig_sql_add(s, ", pg_catalog.now())");
         return;
     }
-    pgmig_buf_adds(sql, ", pg_catalog.now()");
-    if (entry->seconds > 0)
-        pgmig_buf_addf(sql,
-                       " OPERATOR(pg_catalog.-) "
-                       "pg_catalog.make_interval(secs => %.6f)",
-                       entry->seconds);
+    pgmig_sql_add(s, ", pg_catalog.now()");
+    if (entry->seconds > 0) {
+        pgmig_sql_addf(s, " %- pg_catalog.make_interval(secs => ");
+        pgmig_buf_addf(&s->text, "%.6f)", entry->seconds);
+    }
 }
 
 /* The columns are INTEGER: a line further down a file is not kept. */
-static void add_number(int64_t n, struct pgmig_buf *sql)
+static void add_number(struct pgmig_sql *s, int64_t n)
 {
     if (n > 0 && n <= INT32_MAX)
-        pgmig_buf_addf(sql, "%d, ", (int)n);
+        pgmig_sql_addf(s, "%d, ", (int)n);
     else
-        pgmig_buf_adds(sql, "NULL, ");
+        pgmig_sql_add(s, "NULL, ");
 }
 
 /* What only a failure has. */
 #define PLACE_COLUMNS "sqlstate, detail, file, line, \"column\", "
 
-static int add_place(struct pgmig_conn *conn, const struct pgmig_entry *entry,
-                     struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_place(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
-    const char *const texts[] = {entry->sqlstate, entry->detail, entry->file};
-
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        if (pgmig_conn_add_literal(conn, texts[i], sql, err) != 0)
-            return -1;
-        pgmig_buf_adds(sql, ", ");
-    }
-    add_number(entry->line, sql);
-    add_number(entry->column, sql);
-    return 0;
+    pgmig_sql_addf(s, "%L, %L, %L, ", entry->sqlstate, entry->detail,
+                   entry->file);
+    add_number(s, entry->line);
+    add_number(s, entry->column);
 }
 
-static int add_row(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   const struct pgmig_entry *entry, const char *begun,
-                   struct pgmig_buf *sql, struct pgmig_error *err)
+/* Up to the last value, which may be made to depend on something. */
+static void add_row(struct pgmig_sql *s, const struct pgmig_entry *entry,
+                    const struct pgmig_job *journaled)
 {
     bool placed = entry->sqlstate || entry->detail || entry->file;
-    const char *const texts[] = {entry->event,  entry->name,    entry->checksum,
-                                 entry->host,   entry->program, entry->run,
-                                 entry->message};
 
-    pgmig_buf_addf(sql,
-                   "INSERT INTO %s (%sversion, event, name, checksum, host, "
+    pgmig_sql_addf(s,
+                   "INSERT INTO %h (%sversion, event, name, checksum, host, "
                    "program, run, message, started_at, format) VALUES (",
-                   ledger->history, placed ? PLACE_COLUMNS : "");
-    if (placed && add_place(conn, entry, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, entry->version ? entry->version : "NULL");
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        pgmig_buf_adds(sql, ", ");
-        if (pgmig_conn_add_literal(conn, texts[i], sql, err) != 0)
-            return -1;
-    }
-    add_begun(entry, begun, sql);
-    pgmig_buf_addf(sql, ", %d", PGMIG_HISTORY_FORMAT);
-    return 0;
+                   placed ? PLACE_COLUMNS : "");
+    if (placed)
+        add_place(s, entry);
+    pgmig_sql_addf(s, "%s, %L, %L, %L, %L, %L, %L, %L",
+                   entry->version ? entry->version : "NULL", entry->event,
+                   entry->name, entry->checksum, entry->host, entry->program,
+                   entry->run, entry->message);
+    add_begun(s, entry, journaled);
+    pgmig_sql_addf(s, ", %d", PGMIG_HISTORY_FORMAT);
 }
 
-int pgmig_history_add(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, const struct pgmig_entry *entry,
-                      struct pgmig_buf *sql, struct pgmig_error *err)
+void pgmig_history_add(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
-    int status = add_row(ledger, conn, entry, NULL, sql, err);
-
-    pgmig_buf_adds(sql, "); ");
-    return status;
+    add_row(s, entry, NULL);
+    pgmig_sql_addf(s, ")%;");
 }
 
-void pgmig_history_add_unlock(const struct pgmig_job *job,
-                              struct pgmig_buf *sql)
+void pgmig_history_add_unlock(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    if (job->session.brief != NULL)
-        pgmig_buf_adds(sql, ", pg_catalog.pg_advisory_unlock_all()");
+    if (!job->session.keeps_locks)
+        pgmig_sql_add(s, ", pg_catalog.pg_advisory_unlock_all()");
 }
 
-int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
-                             struct pgmig_conn *conn,
-                             const struct pgmig_job *job, const char *begun,
-                             struct pgmig_buf *sql, struct pgmig_error *err)
+void pgmig_history_add_proven(struct pgmig_sql *s, const struct pgmig_job *job,
+                              bool journaled)
 {
-    int status = add_row(ledger, conn, &job->entry, begun, sql, err);
-
-    if (status == 0)
-        status = pgmig_claim_add_divisor(ledger, conn, job,
-                                         job->direction == PGMIG_UP, sql, err);
-    pgmig_buf_adds(sql, ") RETURNING pg_catalog.date_part('epoch', finished_at "
-                        "OPERATOR(pg_catalog.-) started_at) AS " PGMIG_SECONDS);
-    pgmig_history_add_unlock(job, sql);
-    pgmig_buf_adds(sql, "; ");
-    return status;
+    add_row(s, &job->entry, journaled ? job : NULL);
+    pgmig_claim_add_divisor(s, job, job->direction == PGMIG_UP);
+    pgmig_sql_addf(s, ") RETURNING pg_catalog.date_part('epoch', finished_at "
+                      "%- started_at) AS " PGMIG_SECONDS);
+    pgmig_history_add_unlock(s, job);
+    pgmig_sql_answers(s, "? " PGMIG_SECONDS ":float ...");
 }
 
 /* The events in their order, of failures the last one of each migration. To
 ** sort and group all of ten thousand would take the server ten times longer;
 ** but failures may be tried again and again. */
-void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
-                             struct pgmig_buf *sql)
+void pgmig_history_add_marks(struct pgmig_sql *s)
 {
-    pgmig_buf_addf(
-        sql,
+    pgmig_sql_addf(
+        s,
         "SELECT COALESCE(version::pg_catalog.text, "
         "pg_catalog.concat('repeatable:', name)) AS key, event, "
-        "checksum, CASE WHEN event OPERATOR(pg_catalog.=) "
-        "ANY (" PGMIG_PASSING_EVENTS ") THEN message END AS message, "
-        "%s AS run, CASE WHEN event OPERATOR(pg_catalog.=) "
-        "ANY (" PGMIG_PASSING_EVENTS ") OR version IS NULL "
-        "THEN pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
-        "END AS at FROM %s AS h "
-        "WHERE event OPERATOR(pg_catalog.<>) ALL (" PGMIG_PASSING_EVENTS ") "
-        "OR id OPERATOR(pg_catalog.=) ANY (SELECT pg_catalog.max(id) FROM %s "
-        "WHERE event OPERATOR(pg_catalog.=) ANY (" PGMIG_PASSING_EVENTS ") "
+        "checksum, CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") "
+        "THEN message END AS message, %s AS run, "
+        "CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") OR version IS NULL "
+        "THEN pg_catalog.to_json(finished_at) %#>> '{}' END AS at "
+        "FROM %h AS h WHERE event %<> ALL (" PGMIG_PASSING_EVENTS ") "
+        "OR id %= ANY (SELECT pg_catalog.max(id) FROM %h "
+        "WHERE event %= ANY (" PGMIG_PASSING_EVENTS ") "
         "GROUP BY version, CASE WHEN version IS NULL THEN name END) "
         "ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text", ledger->history,
-        ledger->history);
+        s->ledger->format >= 2 ? "run" : "NULL::pg_catalog.text");
 }
 
-void pgmig_history_add_list(const struct pgmig_ledger *ledger,
-                            const char *limit, struct pgmig_buf *sql)
+void pgmig_history_add_list(struct pgmig_sql *s, const char *limit)
 {
-    pgmig_buf_addf(
-        sql,
+    int format = s->ledger->format;
+
+    pgmig_sql_addf(
+        s,
         "SELECT event, version::pg_catalog.text AS id, name, checksum, "
-        "pg_catalog.to_json(started_at) OPERATOR(pg_catalog.#>>) '{}' "
-        "AS started_at, "
-        "pg_catalog.to_json(finished_at) OPERATOR(pg_catalog.#>>) '{}' "
-        "AS finished_at, pg_catalog.date_part('epoch', "
-        "finished_at OPERATOR(pg_catalog.-) started_at) AS duration, "
-        "db_user, host, program, %s AS run, message%s FROM (SELECT * FROM %s "
+        "pg_catalog.to_json(started_at) %#>> '{}' AS started_at, "
+        "pg_catalog.to_json(finished_at) %#>> '{}' AS finished_at, "
+        "pg_catalog.date_part('epoch', finished_at %- started_at) AS duration, "
+        "db_user, host, program, %s AS run, message%s FROM (SELECT * FROM %h "
         "ORDER BY id DESC LIMIT %s) AS h ORDER BY h.id",
-        ledger->format >= 2 ? "run" : "NULL::pg_catalog.text",
-        ledger->format >= 3 ? ", sqlstate, detail, file, line, \"column\"" : "",
-        ledger->history, limit);
+        format >= 2 ? "run" : "NULL::pg_catalog.text",
+        format >= 3 ? ", sqlstate, detail, file, line, \"column\"" : "", limit);
 }

@@ -8,8 +8,7 @@
 #ifndef PGMIG_INDEXED_H
 #define PGMIG_INDEXED_H
 
-#include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/sql.h"
 
 /* Whether a statement names an index that has to be looked at. */
 bool pgmig_indexed_named(const char *text, const struct pgmig_statement *st);
@@ -20,17 +19,13 @@ bool pgmig_indexed_named(const char *text, const struct pgmig_statement *st);
 ** there, and a failed CREATE INDEX CONCURRENTLY leaves its index behind
 ** (manual, CREATE INDEX, "Building Indexes Concurrently").
 */
-bool pgmig_indexed_add_invalid(struct pgmig_conn *conn, const char *text,
-                               const struct pgmig_statement *st,
-                               struct pgmig_buf *sql, struct pgmig_error *err);
+bool pgmig_indexed_add_invalid(struct pgmig_sql *s, const char *text,
+                               const struct pgmig_statement *st);
 
 /* Add what notes, in settings local to the transaction, which table and which
 ** index a statement is about, for pgmig_indexed_add_columns. */
-PGMIG_NODISCARD int pgmig_indexed_add_note(struct pgmig_conn *conn,
-                                           const char *text,
-                                           const struct pgmig_statement *st,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
+void pgmig_indexed_add_note(struct pgmig_sql *s, const char *text,
+                            const struct pgmig_statement *st);
 
 /*
 ** Add assignments, for UPDATE, of what was noted: `relation`, the table;
@@ -39,6 +34,6 @@ PGMIG_NODISCARD int pgmig_indexed_add_note(struct pgmig_conn *conn,
 ** indexes of the table, its partitions and their TOAST tables; `invalid`,
 ** those of them that are.
 */
-void pgmig_indexed_add_columns(struct pgmig_buf *sql);
+void pgmig_indexed_add_columns(struct pgmig_sql *s);
 
 #endif

@@ -17,48 +17,30 @@
 
 /* Add the claim, in a transaction of its own: a new row, or the lock of the
 ** one that was taken over. 23505 and 22012 tell that another run was first. */
-PGMIG_NODISCARD int pgmig_journal_add_claim(const struct pgmig_ledger *ledger,
-                                            struct pgmig_conn *conn,
-                                            const struct pgmig_job *job,
-                                            struct pgmig_buf *sql,
-                                            struct pgmig_error *err);
+void pgmig_journal_add_claim(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add that the session begins with what was noted of it (state.h). */
-PGMIG_NODISCARD int pgmig_journal_add_session(const struct pgmig_ledger *ledger,
-                                              struct pgmig_conn *conn,
-                                              const struct pgmig_job *job,
-                                              struct pgmig_buf *sql,
-                                              struct pgmig_error *err);
+void pgmig_journal_add_session(struct pgmig_sql *s,
+                               const struct pgmig_job *job);
 
 /* Add what brings the session to where the row says it was. */
-PGMIG_NODISCARD int pgmig_journal_add_restore(const struct pgmig_ledger *ledger,
-                                              struct pgmig_conn *conn,
-                                              const struct pgmig_job *job,
-                                              struct pgmig_buf *sql,
-                                              struct pgmig_error *err);
+void pgmig_journal_add_restore(struct pgmig_sql *s,
+                               const struct pgmig_job *job);
 
 /* Add the row's lock, which a statement and its `done` share; 55P03 when
 ** somebody else has it. What the session had that cannot be made again is
 ** noted, for a column of that name. */
 #define PGMIG_JOURNAL_LEFT "pg_catalog.current_setting('pgmig.left')"
 #define PGMIG_JOURNAL_LOST "pgmig_lost"
-PGMIG_NODISCARD int pgmig_journal_add_lock(const struct pgmig_ledger *ledger,
-                                           struct pgmig_conn *conn,
-                                           const struct pgmig_job *job,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
+void pgmig_journal_add_lock(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add that a statement which runs alone is about to be sent: the one at `at`,
 ** as `st` of `text`, which may stand in its place; pgmig_indexed_add_note comes
 ** before. `bare`: it will not have the session's own state; 2201E when there is
 ** one. */
-PGMIG_NODISCARD int pgmig_journal_add_running(const struct pgmig_ledger *ledger,
-                                              struct pgmig_conn *conn,
-                                              const struct pgmig_job *job,
-                                              size_t at, const char *text,
-                                              const struct pgmig_statement *st,
-                                              bool bare, struct pgmig_buf *sql,
-                                              struct pgmig_error *err);
+void pgmig_journal_add_running(struct pgmig_sql *s, const struct pgmig_job *job,
+                               size_t at, const char *text,
+                               const struct pgmig_statement *st, bool bare);
 
 /* Add that the statements first .. last are done, and what was noted of the
 ** session. `within`: in their transaction, whose end may take a part of that
@@ -68,71 +50,42 @@ struct pgmig_done {
     size_t first, last;
     bool within, alone, elsewhere, unseen;
 };
-PGMIG_NODISCARD int pgmig_journal_add_done(const struct pgmig_ledger *ledger,
-                                           struct pgmig_conn *conn,
-                                           const struct pgmig_job *job,
-                                           struct pgmig_done done,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
+void pgmig_journal_add_done(struct pgmig_sql *s, const struct pgmig_job *job,
+                            struct pgmig_done done);
 
 /* Add, behind the COMMIT of that, in a transaction of its own, what was noted
 ** of the session anew; it changes nothing where that is the same. */
-PGMIG_NODISCARD int pgmig_journal_add_known(const struct pgmig_ledger *ledger,
-                                            struct pgmig_conn *conn,
-                                            const struct pgmig_job *job,
-                                            struct pgmig_buf *sql,
-                                            struct pgmig_error *err);
+void pgmig_journal_add_known(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add that the statement under way has failed: the server said so. `partial`:
 ** what it has committed before that stays. */
-PGMIG_NODISCARD int pgmig_journal_add_failed(const struct pgmig_ledger *ledger,
-                                             struct pgmig_conn *conn,
-                                             const struct pgmig_job *job,
-                                             bool partial,
-                                             struct pgmig_buf *sql,
-                                             struct pgmig_error *err);
+void pgmig_journal_add_failed(struct pgmig_sql *s, const struct pgmig_job *job,
+                              bool partial);
 
 /* Add the end of the row. */
-PGMIG_NODISCARD int pgmig_journal_add_end(const struct pgmig_ledger *ledger,
-                                          struct pgmig_conn *conn,
-                                          const struct pgmig_job *job,
-                                          struct pgmig_buf *sql,
-                                          struct pgmig_error *err);
+void pgmig_journal_add_end(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add an expression: when the migration was begun, over all its runs. */
-PGMIG_NODISCARD int pgmig_journal_add_begun(const struct pgmig_ledger *ledger,
-                                            struct pgmig_conn *conn,
-                                            const struct pgmig_job *job,
-                                            struct pgmig_buf *sql,
-                                            struct pgmig_error *err);
+void pgmig_journal_add_begun(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add that a row gets another owner, which yields it as it is then; nothing
 ** where it is not as `entry` says. */
-PGMIG_NODISCARD int pgmig_journal_add_take(const struct pgmig_ledger *ledger,
-                                           struct pgmig_conn *conn,
-                                           const struct pgmig_entry *entry,
-                                           const char *by,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
+void pgmig_journal_add_take(struct pgmig_sql *s,
+                            const struct pgmig_entry *entry, const char *by);
 
 /* Add that an index gets a name that tells its oid, `set_aside`, while nobody
 ** else can take the row over. 22012: somebody has, the row is not as `entry`
 ** says; 2201E: the index is not that one, or not INVALID. */
-PGMIG_NODISCARD int pgmig_journal_add_set_aside(
-    const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-    const struct pgmig_entry *entry, const struct pgmig_debris *index,
-    struct pgmig_buf *sql, struct pgmig_error *err);
+void pgmig_journal_add_set_aside(struct pgmig_sql *s,
+                                 const struct pgmig_entry *entry,
+                                 const struct pgmig_debris *index);
 
 /* Add what settles a statement of unknown outcome. */
-PGMIG_NODISCARD int pgmig_journal_add_change(const struct pgmig_ledger *ledger,
-                                             struct pgmig_conn *conn,
-                                             enum pgmig_ledger_change change,
-                                             const struct pgmig_entry *entry,
-                                             struct pgmig_buf *sql,
-                                             struct pgmig_error *err);
+void pgmig_journal_add_change(struct pgmig_sql *s,
+                              enum pgmig_ledger_change change,
+                              const struct pgmig_entry *entry);
 
 /* Add the query for all rows. */
-void pgmig_journal_add_list(const struct pgmig_ledger *ledger,
-                            struct pgmig_buf *sql);
+void pgmig_journal_add_list(struct pgmig_sql *s);
 
 #endif

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/conn.h"
-
 static char *copy_of(const char *s)
 {
     return pgmig_strndup(s, strlen(s));
@@ -75,29 +73,27 @@ bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns)
     }
 }
 
-int pgmig_layout_add(const char *text, const char *table,
-                     struct pgmig_conn *conn, const struct pgmig_entry *entry,
-                     struct pgmig_buf *sql, struct pgmig_error *err)
+/* What a verb of a template stands for. */
+static void add_value(struct pgmig_sql *s, char verb,
+                      const struct pgmig_entry *entry)
+{
+    if (verb == 't')
+        pgmig_sql_addf(s, "%t");
+    else if (verb == '%' || entry == NULL)
+        pgmig_buf_add(&s->text, &verb, 1);
+    else
+        pgmig_sql_literal(s, verb == 'k'   ? entry->key
+                             : verb == 'd' ? entry->digest
+                                           : entry->name);
+}
+
+void pgmig_layout_add(struct pgmig_sql *s, const char *text,
+                      const struct pgmig_entry *entry)
 {
     for (; *text != '\0'; text++) {
-        const char *value = NULL;
-
-        if (text[0] != '%' || text[1] == '\0') {
-            pgmig_buf_add(sql, text, 1);
-            continue;
-        }
-        text++;
-        if (*text == 't')
-            pgmig_buf_adds(sql, table);
-        else if (*text == '%' || entry == NULL)
-            pgmig_buf_add(sql, text, 1);
-        else {
-            value = *text == 'k'   ? entry->key
-                    : *text == 'd' ? entry->digest
-                                   : entry->name;
-            if (pgmig_conn_add_literal(conn, value, sql, err) != 0)
-                return -1;
-        }
+        if (text[0] == '%' && text[1] != '\0')
+            add_value(s, *++text, entry);
+        else
+            pgmig_buf_add(&s->text, text, 1);
     }
-    return 0;
 }

@@ -5,8 +5,7 @@
 #ifndef PGMIG_LAYOUT_H
 #define PGMIG_LAYOUT_H
 
-#include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/sql.h"
 
 /* A copy; NULL: out of memory. */
 PGMIG_NODISCARD struct pgmig_layout *
@@ -18,10 +17,7 @@ bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns);
 
 /* Add a template, with %t the table, %k, %n and %d the entry's key, name and
 ** digest as literals; `entry` NULL: only the table stands in it. */
-PGMIG_NODISCARD int pgmig_layout_add(const char *text, const char *table,
-                                     struct pgmig_conn *conn,
-                                     const struct pgmig_entry *entry,
-                                     struct pgmig_buf *sql,
-                                     struct pgmig_error *err);
+void pgmig_layout_add(struct pgmig_sql *s, const char *text,
+                      const struct pgmig_entry *entry);
 
 #endif

@@ -182,13 +182,16 @@ int pgmig_ledger_share(struct pgmig_ledger *ledger,
 
 /* ---- operations ------------------------------------------------------ */
 
-int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
-                             struct pgmig_buf *sql)
+void pgmig_ledger_add_durable(struct pgmig_sql *s)
 {
-    if (ledger->durable)
-        return 0;
-    pgmig_buf_adds(sql, "SET LOCAL synchronous_commit = on; ");
-    return 1;
+    if (!s->ledger->durable)
+        pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
+}
+
+void pgmig_ledger_add_tag(struct pgmig_sql *s)
+{
+    if (s->conn->pooled)
+        pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
 }
 
 void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
@@ -198,87 +201,67 @@ void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
 
 /* One message is one implicit transaction (protocol manual, "Multiple
 ** Statements in a Simple Query"), unless the caller has begun one. */
-void pgmig_ledger_add_patience(const struct pgmig_ledger *ledger,
-                               const struct pgmig_conn *conn,
-                               struct pgmig_buf *sql)
+void pgmig_ledger_add_patience(struct pgmig_sql *s)
 {
-    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
-        pgmig_buf_addf(sql, "SET LOCAL lock_timeout = %d; ", ledger->patience);
+    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
+        pgmig_sql_addf(s, "SET LOCAL lock_timeout = %d%;", s->ledger->patience);
 }
 
 /* These hold for the message's transaction, whatever the defaults. */
-static void add_begin(const struct pgmig_ledger *ledger,
-                      const struct pgmig_conn *conn, struct pgmig_buf *sql)
+static void add_begin(struct pgmig_sql *s)
 {
-    pgmig_buf_adds(sql, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
-                        "SET TRANSACTION READ WRITE; ");
-    pgmig_ledger_add_patience(ledger, conn, sql);
-    pgmig_conn_add_tag(conn, sql);
+    pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED%;"
+                      "SET TRANSACTION READ WRITE%;");
+    pgmig_ledger_add_patience(s);
+    pgmig_ledger_add_tag(s);
 }
 
-static void add_writable(const struct pgmig_ledger *ledger,
-                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
+static void add_writable(struct pgmig_sql *s)
 {
-    add_begin(ledger, conn, sql);
-    pgmig_ledger_add_durable(ledger, sql);
+    add_begin(s);
+    pgmig_ledger_add_durable(s);
 }
 
-static const char own_table[] =
-    "CREATE TABLE IF NOT EXISTS %t (version INTEGER PRIMARY KEY, "
-    "name pg_catalog.text NOT NULL, applied_at pg_catalog.timestamptz NOT NULL "
-    "DEFAULT pg_catalog.now())";
-static const char own_rows[] =
-    "SELECT version::pg_catalog.text AS id, name, "
-    "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
-    "AS applied_at, "
-    "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
-    "FROM %t AS t ORDER BY t.version";
-
-/* A template that names nothing but the table. */
-static int add_of_table(const struct pgmig_ledger *ledger, const char *text,
-                        struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_prepare(struct pgmig_sql *s)
 {
-    return pgmig_layout_add(text, ledger->tracking, NULL, NULL, sql, err);
+    add_writable(s);
+    if (s->ledger->layout != NULL)
+        pgmig_layout_add(s, s->ledger->layout->create, NULL);
+    else
+        pgmig_sql_addf(s, "CREATE TABLE IF NOT EXISTS %t "
+                          "(version INTEGER PRIMARY KEY, "
+                          "name pg_catalog.text NOT NULL, "
+                          "applied_at pg_catalog.timestamptz NOT NULL "
+                          "DEFAULT pg_catalog.now())");
+    pgmig_sql_end(s);
+    pgmig_history_add_tables(s);
 }
 
-static int add_prepare(const struct pgmig_ledger *ledger,
-                       const struct pgmig_conn *conn, struct pgmig_buf *sql,
-                       struct pgmig_error *err)
+static void add_rows(struct pgmig_sql *s)
 {
-    add_writable(ledger, conn, sql);
-    if (add_of_table(ledger,
-                     ledger->layout ? ledger->layout->create : own_table, sql,
-                     err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, ";");
-    pgmig_history_add_tables(ledger, sql);
-    return 0;
-}
-
-static int add_rows(const struct pgmig_ledger *ledger, struct pgmig_buf *sql,
-                    struct pgmig_error *err)
-{
-    if (ledger->layout == NULL)
-        return add_of_table(ledger, own_rows, sql, err);
-    pgmig_buf_adds(
-        sql, "SELECT key AS id, NULL::pg_catalog.text AS name, "
-             "pg_catalog.to_json(applied_at) OPERATOR(pg_catalog.#>>) '{}' "
-             "AS applied_at, "
-             "pg_catalog.date_part('epoch', applied_at) AS applied_at_epoch "
-             "FROM (");
-    if (add_of_table(ledger, ledger->layout->list, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, ") AS t");
-    return 0;
+    if (s->ledger->layout == NULL) {
+        pgmig_sql_addf(
+            s, "SELECT version::pg_catalog.text AS id, name, "
+               "pg_catalog.to_json(applied_at) %#>> '{}' AS applied_at, "
+               "pg_catalog.date_part('epoch', applied_at) "
+               "AS applied_at_epoch FROM %t AS t ORDER BY t.version");
+        return;
+    }
+    pgmig_sql_addf(s, "SELECT key AS id, NULL::pg_catalog.text AS name, "
+                      "pg_catalog.to_json(applied_at) %#>> '{}' AS applied_at, "
+                      "pg_catalog.date_part('epoch', applied_at) "
+                      "AS applied_at_epoch FROM (");
+    pgmig_layout_add(s, s->ledger->layout->list, NULL);
+    pgmig_sql_add(s, ") AS t");
 }
 
 /*
 ** One snapshot for all, taken when nobody can rewrite the tables any more: who
 ** has a snapshot from before an ALTER TABLE that does finds no row in them.
 */
-static void add_snapshot(const struct pgmig_ledger *ledger,
-                         const struct pgmig_conn *conn, struct pgmig_buf *sql)
+static void add_snapshot(struct pgmig_sql *s)
 {
+    const struct pgmig_ledger *ledger = s->ledger;
     const char *const tables[] = {
         ledger->exists ? ledger->tracking : NULL,
         ledger->format > 0 ? ledger->history : NULL,
@@ -286,30 +269,26 @@ static void add_snapshot(const struct pgmig_ledger *ledger,
         ledger->has_runs ? ledger->runs : NULL,
     };
 
-    if (pgmig_conn_tx(conn) == PGMIG_TX_IDLE)
-        pgmig_buf_adds(sql,
-                       "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ");
-    pgmig_ledger_add_patience(ledger, conn, sql);
+    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
+        pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ%;");
+    pgmig_ledger_add_patience(s);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (tables[i] != NULL)
-            pgmig_buf_addf(sql, "LOCK TABLE %s IN ACCESS SHARE MODE; ",
+            pgmig_sql_addf(s, "LOCK TABLE %s IN ACCESS SHARE MODE%;",
                            tables[i]);
 }
 
-static int add_read(const struct pgmig_ledger *ledger,
-                    const struct pgmig_conn *conn, struct pgmig_buf *sql,
-                    struct pgmig_error *err)
+static void add_read(struct pgmig_sql *s)
 {
-    add_snapshot(ledger, conn, sql);
-    if (ledger->exists && add_rows(ledger, sql, err) != 0)
-        return -1;
-    pgmig_buf_adds(sql, "; ");
-    if (ledger->format > 0)
-        pgmig_history_add_marks(ledger, sql);
-    pgmig_buf_adds(sql, "; ");
-    if (ledger->format >= 2 && ledger->journaled)
-        pgmig_journal_add_list(ledger, sql);
-    return 0;
+    add_snapshot(s);
+    if (s->ledger->exists)
+        add_rows(s);
+    pgmig_sql_end(s);
+    if (s->ledger->format > 0)
+        pgmig_history_add_marks(s);
+    pgmig_sql_end(s);
+    if (s->ledger->format >= 2 && s->ledger->journaled)
+        pgmig_journal_add_list(s);
 }
 
 int pgmig_ledger_check(const struct pgmig_ledger *ledger,
@@ -334,50 +313,70 @@ int pgmig_ledger_check(const struct pgmig_ledger *ledger,
         path);
 }
 
-static int add_sql(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   enum pgmig_ledger_op op, const char *argument,
-                   struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_widen(struct pgmig_sql *s, const char *version)
 {
-    if (op == PGMIG_LEDGER_PROBE)
-        return pgmig_probe_add(ledger, conn, sql, err);
-    if (op == PGMIG_LEDGER_ELSEWHERE)
-        return pgmig_probe_add_elsewhere(ledger, conn, argument != NULL, sql,
-                                         err);
-    if (op == PGMIG_LEDGER_TRUST)
-        return pgmig_probe_add_trust(ledger, conn, sql);
-    if (pgmig_ledger_check(ledger, err) != 0)
-        return -1;
+    add_writable(s);
+    pgmig_sql_addf(s, "ALTER TABLE %t ALTER COLUMN version TYPE %s",
+                   strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
+}
+
+static void add_query(struct pgmig_sql *s, enum pgmig_ledger_op op,
+                      const char *argument)
+{
+    pgmig_ledger_add_patience(s);
     switch (op) {
-    case PGMIG_LEDGER_PREPARE:
-        return add_prepare(ledger, conn, sql, err);
-    case PGMIG_LEDGER_ADVANCE:
-        add_writable(ledger, conn, sql);
-        return pgmig_history_add_advance(ledger, conn, sql, err);
-    case PGMIG_LEDGER_WIDEN:
-        add_writable(ledger, conn, sql);
-        pgmig_buf_addf(sql, "ALTER TABLE %s ALTER COLUMN version TYPE %s",
-                       ledger->tracking,
-                       strlen(argument) <= 18 ? "BIGINT" : "NUMERIC");
-        break;
     case PGMIG_LEDGER_MARKS:
-        pgmig_ledger_add_patience(ledger, conn, sql);
-        pgmig_history_add_marks(ledger, sql);
+        pgmig_history_add_marks(s);
         break;
     case PGMIG_LEDGER_HISTORY:
-        pgmig_ledger_add_patience(ledger, conn, sql);
-        pgmig_history_add_list(ledger, argument ? argument : "ALL", sql);
+        pgmig_history_add_list(s, argument ? argument : "ALL");
         break;
     case PGMIG_LEDGER_JOURNAL:
-        pgmig_ledger_add_patience(ledger, conn, sql);
-        pgmig_journal_add_list(ledger, sql);
+        pgmig_journal_add_list(s);
+        break;
+    default:
+        add_rows(s);
+        break;
+    }
+}
+
+/* Which of the tables' own there are is not known yet. */
+static bool looks_for_tables(enum pgmig_ledger_op op)
+{
+    return op == PGMIG_LEDGER_PROBE || op == PGMIG_LEDGER_ELSEWHERE ||
+           op == PGMIG_LEDGER_TRUST;
+}
+
+static void add_operation(struct pgmig_sql *s, enum pgmig_ledger_op op,
+                          const char *argument)
+{
+    switch (op) {
+    case PGMIG_LEDGER_PROBE:
+        pgmig_probe_add(s);
+        break;
+    case PGMIG_LEDGER_ELSEWHERE:
+        pgmig_probe_add_elsewhere(s, argument != NULL);
+        break;
+    case PGMIG_LEDGER_TRUST:
+        pgmig_probe_add_trust(s);
+        break;
+    case PGMIG_LEDGER_PREPARE:
+        add_prepare(s);
+        break;
+    case PGMIG_LEDGER_ADVANCE:
+        add_writable(s);
+        pgmig_history_add_advance(s);
+        break;
+    case PGMIG_LEDGER_WIDEN:
+        add_widen(s, argument);
         break;
     case PGMIG_LEDGER_READ:
-        return add_read(ledger, conn, sql, err);
+        add_read(s);
+        break;
     default:
-        pgmig_ledger_add_patience(ledger, conn, sql);
-        return add_rows(ledger, sql, err);
+        add_query(s, op, argument);
+        break;
     }
-    return 0;
 }
 
 /* What the answers look like (answer.h). */
@@ -445,23 +444,23 @@ static void expect_all(const struct pgmig_ledger *ledger,
 }
 
 /* Send what was written down for an operation, and free it. */
-static int send(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                enum pgmig_ledger_op op, struct pgmig_buf *sql, int status,
-                struct pgmig_error *err)
+static int send(struct pgmig_sql *s, enum pgmig_ledger_op op)
 {
-    if (status == 0 && sql->failed)
-        status = pgmig_error_memory(err);
+    struct pgmig_conn *conn = s->conn;
+    int status = pgmig_sql_finish(s);
+
     if (status == 0)
-        status = pgmig_conn_send(conn, sql->data, sql->len, 0, NULL, err);
-    pgmig_buf_free(sql);
+        status =
+            pgmig_conn_send(conn, s->text.data, s->text.len, 0, NULL, s->err);
+    pgmig_sql_free(s);
     if (status != 0)
         return status;
-    pgmig_conn_expect(conn, shape_of(ledger, op));
-    conn->asking = ledger;
+    pgmig_conn_expect(conn, shape_of(s->ledger, op));
+    conn->asking = s->ledger;
     conn->asked = op;
     conn->keeps = op == PGMIG_LEDGER_READ;
     if (conn->keeps)
-        expect_all(ledger, conn);
+        expect_all(s->ledger, conn);
     return 0;
 }
 
@@ -469,60 +468,50 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        enum pgmig_ledger_op op, const char *argument,
                        struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
-    return send(ledger, conn, op, &sql,
-                add_sql(ledger, conn, op, argument, &sql, err), err);
+    if (!looks_for_tables(op) && pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_operation(&s, op, argument);
+    return send(&s, op);
 }
 
 /* The row takes the entry's name; another tool's table has none. */
-static int add_name(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                    const struct pgmig_entry *entry, struct pgmig_buf *sql,
-                    struct pgmig_error *err)
+static void add_name(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
-    if (ledger->layout != NULL || entry->version == NULL)
-        return 0;
-    pgmig_buf_addf(sql, "UPDATE %s SET name = ", ledger->tracking);
-    if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql, " WHERE version OPERATOR(pg_catalog.=) %s;",
-                   entry->version);
-    return 0;
+    if (s->ledger->layout == NULL && entry->version != NULL)
+        pgmig_sql_addf(s, "UPDATE %t SET name = %L WHERE version %= %s%;",
+                       entry->name, entry->version);
 }
 
 /* The row as it was when the migration was recorded last. */
-static void add_lost_row(const struct pgmig_ledger *ledger,
-                         const struct pgmig_entry *entry, struct pgmig_buf *sql)
+static void add_lost_row(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
-    pgmig_buf_addf(
-        sql,
-        "INSERT INTO %s (version, name, applied_at) SELECT %s, h.name, "
-        "h.finished_at FROM %s h WHERE h.version OPERATOR(pg_catalog.=) %s "
-        "AND h.event OPERATOR(pg_catalog.=) ANY ('{up,baseline,fake,adopted}'"
-        "::pg_catalog.text[]) ORDER BY h.id DESC LIMIT 1 "
-        "ON CONFLICT (version) DO NOTHING; ",
-        ledger->tracking, entry->version, ledger->history, entry->version);
+    pgmig_sql_addf(
+        s,
+        "INSERT INTO %t (version, name, applied_at) SELECT %s, h.name, "
+        "h.finished_at FROM %h h WHERE h.version %= %s "
+        "AND h.event %= ANY ('{up,baseline,fake,adopted}'::pg_catalog.text[]) "
+        "ORDER BY h.id DESC LIMIT 1 ON CONFLICT (version) DO NOTHING%;",
+        entry->version, entry->version);
 }
 
-static int add_change(const struct pgmig_ledger *ledger,
-                      struct pgmig_conn *conn, enum pgmig_ledger_change change,
-                      const struct pgmig_entry *entry, struct pgmig_buf *sql,
-                      struct pgmig_error *err)
+static void add_change(struct pgmig_sql *s, enum pgmig_ledger_change change,
+                       const struct pgmig_entry *entry)
 {
-    if (pgmig_ledger_check(ledger, err) != 0)
-        return -1;
-    add_writable(ledger, conn, sql);
-    if (change == PGMIG_CHANGE_NAME) {
-        if (add_name(ledger, conn, entry, sql, err) != 0)
-            return -1;
-    } else if (change == PGMIG_CHANGE_ROW) {
-        add_lost_row(ledger, entry, sql);
-    } else if (change != PGMIG_CHANGE_NONE) {
-        if (pgmig_journal_add_change(ledger, conn, change, entry, sql, err) !=
-            0)
-            return -1;
+    switch (change) {
+    case PGMIG_CHANGE_NONE:
+        break;
+    case PGMIG_CHANGE_NAME:
+        add_name(s, entry);
+        break;
+    case PGMIG_CHANGE_ROW:
+        add_lost_row(s, entry);
+        break;
+    default:
+        pgmig_journal_add_change(s, change, entry);
+        break;
     }
-    return pgmig_history_add(ledger, conn, entry, sql, err);
 }
 
 int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -530,24 +519,27 @@ int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         const struct pgmig_entry *entry,
                         struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
-    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
-                add_change(ledger, conn, change, entry, &sql, err), err);
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(&s);
+    add_change(&s, change, entry);
+    pgmig_history_add(&s, entry);
+    return send(&s, PGMIG_LEDGER_RECORD);
 }
 
 int pgmig_ledger_take(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                       const struct pgmig_entry *entry, const char *by,
                       struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
-    add_writable(ledger, conn, &sql);
-    return send(ledger, conn, PGMIG_LEDGER_TAKE, &sql,
-                pgmig_journal_add_take(ledger, conn, entry, by, &sql, err),
-                err);
+    add_writable(&s);
+    pgmig_journal_add_take(&s, entry, by);
+    return send(&s, PGMIG_LEDGER_TAKE);
 }
 
 int pgmig_ledger_set_aside(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
@@ -555,15 +547,13 @@ int pgmig_ledger_set_aside(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                            const struct pgmig_debris *index,
                            struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
     if (pgmig_ledger_check(ledger, err) != 0)
         return -1;
-    add_writable(ledger, conn, &sql);
-    return send(
-        ledger, conn, PGMIG_LEDGER_RECORD, &sql,
-        pgmig_journal_add_set_aside(ledger, conn, entry, index, &sql, err),
-        err);
+    add_writable(&s);
+    pgmig_journal_add_set_aside(&s, entry, index);
+    return send(&s, PGMIG_LEDGER_RECORD);
 }
 
 /* Nothing depends on it: it does not wait for the disk. */
@@ -571,58 +561,53 @@ int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                            const struct pgmig_entry *entry, const char *plan,
                            struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
-    add_begin(ledger, conn, &sql);
-    pgmig_buf_adds(&sql, "SET LOCAL synchronous_commit = off; ");
-    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
-                pgmig_runs_add_begin(ledger, conn, entry, plan, &sql, err),
-                err);
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_begin(&s);
+    pgmig_sql_addf(&s, "SET LOCAL synchronous_commit = off%;");
+    pgmig_runs_add_begin(&s, entry, plan);
+    return send(&s, PGMIG_LEDGER_RECORD);
 }
 
 int pgmig_ledger_end_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                          const char *run, struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
-    add_begin(ledger, conn, &sql);
-    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql,
-                pgmig_runs_add_end(ledger, conn, run, &sql, err), err);
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_begin(&s);
+    pgmig_runs_add_end(&s, run);
+    return send(&s, PGMIG_LEDGER_RECORD);
 }
 
 /* The row of a migration that another tool has applied; it is there already
 ** where both keep the same table. */
-static int add_adopted(const struct pgmig_ledger *ledger,
-                       struct pgmig_conn *conn, const struct pgmig_entry *entry,
-                       struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_adopted(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
-    if (entry->version != NULL && ledger->layout == NULL) {
-        pgmig_buf_addf(
-            sql, "INSERT INTO %s (version, name, applied_at) VALUES (%s, ",
-            ledger->tracking, entry->version);
-        if (pgmig_conn_add_literal(conn, entry->name, sql, err) != 0)
-            return -1;
-        pgmig_buf_adds(sql, ", COALESCE(");
-        if (pgmig_conn_add_literal(conn, entry->applied_at, sql, err) != 0)
-            return -1;
-        pgmig_buf_adds(sql, "::pg_catalog.timestamptz, pg_catalog.now())) "
-                            "ON CONFLICT (version) DO NOTHING; ");
-    }
-    return pgmig_history_add(ledger, conn, entry, sql, err);
+    if (entry->version != NULL && s->ledger->layout == NULL)
+        pgmig_sql_addf(s,
+                       "INSERT INTO %t (version, name, applied_at) "
+                       "VALUES (%s, %L, COALESCE(%L::pg_catalog.timestamptz, "
+                       "pg_catalog.now())) ON CONFLICT (version) DO NOTHING%;",
+                       entry->version, entry->name, entry->applied_at);
+    pgmig_history_add(s, entry);
 }
 
 int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        const struct pgmig_entry *entries, size_t count,
                        struct pgmig_error *err)
 {
-    struct pgmig_buf sql = {0};
-    int status = pgmig_ledger_check(ledger, err);
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
 
-    if (status == 0)
-        add_writable(ledger, conn, &sql);
-    for (size_t i = 0; status == 0 && i < count; i++)
-        status = add_adopted(ledger, conn, &entries[i], &sql, err);
-    return send(ledger, conn, PGMIG_LEDGER_RECORD, &sql, status, err);
+    if (pgmig_ledger_check(ledger, err) != 0)
+        return -1;
+    add_writable(&s);
+    for (size_t i = 0; i < count; i++)
+        add_adopted(&s, &entries[i]);
+    return send(&s, PGMIG_LEDGER_RECORD);
 }
 
 /* Two that create at once: IF NOT EXISTS does not save the second one, which

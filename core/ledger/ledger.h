@@ -7,8 +7,7 @@
 
 #include <stddef.h>
 
-#include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/sql.h"
 
 #define PGMIG_NAME_BYTES 63    /* NAMEDATALEN - 1 */
 #define PGMIG_HISTORY_FORMAT 3 /* of the history and the journal */
@@ -60,18 +59,17 @@ struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
 /* Bound the wait for locks of what is asked in a transaction of its own. */
-void pgmig_ledger_add_patience(const struct pgmig_ledger *ledger,
-                               const struct pgmig_conn *conn,
-                               struct pgmig_buf *sql);
+void pgmig_ledger_add_patience(struct pgmig_sql *s);
 
 /* Fail unless a probe has found out where the tables are, or would be. */
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
-/* Commits are durable: raised where the database's default is lower. How many
-** commands that takes, for the transaction. */
-int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
-                             struct pgmig_buf *sql);
+/* Add, for the transaction: its commit is durable, which is raised where the
+** database's default is lower; and behind a pooler, the name by which others
+** find its server process. */
+void pgmig_ledger_add_durable(struct pgmig_sql *s);
+void pgmig_ledger_add_tag(struct pgmig_sql *s);
 
 /* ---- claim.c --------------------------------------------------------- */
 
@@ -82,32 +80,18 @@ int pgmig_ledger_add_durable(const struct pgmig_ledger *ledger,
 ** no row: a lock of its name takes its place, and 22012 tells that another
 ** run has applied the same text.
 */
-PGMIG_NODISCARD int pgmig_claim_add(const struct pgmig_ledger *ledger,
-                                    struct pgmig_conn *conn,
-                                    const struct pgmig_job *job,
-                                    struct pgmig_buf *sql,
-                                    struct pgmig_error *err);
-
-/* How many commands stand before the claim's own. */
-int pgmig_claim_commands(const struct pgmig_ledger *ledger,
-                         const struct pgmig_job *job);
+void pgmig_claim_add(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add a division that fails with 22012 unless the table has the job's row, or
 ** has it not; a repeatable migration has none. */
-PGMIG_NODISCARD int pgmig_claim_add_divisor(const struct pgmig_ledger *ledger,
-                                            struct pgmig_conn *conn,
-                                            const struct pgmig_job *job,
-                                            bool there, struct pgmig_buf *sql,
-                                            struct pgmig_error *err);
+void pgmig_claim_add_divisor(struct pgmig_sql *s, const struct pgmig_job *job,
+                             bool there);
 
 /* ---- probe.c --------------------------------------------------------- */
 
 /* Add the question for the tables; when the answer is there, note what was
 ** found, or fail for tables that are not ours. */
-PGMIG_NODISCARD int pgmig_probe_add(const struct pgmig_ledger *ledger,
-                                    struct pgmig_conn *conn,
-                                    struct pgmig_buf *sql,
-                                    struct pgmig_error *err);
+void pgmig_probe_add(struct pgmig_sql *s);
 PGMIG_NODISCARD int pgmig_probe_finish(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        struct pgmig_error *err);
@@ -116,15 +100,10 @@ extern const char pgmig_probe_shape[]; /* of its answer (answer.h) */
 
 /* Add the query for the schemas that have such tables too: { schema, barred =
 ** this role may not use it }. `used`: only of tables that have had rows. */
-PGMIG_NODISCARD int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
-                                              struct pgmig_conn *conn,
-                                              bool used, struct pgmig_buf *sql,
-                                              struct pgmig_error *err);
+void pgmig_probe_add_elsewhere(struct pgmig_sql *s, bool used);
 
 /* Add the question whether tables in doubt may be used, and take the answer. */
-PGMIG_NODISCARD int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
-                                          const struct pgmig_conn *conn,
-                                          struct pgmig_buf *sql);
+void pgmig_probe_add_trust(struct pgmig_sql *s);
 PGMIG_NODISCARD int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              struct pgmig_error *err);
@@ -138,44 +117,29 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger);
 #define PGMIG_PASSING_EVENTS "'{failed,unknown,interrupted,resolved}'"
 
 /* Add what brings the history and the journal to this format. */
-void pgmig_history_add_tables(const struct pgmig_ledger *ledger,
-                              struct pgmig_buf *sql);
+void pgmig_history_add_tables(struct pgmig_sql *s);
 
-/* Add the row of an event that ends now, with a semicolon. It began with its
+/* Add the row of an event that ends now. It began with its
 ** transaction, where `seconds` is 0. */
-PGMIG_NODISCARD int pgmig_history_add(const struct pgmig_ledger *ledger,
-                                      struct pgmig_conn *conn,
-                                      const struct pgmig_entry *entry,
-                                      struct pgmig_buf *sql,
-                                      struct pgmig_error *err);
+void pgmig_history_add(struct pgmig_sql *s, const struct pgmig_entry *entry);
 
 /* Let a query also release what advisory locks a migration has left behind. */
-void pgmig_history_add_unlock(const struct pgmig_job *job,
-                              struct pgmig_buf *sql);
+void pgmig_history_add_unlock(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* The same for a migration that ends; fails with 22012 unless its tracking row
-** is there, or for DOWN gone. `begun`: when it began, an expression; NULL.
+** is there, or for DOWN gone. `journaled`: it has begun when its journal did.
 ** Yields how long it took by the server's clock. */
 #define PGMIG_SECONDS "pgmig_seconds"
-PGMIG_NODISCARD int pgmig_history_add_proven(const struct pgmig_ledger *ledger,
-                                             struct pgmig_conn *conn,
-                                             const struct pgmig_job *job,
-                                             const char *begun,
-                                             struct pgmig_buf *sql,
-                                             struct pgmig_error *err);
+void pgmig_history_add_proven(struct pgmig_sql *s, const struct pgmig_job *job,
+                              bool journaled);
 
 /* Add what lets new events come behind all that there are: a restored or
 ** replicated history has its rows, and a sequence that has not moved. */
-PGMIG_NODISCARD int pgmig_history_add_advance(const struct pgmig_ledger *ledger,
-                                              struct pgmig_conn *conn,
-                                              struct pgmig_buf *sql,
-                                              struct pgmig_error *err);
+void pgmig_history_add_advance(struct pgmig_sql *s);
 
 /* Add queries: all events, for what they say last of each migration; the
 ** newest `limit` events. */
-void pgmig_history_add_marks(const struct pgmig_ledger *ledger,
-                             struct pgmig_buf *sql);
-void pgmig_history_add_list(const struct pgmig_ledger *ledger,
-                            const char *limit, struct pgmig_buf *sql);
+void pgmig_history_add_marks(struct pgmig_sql *s);
+void pgmig_history_add_list(struct pgmig_sql *s, const char *limit);
 
 #endif

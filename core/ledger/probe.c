@@ -352,80 +352,67 @@ static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
 }
 
 /* Add a text in which $1, $2, ... stand for values. */
-static int add_filled(struct pgmig_conn *conn, const char *text,
-                      const char *const *values, struct pgmig_buf *sql,
-                      struct pgmig_error *err)
+static void add_filled(struct pgmig_sql *s, const char *text,
+                       const char *const *values)
 {
     for (const char *mark; (mark = strchr(text, '$')) != NULL;
          text = mark + 2) {
-        pgmig_buf_add(sql, text, (size_t)(mark - text));
-        if (pgmig_conn_add_literal(conn, values[mark[1] - '1'], sql, err) != 0)
-            return -1;
+        pgmig_buf_add(&s->text, text, (size_t)(mark - text));
+        pgmig_sql_literal(s, values[mark[1] - '1']);
     }
-    pgmig_buf_adds(sql, text);
-    return 0;
+    pgmig_sql_add(s, text);
 }
 
-int pgmig_probe_add(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                    struct pgmig_buf *sql, struct pgmig_error *err)
+void pgmig_probe_add(struct pgmig_sql *s)
 {
+    const struct pgmig_ledger *ledger = s->ledger;
     const char *values[] = {ledger->schema, ledger->table,
                             ledger->layout ? ledger->layout->key : "version"};
 
-    if (check_server(conn, err) != 0)
-        return -1;
-    pgmig_ledger_add_patience(ledger, conn, sql);
-    if (add_filled(conn, probe_before, values, sql, err) != 0)
-        return -1;
-    pgmig_trust_add_doubt(TABLES, sql);
-    return add_filled(conn, probe_from, values, sql, err);
+    if (check_server(s->conn, s->err) != 0) {
+        pgmig_sql_fail(s);
+        return;
+    }
+    pgmig_ledger_add_patience(s);
+    add_filled(s, probe_before, values);
+    pgmig_trust_add_doubt(TABLES, &s->text);
+    add_filled(s, probe_from, values);
 }
 
 /* Whether `columns` are those of such a table. */
-static int add_shape(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                     struct pgmig_buf *sql, struct pgmig_error *err)
+static void add_shape(struct pgmig_sql *s)
 {
-    if (ledger->layout != NULL) {
-        pgmig_buf_adds(sql, "pg_catalog.string_to_array(columns, ',') "
-                            "OPERATOR(pg_catalog.@>) "
-                            "pg_catalog.string_to_array(");
-        if (pgmig_conn_add_literal(conn, ledger->layout->columns, sql, err))
-            return -1;
-        pgmig_buf_adds(sql, ", ',')");
-        return 0;
+    if (s->ledger->layout != NULL) {
+        pgmig_sql_addf(s,
+                       "pg_catalog.string_to_array(columns, ',') %@> "
+                       "pg_catalog.string_to_array(%L, ',')",
+                       s->ledger->layout->columns);
+        return;
     }
-    pgmig_buf_adds(sql, "columns" EQ "ANY (ARRAY[");
+    pgmig_sql_addf(s, "columns %= ANY (ARRAY[");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        pgmig_buf_addf(sql, "%s'%s'", i > 0 ? ", " : "", shapes[i].columns);
-    pgmig_buf_adds(sql, "])");
-    return 0;
+        pgmig_sql_addf(s, "%s'%s'", i > 0 ? ", " : "", shapes[i].columns);
+    pgmig_sql_add(s, "])");
 }
 
-int pgmig_probe_add_elsewhere(const struct pgmig_ledger *ledger,
-                              struct pgmig_conn *conn, bool used,
-                              struct pgmig_buf *sql, struct pgmig_error *err)
+void pgmig_probe_add_elsewhere(struct pgmig_sql *s, bool used)
 {
-    pgmig_ledger_add_patience(ledger, conn, sql);
-    pgmig_buf_adds(sql, elsewhere_sql);
-    pgmig_buf_addf(sql, "(c.relname" EQ "'%s' AND ", ledger->table);
-    if (add_shape(ledger, conn, sql, err) != 0)
-        return -1;
-    pgmig_buf_addf(sql,
-                   " OR c.relname" EQ "'%s_history' AND "
-                   "pg_catalog.string_to_array(columns, ',') "
-                   "OPERATOR(pg_catalog.@>) "
+    const struct pgmig_ledger *ledger = s->ledger;
+
+    pgmig_ledger_add_patience(s);
+    pgmig_sql_add(s, elsewhere_sql);
+    pgmig_sql_addf(s, "(c.relname %= '%s' AND ", ledger->table);
+    add_shape(s);
+    pgmig_sql_addf(s,
+                   " OR c.relname %= '%s_history' AND "
+                   "pg_catalog.string_to_array(columns, ',') %@> "
                    "'{checksum text,event text,format int4}')",
                    ledger->table);
     if (used)
-        pgmig_buf_adds(sql, " AND pg_catalog.pg_relation_size(c.oid) "
-                            "OPERATOR(pg_catalog.>) 0");
-    if (ledger->home != NULL) {
-        pgmig_buf_adds(sql, " AND n.nspname OPERATOR(pg_catalog.<>) ");
-        if (pgmig_conn_add_literal(conn, ledger->home, sql, err) != 0)
-            return -1;
-    }
-    pgmig_buf_adds(sql, " ORDER BY 1");
-    return 0;
+        pgmig_sql_addf(s, " AND pg_catalog.pg_relation_size(c.oid) %> 0");
+    if (ledger->home != NULL)
+        pgmig_sql_addf(s, " AND n.nspname %<> %L", ledger->home);
+    pgmig_sql_add(s, " ORDER BY 1");
 }
 
 /* A text of the answer, kept; NULL for a NULL. */
@@ -474,23 +461,22 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return check_history(ledger, conn, err);
 }
 
-int pgmig_probe_add_trust(const struct pgmig_ledger *ledger,
-                          const struct pgmig_conn *conn, struct pgmig_buf *sql)
+void pgmig_probe_add_trust(struct pgmig_sql *s)
 {
     struct pgmig_buf tables = {0};
 
     pgmig_buf_addf(&tables, "'%s'::pg_catalog.oid[]",
-                   ledger->doubted ? ledger->doubted : "{}");
-    pgmig_ledger_add_patience(ledger, conn, sql);
-    pgmig_buf_adds(sql, "SELECT ");
-    if (!tables.failed) {
-        pgmig_trust_add(tables.data, sql);
-        pgmig_buf_adds(sql, ", ");
-        pgmig_buf_addf(sql, hidden_sql, tables.data);
+                   s->ledger->doubted ? s->ledger->doubted : "{}");
+    pgmig_ledger_add_patience(s);
+    if (tables.failed) {
+        pgmig_sql_fail(s);
+        return;
     }
-    sql->failed |= tables.failed;
+    pgmig_sql_add(s, "SELECT ");
+    pgmig_trust_add(tables.data, &s->text);
+    pgmig_sql_add(s, ", ");
+    pgmig_buf_addf(&s->text, hidden_sql, tables.data);
     pgmig_buf_free(&tables);
-    return 0;
 }
 
 int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,

@@ -8,18 +8,14 @@
 #ifndef PGMIG_RIGHTS_H
 #define PGMIG_RIGHTS_H
 
-#include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/sql.h"
 
 /* Add what gives the rights of the run's session to the statements behind it,
 ** up to the end of the transaction. */
-PGMIG_NODISCARD int pgmig_rights_take(struct pgmig_conn *conn,
-                                      const struct pgmig_job *job,
-                                      struct pgmig_buf *sql,
-                                      struct pgmig_error *err);
+void pgmig_rights_take(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add what gives the file its own rights back, in the same transaction; it
 ** also names the server process (PGMIG_ASK_SERVER). */
-void pgmig_rights_return(struct pgmig_buf *sql);
+void pgmig_rights_return(struct pgmig_sql *s);
 
 #endif

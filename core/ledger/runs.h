@@ -6,29 +6,22 @@
 #ifndef PGMIG_RUNS_H
 #define PGMIG_RUNS_H
 
-#include "ledger/ledger.h"
+#include "ledger/sql.h"
 
 /* Add what makes the table. */
-void pgmig_runs_add_table(const struct pgmig_ledger *ledger,
-                          struct pgmig_buf *sql);
+void pgmig_runs_add_table(struct pgmig_sql *s);
 
-/* Add the row of a run, with a semicolon: the entry's run, host, program, and
-** its direction as event; `plan` is what it is about to do, a text. */
-PGMIG_NODISCARD int
-pgmig_runs_add_begin(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                     const struct pgmig_entry *entry, const char *plan,
-                     struct pgmig_buf *sql, struct pgmig_error *err);
+/* Add the row of a run: the entry's run, host, program, and its direction as
+** event; `plan` is what it is about to do, a text. */
+void pgmig_runs_add_begin(struct pgmig_sql *s, const struct pgmig_entry *entry,
+                          const char *plan);
 
-/* Add its end, with a semicolon. */
-PGMIG_NODISCARD int pgmig_runs_add_end(const struct pgmig_ledger *ledger,
-                                       struct pgmig_conn *conn, const char *run,
-                                       struct pgmig_buf *sql,
-                                       struct pgmig_error *err);
+/* Add its end. */
+void pgmig_runs_add_end(struct pgmig_sql *s, const char *run);
 
 /* Add a query for all rows, with the columns of the journal's: the run as
 ** migration, its host as owner, its program as running, its plan as
 ** statement. */
-void pgmig_runs_add_list(const struct pgmig_ledger *ledger,
-                         struct pgmig_buf *sql);
+void pgmig_runs_add_list(struct pgmig_sql *s);
 
 #endif

@@ -10,8 +10,7 @@
 #ifndef PGMIG_STATE_H
 #define PGMIG_STATE_H
 
-#include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/sql.h"
 
 /* What was noted, as an expression. */
 #define PGMIG_STATE_NOTED \
@@ -40,38 +39,37 @@
 /* Add what notes the state: before anything of ours is set in the
 ** transaction. What a statement of the file has set for its transaction only
 ** counts, too, until that has ended. */
-PGMIG_NODISCARD int pgmig_state_add_note(struct pgmig_conn *conn,
-                                         const struct pgmig_job *job,
-                                         struct pgmig_buf *sql,
-                                         struct pgmig_error *err);
+void pgmig_state_add_note(struct pgmig_sql *s, const struct pgmig_job *job);
 
 /* Add a lock_timeout for this transaction, unless the session has one; a note
-** leaves it out. NULL: none. */
-PGMIG_NODISCARD int pgmig_state_add_lock_timeout(struct pgmig_conn *conn,
-                                                 const char *value,
-                                                 struct pgmig_buf *sql,
-                                                 struct pgmig_error *err);
+** leaves it out. */
+void pgmig_state_add_lock_timeout(struct pgmig_sql *s, int milliseconds);
 
-/* Let the note just taken be that of the session's beginning. */
+/* Let the note just taken be that of the session's beginning; for
+** pgmig_sql_addf. */
 #define PGMIG_STATE_BASE                          \
     "SELECT pg_catalog.set_config('pgmig.base', " \
-    "pg_catalog.current_setting('pgmig.state'), true); "
+    "pg_catalog.current_setting('pgmig.state'), true)%;"
 #define PGMIG_STATE_BASE_NOTED \
     "pg_catalog.current_setting('pgmig.base')::pg_catalog.json"
 
 /* Let it be that of a statement's beginning, and whether the one at its end, in
-** the same transaction, is the same. */
+** the same transaction, is the same; for pgmig_sql_addf. */
 #define PGMIG_STATE_BEFORE                          \
     "SELECT pg_catalog.set_config('pgmig.before', " \
-    "pg_catalog.current_setting('pgmig.state'), true); "
+    "pg_catalog.current_setting('pgmig.state'), true)%;"
 #define PGMIG_STATE_UNCHANGED                      \
     "(pg_catalog.current_setting('pgmig.before') " \
     "OPERATOR(pg_catalog.=) pg_catalog.current_setting('pgmig.state'))"
 
 /*
 ** Add what makes a session's own state again: how `session` differs from
-** `base`, two columns of the one row that `rows` is (what stands behind FROM).
+** `base`, two columns of the one row that `add_rows` adds (what stands behind
+** FROM).
 */
-void pgmig_state_add_restore(const char *rows, struct pgmig_buf *sql);
+void pgmig_state_add_restore(struct pgmig_sql *s,
+                             void (*add_rows)(struct pgmig_sql *,
+                                              const struct pgmig_job *),
+                             const struct pgmig_job *job);
 
 #endif

@@ -12,7 +12,6 @@
 #define PGMIG_TRUST_H
 
 #include "base/buf.h"
-#include "pgmig.h"
 
 /* Add an SQL expression: what speaks first against the tables whose oids are in
 ** an array, an expression itself; NULL when nothing does. */

@@ -339,14 +339,6 @@ const char *pgmig_conn_session_tag(const struct pgmig_conn *conn)
     return conn->tag;
 }
 
-int pgmig_conn_add_tag(const struct pgmig_conn *conn, struct pgmig_buf *sql)
-{
-    if (!conn->pooled)
-        return 0;
-    pgmig_buf_addf(sql, "SET LOCAL application_name = '%s'; ", conn->tag);
-    return 1;
-}
-
 const char *pgmig_conn_sent(const struct pgmig_conn *conn)
 {
     return conn->sent;
@@ -417,23 +409,6 @@ char *pgmig_conn_quote_literal(struct pgmig_conn *conn, const char *s,
                                size_t len, struct pgmig_error *err)
 {
     return quoted(conn, PQescapeLiteral(conn->pg, s, len), err);
-}
-
-int pgmig_conn_add_literal(struct pgmig_conn *conn, const char *text,
-                           struct pgmig_buf *sql, struct pgmig_error *err)
-{
-    char *quoted;
-
-    if (text == NULL) {
-        pgmig_buf_adds(sql, "NULL");
-        return 0;
-    }
-    quoted = pgmig_conn_quote_literal(conn, text, strlen(text), err);
-    if (quoted == NULL)
-        return -1;
-    pgmig_buf_adds(sql, quoted);
-    free(quoted);
-    return 0;
 }
 
 char *pgmig_conn_quote_ident(struct pgmig_conn *conn, const char *s, size_t len,

@@ -136,21 +136,11 @@ void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason);
 ** Whether it is. */
 bool pgmig_conn_drain(struct pgmig_conn *conn);
 
-/* Behind a pooler: add the command that lets others find the transaction's
-** server process, by its application_name. How many commands that are. */
-int pgmig_conn_add_tag(const struct pgmig_conn *conn, struct pgmig_buf *sql);
-
 /* Let libpq read what has come: a failure shows in the results. */
 void pgmig_conn_read(struct pgmig_conn *conn);
 
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
-
-/* Add a text as a literal, NULL for a NULL. */
-PGMIG_NODISCARD int pgmig_conn_add_literal(struct pgmig_conn *conn,
-                                           const char *text,
-                                           struct pgmig_buf *sql,
-                                           struct pgmig_error *err);
 
 /* Clear the last result, and those that are kept. */
 void pgmig_conn_forget_result(struct pgmig_conn *conn);

@@ -431,7 +431,7 @@ local function complete(self, db)
     if self.handle:complete() then return end
     local before = session.note(db)
     operate(self, db, "prepare")
-    db:ask_rows("-", before.reset) -- event triggers may have changed it
+    session.restore(db, before) -- event triggers may have changed it
     self:probe(db)
   end
   if not self.handle:complete() then

@@ -6,6 +6,7 @@ local usage = require "pgmig.usage"
 
 local blockers = needed "blockers"
 local orphan = needed "orphan"
+local session = needed "session"
 
 local M = {}
 
@@ -61,7 +62,7 @@ function M.reconnect(db, budget, err)
     ok, why = pcall(function()
       connect_again(db, budget, deadline, err)
       orphan.fence(db, lost)
-      if db.session then db:ask_rows("-", db.session.reset) end
+      if db.session then session.restore(db, db.session) end
     end)
   until ok or why == err or core.now() >= deadline or not M.is_loss(db, why)
   db.vigil = vigil

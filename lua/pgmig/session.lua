@@ -40,7 +40,7 @@ local SHAPE = "1 user:text role:text settings:text? strings:text? encoding:text?
 local belongings = {
   { "cursors", "CLOSE ALL" }, { "channels", "UNLISTEN *" }, { "temporary", "DISCARD TEMP" },
 }
-local UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all(); "
+local UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all()"
 
 -- %s: an array of names that stay. What a pooler has prepared for its clients is not from SQL.
 local DEALLOCATE = [[DECLARE s pg_catalog.name; BEGIN
@@ -75,7 +75,7 @@ local function reset_of(db, seen)
     if not seen[kind[1]] then add(kind[2]) end -- else it is not all ours
   end
   if seen.role ~= "none" then add("SET ROLE " .. db:quote_ident(seen.role)) end
-  return table.concat(list, "; ") .. "; "
+  return list
 end
 
 -- What a run needs of the settings that `ledger.handle:unfit` names.
@@ -137,16 +137,20 @@ end
 
 --- Look at a session, in no transaction.
 -- @param db the connection
--- @return { user, role, reset = SQL that takes the session back to what it is now, brief = the same
---   without the release of all advisory locks, where it has none of its own }
+-- @return { user, role, reset = the commands that take the session back to what it is now, but for
+--   advisory locks, keeps_locks = whether it has some of its own }
 function M.note(db)
   local array = db:quote_literal(M.array(db.nominated))
   local seen = db:ask_row(SHAPE, QUESTION:format(array))
-  local reset = reset_of(db, seen)
-  return {
-    user = seen.user, role = seen.role, reset = seen.locks and reset or reset .. UNLOCK,
-    brief = not seen.locks and reset or nil,
-  }
+  return { user = seen.user, role = seen.role, reset = reset_of(db, seen), keeps_locks = seen.locks }
+end
+
+--- Take a session back to what it was.
+-- @param db the connection
+-- @param noted of `note`
+function M.restore(db, noted)
+  local unlock = noted.keeps_locks and "" or "; " .. UNLOCK
+  db:ask_rows("-", table.concat(noted.reset, "; ") .. unlock)
 end
 
 return M

@@ -294,7 +294,10 @@ local function session_of(self)
   for _, statement in ipairs(self.script:describe()[self.section].statements) do
     session.nominate(names, statement.sql)
   end
-  return { user = noted.user, role = noted.role, reset = noted.reset, names = session.array(names) }
+  return {
+    user = noted.user, role = noted.role, reset = noted.reset, keeps_locks = noted.keeps_locks,
+    names = session.array(names),
+  }
 end
 
 --- Whether a text may put triggers on whatever tables it finds.

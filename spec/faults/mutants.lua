@@ -17,11 +17,9 @@ return {
   },
   ["whoever wants to writes the journal's row"] = {
     spec = "spec/db/takeover_spec.lua",
-    { "core/ledger/journal.c", [[pgmig_buf_adds(sql, " AND owner OPERATOR(pg_catalog.=) ");]],
-      [[pgmig_buf_adds(sql, " AND '' OPERATOR(pg_catalog.<>) ");]] },
     { "core/ledger/journal.c",
-      [[pgmig_buf_addf(sql, " AND revision OPERATOR(pg_catalog.=) %ld", revision);]],
-      "(void)revision;" },
+      [[pgmig_sql_addf(s, " AND owner %= %L AND revision %= %l", owner, revision);]],
+      "(void)owner, (void)revision;" },
   },
   ["down walks past a half-done migration"] = {
     spec = "spec/db/unfinished_spec.lua",
@@ -51,8 +49,8 @@ return {
   },
   ["an operator is left to the search_path"] = {
     spec = "spec/db/trap_spec.lua",
-    { "core/ledger/claim.c", [["DELETE FROM %s WHERE version OPERATOR(pg_catalog.=) %s"]],
-      [["DELETE FROM %s WHERE version = %s::pg_catalog.int8"]] },
+    { "core/ledger/claim.c", [["DELETE FROM %t WHERE version %= %s"]],
+      [["DELETE FROM %t WHERE version = %s::pg_catalog.int8"]] },
   },
   ["tables of others are used"] = {
     spec = "spec/db/planted_spec.lua",

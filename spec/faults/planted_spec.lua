@@ -10,31 +10,35 @@ local workload = require "spec.faults.workload"
 local bugs = {
   ["the claim removed"] = {
     mode = "after",
-    { "core/ledger/claim.c", [[pgmig_buf_adds(sql, ")");]],
-      [[pgmig_buf_adds(sql, ") ON CONFLICT DO NOTHING");]] },
+    { "core/ledger/claim.c", [["INSERT INTO %t (version, name) VALUES (%s, %L)"]],
+      [["INSERT INTO %t (version, name) VALUES (%s, %L) ON CONFLICT DO NOTHING"]] },
   },
   ["COMMIT sent before the tracking row"] = {
     mode = "before", flags = "--no-pipeline",
-    { "core/ledger/claim.c", [[    if (add_insert(ledger, conn, job, sql, err) != 0)
-        return -1;
-    /* in a pipeline the first one has told */
-    if (conn->pipeline == NULL)
-        pgmig_buf_addf(sql, " RETURNING %s", who(job));]],
-      [[    pgmig_buf_addf(sql, "SELECT %s", who(job));]] },
-    { "core/ledger/history.c", [[    if (status == 0)
-        status = pgmig_claim_add_divisor(ledger, conn, job,
-                                         job->direction == PGMIG_UP, sql, err);
-]], "" },
-    { "core/engine/apply.c", [[    if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]],
-      [[    if (!a->alone && a->job.direction == PGMIG_UP) {
-        struct pgmig_buf sql = {0};
+    { "core/ledger/claim.c", [[
+        add_insert(s, job);
+        if (s->conn->pipeline != NULL) { /* the first one has told */
+            pgmig_sql_answers(s, "-");
+            return;
+        }
+        pgmig_sql_addf(s, " RETURNING %s", who(job));
+]], [[
+        pgmig_sql_addf(s, "SELECT %s", who(job));
+]] },
+    { "core/ledger/history.c",
+      "    pgmig_claim_add_divisor(s, job, job->direction == PGMIG_UP);\n", "" },
+    { "core/engine/program.c", "static bool committed(struct pgmig_apply *a)\n", [[
+static void insert_late(struct pgmig_apply *a, const struct pgmig_job *job)
+{
+    if (job->direction == PGMIG_UP)
+        pgmig_sql_addf(&a->sql, "INSERT INTO %t (version, name) VALUES (%s, %L)",
+                       job->entry.version, job->entry.name);
+}
 
-        a->alone = true;
-        pgmig_buf_addf(&sql, "INSERT INTO schema_migrations (version, name) VALUES (%s, '%s')",
-                       a->job.entry.version, a->job.entry.name);
-        return pgmig_request_send(a, PGMIG_STAGE_CLOSE, &sql);
-    }
-    if (!a->alone && strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)]] },
+static bool committed(struct pgmig_apply *a)
+]] },
+    { "core/engine/program.c", "    SEND(close_transaction, committed),\n",
+      "    SEND(close_transaction, committed),\n    SEND(insert_late, NULL),\n" },
   },
   ["the wait for an orphaned server process removed"] = {
     mode = "orphan",

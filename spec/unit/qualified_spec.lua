@@ -27,8 +27,8 @@ local function c_strings(text)
 end
 
 local signs = {
-  "%f[%u]SELECT%f[%U]", "INSERT INTO", "DELETE FROM", "UPDATE %%s", " WHERE ", " JOIN ",
-  "CREATE TABLE IF", "ALTER TABLE %%s", "pg_catalog%.", "::%a", "%f[%u]AND%f[%U]", "SET [%l_]+ =",
+  "%f[%u]SELECT%f[%U]", "INSERT INTO", "DELETE FROM", "UPDATE %%%l", " WHERE ", " JOIN ",
+  "CREATE TABLE IF", "ALTER TABLE %%%l", "pg_catalog%.", "::%a", "%f[%u]AND%f[%U]", "SET [%l_]+ =",
   "RETURNING",
 }
 
@@ -39,10 +39,12 @@ local function looks_like_sql(s)
   return false
 end
 
---- A piece of SQL as a whole text: with names for what is filled in, and the ends of its quotes.
+--- A piece of SQL as a whole text: with names for what is filled in, operators as sql.c writes them,
+-- and the ends of its quotes.
 local function complete(s)
-  s = s:gsub("CASE %%s", "CASE WHEN %%s"):gsub("%%%%", "%%")
-  s = s:gsub("%%[%d.]*[lz]?[sduifIL]", "x.x"):gsub("%%[tkn]", "x.x")
+  s = s:gsub("CASE %%s", "CASE WHEN %%s"):gsub("%%;", ";")
+  s = s:gsub("%%([-+*/<>=~!@#^&|]+)", "OPERATOR(pg_catalog.%1)"):gsub("%%%%", "%%")
+  s = s:gsub("%%[%d.]*[lz]?[sduifIL]", "x.x"):gsub("%%[tkndhjrl]", "x.x")
   s = s:gsub("\\[nt]", " ")
   local _, quotes = s:gsub("'", "")
   if quotes % 2 == 1 then s = s:find "^'[%s)]" and "'" .. s or s .. "'" end
@@ -80,7 +82,7 @@ describe("SQL in the sources", function()
     for sql, names in pairs {
       ["SELECT a = b"] = "=", ["SELECT now()"] = "now(", ["SELECT count(*)"] = "count(",
       ["SELECT a::text, b::bigint"] = "::text", ["WHERE a IN (1)"] = "IN (",
-      ["UPDATE %s SET a = b || c WHERE d = 1"] = "||  =", ["SELECT a LIKE b"] = "like",
+      ["UPDATE %s SET a = b || c WHERE d = 1"] = "||  =", ["DELETE FROM %t WHERE a %= %L%;"] = "", ["SELECT a LIKE b"] = "like",
       ["SELECT CASE a WHEN b THEN c END"] = "CASE x WHEN", ["SELECT a IS DISTINCT FROM b"]
         = "IS DISTINCT FROM", ["SELECT a COLLATE \"C\""] = "COLLATE", ["SELECT a - 1"] = "-",
       ["SELECT 'a = b', \"a = b\", pg_catalog.now(), a OPERATOR(pg_catalog.=) -1"] = "",

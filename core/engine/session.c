@@ -1,0 +1,124 @@
+/*
+** session.c -- what a session is set to for a migration, and taken back to.
+*/
+#include "engine/session.h"
+
+#include <string.h>
+
+#include "ledger/ledger.h"
+#include "wire/conn.h"
+
+void pgmig_session_add_reset(struct pgmig_sql *s, const struct pgmig_job *job)
+{
+    static const char *const to_defaults[] = {"RESET SESSION AUTHORIZATION",
+                                              "RESET ROLE",
+                                              "RESET ALL",
+                                              "CLOSE ALL",
+                                              "UNLISTEN *",
+                                              "DEALLOCATE ALL",
+                                              "DISCARD TEMP",
+                                              "DISCARD SEQUENCES",
+                                              NULL};
+    const char *const *command = job->session.reset;
+
+    for (command = command ? command : to_defaults; *command; command++) {
+        pgmig_sql_add(s, *command);
+        pgmig_sql_end(s);
+    }
+}
+
+void pgmig_session_add_full_reset(struct pgmig_sql *s,
+                                  const struct pgmig_job *job)
+{
+    pgmig_session_add_reset(s, job);
+    if (!job->session.keeps_locks)
+        pgmig_sql_addf(s, "SELECT pg_catalog.pg_advisory_unlock_all()%;");
+}
+
+static void add_setting(struct pgmig_sql *s, const char *scope,
+                        const char *setting, const char *value)
+{
+    if (value != NULL)
+        pgmig_sql_addf(s, "SET %s%s = %L%;", scope, setting, value);
+}
+
+int pgmig_session_milliseconds(const char *time)
+{
+    bool has_unit;
+    int ms = 0;
+
+    (void)pgmig_duration_setting(time, strlen(time), &ms, &has_unit);
+    return ms;
+}
+
+static void add_time(struct pgmig_sql *s, const char *scope,
+                     const char *setting, const char *value)
+{
+    if (value != NULL)
+        pgmig_sql_addf(s, "SET %s%s = '%dms'%;", scope, setting,
+                       pgmig_session_milliseconds(value));
+}
+
+/* A killed client's locks go within a second (PostgreSQL 14 on Linux), those
+** of a machine that vanished within half a minute. */
+static void add_check_client(struct pgmig_sql *s, const char *scope)
+{
+    if (pgmig_conn_server_version(s->conn) < 140000 || !s->ledger->on_linux)
+        return;
+    add_setting(s, scope, "client_connection_check_interval", "1s");
+    if (!s->ledger->over_tcp)
+        return;
+    add_setting(s, scope, "tcp_keepalives_idle", "10");
+    add_setting(s, scope, "tcp_keepalives_interval", "5");
+    add_setting(s, scope, "tcp_keepalives_count", "3");
+}
+
+/* Code of others may take its time in the transaction, and a network, too. */
+static void add_patience(struct pgmig_sql *s, const char *scope)
+{
+    static const char *const limits[] = {"idle_in_transaction_session_timeout",
+                                         "transaction_timeout"};
+    const char *unfit = s->ledger->unfit;
+
+    for (size_t i = 0; unfit != NULL && i < sizeof limits / sizeof *limits; i++)
+        if (strstr(unfit, limits[i]) != NULL)
+            add_setting(s, scope, limits[i], "0");
+}
+
+static const char *directive(const struct pgmig_job *job, const char *key)
+{
+    return pgmig_script_directive(job->script, job->direction, key);
+}
+
+void pgmig_session_add_locals(struct pgmig_sql *s, const struct pgmig_job *job)
+{
+    const char *lock = directive(job, "lock_timeout");
+
+    add_time(s, "LOCAL ", "lock_timeout", lock ? lock : job->lock_timeout);
+    add_time(s, "LOCAL ", "statement_timeout",
+             directive(job, "statement_timeout"));
+    add_patience(s, "LOCAL ");
+    pgmig_ledger_add_tag(s);
+    pgmig_ledger_add_durable(s);
+    add_check_client(s, "LOCAL ");
+    if (s->conn->strings_off)
+        pgmig_sql_addf(s, "SET LOCAL standard_conforming_strings = on%;");
+}
+
+void pgmig_session_add_settings(struct pgmig_sql *s,
+                                const struct pgmig_job *job)
+{
+    add_time(s, "", "lock_timeout", directive(job, "lock_timeout"));
+    add_time(s, "", "statement_timeout", directive(job, "statement_timeout"));
+    if (s->conn->strings_off)
+        add_setting(s, "", "standard_conforming_strings", "on");
+    add_patience(s, "");
+    if (!s->conn->pooled)
+        add_check_client(s, "");
+}
+
+bool pgmig_session_is_timed(const struct pgmig_job *job)
+{
+    return directive(job, "lock_timeout") != NULL ||
+           directive(job, "statement_timeout") != NULL;
+}

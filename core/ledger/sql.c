@@ -1,0 +1,191 @@
+/* sql.c -- the writer of all SQL about our tables. */
+#include "ledger/sql.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "ledger/ledger.h"
+#include "wire/conn.h"
+
+void pgmig_sql_clear(struct pgmig_sql *s)
+{
+    s->text.len = 0;
+    s->text.failed = false;
+    s->count = 0;
+    s->begun = 0;
+    s->role = 0;
+}
+
+void pgmig_sql_free(struct pgmig_sql *s)
+{
+    pgmig_buf_free(&s->text);
+    free(s->commands);
+    s->commands = NULL;
+    s->count = 0;
+}
+
+void pgmig_sql_fail(struct pgmig_sql *s)
+{
+    s->text.failed = true;
+}
+
+void pgmig_sql_add(struct pgmig_sql *s, const char *text)
+{
+    pgmig_buf_adds(&s->text, text);
+}
+
+void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len)
+{
+    char *quoted;
+
+    if (s->text.failed)
+        return;
+    quoted = pgmig_conn_quote_literal(s->conn, text, len, s->err);
+    if (quoted == NULL)
+        pgmig_sql_fail(s);
+    else
+        pgmig_sql_add(s, quoted);
+    free(quoted);
+}
+
+void pgmig_sql_literal(struct pgmig_sql *s, const char *text)
+{
+    if (text == NULL)
+        pgmig_sql_add(s, "NULL");
+    else
+        pgmig_sql_piece(s, text, strlen(text));
+}
+
+/* ---- commands -------------------------------------------------------- */
+
+/* Where the command begins that is not ended: behind the blanks. */
+static size_t begin_of(const struct pgmig_sql *s)
+{
+    size_t at = s->begun;
+
+    while (at < s->text.len && s->text.data[at] == ' ')
+        at++;
+    return at;
+}
+
+void pgmig_sql_end(struct pgmig_sql *s)
+{
+    size_t start = begin_of(s);
+    struct pgmig_command *commands;
+
+    if (s->text.failed || start == s->text.len)
+        return;
+    commands = pgmig_grow(s->commands, s->count, sizeof *commands);
+    if (commands == NULL) {
+        pgmig_sql_fail(s);
+        return;
+    }
+    s->commands = commands;
+    s->commands[s->count++] = (struct pgmig_command){
+        .start = start, .end = s->text.len, .role = s->role};
+    pgmig_buf_add(&s->text, ";", 1);
+    s->begun = s->text.len;
+}
+
+void pgmig_sql_answers(struct pgmig_sql *s, const char *shape)
+{
+    pgmig_sql_end(s);
+    if (s->count > 0)
+        s->commands[s->count - 1].shape = shape;
+}
+
+int pgmig_sql_finish(struct pgmig_sql *s)
+{
+    pgmig_sql_end(s);
+    if (!s->text.failed)
+        return 0;
+    return s->err->kind == PGMIG_E_NONE ? pgmig_error_memory(s->err) : -1;
+}
+
+const char *pgmig_sql_command(struct pgmig_sql *s, size_t number)
+{
+    const struct pgmig_command *command = &s->commands[number];
+
+    s->text.data[command->end] = '\0';
+    return s->text.data + command->start;
+}
+
+/* ---- formats --------------------------------------------------------- */
+
+static const char *table_of(const struct pgmig_ledger *ledger, char verb)
+{
+    switch (verb) {
+    case 't':
+        return ledger->tracking;
+    case 'h':
+        return ledger->history;
+    case 'j':
+        return ledger->journal;
+    default:
+        return ledger->runs;
+    }
+}
+
+/* An operator; returns what is behind it. */
+static const char *add_operator(struct pgmig_sql *s, const char *text)
+{
+    size_t len = strspn(text, "+-*/<>=~!@#^&|");
+
+    pgmig_buf_adds(&s->text, "OPERATOR(pg_catalog.");
+    pgmig_buf_add(&s->text, text, len);
+    pgmig_buf_adds(&s->text, ")");
+    return text + len;
+}
+
+/* What stands for something else; returns what is behind it. */
+static const char *add_verb(struct pgmig_sql *s, const char *verb,
+                            va_list *args)
+{
+    switch (*verb) {
+    case 't':
+    case 'h':
+    case 'j':
+    case 'r':
+        pgmig_sql_add(s, table_of(s->ledger, *verb));
+        break;
+    case 'L':
+        pgmig_sql_literal(s, va_arg(*args, const char *));
+        break;
+    case 's':
+        pgmig_sql_add(s, va_arg(*args, const char *));
+        break;
+    case 'd':
+        pgmig_buf_addf(&s->text, "%d", va_arg(*args, int));
+        break;
+    case 'l':
+        pgmig_buf_addf(&s->text, "%ld", va_arg(*args, long));
+        break;
+    case ';':
+        pgmig_sql_end(s);
+        break;
+    case '%':
+        pgmig_sql_add(s, "%");
+        break;
+    default:
+        return add_operator(s, verb);
+    }
+    return verb + 1;
+}
+
+void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    while (*format != '\0') {
+        size_t plain = strcspn(format, "%");
+
+        pgmig_buf_add(&s->text, format, plain);
+        format += plain;
+        if (*format == '%')
+            format = add_verb(s, format + 1, &args);
+    }
+    va_end(args);
+}
