@@ -226,11 +226,11 @@ static int supply(void *ctx, const char **data, size_t *len)
 
     if (a->pipelined) {
         more = pgmig_cursor_data(&a->cursor, data, len, &a->conn->error);
-        a->copy_start = a->cursor.data_at;
+        a->range.copy_start = a->cursor.data_at;
     } else if (!a->supplied) {
         *data = a->job.script->text + st->copy_start;
         *len = st->copy_end - st->copy_start;
-        a->copy_start = st->copy_start;
+        a->range.copy_start = st->copy_start;
         more = *len > 0;
     }
     a->supplied = true;
@@ -271,7 +271,6 @@ static bool send_statement(struct pgmig_apply *a)
     bool copies = a->sent.traits & PGMIG_T_COPY_IN;
 
     a->supplied = false;
-    a->copy_start = 0;
     a->tag = 0;
     if (a->text.failed)
         return out_of_memory(a);
@@ -772,8 +771,8 @@ static size_t position(const struct pgmig_apply *a)
 
     if (!a->pipelined && a->here.at < a->section->statement_count)
         at = a->section->statements[a->here.at].start;
-    if (a->conn->feeding && a->copy_start > 0)
-        return a->copy_start + a->conn->fed;
+    if (a->conn->feeding && a->range.copy_start > 0)
+        return a->range.copy_start + a->conn->fed;
     return at;
 }
 

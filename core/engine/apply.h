@@ -77,7 +77,6 @@ struct pgmig_apply {
     struct pgmig_buf text;        /* the statement ... */
     struct pgmig_statement sent;  /* ... all of it: its kind and traits */
     struct pgmig_statement range; /* where the one under way is in the file */
-    size_t copy_start;            /* where the data of its COPY begins; 0 */
     size_t tag;                   /* bytes of ours that were sent before it */
     bool replaced;                /* it is the caller's, not the file's */
     bool skipped;                 /* it is left out */
