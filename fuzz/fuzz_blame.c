@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "check.h"
-#include "pgmig.h"
+#include "text/text.h"
 #include "text/blame.h"
 #include "text/trace.h"
 

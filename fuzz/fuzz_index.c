@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "check.h"
-#include "pgmig.h"
+#include "text/text.h"
 
 static char *read_name(const char *text, struct pgmig_range name, size_t *len)
 {

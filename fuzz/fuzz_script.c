@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "text/lexer.h"
-#include "pgmig.h"
+#include "text/text.h"
 
 #define CHECK(condition)  \
     do {                  \

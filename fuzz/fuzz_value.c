@@ -11,7 +11,7 @@
 #include "base/utf8.h"
 #include "base/visible.h"
 #include "check.h"
-#include "pgmig.h"
+#include "text/text.h"
 
 static void check_duration(const char *s, size_t len)
 {

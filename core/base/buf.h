@@ -2,7 +2,7 @@
 #ifndef PGMIG_BUF_H
 #define PGMIG_BUF_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 struct pgmig_buf {
     char *data; /* NUL behind len bytes once anything was added */

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "pgmig.h"
+#include "base/base.h"
 
 static int by_bytes(const void *a, const void *b)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgmig.h"
+#include "base/base.h"
 
 #define TEXT_MAX 64 /* bytes; a longer one is no time */
 

@@ -6,7 +6,7 @@
 #ifndef PGMIG_ENVIRONMENT_H
 #define PGMIG_ENVIRONMENT_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 struct pgmig_environment;
 

@@ -2,7 +2,7 @@
 #ifndef PGMIG_ERROR_H
 #define PGMIG_ERROR_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 /* Clear the error, then set its kind and message. Returns -1. */
 int pgmig_error_set(struct pgmig_error *err, enum pgmig_error_kind kind,

@@ -2,7 +2,7 @@
 #ifndef PGMIG_FILE_H
 #define PGMIG_FILE_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 /* A descriptor to read a regular file from; -1 and an error that names the
 ** file, and what it is where it is none. */

@@ -2,7 +2,7 @@
 #ifndef PGMIG_HASHER_H
 #define PGMIG_HASHER_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 struct pgmig_hasher {
     void *ctx; /* EVP_MD_CTX */

@@ -2,7 +2,7 @@
 #ifndef PGMIG_THREAD_H
 #define PGMIG_THREAD_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 /* Run `work` in a thread that nobody joins and that no signal is delivered to:
 ** those are for the threads of the program. -1 when there is none to be had. */

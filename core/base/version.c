@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "pgmig.h"
+#include "base/base.h"
 
 static bool are_digits(const char *s, size_t len)
 {

@@ -2,7 +2,7 @@
 #ifndef PGMIG_VISIBLE_H
 #define PGMIG_VISIBLE_H
 
-#include "pgmig.h"
+#include "base/base.h"
 
 /*
 ** A copy (malloc) in which every character can be seen that would do something

@@ -11,7 +11,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "pgmig.h"
+#include "ledger/tables.h"
+#include "wire/wire.h"
 
 #define LPGMIG_CONN "pgmig.conn"
 #define LPGMIG_SCRIPT "pgmig.script"

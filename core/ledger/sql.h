@@ -8,7 +8,7 @@
 #define PGMIG_SQL_H
 
 #include "base/buf.h"
-#include "pgmig.h"
+#include "ledger/tables.h"
 
 /* A piece of the text, which ends with its semicolon. */
 struct pgmig_command {

@@ -12,6 +12,7 @@
 #define PGMIG_TRUST_H
 
 #include "base/buf.h"
+#include "ledger/tables.h"
 
 /* Add an SQL expression: what speaks first against the tables whose oids are in
 ** an array, an expression itself; NULL when nothing does. */

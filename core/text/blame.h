@@ -2,7 +2,7 @@
 #ifndef PGMIG_BLAME_H
 #define PGMIG_BLAME_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /*
 ** Make an error point at statement `at` of a list: at the character

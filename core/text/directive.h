@@ -2,7 +2,7 @@
 #ifndef PGMIG_DIRECTIVE_H
 #define PGMIG_DIRECTIVE_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /* A list that grows. */
 struct pgmig_directives {

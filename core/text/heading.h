@@ -5,7 +5,7 @@
 #ifndef PGMIG_HEADING_H
 #define PGMIG_HEADING_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /* How much a comment says so, the least first. */
 enum pgmig_heading_force {

@@ -1,5 +1,5 @@
 /* ident.c -- a name in SQL, without what only the parser understands. */
-#include "pgmig.h"
+#include "text/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* index.c -- what a statement does to indexes. */
-#include "pgmig.h"
+#include "text/text.h"
 
 #include "text/words.h"
 

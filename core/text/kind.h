@@ -2,7 +2,7 @@
 #ifndef PGMIG_KIND_H
 #define PGMIG_KIND_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /* Fill in traits and kind of a statement. */
 void pgmig_kind_classify(const char *text, struct pgmig_statement *st,

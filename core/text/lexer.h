@@ -9,7 +9,7 @@
 #ifndef PGMIG_LEXER_H
 #define PGMIG_LEXER_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 enum pgmig_token_kind {
     PGMIG_TOKEN_END,

@@ -2,7 +2,7 @@
 #ifndef PGMIG_LOCATE_H
 #define PGMIG_LOCATE_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /* Bytes of a line that an error carries: nobody reads a longer one on a
 ** terminal. */

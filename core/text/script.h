@@ -2,7 +2,7 @@
 #ifndef PGMIG_SCRIPT_H
 #define PGMIG_SCRIPT_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /* What txcheck.c looks at: all about transactions. */
 #define PGMIG_T_NOTABLE                                      \

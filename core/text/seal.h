@@ -8,7 +8,7 @@
 #ifndef PGMIG_SEAL_H
 #define PGMIG_SEAL_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 struct pgmig_seal {
     void *ctx; /* EVP_CIPHER_CTX */

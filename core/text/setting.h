@@ -2,7 +2,7 @@
 #ifndef PGMIG_SETTING_H
 #define PGMIG_SETTING_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 enum pgmig_setting {
     PGMIG_SETTING_NONE,

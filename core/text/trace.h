@@ -2,7 +2,7 @@
 #ifndef PGMIG_TRACE_H
 #define PGMIG_TRACE_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /*
 ** The line that the CONTEXT of an error names in COPY data; 0 when it speaks

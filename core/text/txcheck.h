@@ -2,7 +2,7 @@
 #ifndef PGMIG_TXCHECK_H
 #define PGMIG_TXCHECK_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 /*
 ** Looks for what pg_dump writes of large objects, BEGIN ... COMMIT around calls

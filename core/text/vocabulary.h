@@ -2,7 +2,7 @@
 #ifndef PGMIG_VOCABULARY_H
 #define PGMIG_VOCABULARY_H
 
-#include "pgmig.h"
+#include "text/text.h"
 
 enum pgmig_meaning {
     PGMIG_MEANS_NOTHING,

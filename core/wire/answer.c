@@ -1,6 +1,6 @@
 /* answer.c -- the shapes of answers. */
 #include "wire/answer.h"
-#include "pgmig.h"
+#include "wire/wire.h"
 
 #include <stdlib.h>
 #include <string.h>

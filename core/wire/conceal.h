@@ -4,7 +4,7 @@
 
 #include <libpq-fe.h>
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* A copy (malloc) of a text about a connection in which the values of its
 ** parameters, in quotes, are replaced by the parameters' names: a password may

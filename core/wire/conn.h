@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* The column in which a request of ours asks who answers it. */
 #define PGMIG_SERVER_PID "pgmig_server_pid"

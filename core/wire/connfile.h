@@ -2,7 +2,7 @@
 #ifndef PGMIG_CONNFILE_H
 #define PGMIG_CONNFILE_H
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* Refuse what would keep libpq waiting, such as a FIFO. `name`: of the
 ** parameter or variable, which is said; `path`: its value, which is not; NULL:

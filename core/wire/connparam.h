@@ -2,7 +2,7 @@
 #ifndef PGMIG_CONNPARAM_H
 #define PGMIG_CONNPARAM_H
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /*
 ** Refuse a name that libpq does not know, with what is meant. `number`: its

@@ -8,7 +8,7 @@
 
 #include <libpq-fe.h>
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* Check lists as of pgmig_conn_open, with the connection string in them. Kind
 ** "usage". */

@@ -2,7 +2,7 @@
 #ifndef PGMIG_CONNURL_H
 #define PGMIG_CONNURL_H
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* Whether libpq takes it for a URL. */
 bool pgmig_connurl_is(const char *s);

@@ -4,7 +4,7 @@
 
 #include <libpq-fe.h>
 
-#include "pgmig.h"
+#include "wire/wire.h"
 
 /* A PQnoticeReceiver; its argument is the connection. */
 void pgmig_report_notice(void *arg, const PGresult *res);

@@ -1,0 +1,254 @@
+/* text.h -- what is read of migration files. */
+#ifndef PGMIG_TEXT_H
+#define PGMIG_TEXT_H
+
+#include "base/base.h"
+
+/* What the engine must know of a statement; a set of bits. */
+enum pgmig_trait {
+    PGMIG_T_NO_BLOCK = 2,     /* cannot run in a transaction block */
+    PGMIG_T_TX_BEGIN = 4,     /* BEGIN, START TRANSACTION */
+    PGMIG_T_TX_COMMIT = 8,    /* a plain COMMIT or END */
+    PGMIG_T_TX_SET = 16,      /* SET TRANSACTION */
+    PGMIG_T_TX_REFUSED = 32,  /* any other transaction control */
+    PGMIG_T_COPY_IN = 64,     /* COPY ... FROM STDIN, data follows */
+    PGMIG_T_ANY_START = 128,  /* begins with a word that begins statements */
+    PGMIG_T_SETTING = 256,    /* prepares the session and does nothing else */
+    PGMIG_T_MAY_COMMIT = 512, /* may end the transaction that it runs in */
+    PGMIG_T_COPY_OUT = 1024,  /* COPY ... TO STDOUT, data comes */
+    PGMIG_T_TX_CHAIN = 2048,  /* ... AND CHAIN */
+    PGMIG_T_LO_CALL = 4096,   /* calls functions of large objects, only them */
+    PGMIG_T_LO_OPEN = 8192,   /* leaves one more large object open */
+    PGMIG_T_LO_CLOSE = 16384, /* ... one fewer */
+    PGMIG_T_TX_LO = 32768     /* BEGIN and COMMIT around such calls alone */
+};
+
+/* One statement: a range of the file's text. */
+struct pgmig_statement {
+    size_t start, end;           /* without the final semicolon */
+    size_t copy_start, copy_end; /* inline COPY data, else 0, 0 */
+    unsigned traits;             /* enum pgmig_trait */
+    char kind[32];               /* "CREATE TABLE", "INSERT", ... */
+};
+
+/* One `key=value` of a `-- pgmig:` line. */
+struct pgmig_directive {
+    char *key;
+    char *value; /* "" for a bare key */
+    size_t offset;
+};
+
+/* The statements of one direction. */
+struct pgmig_section {
+    bool present;
+    size_t start; /* where its marker stands; 0 without markers */
+    /* of a streamed script only those about transactions, the first and the
+    ** last are kept */
+    struct pgmig_statement *statements;
+    size_t statement_count;
+    size_t total;       /* how many of it are run */
+    size_t first, last; /* where the first begins, and the last ends */
+    struct pgmig_directive *directives;
+    size_t directive_count;
+    bool transaction; /* false: `-- pgmig: transaction=off` */
+    bool wrapped;     /* it has its own BEGIN ... COMMIT, which is left out */
+    bool begun;       /* without: its tool begins one, up to the first COMMIT */
+    bool unended;     /* ... and ends the last one */
+    char begin[96];   /* how its transaction is begun: isolation and mode */
+};
+
+/* What a statement does to indexes. */
+enum pgmig_index_action {
+    PGMIG_INDEX_NONE,
+    PGMIG_INDEX_CREATE,
+    PGMIG_INDEX_DROP,
+    PGMIG_INDEX_REINDEX,       /* of one index */
+    PGMIG_INDEX_REINDEX_TABLE, /* of all indexes of a table */
+    PGMIG_INDEX_DETACH /* of a partition, concurrently: no index, but settled
+                       ** likewise; `name` is the partition's */
+};
+
+/* A piece of the statement's text; empty: there is none. */
+struct pgmig_range {
+    size_t start, end;
+};
+
+struct pgmig_index {
+    enum pgmig_index_action action;
+    bool unique;
+    bool concurrently;
+    bool optional;            /* IF NOT EXISTS, IF EXISTS */
+    struct pgmig_range name;  /* of the index, as it is written */
+    struct pgmig_range table; /* of its table, where that is written */
+    struct pgmig_range rest;  /* of CREATE INDEX: what stands behind that */
+};
+
+/* Read CREATE INDEX, DROP INDEX, REINDEX, or DETACH PARTITION CONCURRENTLY;
+** action NONE for any other. */
+void pgmig_index_read(const char *text, const struct pgmig_statement *st,
+                      struct pgmig_index *out);
+
+/*
+** Write a name, with what stands before it and a dot, so that functions of the
+** server read it: without comments, and with the characters that its escapes
+** (U&"...", UESCAPE) stand for. What has no quotes stays so: the server folds
+** its case. `out` has room for all of the range; returns how much is written.
+*/
+size_t pgmig_ident_read(const char *text, struct pgmig_range name, char *out);
+
+/* The name of an action: "create", ...; NULL for none. */
+const char *pgmig_index_action_name(enum pgmig_index_action action);
+
+/* Something worth telling that stops nothing. */
+struct pgmig_warning {
+    int64_t line, column;
+    const char *message;
+};
+
+/* Where a byte offset stands in its file. */
+struct pgmig_place {
+    int64_t line;      /* from 1; lines end with LF or CRLF */
+    int64_t column;    /* from 1, in characters; a BOM does not count */
+    size_t start, end; /* the line's bytes, without its end */
+    size_t before;     /* characters of it in front of `start`: not held */
+    size_t offset;     /* that was looked for: the count goes on there */
+};
+
+#define PGMIG_SEAL_BYTES 16
+
+/*
+** A parsed migration file. A streamed one is not held: it is read again when
+** it runs, and has to be what it was.
+*/
+struct pgmig_script {
+    char *path;
+    bool streamed;
+    const char *text; /* text + offset, from the line `origin` on up to len */
+    size_t len;
+    struct pgmig_place origin;
+    char *owned; /* the whole text; NULL of a streamed one */
+    unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: random */
+    unsigned char seal[PGMIG_SEAL_BYTES]; /* ... what its bytes make of it */
+    const struct pgmig_vocabulary *words; /* how it was read */
+    bool marked;                          /* it has a section marker */
+    struct pgmig_section sections[2];
+    struct pgmig_directive *directives; /* from above the first marker */
+    size_t directive_count;
+    struct pgmig_warning *warnings;
+    size_t warning_count;
+};
+
+enum pgmig_marker_kind {
+    PGMIG_MARKER_UP,
+    PGMIG_MARKER_DOWN,
+    PGMIG_MARKER_DIVIDER, /* UP stands above it, DOWN below it */
+    PGMIG_MARKER_SETTING, /* says what a directive says: `key`, `value` */
+    PGMIG_MARKER_END,     /* ends the statement above it */
+    PGMIG_MARKER_IGNORED, /* means nothing here */
+    PGMIG_MARKER_REFUSED, /* asks for what cannot be done; `hint`: instead */
+    PGMIG_MARKER_FOREIGN  /* another tool's; `tool` says whose */
+};
+
+/*
+** A marker: a line comment, alone on its line. `text`, in lower case, is
+** compared with what follows the two dashes, blanks folded, without case;
+** refused ones, and foreign ones with `options`, are recognised by their
+** beginning.
+*/
+struct pgmig_marker {
+    const char *text;
+    const char *tool;
+    const char *key; /* of a setting: a directive and its value */
+    const char *value;
+    const char *hint;
+    enum pgmig_marker_kind kind;
+    bool whole_file; /* a setting for both sections, wherever it stands */
+    bool first;      /* it counts at the very start of the file only */
+    bool options;    /* words may follow: of UP and DOWN, see below */
+    bool loose;      /* dashes may stand before it, and anything behind */
+    bool anywhere;   /* its tool finds it in any place, as it is written */
+};
+
+/* A word behind a marker that says what a directive says. */
+struct pgmig_marker_option {
+    const char *text; /* in lower case */
+    const char *key;
+    const char *value;
+};
+
+/* How a section runs that does not say it. */
+enum pgmig_transaction_rule {
+    PGMIG_TRANSACTION_ON,
+    PGMIG_TRANSACTION_OFF,
+    PGMIG_TRANSACTION_OWN, /* off when it begins or commits by itself */
+    PGMIG_TRANSACTION_AUTO /* ... or holds what cannot run in a transaction */
+};
+
+enum pgmig_value {
+    PGMIG_VALUE_NONE,     /* a bare key */
+    PGMIG_VALUE_SWITCH,   /* on or off */
+    PGMIG_VALUE_DURATION, /* PostgreSQL's: 500ms, 2s, 1min, 0 */
+    PGMIG_VALUE_COUNT,    /* a whole number */
+    PGMIG_VALUE_WORDS,    /* names, separated by commas */
+    PGMIG_VALUE_REST      /* the rest of the line, free text */
+};
+
+/* A key that a `-- pgmig:` line may have. */
+struct pgmig_directive_rule {
+    const char *key;
+    enum pgmig_value value;
+};
+
+/* The words that structure a file: the script parser knows none itself. */
+struct pgmig_vocabulary {
+    const struct pgmig_marker *markers;
+    size_t marker_count;
+    const char *directive_prefix; /* "pgmig:" */
+    const struct pgmig_directive_rule *directives;
+    size_t directive_count;
+    const struct pgmig_marker_option *options;
+    size_t option_count;
+    enum pgmig_transaction_rule transaction;
+    bool unwrapped; /* its tool begins no transaction for a file */
+    bool one_way;   /* what a file's name says of it: all of it goes `way` */
+    enum pgmig_direction way;
+    bool marked;  /* a file without a section marker is refused */
+    bool repeats; /* a section may come in several pieces */
+    bool empty;   /* a section without SQL is meant so */
+    /* What the tool would replace before it runs a file: text between these
+    ** two, which is refused. NULL: nothing. */
+    const char *placeholder;
+    const char *placeholder_end; /* "": just a name follows */
+    /* The line that takes a section out of its transaction, for hints. */
+    const char *untransacted;
+};
+
+/*
+** Parse a file's text: len bytes with a NUL behind them, from malloc. Takes
+** ownership of it, also on failure; `path` names the file in errors. Free
+** with pgmig_script_free.
+*/
+PGMIG_NODISCARD struct pgmig_script *
+pgmig_script_parse(const char *path, char *text, size_t len,
+                   const struct pgmig_vocabulary *words,
+                   struct pgmig_error *err);
+
+/* The value of a section's directive, else the file's, else NULL. */
+const char *pgmig_script_directive(const struct pgmig_script *script,
+                                   enum pgmig_direction direction,
+                                   const char *key);
+
+/* The reason that `irreversible` gives, in either section; NULL: none. */
+const char *pgmig_script_irreversible(const struct pgmig_script *script);
+
+/* Whether what is held of its text has a word, in whatever letters. */
+bool pgmig_script_mentions(const struct pgmig_script *script, const char *word);
+
+/*
+** Find an offset; one behind the end means the end. `place` is zeroed, or
+** the answer for a smaller offset, from which the count goes on.
+*/
+void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
+                         struct pgmig_place *place);
+
+#endif

@@ -1,0 +1,117 @@
+/* wire.h -- connections, beyond what pgmig.h has of them. */
+#ifndef PGMIG_WIRE_H
+#define PGMIG_WIRE_H
+
+#include "base/base.h"
+
+/*
+** The same with variables for libpq alone: names and values in turn, NULL ends
+** the list. Those that the process's own environment has win over them. They
+** are in it while libpq is called, so other threads must leave it alone.
+*/
+PGMIG_NODISCARD struct pgmig_conn *
+pgmig_conn_open_in(const char *const *environment, const char *const *keywords,
+                   const char *const *values, struct pgmig_error *err);
+
+/* The names of the variables that libpq reads: how many; constants. */
+size_t pgmig_libpq_variables(const char **names, size_t max);
+
+/* The request that was sent just now is answered in this shape (answer.h), or
+** the connection is given up; it is needed until then. */
+void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape);
+bool pgmig_answer_is_shape(const char *text);
+
+/* Go on to the first, then the next of several results of an operation that has
+** them (PGMIG_LEDGER_READ); false when there is none. */
+bool pgmig_conn_next_result(struct pgmig_conn *conn);
+
+/* COPY: the operation ended because the server waits for, or sends, data. */
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn);
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn);
+/* Send data (an operation). */
+PGMIG_NODISCARD int pgmig_conn_copy_put(struct pgmig_conn *conn,
+                                        const char *data, size_t len,
+                                        struct pgmig_error *err);
+/* End the data, or give up with a reason (an operation). */
+PGMIG_NODISCARD int pgmig_conn_copy_end(struct pgmig_conn *conn,
+                                        const char *reason,
+                                        struct pgmig_error *err);
+/* Receive data (an operation); then take it: NULL when there is no more. */
+PGMIG_NODISCARD int pgmig_conn_copy_get(struct pgmig_conn *conn,
+                                        struct pgmig_error *err);
+const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len);
+
+/* Give up waiting for an answer: the connection counts as lost, and the next
+** steps end the operation with `reason`. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason);
+
+/* Columns that say which process answers: its number, its start and its
+** server's, since numbers are used again. */
+#define PGMIG_ASK_SERVED                                                      \
+    "pg_catalog.pg_backend_pid() AS pid, (SELECT pg_catalog.to_json("         \
+    "a.backend_start) OPERATOR(pg_catalog.#>>) '{}' "                         \
+    "FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)" \
+    " AS backend_start, pg_catalog.to_json("                                  \
+    "pg_catalog.pg_postmaster_start_time()) OPERATOR(pg_catalog.#>>) '{}' "   \
+    "AS server_start"
+#define PGMIG_SERVED_SHAPE "pid:int backend_start:text? server_start:text"
+
+/* Tell what process has answered, as pg_backend_pid() says: a pooler's, when it
+** is not the one that the connection was opened with. */
+void pgmig_conn_served_by(struct pgmig_conn *conn, int pid);
+/* Behind a pooler, the application_name of its transactions: no other
+** connection has it. */
+const char *pgmig_conn_session_tag(const struct pgmig_conn *conn);
+/* How the request begins that was sent last; "" in a pipeline. */
+const char *pgmig_conn_sent(const struct pgmig_conn *conn);
+/* The server that it is connected to, as libpq's parameters: the address "" for
+** a socket's folder. */
+void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
+                     const char **address, const char **port);
+
+/* What tells whether data still goes or comes: how many pieces have, and how
+** many bytes the system has taken that have not reached the other side (0
+** where it does not say). */
+void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,
+                        int *unsent);
+/* Whether the connection is gone. */
+bool pgmig_conn_lost(const struct pgmig_conn *conn);
+/* As 150004 for 15.4. */
+int pgmig_conn_server_version(const struct pgmig_conn *conn);
+/* libpq's connect_timeout in seconds, from wherever; 0: none. libpq itself
+** does not heed it in a connection that is stepped. */
+int pgmig_conn_connect_timeout(const struct pgmig_conn *conn);
+
+/* Where a connection would go, NULL for what is not set: hosts, addresses and
+** ports are lists with commas, as in libpq's parameters of these names. */
+struct pgmig_hosts {
+    char *host;
+    char *hostaddr;
+    char *port;
+    char *database;
+    char *user;
+    char *options;
+    char *connect_timeout;
+};
+
+/* What libpq makes of keywords, connection string, environment and service
+** file; the lists as in pgmig_conn_open_in. No name is looked up. */
+PGMIG_NODISCARD int pgmig_hosts_read(const char *const *environment,
+                                     const char *const *keywords,
+                                     const char *const *values,
+                                     struct pgmig_hosts *hosts,
+                                     struct pgmig_error *err);
+void pgmig_hosts_free(struct pgmig_hosts *hosts);
+/* A setting that the server reports (PQparameterStatus), else NULL. */
+const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
+                                 const char *name);
+
+/* Quote for SQL; malloc, NULL on failure. */
+PGMIG_NODISCARD char *pgmig_conn_quote_literal(struct pgmig_conn *conn,
+                                               const char *s, size_t len,
+                                               struct pgmig_error *err);
+PGMIG_NODISCARD char *pgmig_conn_quote_ident(struct pgmig_conn *conn,
+                                             const char *s, size_t len,
+                                             struct pgmig_error *err);
+
+#endif
