@@ -240,7 +240,9 @@ local function parse(words)
     else options.dirs[#options.dirs + 1] = word end
     at = at + 1
   end
-  if options.format == "auto" then options.format = require("pgmig.detect").format(options.dirs) end
+  if options.format == "auto" then
+    options.format = require("pgmig.takeover.detect").format(options.dirs)
+  end
   return options
 end
 

@@ -3,7 +3,7 @@
 **
 ** index.c reads what a statement says of indexes; here is the SQL that finds
 ** them, with the search path and the rights that the statement has: their oids
-** are what counts from then on (lua/pgmig/indexes.lua).
+** are what counts from then on (lua/pgmig/state/indexes.lua).
 */
 #ifndef PGMIG_INDEXED_H
 #define PGMIG_INDEXED_H

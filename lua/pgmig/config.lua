@@ -3,7 +3,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local limits = require "pgmig.limits"
-local lua_file = require "pgmig.lua_file"
+local lua_file = require "pgmig.files.lua_file"
 local settings_file = require "pgmig.settings_file"
 
 local M = {}

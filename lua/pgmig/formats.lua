@@ -12,12 +12,12 @@
 -- * `fill(text, values)`: replaces placeholders, where what encloses them does not tell their end
 -- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
 --   has, first = of how a file begins, paths = of files' paths, never = of paths that it has not }
--- * `tracking`: its tracking table, for `adopt` (pgmig.tracking)
--- * `shared`: how that table is used in place (pgmig.shared), or `unshared`: why it is not
+-- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
+-- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
 -- @module pgmig.formats
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local lua_file = require "pgmig.lua_file"
+local lua_file = require "pgmig.files.lua_file"
 local naming = require "pgmig.naming"
 local settings_file = require "pgmig.settings_file"
 local trim = require "pgmig.trim"

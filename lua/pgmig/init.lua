@@ -1,6 +1,6 @@
 --- pgmig: versioned migrations for PostgreSQL.
 -- @module pgmig
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
@@ -9,13 +9,13 @@ local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 
 local M = {
-  _VERSION = "0.1.0",
+  _VERSION = require "pgmig.version",
   drivers = drivers,
   naming = naming,
   formats = formats,
 }
 
---- Connect to a database; see `pgmig.connection`.
+--- Connect to a database; see `pgmig.db.connection`.
 M.connect = connection.connect
 
 --- Make a migrator; see `pgmig.migrator`.

@@ -1,21 +1,21 @@
 --- The migrator: a database, folders and a tracking table.
 -- @module pgmig.migrator
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
-local drift = require "pgmig.drift"
+local drift = require "pgmig.state.drift"
 local errors = require "pgmig.errors"
-local files = require "pgmig.files"
+local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
-local hooks = require "pgmig.hooks"
-local ledger = require "pgmig.ledger"
+local hooks = require "pgmig.run.hooks"
+local ledger = require "pgmig.state.ledger"
 local limits = require "pgmig.limits"
-local migration = require "pgmig.migration"
+local migration = require "pgmig.files.migration"
 local naming = require "pgmig.naming"
 local needed = require "pgmig.needed"
-local planning = require "pgmig.plan"
-local recovery = require "pgmig.recovery"
-local source = require "pgmig.source"
-local states = require "pgmig.state"
+local planning = require "pgmig.state.plan"
+local recovery = require "pgmig.db.recovery"
+local source = require "pgmig.files.source"
+local states = require "pgmig.state.compare"
 
 local M = {}
 local migrator = {}
@@ -61,7 +61,7 @@ end
 --- The format that is asked for, or found.
 local function format_of(options, dirs, db)
   local given = options.format or "pgmig"
-  if given == "auto" then given = needed("detect").format(dirs, db) end
+  if given == "auto" then given = needed("takeover.detect").format(dirs, db) end
   return formats.load(given, options.placeholders)
 end
 
@@ -69,7 +69,7 @@ end
 local function ledger_of(options, format, rule)
   local others
   if options.shared and format.name ~= "pgmig" then
-    others = needed("shared").new(format, rule)
+    others = needed("takeover.shared").new(format, rule)
   end
   local name = others and others.table or format.table or "schema_migrations"
   return ledger.new(options.table or name, others)
@@ -100,7 +100,7 @@ end
 --   run does about each, "error", "warn" or "allow"; while the files of all applied migrations
 --   are missing, nothing is applied unless `missing` is given;
 --   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
---   shared = true: the tracking table of the format's tool is used in place (pgmig.shared);
+--   shared = true: the tracking table of the format's tool is used in place;
 --   placeholders = values by name, or false: they are plain text;
 --   naming = a rule (pgmig.naming), in place of the format's;
 --   hooks = { [event] = a function or a list of them };
@@ -138,7 +138,7 @@ function M.new(db, dir, options)
   return self
 end
 
---- Read the folders; see `pgmig.files`.
+--- Read the folders; see `pgmig.files.list`.
 -- @raise kind "naming" for two files of one version, and for an ignored one that the policy refuses
 function migrator:files()
   local set = files.read(self.dirs, self.naming, self.format)
@@ -158,7 +158,7 @@ local function check_db(self)
   errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
 end
 
---- Where the database stands; see `pgmig.state`.
+--- Where the database stands; see `pgmig.state.compare`.
 local function read_state(self, read_files)
   check_db(self)
   return states.read(self, read_files)
@@ -192,7 +192,7 @@ end
 --   repeatable = migrations that run again when they change, ignored = paths of .sql files that are
 --   no migrations, problems = { { kind, message, path, migration }, ... }, warning = what is said
 --   when the files of all applied migrations are missing; nil }; a migration has
---   `state` (pgmig.migration), with a readable file `down` ("ready", "none", "empty",
+--   `state` (pgmig.files.migration), with a readable file `down` ("ready", "none", "empty",
 --   "irreversible"), and where it failed or was left half-way `failure` { message, at } and
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
 --   unknown, since }
@@ -250,7 +250,7 @@ end
 -- harm.
 local function check_adopted(self, plan)
   if plan.newest or not plan[1] or self.format.name == "pgmig" or self.ledger.shared then return end
-  needed("tracking").check_unused(self.db, self.format)
+  needed("takeover.tracking").check_unused(self.db, self.format)
 end
 
 --- What `migrate` with the same options would run.
@@ -323,7 +323,7 @@ end
 
 --- Whether runs have ended without telling how, which this one will write down.
 local function has_ended_untold(self, plan)
-  return plan.left and plan.left[1] and not needed("lock").find(self)
+  return plan.left and plan.left[1] and not needed("run.lock").find(self)
 end
 
 --- A bare number is read as PostgreSQL does, and people mean seconds.
@@ -348,7 +348,7 @@ local function perform(self, plans, options)
   check_db(self)
   warn_of_units(self, emit)
   for _, plan in ipairs(plans) do source.check(plan, self.db.breathe) end
-  local ok, result = pcall(needed("locked").run, self, plans, emit, options or {})
+  local ok, result = pcall(needed("run.door").run, self, plans, emit, options or {})
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)
@@ -400,15 +400,15 @@ end
 function migrator:adopt(options)
   options = options or {}
   check_db(self)
-  local from = needed("adopt").format(self, options.from)
+  local from = needed("takeover.adopt").format(self, options.from)
   local source_of = { table = options.from_table }
   if options.dry_run then
     return recovery.persist(self.db, self.reconnect, function()
-      return needed("adopt").plan(self, from, source_of)
+      return needed("takeover.adopt").plan(self, from, source_of)
     end)
   end
   local emit = emitter(self, options.on_event)
-  local plan = needed("adopt").run(self, from, source_of, emit)
+  local plan = needed("takeover.adopt").run(self, from, source_of, emit)
   for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
   for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
   return plan
@@ -450,7 +450,7 @@ end
 -- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
 function migrator:doctor()
   check_db(self)
-  return needed("doctor").examine(self)
+  return needed("upkeep.doctor").examine(self)
 end
 
 --- The migration that a script names: by version, or a repeatable one by name.
@@ -476,7 +476,7 @@ function migrator:repair(version, options)
   if replaced and version == nil then
     errors.raise("usage", "repair accepts one replaced migration at a time: it needs a version")
   end
-  return needed("repair").accept(self, emitter(self, options.on_event), function(state)
+  return needed("upkeep.repair").accept(self, emitter(self, options.on_event), function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
   end, replaced)
 end
@@ -496,7 +496,7 @@ function migrator:resolve(version, how, options)
     errors.raise("usage", "resolve takes done, redo or restart")
   end
   local emit = emitter(self, options and options.on_event)
-  return needed("repair").settle(self, emit, function(state)
+  return needed("upkeep.repair").settle(self, emit, function(state)
     return find(state, version)
   end, how)
 end
@@ -509,7 +509,7 @@ end
 -- @return its path
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)
-  return needed("create").create(self.dirs[1], self:files().list, self.naming, name, {
+  return needed("files.create").create(self.dirs[1], self:files().list, self.naming, name, {
     timestamp = options and options.timestamp, format = self.format,
   })
 end

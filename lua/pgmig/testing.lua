@@ -7,7 +7,7 @@
 -- The migrations run once in a process, into a template; each database is a copy of it. The server
 -- is a scratch server of the process (pgmig.scratch), unless PGMIG_TEST_URL or `url` names one.
 -- @module pgmig.testing
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local migrator = require "pgmig.migrator"
 local scratch = require "pgmig.scratch"

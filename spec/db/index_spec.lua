@@ -1,7 +1,7 @@
 -- Indexes that are built, rebuilt and dropped concurrently: what an attempt has left is found by
 -- what the server knows, whatever the statement calls it; what is somebody else's is left alone.
 local core = require "pgmig.core"
-local invalid_indexes = require("pgmig.indexes").invalid
+local invalid_indexes = require("pgmig.state.indexes").invalid
 local pgmig = require "pgmig"
 local support = require "spec.support"
 

@@ -1,7 +1,7 @@
 -- A connection was lost, and its server process's number is another session's by now: as after a
 -- restart in a container, where numbers begin anew. That session is let alone.
 local core = require "pgmig.core"
-local orphan = require "pgmig.orphan"
+local orphan = require "pgmig.db.orphan"
 local pgmig = require "pgmig"
 local programs = require "spec.faults.programs"
 local support = require "spec.support"

@@ -1,6 +1,6 @@
 -- How far a run is: events and the hook, while statements take long.
 local pgmig = require "pgmig"
-local progress_views = require "pgmig.progress_views"
+local progress_views = require "pgmig.db.progress_views"
 local support = require "spec.support"
 
 describe("progress", function()

@@ -97,7 +97,7 @@ describe("a large file", function()
 
   it("is not read once more for its checksum, which is that of what has run", function()
     support.needs(pending, 11, "what pgmig needs for pipelines")
-    local source = require "pgmig.source"
+    local source = require "pgmig.files.source"
     local checksum = source.checksum
     finally(function() source.checksum = checksum end)
     source.checksum = function() error "the file was read for its checksum" end

@@ -9,7 +9,7 @@ local function public_functions()
     { "pgmig", pgmig, "init" },
     { "naming", pgmig.naming, "naming" },
     { "drivers", pgmig.drivers, "drivers" },
-    { "connection", getmetatable(db), "connection" },
+    { "connection", getmetatable(db), "db/connection" },
     { "migrator", getmetatable(pgmig.migrator(nil, "migrations")), "migrator" },
     { "testing", require "pgmig.testing", "testing" },
     { "scratch", require "pgmig.scratch", "scratch" },
@@ -69,7 +69,7 @@ describe("the reference", function()
     assert.same({ 0, "" }, { code, err })
     local modules = { init = "pgmig", ["nginx/init"] = "pgmig.nginx" }
     for _, f in ipairs(functions) do
-      local module = modules[f.module] or "pgmig." .. f.module
+      local module = modules[f.module] or "pgmig." .. f.module:gsub("/", ".")
       local page = support.read(("build/docs/modules/%s.html"):format(module))
       assert.is_truthy(page:find('name%s*=%s*"[%w_.:]-' .. f.name .. '"'), module .. " " .. f.name)
     end

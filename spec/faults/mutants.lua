@@ -8,7 +8,7 @@ return {
   },
   ["a way back by its name is applied"] = {
     spec = "spec/db/naming_spec.lua",
-    { "lua/pgmig/way_back.lua",
+    { "lua/pgmig/files/way_back.lua",
       "if words[word] and joint:find(words[word]) then return word, joint end", "" },
   },
   ["a streamed line begins where a read has ended"] = {
@@ -23,28 +23,29 @@ return {
   },
   ["down walks past a half-done migration"] = {
     spec = "spec/db/unfinished_spec.lua",
-    { "lua/pgmig/plan.lua", "if m.unfinished and M.is_newer(m, lowest) then",
+    { "lua/pgmig/state/plan.lua", "if m.unfinished and M.is_newer(m, lowest) then",
       "if false then" },
   },
   ["a tracking table in another schema is not looked for"] = {
     spec = "spec/db/placement_spec.lua",
-    { "lua/pgmig/placement.lua", "local places = elsewhere()\n", "local places = {}\n" },
+    { "lua/pgmig/state/placement.lua", "local places = elsewhere()\n", "local places = {}\n" },
   },
   ["row-level security is not thought of"] = {
     spec = "spec/db/rights_spec.lua",
-    { "lua/pgmig/placement.lua", "if not hidden then return end", "if true then return end" },
+    { "lua/pgmig/state/placement.lua", "if not hidden then return end", "if true then return end" },
   },
   ["a transaction is known by its state"] = {
     spec = "spec/db/own_transaction_spec.lua",
-    { "lua/pgmig/identity.lua", [[return now.id == id and "same" or "ended"]], [[return "same"]] },
+    { "lua/pgmig/run/identity.lua", [[return now.id == id and "same" or "ended"]],
+      [[return "same"]] },
   },
   ["rows that are gone count as pending"] = {
     spec = "spec/db/forgotten_spec.lua",
-    { "lua/pgmig/plan.lua", [[or was_applied and "forgotten"]], "" },
+    { "lua/pgmig/state/plan.lua", [[or was_applied and "forgotten"]], "" },
   },
   ["repair and resolve take no lock"] = {
     spec = "spec/db/door_spec.lua",
-    { "lua/pgmig/repair.lua", "return locked.write(migrator, emit, function()",
+    { "lua/pgmig/upkeep/repair.lua", "return locked.write(migrator, emit, function()",
       "return (function(_, _, fn) return fn() end)(migrator, emit, function()" },
   },
   ["an operator is left to the search_path"] = {
@@ -59,21 +60,22 @@ return {
   },
   ["another migration under a number counts as renamed"] = {
     spec = "spec/db/drift_spec.lua",
-    { "lua/pgmig/drift.lua", [[m.state == "edited" and "replaced" or "renamed"]], [["renamed"]] },
+    { "lua/pgmig/state/drift.lua", [[m.state == "edited" and "replaced" or "renamed"]],
+      [["renamed"]] },
   },
   ["a folder without the applied files is not noticed"] = {
     spec = "spec/db/drift_spec.lua",
-    { "lua/pgmig/drift.lua", "state.all_missing = are_all_missing(state)",
+    { "lua/pgmig/state/drift.lua", "state.all_missing = are_all_missing(state)",
       "state.all_missing = false" },
   },
   ["a silent host is not left"] = {
     spec = "spec/db/hosts_spec.lua",
-    { "lua/pgmig/dial.lua", "local others = silent and list and leave_out(list, host)",
+    { "lua/pgmig/db/dial.lua", "local others = silent and list and leave_out(list, host)",
       "local others = false" },
   },
   ["what a role sets for transactions ends a run"] = {
     spec = "spec/db/defaults_spec.lua",
-    { "lua/pgmig/session.lua", "if not unfit or", "if true or" },
+    { "lua/pgmig/db/session.lua", "if not unfit or", "if true or" },
   },
   ["cancelling waits for the network"] = {
     spec = "spec/faults/watch_spec.lua",

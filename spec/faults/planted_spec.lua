@@ -42,7 +42,7 @@ static bool committed(struct pgmig_apply *a)
   },
   ["the wait for an orphaned server process removed"] = {
     mode = "orphan",
-    { "lua/pgmig/orphan.lua", "function M.wait(db, orphan, limit)\n",
+    { "lua/pgmig/db/orphan.lua", "function M.wait(db, orphan, limit)\n",
       "function M.wait(db, orphan, limit)\n  if true then return true end\n" },
   },
 }

@@ -83,7 +83,7 @@ describe("an allocation that fails in Lua", function()
       local check = pgmig.connect(%q)
       check:exec [=[DROP TABLE IF EXISTS schema_migrations, schema_migrations_history,
         schema_migrations_journal, a, b]=]
-      require "pgmig.locked" -- what a run loads when it needs it
+      require "pgmig.run.door" -- what a run loads when it needs it
       pgmig.migrator(nil, %q)
       arm()
       local ok, err = pcall(function()

@@ -124,7 +124,7 @@ describe("a server", function()
 
   it("is asked nothing by pgmig itself without the shape of the answer", function()
     local _, out = support.run
-      "grep -rnE '[:.]ask\\>' lua/pgmig | grep -v '^lua/pgmig/connection.lua:'"
+      "grep -rnE '[:.]ask\\>' lua/pgmig | grep -v '^lua/pgmig/db/connection.lua:'"
     assert.equal("", out)
   end)
 end)

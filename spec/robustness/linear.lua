@@ -1,10 +1,10 @@
 -- What linear_spec.lua counts: each case with an input, and with one that is four times as large.
 --
 --     linear.lua URL DIR
-local adopt = require "pgmig.adopt"
+local adopt = require "pgmig.takeover.adopt"
 local core = require "pgmig.core"
 local counted = require "counted"
-local detect = require "pgmig.detect"
+local detect = require "pgmig.takeover.detect"
 local dotenv = require "pgmig.cli.dotenv"
 local excerpt = require "pgmig.excerpt"
 local formats = require "pgmig.formats"

@@ -1,5 +1,5 @@
 local pgmig = require "pgmig"
-local detect = require "pgmig.detect"
+local detect = require "pgmig.takeover.detect"
 local formats = require "pgmig.formats"
 local history = require "spec.support.history"
 local support = require "spec.support"

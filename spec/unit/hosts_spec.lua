@@ -1,5 +1,5 @@
 local core = require "pgmig.core"
-local hosts = require "pgmig.hosts"
+local hosts = require "pgmig.db.hosts"
 
 local function resolve(name)
   local addresses = { one = { "192.0.2.1", "2001:db8::1" }, two = { "192.0.2.2" } }

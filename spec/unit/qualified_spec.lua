@@ -39,8 +39,8 @@ local function looks_like_sql(s)
   return false
 end
 
---- A piece of SQL as a whole text: with names for what is filled in, operators as sql.c writes them,
--- and the ends of its quotes.
+--- A piece of SQL as a whole text: with names for what is filled in, operators as sql.c writes
+-- them, and the ends of its quotes.
 local function complete(s)
   s = s:gsub("CASE %%s", "CASE WHEN %%s"):gsub("%%;", ";")
   s = s:gsub("%%([-+*/<>=~!@#^&|]+)", "OPERATOR(pg_catalog.%1)"):gsub("%%%%", "%%")
@@ -82,7 +82,8 @@ describe("SQL in the sources", function()
     for sql, names in pairs {
       ["SELECT a = b"] = "=", ["SELECT now()"] = "now(", ["SELECT count(*)"] = "count(",
       ["SELECT a::text, b::bigint"] = "::text", ["WHERE a IN (1)"] = "IN (",
-      ["UPDATE %s SET a = b || c WHERE d = 1"] = "||  =", ["DELETE FROM %t WHERE a %= %L%;"] = "", ["SELECT a LIKE b"] = "like",
+      ["UPDATE %s SET a = b || c WHERE d = 1"] = "||  =",
+      ["DELETE FROM %t WHERE a %= %L%;"] = "", ["SELECT a LIKE b"] = "like",
       ["SELECT CASE a WHEN b THEN c END"] = "CASE x WHEN", ["SELECT a IS DISTINCT FROM b"]
         = "IS DISTINCT FROM", ["SELECT a COLLATE \"C\""] = "COLLATE", ["SELECT a - 1"] = "-",
       ["SELECT 'a = b', \"a = b\", pg_catalog.now(), a OPERATOR(pg_catalog.=) -1"] = "",

@@ -1,5 +1,5 @@
 local core = require "pgmig.core"
-local migration = require "pgmig.migration"
+local migration = require "pgmig.files.migration"
 local pgmig = require "pgmig"
 
 describe("a version", function()

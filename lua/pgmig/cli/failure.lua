@@ -1,6 +1,6 @@
 --- A failure for people: what happened, where the database stands now, what to do next.
 local errors = require "pgmig.errors"
-local source = require "pgmig.source"
+local source = require "pgmig.files.source"
 local visible = require "pgmig.visible"
 
 local M = {}

@@ -129,7 +129,7 @@ local function global_options(parser)
   )
   parser:flag("--no-color"):description "Write without colours, also on a terminal."
   parser:flag("--version"):description "Show the version."
-    :action(function() finish { print = "pgmig " .. require("pgmig")._VERSION } end)
+    :action(function() finish { print = "pgmig " .. require "pgmig.version" } end)
 end
 
 local function command(parser, name, summary, text)

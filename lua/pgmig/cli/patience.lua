@@ -1,7 +1,7 @@
 --- Waiting for a connection where the server has none left. A run needs two, so several that start
 -- at once may each have one and wait for the other for ever: who finds no second one lets go of the
 -- first.
-local connect_hint = require "pgmig.connect_hint"
+local connect_hint = require "pgmig.db.connect_hint"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 

@@ -1,6 +1,6 @@
 --- The table that `status` shows to people.
-local drift = require "pgmig.drift"
-local files = require "pgmig.files"
+local drift = require "pgmig.state.drift"
+local files = require "pgmig.files.list"
 local trim = require "pgmig.trim"
 local visible = require "pgmig.visible"
 

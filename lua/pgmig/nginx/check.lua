@@ -1,5 +1,5 @@
 --- A look at the schema before nginx starts: in its master process, which may wait.
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local log = require "pgmig.nginx.log"

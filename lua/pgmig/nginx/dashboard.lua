@@ -1,7 +1,7 @@
 --- The page for people: what it shows is read here, at most once a second in each worker.
 local core = require "pgmig.core"
-local ledger = require "pgmig.ledger"
-local lock = require "pgmig.lock"
+local ledger = require "pgmig.state.ledger"
+local lock = require "pgmig.run.lock"
 local log = require "pgmig.nginx.log"
 local migrator = require "pgmig.migrator"
 local page = require "pgmig.nginx.page"

@@ -1,12 +1,12 @@
 --- What this release of an application wants of the schema: read once, when a worker starts.
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
-local drift = require "pgmig.drift"
+local drift = require "pgmig.state.drift"
 local errors = require "pgmig.errors"
-local files = require "pgmig.files"
+local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
-local ledger = require "pgmig.ledger"
-local migration = require "pgmig.migration"
+local ledger = require "pgmig.state.ledger"
+local migration = require "pgmig.files.migration"
 local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 

@@ -1,6 +1,6 @@
 --- What a worker does in the background until the schema is as its release wants it: one worker
 -- of all is elected and works, the others stand by.
-local connection = require "pgmig.connection"
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local driver = require "pgmig.nginx.driver"
 local errors = require "pgmig.errors"

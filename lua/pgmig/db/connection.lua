@@ -1,0 +1,434 @@
+--- A connection to PostgreSQL: `pgmig.connect` makes them.
+-- Its loop (pgmig.db.loop) steps the core and waits; a driver does the waiting.
+-- @module pgmig.db.connection
+local core = require "pgmig.core"
+local dial = require "pgmig.db.dial"
+local drivers = require "pgmig.drivers"
+local errors = require "pgmig.errors"
+local hosts = require "pgmig.db.hosts"
+local limits = require "pgmig.limits"
+local loop = require "pgmig.db.loop"
+local needed = require "pgmig.needed"
+local usage = require "pgmig.db.usage"
+
+local session = needed "db.session"
+
+local unpack = unpack or table.unpack
+
+local M = {}
+local connection = {}
+connection.__index = connection
+
+local RESPONSE_TIMEOUT = 15 -- seconds
+
+-- ---- connecting ------------------------------------------------------------
+
+-- Options of `connect` that are not libpq's.
+local own_options = {
+  url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
+  resolve = true, breathe = true, environment = true,
+}
+
+-- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
+-- a number.
+local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_count = 3 }
+
+--- A parameter's or variable's value as libpq takes it.
+local function text_of(name, value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    errors.raise("usage", ("connect: %s is a text or a number, not a %s"):format(name, kind))
+  end
+  local text = tostring(value)
+  if text:find "%z" then errors.raise("usage", ("connect: %s has a NUL byte"):format(name)) end
+  return text
+end
+
+--- Variables for libpq alone as the core takes them: names and values in turn; nil for none.
+local function variables(options)
+  if not options.environment then return nil end
+  local list = {}
+  for name, value in pairs(options.environment) do
+    list[#list + 1] = name
+    list[#list + 1] = text_of(name, value)
+  end
+  return list
+end
+
+--- Two lists for the core: libpq's key words and their values.
+local function parameters(options)
+  local keywords, values = {}, {}
+  local function add(keyword, value)
+    keywords[#keywords + 1] = keyword
+    values[#values + 1] = text_of(keyword, value)
+  end
+  for keyword, value in pairs(keepalives) do add(keyword, value) end -- the first: others override
+  local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
+  if database and database ~= "" then add("dbname", database) end
+  for keyword, value in pairs(options) do
+    if type(keyword) ~= "string" then
+      errors.raise("usage", "connect: a table of options has names, as { url = ... }")
+    end
+    if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
+  end
+  if options.dbname and options.dbname ~= database then add("dbname", options.dbname) end
+  add("fallback_application_name", "pgmig")
+  add("client_encoding", "UTF8")
+  return keywords, values
+end
+
+local function of_options(self) return parameters(self.options) end
+
+local function check_options(source)
+  if source == nil then return {} end
+  if type(source) == "string" then return { url = source } end
+  if type(source) == "table" then return source end
+  errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
+end
+
+local function open(self, keywords, values, deadline)
+  dial.open(self, keywords, values, variables(self.options), deadline)
+end
+
+local function nothing() end
+
+-- A driver whose result is checked: what is no signal must not be taken for one.
+local function checked(driver)
+  return function(...)
+    local signal = driver(...)
+    if signal == nil or type(signal) == "number" then return signal end
+    errors.raise("usage", "a driver (wait) returns nothing, or the number of a signal, not a "
+      .. type(signal))
+  end
+end
+
+--- Connect to a database.
+-- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
+--   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
+--   driver, see pgmig.drivers), `connect_timeout` in seconds, for each address of a host, and
+--   `response_timeout` (how many seconds the server may leave a request of pgmig's own without an
+--   answer; 15), `resolve = fn(name)`, which looks a host's name up in place of a thread (a list of
+--   addresses; or nil, why, hint), for drivers that yield `breathe = fn()`, called between two
+--   files when many are read, and `environment`, variables of libpq's (PGHOST, ...) by name, which
+--   count where the process has none of that name, and which only libpq sees (one thread may do
+--   this at a time); nil: DATABASE_URL, else libpq's own environment, password and service files
+-- @return the connection
+-- @raise kinds "connect", and "usage" for a connection string that cannot be read
+function M.connect(source)
+  local options = check_options(source)
+  local self = setmetatable({
+    options = options,
+    wait = options.wait and checked(options.wait) or drivers.blocking,
+    breathe = options.breathe or nothing,
+    connect_timeout = limits.check("connect_timeout", options.connect_timeout),
+    response_timeout = limits.check("response_timeout", options.response_timeout)
+      or RESPONSE_TIMEOUT,
+    nominated = {}, -- see pgmig.session
+  }, connection)
+  open(self, parameters(options))
+  return self
+end
+
+--- Where a connection would go, as a text: two that differ may lead to different databases.
+-- @param source as of `connect`
+-- @raise kind "usage" for a connection string that cannot be read
+function M.place(source)
+  local options = check_options(source)
+  local keywords, values = parameters(options)
+  return hosts.place(keywords, values, variables(options))
+end
+
+--- The parameters of an auxiliary connection: to the server that the main one has found.
+local function beside(self)
+  local keywords, values = parameters(self.options)
+  for keyword, value in pairs(self.main.peer or {}) do
+    keywords[#keywords + 1], values[#values + 1] = keyword, value
+  end
+  return keywords, values
+end
+
+--- Connect again, with the same parameters, in place of a connection that was lost.
+-- @param deadline a time of `core.now()`
+-- @raise kind "connect"
+function connection:reconnect(deadline)
+  self.handle:close()
+  local keywords, values = (self.main and beside or of_options)(self)
+  open(self, keywords, values, deadline)
+end
+
+--- A second connection to the same server and database, which a signal closes at once.
+-- @param application_name how it shows in pg_stat_activity
+-- @param deadline a time of `core.now()`
+-- @param wait its driver; nil: the same
+-- @raise kind "connect"
+function connection:beside(application_name, deadline, wait)
+  local options = { application_name = application_name }
+  for key, value in pairs(self.options) do options[key] = options[key] or value end
+  local other = setmetatable({
+    main = self, options = options, wait = wait or self.wait, auxiliary = true,
+    connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
+  }, connection)
+  local keywords, values = beside(other)
+  open(other, keywords, values, deadline)
+  return other
+end
+
+--- Whether the connection is gone, or closed.
+function connection:is_lost() return self.handle:is_lost() end
+
+-- ---- the loop --------------------------------------------------------------
+
+--- Step the operation under way to its end; see `pgmig.db.loop`.
+-- @param limit a time of `core.now()`, what `patience` returns, or nil: however long
+-- @param observer called after each step; nil
+function connection:run(limit, observer) loop.run(self, limit, observer) end
+
+--- How long a request of pgmig's own may take: a limit for `run`; nil with a vigil.
+function connection:patience()
+  if self.vigil then return nil end
+  return { patience = self.response_timeout }
+end
+
+--- Wait for some time.
+-- @param pause_seconds how long
+-- @raise kind "interrupted"
+function connection:sleep(pause_seconds)
+  local deadline = core.now() + pause_seconds
+  while core.now() < deadline do
+    local signal = self.wait(nil, nil, deadline)
+    if signal then
+      self.signal = signal
+      loop.raise_interrupted(signal)
+    end
+  end
+end
+
+--- Raise an interruption in place of the error that it caused on the server.
+local function raise(self, err)
+  if not (self.signal and errors.is(err)) then error(err, 0) end
+  err.kind = "interrupted"
+  err.message = loop.interruption(self.signal)
+  err.signal = self.signal
+  error(err, 0)
+end
+
+local function deliver_notices(self)
+  for notice in self.handle.notice, self.handle do
+    if self.notice_handler then self.notice_handler(notice) end
+  end
+end
+
+--- End an operation with the core's `method`, which raises its error.
+function connection:finish(method)
+  local handle = self.handle
+  deliver_notices(self)
+  local ok, result = pcall(handle[method or "finish"], handle)
+  if not ok then raise(self, result) end
+  return result
+end
+
+--- Call `fn(notice)` for each message that the server sends beside its results; nil: for none.
+-- A notice has severity, message, detail, hint and sqlstate.
+function connection:on_notice(fn)
+  self.notice_handler = fn
+end
+
+--- Raise kind "interrupted" if a signal has come since the connection was made.
+function connection:check_interrupted()
+  if self.signal then loop.raise_interrupted(self.signal) end
+end
+
+-- ---- SQL -------------------------------------------------------------------
+
+--- End a COPY that was started by mistake, and others behind it: the connection stays usable.
+local function refuse_copy(self)
+  local handle = self.handle
+  while handle:copying() do
+    if handle:copying() == "in" then handle:copy_end "COPY needs db:copy" else handle:copy_get() end
+    self:run()
+  end
+  pcall(handle.finish, handle)
+  errors.raise("usage", "COPY with STDIN or STDOUT needs db:copy", {
+    hint = "db:copy(sql, data), or local data = db:copy(sql)",
+  })
+end
+
+-- Send a request with a method of the handle, "send" or "ask", and its arguments, and wait for its
+-- end: until a time of `core.now()`, or nil for however long.
+local function request(self, method, deadline, ...)
+  self.handle[method](self.handle, ...)
+  self.touched = true -- a hook that did may have ended the transaction
+  self:run(deadline)
+  if self.handle:copying() then refuse_copy(self) end
+  self:finish()
+end
+
+local function query(self, method, deadline, ...)
+  request(self, method, deadline, ...)
+  return self.handle:rows()
+end
+
+--- Run one statement.
+-- @param sql its text; `$1`, `$2`, ... stand for the parameters
+-- @param ... strings, numbers, booleans or nil
+-- @return a list of rows, tables by column name: booleans, floats and integers up to 2^53 are
+--   Lua's, everything else is text, NULL is nil
+-- @raise kinds "sql", and "usage" where another coroutine uses the connection
+function connection:query(sql, ...)
+  session.nominate(self.nominated, sql)
+  return usage.hold(self, query, self, "send", nil, sql, ...)
+end
+
+--- As query, for what the server has to answer soon.
+-- @raise kinds "sql", and "connect" when no answer comes
+function connection:ask(sql, ...)
+  return usage.hold(self, query, self, "send", self:patience(), sql, ...)
+end
+
+--- As ask, for questions of pgmig's own, which the server has to answer as it should.
+-- @param shape of the answer (core/wire/answer.h): how many rows, and their columns
+-- @param sql its text
+-- @param ... as of `query`
+-- @raise kind "connect", too, when the answer has another shape: then the connection is given up
+function connection:ask_rows(shape, sql, ...)
+  return usage.hold(self, query, self, "ask", self:patience(), shape, sql, ...)
+end
+
+--- The row of such an answer: with a shape of one row always, with one of at most one, or nil.
+-- @param shape as of `ask_rows`
+-- @param sql its text
+-- @param ... as of `query`
+function connection:ask_row(shape, sql, ...) return self:ask_rows(shape, sql, ...)[1] end
+
+local function exec(self, script)
+  request(self, "send", nil, script)
+  return self.handle:tag()
+end
+
+--- Run a script of any number of statements, without parameters.
+-- @return the command tag of the last one, as "INSERT 0 1"
+-- @raise kind "sql"
+function connection:exec(script)
+  session.nominate(self.nominated, script)
+  return usage.hold(self, exec, self, script)
+end
+
+local function pack(...) return { n = select("#", ...), ... } end
+
+local function transact(self, fn)
+  if self.handle:transaction_status() ~= "idle" then
+    errors.raise("usage", "a transaction is already open on this connection")
+  end
+  self:exec "BEGIN"
+  local result = pack(pcall(fn, self))
+  if not result[1] then
+    if self.handle:is_open() and self.handle:transaction_status() ~= "none" then
+      self:exec "ROLLBACK"
+    end
+    error(result[2], 0)
+  end
+  if self:exec "COMMIT" ~= "COMMIT" then
+    errors.raise("sql", "the transaction was rolled back: a statement in it had failed")
+  end
+  return unpack(result, 2, result.n)
+end
+
+--- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises. Meanwhile
+-- no other coroutine may use the connection.
+-- @return what fn returns
+function connection:transaction(fn) return usage.hold(self, transact, self, fn) end
+
+-- ---- COPY ------------------------------------------------------------------
+
+local function pieces(source)
+  if type(source) == "function" then return source end
+  local given = false
+  return function()
+    if given then return nil end
+    given = true
+    return source
+  end
+end
+
+local function copy_in(self, source)
+  local handle = self.handle
+  if type(source) ~= "string" and type(source) ~= "function" then
+    handle:copy_end "no data was given"
+    self:run()
+    pcall(handle.finish, handle)
+    errors.raise("usage", "COPY ... FROM STDIN needs data", {
+      hint = "give a string, or a function that returns pieces",
+    })
+  end
+  local ok, err = pcall(function()
+    for piece in pieces(source) do
+      handle:copy_put(piece)
+      self:run()
+      if handle:copying() ~= "in" then return end -- the end says why
+    end
+  end)
+  if not handle:is_open() then error(err, 0) end
+  if handle:copying() == "in" then
+    handle:copy_end(not ok and "the data's source failed" or nil)
+    self:run()
+  end
+  if ok then return self:finish() end
+  pcall(handle.finish, handle)
+  error(err, 0)
+end
+
+local function copy_out(self, sink)
+  local handle, kept = self.handle, {}
+  sink = sink or function(piece) kept[#kept + 1] = piece end
+  while handle:copying() == "out" do
+    handle:copy_get()
+    self:run()
+    local piece = handle:copy_data()
+    if piece ~= "" then sink(piece) end
+  end
+  self:finish()
+  return table.concat(kept)
+end
+
+local function copy(self, sql, peer)
+  local handle = self.handle
+  handle:send(sql)
+  self.touched = true
+  self:run()
+  local way = handle:copying()
+  if way == "out" then return copy_out(self, peer) end
+  if way == "in" then copy_in(self, peer) else self:finish() end
+  if handle:copying() then refuse_copy(self) end
+  return tonumber(handle:tag():match "^COPY (%d+)")
+end
+
+--- Run a COPY.
+-- @param sql COPY ... FROM STDIN or COPY ... TO STDOUT
+-- @param peer FROM STDIN: the data, a string or a function that returns pieces and at last nil;
+--   TO STDOUT: a function that takes pieces, or nil
+-- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
+function connection:copy(sql, peer) return usage.hold(self, copy, self, sql, peer) end
+
+-- ---- the rest --------------------------------------------------------------
+
+--- A string as an SQL literal, quotes included.
+function connection:quote_literal(s) return self.handle:quote_literal(s) end
+
+--- A string as an SQL identifier, quotes included.
+function connection:quote_ident(s) return self.handle:quote_ident(s) end
+
+--- The process id of the server process that serves this connection, or served it.
+function connection:backend_pid() return self.pid end
+
+--- The server's version as a number, 150004 for 15.4.
+function connection:server_version() return self.handle:server_version() end
+
+--- Close the connection; a second call does nothing.
+function connection:close() self.handle:close() end
+
+connection.__close = connection.close
+
+--- Whether a value is a connection.
+function M.is(value) return getmetatable(value) == connection end
+
+return M

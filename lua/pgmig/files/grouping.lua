@@ -1,0 +1,158 @@
+--- Files as migrations: which of them belong together, and which are one too many.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local migration = require "pgmig.files.migration"
+local way_back = require "pgmig.files.way_back"
+
+local M = {}
+
+local MAX_REPEATS = 100 -- two digits
+
+--- The files of each version, in the order of the listing.
+-- @return a list: a migration, or a list of those that share a version
+local function by_version(files)
+  local place, order = {}, {}
+  for _, m in ipairs(files) do
+    local at = place[m.id]
+    if not at then
+      at = #order + 1
+      place[m.id], order[at] = at, m
+    elseif order[at].id then
+      order[at] = { order[at], m }
+    else
+      table.insert(order[at], m)
+    end
+  end
+  return order
+end
+
+--- The same, each a list.
+local function groups_of(files)
+  local groups = by_version(files)
+  for i, group in ipairs(groups) do groups[i] = group.id and { group } or group end
+  return groups
+end
+
+-- ---- numbers that repeat ---------------------------------------------------
+
+--- The place of each name among those of one number.
+local function ranks(group)
+  local names, rank = {}, {}
+  for _, m in ipairs(group) do
+    if not rank[m.name] then names[#names + 1] = m.name end
+    rank[m.name] = 0
+  end
+  table.sort(names)
+  if #names > MAX_REPEATS then
+    errors.raise("naming", ("more than %d migrations have one number"):format(MAX_REPEATS), {
+      file = group[1].path,
+    })
+  end
+  for i, name in ipairs(names) do rank[name] = i - 1 end
+  return rank
+end
+
+--- Give each migration of a number a version of its own: the number with two more digits.
+local function number(files)
+  for _, group in ipairs(groups_of(files)) do
+    local rank = ranks(group)
+    for _, m in ipairs(group) do
+      m.id = core.version(("%s%02d"):format(m.id, rank[m.name]))
+      m.version = migration.version_of(m.id)
+    end
+  end
+end
+
+-- ---- the files of one version ----------------------------------------------
+
+--- What to do about two files for the same: a pair is never to be torn apart.
+local function remedy(m, other)
+  local back = way_back.word(m.path) and m or way_back.word(other.path) and other
+  if m.direction ~= other.direction and m.direction and other.direction then
+    return "they are a pair when they have the same name: rename one of them"
+  end
+  if back and not (m.direction and other.direction) then return way_back.remedy(back.path) end
+  return "give one of them another " .. (m.id and "number" or "name")
+end
+
+--- Note that two files are for the same.
+function M.clash(set, m, other)
+  local what = (m.id and "version " or "name ") .. m.shown
+  set.wrong[#set.wrong + 1] = errors.new("naming",
+    ("two files have %s: %s and %s"):format(what, other.path, m.path),
+    { file = m.path, hint = remedy(m, other) })
+end
+
+--- Of two files for the same, the one that is for this database only; nil: nobody can tell.
+local function preferred(m, other)
+  if m.direction ~= other.direction or m.name ~= other.name or m.precedence == other.precedence then
+    return nil
+  end
+  return m.precedence > other.precedence and m or other
+end
+
+--- The files of a version by direction; those that are one too many are noted.
+local function halves(set, group)
+  local found = {}
+  for _, m in ipairs(group) do
+    local slot = m.direction or "up"
+    local other = found[slot]
+    found[slot] = not other and m or preferred(m, other) or other
+    if other and not preferred(m, other) then M.clash(set, m, other) end
+  end
+  return found.up, found.down
+end
+
+--- A way back that nothing leads to.
+local function lone(set, down)
+  if not set.rule.lone_down then
+    errors.raise("naming", "this file has no UP beside it", {
+      file = down.path, hint = "bring back the file of the same number that goes up",
+    })
+  end
+  set.ignored[#set.ignored + 1] = down.path
+end
+
+local function join(set, up, down)
+  local same = set.rule.names_differ or up.name == down.name
+  if not (up.direction and same) then return M.clash(set, down, up) end
+  up.down_path, up.down_settings = down.path, down.settings
+end
+
+--- Make a migration of the files of a version; nil when they are none.
+local function settle_group(set, group)
+  local up, down = halves(set, group)
+  if not up then return lone(set, down) end
+  if down then join(set, up, down) end
+  return up
+end
+
+local function is_sorted(list)
+  for i = 2, #list do
+    if not migration.before(list[i - 1], list[i]) then return false end
+  end
+  return true
+end
+
+--- Make migrations of files: into set.list, by version, and set.by_id.
+-- @param set what `pgmig.files.list` reads
+-- @param files the migrations that each single file would be, in the order of the listing
+-- @raise kind "naming"
+function M.settle(set, files)
+  if set.rule.numbers_repeat then number(files) end
+  for _, group in ipairs(by_version(files)) do
+    local m = group
+    if not group.id then
+      m = settle_group(set, group)
+    elseif group.direction == "down" then
+      m = lone(set, group)
+    end
+    if m then
+      set.by_id[m.id] = m
+      set.list[#set.list + 1] = m
+    end
+  end
+  if not is_sorted(set.list) then table.sort(set.list, migration.before) end
+end
+
+return M

@@ -1,0 +1,154 @@
+--- The migrations folder: which files are migrations, and which are not.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local grouping = require "pgmig.files.grouping"
+local migration = require "pgmig.files.migration"
+local naming = require "pgmig.naming"
+
+local M = {}
+
+--- What stands before the paths of a folder's files.
+local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
+
+-- Names that only a slip keeps from being a migration's: other tools and editors write them too.
+local sql_endings = { "%.sql%s*$", "%.sql%.txt$", "%.psql$", "%.pgsql$" }
+
+--- Whether a file's name says that it holds SQL.
+local function is_sql(name)
+  local lower = name:lower()
+  for _, ending in ipairs(sql_endings) do
+    if lower:find(ending) then return true end
+  end
+  return false
+end
+
+--- Why a file is passed over, as the end of a sentence.
+function M.ignored(path)
+  if is_sql(path) then return "is not named like a migration" end
+  return "is code, and neither SQL nor Lua"
+end
+
+--- A version as a rule gives it, as text.
+local function text_of(version)
+  return type(version) == "number" and ("%.0f"):format(version) or version
+end
+
+--- The digits of a version as a rule gives it.
+-- @raise kind "naming"
+function M.digits(rule, version, path)
+  version = text_of(version)
+  if type(version) ~= "string" then
+    errors.raise("naming", "the naming rule gives no version", { file = path })
+  end
+  if rule.digits then return rule.digits(version) end
+  return rule.dotted and naming.dotted(version) or version
+end
+
+--- What the rule says of a file, as a migration.
+local function new_migration(set, parsed, prefix, name)
+  local path, text = prefix .. name, text_of(parsed.version)
+  local digits = M.digits(set.rule, parsed.version, path)
+  -- the fields that all have are counted here: tables grow to twice what they need
+  local m = {
+    id = core.version(digits), name = parsed.name, path = path, text = text,
+    state = nil, down = nil, read = nil, row = nil,
+  }
+  local language, format = parsed.language, set.reads_as
+  if parsed.label then m.label = parsed.label end
+  if language and language ~= "sql" then m.language = language end
+  if parsed.direction then m.direction = parsed.direction end
+  if parsed.precedence then m.precedence = parsed.precedence end
+  if parsed.transaction then m.settings = { transaction = parsed.transaction } end
+  if format then m.format = format end
+  return migration.new(m)
+end
+
+--- A repeatable migration: its name is its identity.
+local function new_repeatable(set, parsed, prefix, name)
+  return migration.new {
+    name = parsed.name, label = parsed.label or parsed.name, path = prefix .. name,
+    language = parsed.language or "sql", repeatable = true, format = set.reads_as,
+  }
+end
+
+local function add_repeatable(set, m)
+  local other = set.by_name[m.name]
+  if other then return grouping.clash(set, m, other) end
+  set.by_name[m.name] = m
+  set.repeatable[#set.repeatable + 1] = m
+end
+
+--- Whether a file that is no migration of the rule's looks like one.
+local function is_ignored(rule, name)
+  return is_sql(name) or (rule.foreign and name:find(rule.foreign))
+end
+
+--- A migration that is code of another tool's: known, when it has been applied.
+local function note_foreign(set, prefix, name)
+  local rule = set.rule
+  if not rule.foreign or not name:find(rule.foreign) then return end
+  local parsed = rule.parse((name:gsub("%.%w+$", ".sql")))
+  if not (parsed and parsed.version) then return end
+  local m = new_migration(set, parsed, prefix, name)
+  m.foreign, m.missing = m.path, true
+  set.foreign[m.id] = m
+end
+
+--- A name that no database can keep.
+local function check_text(prefix, name)
+  if not name:find "[\128-\255]" then return end
+  local readable = core.readable(name, "\\x")
+  if readable == name then return end
+  errors.raise("naming", "the name of this file is not valid UTF-8", {
+    file = prefix .. readable, hint = "rename it: the tracking table keeps names as text",
+  })
+end
+
+local function read_file(set, prefix, name, found)
+  local rule = set.rule
+  local parsed = rule.parse(name)
+  if parsed then check_text(prefix, name) end
+  if parsed and parsed.repeatable then
+    add_repeatable(set, new_repeatable(set, parsed, prefix, name))
+  elseif parsed then
+    found[#found + 1] = new_migration(set, parsed, prefix, name)
+  elseif parsed == nil and is_ignored(rule, name) then
+    set.ignored[#set.ignored + 1] = prefix .. name
+    note_foreign(set, prefix, name)
+  end
+end
+
+local function read_dir(set, dir, found)
+  local prefix = prefix_of(dir)
+  for _, name in ipairs(core.list(dir, set.rule.deep)) do
+    local ok, err = pcall(read_file, set, prefix, name, found)
+    if not ok then
+      if not errors.is(err, "naming") then error(err, 0) end
+      err.file = err.file or prefix .. name
+      set.wrong[#set.wrong + 1] = err
+    end
+  end
+end
+
+--- Read folders.
+-- @param dirs list of folders
+-- @param rule a naming rule (pgmig.naming)
+-- @param format how their files read (pgmig.formats); nil: as pgmig's own
+-- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
+--   that the rule does not know, foreign = migrations by id that are code of another tool's,
+--   repeatable = migrations that run again, by name, wrong = errors of kind "naming" about files
+--   whose names cannot be, such as two of one version }
+-- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
+function M.read(dirs, rule, format)
+  local set = {
+    list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, wrong = {},
+    foreign = {}, rule = rule, reads_as = format and format.vocabulary and format or nil,
+  }
+  local found = {}
+  for _, dir in ipairs(dirs) do read_dir(set, dir, found) end
+  grouping.settle(set, found)
+  table.sort(set.repeatable, function(a, b) return a.name < b.name end)
+  return set
+end
+
+return M

@@ -1,0 +1,241 @@
+--- Taking up a migration with transaction=off where an earlier attempt has left it: the journal
+-- says which statements are done, and which one was under way. First the row gets this attempt as
+-- its owner, if it is still as it was read; only then is anything decided or removed.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local indexes = require "pgmig.state.indexes"
+local ledger = require "pgmig.state.ledger"
+local source = require "pgmig.files.source"
+local orphan = require "pgmig.db.orphan"
+
+local M = {}
+
+local PAUSE, SESSION_LIMIT = 0.05, 2 -- seconds: see wait_for_session
+local MAX_RACES = 20 -- others that change the row between a look and taking it over
+
+--- Nobody may still be at work on it.
+local function wait_for_owner(step, row)
+  if row.state ~= "running" then return end
+  row.ours = row.owner:sub(1, #step.run.token) == step.run.token
+  if orphan.wait(step.run.db, row, step.run.lock_wait) then return end
+  errors.raise("lock", "an earlier run's statement is still at work on the server", {
+    file = step.m.path, statement = row.statement,
+    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+      :format(row.pid or "PID"),
+  })
+end
+
+local function check_direction(step, row)
+  if row.direction == step.direction then return end
+  errors.raise("plan", ("an unfinished %s of this migration is in the journal")
+    :format(row.direction), {
+    file = step.m.path, hint = ("run pgmig %s, or: pgmig resolve %s --restart")
+      :format(row.direction, step.m.shown),
+  })
+end
+
+--- Where the former owner's COMMIT was waited for, what its session has behind it is written next,
+-- in the same message: it comes at once, unless its server process has ended in between.
+local function wait_for_session(step, row)
+  local deadline = core.now() + SESSION_LIMIT
+  while not row.session_known and #row.done > 0 and core.now() < deadline do
+    step.run.db:sleep(PAUSE)
+    row = step.run.ledger:journal(step.run.db)[row.migration] or row
+  end
+  return row
+end
+
+local function refuse(step)
+  errors.raise("lock", "another run is at work on this migration", {
+    file = step.m.path, hint = "wait for it, then run again: what it has applied is skipped",
+  })
+end
+
+--- Take the row over, once the statement under way has ended.
+-- @return the row, which is ours; nil when there is none
+local function take(step)
+  local run, key = step.run, ledger.key(step.m)
+  for _ = 1, MAX_RACES do
+    local row = run.ledger:journal(run.db)[key]
+    if not row then return nil end
+    check_direction(step, row)
+    wait_for_owner(step, row)
+    local taken = run.ledger:take(run.db, step:entry {
+      owner = row.owner, revision = row.revision,
+    }, step:owner())
+    if taken then return wait_for_session(step, taken) end
+  end
+  refuse(step)
+end
+
+--- Refuse to go on behind a statement that is not the one that was run.
+local function check_unedited(step, row)
+  for index, hash in ipairs(row.done) do
+    local known, statement = pcall(step.script.statement, step.script, step.section, index)
+    if not known or core.checksum(statement.sql) ~= hash then
+      errors.raise("drift", ("statement %d was edited after it was run"):format(index), {
+        file = step.m.path, line = known and statement.line or nil,
+        hint = ("bring back its text, or give up what is done: pgmig resolve %s --restart")
+          :format(step.m.shown),
+      })
+    end
+  end
+end
+
+--- Refuse to go on where the rest may need what is gone.
+local function check_ground(step, row)
+  local obstacle = ledger.obstacle(row)
+  if not obstacle then return end
+  local _, count = step.script:statement(step.section, 1)
+  if #row.done >= count then return end
+  if step.failure then error(step.failure, 0) end -- of this run, which has tried again
+  local version = step.m.shown
+  errors.raise("plan", ("%s stopped at statement %d, and %s"):format(step.m.label, #row.done + 1,
+    obstacle), {
+    file = step.m.path, hint = ("where that is no harm: pgmig resolve %s --redo; else finish it by "
+      .. "hand and say pgmig up --fake %s, or undo it by hand and say pgmig resolve %s --restart")
+      :format(version, version, version),
+  })
+end
+
+local function unprovable(step, row)
+  local sentence = row.state == "partial"
+    and "statement %d has failed, and nobody knows what it had committed before that"
+    or "nobody knows whether statement %d has taken effect"
+  errors.raise("unknown", sentence:format(#row.done + 1), {
+    file = step.m.path, statement = row.statement,
+    hint = ("look into the database, then: pgmig resolve %s --done, or --redo")
+      :format(step.m.shown),
+  })
+end
+
+--- What is safe to run a second time, whatever became of the first.
+local repeatable_kinds = {
+  VACUUM = true, ANALYZE = true, ["ALTER SYSTEM"] = true, CHECKPOINT = true, CLUSTER = true,
+  ["DISCARD ALL"] = true, ["REINDEX"] = true,
+}
+
+--- Find out about an index: true when the statement is done, false when not, nil: unknown.
+local function settle_index(step, row, change)
+  return indexes.settle {
+    db = step.run.db, change = change, relation = row.relation, target = row.target,
+    existed = row.existed, invalid = row.invalid, tag = orphan.tag(row.owner),
+    role = row.role ~= "none" and row.role or nil, path = row.path, failed = row.state == "failed",
+    limit = step.run.lock_wait,
+    set_aside = function(index)
+      local entry = step:entry { owner = row.owner, revision = row.revision }
+      step.run.ledger:set_aside(step.run.db, entry, index)
+    end,
+    tell = function(message)
+      step.run.emit { type = "warning", migration = step.m, message = message }
+    end,
+  }
+end
+
+--- Find out about the statement under way: true when it is done. What it has left is removed.
+local function examine(step, row)
+  local text = "-- pgmig: transaction=off\n" .. row.statement
+  local ok, script = pcall(core.parse_script, text, step.m.path)
+  local statement = ok and script:statement("up", 1)
+  if not statement then return unprovable(step, row) end
+  local change = statement.index_change
+  if change and change.concurrently then
+    local done = settle_index(step, row, change)
+    if done ~= nil then return done end
+  end
+  local first_word = statement.kind:match "^%S+"
+  local failed = row.state == "failed" and not (change and change.concurrently)
+  if failed or repeatable_kinds[first_word] or repeatable_kinds[statement.kind] then
+    return false
+  end
+  return unprovable(step, row)
+end
+
+--- The statement under way has turned out to be done.
+local function note_done(step, row)
+  local number = #row.done + 1
+  step.run.ledger:record(step.run.db, "done", step:entry {
+    event = "resolved", checksum = step:checksum(), owner = row.owner, revision = row.revision,
+    message = ("statement %d had taken effect"):format(number),
+  })
+  row.revision, row.done[number] = row.revision + 1, row.running
+end
+
+--- It has turned out not to be done, or may be done twice.
+local function note_undone(step, row)
+  if not ledger.is_unknown(row) then return end -- the server had said that it failed
+  step.run.ledger:record(step.run.db, "none", step:entry {
+    event = "resolved", checksum = step:checksum(),
+    message = ("statement %d had not taken effect, or may run twice: it runs again"):format(
+      #row.done + 1),
+  })
+end
+
+--- Whether an attempt of it has failed half-way, as the history says.
+local function has_failed_half_way(m)
+  if not m.failure then return false end
+  local transactional = source.is_transactional(m, "up")
+  source.forget(m)
+  return not transactional
+end
+
+--- Refuse to make a journal anew that is gone and would say how far a migration has come.
+-- @param tables of pgmig.state.ledger, probed
+-- @param list all migrations that there are
+-- @raise kind "unknown"
+function M.check_journal(tables, list)
+  if not tables:lacks_journal() then return end
+  for _, m in ipairs(list) do
+    if has_failed_half_way(m) then
+      errors.raise("unknown", ("the journal is gone, which said how far %s has come"):format(
+        m.label), {
+        file = m.path, migration = m.label,
+        hint = ("look what of it is done, undo that or take it out of the file, then: pgmig repair "
+          .. "%s"):format(m.shown),
+      })
+    end
+  end
+end
+
+--- Take over a migration that somebody has finished by hand.
+-- @return { revision = of the journal's row }; nil when there is none
+-- @raise kind "lock" when an earlier attempt is still at work
+function M.close(step)
+  local row = take(step)
+  return row and { revision = row.revision }
+end
+
+--- Take the migration over, and find out where it has to begin.
+local function find_start(step)
+  local row = take(step)
+  if not row then return nil end
+  check_unedited(step, row)
+  if row.running and examine(step, row) then
+    note_done(step, row)
+    check_unedited(step, row)
+  elseif row.running then
+    note_undone(step, row)
+  end
+  check_ground(step, row)
+  return { revision = row.revision, done = #row.done }
+end
+
+-- The row is not as it was read; the index is not.
+local outdated = { ["22012"] = true, ["2201E"] = true }
+
+--- Where a migration has to begin.
+-- @param step the step of a run, with its script and section
+-- @return nil for a first attempt; else { revision = of the journal's row, done = statements }
+-- @raise kinds "lock" when an earlier attempt is still at work, "drift" when a statement that is
+--   done was edited, "unknown" when nobody can tell what became of one
+function M.prepare(step)
+  for _ = 1, MAX_RACES do
+    local ok, start = pcall(find_start, step)
+    if ok then return start end
+    if not (errors.is(start) and outdated[start.sqlstate]) then error(start, 0) end
+    step.run:check_lock() -- without it, whoever is first would be taken over again
+  end
+  refuse(step)
+end
+
+return M

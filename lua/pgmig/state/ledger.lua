@@ -1,0 +1,451 @@
+--- The tables of the bookkeeping, read and written through the core: the tracking table, its
+-- history and its journal.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
+local placement = require "pgmig.state.placement"
+local session = require "pgmig.db.session"
+
+local blockers = needed "db.blockers"
+local orphan = needed "db.orphan"
+
+local M = {}
+local ledger = {}
+ledger.__index = ledger
+
+local LOCK_TIMEOUT = 5 -- seconds
+local PART = 0.8 -- of the time in which the server has to answer
+local PREPARE_ATTEMPTS = 3 -- other runs may create the same tables
+
+--- A ledger for a table's name; nothing is sent.
+-- @param shared of pgmig.takeover.shared: it is another tool's table; or nil
+-- @field lock_timeout how many seconds the tables' makers wait for a lock; nil: 5
+-- @raise kind "usage" for an invalid name
+function M.new(table_name, shared)
+  local self = setmetatable({
+    handle = core.ledger(table_name), name = table_name, shared = shared,
+  }, ledger)
+  if shared then self.handle:share(shared.layout) end
+  return self
+end
+
+--- The key of a migration in the journal, and in marks.
+function M.key(m) return m.id or M.repeatable_key(m.name) end
+
+--- The same, of a repeatable migration's name.
+function M.repeatable_key(name) return "repeatable:" .. name end
+
+--- The tracking table's name, without its schema.
+function ledger:bare_name() return self.name:match "[^.]+$" end
+
+--- The tables' names, without their schema.
+local function tables(self)
+  local name = self:bare_name()
+  return { name, name .. "_history", name .. "_journal" }
+end
+
+--- Let a failure say who has locked the tables.
+local function name_blockers(self, db, err)
+  if not errors.is(err, "lock") or db:is_lost() then return end
+  local seen = db.vigil and db.vigil.blockers
+  blockers.name(err, seen or blockers.of_tables(db, tables(self)))
+end
+
+local function finish(self, db)
+  local ok, err = pcall(function()
+    db:run(db:patience())
+    db:finish "finish_ledger"
+  end)
+  if ok then return end
+  name_blockers(self, db, err)
+  error(err, 0)
+end
+
+-- Operations that others queue behind while they wait, and that are tried again.
+local is_polite = { prepare = true, widen = true }
+
+--- Bound how long an operation waits for a lock: the server is to be the first to give up.
+local function set_patience(self, db, operation)
+  local most = db.vigil and math.huge or db.response_timeout * PART
+  local polite = is_polite[operation] and self.lock_timeout or LOCK_TIMEOUT
+  local seconds = math.min(LOCK_TIMEOUT, most, polite)
+  self.handle:set_patience(math.max(1, math.floor(seconds * 1000)))
+end
+
+local function perform(self, db, operation, argument)
+  set_patience(self, db, operation)
+  db.handle:ledger(self.handle, operation, argument)
+  finish(self, db)
+end
+
+local verbs = {
+  probe = "look for the tables of", prepare = "make the tables of",
+  advance = "move the sequence of the history of", widen = "make room for a longer version in",
+}
+
+--- What a role has to be given, as the end of a sentence; nil where it is not known.
+local function remedy(db, err)
+  local role = db:quote_ident(db:ask_row("1 name:text",
+    "SELECT current_user::pg_catalog.text AS name").name)
+  local schema = err.message:match "^permission denied for schema (.*)$"
+  if schema then
+    return ("its owner may let this role: GRANT USAGE, CREATE ON SCHEMA %s TO %s; or name another "
+      .. "one: --table schema.table (option `table`)"):format(schema, role)
+  end
+  local kind, name = err.message:match "^permission denied for (%l+) (.*)$"
+  if kind then
+    return ("its owner may let this role: GRANT ALL ON %s TO %s"):format(kind == "sequence"
+      and "SEQUENCE " .. name or name, role)
+  end
+  return ("%s may not do this: let the owner of the tables, or a member of that role, do it once")
+    :format(role)
+end
+
+local INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, UNIQUE_VIOLATION = "42501", "3F000", "23505"
+
+--- Tell what was tried: the server names only what stood in the way. Nothing has been changed.
+local function refuse(self, db, operation, err)
+  if errors.is(err, "lock") then
+    err.message = ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
+      self.handle:qualified() or self.name, err.message)
+    err.hint = err.hint or "another session has locked them, or something else that this needs"
+  end
+  if not errors.is(err, "sql") then error(err, 0) end
+  local hint = err.hint
+  if err.sqlstate == INSUFFICIENT_PRIVILEGE then
+    hint = remedy(db, err)
+  elseif err.sqlstate == INVALID_SCHEMA_NAME then
+    hint = "create it, or name another one: --table schema.table (option `table`)"
+  end
+  errors.raise("plan", ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
+    self.handle:qualified() or self.name, err.message), {
+    detail = err.detail, hint = hint, sqlstate = err.sqlstate,
+  })
+end
+
+--- Give an error that a migration met at these tables the hint that helps.
+function ledger:explain(err)
+  if not errors.is(err, "sql") then return end
+  local bare = self:bare_name()
+  local key = bare .. "_history_pkey"
+  if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
+    err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
+      .. "set it: SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('%s_history', 'id'), "
+      .. "pg_catalog.max(id)) FROM %s_history"):format(self.name, self.name)
+  end
+  if err.hint then return end
+  local denied = err.sqlstate == INSUFFICIENT_PRIVILEGE
+    and err.message:match "^permission denied for table (.+)$"
+  if denied == bare or denied == bare .. "_history" or denied == bare .. "_journal" then
+    err.hint = ("pgmig keeps its books there; the owner may let this role: GRANT ALL ON %s TO ROLE")
+      :format(denied)
+  end
+end
+
+local function operate(self, db, operation, argument)
+  local ok, err = pcall(perform, self, db, operation, argument)
+  if not ok then refuse(self, db, operation, err) end
+end
+
+local function rows(self, db, operation, argument)
+  operate(self, db, operation, argument)
+  return db.handle:rows()
+end
+
+--- A function that looks for such tables in other schemas.
+local function elsewhere(self, db)
+  return function(used) return rows(self, db, "elsewhere", used) end
+end
+
+--- Refuse an empty table where there is a fuller one.
+local function check_empty(self, db, list, checksums)
+  if list.count > 0 or next(checksums) then return end
+  placement.check_empty(self, db, elsewhere(self, db))
+end
+
+--- Whether a history is there and the journal is not, which every version of pgmig makes with it.
+function ledger:lacks_journal()
+  return self.handle:format() >= 2 and not self.handle:journaled()
+end
+
+--- Look for the tables.
+-- @param meanwhile called while the server does; nil
+-- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
+function ledger:probe(db, meanwhile)
+  set_patience(self, db)
+  db.handle:ledger(self.handle, "probe")
+  local ok, err = true, nil
+  if meanwhile then ok, err = pcall(meanwhile) end
+  local found, problem = pcall(finish, self, db) -- whatever that raised: an answer is on its way
+  if not ok then error(err, 0) end
+  if not found then refuse(self, db, "probe", problem) end
+  orphan.note(db, db.handle:rows()[1])
+  if self.handle:doubted() then operate(self, db, "trust") end
+  placement.check_missing(self, db, elsewhere(self, db))
+  placement.check_visible(self)
+end
+
+--- The tracking table's rows as the last result has them; nil: there is no table.
+local function take_list(self, db)
+  local list = { count = 0, id = {} }
+  if db then
+    local count, columns = db.handle:columns()
+    list, columns.count = columns, count
+    for i = 1, self.shared and 0 or count do list.name[i] = list.name[i] or "" end
+    if self.shared then self.shared:convert(list) end
+  end
+  list.there = {}
+  for i = 1, list.count do list.there[list.id[i]] = i end
+  return list
+end
+
+--- The tracking table's rows, by version; there may be ten thousand, so they are kept by column.
+-- @return { count, id, name, applied_at, applied_at_epoch = lists; there = places by id }
+function ledger:list(db)
+  if not self.handle:exists() then return take_list(self) end
+  operate(self, db, "list")
+  return take_list(self, db)
+end
+
+-- Whether a migration counts as applied behind an event.
+local applies = { up = true, baseline = true, fake = true, adopted = true, down = false }
+
+local keeps_nothing = { failed = true, unknown = true, interrupted = true, resolved = true }
+
+--- Whether an event says that a migration has not gone well.
+function M.is_failure(event) return event ~= "resolved" and keeps_nothing[event] or false end
+
+--- Note an event of the history, the last one so far.
+local function note_event(marks, columns, i)
+  local key, event = columns.key[i], columns.event[i]
+  marks.event[key], marks.run[key] = event, columns.run[i] or nil
+  marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
+  local recorded = keeps_nothing[event] and marks.tried or marks.checksum
+  recorded[key] = columns.checksum[i] or nil
+  if applies[event] ~= nil then marks.applied[key] = applies[event] end
+end
+
+--- What the history says last of each migration, of the last result; nil: there is no history.
+local function take_marks(self, db)
+  local marks = {
+    event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {}, applied = {},
+  }
+  if not db then return marks end
+  local count, columns = db.handle:columns()
+  for i = 1, count do note_event(marks, columns, i) end
+  if self.shared then marks.applied = {} end
+  return marks
+end
+
+local function hashes(array)
+  local list = {}
+  for hash in (array or ""):gmatch "%x+" do list[#list + 1] = hash end
+  return list
+end
+
+--- Whether nobody has told what became of the statement under way, or how much of it.
+-- @param row of `journal`
+function M.is_unknown(row) return row.state == "running" or row.state == "partial" end
+
+--- Why a run cannot go on behind the finished statements, unless somebody says that it can; nil.
+-- @param row of `journal`
+function M.obstacle(row)
+  if #row.done == 0 then return nil end
+  if row.gone then return "what its finished statements worked on is gone: " .. row.gone end
+  local lost = row.lost ~= "" and row.lost
+    or not row.session_known and "settings that may have been for one transaction only"
+  return lost and "the rest of it may need what its session had: " .. lost or nil
+end
+
+local function journal_row(row)
+  row.owner, row.done, row.revision = row.owner or "", hashes(row.done), row.revision or 0
+  row.existed, row.invalid = hashes(row.existed), hashes(row.invalid)
+  return row
+end
+
+--- What a run was about to do, as a text, and back.
+local function plan_text(plan)
+  local lines = {}
+  for i, m in ipairs(plan) do lines[i] = (m.id or "") .. " " .. m.name:gsub("%s", "_") end
+  return table.concat(lines, "\n")
+end
+
+local function plan_of(text)
+  local plan = {}
+  for id, name in text:gmatch "(%d*) ([^\n]*)" do
+    plan[#plan + 1] = { id = id ~= "" and id or nil, name = name }
+  end
+  return plan
+end
+
+local function run_row(row)
+  return {
+    run = row.migration, direction = row.direction, host = row.owner, program = row.running,
+    plan = plan_of(row.statement or ""), db_user = row.db_user, started_at = row.started_at,
+    pid = row.pid, backend_start = row.backend_start, server_start = row.server_start,
+  }
+end
+
+--- The journal's rows of the last result, and the runs among them; nil: there is no journal.
+local function take_journal(db)
+  local journal, runs = {}, {}
+  for _, row in ipairs(db and db.handle:rows() or {}) do
+    if row.state == "run" then
+      runs[#runs + 1] = run_row(row)
+    else
+      journal[row.migration] = journal_row(row)
+    end
+  end
+  return journal, runs
+end
+
+local function has_journal(self) return self.handle:format() >= 2 and self.handle:journaled() end
+
+--- Migrations with transaction=off that are under way or were left.
+-- @return { [key] = { migration = key, direction, owner, revision, state, done = hashes, running,
+--   statement, relation, target, existed and invalid = oids, pid, backend_start, server_start,
+--   db_user, lost, session_known, gone, started_at } }; key as `M.key`
+-- @return runs that have not ended: { { run, direction, host, program, plan = { { id, name } },
+--   db_user, started_at, pid, backend_start, server_start } }
+function ledger:journal(db)
+  if not has_journal(self) then return take_journal() end
+  operate(self, db, "journal")
+  return take_journal(db)
+end
+
+--- What all tables say at one moment; `probe` comes first.
+-- @return { rows = as of `list`, journal and left = as of `journal`, marks = what the history says
+--   last of each migration: { event, run, checksum = the last one recorded, tried = that of a
+--   failure, message of a failure, at of a failure or a repeatable one, applied = whether it counts
+--   as that; of another tool's table nothing, as the tool may have changed it }, each by key
+--   (`M.key`) }
+function ledger:look(db)
+  local handle = self.handle
+  if handle:exists() or handle:format() > 0 then operate(self, db, "read") end
+  --- The connection, with the next result; nil where the table that it is of is not there.
+  local function result_of(there) return there and db.handle:next_result() and db or nil end
+  local read = {
+    rows = take_list(self, result_of(handle:exists())),
+    marks = take_marks(self, result_of(handle:format() > 0)),
+  }
+  read.journal, read.left = take_journal(result_of(has_journal(self)))
+  return read
+end
+
+--- Look for the tables and read all that is needed to compare it with files. Creates nothing.
+-- @param meanwhile called while the server looks for the tables; nil
+-- @return as of `look`
+-- @raise as `probe`
+function ledger:read(db, meanwhile)
+  self:probe(db, meanwhile)
+  local read = self:look(db)
+  check_empty(self, db, read.rows, read.marks.checksum)
+  return read
+end
+
+--- The newest events of the history, oldest first.
+-- @param limit how many; nil: all
+function ledger:history(db, limit)
+  self:probe(db)
+  if self.handle:format() == 0 then
+    check_empty(self, db, self:list(db), {})
+    return {}
+  end
+  return rows(self, db, "history", limit and ("%d"):format(limit))
+end
+
+--- Record an event, with what changes together with it.
+-- @param change "none", "name", "row", "done", "redo" or "restart" (pgmig.h, enum
+--   pgmig_ledger_change)
+-- @param entry of pgmig.state.entry; for a change of the journal's row, with its owner and revision
+function ledger:record(db, change, entry)
+  db.handle:record(self.handle, change, entry)
+  finish(self, db)
+end
+
+--- Note that a run begins, so that the next one learns of it should it be cut off.
+-- @param direction "up" or "down"
+-- @param plan the migrations
+-- @param fields { run, host, program, name } as of an entry
+function ledger:begin_run(db, direction, plan, fields)
+  fields.event = direction
+  db.handle:begin_run(self.handle, fields, plan_text(plan))
+  finish(self, db)
+end
+
+--- Note that a run has ended.
+function ledger:end_run(db, token)
+  db.handle:end_run(self.handle, token)
+  finish(self, db)
+end
+
+--- Take over a migration in the journal.
+-- @param entry as of `pgmig.state.entry`, with owner and revision as the row was read
+-- @param by the new owner
+-- @return the row as it is now; nil when it is no longer as it was read
+function ledger:take(db, entry, by)
+  db.handle:take(self.handle, entry, by)
+  finish(self, db)
+  local row = db.handle:rows()[1]
+  return row and journal_row(row)
+end
+
+--- Give an INVALID index a name that nobody else gives, as long as the row is as it was read.
+-- @param entry as of `pgmig.state.entry`, with owner and revision
+-- @param index { oid, name = qualified and quoted, set_aside = the new name }
+-- @raise SQLSTATE 22012: another run has taken the row over; 2201E: the index is another one, or
+--   not INVALID
+function ledger:set_aside(db, entry, index)
+  db.handle:set_aside(self.handle, entry, index)
+  finish(self, db)
+end
+
+--- Record migrations that another tool has applied, all in one transaction.
+-- @param entries list as of `pgmig.state.entry`, with applied_at
+function ledger:adopt(db, entries)
+  db.handle:adopt(self.handle, entries)
+  finish(self, db)
+end
+
+--- The longest version of a plan; nil when none has one.
+local function widest(plan)
+  local id
+  for _, m in ipairs(plan) do
+    if m.id and (not id or core.compare(m.id, id) > 0) then id = m.id end
+  end
+  return id
+end
+
+--- Refuse to write where that is impossible, or where nobody would know the table's place.
+-- @raise kind "plan"
+function ledger:check_writable()
+  if not self.handle:read_only() then return end
+  errors.raise("plan", "this server is a standby: migrations run on the primary", {
+    hint = "name the primary, or several hosts with target_session_attrs=read-write",
+  })
+end
+
+--- Create what is missing: other runs, or other programs, may do the same.
+local function complete(self, db)
+  for _ = 1, PREPARE_ATTEMPTS do
+    if self.handle:complete() then return end
+    local before = session.note(db)
+    operate(self, db, "prepare")
+    session.restore(db, before) -- event triggers may have changed it
+    self:probe(db)
+  end
+  if not self.handle:complete() then
+    errors.raise("plan", ("the tables of %s cannot be created"):format(self.name))
+  end
+end
+
+--- Make the tables ready to take a plan's rows; `read` comes first.
+function ledger:prepare(db, plan)
+  self:check_writable()
+  complete(self, db)
+  operate(self, db, "advance")
+  local id = plan and plan.direction == "up" and widest(plan)
+  if id and not self.handle:fits(id) then operate(self, db, "widen", id) end
+end
+
+return M

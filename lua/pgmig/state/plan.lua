@@ -1,0 +1,330 @@
+--- What a run would do: files and tracking table compared, nothing touched.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+local ledger = require "pgmig.state.ledger"
+local migration = require "pgmig.files.migration"
+
+local M = {}
+
+local MIN_DIGITS = 3
+
+--- An applied migration whose file is gone.
+local function without_file(rows, at)
+  local id, key = rows.id[at], rows.key and rows.key[at]
+  return migration.new {
+    id = id, name = rows.name and rows.name[at] or key, label = key,
+    text = ("0"):rep(MIN_DIGITS - #id) .. id, missing = true,
+  }
+end
+
+--- How a migration failed last: another file under its number or name has not been tried.
+local function failure_of(m, marks)
+  local key = ledger.key(m)
+  if not ledger.is_failure(marks.event[key]) then return nil end
+  local tried = marks.tried[key]
+  if tried and not m.missing then
+    local ok, checksum = pcall(core.file_checksum, m.path)
+    if ok and checksum ~= tried then return nil end
+  end
+  return { message = marks.message[key], at = marks.at[key] }
+end
+
+--- What the tables say of a migration that failed or was left half-way.
+local function note_attempt(m, read)
+  local key = ledger.key(m)
+  m.unfinished, m.failure, m.applied_as, m.renumbered_as = nil, nil, nil, nil
+  local unfinished = read.journal[key]
+  if unfinished then
+    m.unfinished = {
+      direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
+      running = ledger.is_unknown(unfinished) and unfinished.statement or nil,
+      obstacle = ledger.obstacle(unfinished),
+      owner = unfinished.owner, revision = unfinished.revision,
+    }
+  end
+  m.failure = failure_of(m, read.marks)
+  if m.state == "pending" then
+    local was_applied = m.id and read.marks.applied[key]
+    m.state = m.unfinished and "unfinished" or was_applied and "forgotten"
+      or m.failure and "failed" or "pending"
+  end
+end
+
+--- What the tables say of an applied migration.
+local function note_row(m, read, at)
+  m.state = m.missing and not m.foreign and "missing" or "applied"
+  m.read, m.row = read, at
+  note_attempt(m, read)
+end
+
+--- Migrations that were left half-way, and whose files are gone: nobody goes on with them.
+-- @param known fn(key) whether there is a file, or a row
+-- @return a list by version; those that are repeatable
+local function find_stranded(read, known)
+  local versioned, repeatable = {}, {}
+  for key in pairs(read.journal) do
+    local name = key:match "^repeatable:(.*)$"
+    if not known(key) then
+      local text = not name and ("0"):rep(MIN_DIGITS - #key) .. key
+      local m = migration.new {
+        id = not name and key or nil, name = name or key, label = name or text, text = text or nil,
+        repeatable = name and true or nil, missing = true, state = "pending",
+      }
+      note_attempt(m, read)
+      table.insert(name and repeatable or versioned, m)
+    end
+  end
+  return versioned, repeatable
+end
+
+--- Take them in: what is half-done is not passed over.
+local function add_stranded(state, files, read)
+  local there = {}
+  for _, list in ipairs { files.list, files.repeatable } do
+    for _, m in ipairs(list) do there[ledger.key(m)] = true end
+  end
+  local versioned, repeatable = find_stranded(read, function(key)
+    return there[key] or read.rows.there[key]
+  end)
+  for _, m in ipairs(versioned) do
+    state.pending[#state.pending + 1], state.by_id[m.id] = m, m
+  end
+  if versioned[1] then table.sort(state.pending, migration.before) end
+  if not repeatable[1] then return end
+  state.repeatable = { (unpack or table.unpack)(files.repeatable) }
+  for _, m in ipairs(repeatable) do
+    state.repeatable[#state.repeatable + 1], state.changed[#state.changed + 1] = m, m
+  end
+end
+
+local function compare_repeatable(files, read)
+  local pending = {}
+  for _, m in ipairs(files.repeatable) do
+    local key = ledger.key(m)
+    local recorded = read.marks.checksum[key]
+    local ok, checksum = pcall(core.file_checksum, m.path)
+    m.state = ok and recorded == checksum and "applied" or "pending"
+    m.applied_at = recorded and read.marks.at[key] or nil
+    m.read = read
+    note_attempt(m, read)
+    if m.state ~= "applied" then pending[#pending + 1] = m end
+  end
+  return pending
+end
+
+--- Compare files with what the tables say.
+-- @param files what `pgmig.files.list` read
+-- @param read what `ledger:read` returned
+-- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
+--   repeatable ones, changed = those of them that would run, read }
+function M.compare(files, read)
+  local state = {
+    applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable, read = read,
+  }
+  local rows = read.rows
+  for at = 1, rows.count do
+    local id = rows.id[at]
+    local m = files.by_id[id] or files.foreign[id] or without_file(rows, at)
+    note_row(m, read, at)
+    state.applied[at] = m
+    state.by_id[id] = m
+  end
+  for _, m in ipairs(files.list) do
+    if not rows.there[m.id] then
+      m.state, m.read, m.row = "pending", read, nil
+      note_attempt(m, read)
+      state.pending[#state.pending + 1] = m
+    end
+  end
+  state.changed = compare_repeatable(files, read)
+  if next(read.journal) then add_stranded(state, files, read) end
+  return state
+end
+
+local function known_versions(state)
+  local list = {}
+  for _, m in pairs(state.by_id) do list[#list + 1] = m end
+  if #list == 0 then return "there are no migrations" end
+  table.sort(list, migration.before)
+  return ("there are versions %s to %s"):format(list[1].shown, list[#list].shown)
+end
+
+--- The id of the one migration whose version is written so in its file's name, or whose label it
+-- is: `1.10`, `2024-01-15-103000_orders`.
+local function written(state, target)
+  local found
+  for id, m in pairs(state.by_id) do
+    if m.text == target or m.label == target then
+      if found then return nil end
+      found = id
+    end
+  end
+  return found
+end
+
+--- The id of a target, which must be a known version.
+local function check_target(state, target)
+  local id = written(state, tostring(target))
+  if id then return id end
+  local ok, digits = pcall(migration.id_of, target)
+  if ok and state.by_id[digits] then return digits end
+  errors.raise("plan", "there is no migration " .. (ok and digits or tostring(target)), {
+    hint = known_versions(state),
+  })
+end
+
+--- The migration of a version, applied or not.
+-- @raise kind "plan" for an unknown one
+function M.find(state, version) return state.by_id[check_target(state, version)] end
+
+--- A whole number that an option gives.
+local function check_steps(steps)
+  local number = tonumber(steps)
+  if not number or number < 1 or number ~= math.floor(number) then
+    errors.raise("usage", ("steps is a whole number from 1, not %s"):format(tostring(steps)))
+  end
+  return number
+end
+
+--- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
+-- other is left.
+-- @param options { target = version, inclusive; steps = at most so many; versioned = true: no
+--   repeatable ones }
+-- @return a list with direction = "up"
+-- @raise kind "plan" for an unknown target
+function M.up(state, options)
+  local plan = { direction = "up" }
+  local target = options.target ~= nil and check_target(state, options.target)
+  local steps = options.steps and check_steps(options.steps)
+  for _, m in ipairs(state.pending) do
+    if target and core.compare(m.id, target) > 0 then break end
+    if steps and #plan >= steps then break end
+    plan[#plan + 1] = m
+  end
+  if #plan < #state.pending or options.versioned then return plan end
+  for _, m in ipairs(state.changed) do
+    if steps and #plan >= steps then break end
+    plan[#plan + 1] = m
+  end
+  return plan
+end
+
+--- All migrations, in a list: applied, pending, repeatable ones.
+function M.all(state)
+  local all = {}
+  for _, list in ipairs { state.applied, state.pending, state.repeatable } do
+    for _, m in ipairs(list) do all[#all + 1] = m end
+  end
+  return all
+end
+
+--- Whether a migration's version is higher than another one's.
+function M.is_newer(m, other) return core.compare(m.id, other.id) > 0 end
+
+--- One pending migration; nothing when it is applied.
+-- @return a plan with about = { it } in both cases
+-- @raise kind "plan" for an unknown version
+function M.one(state, version)
+  local m = M.find(state, version)
+  return { direction = "up", about = { m }, not m.applied_at and m or nil }
+end
+
+local remedies = {
+  up = "finish it: pgmig up, or by hand and say pgmig up --fake %s",
+  down = "finish it: pgmig down",
+}
+
+--- @param command what was asked for, and can be when the migration is back where it was
+local function refuse_half_done(m, command)
+  local left = m.unfinished
+  errors.raise("plan", ("%s was left half-way: its %s stopped at statement %d")
+    :format(m.label, left.direction:upper(), left.done + 1), {
+    file = m.path, hint = ("%s; or take back by hand what it has done, then: pgmig resolve %s "
+      .. "--restart, and pgmig %s"):format(remedies[left.direction]:format(m.shown), m.shown,
+      command),
+  })
+end
+
+local commands = { baseline = "baseline", adopted = "adopt" }
+
+--- Refuse to take away what a half-done migration was built on, to build on one whose way back is
+-- half-done, and to record as applied what nobody has finished, unless that is said of it alone.
+-- @raise kind "plan"
+function M.check_unfinished(state, plan)
+  if not plan[1] or plan.record_only == "fake" then return end
+  local lowest, command = plan[#plan], commands[plan.record_only] or plan.direction
+  for _, m in ipairs(plan.direction == "down" and state.pending or {}) do
+    if m.unfinished and M.is_newer(m, lowest) then refuse_half_done(m, command) end
+  end
+  for _, m in ipairs(plan.direction == "up" and state.applied or {}) do
+    if m.unfinished and m.unfinished.direction == "down" then refuse_half_done(m, command) end
+  end
+  for _, m in ipairs(plan.record_only and plan or {}) do
+    if m.unfinished and not m.missing then refuse_half_done(m, command) end
+  end
+end
+
+--- Leave out of a plan what another run has done meanwhile, and note how it has failed.
+-- @param plan a list with its direction
+-- @param read what `ledger:read` returned just now
+-- @return the migrations that were left out
+function M.drop_settled(plan, read)
+  local settled, left = {}, 0
+  for i = 1, #plan do
+    local m = plan[i]
+    local done
+    if m.repeatable then
+      done = read.marks.checksum[ledger.key(m)] == core.file_checksum(m.path)
+    else
+      done = (read.rows.there[m.id] ~= nil) == (plan.direction == "up")
+    end
+    m.failure = failure_of(m, read.marks)
+    plan[i] = nil
+    if done then
+      settled[#settled + 1] = m
+    else
+      left = left + 1
+      plan[left] = m
+    end
+  end
+  return settled
+end
+
+--- The version that `to` keeps; nil: none is kept.
+local function check_floor(state, to)
+  if tonumber(to) == 0 and not state.by_id["0"] then return nil end
+  return check_target(state, to)
+end
+
+--- Which applied migrations `rollback` would undo, newest first.
+-- @param options { steps = how many, default 1 } or { to = version that is kept; 0: undo all }
+-- @return a list with direction = "down"
+-- @raise kinds "usage" for wrong steps, "plan" for an unknown version
+function M.down(state, options)
+  local plan = { direction = "down" }
+  local floor, steps
+  if options.to ~= nil then
+    floor = check_floor(state, options.to)
+  else
+    steps = check_steps(options.steps or 1)
+  end
+  for i = #state.applied, 1, -1 do
+    local m = state.applied[i]
+    if steps and #plan >= steps then break end
+    if floor and core.compare(m.id, floor) <= 0 then break end
+    plan[#plan + 1] = m
+  end
+  return plan
+end
+
+--- Which applied migrations `redo` would undo, and apply again.
+-- @param options as of `down`
+-- @return a list as of `down`, with again = the list of the second half
+function M.redo(state, options)
+  local plan, again = M.down(state, options), { direction = "up", returns = true }
+  for i = #plan, 1, -1 do again[#again + 1] = plan[i] end
+  plan.again = again
+  return plan
+end
+
+return M

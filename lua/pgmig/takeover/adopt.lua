@@ -1,0 +1,251 @@
+--- Taking over from another tool: its table's rows become pgmig's.
+local core = require "pgmig.core"
+local entry = require "pgmig.state.entry"
+local errors = require "pgmig.errors"
+local files = require "pgmig.files.list"
+local formats = require "pgmig.formats"
+local ledger = require "pgmig.state.ledger"
+local locked = require "pgmig.run.door"
+local migration = require "pgmig.files.migration"
+local planning = require "pgmig.state.plan"
+local recovery = require "pgmig.db.recovery"
+local tracking = require "pgmig.takeover.tracking"
+
+local M = {}
+
+-- ---- rows and files --------------------------------------------------------
+
+--- The migration of a row, by its version.
+local function by_version(set, version)
+  local ok, id = pcall(function() return core.version(files.digits(set.rule, version)) end)
+  return ok and (set.by_id[id] or set.foreign[id]) or nil
+end
+
+--- A function that finds migrations by what `key_of` says of them: a list, in their order.
+local function index(list, key_of)
+  local found
+  return function(key)
+    if not found then
+      found = {}
+      for _, m in ipairs(list) do
+        local of_key = found[key_of(m)] or {}
+        found[key_of(m)] = of_key
+        of_key[#of_key + 1] = m
+      end
+    end
+    return found[key] or {}
+  end
+end
+
+local function file_name(path) return path:match "[^/]*$" end
+
+--- How the migrations of files are found.
+local function indexes_of(set)
+  return {
+    repeatable = index(set.repeatable, function(m) return m.name end),
+    label = index(set.list, function(m) return m.label end),
+    file = index(set.list, function(m) return file_name(m.path) end),
+  }
+end
+
+--- The migration of a row, by the path of its file; where files were renamed, by its version.
+local function by_path(set, find, rule, path)
+  for _, m in ipairs(find.file(file_name(path))) do
+    if m.path:sub(-#path - 1) == "/" .. path then return m end
+  end
+  local parsed = rule.parse(path)
+  if not (parsed and parsed.version) then return nil end
+  local m = by_version(set, parsed.version)
+  return m and m.name == parsed.name and m or nil
+end
+
+--- The migration that a row is about; nil: there is no such file.
+local function migration_of(set, find, from, row)
+  if row.repeatable then
+    local parsed = from.naming.parse(row.path)
+    return parsed and find.repeatable(parsed.name)[1]
+  end
+  if row.version then return by_version(set, row.version) end
+  if row.label then return find.label(row.label)[1] end
+  return by_path(set, find, from.naming, row.path)
+end
+
+local function name_of(row) return row.version or row.label or row.path end
+
+-- ---- where they disagree ---------------------------------------------------
+
+--- The mark in a file's beginning.
+local function mark_in(path, pattern)
+  for line in (core.read_file(path) or ""):gmatch "[^\n]+" do
+    local mark = line:match(pattern)
+    if mark then return mark end
+  end
+end
+
+--- Whether the file is the one that the tool has applied, as far as its table tells.
+local function is_same(from, m, row)
+  local how = from.tracking
+  if m.foreign then return true end
+  if how.mark then return mark_in(m.path, how.mark[1]) == row.mark end
+  if not (how.checksum and row.checksum) then return true end
+  return core.file_digest(m.path, how.checksum) == row.checksum
+end
+
+local function look_at(from, m, row)
+  if row.dirty then
+    return ("%s is marked as failed or left half-way"):format(m and m.label or name_of(row))
+  end
+  if not m then return ("%s is applied, and has no file"):format(name_of(row)) end
+  if not m.repeatable and not is_same(from, m, row) then
+    return ("%s is not the file that was applied: %s differs"):format(m.path,
+      from.tracking.mark and from.tracking.mark[2] or "its checksum")
+  end
+end
+
+local DIRTY = "a run of it failed: see what of it has taken effect, mend that by hand, and let the"
+  .. " tool mark it so (as `migrate force V` does)"
+
+local function refuse(from, problems, dirty)
+  local message = ("the table of %s and the files disagree: %s"):format(from.name, problems[1])
+  errors.raise("drift", message, {
+    detail = problems[2] and "also: " .. table.concat(problems, "; ", 2) or nil,
+    hint = dirty and DIRTY or "bring the files to what was applied, or correct the tool's table; "
+      .. "nothing was recorded",
+  })
+end
+
+-- ---- what would be recorded ------------------------------------------------
+
+--- Add all files up to a version.
+local function add_below(plan, set, m)
+  local at = plan.below + 1
+  while set.list[at] and core.compare(set.list[at].id, m.id) <= 0 do
+    plan:add(set.list[at])
+    at = at + 1
+  end
+  plan.below = at - 1
+end
+
+local function add_newest(plan, set, m, from)
+  add_below(plan, set, m)
+  if set.foreign[m.id] then plan:add(m) end
+  plan.notes[#plan.notes + 1] = ("%s keeps only its newest version, %s: all %d files up to it are"
+    .. " assumed to be applied"):format(from.name, m.label, #plan)
+end
+
+local function add_baseline(plan, set, row, from)
+  local id = core.version(files.digits(set.rule, row.version))
+  local before = #plan
+  add_below(plan, set, { id = id })
+  plan.notes[#plan.notes + 1] = ("%s has a baseline at %s: %d files up to it are assumed to be"
+    .. " applied"):format(from.name, row.version, #plan - before)
+end
+
+local plan_methods = {}
+
+function plan_methods:add(m, applied_at)
+  if self.has[m] then return end
+  self.has[m] = true
+  self[#self + 1] = m
+  self.applied_at[m] = applied_at
+end
+
+local function new_plan(from, qualified)
+  return setmetatable({
+    direction = "up", record_only = "adopted", from = from.name, from_table = qualified, notes = {},
+    applied_at = {}, has = {}, below = 0, -- so many of the files, by version, were added
+  }, { __index = plan_methods })
+end
+
+--- Add what a row says, or return what is wrong with it.
+local function add_row(plan, set, find, from, row)
+  if row.baseline then return add_baseline(plan, set, row, from) end
+  local m = migration_of(set, find, from, row)
+  local problem = look_at(from, m, row)
+  if problem then return problem end
+  if from.tracking.newest then return add_newest(plan, set, m, from) end
+  if m.repeatable and not is_same(from, m, row) then return nil end -- it is due again
+  plan:add(m, row.applied_at_iso)
+end
+
+--- Leave out what pgmig's own tables have already; a row without history was not pgmig's.
+local function drop_known(plan, read)
+  local left, count = 0, #plan
+  for i = 1, count do
+    local m = plan[i]
+    plan[i] = nil
+    if not (read.marks.event[ledger.key(m)] and (m.repeatable or read.rows.there[m.id])) then
+      left = left + 1
+      plan[left] = m
+    end
+  end
+  plan.known = count - left
+end
+
+--- Compare another tool's table with the files.
+-- @param migrator the migrator
+-- @param from the tool's format
+-- @param options { table = the tool's table, where it has another name }
+-- @return a list of migrations to record, with from, from_table, notes = sentences about what is
+--   assumed, known = how many are recorded already, applied_at by migration
+-- @raise kinds "plan", also for one that pgmig has left half-way, and "drift" where table and files
+--   disagree, with each
+function M.plan(migrator, from, options)
+  local set = migrator:files()
+  local rows, qualified = tracking.read(migrator.db, from, options.table)
+  local plan, problems, dirty = new_plan(from, qualified), {}, false
+  local find = indexes_of(set)
+  if from.tracking.newest and #rows > 1 then
+    errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows, from.name))
+  end
+  for _, row in ipairs(rows) do
+    problems[#problems + 1] = add_row(plan, set, find, from, row)
+    dirty = dirty or row.dirty
+  end
+  if problems[1] then refuse(from, problems, dirty) end
+  local read = migrator.ledger:read(migrator.db)
+  drop_known(plan, read)
+  planning.check_unfinished(planning.compare(set, read), plan)
+  table.sort(plan, function(a, b)
+    if a.id and b.id then return migration.before(a, b) end
+    return a.id ~= nil and not b.id or (not a.id and not b.id and a.name < b.name)
+  end)
+  return plan
+end
+
+-- ---- recording -------------------------------------------------------------
+
+local function entries_of(plan)
+  local list, token = {}, core.token()
+  for i, m in ipairs(plan) do
+    list[i] = entry.new(m, token, {
+      event = "adopted", message = "applied by " .. plan.from, applied_at = plan.applied_at[m],
+      checksum = not m.foreign and core.file_checksum(m.path) or nil,
+    })
+  end
+  return list
+end
+
+--- The format that is taken over from.
+-- @raise kind "usage"
+function M.format(migrator, name)
+  if name == nil or name == migrator.format.name then return migrator.format end
+  return formats.find(name)
+end
+
+--- Record what another tool has applied: all in one transaction, or nothing.
+-- @param emit fn(event)
+-- @return the plan, as of `M.plan`
+function M.run(migrator, from, options, emit)
+  return locked.write(migrator, emit, function()
+    return recovery.persist(migrator.db, migrator.reconnect, function()
+      local plan = M.plan(migrator, from, options)
+      if #plan == 0 then return plan end
+      migrator.ledger:prepare(migrator.db, plan)
+      migrator.ledger:adopt(migrator.db, entries_of(plan))
+      return plan
+    end)
+  end)
+end
+
+return M

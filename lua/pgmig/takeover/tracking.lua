@@ -1,0 +1,148 @@
+--- What another tool's tracking table says. Only read: the table stays as it is.
+-- A format's `tracking` is a table:
+--
+-- * `table`: its usual name, with its schema where it has one; `columns`: some that it has;
+--   `exact`: it has no other ones
+-- * `query`: asks it; `%s` stands for the table, and a `%` is written twice. It yields a row for
+--   each applied migration: `version` as the file says it, or `path` of the file, or `label`; and
+--   where there are, `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`;
+--   `baseline`, whether everything up to it counts as applied; `repeatable`
+-- * `newest`: it keeps one row only, of the newest migration
+-- * `checksum`: how the tool computes `checksum`, "sha384" or "crc32" (core.file_digest)
+-- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
+-- @module pgmig.takeover.tracking
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
+local M = {}
+
+-- The table as it was named; what speaks against it; as before; its bare name where no schema was
+-- given
+local TABLES = [[
+  SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
+    (SELECT pg_catalog.string_agg(a.attname::pg_catalog.text, ',')
+      FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped) AS columns,
+    c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s) AS found,
+    pg_catalog.row_security_active(c.oid) AS secured, %s AS objection
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)
+    OR c.relname OPERATOR(pg_catalog.=) %s::pg_catalog.name
+    AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.text[])
+  ORDER BY 1]]
+local TABLES_SHAPE = "* name:text columns:text? found:bool? secured:bool objection:text?"
+
+--- The tables of a name: { name = qualified, columns = a set, secured = by row-level security,
+-- objection = for `core.refuse`; nil }.
+-- @return the one that the search_path finds; nil
+-- @return a list of those in other schemas, where the name has none
+local function find(db, name)
+  local named = db:quote_literal(name)
+  local bare = name:find(".", 1, true) and "NULL" or named
+  local found, elsewhere = nil, {}
+  local distrust = core.objection "ARRAY[c.oid]"
+  for _, row in ipairs(db:ask_rows(TABLES_SHAPE, TABLES:format(named, distrust, named, bare))) do
+    local columns = {}
+    for column in (row.columns or ""):gmatch "[^,]+" do columns[column] = true end
+    row.columns = columns
+    if row.found then found = row else elsewhere[#elsewhere + 1] = row end
+  end
+  return found, elsewhere
+end
+
+local function keys(set)
+  local list = {}
+  for key in pairs(set) do list[#list + 1] = key end
+  table.sort(list)
+  return list
+end
+
+--- What speaks against a table being the tool's; nil.
+local function objection(how, columns)
+  local missing, wanted = {}, {}
+  for _, name in ipairs(how.columns) do
+    wanted[name] = true
+    if not columns[name] then missing[#missing + 1] = name end
+  end
+  if missing[1] then return "it has no column " .. table.concat(missing, ", ") end
+  for _, name in ipairs(how.exact and keys(columns) or {}) do
+    if not wanted[name] then return "it has a column " .. name end
+  end
+end
+
+--- Whether a tool has kept a tracking table in a database, in whatever schema. One of another
+-- schema that belongs to somebody else is not meant.
+-- @param tracking a format's
+-- @return its qualified name, or nil
+function M.exists(db, tracking)
+  local found, elsewhere = find(db, tracking.table)
+  if found and not objection(tracking, found.columns) then return found.name end
+  for _, t in ipairs(elsewhere) do
+    if not (objection(tracking, t.columns) or t.objection) then return t.name end
+  end
+end
+
+local function refuse_missing(name, format, elsewhere)
+  local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
+  local hint = "if it has another name: --from-table NAME"
+  for _, t in ipairs(elsewhere) do
+    if not objection(format.tracking, t.columns) then
+      message = ("there is no table %s in the schemas of this session's search_path"):format(name)
+      hint = ("there is one in another schema: --from-table %s"):format(t.name)
+    end
+  end
+  errors.raise("plan", message, { hint = hint })
+end
+
+-- Times as JSON has them, whatever DateStyle is: what reads them back takes an abbreviated time
+-- zone for another one.
+local WITH_TIMES = [[
+  SELECT r.*, pg_catalog.row_to_json(r) OPERATOR(pg_catalog.->>) 'applied_at'::pg_catalog.text
+    AS applied_at_iso
+  FROM (%s) AS r]]
+
+--- Read a tool's table.
+-- @param format whose (pgmig.formats)
+-- @param name the table; nil: its usual name
+-- @return its rows, with `applied_at_iso` where they have a time
+-- @return its qualified name
+-- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's, or
+--   row-level security may hide its rows
+function M.read(db, format, name)
+  local tracking = format.tracking
+  if not tracking then
+    errors.raise("usage", ("the format %s does not say how its table reads"):format(format.name))
+  end
+  name = name or tracking.table
+  local found, elsewhere = find(db, name)
+  if not found then refuse_missing(name, format, elsewhere) end
+  local wrong = objection(tracking, found.columns)
+  if wrong then
+    errors.raise("plan", ("table %s is not %s's: %s"):format(name, format.name, wrong), {
+      hint = "name the right one with --from-table, or the right tool with --from",
+    })
+  end
+  if found.objection then core.refuse(found.objection) end
+  if found.secured then
+    errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(name), {
+      hint = "ask as the table's owner or as a role with BYPASSRLS",
+    })
+  end
+  return db:ask_rows("* ...", WITH_TIMES:format(tracking.query:format(found.name))), found.name
+end
+
+--- Refuse a database in which the format's own tool has applied migrations.
+-- @raise kind "plan"
+function M.check_unused(db, format)
+  local qualified = format.tracking and M.exists(db, format.tracking)
+  local rows = qualified and M.read(db, format, qualified)
+  if not rows or not rows[1] then return end
+  errors.raise("plan", ("%s has applied migrations here, as its table %s says"):format(format.name,
+    qualified), {
+    hint = ("take them over first: pgmig --format %s adopt; or use its table in place: --shared")
+      :format(format.name),
+  })
+end
+
+return M

@@ -1,0 +1,159 @@
+--- Repairs, each asked for by name: of what the tables say, never of the schema. They do not wait
+-- for a run: what a person has decided is about what was there before it.
+local core = require "pgmig.core"
+local drift = require "pgmig.state.drift"
+local entry = require "pgmig.state.entry"
+local errors = require "pgmig.errors"
+local ledger = require "pgmig.state.ledger"
+local locked = require "pgmig.run.door"
+local orphan = require "pgmig.db.orphan"
+local recovery = require "pgmig.db.recovery"
+local state = require "pgmig.state.compare"
+
+local M = {}
+
+local NOT_AT_ALL = 0 -- seconds to wait for a run
+local STATEMENT_WAIT = 3 -- seconds for a server process that nobody is connected to any more
+
+--- Look, decide and write with the lock held; again where the connection is lost: `fn` sees by its
+-- run what it has written before that.
+local function write(migrator, emit, fn)
+  local run = core.token()
+  return locked.write(migrator, emit, function()
+    return recovery.persist(migrator.db, migrator.reconnect, function()
+      local found = state.read_locked(migrator, emit)
+      migrator.ledger:prepare(migrator.db)
+      return fn(found, run)
+    end)
+  end, NOT_AT_ALL)
+end
+
+--- What is to be said of a migration that is repaired; nil when nothing is.
+local function reason(m)
+  local sentence = drift.describe(m)
+  if m.state == "edited" or m.state == "renamed" or m.state == "replaced" then return sentence end
+  if m.state == "forgotten" then return "its row is written again" end
+  if m.failure then return "its failure is settled" end
+  if m.applied_at and not (m.missing or m.recorded_checksum) then
+    return "no checksum was recorded"
+  end
+end
+
+--- The checksum that counts from now on: a repeatable migration stays due.
+local function checksum_of(m)
+  if m.repeatable or m.state == "forgotten" then return m.recorded_checksum end
+  return m.applied_at and core.file_checksum(m.path) or nil
+end
+
+local function entry_of(m, run, message)
+  return entry.new(m, run, { event = "repaired", message = message, checksum = checksum_of(m) })
+end
+
+local function check_replaced(list)
+  for _, m in ipairs(list) do
+    if m.state == "replaced" then
+      local sentence, hint = drift.describe(m)
+      errors.raise("drift", sentence, {
+        file = m.path, migration = m.label,
+        hint = ("%s; only where they are the same migration after all: pgmig repair %s --replaced")
+          :format(hint, m.shown),
+      })
+    end
+  end
+end
+
+local function accept(migrator, m, run)
+  local message = reason(m)
+  if not message then return m.recorded_run == run end
+  if m.state == "forgotten" then
+    migrator.ledger:prepare(migrator.db, { direction = "up", m }) -- its version needs room
+    migrator.ledger:record(migrator.db, "row", entry_of(m, run, message))
+    return true
+  end
+  local renamed = m.recorded_name and m.recorded_name ~= m.name and not m.missing
+  migrator.ledger:record(migrator.db, renamed and "name" or "none", entry_of(m, run, message))
+  return true
+end
+
+--- Accept files as they are now.
+-- @param migrator the migrator
+-- @param emit fn(event)
+-- @param choose fn(state) returns the migrations that it is about (pgmig.state.compare)
+-- @param replaced whether one that looks like another migration is accepted, too
+-- @return those that were repaired
+-- @raise kinds "drift" for one that looks like another migration, "lock" while a run is at work
+function M.accept(migrator, emit, choose, replaced)
+  return write(migrator, emit, function(found, run)
+    local list, repaired = choose(found), {}
+    if not replaced then check_replaced(list) end
+    for _, m in ipairs(list) do
+      if accept(migrator, m, run) then repaired[#repaired + 1] = m end
+    end
+    return repaired
+  end)
+end
+
+local messages = {
+  done = "its statement under way counts as done",
+  redo = "its statement under way counts as not done",
+  restart = "what is done is forgotten",
+}
+
+--- A statement that is still at work has no outcome.
+local function check_ended(migrator, m)
+  local row = migrator.ledger:journal(migrator.db)[ledger.key(m)]
+  if not row or row.state ~= "running" then return end
+  if orphan.wait(migrator.db, row, STATEMENT_WAIT) then return end
+  errors.raise("lock", ("a statement of %s is still at work on the server"):format(m.label), {
+    file = m.path, statement = row.statement,
+    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+      :format(row.pid or "PID"),
+  })
+end
+
+local function check_unsettled(m, how)
+  local left = m.unfinished
+  local settled = left and (how == "restart" or left.running or how == "redo" and left.obstacle)
+  if settled then return end
+  errors.raise("plan", ("nothing about %s is to be resolved"):format(m.label), {
+    hint = left and left.obstacle or left
+      and "no statement is of unknown outcome: a run goes on behind those done"
+      or "no statement of it is of unknown outcome",
+  })
+end
+
+--- Write down what a person says, if the journal is still as that person has seen it.
+local function record_settled(migrator, m, how, run)
+  local said = entry.new(m, run, {
+    event = "resolved", message = messages[how],
+    owner = m.unfinished.owner, revision = m.unfinished.revision,
+  })
+  local ok, err = pcall(migrator.ledger.record, migrator.ledger, migrator.db, how, said)
+  if ok then return end
+  if not errors.is(err) or err.sqlstate ~= "22012" then error(err, 0) end
+  local message = ("another session has changed the journal of %s meanwhile"):format(m.label)
+  errors.raise("lock", message, {
+    file = m.path, hint = "nothing was changed here: look at it again with pgmig doctor",
+  })
+end
+
+--- Settle what became of a migration with transaction=off.
+-- @param migrator the migrator
+-- @param emit fn(event)
+-- @param choose fn(state) returns the migration (pgmig.state.compare)
+-- @param how "done", "redo" or "restart"
+-- @return the migration
+-- @raise kinds "plan" when there is nothing to settle, "lock" while a run, or the statement, is at
+--   work
+function M.settle(migrator, emit, choose, how)
+  return write(migrator, emit, function(found, run)
+    local m = choose(found)
+    if m.recorded_run == run then return m end
+    check_unsettled(m, how)
+    check_ended(migrator, m)
+    record_settled(migrator, m, how, run)
+    return m
+  end)
+end
+
+return M
