@@ -10,14 +10,15 @@ local support = require "spec.support"
 local LIMIT = 300 -- tenths of a second
 
 describe("a long statement", function()
-  local dir, url, admin, db, each_wait
+  local dir, url, admin, db, each_wait, always
 
-  --- A connection; `each_wait` is called whenever it waits for migrations that were sent ahead.
+  --- A connection; `each_wait` is called whenever it waits for migrations that were sent ahead, or
+  -- `always` when it waits.
   local function connect(options)
     local own
     options.url, options.response_timeout = url, 0.7
     options.wait = function(handle, ...)
-      if own and handle == own.handle and not handle:sent() then each_wait() end
+      if own and handle == own.handle and (always or not handle:sent()) then each_wait() end
       return pgmig.drivers.blocking(handle, ...)
     end
     own = pgmig.connect(options)
@@ -28,7 +29,7 @@ describe("a long statement", function()
     dir, url = support.tempdir(), support.database()
     admin = pgmig.connect(url)
     support.write(dir, "001_step.sql", "-- UP\nCREATE TABLE a (n int);\nSELECT pg_sleep(2.5);\n")
-    each_wait = function() end
+    each_wait, always = function() end, false
     db = connect {}
   end)
 
@@ -89,6 +90,27 @@ describe("a long statement", function()
     end
     assert.is_nil(migrate().lost)
     assert.is_true(alone)
+  end)
+
+  it("lets the lock's connection take no snapshot without a transaction", function()
+    admin:exec "CREATE ROLE two LOGIN CONNECTION LIMIT 2; GRANT ALL ON SCHEMA public TO two"
+    finally(function() admin:exec "DROP OWNED BY two CASCADE; DROP ROLE two" end)
+    db:close()
+    db = connect { user = "two" }
+    support.write(dir, "001_step.sql", "-- pgmig: transaction=off\n-- UP\nSELECT pg_sleep(1);\n"
+      .. "CREATE TABLE a (n int);\nCREATE INDEX CONCURRENTLY a_n ON a (n);")
+    local looks, asked = 0, {}
+    always = true
+    each_wait = function()
+      for _, row in ipairs(admin:query [[SELECT query FROM pg_stat_activity
+        WHERE application_name = 'pgmig lock' AND state = 'idle in transaction']]) do
+        looks = looks + 1
+        if row.query:find "pg_stat_activity" then asked[#asked + 1] = row.query end
+      end
+    end
+    migrate()
+    assert.is_true(looks > 2)
+    assert.same({}, asked)
   end)
 
   it("is looked after behind a hook that has run a migrator of its own", function()

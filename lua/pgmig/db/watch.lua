@@ -83,6 +83,10 @@ function vigil:begin()
   self.lock_seen, self.lock_lost = self.began, false
 end
 
+--- A migration without a transaction is under way, or no longer: whatever its statement under way is,
+-- the core may send one next that waits for the end of every transaction with a snapshot.
+function vigil:spare_snapshots(spare) self.spares = spare end
+
 --- What was seen belongs to a migration that is committed; the next one is under way.
 function vigil:forget() self.began, self.blockers, self.transaction = core.now(), nil, nil end
 
@@ -107,8 +111,10 @@ local function ask_watch(self, sql)
   end
 end
 
---- Whether what runs waits for the end of every transaction that has a snapshot at some moment.
+--- Whether what runs waits for the end of every transaction that has a snapshot at some moment, or
+-- what runs next may.
 local function waits_for_snapshots(self)
+  if self.spares then return true end
   local handle = self.db.handle
   local kind = select(4, handle:progress())
   local text = (kind or "") .. (handle:sent() or "")

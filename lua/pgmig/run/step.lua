@@ -347,6 +347,7 @@ function step:try(resume)
     run.emit(notice)
   end)
   self.replaced = false -- whether a hook has replaced a statement
+  if run.db.vigil then run.db.vigil:spare_snapshots(not self.transaction) end
   run.db.handle:apply(run.ledger.handle, { self:job(resume) })
   return drive(self)
 end

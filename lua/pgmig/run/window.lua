@@ -93,6 +93,7 @@ function M.run(run, steps)
     hooked = run.hooks:has "committed",
   }
   db:on_notice(nil)
+  if db.vigil then db.vigil:spare_snapshots(false) end
   db.handle:apply(run.ledger.handle, jobs)
   local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)
   local seconds = ok and self.hooked and self.handle:seconds(1) or nil
