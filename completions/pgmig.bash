@@ -24,7 +24,8 @@ _pgmig() {
       return
       ;;
     --policy)
-      local states='edited renamed missing out_of_order ignored' choices='' state
+      local states='edited renamed replaced missing renumbered out_of_order forgotten ignored'
+      local choices='' state
       for state in $states; do
         choices+=" $state=error $state=warn $state=allow"
       done

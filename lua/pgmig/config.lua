@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local limits = require "pgmig.limits"
 local lua_file = require "pgmig.files.lua_file"
+local options = require "pgmig.options"
 local settings_file = require "pgmig.settings_file"
 
 local M = {}
@@ -11,30 +12,9 @@ local M = {}
 --- The name that the command line looks for.
 M.FILE = "pgmig.conf.lua"
 
-local types = {
-  database = { string = true },
-  dir = { string = true, table = true },
-  table = { string = true },
-  format = { string = true, table = true },
-  placeholders = { table = true, boolean = true },
-  shared = { boolean = true },
-  strict = { boolean = true },
-  lock_timeout = { string = true },
-  lock_wait = { number = true, string = true },
-  retries = { number = true },
-  reconnect = { number = true, string = true },
-  response_timeout = { number = true, string = true },
-  drift_check = { boolean = true },
-  pipeline = { boolean = true },
-  policy = { table = true },
-  naming = { table = true },
-  hooks = { table = true },
-  log = { ["function"] = true },
-}
-
-local function names(set)
+local function key_names()
   local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
+  for _, option in ipairs(options.list) do list[#list + 1] = option.key end
   table.sort(list)
   return table.concat(list, ", ")
 end
@@ -58,14 +38,14 @@ local function check(path, config)
     end
   end
   for key, value in pairs(config) do
-    local allowed = types[key]
-    if not allowed then
+    local option = options.by_key[key]
+    if not option then
       errors.raise("usage", ("unknown key %s"):format(tostring(key)), {
-        file = path, hint = "keys are: " .. names(types),
+        file = path, hint = "keys are: " .. key_names(),
       })
     end
-    if not allowed[type(value)] then
-      errors.raise("usage", ("key %s is a %s, not a %s"):format(key, names(allowed), type(value)), {
+    if not options.fits(option, value) then
+      errors.raise("usage", ("key %s is a %s, not a %s"):format(key, option.types, type(value)), {
         file = path,
       })
     end
@@ -111,9 +91,7 @@ end
 
 --- Read a config file. Folders and a format's file in it are relative to it.
 -- @param path its path
--- @return its table: database, dir (a folder or a list), table, format, placeholders, shared,
---   strict, lock_timeout, lock_wait, retries, reconnect, response_timeout, drift_check, pipeline,
---   policy, naming, hooks, log
+-- @return its table: the options (pgmig.options) that it sets
 -- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
 function M.load(path)
   local text = settings_file.read(path)

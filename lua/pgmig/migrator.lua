@@ -12,6 +12,7 @@ local limits = require "pgmig.limits"
 local migration = require "pgmig.files.migration"
 local naming = require "pgmig.naming"
 local needed = require "pgmig.needed"
+local known = require "pgmig.options"
 local planning = require "pgmig.state.plan"
 local recovery = require "pgmig.db.recovery"
 local source = require "pgmig.files.source"
@@ -21,30 +22,20 @@ local M = {}
 local migrator = {}
 migrator.__index = migrator
 
-local LOCK_TIMEOUT = "5s" -- polite: application queries queue behind a waiting ALTER TABLE
-local LOCK_WAIT = 300 -- seconds, for another run
-local RETRIES = 10
-local RECONNECT = 60 -- seconds
-
-local known_options = {
-  table = "string", strict = "boolean", lock_timeout = "string", naming = "table",
-  hooks = "table", log = "function", policy = "table", lock_wait = "number or string",
-  retries = "number", reconnect = "number or string", pipeline = "boolean", drift_check = "boolean",
-  format = "string or table", placeholders = "table or false",
-  shared = "boolean",
-}
-
 --- Check the options of `new`.
 -- @raise kind "usage"
-function M.check_options(options)
-  for key, value in pairs(options) do
-    local wanted = known_options[key]
-    if not wanted then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
-    local fits = wanted:find(type(value), 1, true) or wanted:find(tostring(value), 1, true)
-    if not fits then errors.raise("usage", ("option %s takes a %s"):format(key, wanted)) end
+function M.check_options(given)
+  for key, value in pairs(given) do
+    local option = known.by_key[key]
+    if not option or option.migrator == false then
+      errors.raise("usage", ("unknown option %s"):format(tostring(key)))
+    end
+    if not known.fits(option, value) then
+      errors.raise("usage", ("option %s takes a %s"):format(key, option.types))
+    end
     if limits.knows(key) then limits.check(key, value, "option " .. key) end
   end
-  return options
+  return given
 end
 
 local function check_dirs(dir)
@@ -59,20 +50,26 @@ local function check_dirs(dir)
 end
 
 --- The format that is asked for, or found.
-local function format_of(options, dirs, db)
-  local given = options.format or "pgmig"
-  if given == "auto" then given = needed("takeover.detect").format(dirs, db) end
-  return formats.load(given, options.placeholders)
+local function format_of(given, dirs, db)
+  local format = given.format or known.default "format"
+  if format == "auto" then format = needed("takeover.detect").format(dirs, db) end
+  return formats.load(format, given.placeholders)
 end
 
 --- The tracking table: pgmig's own, or the tool's.
-local function ledger_of(options, format, rule)
+local function ledger_of(given, format, rule)
   local others
-  if options.shared and format.name ~= "pgmig" then
+  if given.shared and format.name ~= "pgmig" then
     others = needed("takeover.shared").new(format, rule)
   end
-  local name = others and others.table or format.table or "schema_migrations"
-  return ledger.new(options.table or name, others)
+  local name = others and others.table or format.table or known.default "table"
+  return ledger.new(given.table or name, others)
+end
+
+--- What is given for an option, else what holds without it.
+local function value_of(given, key)
+  if given[key] ~= nil then return given[key] end
+  return known.default(key)
 end
 
 local function register(self, given)
@@ -86,7 +83,7 @@ end
 --- Make a migrator.
 -- @param db a connection from `pgmig.connect`; nil is enough for create
 -- @param dir the migrations folder, or a list of folders
--- @param options { table = tracking table, "name" or "schema.name", default "schema_migrations";
+-- @param given { table = tracking table, "name" or "schema.name", default "schema_migrations";
 --   strict = true: a .sql file that is no migration is an error, as with policy.ignored = "error";
 --   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise,
 --   as PostgreSQL reads it, so a bare number counts milliseconds;
@@ -106,34 +103,34 @@ end
 --   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
-function M.new(db, dir, options)
-  options = M.check_options(options or {})
+function M.new(db, dir, given)
+  given = M.check_options(given or {})
   if db ~= nil and not connection.is(db) then
     errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
   end
   local dirs = check_dirs(dir)
-  local format = format_of(options, dirs, db)
-  local rule = naming.check(options.naming or format.naming)
+  local format = format_of(given, dirs, db)
+  local rule = naming.check(given.naming or format.naming)
   local self = setmetatable({
     db = db,
     dirs = dirs,
     format = format,
     naming = rule,
     hooks = hooks.new(),
-    log = options.log,
-    lock_timeout = options.lock_timeout or LOCK_TIMEOUT,
-    lock_wait = limits.check("lock_wait", options.lock_wait) or LOCK_WAIT,
-    retries = options.retries or RETRIES,
-    reconnect = limits.check("reconnect", options.reconnect) or RECONNECT,
-    pipeline = options.pipeline ~= false,
-    drift_check = options.drift_check ~= false,
-    policy = drift.policy(options.policy),
-    ledger = ledger_of(options, format, rule),
+    log = given.log,
+    lock_timeout = value_of(given, "lock_timeout"),
+    lock_wait = limits.check("lock_wait", value_of(given, "lock_wait")),
+    retries = value_of(given, "retries"),
+    reconnect = limits.check("reconnect", value_of(given, "reconnect")),
+    pipeline = value_of(given, "pipeline"),
+    drift_check = value_of(given, "drift_check"),
+    policy = drift.policy(given.policy),
+    ledger = ledger_of(given, format, rule),
   }, migrator)
   local ms = core.duration_setting(self.lock_timeout)
   if ms and ms > 0 then self.ledger.lock_timeout = ms / 1000 end
-  if options.strict then self.policy.ignored = "error" end
-  register(self, options.hooks)
+  if given.strict then self.policy.ignored = "error" end
+  register(self, given.hooks)
   for _, path in ipairs(self.dirs) do core.check_dir(path) end -- a missing one is told at once
   return self
 end

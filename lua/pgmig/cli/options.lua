@@ -1,6 +1,7 @@
 --- The command line's options: what there is, its help, and how words become a table.
 local argparse = require "argparse"
 local limits = require "pgmig.limits"
+local settings = require "pgmig.options"
 
 local M = {}
 
@@ -84,41 +85,28 @@ local function help_option(parser)
   }
 end
 
+--- What a flag's value becomes.
+local function converter(option)
+  if limits.knows(option.key) then return limit(option.key, option.flag) end
+  return not_empty(option.flag)
+end
+
+--- An option that all commands have.
+local function add_setting(parser, option)
+  if not option.takes then
+    parser:flag(option.flag):description(option.help)
+    return
+  end
+  local added = parser:option(option.flag):argname(option.takes):convert(converter(option))
+    :description(option.help)
+  if option.key == "dir" then added:count "*" end
+  if option.key == "database" then added:hidden_name "-d" end
+end
+
 local function global_options(parser)
-  parser:option("--database"):hidden_name "-d":argname "URL":convert(not_empty "--database")
-    :description "The database, a URL or libpq's connection string. Short: -d."
-  parser:option("--dir"):argname "DIR":count "*":convert(not_empty "--dir")
-    :description("The folder of the migrations (default: migrations).\n"
-      .. "Give it again for more folders; new files go to the first.")
-  parser:option("--table"):argname "NAME":convert(not_empty "--table")
-    :description("The tracking table (default: schema_migrations, or\n"
-      .. "pgmig_migrations where that is the format's tool's).")
-  parser:option("--format"):argname "NAME":convert(not_empty "--format")
-    :description("Whose migrations folder it is: goose, dbmate, flyway, ...,\n"
-      .. "auto, or a .lua file (default: pgmig).")
-  parser:flag("--shared")
-    :description "Use the tracking table of that tool in place: both may run."
-  parser:option("--lock-timeout"):argname "TIME"
-    :convert(limit("lock_timeout", "--lock-timeout"))
-    :description("How long a statement waits for a lock, with a unit\n"
-      .. "(default: 5s).")
-  parser:option("--lock-wait"):argname "SECONDS":convert(limit("lock_wait", "--lock-wait"))
-    :description "How long to wait for another run (default: 300)."
-  parser:option("--retries"):argname "N":convert(limit("retries", "--retries"))
-    :description "How often to try again after a lock timeout or\ndeadlock (default: 10)."
-  parser:option("--reconnect"):argname "SECONDS":convert(limit("reconnect", "--reconnect"))
-    :description "How long to look for a lost server (default: 60)."
-  parser:option("--response-timeout"):argname "SECONDS"
-    :convert(limit("response_timeout", "--response-timeout"))
-    :description "How long the server may leave us without an answer\n(default: 15)."
-  parser:option("--policy"):argname "STATE=CHOICE":convert(not_empty "--policy")
-    :description("What up does about edited, renamed, replaced, missing,\n"
-      .. "renumbered, out_of_order and forgotten migrations,\n"
-      .. "and about ignored files: error, warn or allow.")
-  parser:flag("--no-drift-check")
-    :description "Do not read the files of applied migrations to see\nwhether they were edited."
-  parser:flag("--no-pipeline")
-    :description "Wait for the server's answer to each statement."
+  for _, option in ipairs(settings.list) do
+    if option.flag then add_setting(parser, option) end
+  end
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
     :description "The config file (default: pgmig.conf.lua, where there is one)."

@@ -4,6 +4,7 @@ local config = require "pgmig.config"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
+local all = require "pgmig.options"
 local limits = require "pgmig.limits"
 local needed = require "pgmig.needed"
 
@@ -35,27 +36,7 @@ local function switch(value)
   return nil, "on or off"
 end
 
--- What there is, in the order of `pgmig config`.
-local known = {
-  { key = "database", variable = "DATABASE_URL" },
-  { key = "dir", variable = "PGMIG_DIR", default = "migrations" },
-  { key = "format", variable = "PGMIG_FORMAT", default = "pgmig" },
-  { key = "table", variable = "PGMIG_TABLE", default = "schema_migrations" },
-  { key = "lock_timeout", variable = "PGMIG_LOCK_TIMEOUT", default = "5s" },
-  { key = "lock_wait", variable = "PGMIG_LOCK_WAIT", default = 300 },
-  { key = "retries", variable = "PGMIG_RETRIES", default = 10 },
-  { key = "reconnect", variable = "PGMIG_RECONNECT", default = 60 },
-  { key = "response_timeout", variable = "PGMIG_RESPONSE_TIMEOUT", default = 15 },
-  { key = "policy", variable = "PGMIG_POLICY", convert = policy },
-  { key = "drift_check", variable = "PGMIG_DRIFT_CHECK", default = true, convert = switch },
-  { key = "pipeline", variable = "PGMIG_PIPELINE", default = true, convert = switch },
-  { key = "strict", default = false },
-  { key = "shared", default = false },
-  { key = "placeholders" },
-  { key = "naming" },
-  { key = "hooks" },
-  { key = "log" },
-}
+local converters = { policy = policy, switch = switch }
 
 local function variable(name)
   local value = os.getenv(name)
@@ -110,7 +91,7 @@ end
 local function converted(setting, value, source)
   local result, expected = value, nil
   if limits.knows(setting.key) then return limits.check(setting.key, value, source) end
-  if setting.convert then result, expected = setting.convert(value) end
+  if setting.kind then result, expected = converters[setting.kind](value) end
   if result ~= nil or value == nil then return result end
   errors.raise("usage", ("%s: %s is %s"):format(source, setting.key, expected))
 end
@@ -144,7 +125,7 @@ function M.read(options)
   local env = core.exists ".env" and dotenv.read ".env" or no_variables
   local file, path = read_config(options, env)
   local found = { values = {}, sources = {} }
-  for _, setting in ipairs(known) do
+  for _, setting in ipairs(all.list) do
     local value, source = find(setting, options, env, file, path)
     found.values[setting.key] = converted(setting, value, source)
     found.sources[setting.key] = source
@@ -171,9 +152,7 @@ end
 --- The options of `pgmig.migrator`.
 function M.migrator_options(settings)
   local values, options = settings.values, {}
-  for _, key in ipairs { "format", "shared", "placeholders", "table", "lock_timeout", "lock_wait",
-    "retries", "reconnect", "policy", "strict", "naming", "hooks", "log", "drift_check",
-    "pipeline" } do
+  for _, key in ipairs(all.of_migrator()) do
     options[key] = values[key]
   end
   if options.table == AUTO then options.table = nil end
@@ -257,7 +236,7 @@ end
 -- @return a list of { key, value = text, source = text }
 function M.describe(settings)
   local list = {}
-  for i, setting in ipairs(known) do
+  for i, setting in ipairs(all.list) do
     local key = setting.key
     local source = settings.sources[key]
     if key == "database" and not source and settings.environment then source = ".env: PG*" end

@@ -83,8 +83,8 @@ function vigil:begin()
   self.lock_seen, self.lock_lost = self.began, false
 end
 
---- A migration without a transaction is under way, or no longer: whatever its statement under way is,
--- the core may send one next that waits for the end of every transaction with a snapshot.
+--- A migration without a transaction is under way, or no longer: whatever its statement under way
+-- is, the core may send one next that waits for the end of every transaction with a snapshot.
 function vigil:spare_snapshots(spare) self.spares = spare end
 
 --- What was seen belongs to a migration that is committed; the next one is under way.

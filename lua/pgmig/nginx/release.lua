@@ -9,16 +9,13 @@ local ledger = require "pgmig.state.ledger"
 local migration = require "pgmig.files.migration"
 local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
+local options_table = require "pgmig.options"
 
 local M = {}
 
 local PLACE_DIGITS = 16
 
--- What `pgmig.migrator` takes, and is passed on to it.
-local migrator_options = {
-  "table", "strict", "lock_timeout", "naming", "hooks", "policy", "lock_wait", "retries",
-  "reconnect", "format", "placeholders", "shared", "drift_check", "pipeline",
-}
+local migrator_options = options_table.of_migrator() -- they are passed on
 
 local known = {
   database = true, dir = true, target = true, mode = true, shm = true, pool = true,

@@ -1,0 +1,108 @@
+--- Every option, once: what it takes, what holds without it, and where it may be said. What checks
+-- options, finds, shows and describes them reads this; a spec compares the documents with it.
+-- Fields: `key`, its name in tables; `types`, what a table may have for it, as `type` says or a
+-- value; `default`; `variable` of the environment and of `.env`; `flag` of the command line, with
+-- `takes`, the name of its value, or a switch; `help`, its sentence there; `kind` of its value as a
+-- text: "policy", "switch", or pgmig.limits knows it; `migrator` = false: not an option of
+-- `pgmig.migrator`.
+local M = {}
+
+M.list = {
+  {
+    key = "database", types = "string", variable = "DATABASE_URL", migrator = false,
+    flag = "--database", takes = "URL",
+    help = "The database, a URL or libpq's connection string. Short: -d.",
+  },
+  {
+    key = "dir", types = "string or table", variable = "PGMIG_DIR", default = "migrations",
+    migrator = false, flag = "--dir", takes = "DIR",
+    help = "The folder of the migrations (default: migrations).\n"
+      .. "Give it again for more folders; new files go to the first.",
+  },
+  {
+    key = "format", types = "string or table", variable = "PGMIG_FORMAT", default = "pgmig",
+    flag = "--format", takes = "NAME",
+    help = "The format of the migration files: goose, dbmate, flyway,\n..., auto, or a .lua file "
+      .. "(default: pgmig).",
+  },
+  {
+    key = "table", types = "string", variable = "PGMIG_TABLE", default = "schema_migrations",
+    flag = "--table", takes = "NAME",
+    help = "The tracking table (default: schema_migrations, or\n"
+      .. "pgmig_migrations where that is the format's tool's).",
+  },
+  {
+    key = "lock_timeout", types = "string", variable = "PGMIG_LOCK_TIMEOUT", default = "5s",
+    flag = "--lock-timeout", takes = "TIME",
+    help = "How long a statement waits for a lock, with a unit\n(default: 5s).",
+  },
+  {
+    key = "lock_wait", types = "number or string", variable = "PGMIG_LOCK_WAIT", default = 300,
+    flag = "--lock-wait", takes = "SECONDS",
+    help = "How long to wait for another run (default: 300).",
+  },
+  {
+    key = "retries", types = "number", variable = "PGMIG_RETRIES", default = 10,
+    flag = "--retries", takes = "N",
+    help = "How often to try again after a lock timeout or\ndeadlock (default: 10).",
+  },
+  {
+    key = "reconnect", types = "number or string", variable = "PGMIG_RECONNECT", default = 60,
+    flag = "--reconnect", takes = "SECONDS",
+    help = "How long to look for a lost server (default: 60).",
+  },
+  {
+    key = "response_timeout", types = "number or string", variable = "PGMIG_RESPONSE_TIMEOUT",
+    default = 15, migrator = false, flag = "--response-timeout", takes = "SECONDS",
+    help = "How long the server may leave us without an answer\n(default: 15).",
+  },
+  {
+    key = "policy", types = "table", variable = "PGMIG_POLICY", kind = "policy",
+    flag = "--policy", takes = "STATE=CHOICE",
+    help = "What up does about edited, renamed, replaced, missing,\n"
+      .. "renumbered, out_of_order and forgotten migrations,\n"
+      .. "and about ignored files: error, warn or allow.",
+  },
+  {
+    key = "drift_check", types = "boolean", variable = "PGMIG_DRIFT_CHECK", default = true,
+    kind = "switch", flag = "--no-drift-check",
+    help = "Do not read the files of applied migrations to see\nwhether they were edited.",
+  },
+  {
+    key = "pipeline", types = "boolean", variable = "PGMIG_PIPELINE", default = true,
+    kind = "switch", flag = "--no-pipeline",
+    help = "Wait for the server's answer to each statement.",
+  },
+  { key = "strict", types = "boolean", default = false },
+  {
+    key = "shared", types = "boolean", default = false, flag = "--shared",
+    help = "Use the tracking table of that tool in place: both may run.",
+  },
+  { key = "placeholders", types = "table or false" },
+  { key = "naming", types = "table" },
+  { key = "hooks", types = "table" },
+  { key = "log", types = "function" },
+}
+
+M.by_key = {}
+for _, option in ipairs(M.list) do M.by_key[option.key] = option end
+
+--- The keys of the options that `pgmig.migrator` takes.
+function M.of_migrator()
+  local keys = {}
+  for _, option in ipairs(M.list) do
+    if option.migrator ~= false then keys[#keys + 1] = option.key end
+  end
+  return keys
+end
+
+--- Whether a value is of a type that an option takes.
+function M.fits(option, value)
+  return option.types:find(type(value), 1, true) ~= nil
+    or option.types:find(tostring(value), 1, true) ~= nil
+end
+
+--- What holds without it.
+function M.default(key) return M.by_key[key].default end
+
+return M
