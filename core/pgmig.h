@@ -53,6 +53,8 @@ struct pgmig_error {
     int64_t line;     /* 0: unknown */
     int64_t column;   /* 0: unknown */
     char sqlstate[6]; /* "" when it is not from the server */
+    const char *code; /* a word by which programs know it, static; NULL:
+                      ** "no_answer" */
 };
 
 /* Free what an error owns and zero it; a zeroed error may be cleared. */

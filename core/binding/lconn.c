@@ -312,10 +312,11 @@ static int conn_cancelling(lua_State *L)
     return 1;
 }
 
-/* conn:abandon(reason): no answer will come; step on to the end. */
+/* conn:abandon([reason]): no answer will come; step on to the end. Without a
+** reason: none came in time. */
 static int conn_abandon(lua_State *L)
 {
-    const char *reason = luaL_checkstring(L, 2);
+    const char *reason = luaL_optstring(L, 2, NULL);
 
     pgmig_conn_abandon(lconn_check(L)->conn, reason);
     return 0;

@@ -80,6 +80,7 @@ int lpgmig_error_raise(lua_State *L, struct pgmig_error *err)
     lpgmig_set_string(L, "context", err->context);
     lpgmig_set_string(L, "statement", err->statement);
     lpgmig_set_string(L, "query", err->query);
+    lpgmig_set_string(L, "code", err->code);
     if (err->query_at > 0)
         lpgmig_set_integer(L, "query_at", err->query_at);
     if (err->sqlstate[0] != '\0')

@@ -88,6 +88,7 @@ struct pgmig_conn {
     size_t feed_len;
     size_t fed;      /* bytes that were */
     char *abandoned; /* why no answer is waited for any more; NULL */
+    bool unanswered; /* because none came in time */
     struct pgmig_cancel *cancel; /* the last request to stop; NULL */
     struct pgmig_error error;    /* the first failure of the operation */
     size_t error_position;       /* its character in the statement, from 1; 0 */

@@ -175,8 +175,13 @@ static unsigned step_connect(struct pgmig_conn *conn)
 ** has come before is still read. */
 void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
 {
-    if (conn->abandoned == NULL)
+    static const char none[] = "the server did not answer in time";
+
+    if (conn->abandoned == NULL) {
+        conn->unanswered = reason == NULL;
+        reason = reason ? reason : none;
         conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    }
     shutdown(PQsocket(conn->pg), SHUT_RDWR);
 }
 

@@ -142,6 +142,7 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
     first = strcspn(text, "\n");
     len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
     pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
+    conn->error.code = conn->unanswered ? "no_answer" : NULL;
     first += strspn(text + first, "\n\t ");
     if (len > first)
         conn->error.detail = pgmig_strndup(text + first, len - first);

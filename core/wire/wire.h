@@ -42,7 +42,8 @@ PGMIG_NODISCARD int pgmig_conn_copy_get(struct pgmig_conn *conn,
 const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len);
 
 /* Give up waiting for an answer: the connection counts as lost, and the next
-** steps end the operation with `reason`. */
+** steps end the operation with `reason`; NULL: nothing came in time, which the
+** error's code says too. */
 void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason);
 
 /* Columns that say which process answers: its number, its start and its

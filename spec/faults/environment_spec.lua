@@ -70,6 +70,7 @@ describe("a server that refuses", function()
     local code, _, err = up(own)
     assert.equal(2, code)
     assert.matches("cannot make the tables of .*: permission denied for schema public", err)
+    assert.matches('GRANT USAGE, CREATE ON SCHEMA public TO "poor"', err, 1, true)
     admin:exec "GRANT CREATE, USAGE ON SCHEMA public TO poor"
     check("permission denied to create", own)
   end)
@@ -81,6 +82,8 @@ describe("a server that refuses", function()
     local code, _, err = up(own)
     assert.equal(1, code)
     assert.matches("permission denied for table schema_migrations", err)
+    assert.matches("GRANT ALL ON public.schema_migrations, public.schema_migrations_history", err,
+      1, true)
     assert.matches("003_step was rolled back and is not applied", err)
     admin:exec "GRANT ALL ON ALL TABLES IN SCHEMA public TO poor"
     check("permission denied on the table", own)

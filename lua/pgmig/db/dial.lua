@@ -124,7 +124,7 @@ function M.open(self, keywords, values, environment, deadline)
     local ok, err, host = attempt(self, k, v, environment, seconds, deadline)
     if ok then break end
     self.handle:close()
-    local silent = errors.is(err) and err.message == loop.NO_ANSWER
+    local silent = errors.is(err) and err.code == loop.NO_ANSWER
     local others = silent and list and leave_out(list, host)
     if not others or core.now() >= (deadline or math.huge) then error(complete(err, notes), 0) end
     notes[#notes + 1] = ("%s: %s"):format(name_of(host), NO_ANSWER)

@@ -7,8 +7,8 @@ local M = {}
 local CANCEL_INTERVAL = 0.5 -- seconds between two attempts to stop what runs on the server
 local AGAIN = 1 -- seconds until a connection that was given up is given up again
 
---- The message of an error that only means: no answer came.
-M.NO_ANSWER = "the server did not answer in time"
+--- The code of an error that only means: no answer came in time.
+M.NO_ANSWER = "no_answer"
 
 local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
 
@@ -49,9 +49,10 @@ end
 
 --- The deadline has passed. What is under way ends as if the connection were lost.
 local function expire(self)
-  if not self.connecting then return self.handle:abandon(M.NO_ANSWER) end
+  if not self.connecting then return self.handle:abandon() end
   self.handle:close()
-  errors.raise("connect", M.NO_ANSWER, {
+  errors.raise("connect", "the server did not answer in time", {
+    code = M.NO_ANSWER,
     hint = "is it running and reachable? connect_timeout=SECONDS in the connection string, or "
       .. "PGCONNECT_TIMEOUT, allows more time",
   })

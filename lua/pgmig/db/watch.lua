@@ -129,7 +129,7 @@ local function ask(self, sql)
   local ok, result = pcall(ask_watch, self, sql)
   if ok then return result end
   if not errors.is(result) then error(result, 0) end
-  local silent = result.message == loop.NO_ANSWER
+  local silent = result.code == loop.NO_ANSWER
   if not self.lock then return nil, silent end
   if waits_for_snapshots(self) then return nil, silent and not self.lock:lend("-", "") end
   local rows = self.lock:lend(SHAPE, sql)
@@ -225,7 +225,7 @@ end
 --- Nobody can look. The connection is given up only when all is silent.
 local function conclude_blind(self, seen)
   self.due = core.now() + math.min(BLIND, self.db.response_timeout)
-  if seen.silent and is_late(self, self.began) then return give_up(self, loop.NO_ANSWER) end
+  if seen.silent and is_late(self, self.began) then return self.db.handle:abandon() end
   tell_progress(self, {}, seen.long)
 end
 

@@ -55,7 +55,7 @@ local function prepare_plan(migrator, held, plan, emit)
   end)
   if ok then return settled, warnings end
   local err = settled
-  if errors.is(err) and err.message == loop.NO_ANSWER and held:held() then
+  if errors.is(err) and err.code == loop.NO_ANSWER and held:held() then
     err.hint = "the lock's connection does get answers: is there a pooler with a single "
       .. "connection to the server? a run needs two"
   end

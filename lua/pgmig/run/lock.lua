@@ -203,7 +203,7 @@ function lock:take()
   if not self.conn then connect(self) end
   local ok, err = pcall(wait, self)
   if ok then return end
-  if errors.is(err) and err.message == loop.NO_ANSWER
+  if errors.is(err) and err.code == loop.NO_ANSWER
     and pcall(self.db.ask_rows, self.db, "-", "") then
     err.hint = "the other connection does get answers: is there a pooler with a single one to the "
       .. "server? " .. NEEDS_TWO

@@ -253,7 +253,7 @@ end
 local function fail(self, step, err)
   self.current = nil
   admit_doubt(self, step, err)
-  self.ledger:explain(err)
+  self.ledger:explain(self.db, err)
   record_failure(self, step, err)
   complete(err, step.m, self.done, step.plan.direction)
   self:look("error", step:context { error = err })

@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local placement = require "pgmig.state.placement"
+local privileges = needed "state.privileges"
 local session = require "pgmig.db.session"
 
 local blockers = needed "db.blockers"
@@ -83,20 +84,16 @@ local verbs = {
   advance = "move the sequence of the history of", widen = "make room for a longer version in",
 }
 
---- What a role has to be given, as the end of a sentence; nil where it is not known.
-local function remedy(db, err)
+--- What a role has to be given, as the end of a sentence.
+local function remedy(self, db)
   local role = db:quote_ident(db:ask_row("1 name:text",
     "SELECT current_user::pg_catalog.text AS name").name)
-  local schema = err.message:match "^permission denied for schema (.*)$"
-  if schema then
-    return ("its owner may let this role: GRANT USAGE, CREATE ON SCHEMA %s TO %s; or name another "
-      .. "one: --table schema.table (option `table`)"):format(schema, role)
+  local grant, of_schema = privileges.lacking(db, self.handle:qualified(), self:bare_name())
+  if of_schema then
+    return ("its owner may let this role: %s TO %s; or name another one: --table schema.table "
+      .. "(option `table`)"):format(grant, role)
   end
-  local kind, name = err.message:match "^permission denied for (%l+) (.*)$"
-  if kind then
-    return ("its owner may let this role: GRANT ALL ON %s TO %s"):format(kind == "sequence"
-      and "SEQUENCE " .. name or name, role)
-  end
+  if grant then return ("its owner may let this role: %s TO %s"):format(grant, role) end
   return ("%s may not do this: let the owner of the tables, or a member of that role, do it once")
     :format(role)
 end
@@ -113,7 +110,7 @@ local function refuse(self, db, operation, err)
   if not errors.is(err, "sql") then error(err, 0) end
   local hint = err.hint
   if err.sqlstate == INSUFFICIENT_PRIVILEGE then
-    hint = remedy(db, err)
+    hint = remedy(self, db)
   elseif err.sqlstate == INVALID_SCHEMA_NAME then
     hint = "create it, or name another one: --table schema.table (option `table`)"
   end
@@ -123,23 +120,24 @@ local function refuse(self, db, operation, err)
   })
 end
 
+--- The hint about a migration that may not write these tables; nil: it is about something else.
+local function hint_of_denied(self, db)
+  local ok, grant = pcall(privileges.lacking, db, self.handle:qualified(), self:bare_name())
+  return ok and grant and ("pgmig keeps its books there; the owner may let this role: %s TO ROLE")
+    :format(grant) or nil
+end
+
 --- Give an error that a migration met at these tables the hint that helps.
-function ledger:explain(err)
+function ledger:explain(db, err)
   if not errors.is(err, "sql") then return end
-  local bare = self:bare_name()
-  local key = bare .. "_history_pkey"
+  local key = self:bare_name() .. "_history_pkey"
   if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
     err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
       .. "set it: SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('%s_history', 'id'), "
       .. "pg_catalog.max(id)) FROM %s_history"):format(self.name, self.name)
   end
-  if err.hint then return end
-  local denied = err.sqlstate == INSUFFICIENT_PRIVILEGE
-    and err.message:match "^permission denied for table (.+)$"
-  if denied == bare or denied == bare .. "_history" or denied == bare .. "_journal" then
-    err.hint = ("pgmig keeps its books there; the owner may let this role: GRANT ALL ON %s TO ROLE")
-      :format(denied)
-  end
+  if err.hint or err.sqlstate ~= INSUFFICIENT_PRIVILEGE then return end
+  err.hint = hint_of_denied(self, db)
 end
 
 local function operate(self, db, operation, argument)
