@@ -326,15 +326,7 @@ static const char *const *commands_field(lua_State *L, int arg)
         lua_pop(L, 1);
         return NULL;
     }
-    luaL_checktype(L, -1, LUA_TTABLE);
-    count = lpgmig_length(L, -1);
-    list = lua_newuserdata(L, (count + 1) * sizeof *list);
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(L, -2, (int)i + 1);
-        list[i] = luaL_checkstring(L, -1);
-        lua_pop(L, 1);
-    }
-    list[count] = NULL;
+    list = lpgmig_check_strings(L, lua_gettop(L), &count);
     lua_setfield(L, arg, "commands"); /* keeps it alive */
     lua_pop(L, 1);
     return list;

@@ -16,7 +16,7 @@
 
 #define LPGMIG_CONN "pgmig.conn"
 #define LPGMIG_SCRIPT "pgmig.script"
-#define LPGMIG_LEDGER "pgmig.state.ledger"
+#define LPGMIG_LEDGER "pgmig.ledger"
 #define LPGMIG_VOCABULARY "pgmig.vocabulary"
 #define LPGMIG_ERROR "pgmig.error"
 

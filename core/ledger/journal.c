@@ -234,7 +234,7 @@ void pgmig_journal_add_known(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_addf(s, " AND session_of %= ");
     add_moment(s, job);
     pgmig_sql_addf(s, " AND NOT (session_known AND session::pg_catalog.text "
-                      "%= pg_catalog.current_setting('pgmig.state.compare'))%;");
+                      "%= pg_catalog.current_setting('pgmig.state'))%;");
 }
 
 void pgmig_journal_add_failed(struct pgmig_sql *s, const struct pgmig_job *job,

@@ -44,7 +44,7 @@ static const char belongings[] =
 
 void pgmig_state_add_note(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    pgmig_sql_add(s, "SELECT pg_catalog.set_config('pgmig.state.compare', "
+    pgmig_sql_add(s, "SELECT pg_catalog.set_config('pgmig.state', "
                      "pg_catalog.json_build_object('user', session_user, "
                      "'role', pg_catalog.current_setting('role'), "
                      "'settings', ");

@@ -14,7 +14,7 @@
 
 /* What was noted, as an expression. */
 #define PGMIG_STATE_NOTED \
-    "pg_catalog.current_setting('pgmig.state.compare')::pg_catalog.json"
+    "pg_catalog.current_setting('pgmig.state')::pg_catalog.json"
 
 /* Of a row with `session` and `base`: what a session has that it had not when
 ** it began, and nobody can make again; NULL: nothing. And the same session
@@ -49,7 +49,7 @@ void pgmig_state_add_lock_timeout(struct pgmig_sql *s, int milliseconds);
 ** pgmig_sql_addf. */
 #define PGMIG_STATE_BASE                          \
     "SELECT pg_catalog.set_config('pgmig.base', " \
-    "pg_catalog.current_setting('pgmig.state.compare'), true)%;"
+    "pg_catalog.current_setting('pgmig.state'), true)%;"
 #define PGMIG_STATE_BASE_NOTED \
     "pg_catalog.current_setting('pgmig.base')::pg_catalog.json"
 
@@ -57,10 +57,10 @@ void pgmig_state_add_lock_timeout(struct pgmig_sql *s, int milliseconds);
 ** the same transaction, is the same; for pgmig_sql_addf. */
 #define PGMIG_STATE_BEFORE                          \
     "SELECT pg_catalog.set_config('pgmig.before', " \
-    "pg_catalog.current_setting('pgmig.state.compare'), true)%;"
+    "pg_catalog.current_setting('pgmig.state'), true)%;"
 #define PGMIG_STATE_UNCHANGED                      \
     "(pg_catalog.current_setting('pgmig.before') " \
-    "OPERATOR(pg_catalog.=) pg_catalog.current_setting('pgmig.state.compare'))"
+    "OPERATOR(pg_catalog.=) pg_catalog.current_setting('pgmig.state'))"
 
 /*
 ** Add what makes a session's own state again: how `session` differs from
