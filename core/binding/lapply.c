@@ -41,9 +41,18 @@ static int ledger_started(lua_State *L, struct lconn *lc, int status,
 */
 static int conn_ledger(lua_State *L)
 {
-    static const char *const names[] = {
-        "probe",   "prepare", "advance",   "widen", "list",  "marks",
-        "history", "journal", "elsewhere", "read",  "trust", NULL};
+    static const char *const names[] = {[PGMIG_LEDGER_PROBE] = "probe",
+                                        [PGMIG_LEDGER_PREPARE] = "prepare",
+                                        [PGMIG_LEDGER_ADVANCE] = "advance",
+                                        [PGMIG_LEDGER_WIDEN] = "widen",
+                                        [PGMIG_LEDGER_LIST] = "list",
+                                        [PGMIG_LEDGER_MARKS] = "marks",
+                                        [PGMIG_LEDGER_HISTORY] = "history",
+                                        [PGMIG_LEDGER_JOURNAL] = "journal",
+                                        [PGMIG_LEDGER_ELSEWHERE] = "elsewhere",
+                                        [PGMIG_LEDGER_READ] = "read",
+                                        [PGMIG_LEDGER_TRUST] = "trust",
+                                        NULL};
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int op = luaL_checkoption(L, 3, NULL, names);
     const char *argument = luaL_optstring(L, 4, NULL);
@@ -74,8 +83,6 @@ static int conn_finish_ledger(lua_State *L)
     return lconn_started(L, status, err);
 }
 
-static const char *const directions[] = {"up", "down", NULL};
-
 /* A string field of the table at `arg`; the table keeps it alive. */
 static const char *field(lua_State *L, int arg, const char *key)
 {
@@ -103,7 +110,8 @@ static enum pgmig_direction direction_field(lua_State *L, int arg,
 {
     const char *s = needed_field(L, arg, key);
 
-    return strcmp(s, directions[PGMIG_DOWN]) == 0 ? PGMIG_DOWN : PGMIG_UP;
+    return strcmp(s, lpgmig_directions[PGMIG_DOWN]) == 0 ? PGMIG_DOWN
+                                                         : PGMIG_UP;
 }
 
 static const struct {
@@ -188,8 +196,13 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
 */
 static int conn_record(lua_State *L)
 {
-    static const char *const changes[] = {"none", "name",    "row", "done",
-                                          "redo", "restart", NULL};
+    static const char *const changes[] = {[PGMIG_CHANGE_NONE] = "none",
+                                          [PGMIG_CHANGE_NAME] = "name",
+                                          [PGMIG_CHANGE_ROW] = "row",
+                                          [PGMIG_CHANGE_DONE] = "done",
+                                          [PGMIG_CHANGE_REDO] = "redo",
+                                          [PGMIG_CHANGE_RESTART] = "restart",
+                                          NULL};
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
     int change = luaL_checkoption(L, 3, NULL, changes);
     struct pgmig_entry entry = (snapshot(L, 4, 1), entry_at(L, 4));
@@ -480,7 +493,10 @@ static int conn_progress(lua_State *L)
 */
 static int conn_resume(lua_State *L)
 {
-    static const char *const ways[] = {"go_on", "skip", "replace", "give_up",
+    static const char *const ways[] = {[PGMIG_GO_ON] = "go_on",
+                                       [PGMIG_SKIP] = "skip",
+                                       [PGMIG_REPLACE] = "replace",
+                                       [PGMIG_GIVE_UP] = "give_up",
                                        NULL};
     enum pgmig_resume how =
         (enum pgmig_resume)luaL_checkoption(L, 2, NULL, ways);
@@ -531,7 +547,9 @@ static int conn_stop(lua_State *L)
 ** raises what made the migration fail. */
 static int conn_outcome(lua_State *L)
 {
-    static const char *const names[] = {"done", "raced", "given_up"};
+    static const char *const names[] = {[PGMIG_DONE] = "done",
+                                        [PGMIG_RACED] = "raced",
+                                        [PGMIG_GIVEN_UP] = "given_up"};
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = lconn_check_free(L);
     enum pgmig_outcome outcome;

@@ -201,7 +201,10 @@ static int conn_variables(lua_State *L)
 /* conn:step() --> "r", "w", "rw", or false: the operation has ended. */
 static int conn_step(lua_State *L)
 {
-    static const char *const names[] = {NULL, "r", "w", "rw"};
+    static const char *const names[] = {[PGMIG_WANT_READ] = "r",
+                                        [PGMIG_WANT_WRITE] = "w",
+                                        [PGMIG_WANT_READ | PGMIG_WANT_WRITE] =
+                                            "rw"};
     unsigned want = pgmig_conn_step(lconn_check_free(L)->conn);
 
     if (want == 0)
@@ -291,7 +294,10 @@ static int conn_finish(lua_State *L)
 /* conn:transaction_status() --> "idle", "open", "failed" or "none". */
 static int conn_transaction_status(lua_State *L)
 {
-    static const char *const names[] = {"idle", "open", "failed", "none"};
+    static const char *const names[] = {[PGMIG_TX_IDLE] = "idle",
+                                        [PGMIG_TX_OPEN] = "open",
+                                        [PGMIG_TX_FAILED] = "failed",
+                                        [PGMIG_TX_NONE] = "none"};
 
     lua_pushstring(L, names[pgmig_conn_tx(lconn_check(L)->conn)]);
     return 1;
@@ -320,6 +326,18 @@ static int conn_abandon(lua_State *L)
 
     pgmig_conn_abandon(lconn_check(L)->conn, reason);
     return 0;
+}
+
+static int conn_tostring(lua_State *L)
+{
+    const struct lconn *lc = check_object(L);
+
+    if (lc->conn == NULL)
+        lua_pushliteral(L, "pgmig connection (closed)");
+    else
+        lua_pushfstring(L, "pgmig connection (server process %d)",
+                        pgmig_conn_backend_pid(lc->conn));
+    return 1;
 }
 
 /* conn:is_open() --> false after close. */
@@ -488,6 +506,7 @@ void lpgmig_open_conn(lua_State *L)
         {"close", conn_close},
         {"__close", conn_close},
         {"__gc", conn_close},
+        {"__tostring", conn_tostring},
         {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_CONN, methods);

@@ -94,6 +94,15 @@ static int ledger_exists(lua_State *L)
     return 1;
 }
 
+static int ledger_tostring(lua_State *L)
+{
+    const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
+    const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
+
+    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not looked for");
+    return 1;
+}
+
 /* ledger:complete() --> whether all tables are there, as this version wants
 ** them. */
 static int ledger_complete(lua_State *L)
@@ -204,6 +213,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"fits", ledger_fits},
                                        {"set_patience", ledger_set_patience},
                                        {"__gc", ledger_gc},
+                                       {"__tostring", ledger_tostring},
                                        {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_LEDGER, methods);

@@ -5,6 +5,9 @@
 
 #include "binding/lpgmig.h"
 
+const char *const lpgmig_directions[] = {
+    [PGMIG_UP] = "up", [PGMIG_DOWN] = "down", NULL};
+
 void lpgmig_set(lua_State *L, const luaL_Reg *functions)
 {
     for (; functions->name != NULL; functions++) {

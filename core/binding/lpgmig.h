@@ -68,6 +68,9 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
 /* The vocabulary at `arg`; pgmig's own when there is none. */
 const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg);
 
+/* The names of enum pgmig_direction, with a NULL behind. */
+extern const char *const lpgmig_directions[];
+
 /* Set the functions of one topic in the module's table. */
 void lpgmig_open_error(lua_State *L);
 void lpgmig_open_text(lua_State *L);

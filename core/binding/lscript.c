@@ -44,6 +44,12 @@ static int script_free(lua_State *L)
     return 0;
 }
 
+static int script_tostring(lua_State *L)
+{
+    lua_pushfstring(L, "pgmig script (%s)", lpgmig_check_script(L, 1)->path);
+    return 1;
+}
+
 /*
 ** read_script(path, vocabulary, stream) --> script; without a vocabulary
 ** pgmig's own words count; with `stream` a large file is not held (see
@@ -229,7 +235,6 @@ static void push_warnings(lua_State *L, const struct pgmig_script *script)
 static int script_describe(lua_State *L)
 {
     const struct pgmig_script *script = check_held(L);
-    static const char *const names[] = {"up", "down"};
 
     lua_newtable(L);
     lpgmig_set_string(L, "path", script->path);
@@ -243,7 +248,7 @@ static int script_describe(lua_State *L)
         if (!script->sections[i].present)
             continue;
         push_section(L, script, (enum pgmig_direction)i);
-        lua_setfield(L, -2, names[i]);
+        lua_setfield(L, -2, lpgmig_directions[i]);
     }
     return 1;
 }
@@ -255,9 +260,8 @@ static int script_describe(lua_State *L)
 static int script_statement(lua_State *L)
 {
     const struct pgmig_script *script = check_held(L);
-    static const char *const names[] = {"up", "down", NULL};
     const struct pgmig_section *section =
-        &script->sections[luaL_checkoption(L, 2, NULL, names)];
+        &script->sections[luaL_checkoption(L, 2, NULL, lpgmig_directions)];
     lua_Integer n = luaL_checkinteger(L, 3);
     struct pgmig_place *place =
         &((struct lscript *)lua_touserdata(L, 1))->place;
@@ -279,8 +283,7 @@ static int script_statement(lua_State *L)
 static int script_directive(lua_State *L)
 {
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
-    static const char *const names[] = {"up", "down", NULL};
-    int direction = luaL_checkoption(L, 2, NULL, names);
+    int direction = luaL_checkoption(L, 2, NULL, lpgmig_directions);
 
     lua_pushstring(L, pgmig_script_directive(script,
                                              (enum pgmig_direction)direction,
@@ -292,10 +295,10 @@ static int script_directive(lua_State *L)
 static int script_transaction(lua_State *L)
 {
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
-    static const char *const names[] = {"up", "down", NULL};
 
     lua_pushboolean(
-        L, script->sections[luaL_checkoption(L, 2, NULL, names)].transaction);
+        L, script->sections[luaL_checkoption(L, 2, NULL, lpgmig_directions)]
+               .transaction);
     return 1;
 }
 
@@ -353,8 +356,7 @@ static int script_marked(lua_State *L)
 static int script_empty(lua_State *L)
 {
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
-    static const char *const names[] = {"up", "down", NULL};
-    int section = luaL_checkoption(L, 2, NULL, names);
+    int section = luaL_checkoption(L, 2, NULL, lpgmig_directions);
 
     lua_pushboolean(L, script->sections[section].statement_count == 0);
     return 1;
@@ -411,6 +413,7 @@ void lpgmig_open_script(lua_State *L)
                                        {"down_state", script_down_state},
                                        {"free", script_free},
                                        {"__gc", script_free},
+                                       {"__tostring", script_tostring},
                                        {NULL, NULL}};
 
     lpgmig_class(L, LPGMIG_SCRIPT, methods);

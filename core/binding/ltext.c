@@ -155,7 +155,9 @@ static int text_is_same_file(lua_State *L)
 */
 static int text_compare_files(lua_State *L)
 {
-    static const char *const names[] = {"same", "differs", "unreadable"};
+    static const char *const names[] = {[PGMIG_SAME] = "same",
+                                        [PGMIG_DIFFERS] = "differs",
+                                        [PGMIG_UNREADABLE] = "unreadable"};
     size_t np;
     size_t nc;
     const char **paths = lpgmig_check_strings(L, 1, &np);
@@ -205,7 +207,8 @@ static int text_file_checksum(lua_State *L)
 ** it. Raises kind "io". */
 static int text_file_digest(lua_State *L)
 {
-    static const char *const kinds[] = {"sha384", "crc32", NULL};
+    static const char *const kinds[] = {
+        [PGMIG_DIGEST_SHA384] = "sha384", [PGMIG_DIGEST_CRC32] = "crc32", NULL};
     const char *path = lpgmig_check_name(L, 1);
     int kind = luaL_checkoption(L, 2, NULL, kinds);
     struct pgmig_error *err = lpgmig_error_new(L);

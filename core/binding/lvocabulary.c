@@ -122,8 +122,11 @@ static int one_of(lua_State *L, const char *value, const char *const *names)
 
 static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
 {
-    static const char *const kinds[] = {"up",  "down",    "divider", "setting",
-                                        "end", "ignored", "refused", NULL};
+    static const char *const kinds[] = {
+        [PGMIG_MARKER_UP] = "up",           [PGMIG_MARKER_DOWN] = "down",
+        [PGMIG_MARKER_DIVIDER] = "divider", [PGMIG_MARKER_SETTING] = "setting",
+        [PGMIG_MARKER_END] = "end",         [PGMIG_MARKER_IGNORED] = "ignored",
+        [PGMIG_MARKER_REFUSED] = "refused", NULL};
 
     if (!lua_istable(L, -1))
         luaL_error(L, "vocabulary: a marker is a table");
@@ -186,17 +189,20 @@ static void read_options(lua_State *L, struct lvocabulary *lv)
 
 static void read_way(lua_State *L, struct lvocabulary *lv)
 {
-    static const char *const ways[] = {"up", "down", NULL};
     const char *way = text_field(L, lv->anchor, "one_way");
 
     lv->words.one_way = way != NULL;
     if (way != NULL)
-        lv->words.way = (enum pgmig_direction)one_of(L, way, ways);
+        lv->words.way = (enum pgmig_direction)one_of(L, way, lpgmig_directions);
 }
 
 static void read_rules(lua_State *L, struct lvocabulary *lv)
 {
-    static const char *const rules[] = {"on", "off", "own", "auto", NULL};
+    static const char *const rules[] = {[PGMIG_TRANSACTION_ON] = "on",
+                                        [PGMIG_TRANSACTION_OFF] = "off",
+                                        [PGMIG_TRANSACTION_OWN] = "own",
+                                        [PGMIG_TRANSACTION_AUTO] = "auto",
+                                        NULL};
     struct pgmig_vocabulary *words = &lv->words;
     const char *rule = text_field(L, lv->anchor, "transaction");
     const char *untransacted = text_field(L, lv->anchor, "untransacted");

@@ -136,8 +136,12 @@ void pgmig_index_read(const char *text, const struct pgmig_statement *st,
 
 const char *pgmig_index_action_name(enum pgmig_index_action action)
 {
-    static const char *const names[] = {NULL,      "create",        "drop",
-                                        "reindex", "reindex_table", "detach"};
+    static const char *const names[] = {[PGMIG_INDEX_CREATE] = "create",
+                                        [PGMIG_INDEX_DROP] = "drop",
+                                        [PGMIG_INDEX_REINDEX] = "reindex",
+                                        [PGMIG_INDEX_REINDEX_TABLE] =
+                                            "reindex_table",
+                                        [PGMIG_INDEX_DETACH] = "detach"};
 
     return names[action];
 }
