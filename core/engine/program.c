@@ -25,6 +25,7 @@
 static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
                       const char *begin)
 {
+    pgmig_ledger_add_mark(s);
     pgmig_sql_add(s, begin);
     pgmig_sql_end(s);
     pgmig_session_add_locals(s, job);
@@ -32,6 +33,7 @@ static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
 
 static void add_commit(struct pgmig_sql *s)
 {
+    pgmig_ledger_add_mark(s);
     pgmig_sql_add(s, "COMMIT");
     pgmig_sql_answers(s, "COMMIT");
 }
@@ -88,6 +90,7 @@ static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_journal_add_end(s, job);
     add_last_proof(s, job);
     s->role = PGMIG_ROLE_COMMIT;
+    pgmig_ledger_add_mark(s);
     pgmig_sql_add(s, "COMMIT");
     pgmig_sql_answers(s, "COMMIT/ROLLBACK");
 }

@@ -188,10 +188,18 @@ void pgmig_ledger_add_durable(struct pgmig_sql *s)
         pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
 }
 
-void pgmig_ledger_add_tag(struct pgmig_sql *s)
+void pgmig_ledger_add_mark(struct pgmig_sql *s)
 {
     if (s->conn->pooled)
-        pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
+        pgmig_sql_addf(s, "/* %s */ ", s->conn->tag);
+}
+
+void pgmig_ledger_add_tag(struct pgmig_sql *s)
+{
+    if (!s->conn->pooled)
+        return;
+    pgmig_ledger_add_mark(s);
+    pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
 }
 
 void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)

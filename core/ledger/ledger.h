@@ -67,9 +67,11 @@ PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
 
 /* Add, for the transaction: its commit is durable, which is raised where the
 ** database's default is lower; and behind a pooler, the name by which others
-** find its server process. */
+** find its server process (orphan.lua). */
 void pgmig_ledger_add_durable(struct pgmig_sql *s);
 void pgmig_ledger_add_tag(struct pgmig_sql *s);
+/* Add the same, as a comment, to a command that comes while it has no name. */
+void pgmig_ledger_add_mark(struct pgmig_sql *s);
 
 /* ---- claim.c --------------------------------------------------------- */
 

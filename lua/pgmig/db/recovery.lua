@@ -122,6 +122,7 @@ function M.insist(db, retries, tell, fn)
     local delay = delay_after(used)
     tell(result, delay)
     db:sleep(delay)
+    orphan.sweep(db)
     used = used + 1
   end
 end
@@ -141,6 +142,7 @@ local function recover_passing(step, err)
     message = err.message, blockers = err.blockers,
   }
   run.db:sleep(ctx.delay)
+  orphan.sweep(run.db)
 end
 
 local function recover(step, err)
