@@ -203,7 +203,7 @@ static int open_cursor(struct pgmig_apply *a)
 /* The next statement that is sent ahead: 1, 0 behind the last one, -1. */
 static int read_ahead(struct pgmig_apply *a)
 {
-    struct pgmig_statement st;
+    struct pgmig_statement st = {0};
     int more = open_cursor(a);
 
     if (more == 0)
