@@ -82,8 +82,8 @@ end
 -- ---- the loop ----------------------------------------------------------------
 
 --- When to wake up at the latest: a time of `core.now()`; nil: never.
-local function wake(self, limit, vigil)
-  local at = limit and limit.at or vigil and vigil.due or nil
+local function wake(self, limit, watch)
+  local at = limit and limit.at or watch and watch.due or nil
   if self.signal and self.cancel_at and at then return math.min(at, self.cancel_at) end
   return at
 end
@@ -97,20 +97,20 @@ end
 --- Step the operation under way to its end.
 -- @param self the connection
 -- @param given how long that may take: a time of `core.now()`; { at = it }, which the observer may
---   change; or { patience = seconds without any sign of life }; nil: any time, while its vigil,
+--   change; or { patience = seconds without any sign of life }; nil: any time, while its watch,
 --   where it has one, looks after it
 -- @param observer called after each step; nil
 -- @raise kinds "interrupted", and "connect" when connecting takes too long
 function M.run(self, given, observer)
   local limit = new_limit(self, given)
-  local vigil = not limit and self.vigil or nil
-  if vigil then vigil:begin() end
+  local watch = not limit and self.watch or nil
+  if watch then watch:begin() end
   local want = step(self, observer)
   while want do
-    local signal = self.wait(self.handle, want, wake(self, limit, vigil))
+    local signal = self.wait(self.handle, want, wake(self, limit, watch))
     if signal then
       interrupt(self, signal)
-      limit, vigil = { at = self.give_up_at }, nil
+      limit, watch = { at = self.give_up_at }, nil
     end
     want = step(self, observer)
     if want and limit and has_passed(self, limit) then
@@ -119,11 +119,11 @@ function M.run(self, given, observer)
       want = step(self, observer)
     elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
       cancel(self)
-    elseif want and vigil then
-      vigil:turn()
+    elseif want and watch then
+      watch:turn()
     end
   end
-  if self.vigil then self.vigil:settle() end
+  if self.watch then self.watch:settle() end
 end
 
 return M
