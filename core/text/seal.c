@@ -1,4 +1,10 @@
-/* seal.c -- whether two readings of a file saw the same bytes. */
+/*
+** seal.c -- whether two readings of a file saw the same bytes.
+**
+** The first reading checks a file, the second one runs it: the seal is what
+** says that they were of one file. It is never written down, and two seals are
+** compared only under the same key.
+*/
 #include "text/seal.h"
 
 #include <limits.h>
