@@ -1,4 +1,10 @@
-/* annotation.c -- what the words of another tool's markers say. */
+/*
+** annotation.c -- what the words of another tool's markers say.
+**
+** Where a tool's marker has options ("-- +migrate Up notransaction"), they
+** become the directives that mean the same, and everything else goes its usual
+** way. What cannot be kept is refused in place of being passed over.
+*/
 #include "text/annotation.h"
 
 #include <ctype.h>
@@ -27,7 +33,8 @@ static bool next_word(struct word *w, const char *text, size_t *at, size_t end)
     return w->len > 0;
 }
 
-/* Behind the words that the marker itself has. */
+/* Behind the words that the marker itself has: as many are passed over, since
+** blanks between them may be any (vocabulary.c, fold). */
 static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
                             size_t start, size_t end)
 {
@@ -77,6 +84,8 @@ int pgmig_annotation_options(struct pgmig_directives to,
     while (marker->options && next_word(&w, script->text, &at, end)) {
         const struct pgmig_marker_option *option = find_option(words, &w);
 
+        /* prose behind a marker is the tools' custom, "key:value" never is:
+        ** dbmate's "transaction:flase" would be lost without a word */
         if (option == NULL && memchr(w.text, ':', w.len) == NULL)
             continue;
         if (option == NULL)
@@ -114,6 +123,8 @@ int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
     return -1;
 }
 
+/* The message names the placeholder with its end, if that comes within SHOWN
+** bytes; one without an end mark goes on as long as a name does. */
 int pgmig_annotation_unfilled(const struct pgmig_script *script,
                               const struct pgmig_vocabulary *words, size_t at,
                               size_t end, struct pgmig_error *err)

@@ -1,4 +1,13 @@
-/* parser.c -- a file while it is parsed: its items become sections. */
+/*
+** parser.c -- a file while it is parsed: its items become sections.
+**
+** One pass: the splitter's items come in the order of the file, statements go
+** to the section that is current, comments are asked for their meaning. Every
+** statement and every piece of data is handed to the caller as well, who may be
+** the script (it counts) or a cursor (it runs them); both see the same, as both
+** go through here. Checks that need all of a section are not made here: see
+** script.c and txcheck.c.
+*/
 #include "text/parser.h"
 
 #include <inttypes.h>
@@ -22,6 +31,7 @@ int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
     return -1;
 }
 
+/* The line alone, for a message that points somewhere else. */
 static int64_t line_of(const struct pgmig_parser *p, size_t offset)
 {
     struct pgmig_error place = {0};
@@ -39,8 +49,8 @@ static const char *direction_name(const struct pgmig_parser *p,
     return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
 }
 
-/* Where a directive goes that is said here: above the first marker to the
-** file, else to its section. */
+/* Where a directive goes that is said here: above the first marker to the file,
+** else to its section. With a divider the text above it is UP already. */
 static struct pgmig_directives directives_here(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
@@ -55,7 +65,8 @@ static struct pgmig_directives directives_here(struct pgmig_parser *p)
 /* ---- statements ------------------------------------------------------ */
 
 /* What a streamed script keeps: its first two statements, its last, and those
-** that txcheck.c has to look at: whether the last so far is one of these. */
+** that txcheck.c has to look at: whether the last so far is one of these. A
+** restored dump may have millions of statements. */
 static bool keeps_last(const struct pgmig_parser *p)
 {
     const struct pgmig_section *section = p->section;
@@ -94,6 +105,9 @@ static int add_statement(struct pgmig_parser *p,
     if (section->total++ == 0)
         section->first = st->start;
     section->last = st->end;
+    /* a marker has cut the statement above in front of this one: if this is no
+    ** beginning of one, it was cut in two, as by "-- down" in a list of
+    ** columns */
     if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
         return 0;
     pgmig_error_set(p->err, PGMIG_E_PARSE,
@@ -105,7 +119,7 @@ static int add_statement(struct pgmig_parser *p,
 }
 
 /* A divider in a place where it is none divides the file for its tool: the
-** first one does. */
+** first one does. Behind DOWN another one changes nothing. */
 static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
 {
     size_t stray = end;
@@ -125,6 +139,8 @@ static int refuse_large(const struct pgmig_parser *p, size_t start)
     return pgmig_parser_point(p, start);
 }
 
+/* In this order, so that a message is about what is wrong first: what the tool
+** would replace is no SQL yet, and a doubt needs a statement that counts. */
 static int take_statement(struct pgmig_parser *p,
                           const struct pgmig_statement *st)
 {
@@ -145,7 +161,8 @@ static int take_statement(struct pgmig_parser *p,
     return 0;
 }
 
-/* COPY data belongs to the statement before. */
+/* COPY data belongs to the statement before, which is the section's last: it
+** was kept just now, whatever keeps_last says of it later. */
 static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_section *section = p->section;
@@ -160,6 +177,8 @@ static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
 
 /* ---- comments -------------------------------------------------------- */
 
+/* A second marker of one kind is an error unless the format joins the pieces:
+** of two UP sections one may have been meant as DOWN. */
 static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
                          size_t offset)
 {
@@ -205,6 +224,7 @@ static int take_divider(struct pgmig_parser *p, size_t offset)
 static int take_section(struct pgmig_parser *p,
                         const struct pgmig_marker *marker, size_t offset)
 {
+    /* what comes next begins below this marker, not below one that has cut */
     if (p->cut != offset)
         p->cut = PGMIG_NOWHERE;
     if (marker->kind == PGMIG_MARKER_DIVIDER)
@@ -221,6 +241,7 @@ static int take_setting(struct pgmig_parser *p,
     struct pgmig_script *s = p->script;
     struct pgmig_directives to = directives_here(p);
 
+    /* its tool reads the first line only; a byte order mark is no text */
     if (marker->first && offset > 0 &&
         !(offset == 3 && s->origin.start == 0 &&
           memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
@@ -236,6 +257,7 @@ static int take_marker(struct pgmig_parser *p,
 {
     const struct pgmig_marker *marker = comment->marker;
 
+    /* what it ends was ended by `cuts` */
     if (marker->kind == PGMIG_MARKER_IGNORED ||
         marker->kind == PGMIG_MARKER_END)
         return 0;
@@ -290,7 +312,8 @@ static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
     return check_stray(p, item->start, item->end);
 }
 
-/* Whether a comment is a marker that ends the statement above it. */
+/* Whether a comment is a marker that ends the statement above it, though that
+** has no semicolon. */
 static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c;
@@ -303,13 +326,15 @@ static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
 
 /* ---- items ----------------------------------------------------------- */
 
-/* Let the splitter see more of the file. */
+/* Let the splitter see more of the file. The window has moved: all that holds
+** an address or an end of the text is set anew. */
 static int see_more(struct pgmig_parser *p)
 {
     struct pgmig_splitter *sp = &p->splitter;
     struct pgmig_stream *s = p->stream;
     size_t needs = pgmig_splitter_needs(sp);
 
+    /* else memory would end before the statement does */
     if (s->len > needs && s->len - needs > PGMIG_STATEMENT_MAX)
         return refuse_large(p, needs);
     if (pgmig_stream_more(s, needs, p->err) != 0)
@@ -337,7 +362,8 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
     p->splitter.lx.final = stream == NULL;
 }
 
-/* A marker ends the statement above it: that one comes first. */
+/* A marker ends the statement above it: that one comes first, and the marker
+** when the caller asks for the next one. */
 static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
 {
     p->marker = *item;
@@ -352,6 +378,8 @@ static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
     return true;
 }
 
+/* Comments and the end of the window are dealt with on the way: a caller sees
+** SQL and data alone. */
 bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
 {
     struct pgmig_item marker = p->marker;

@@ -1,4 +1,12 @@
-/* script.c -- a migration file as a whole: read, checked, asked. */
+/*
+** script.c -- a migration file as a whole: read, checked, asked.
+**
+** A script that was made can be run: what is wrong with a file shows when it is
+** read, before anything has been sent. What is checked here needs all of the
+** file: that there is something to go up, how each section's transaction is,
+** times that were hardly meant as they stand. The order of the checks is that
+** of what people should mend first.
+*/
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,6 +24,7 @@
 
 /* ---- checks of the whole --------------------------------------------- */
 
+/* Note what is worth telling. -1 only without memory. `message` is static. */
 static int warn(struct pgmig_parser *p, size_t offset, const char *message)
 {
     struct pgmig_script *s = p->script;
@@ -53,6 +62,9 @@ static int refuse_unmarked(struct pgmig_parser *p)
     return pgmig_parser_point(p, 0);
 }
 
+/* An empty UP is nearly always a template that nobody has filled in: applied,
+** it would never run when somebody has. In a file without markers nothing tells
+** that it was one, so it is only worth a warning. */
 static int check_up(struct pgmig_parser *p)
 {
     struct pgmig_section *up = &p->script->sections[PGMIG_UP];
@@ -94,11 +106,13 @@ static bool has_alone(const struct pgmig_section *section)
 }
 
 /* A section that does not say how it runs, in a format whose tool lets a file
-** leave its transaction. */
+** leave its transaction. Where nothing keeps it from running in one, it does:
+** then the tracking row is in it, too. */
 static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
 {
     bool alone = p->words->transaction == PGMIG_TRANSACTION_AUTO;
     size_t at = pgmig_txcheck_obstacle(section, alone);
+    /* a tool that looks for such statements begins no transaction then */
     bool begun = !alone || !has_alone(section);
 
     section->transaction = at == section->statement_count;
@@ -114,6 +128,7 @@ static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
     return 0;
 }
 
+/* The file's word counts, then its format's rule. */
 static int settle_transaction(struct pgmig_parser *p,
                               enum pgmig_direction direction)
 {
@@ -145,7 +160,8 @@ static int settle_section(struct pgmig_parser *p,
     return 0;
 }
 
-/* PostgreSQL takes a bare number for milliseconds; people mean seconds. */
+/* PostgreSQL takes a bare number for milliseconds; people mean seconds. 0 needs
+** no unit. A value that is wrong was refused by directive.c. */
 static int check_times(struct pgmig_parser *p,
                        const struct pgmig_directive *list, size_t count)
 {
@@ -175,6 +191,7 @@ static int check_section_times(struct pgmig_parser *p,
     return check_times(p, section->directives, section->directive_count);
 }
 
+/* Of a held file, before anything else; a stream does it as it reads. */
 static int check_bytes(struct pgmig_parser *p)
 {
     const struct pgmig_script *s = p->script;
@@ -201,6 +218,7 @@ static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
     return -1;
 }
 
+/* The parser keeps what a script has of them; here is nothing to do. */
 static int take_items(struct pgmig_parser *p)
 {
     struct pgmig_item item;
@@ -216,6 +234,7 @@ static int parse(struct pgmig_parser *p)
 
     if (take_items(p) != 0 || pgmig_doubt_check(p) != 0)
         return -1;
+    /* a file without any marker is UP as a whole */
     if (!s->marked && !p->words->marked)
         s->sections[PGMIG_UP].present = true;
     if (settle_empty(p, &s->sections[PGMIG_UP]) != 0 ||
@@ -279,6 +298,7 @@ static int parse_stream(struct pgmig_script *script,
     script->streamed = true;
     pgmig_parser_init(&p, script, script->words, stream, err);
     status = parse(&p);
+    /* it was the stream's window, which is closed: excerpt.c reads again */
     script->text = NULL;
     if (status != 0 && err->kind == PGMIG_E_PARSE)
         return check_rest(stream, err);
@@ -332,6 +352,8 @@ struct pgmig_script *pgmig_script_read(const char *path,
     char *text;
     size_t len;
 
+    /* the size decides nothing but how it is read: should it change until then,
+    ** either way still reads all */
     if (stream && stat(path, &st) == 0 && st.st_size > PGMIG_STREAM_BYTES)
         return read_stream(path, words, err);
     if (pgmig_file_read(path, &text, &len, err) != 0)
@@ -339,6 +361,7 @@ struct pgmig_script *pgmig_script_read(const char *path,
     return pgmig_script_parse(path, text, len, words, err);
 }
 
+/* `text` and `path` are not parsing's: a cursor has lent ones here. */
 void pgmig_script_clear(struct pgmig_script *script)
 {
     for (int i = 0; i < 2; i++) {
@@ -390,6 +413,8 @@ void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
     pgmig_locate_from(script->text, script->len, offset, place);
 }
 
+/* Comments and literals included: for callers who may be wrong on the safe
+** side. */
 bool pgmig_script_mentions(const struct pgmig_script *script, const char *word)
 {
     size_t n = strlen(word);
