@@ -22,6 +22,7 @@ struct word {
     size_t len;
 };
 
+/* False at the end. *at goes behind the word. */
 static bool next_word(struct word *w, const char *text, size_t *at, size_t end)
 {
     while (*at < end && isspace((unsigned char)text[*at]))
@@ -47,6 +48,7 @@ static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
     return start;
 }
 
+/* Without case, as markers are compared (vocabulary.c). */
 static const struct pgmig_marker_option *
 find_option(const struct pgmig_vocabulary *words, const struct word *w)
 {
@@ -97,6 +99,7 @@ int pgmig_annotation_options(struct pgmig_directives to,
     return 0;
 }
 
+/* The comment itself is quoted, as people will look for it in the file. */
 int pgmig_annotation_refuse(const struct pgmig_script *script,
                             const struct pgmig_marker *marker, size_t start,
                             size_t end, struct pgmig_error *err)
@@ -111,6 +114,8 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
     return -1;
 }
 
+/* Left alone it would be worse: the tool has taken what follows for DOWN, and
+** pgmig would run it as UP. */
 int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
                            struct pgmig_error *err)
 {

@@ -15,6 +15,8 @@
 #include "base/error.h"
 #include "text/script.h"
 
+/* Of a streamed script the words, the path and the seal's key are the script's
+** own, so the second reading differs from the first by nothing but the file. */
 int pgmig_cursor_open(struct pgmig_cursor *c, const struct pgmig_script *script,
                       enum pgmig_direction section, struct pgmig_error *err)
 {
@@ -120,6 +122,8 @@ static int held_data(struct pgmig_cursor *c, const char **data, size_t *len)
     return *len > 0 ? 1 : 0;
 }
 
+/* A COPY without its data in this reading: another file, whatever else may be
+** wrong with it. */
 int pgmig_cursor_data(struct pgmig_cursor *c, const char **data, size_t *len,
                       struct pgmig_error *err)
 {

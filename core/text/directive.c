@@ -55,7 +55,8 @@ static bool is_count(const char *s, size_t len)
     return len > 0 && len <= 6;
 }
 
-/* What the value should have been; NULL when it is right. */
+/* What the value should have been; NULL when it is right. It comes behind the
+** key in the message: "retries takes a whole number". */
 static const char *wrong_value(const struct pgmig_directive_rule *rule,
                                const struct word *w)
 {
@@ -120,7 +121,8 @@ static int check(const struct word *w, const struct pgmig_directive_rule *rule,
     return 0;
 }
 
-/* Read key[=value] at `at`; returns where it ends. */
+/* Read key[=value] at `at`; returns where it ends. A value goes to the next
+** blank: there are no quotes, and none are needed. */
 static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
 {
     size_t start = at;
@@ -139,7 +141,8 @@ static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
     return at;
 }
 
-/* A reason goes to the end of the line; a colon or = before it is let go. */
+/* A reason goes to the end of the line; a colon or = before it is let go, as
+** people write either. */
 static size_t read_rest(struct word *w, const char *text, size_t end)
 {
     size_t at = (size_t)(w->key - text) + w->key_len;

@@ -106,8 +106,7 @@ static int add_statement(struct pgmig_parser *p,
         section->first = st->start;
     section->last = st->end;
     /* a marker has cut the statement above in front of this one: if this is no
-    ** beginning of one, it was cut in two, as by "-- down" in a list of
-    ** columns */
+    ** beginning of one, it was cut in two, as by "-- down" in a select list */
     if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
         return 0;
     pgmig_error_set(p->err, PGMIG_E_PARSE,
@@ -129,6 +128,8 @@ static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
     return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
 }
 
+/* Sent, it would only cost the connection: the server takes a longer message
+** for one that was garbled, and says nothing of the statement. */
 static int refuse_large(const struct pgmig_parser *p, size_t start)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE,
@@ -251,6 +252,8 @@ static int take_setting(struct pgmig_parser *p,
     return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
 }
 
+/* Markers that structure the file come last: the words behind such a one belong
+** to the section that it begins. */
 static int take_marker(struct pgmig_parser *p,
                        const struct pgmig_comment *comment,
                        const struct pgmig_item *item)
@@ -272,6 +275,7 @@ static int take_marker(struct pgmig_parser *p,
                                     marker, comment->body, item->end, p->err);
 }
 
+/* Anywhere else it would look as if it counted, and would not. */
 static int take_directive(struct pgmig_parser *p, size_t body,
                           const struct pgmig_item *comment)
 {
@@ -300,6 +304,8 @@ static bool is_marker(const struct pgmig_comment *c,
            (item->alone || (c->marker->anywhere && item->outside));
 }
 
+/* A comment has one meaning. Only what is neither a directive nor a marker may
+** be a heading that was meant as one. */
 static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c = read_comment(p, item);
@@ -348,6 +354,8 @@ static int see_more(struct pgmig_parser *p)
     return 0;
 }
 
+/* Before the first marker UP is the current section: of a file without any, all
+** of it is. */
 void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                        const struct pgmig_vocabulary *words,
                        struct pgmig_stream *stream, struct pgmig_error *err)

@@ -315,6 +315,8 @@ static void join_words(struct pgmig_phrase *phrase)
     }
 }
 
+/* Roles are settled word by word, and only then joined: "roll it all back"
+** needs its last word to mean something in the first. */
 void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
                        size_t start, size_t end)
 {
@@ -339,6 +341,8 @@ void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
     join_words(phrase);
 }
 
+/* Frames and rulers ("-- ------") have none, and are no comments for who asks
+** what one says. */
 bool pgmig_phrase_any(const char *text, size_t start, size_t end)
 {
     struct pgmig_word w;

@@ -1,11 +1,11 @@
 /*
 ** script.c -- a migration file as a whole: read, checked, asked.
 **
-** A script that was made can be run: what is wrong with a file shows when it is
-** read, before anything has been sent. What is checked here needs all of the
-** file: that there is something to go up, how each section's transaction is,
-** times that were hardly meant as they stand. The order of the checks is that
-** of what people should mend first.
+** What is wrong with a file shows when it is read, before anything has been
+** sent: a script that was made has passed all checks. Those that are made here
+** need the whole file: that something goes up, how each section's transaction
+** is, times that were hardly meant as they stand. They come in the order in
+** which people should mend what they find.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,8 @@ static int warn(struct pgmig_parser *p, size_t offset, const char *message)
     return 0;
 }
 
-/* In some formats a section without SQL does nothing, and is meant so. */
+/* In some formats a section without SQL does nothing, and is meant so: it gets
+** the directive that says so in pgmig's own. */
 static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
     struct pgmig_directives to = {&section->directives,
@@ -53,6 +54,7 @@ static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
     return pgmig_directive_set(to, "empty", "", section->start, p->err);
 }
 
+/* For a format whose tool refuses such files, too. */
 static int refuse_unmarked(struct pgmig_parser *p)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
@@ -146,6 +148,8 @@ static int settle_transaction(struct pgmig_parser *p,
     return pgmig_txcheck_pieces(p->script, section, p->words, false, p->err);
 }
 
+/* Both sections are settled whichever will run: a way back that cannot run is
+** worth knowing before it is needed. */
 static int settle_section(struct pgmig_parser *p,
                           enum pgmig_direction direction)
 {
@@ -228,6 +232,9 @@ static int take_items(struct pgmig_parser *p)
     return p->err->kind == PGMIG_E_NONE ? 0 : -1;
 }
 
+/* Doubts come first: a comment that was to be a marker is the reason for most
+** of what would be found behind it. Sections are looked at for SQL before
+** transactions are settled, which shortens their lists. */
 static int parse(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
@@ -324,6 +331,8 @@ static int parse_sealed(struct pgmig_script *script,
     return status;
 }
 
+/* The stream is closed once the file was read: to run, it is opened anew
+** (cursor.c), and may be another file by then. */
 static struct pgmig_script *read_stream(const char *path,
                                         const struct pgmig_vocabulary *words,
                                         struct pgmig_error *err)
@@ -397,6 +406,7 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
                                 key);
 }
 
+/* DOWN's reason first: it stands where people look for the way back. */
 const char *pgmig_script_irreversible(const struct pgmig_script *script)
 {
     const char *reason =
