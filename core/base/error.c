@@ -78,6 +78,7 @@ int pgmig_error_memory(struct pgmig_error *err)
     return -1;
 }
 
+/* Without memory the field becomes NULL: half an error is still one. */
 void pgmig_error_field(char **field, const char *value)
 {
     free(*field);

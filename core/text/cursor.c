@@ -48,7 +48,7 @@ void pgmig_cursor_close(struct pgmig_cursor *c)
     pgmig_script_clear(&c->again);
 }
 
-/* What has run so far is rolled back, where there is a transaction. */
+/* What has run so far is rolled back with its transaction. */
 static int changed(const struct pgmig_cursor *c, struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_IO,

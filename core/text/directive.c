@@ -37,6 +37,7 @@ static bool equals(const char *s, size_t len, const char *word)
     return strlen(word) == len && memcmp(s, word, len) == 0;
 }
 
+/* Keys are compared with case, unlike markers: they are pgmig's own. */
 static const struct pgmig_directive_rule *
 find_rule(const struct pgmig_vocabulary *words, const struct word *word)
 {

@@ -140,8 +140,8 @@ void pgmig_doubt_comment(struct pgmig_parser *p, const struct pgmig_item *item,
 
 /* ---- the SQL behind them ----------------------------------------------- */
 
-/* Whether a statement takes something away, as most of a way back does. ALTER
-** takes away, or adds: only the former may be one. */
+/* Whether a statement takes something away, as most of a way back does: of
+** ALTER any but those that add something. */
 static bool takes_back(const struct pgmig_parser *p,
                        const struct pgmig_statement *st)
 {
@@ -187,8 +187,8 @@ static bool heads(const struct pgmig_parser *p, const struct pgmig_doubt *d,
 }
 
 /* What of a statement stands behind a near marker inside it; false: it is no
-** statement of its own. There the one above lacks a semicolon, as people leave
-** it out in front of a marker. */
+** statement of its own. One that is shows that the statement above lacks its
+** semicolon, as people leave it out in front of a marker. */
 static bool split_off(const struct pgmig_parser *p, const struct pgmig_doubt *d,
                       const struct pgmig_statement *st,
                       struct pgmig_statement *rest)

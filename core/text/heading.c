@@ -39,7 +39,8 @@ static bool is_verb(const struct pgmig_word *w)
     return w->role == PGMIG_ROLE_SAYS || w->role == PGMIG_ROLE_NOT;
 }
 
-/* Roles are in an order for this: from ALONE on they may stand alone. */
+/* The roles are in an order for this one and the next: ALONE, a direction only
+** where nothing else is said, stands in front of UP. */
 static bool is_direction(const struct pgmig_word *w)
 {
     return w->role >= PGMIG_ROLE_UP;

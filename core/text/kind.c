@@ -204,8 +204,8 @@ static unsigned finish(struct pgmig_words *w, struct pgmig_statement *st,
         add_kind(st, w);
         return PGMIG_T_NO_BLOCK;
     }
+    /* with an unknown ending it may do anything to the transaction */
     if (!pgmig_words_accept(w, "and"))
-        /* with an unknown ending it may do anything to the transaction */
         return pgmig_words_ended(w) ? traits : PGMIG_T_TX_REFUSED;
     return pgmig_words_at(w, "no") ? traits
                                    : PGMIG_T_TX_REFUSED | PGMIG_T_TX_CHAIN;
@@ -216,7 +216,8 @@ static unsigned commit(struct pgmig_words *w, struct pgmig_statement *st)
     return finish(w, st, PGMIG_T_TX_COMMIT);
 }
 
-/* Back to a savepoint the transaction goes on; ABORT is the same word. */
+/* After ROLLBACK TO a savepoint the transaction goes on. ABORT is the same word
+** as ROLLBACK. */
 static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
 {
     struct pgmig_words ahead = *w;
@@ -265,8 +266,8 @@ static unsigned lo_balance(int opened)
 
 /* What pg_dump writes, one by one, between a BEGIN and a COMMIT: SELECT of
 ** calls such as pg_catalog.lo_open, and nothing else (src/bin/pg_dump,
-** pg_backup_db.c and pg_backup_archiver.c). One word that is neither a call nor
-** the schema may be a function that does anything: it is no such statement. */
+** pg_backup_db.c and pg_backup_archiver.c). A word that is neither such a call
+** nor the schema may be a function that does anything. */
 static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const calls[] = {

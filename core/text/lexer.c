@@ -182,8 +182,8 @@ static size_t continuation(const struct pgmig_lexer *lx, size_t at)
     return lx->final ? at : lx->len + 1;
 }
 
-/* A literal from its first quote to its last, all its continuations included:
-** what one may hold, those hold, too, so E'' is E'' to its end. */
+/* A literal from its first quote to its last, with its continuations: those of
+** E'' have backslash escapes as it has. */
 static struct reach string(const struct pgmig_lexer *lx, size_t quote,
                            bool escapes)
 {
@@ -237,8 +237,8 @@ static struct reach parameter(const struct pgmig_lexer *lx)
 }
 
 /* A dollar-quoted string, a parameter such as $1, or a lone dollar. The first
-** copy of the opening tag closes it, wherever it stands: of $a$ ... $b$a$ the
-** dollar behind b is the first one of that copy, as scan.l reads it. */
+** copy of the opening tag closes it, even where it shares a dollar with another
+** tag: in $a$ ... $b$a$ the second one of $b$ begins it, as scan.l has it. */
 static struct reach dollar(const struct pgmig_lexer *lx)
 {
     size_t from = tag_end(lx, lx->pos) + 1;

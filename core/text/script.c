@@ -222,7 +222,8 @@ static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
     return -1;
 }
 
-/* The parser keeps what a script has of them; here is nothing to do. */
+/* The parser puts what it finds into the script: nothing is left to do with an
+** item. */
 static int take_items(struct pgmig_parser *p)
 {
     struct pgmig_item item;

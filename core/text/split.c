@@ -318,7 +318,7 @@ static void skip_dull(struct pgmig_splitter *sp)
 /* ---- psql commands --------------------------------------------------- */
 
 /* pg_dump of August 2025 and later writes \restrict and \unrestrict around a
-** dump, so that psql runs no command that a server has smuggled into it
+** dump, so that psql runs no command that a hostile server has put into it
 ** (CVE-2025-8714). Here no command is run at all: the lines are passed over. */
 static bool is_restrict(const struct pgmig_splitter *sp,
                         const struct pgmig_token *tok)
