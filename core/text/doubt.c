@@ -305,7 +305,7 @@ static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
                             names(d) == PGMIG_UP ? "DOWN" : "UP");
         add_remedy(p, d, p->err);
     }
-    return pgmig_parser_point(p, d->at);
+    return pgmig_script_point(p->script, d->at, p->err);
 }
 
 int pgmig_doubt_check(struct pgmig_parser *p)

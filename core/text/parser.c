@@ -25,12 +25,6 @@
 #define PGMIG_STATEMENT_MAX 0x3FFFFC00
 #endif
 
-int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
-{
-    pgmig_script_point(p->script, offset, p->err);
-    return -1;
-}
-
 /* The line alone, for a message that points somewhere else. */
 static int64_t line_of(const struct pgmig_parser *p, size_t offset)
 {
@@ -114,7 +108,7 @@ static int add_statement(struct pgmig_parser *p,
     pgmig_error_hint(p->err, "if it ends the section, end the statement above "
                              "it with a semicolon; if it is a comment, word "
                              "it otherwise");
-    return pgmig_parser_point(p, p->cut);
+    return pgmig_script_point(p->script, p->cut, p->err);
 }
 
 /* A divider in a place where it is none divides the file for its tool: the
@@ -137,7 +131,7 @@ static int refuse_large(const struct pgmig_parser *p, size_t start)
                     "(1 GB)");
     pgmig_error_hint(p->err,
                      "divide it, or bring rows with COPY ... FROM stdin");
-    return pgmig_parser_point(p, start);
+    return pgmig_script_point(p->script, start, p->err);
 }
 
 /* In this order, so that a message is about what is wrong first: what the tool
@@ -195,7 +189,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
                         direction_name(p, section));
         pgmig_error_hint(p->err, "the first one is in line %" PRId64,
                          line_of(p, section->start));
-        return pgmig_parser_point(p, offset);
+        return pgmig_script_point(p->script, offset, p->err);
     }
     section->present = true;
     section->start = offset;
@@ -212,7 +206,8 @@ static int refuse_before(struct pgmig_parser *p, size_t offset)
                      "it belongs to no section: move it behind the "
                      "marker in line %" PRId64,
                      line_of(p, offset));
-    return pgmig_parser_point(p, p->section->statements[0].start);
+    return pgmig_script_point(p->script, p->section->statements[0].start,
+                              p->err);
 }
 
 /* What stands above the divider is UP. */
@@ -283,7 +278,7 @@ static int take_directive(struct pgmig_parser *p, size_t body,
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "a directive stands on a line of its own, behind --, "
                         "outside parentheses");
-        return pgmig_parser_point(p, comment->start);
+        return pgmig_script_point(p->script, comment->start, p->err);
     }
     return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
                                  comment->end, p->err);
@@ -377,7 +372,7 @@ static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
     p->marker = *item;
     pgmig_splitter_cut(&p->splitter, item, p->err);
     if (item->kind == PGMIG_ITEM_ERROR) {
-        pgmig_parser_point(p, item->start);
+        pgmig_script_point(p->script, item->start, p->err);
         return false;
     }
     if (take_statement(p, &item->statement) != 0)
@@ -413,7 +408,7 @@ bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
                 return false;
             break;
         case PGMIG_ITEM_ERROR:
-            pgmig_parser_point(p, item->start);
+            pgmig_script_point(p->script, item->start, p->err);
             return false;
         default:
             return false;

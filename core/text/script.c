@@ -61,7 +61,7 @@ static int refuse_unmarked(struct pgmig_parser *p)
                     pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
     pgmig_error_hint(p->err, "nobody can tell what of it goes up and what "
                              "goes down: write that line above what goes up");
-    return pgmig_parser_point(p, 0);
+    return pgmig_script_point(p->script, 0, p->err);
 }
 
 /* An empty UP is nearly always a template that nobody has filled in: applied,
@@ -81,7 +81,8 @@ static int check_up(struct pgmig_parser *p)
     }
     if (!up->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "no -- UP section");
-        return pgmig_parser_point(p, p->script->sections[PGMIG_DOWN].start);
+        return pgmig_script_point(
+            p->script, p->script->sections[PGMIG_DOWN].start, p->err);
     }
     if (up->statement_count > 0 ||
         pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
@@ -90,7 +91,7 @@ static int check_up(struct pgmig_parser *p)
                     "the UP section has no SQL: still the template?");
     pgmig_error_hint(p->err, "write the SQL, or the line `-- pgmig: empty` "
                              "when nothing is to be done");
-    return pgmig_parser_point(p, up->start);
+    return pgmig_script_point(p->script, up->start, p->err);
 }
 
 static bool is_own(const struct pgmig_parser *p)
