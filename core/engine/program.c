@@ -252,9 +252,9 @@ bool pgmig_program_must_look(const struct pgmig_apply *a)
 }
 
 /* It may not end the transaction that the bookkeeping needs. The status tells
-** of one that is gone; a COMMIT with a new BEGIN behind it, in a procedure or a
-** function's dynamic SQL, leaves the status as it was, and then the server's
-** warning about it (25P01, 25001) does. */
+** of one that is gone. BEGIN within a transaction, and COMMIT without one, only
+** warn (25001, 25P01): SQL that a hook has put in the statement's place may
+** have both, and leave the status as it was. */
 static bool broke_transaction(const struct pgmig_apply *a)
 {
     if (a->alone || a->grouped ||

@@ -1,4 +1,12 @@
-/* report.c -- what the server and libpq say: notices and errors. */
+/*
+** report.c -- what the server and libpq say: notices and errors.
+**
+** What a server sends is kept as it is, in its language; what it means is read
+** from codes (SQLSTATE, the severity that is not translated), never from words.
+** What libpq says may repeat a parameter of the connection, so that its values
+** are taken out (conceal.c). Only libpq calls pgmig_report_notice: in the
+** middle of its reading, where nothing may be sent or raised.
+*/
 #include "wire/report.h"
 
 #include <stdlib.h>
@@ -25,6 +33,8 @@ static size_t number(const PGresult *res, int code)
     return value ? strtoul(value, NULL, 10) : 0;
 }
 
+/* Five characters, always (manual, "PostgreSQL Error Codes"): others are
+** none. */
 static void copy_state(const PGresult *res, char sqlstate[6])
 {
     const char *value = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -35,7 +45,8 @@ static void copy_state(const PGresult *res, char sqlstate[6])
 }
 
 /* What the server has said has not all that it always has, or libpq cannot make
-** anything of it: nothing that comes behind it can be understood. */
+** anything of it: nothing that comes behind it can be understood. A connection
+** that is lost says odd things of itself, and they are no lie of a server's. */
 static void report_odd(struct pgmig_conn *conn, const char *text)
 {
     struct pgmig_buf reason = {0};
@@ -58,7 +69,8 @@ static bool is_odd(const PGresult *res)
            PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL;
 }
 
-/* libpq calls this while it reads: only remember. */
+/* libpq calls this while it reads: only remember. What cannot be remembered (no
+** memory, too many that nobody has taken) is left out. */
 void pgmig_report_notice(void *arg, const PGresult *res)
 {
     struct pgmig_conn *conn = arg;
@@ -97,6 +109,8 @@ void pgmig_notice_clear(struct pgmig_notice *notice)
     *notice = (struct pgmig_notice){0};
 }
 
+/* The list is moved up when it is empty or a whole length was taken, not for
+** each notice: taking n of them costs n steps. */
 bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
 {
     if (conn->notice_count == 0)
@@ -129,7 +143,8 @@ static size_t telling(const char *text, bool connecting)
 }
 
 /* Why the connection was given up, else libpq's own text: its first line, the
-** others as detail. */
+** others as detail. Where nothing can be concealed for want of memory, nothing
+** of the text is said. */
 void pgmig_report_libpq(struct pgmig_conn *conn)
 {
     char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
@@ -149,7 +164,9 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
     free(concealed);
 }
 
-/* Whether what is said ends the session. Poolers say it in one field only. */
+/* Whether what is said ends the session. Poolers say it in one field only, the
+** one that servers translate, and in English. An error without any counts as
+** fatal. */
 static bool is_fatal(const PGresult *res)
 {
     const char *severity =
@@ -161,7 +178,8 @@ static bool is_fatal(const PGresult *res)
 }
 
 /* A statement with a parameter, as $1, which nobody gives: the server says
-** protocol_violation, as poolers do when they end a session. */
+** protocol_violation, as poolers do when they end a session. The severity tells
+** the two apart. */
 static bool lacks_parameter(const PGresult *res)
 {
     const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -183,6 +201,8 @@ static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
     return PGMIG_E_SQL;
 }
 
+/* libpq makes results of its own for what it cannot read, or when the
+** connection is lost: they have a text, and no fields. */
 void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
 {
     struct pgmig_error *err = &conn->error;
@@ -205,6 +225,7 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
 }
 
+/* Moved, not copied: the connection has none behind it. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (conn->error.kind == PGMIG_E_NONE)
