@@ -205,7 +205,9 @@ static size_t least(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* How many letters to change, add or take away (Levenshtein). */
+/* How many letters to change, add or take away (Levenshtein). One row of the
+** table at a time; `diagonal` is what the cell above to the left was before it
+** was overwritten. */
 static size_t distance(const char *a, size_t len, const char *b)
 {
     size_t row[NAME_MAX + 1];

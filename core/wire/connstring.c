@@ -219,9 +219,7 @@ int pgmig_connstring_check_all(const char *const *keywords,
 
 /* The parameter whose value libpq refuses: it names it before the value, or
 ** last, `invalid integer value "5s" for connection option "port"`. Only what
-** stands before the first quote is searched: behind it is the value. libpq's
-** messages are translated where it was built so; then the parameter is not
-** found, and the error does without its name. */
+** stands before the first quote is searched: behind it is the value. */
 static const char *refused_parameter(const char *text)
 {
     static const char last[] = "for connection option \"";
@@ -252,8 +250,9 @@ static int refuse_value(struct pgmig_error *err, const char *name)
         values ? ", and comes" : "it comes");
 }
 
-/* By libpq's words, since it has no codes for them. What is not recognised is
-** told as an error of connecting, with the values taken out (report.c). */
+/* By libpq's words, since it has no codes for them. What is not recognised,
+** such as a translation, is told as an error of connecting, with the values
+** taken out (report.c). */
 bool pgmig_connstring_refusal(const char *text, struct pgmig_error *err)
 {
     if (strncmp(text, "definition of service ", 22) == 0) {
@@ -334,9 +333,9 @@ static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
                             o->envvar);
 }
 
-/* Numbers that libpq reads only when it connects, after the addresses: too late
-** to be a usage error. connect_timeout it does not read at all where a
-** connection is stepped. Files are looked at as in connfile.h. */
+/* Numbers are looked at here because libpq reads them too late for a usage
+** error, when a socket is open, or not at all (connect_timeout, of a connection
+** that is stepped). Files as in connfile.h. */
 static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
 {
     static const char *const numbers[] = {"connect_timeout",

@@ -180,8 +180,8 @@ int pgmig_connurl_refuse_other(const char *s, struct pgmig_error *err)
     return pgmig_connurl_refuse(err, "it does not begin with postgresql://");
 }
 
-/* None is in a URL that somebody has written: they come with copied text, or
-** with a file that was read whole. */
+/* They come with text that was copied, or with a file that was read whole;
+** libpq would take one for a part of a name. */
 static bool has_control(const char *s)
 {
     for (; *s != '\0'; s++)
@@ -246,7 +246,8 @@ static int check_escapes(const char *s, size_t len, const char *part,
     return 0;
 }
 
-/* A number from 1 to 65535; an empty one is the default. */
+/* A number from 1 to 65535; an empty one is the default. Its length is
+** anybody's: it is left before it can overflow. */
 static bool is_port(const char *s, size_t len)
 {
     long port = 0;
