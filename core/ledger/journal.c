@@ -1,14 +1,14 @@
 /*
 ** journal.c -- the SQL on the journal.
 **
-** Every change of a row is one UPDATE or DELETE that names owner and revision
-** (add_where) and counts the rows that it has changed: none means that the row
-** is not as the one who changes has left it, and 1 / 0 ends the transaction
-** (PROVEN). That holds while nobody writes the row without such a WHERE, and
-** under READ COMMITTED, where an UPDATE that has waited for another one's looks
-** at its WHERE again (manual, "Read Committed Isolation Level"). The proof is
-** in the same statement, a WITH whose UPDATE has RETURNING: behind it anybody
-** could come.
+** Every change of a row, but for two that say so, is one UPDATE or DELETE that
+** names owner and revision (add_where) and counts the rows that it has changed:
+** none means that the row is not as the one who changes has left it, and 1 / 0
+** ends the transaction (PROVEN). That holds while nobody writes the row without
+** such a WHERE, and under READ COMMITTED, where an UPDATE that has waited for
+** another one's looks at its WHERE again (manual, "Read Committed Isolation
+** Level"). The proof is in the same statement, a WITH whose UPDATE has
+** RETURNING: behind it anybody could come.
 **
 ** What the session is like is not read here (state.h, touched.h, indexed.h): it
 ** was noted in settings of the transaction, which the UPDATE reads.
@@ -351,8 +351,8 @@ void pgmig_journal_add_take(struct pgmig_sql *s,
 /* The row is locked, not changed: nobody can take it over before this commits.
 ** The index is renamed by name, and then looked for by its oid under the new
 ** one: so another index of the old name, which may have come meanwhile, fails
-** the proof, and its renaming is rolled back. ln(0) raises 2201E, ln(1) is
-** nothing. */
+** the proof, and its renaming is rolled back. The logarithm of no row raises
+** 2201E, that of one is 0. */
 void pgmig_journal_add_set_aside(struct pgmig_sql *s,
                                  const struct pgmig_entry *entry,
                                  const struct pgmig_debris *index)
