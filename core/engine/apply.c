@@ -12,12 +12,12 @@
 ** statement that needs a look ends that, goes the plain way, and the rest is
 ** sent ahead again.
 **
-** It knows no SQL but a statement's, and no SQLSTATE: what is sent is written
-** by program.c, what an error means is said by failure.c. Nothing here waits,
-** and nothing is tried a second time: both are the caller's affair.
+** What is sent is written by program.c, what an error means is said by
+** failure.c. Nothing here waits, and nothing is tried a second time: both are
+** the caller's affair.
 **
 ** The invariant: `here.turn` migrations are committed, as the server has said;
-** whatever ends the run, the outcome is that of the next one.
+** an outcome other than PGMIG_DONE is that of the next one.
 */
 #include <stdlib.h>
 #include <string.h>

@@ -114,8 +114,8 @@ static const char *directive(const struct pgmig_job *job, const char *key)
 
 /* The file's own word for a time goes before the run's. SET LOCAL, so that it
 ** goes with the transaction, also where a pooler lends the session. The split
-** into statements was made with standard_conforming_strings on (text/lexer.c):
-** the server has to read the same. */
+** into statements begins with standard_conforming_strings on (text/split.c): so
+** the server has to begin, too. */
 void pgmig_session_add_locals(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     const char *lock = directive(job, "lock_timeout");

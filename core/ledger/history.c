@@ -177,8 +177,9 @@ void pgmig_history_add_unlock(struct pgmig_sql *s, const struct pgmig_job *job)
 }
 
 /* The proof is a part of the row's own INSERT, as what its `format` is divided
-** by: nothing of ours or of the file's can come between the two. `finished_at`
-** is the clock's time, so the difference is what it took. */
+** by: nothing can come between the two but a trigger of the table's own
+** (program.c, add_last_proof). `finished_at` is the clock's time, so the
+** difference is what it took. */
 void pgmig_history_add_proven(struct pgmig_sql *s, const struct pgmig_job *job,
                               bool journaled)
 {

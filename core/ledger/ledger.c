@@ -372,7 +372,8 @@ static void add_widen(struct pgmig_sql *s, const char *version)
                    strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
 }
 
-/* Wherever only reading is done, the defaults of the session may stay. */
+/* Without a transaction's modes: reading goes by the session's defaults as
+** well. */
 static void add_query(struct pgmig_sql *s, enum pgmig_ledger_op op,
                       const char *argument)
 {

@@ -54,7 +54,8 @@ _Static_assert(offsetof(struct pgmig_ledger, exists) ==
                    PGMIG_LEDGER_TEXTS * sizeof(char *),
                "all texts are counted");
 
-/* A copy that stays as it is whatever becomes of the ledger; NULL on error. */
+/* A copy that stays as it is whatever becomes of the ledger; NULL on error.
+** Free it with pgmig_ledger_free. */
 struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
@@ -110,7 +111,7 @@ PGMIG_NODISCARD int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              struct pgmig_error *err);
 
-/* Forget where the tables are. */
+/* Forget where the tables are, and all else that was said of them in words. */
 void pgmig_probe_forget(struct pgmig_ledger *ledger);
 
 /* ---- history.c ------------------------------------------------------- */

@@ -154,8 +154,8 @@ static const char *table_of(const struct pgmig_ledger *ledger, char verb)
 }
 
 /* An operator, in the form that goes past the search path (manual, "Operator
-** Invocations"); returns what is behind it. All characters that an operator may
-** have are taken: so no blank may be left out behind one. */
+** Invocations"); returns what is behind it. As many characters as could be one
+** are taken: a sign behind it needs a blank. */
 static const char *add_operator(struct pgmig_sql *s, const char *text)
 {
     size_t len = strspn(text, "+-*/<>=~!@#^&|");

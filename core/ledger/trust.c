@@ -76,8 +76,8 @@ static const char parts[] =
     " UNION ALL SELECT t.name, " PG_CLASS ", i.indexrelid FROM used t"
     "  JOIN pg_catalog.pg_index i ON i.indrelid" EQ "t.oid WHERE t.runs)";
 /* What the parts depend on, and its owner: functions, operators, types (a
-** domain's check is a function, too). Built-in ones are pinned: pg_depend has
-** no row of them (manual, "pg_depend"). */
+** domain's check is a function, too). Built-in ones are pinned: no dependency
+** on them is recorded (manual, "pg_depend"). */
 static const char code[] =
     ", code AS (SELECT p.name, d.refclassid, d.refobjid,"
     "  COALESCE(f.proowner, o.oprowner, y.typowner) AS owner"

@@ -4,8 +4,8 @@
 ** What a connection is asked, and what it answers, is exchange.c's. Here is
 ** what surrounds that: how it is opened from all of libpq's sources, where it
 ** would go, what can be seen of it from outside, and quoting. Nothing here
-** waits: the one function of libpq's that may look up a name is
-** PQconnectStartParams, and it is given addresses (lua/pgmig/db/dial.lua).
+** waits, as long as libpq is given addresses: names it would look up while it
+** connects (lua/pgmig/db/dial.lua).
 */
 #include "wire/conn.h"
 
@@ -73,8 +73,8 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
 
 /* A name that no other connection has, on any machine: it is how a server
 ** process behind a pooler is recognised, and perhaps ended (orphan.lua). Of
-** letters and digits, since it stands unquoted in comments and literals
-** (ledger.c). */
+** letters, digits and a blank, since it stands as it is in comments and
+** literals (ledger.c). */
 static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     unsigned char random[8];

@@ -3,8 +3,9 @@
 **
 ** libpq itself says which parameters it has, so that a newer one is not refused
 ** here; the lists in this file are for people: which values a parameter takes,
-** and what is written in place of a word that other drivers use. A name that is
-** not in the lists is never repeated, since it may be a piece of a password.
+** and what is written in place of a word that other drivers use. A name in a
+** connection string that is not in the lists is never repeated, since it may be
+** a piece of a password.
 */
 #include "wire/connparam.h"
 

@@ -174,10 +174,9 @@ void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
 
 /* ---- stepping -------------------------------------------------------- */
 
-/* libpq reads variables of the environment not only at the beginning
-** (passwords, files, locales), so those of the caller are there for each call,
-** and gone behind it. A time-out of ours makes the next step fail
-** (pgmig_conn_abandon). */
+/* libpq may read the environment at any step, so the caller's variables are
+** there for each call, and gone behind it (environment.h). A time-out of ours
+** makes the next step fail (pgmig_conn_abandon). */
 static unsigned step_connect(struct pgmig_conn *conn)
 {
     if (pgmig_environment_enter(conn->environment) != 0) {

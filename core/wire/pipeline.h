@@ -35,7 +35,8 @@ PGMIG_NODISCARD int
 pgmig_pipeline_enter(struct pgmig_conn *conn,
                      const struct pgmig_pipeline_owner *owner, void *ctx);
 
-/* Send one statement. */
+/* Send one statement, whose text and mark are copied. -1: it was not sent,
+** err says why; the pipeline goes on with what was sent before. */
 PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
                                         const char *sql,
                                         const struct pgmig_mark *mark,
