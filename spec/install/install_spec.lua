@@ -102,6 +102,9 @@ local function expected_files()
     "./share/doc/pgmig/CHANGELOG.md", "./share/doc/pgmig/LICENSE", "./share/doc/pgmig/README.md",
     "./share/doc/pgmig/SECURITY.md",
   }
+  for path in files_of("docs", "*.md"):gmatch "%./([^\n]+)" do
+    expected[#expected + 1] = "./share/doc/pgmig/docs/" .. path
+  end
   for path in files_of("lua", "*.lua"):gmatch "%./([^\n]+)" do
     expected[#expected + 1] = "./share/lua/5.1/" .. path
     expected[#expected + 1] = "./share/lua/5.4/" .. path
@@ -176,7 +179,7 @@ describe("cmake --install", function()
 end)
 
 describe("luarocks make", function()
-  --- As the README says; a copy for each, so that two builds do not meet.
+  --- As docs/platforms.md says; a copy for each, so that two builds do not meet.
   local function make(version, variables)
     local tree, dir = support.tempdir(), copy()
     must(("cd %s && %s 300 luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(
