@@ -117,7 +117,6 @@ static const char *needed_field(lua_State *L, int arg, const char *key)
     return s;
 }
 
-/* Anything but "down" is up. */
 static enum pgmig_direction direction_field(lua_State *L, int arg,
                                             const char *key)
 {
@@ -443,7 +442,6 @@ static int conn_apply(lua_State *L)
     return 0;
 }
 
-/* A migration is on the connection from its start to `outcome`. */
 static struct pgmig_apply *check_apply(lua_State *L, const struct lconn *lc)
 {
     if (lc->apply == NULL)

@@ -20,7 +20,6 @@ static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
     return strcmp(a->error.sqlstate, sqlstate) == 0;
 }
 
-/* An error that points into no statement names at least its file. */
 void pgmig_failure_name_file(struct pgmig_apply *a)
 {
     pgmig_error_field(&a->error.file, a->job.script->path);
@@ -314,8 +313,6 @@ enum pgmig_outcome pgmig_failure_of(struct pgmig_apply *a, enum pgmig_role role)
     return PGMIG_FAILED;
 }
 
-/* As if the server had refused it: the migration is rolled back, with the same
-** kind of error. */
 bool pgmig_failure_refuse(struct pgmig_apply *a, bool at_statement,
                           const char *message, const char *hint)
 {

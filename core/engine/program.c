@@ -443,8 +443,6 @@ static void add_lock(struct pgmig_apply *a, const struct pgmig_job *job)
     give_rights_back(s);
 }
 
-/* The statements from `group` to `last`, which is more than one where the file
-** has a transaction of its own. */
 static void add_done(struct pgmig_apply *a, const struct pgmig_job *job,
                      size_t last, bool within)
 {
@@ -799,7 +797,6 @@ const struct pgmig_step *pgmig_program_of(const struct pgmig_section *section)
     return section->transaction ? transactional : journaled;
 }
 
-/* Whether it is the last one is read off the program: END is behind it. */
 bool pgmig_program_closes(const struct pgmig_step *step)
 {
     return step->what == PGMIG_DO_SEND && step[1].what == PGMIG_DO_END;

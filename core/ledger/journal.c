@@ -55,8 +55,6 @@ static void add_where(struct pgmig_sql *s, const struct pgmig_entry *entry,
     pgmig_sql_addf(s, " AND owner %= %L AND revision %= %l", owner, revision);
 }
 
-/* As this attempt has left it: the caller's revision counts up with each
-** change. */
 static void add_own(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     add_where(s, &job->entry, job->owner, job->revision);
@@ -249,7 +247,6 @@ static void add_session_left(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_sql_add(s, ", base = " PGMIG_STATE_BASE_NOTED);
 }
 
-/* All hashes of a group at once: it is done as a whole. */
 void pgmig_journal_add_done(struct pgmig_sql *s, const struct pgmig_job *job,
                             struct pgmig_done done)
 {
@@ -300,7 +297,6 @@ void pgmig_journal_add_end(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_addf(s, " RETURNING 1) " PROVEN "gone%;");
 }
 
-/* A subquery, NULL where there is no such row. */
 void pgmig_journal_add_begun(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(s, "(SELECT started_at FROM %j");

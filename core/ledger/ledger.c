@@ -372,8 +372,6 @@ static void add_widen(struct pgmig_sql *s, const char *version)
                    strlen(version) <= 18 ? "BIGINT" : "NUMERIC");
 }
 
-/* Without a transaction's modes: reading goes by the session's defaults as
-** well. */
 static void add_query(struct pgmig_sql *s, enum pgmig_ledger_op op,
                       const char *argument)
 {
@@ -454,7 +452,6 @@ static const char list_shape[] =
 static const char marks_shape[] =
     "* key:text event:text checksum:text? message:text? run:text? at:text?";
 
-/* Which columns there are depends on the format that was found. */
 static const char *shape_of(const struct pgmig_ledger *ledger,
                             enum pgmig_ledger_op op)
 {

@@ -3,9 +3,8 @@
 **
 ** A request is sent; each step reads what has come and goes on as far as it
 ** can, and says what it waits for. When a request is answered, the operation's
-** `next` decides about another one. An operation has one error, the first:
-** whatever follows, such as the answers to its ROLLBACK, is not allowed to hide
-** it.
+** `next` decides about another one. The first error of an operation is the one
+** that is kept: what follows from it must not hide it.
 **
 ** An answer is looked at when it is whole, in one place (fault_of). What cannot
 ** be right is not an error of the server's but no answer at all: the connection
@@ -27,7 +26,6 @@
 #include "wire/report.h"
 #include "wire/transfer.h"
 
-/* The first error stays; see above. */
 static bool has_error(const struct pgmig_conn *conn)
 {
     return conn->error.kind != PGMIG_E_NONE;
