@@ -47,9 +47,9 @@ static const char *text_field(lua_State *L, int arg, const char *key)
     const char *s;
 
     lpgmig_get_field(L, arg, key);
-    s = lua_tostring(L, -1);
-    if (s == NULL)
+    if (lua_type(L, -1) != LUA_TSTRING) /* a number's text, nobody keeps */
         luaL_error(L, "field %s: a string expected", key);
+    s = lua_tostring(L, -1);
     lua_pop(L, 1); /* the table at `arg` keeps it */
     return s;
 }

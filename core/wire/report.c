@@ -69,6 +69,18 @@ static bool is_odd(const PGresult *res)
            PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL;
 }
 
+/* Whether it says that a statement has touched the transaction: this counts
+** also of a notice that is not remembered. */
+static void note_warning(struct pgmig_conn *conn, const PGresult *res)
+{
+    char state[6];
+
+    copy_state(res, state);
+    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
+    if (strcmp(state, "25001") == 0 || strcmp(state, "25P01") == 0)
+        conn->tx_warning = true;
+}
+
 /* libpq calls this while it reads: only remember. What cannot be remembered (no
 ** memory, too many that nobody has taken) is left out. */
 void pgmig_report_notice(void *arg, const PGresult *res)
@@ -81,6 +93,7 @@ void pgmig_report_notice(void *arg, const PGresult *res)
         report_odd(conn, PQresultErrorMessage(res));
         return;
     }
+    note_warning(conn, res);
     if (conn->notice_count - conn->notice_first >= NOTICES_MAX)
         return;
     list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
@@ -94,10 +107,6 @@ void pgmig_report_notice(void *arg, const PGresult *res)
     notice->message = field(res, PG_DIAG_MESSAGE_PRIMARY);
     notice->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
     notice->hint = field(res, PG_DIAG_MESSAGE_HINT);
-    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
-    if (strcmp(notice->sqlstate, "25001") == 0 ||
-        strcmp(notice->sqlstate, "25P01") == 0)
-        conn->tx_warning = true;
 }
 
 void pgmig_notice_clear(struct pgmig_notice *notice)

@@ -1,8 +1,16 @@
 --- The one loop that steps the core and waits, for one connection; a driver does the waiting.
 local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 
 local M = {}
+
+-- PUC Lua 5.1 cannot yield through pcall.
+local can_yield = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+
+--- The driver of what is asked beside a request under way: it gives way while it waits; where
+-- the language cannot, the request waits for it.
+M.aside = can_yield and drivers.coroutine or drivers.blocking
 
 local CANCEL_INTERVAL = 0.5 -- seconds between two attempts to stop what runs on the server
 local AGAIN = 1 -- seconds until a connection that was given up is given up again

@@ -5,7 +5,6 @@
 -- Looking is a coroutine, which the loop of the connection resumes between its own steps: neither
 -- waits for the other.
 local core = require "pgmig.core"
-local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
 local progress_views = require "pgmig.db.progress_views"
@@ -105,7 +104,7 @@ local function ask_watch(self, sql)
   for attempt = 1, ATTEMPTS do
     local known = self.conn ~= nil
     self.conn = self.conn or self.db:beside("pgmig watch",
-      core.now() + self.db.response_timeout, drivers.coroutine)
+      core.now() + self.db.response_timeout, loop.aside)
     local ok, result = pcall(self.conn.ask_rows, self.conn, SHAPE, sql)
     if ok then return result end
     hang_up(self)

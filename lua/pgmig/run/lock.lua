@@ -5,7 +5,6 @@
 -- server: a blocked waiter does keep a snapshot. What makes double application impossible is not
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
-local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local excerpt = require "pgmig.excerpt"
 local loop = require "pgmig.db.loop"
@@ -248,7 +247,7 @@ function lock:lend(shape, sql)
   local conn = self.conn
   if not conn then return nil end
   local own = conn.wait
-  conn.wait, self.lent = drivers.coroutine, true
+  conn.wait, self.lent = loop.aside, true
   local ok, rows = pcall(conn.ask_rows, conn, shape, sql)
   conn.wait, self.lent = own, false
   return ok and rows or nil
