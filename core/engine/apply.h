@@ -128,10 +128,6 @@ void pgmig_program_note_time(struct pgmig_apply *a);
 /* Whether an attempt before has done the statement under way. */
 bool pgmig_program_done_before(const struct pgmig_apply *a);
 
-/* Whether the statement commits by itself: then a failure does not undo all of
-** it. */
-bool pgmig_program_partial(const struct pgmig_apply *a);
-
 /* Forget which server process is at work, unless it is always the same. */
 void pgmig_program_forget_server(struct pgmig_apply *a);
 
@@ -140,6 +136,10 @@ void pgmig_program_forget_server(struct pgmig_apply *a);
 bool pgmig_program_isolate(struct pgmig_apply *a);
 
 /* ---- failure.c ------------------------------------------------------- */
+
+/* Whether the statement commits by itself: then a failure does not undo all of
+** it. */
+bool pgmig_failure_is_partial(const struct pgmig_apply *a);
 
 /* Take the connection's error: what it means that a command has failed. */
 enum pgmig_outcome pgmig_failure_of(struct pgmig_apply *a,

@@ -15,6 +15,12 @@
 #include "text/blame.h"
 #include "ledger/ledger.h"
 
+/* What ran alone and may commit (CALL, DO) has perhaps committed a part. */
+bool pgmig_failure_is_partial(const struct pgmig_apply *a)
+{
+    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
+}
+
 static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
 {
     return strcmp(a->error.sqlstate, sqlstate) == 0;
@@ -136,7 +142,7 @@ static bool makes_ours(const struct pgmig_apply *a)
 /* One hint at most, the most special one. */
 static void advise(struct pgmig_apply *a)
 {
-    if (pgmig_program_partial(a))
+    if (pgmig_failure_is_partial(a))
         advise_partial(a);
     else if (makes_ours(a))
         pgmig_error_hint(&a->error,

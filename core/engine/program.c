@@ -42,7 +42,7 @@
 static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
                       const char *begin)
 {
-    pgmig_ledger_add_mark(s);
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, begin);
     pgmig_sql_end(s);
     pgmig_session_add_locals(s, job);
@@ -50,7 +50,7 @@ static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
 
 static void add_commit(struct pgmig_sql *s)
 {
-    pgmig_ledger_add_mark(s);
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, "COMMIT");
     pgmig_sql_answers(s, "COMMIT");
 }
@@ -83,8 +83,8 @@ static void add_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 ** back what SET LOCAL had set, the name and the durability, too. */
 static void add_clean(struct pgmig_sql *s)
 {
-    pgmig_ledger_add_tag(s);
-    pgmig_ledger_add_durable(s);
+    pgmig_sql_tag(s);
+    pgmig_sql_durable(s);
 }
 
 /* A trigger of the history may undo the tracking row behind its proof. */
@@ -115,7 +115,7 @@ static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_journal_add_end(s, job);
     add_last_proof(s, job);
     s->role = PGMIG_ROLE_COMMIT;
-    pgmig_ledger_add_mark(s);
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, "COMMIT");
     /* a failed transaction answers ROLLBACK, which is success to the server */
     pgmig_sql_answers(s, "COMMIT/ROLLBACK");
@@ -234,12 +234,6 @@ static bool committed(struct pgmig_apply *a)
 bool pgmig_program_done_before(const struct pgmig_apply *a)
 {
     return a->here.at < a->job.done;
-}
-
-/* What ran alone and may commit (CALL, DO) has perhaps committed a part. */
-bool pgmig_program_partial(const struct pgmig_apply *a)
-{
-    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
 }
 
 /* COPY cannot be in a pipeline (libpq manual, "Using Pipeline Mode"). And IF
@@ -361,7 +355,7 @@ static void begin_books(struct pgmig_sql *s, const struct pgmig_job *job)
 ** again as the file's. */
 static void add_base(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    pgmig_ledger_add_tag(s);
+    pgmig_sql_tag(s);
     pgmig_session_add_settings(s, job);
     pgmig_state_add_note(s, job);
     pgmig_sql_addf(s, PGMIG_STATE_BASE);
@@ -714,7 +708,7 @@ static void add_verdict(struct pgmig_apply *a)
         return;
     pgmig_sql_addf(s, BEGIN "%;");
     pgmig_rights_take(s, &a->job);
-    pgmig_journal_add_failed(s, &a->job, pgmig_program_partial(a));
+    pgmig_journal_add_failed(s, &a->job, pgmig_failure_is_partial(a));
     pgmig_sql_addf(s, "COMMIT%;");
 }
 

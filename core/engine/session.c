@@ -32,7 +32,7 @@ void pgmig_session_add_reset(struct pgmig_sql *s, const struct pgmig_job *job)
     const char *const *command = job->session.reset;
 
     for (command = command ? command : to_defaults; *command; command++) {
-        pgmig_ledger_add_mark(s); /* RESET ALL takes the tag away */
+        pgmig_sql_mark(s); /* RESET ALL takes the tag away */
         pgmig_sql_add(s, *command);
         pgmig_sql_end(s);
     }
@@ -120,12 +120,12 @@ void pgmig_session_add_locals(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     const char *lock = directive(job, "lock_timeout");
 
-    pgmig_ledger_add_tag(s);
+    pgmig_sql_tag(s);
     add_time(s, "LOCAL ", "lock_timeout", lock ? lock : job->lock_timeout);
     add_time(s, "LOCAL ", "statement_timeout",
              directive(job, "statement_timeout"));
     add_patience(s, "LOCAL ");
-    pgmig_ledger_add_durable(s);
+    pgmig_sql_durable(s);
     add_check_client(s, "LOCAL ");
     if (s->conn->strings_off)
         pgmig_sql_addf(s, "SET LOCAL standard_conforming_strings = on%;");

@@ -208,42 +208,9 @@ int pgmig_ledger_share(struct pgmig_ledger *ledger,
 
 /* ---- operations ------------------------------------------------------ */
 
-/* What the database's default is, the probe has said: a command less where it
-** is enough. */
-void pgmig_ledger_add_durable(struct pgmig_sql *s)
-{
-    if (!s->ledger->durable)
-        pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
-}
-
-/* pg_stat_activity shows the beginning of the text that runs (orphan.lua). */
-void pgmig_ledger_add_mark(struct pgmig_sql *s)
-{
-    if (s->conn->pooled)
-        pgmig_sql_addf(s, "/* %s */ ", s->conn->tag);
-}
-
-/* SET LOCAL: the name goes with the transaction, and with it from the pooler's
-** server process, which the next client gets. */
-void pgmig_ledger_add_tag(struct pgmig_sql *s)
-{
-    if (!s->conn->pooled)
-        return;
-    pgmig_ledger_add_mark(s);
-    pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
-}
-
 void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
 {
     ledger->patience = milliseconds;
-}
-
-/* One message is one implicit transaction (protocol manual, "Multiple
-** Statements in a Simple Query"), unless the caller has begun one. */
-void pgmig_ledger_add_patience(struct pgmig_sql *s)
-{
-    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
-        pgmig_sql_addf(s, "SET LOCAL lock_timeout = %d%;", s->ledger->patience);
 }
 
 /* These hold for the message's transaction, whatever the defaults. They come
@@ -253,14 +220,14 @@ static void add_begin(struct pgmig_sql *s)
 {
     pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED%;"
                       "SET TRANSACTION READ WRITE%;");
-    pgmig_ledger_add_patience(s);
-    pgmig_ledger_add_tag(s);
+    pgmig_sql_patience(s);
+    pgmig_sql_tag(s);
 }
 
 static void add_writable(struct pgmig_sql *s)
 {
     add_begin(s);
-    pgmig_ledger_add_durable(s);
+    pgmig_sql_durable(s);
 }
 
 /* INTEGER, as other tools have it; widened where a version needs more
@@ -317,7 +284,7 @@ static void add_snapshot(struct pgmig_sql *s)
 
     if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
         pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ%;");
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (tables[i] != NULL)
             pgmig_sql_addf(s, "LOCK TABLE %s IN ACCESS SHARE MODE%;",
@@ -375,7 +342,7 @@ static void add_widen(struct pgmig_sql *s, const char *version)
 static void add_query(struct pgmig_sql *s, enum pgmig_ledger_op op,
                       const char *argument)
 {
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     switch (op) {
     case PGMIG_LEDGER_MARKS:
         pgmig_history_add_marks(s);

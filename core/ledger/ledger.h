@@ -59,20 +59,9 @@ _Static_assert(offsetof(struct pgmig_ledger, exists) ==
 struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
-/* Bound the wait for locks of what is asked in a transaction of its own. */
-void pgmig_ledger_add_patience(struct pgmig_sql *s);
-
 /* Fail unless a probe has found out where the tables are, or would be. */
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
-
-/* Add, for the transaction: its commit is durable, which is raised where the
-** database's default is lower; and behind a pooler, the name by which others
-** find its server process (orphan.lua). */
-void pgmig_ledger_add_durable(struct pgmig_sql *s);
-void pgmig_ledger_add_tag(struct pgmig_sql *s);
-/* Add the same, as a comment, to a command that comes while it has no name. */
-void pgmig_ledger_add_mark(struct pgmig_sql *s);
 
 /* ---- claim.c --------------------------------------------------------- */
 

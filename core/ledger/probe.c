@@ -411,7 +411,7 @@ void pgmig_probe_add(struct pgmig_sql *s)
         pgmig_sql_fail(s);
         return;
     }
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     add_filled(s, probe_before, values);
     pgmig_trust_add_doubt(TABLES, &s->text);
     add_filled(s, probe_from, values);
@@ -439,7 +439,7 @@ void pgmig_probe_add_elsewhere(struct pgmig_sql *s, bool used)
 {
     const struct pgmig_ledger *ledger = s->ledger;
 
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     pgmig_sql_add(s, elsewhere_sql);
     pgmig_sql_addf(s, "(c.relname %= '%s' AND ", ledger->table);
     add_shape(s);
@@ -512,7 +512,7 @@ void pgmig_probe_add_trust(struct pgmig_sql *s)
 
     pgmig_buf_addf(&tables, "'%s'::pg_catalog.oid[]",
                    s->ledger->doubted ? s->ledger->doubted : "{}");
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     if (tables.failed) {
         pgmig_sql_fail(s);
         return;

@@ -219,3 +219,38 @@ void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
     }
     va_end(args);
 }
+
+/* ---- what each transaction of ours begins with ------------------------ */
+
+/* What the database's default is, the probe has said: a command less where it
+** is enough. */
+void pgmig_sql_durable(struct pgmig_sql *s)
+{
+    if (!s->ledger->durable)
+        pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
+}
+
+/* pg_stat_activity shows the beginning of the text that runs (orphan.lua). */
+void pgmig_sql_mark(struct pgmig_sql *s)
+{
+    if (s->conn->pooled)
+        pgmig_sql_addf(s, "/* %s */ ", s->conn->tag);
+}
+
+/* SET LOCAL: the name goes with the transaction, and with it from the pooler's
+** server process, which the next client gets. */
+void pgmig_sql_tag(struct pgmig_sql *s)
+{
+    if (!s->conn->pooled)
+        return;
+    pgmig_sql_mark(s);
+    pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
+}
+
+/* One message is one implicit transaction (protocol manual, "Multiple
+** Statements in a Simple Query"), unless the caller has begun one. */
+void pgmig_sql_patience(struct pgmig_sql *s)
+{
+    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
+        pgmig_sql_addf(s, "SET LOCAL lock_timeout = %d%;", s->ledger->patience);
+}

@@ -15,7 +15,7 @@
 #include "wire/conn.h"
 
 /*
-** Behind a pooler the application's name is ours (pgmig_ledger_add_tag). No
+** Behind a pooler the application's name is ours (pgmig_sql_tag). No
 ** view shows settings with a dot in their names: those that the file's text
 ** names are asked for. What a source other than "session" has set (the server,
 ** the database, the role) another session has, too. Left out are those of a

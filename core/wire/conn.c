@@ -20,7 +20,6 @@
 #include "wire/connstring.h"
 #include "base/environment.h"
 #include "base/error.h"
-#include "wire/pipeline.h"
 #include "wire/report.h"
 
 /* ---- opening and closing --------------------------------------------- */
@@ -155,7 +154,8 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     while (pgmig_conn_notice(conn, &notice))
         pgmig_notice_clear(&notice);
     free(conn->notices);
-    pgmig_pipeline_free(conn);
+    if (conn->pipeline != NULL)
+        conn->drop_pipeline(conn);
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
     pgmig_environment_free(conn->environment);
@@ -168,9 +168,16 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     free(conn);
 }
 
-bool pgmig_conn_lost(const struct pgmig_conn *conn)
+/* After fork() two processes would read from one socket, and each would get a
+** part of the other's answers. */
+int pgmig_conn_check_process(const struct pgmig_conn *conn,
+                             struct pgmig_error *err)
 {
-    return PQstatus(conn->pg) == CONNECTION_BAD;
+    if (conn->owner == getpid())
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "this connection was opened in another process (fork)");
+    return pgmig_error_hint(err, "connect after forking");
 }
 
 /* ---- where it goes --------------------------------------------------- */

@@ -14,7 +14,6 @@
 ** "Asynchronous Command Processing"): no call here waits for the network.
 */
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,18 +31,6 @@ static bool has_error(const struct pgmig_conn *conn)
 }
 
 /* ---- starting a request ---------------------------------------------- */
-
-/* After fork() two processes would read from one socket, and each would get a
-** part of the other's answers. */
-int pgmig_conn_check_process(const struct pgmig_conn *conn,
-                             struct pgmig_error *err)
-{
-    if (conn->owner == getpid())
-        return 0;
-    pgmig_error_set(err, PGMIG_E_USAGE,
-                    "this connection was opened in another process (fork)");
-    return pgmig_error_hint(err, "connect after forking");
-}
 
 int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
 {
@@ -200,68 +187,6 @@ static unsigned step_connect(struct pgmig_conn *conn)
     default:
         return PGMIG_WANT_WRITE;
     }
-}
-
-/* The operation is told as of any lost connection: by its next results. What
-** has come before is still read: a socket that is shut down gives what it has,
-** then its end. The first reason is the one that is told. */
-void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
-{
-    static const char none[] = "the server did not answer in time";
-
-    if (conn->abandoned == NULL) {
-        conn->unanswered = reason == NULL;
-        reason = reason ? reason : none;
-        conn->abandoned = pgmig_strndup(reason, strlen(reason));
-    }
-    shutdown(PQsocket(conn->pg), SHUT_RDWR);
-}
-
-/* From here on nothing is looked at that comes (refused); no data is sent
-** either. */
-void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
-{
-    pgmig_conn_abandon(conn, reason);
-    conn->refused = true;
-    conn->feeding = false;
-    if (!has_error(conn))
-        pgmig_report_libpq(conn);
-}
-
-/* The hint only where this is the operation's first error: else the one that
-** was there before would get it. */
-void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
-{
-    struct pgmig_buf reason = {0};
-    bool first = !has_error(conn);
-
-    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
-    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
-    pgmig_buf_free(&reason);
-    if (first)
-        pgmig_error_hint(&conn->error,
-                         "is it PostgreSQL that answers there? a pooler or a "
-                         "proxy in between may be at fault");
-}
-
-/* What is read is thrown away. Only reading tells libpq that the socket is at
-** its end. */
-bool pgmig_conn_drain(struct pgmig_conn *conn)
-{
-    (void)PQconsumeInput(conn->pg);
-    return pgmig_conn_lost(conn);
-}
-
-/* Counted before libpq takes it: PQconsumeInput does not tell whether anything
-** has come. Its failure is not looked at; the results say the same, behind what
-** came before it. */
-void pgmig_conn_read(struct pgmig_conn *conn)
-{
-    int waiting = 0;
-
-    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
-        conn->moved++;
-    (void)PQconsumeInput(conn->pg);
 }
 
 /* A request of several commands has as many results; the last one is the

@@ -48,6 +48,14 @@ struct pgmig_pipeline {
     bool answered;    /* the oldest request is, but for the end of its answer */
 };
 
+/* Marks own nothing: a ring with requests in it is simply freed. */
+static void drop(struct pgmig_conn *conn)
+{
+    free(conn->pipeline->ring);
+    free(conn->pipeline);
+    conn->pipeline = NULL;
+}
+
 /* Which statement the server is at, nobody knows while several are on their
 ** way: `sent` says none. */
 int pgmig_pipeline_enter(struct pgmig_conn *conn,
@@ -60,25 +68,16 @@ int pgmig_pipeline_enter(struct pgmig_conn *conn,
     p->owner = owner;
     p->ctx = ctx;
     conn->pipeline = p;
+    conn->drop_pipeline = drop;
     conn->phase = PGMIG_PHASE_PIPELINE;
     conn->sent[0] = '\0';
     pgmig_conn_forget_result(conn);
     if (PQenterPipelineMode(conn->pg) == 1)
         return 0;
     pgmig_report_libpq(conn);
-    pgmig_pipeline_free(conn);
+    drop(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return -1;
-}
-
-/* Marks own nothing: a ring with requests in it is simply freed. */
-void pgmig_pipeline_free(struct pgmig_conn *conn)
-{
-    if (conn->pipeline == NULL)
-        return;
-    free(conn->pipeline->ring);
-    free(conn->pipeline);
-    conn->pipeline = NULL;
 }
 
 /* ---- sending --------------------------------------------------------- */
@@ -348,7 +347,7 @@ static unsigned leave(struct pgmig_conn *conn)
         refuse(conn, fault);
         return PGMIG_WANT_READ;
     }
-    pgmig_pipeline_free(conn);
+    drop(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return 0;
 }

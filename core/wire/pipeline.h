@@ -45,7 +45,4 @@ PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
 /* Go as far as possible: what is waited for, 0 when all is answered. */
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn);
 
-/* Forget a pipeline, whatever its state. */
-void pgmig_pipeline_free(struct pgmig_conn *conn);
-
 #endif

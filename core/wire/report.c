@@ -1,5 +1,6 @@
 /*
-** report.c -- what the server and libpq say: notices and errors.
+** report.c -- what the server and libpq say: notices and errors; and giving a
+** connection up, when what they say cannot be believed or does not come.
 **
 ** What a server sends is kept as it is, in its language; what it means is read
 ** from codes (SQLSTATE, the severity that is not translated), never from words.
@@ -11,6 +12,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "wire/conceal.h"
 #include "wire/conn.h"
@@ -43,6 +46,77 @@ static void copy_state(const PGresult *res, char sqlstate[6])
     if (value != NULL && strlen(value) == 5)
         memcpy(sqlstate, value, 6);
 }
+
+/* ---- giving a connection up ------------------------------------------ */
+
+bool pgmig_conn_lost(const struct pgmig_conn *conn)
+{
+    return PQstatus(conn->pg) == CONNECTION_BAD;
+}
+
+/* The operation is told as of any lost connection: by its next results. What
+** has come before is still read: a socket that is shut down gives what it has,
+** then its end. The first reason is the one that is told. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
+{
+    static const char none[] = "the server did not answer in time";
+
+    if (conn->abandoned == NULL) {
+        conn->unanswered = reason == NULL;
+        reason = reason ? reason : none;
+        conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    }
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+/* From here on nothing is looked at that comes (refused); no data is sent
+** either. */
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
+{
+    pgmig_conn_abandon(conn, reason);
+    conn->refused = true;
+    conn->feeding = false;
+    if (conn->error.kind == PGMIG_E_NONE)
+        pgmig_report_libpq(conn);
+}
+
+/* The hint only where this is the operation's first error: else the one that
+** was there before would get it. */
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
+{
+    struct pgmig_buf reason = {0};
+    bool first = conn->error.kind == PGMIG_E_NONE;
+
+    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
+    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
+    pgmig_buf_free(&reason);
+    if (first)
+        pgmig_error_hint(&conn->error,
+                         "is it PostgreSQL that answers there? a pooler or a "
+                         "proxy in between may be at fault");
+}
+
+/* What is read is thrown away. Only reading tells libpq that the socket is at
+** its end. */
+bool pgmig_conn_drain(struct pgmig_conn *conn)
+{
+    (void)PQconsumeInput(conn->pg);
+    return pgmig_conn_lost(conn);
+}
+
+/* Counted before libpq takes it: PQconsumeInput does not tell whether anything
+** has come. Its failure is not looked at; the results say the same, behind what
+** came before it. */
+void pgmig_conn_read(struct pgmig_conn *conn)
+{
+    int waiting = 0;
+
+    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+        conn->moved++;
+    (void)PQconsumeInput(conn->pg);
+}
+
+/* ---- what the server says -------------------------------------------- */
 
 /* What the server has said has not all that it always has, or libpq cannot make
 ** anything of it: nothing that comes behind it can be understood. A connection
