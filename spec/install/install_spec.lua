@@ -49,7 +49,8 @@ end
 
 local function sample()
   local dir = support.tempdir()
-  support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a ();\nSELECT pg_sleep(0.2);\n-- DOWN\nDROP TABLE a;\n")
+  support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a ();\nSELECT pg_sleep(0.2);\n"
+    .. "-- DOWN\nDROP TABLE a;\n")
   return dir
 end
 

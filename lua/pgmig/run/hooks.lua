@@ -3,16 +3,14 @@
 -- yield. A handler gets a context; what it may do with it depends on the event (docs/hooks.md).
 -- @module pgmig.run.hooks
 local errors = require "pgmig.errors"
+local names = require "pgmig.names"
 
 local M = {}
 local hooks = {}
 hooks.__index = hooks
 
-local events = {
-  before_all = true, after_all = true, before_each = true, before_statement = true,
-  after_statement = true, after_each = true, committed = true, error = true, progress = true,
-  retry = true, lock_wait = true,
-}
+local events = {}
+for _, name in ipairs(names.hooks) do events[name] = true end
 
 local skippable = { before_each = true, before_statement = true }
 
