@@ -23,7 +23,12 @@ local bugs = {
         }
         pgmig_sql_addf(s, " RETURNING %s", who(job));
 ]], [[
-        pgmig_sql_addf(s, "SELECT %s", who(job));
+        if (job->script->sections[job->section].transaction) {
+            pgmig_sql_addf(s, "SELECT %s", who(job));
+        } else {
+            add_insert(s, job);
+            pgmig_sql_addf(s, " RETURNING %s", who(job));
+        }
 ]] },
     { "core/ledger/history.c",
       "    pgmig_claim_add_divisor(s, job, job->direction == PGMIG_UP);\n", "" },
