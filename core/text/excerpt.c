@@ -35,7 +35,8 @@ int pgmig_excerpt_open(struct pgmig_excerpt *e,
     while (status == 0 && !s->final && s->len < end + AROUND)
         status = pgmig_stream_more(s, start < s->len ? start : s->len, err);
     if (status == 0 && end > s->len)
-        status = pgmig_error_set(err, PGMIG_E_IO, "the file has got shorter");
+        status =
+            pgmig_error_set(err, PGMIG_E_IO, "the file has become shorter");
     if (status != 0) {
         pgmig_stream_close(s);
         return -1;

@@ -75,14 +75,14 @@ describe("settings", function()
   end)
 
   it("that are times or counts are checked from everywhere, before anything runs", function()
-    local message = "%s is a number and a unit: us, ms, s, min, h or d, such as 500ms or 5s, "
+    local message = "%s must be a number and a unit (us, ms, s, min, h or d), such as 500ms or 5s, "
       .. "not 5sec"
     local code, _, err = run("up", { PGMIG_LOCK_TIMEOUT = "5sec", DATABASE_URL = "host=/nowhere" })
     assert.equal(2, code)
     assert.matches(message:format "pgmig: PGMIG_LOCK_TIMEOUT", err, 1, true)
     code, _, err = run("up", { PGMIG_RETRIES = "1.5" })
     assert.equal(2, code)
-    assert.matches("PGMIG_RETRIES is a whole number from 0, not 1.5", err, 1, true)
+    assert.matches("PGMIG_RETRIES must be a whole number, 0 or greater, not 1.5", err, 1, true)
     support.write(dir, ".env", "PGMIG_LOCK_TIMEOUT=5sec")
     code, _, err = run "up"
     assert.equal(2, code)
@@ -91,8 +91,9 @@ describe("settings", function()
     for text, said in pairs {
       ["lock_timeout = '5sec'"] = message:format "pgmig.conf.lua: key lock_timeout",
       ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout is a string, not a number",
-      ["reconnect = -1"] = "pgmig.conf.lua: key reconnect is a number of seconds",
-      ["retries = 0.5"] = "pgmig.conf.lua: key retries is a whole number from 0, not 0.5",
+      ["reconnect = -1"] = "pgmig.conf.lua: key reconnect must be a number of seconds",
+      ["retries = 0.5"] = "pgmig.conf.lua: key retries must be a whole number, 0 or greater, not "
+        .. "0.5",
     } do
       write_config("return { " .. text .. " }")
       code, _, err = run "config"

@@ -73,7 +73,7 @@ describe("a failure", function()
     local code, _, err = project.run "up"
     assert.equal(1, code)
     assert.matches("004_off.sql:4:%d+: division by zero", err)
-    assert.matches("1 statement before it stays done; the next run goes on behind it\n", err)
+    assert.matches("1 statement before it stays done; the next run resumes after it\n", err)
     assert.matches("004_off ran without a transaction: what it has done stays", err)
     assert.matches("; it is recorded as not applied\n", err)
     assert.is_nil(err:find "004_off was rolled back")

@@ -83,7 +83,7 @@ describe("a folder of another tool", function()
     m:migrate()
     local status = m:status()
     assert.equal(1, #status.problems)
-    assert.matches("1_a.down.sql:1:1: this dollar-quoted string has no end",
+    assert.matches("1_a.down.sql:1:1: unterminated dollar-quoted string",
       status.problems[1].message, 1, true)
     assert.equal("parse", fails(m.rollback, m).kind)
     assert.equal("a", tables())
@@ -192,7 +192,7 @@ describe("a folder of another tool", function()
       ["20240115103000123__a.sql"] = "CREATE TABLE ${schema}.a (x text DEFAULT '${ value }');",
     }
     local m = migrator("flyway", { placeholders = { schema = "public", value = "it's" } })
-    assert.matches("no end", fails(m.migrate, m).message)
+    assert.matches("unterminated quoted string", fails(m.migrate, m).message)
     m = migrator("flyway", { placeholders = { schema = "public", value = "v" } })
     assert.equal(1, #m:migrate())
     assert.equal("v", db:query("INSERT INTO a DEFAULT VALUES RETURNING x")[1].x)

@@ -43,7 +43,7 @@ describe("a migration with transaction=off", function()
     write "INSERT INTO counter VALUES (1);\nVACUUM t;\nINSERT INTO missing VALUES (1);\n"
     local err = fails()
     assert.equal(5, err.line)
-    assert.matches("2 statements before it stay done; the next run goes on behind them", err.hint)
+    assert.matches("2 statements before it stay done; the next run resumes after them", err.hint)
     local m = migrator:status().pending[1]
     assert.same({ "unfinished", 2, "up" }, { m.state, m.unfinished.done, m.unfinished.direction })
     assert.equal("unfinished", migrator:doctor()[1].kind)

@@ -65,7 +65,7 @@ describe("a time", function()
       retries = 1.5 } do
       local ok, err = pcall(pgmig.migrator, db, dir, { [key] = value })
       assert.same({ false, "usage" }, { ok, err.kind })
-      assert.matches("^option " .. key .. " is .*, not [^ ]+$", err.message)
+      assert.matches("^option " .. key .. " must be .*, not [^ ]+$", err.message)
     end
     for key, value in pairs { connect_timeout = "1 hour", response_timeout = 0 } do
       local ok, err = pcall(pgmig.connect, { url = url, [key] = value })
@@ -83,6 +83,6 @@ describe("a time", function()
       if event.type == "warning" then said[#said + 1] = event.message end
     end }
     assert.same({ "lock_timeout 900 has no unit, and means 900ms",
-      "a time without a unit counts milliseconds: write 5ms, 5s or 5min" }, said)
+      "a time without a unit is in milliseconds: write 5ms, 5s or 5min" }, said)
   end)
 end)
