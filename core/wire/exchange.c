@@ -36,10 +36,11 @@ int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
     if (conn->phase == PGMIG_PHASE_COPY_IN ||
         conn->phase == PGMIG_PHASE_COPY_OUT)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "a COPY is under way on this connection");
+                               "a COPY is in progress on this connection");
     if (conn->phase != PGMIG_PHASE_IDLE)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the connection is busy with an operation");
+        return pgmig_error_set(
+            err, PGMIG_E_USAGE,
+            "another operation is in progress on this connection");
     return 0;
 }
 
@@ -199,13 +200,12 @@ void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
     struct pgmig_buf reason = {0};
     bool first = !has_error(conn);
 
-    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
+    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
     pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
     pgmig_buf_free(&reason);
     if (first)
-        pgmig_error_hint(&conn->error,
-                         "is it PostgreSQL that answers there? a pooler or a "
-                         "proxy in between may be at fault");
+        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
+                                       "proxy in between may be the cause");
 }
 
 bool pgmig_conn_drain(struct pgmig_conn *conn)
@@ -236,7 +236,7 @@ static void keep_result(struct pgmig_conn *conn, PGresult *res)
     conn->result = res;
 }
 
-static const char a_copy[] = "a COPY that was not asked for";
+static const char a_copy[] = "a COPY that was not requested";
 
 /* The server has begun to copy: true when the caller must act. */
 static bool take_copy_in(struct pgmig_conn *conn)
@@ -305,7 +305,7 @@ static const char *kept_fault(const struct pgmig_conn *conn)
         const char *fault;
 
         if ((shape != NULL) != (i < conn->kept_count))
-            return "another number of results than was asked for";
+            return "a different number of results than requested";
         fault = shape ? pgmig_answer_fault(conn->kept[i], shape) : NULL;
         if (fault != NULL)
             return fault;
@@ -319,9 +319,9 @@ static const char *fault_of(const struct pgmig_conn *conn)
     if (has_error(conn) || pgmig_conn_lost(conn))
         return NULL;
     if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
-        return "a state of the transaction that there is not";
+        return "an invalid transaction status";
     if (conn->results == 0)
-        return "the end without an answer";
+        return "the end of a request without a result";
     if (conn->keeps)
         return kept_fault(conn);
     return conn->shape ? pgmig_answer_fault(conn->result, conn->shape) : NULL;

@@ -44,7 +44,7 @@ static void report_odd(struct pgmig_conn *conn, const char *text)
         pgmig_report_libpq(conn);
         return;
     }
-    pgmig_buf_addf(&reason, "the server's answer cannot be read: %s", text);
+    pgmig_buf_addf(&reason, "could not read the server's response: %s", text);
     pgmig_conn_give_up(conn, reason.failed ? "out of memory" : reason.data);
     pgmig_buf_free(&reason);
 }
@@ -193,7 +193,8 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
         return;
     }
     if (lacks_parameter(res))
-        message = "it has parameters, such as $1, and nobody gives them";
+        message =
+            "statement has parameters, such as $1, but none were supplied";
     pgmig_error_set(err, PGMIG_E_SQL, "%s", message);
     copy_state(res, err->sqlstate);
     err->kind = kind_of(res, err->sqlstate);

@@ -14,7 +14,7 @@ static void give_up(struct pgmig_conn *conn)
 {
     if (conn->error.kind == PGMIG_E_NONE)
         pgmig_report_libpq(conn);
-    pgmig_conn_give_up(conn, "the data of a COPY could not be sent");
+    pgmig_conn_give_up(conn, "could not send the data of a COPY");
 }
 
 static void end_feed(struct pgmig_conn *conn, const char *reason)
@@ -34,9 +34,9 @@ static bool have_piece(struct pgmig_conn *conn)
     if (conn->supply != NULL)
         more = conn->supply(conn->ctx, &conn->feed, &conn->feed_len);
     if (conn->supply == NULL)
-        end_feed(conn, "no data stands behind this COPY");
+        end_feed(conn, "no inline data for this COPY");
     else if (more <= 0)
-        end_feed(conn, more < 0 ? "the data cannot be read" : NULL);
+        end_feed(conn, more < 0 ? "could not read the data" : NULL);
     return more > 0;
 }
 
@@ -87,7 +87,7 @@ static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
     if (conn->phase == PGMIG_PHASE_COPY_IN)
         return 0;
     return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "the server does not wait for COPY data");
+                           "the server is not waiting for COPY data");
 }
 
 int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
@@ -129,7 +129,7 @@ int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
         return -1;
     if (conn->phase != PGMIG_PHASE_COPY_OUT)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the server does not send COPY data");
+                               "the server is not sending COPY data");
     conn->copy.len = 0;
     return 0;
 }

@@ -199,7 +199,7 @@ describe("a refusal", function()
     refused("^pgmig: DATABASE_URL" .. message, "status", { DATABASE_URL = bad })
     refused("^pgmig: %-%-database" .. message, "up -d " .. cli.quote(bad))
     refused("^pgmig: DATABASE_URL" .. message, "wait", { DATABASE_URL = bad })
-    refused("^pgmig: invalid value of the connection parameter port\n", "status",
+    refused("^pgmig: invalid value for connection parameter port\n", "status",
       { DATABASE_URL = "", PGPORT = "x" })
   end)
 end)
