@@ -12,7 +12,7 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
     struct lledger *ll = luaL_checkudata(L, arg, LPGMIG_LEDGER);
 
     if (ll->ledger == NULL)
-        lpgmig_error_usage(L, "this object was collected");
+        lpgmig_error_usage(L, "this object has been garbage-collected");
     return ll->ledger;
 }
 
@@ -39,7 +39,7 @@ static const char *text_field(lua_State *L, int arg, const char *key)
     lpgmig_get_field(L, arg, key);
     s = lua_tostring(L, -1);
     if (s == NULL)
-        luaL_error(L, "field %s: a string expected", key);
+        luaL_error(L, "field %s: string expected", key);
     lua_pop(L, 1); /* the table at `arg` keeps it */
     return s;
 }
@@ -99,7 +99,7 @@ static int ledger_tostring(lua_State *L)
     const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
     const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
 
-    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not looked for");
+    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not probed");
     return 1;
 }
 

@@ -125,7 +125,7 @@ const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count)
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, arg, (int)i + 1);
         if (lua_type(L, -1) != LUA_TSTRING)
-            luaL_argerror(L, arg, "a list of strings expected");
+            luaL_argerror(L, arg, "list of strings expected");
         list[i] = lua_tostring(L, -1); /* the list keeps it alive */
         lua_pop(L, 1);
     }

@@ -38,9 +38,8 @@ int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
         return pgmig_error_set(err, PGMIG_E_USAGE,
                                "a COPY is in progress on this connection");
     if (conn->phase != PGMIG_PHASE_IDLE)
-        return pgmig_error_set(
-            err, PGMIG_E_USAGE,
-            "another operation is in progress on this connection");
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the connection is busy with another operation");
     return 0;
 }
 
@@ -124,7 +123,7 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
     if (pgmig_conn_check_idle(conn, err) != 0)
         return -1;
     if (memchr(sql, '\0', len) != NULL)
-        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
+        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL contains a NUL byte");
     pgmig_conn_begin(conn, NULL, NULL);
     if (nparams == 0) {
         status = pgmig_conn_ask(conn, sql, NULL);

@@ -70,7 +70,7 @@ describe("a time", function()
     for key, value in pairs { connect_timeout = "1 hour", response_timeout = 0 } do
       local ok, err = pcall(pgmig.connect, { url = url, [key] = value })
       assert.same({ false, "usage" }, { ok, err.kind })
-      assert.matches("^" .. key .. " is ", err.message)
+      assert.matches("^" .. key .. " must be ", err.message)
     end
     pgmig.connect({ url = url, connect_timeout = "10s", response_timeout = "1min" }):close()
   end)

@@ -106,7 +106,8 @@ describe("the tracking table", function()
   it("is not created where search_path leads to no schema, and why is said", function()
     for path, reason in pairs {
       ["''"] = "search_path is empty: name the table as schema.table",
-      ["nosuch, \"No, such\""] = 'search_path is nosuch, "No, such", and no schema of it is there',
+      ["nosuch, \"No, such\""] = 'search_path is nosuch, "No, such", but none of its schemas '
+        .. 'exists',
     } do
       db:exec("SET search_path = " .. path)
       assert.matches(reason, refused().hint, 1, true)

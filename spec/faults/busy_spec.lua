@@ -396,7 +396,7 @@ describe("another run that holds the lock", function()
       done = { pcall(m.migrate, m) }
     end)
     assert.is_false(done[1]) -- the claim made it wait, and give up
-    assert.matches("another session has locked the migration's row", tostring(done[2]))
+    assert.matches("another session holds a lock on the migration's row", tostring(done[2]))
     assert.equal(1, #pgmig.migrator(second, dir):applied())
   end)
 end)

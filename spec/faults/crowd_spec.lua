@@ -184,7 +184,7 @@ describe("pgbouncer's console", function()
     pooler.stop()
     assert.is_false(ok)
     assert.equal("plan", err.kind)
-    assert.matches("PostgreSQL 10 or newer is needed, this server's version is %S*bouncer",
+    assert.matches("PostgreSQL 10 or newer is required, but the server's version is %S*bouncer",
       err.message)
   end)
 end)

@@ -6,7 +6,7 @@ local support = require "spec.support"
 describe("an object of the core", function()
   it("says what it stands for", function()
     assert.equal("pgmig script (a.sql)", tostring(core.parse_script("SELECT 1;", "a.sql")))
-    assert.equal("pgmig ledger (not looked for)", tostring(core.ledger "deploys"))
+    assert.equal("pgmig ledger (not probed)", tostring(core.ledger "deploys"))
   end)
 
   it("that is a connection says its server process, and that it is closed", function()
