@@ -31,7 +31,7 @@ function M.check_options(given)
       errors.raise("usage", ("unknown option %s"):format(tostring(key)))
     end
     if not known.fits(option, value) then
-      errors.raise("usage", ("option %s takes a %s"):format(key, option.types))
+      errors.raise("usage", ("option %s must be a %s"):format(key, option.types))
     end
     if limits.knows(key) then limits.check(key, value, "option " .. key) end
   end
@@ -40,10 +40,10 @@ end
 
 local function check_dirs(dir)
   local dirs = type(dir) == "table" and dir or { dir }
-  if #dirs == 0 then errors.raise("usage", "a migrations folder is needed") end
+  if #dirs == 0 then errors.raise("usage", "a migrations folder is required") end
   for _, path in ipairs(dirs) do
     if type(path) ~= "string" then
-      errors.raise("usage", "a migrations folder is a path, not a " .. type(path))
+      errors.raise("usage", "a migrations folder must be a path, not a " .. type(path))
     end
   end
   return dirs
@@ -106,7 +106,7 @@ end
 function M.new(db, dir, given)
   given = M.check_options(given or {})
   if db ~= nil and not connection.is(db) then
-    errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
+    errors.raise("usage", "the first argument must be a connection, as pgmig.connect returns it")
   end
   local dirs = check_dirs(dir)
   local format = format_of(given, dirs, db)
@@ -144,7 +144,7 @@ function migrator:files()
     errors.raise("naming", "this file " .. files.ignored(set.ignored[1]), {
       file = set.ignored[1], hint = self.format.name == "pgmig"
         and "NNN_description.sql, for example 001_create_users.sql"
-        or "a migration is: " .. tostring(self.format.about),
+        or "the format's names are: " .. tostring(self.format.about),
     })
   end
   return set
@@ -152,7 +152,7 @@ end
 
 local function check_db(self)
   if self.db then return end
-  errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
+  errors.raise("usage", "this requires a database: pass a connection to pgmig.migrator")
 end
 
 --- Where the database stands; see `pgmig.state.compare`.
@@ -327,7 +327,7 @@ end
 local function warn_of_units(self, emit)
   local ms = limits.bare(self.lock_timeout)
   if not ms then return end
-  emit { type = "warning", message = ("lock_timeout %s has no unit, and means %s"):format(
+  emit { type = "warning", message = ("lock_timeout %s has no unit and is taken as %s"):format(
     self.lock_timeout, ms) }
 end
 
@@ -372,7 +372,7 @@ function migrator:run(plan, options) return perform(self, { plan }, options)[1] 
 -- @return the migrations that were recorded
 -- @raise kind "plan" where one of them, or the way back of an applied one, was left half-way
 function migrator:baseline(version, options)
-  if version == nil then errors.raise("usage", "baseline needs a version") end
+  if version == nil then errors.raise("usage", "baseline requires a version") end
   local plan = make_plan(self, planning.up, { target = version, versioned = true }, "baseline")
   return self:run(plan, options)
 end
@@ -382,7 +382,7 @@ end
 -- @param options { on_event } as in `run`
 -- @return a list with the migration; empty when it is applied already
 function migrator:fake(version, options)
-  if version == nil then errors.raise("usage", "fake needs a version") end
+  if version == nil then errors.raise("usage", "fake requires a version") end
   return self:run(make_plan(self, planning.one, version, "fake"), options)
 end
 
@@ -471,7 +471,7 @@ function migrator:repair(version, options)
   options = options or {}
   local replaced = options.replaced
   if replaced and version == nil then
-    errors.raise("usage", "repair accepts one replaced migration at a time: it needs a version")
+    errors.raise("usage", "repair accepts one replaced migration at a time: it requires a version")
   end
   return needed("upkeep.repair").accept(self, emitter(self, options.on_event), function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
@@ -490,7 +490,7 @@ end
 function migrator:resolve(version, how, options)
   check_db(self)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
-    errors.raise("usage", "resolve takes done, redo or restart")
+    errors.raise("usage", "resolve requires done, redo or restart")
   end
   local emit = emitter(self, options and options.on_event)
   return needed("upkeep.repair").settle(self, emit, function(state)

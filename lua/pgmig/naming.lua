@@ -86,7 +86,8 @@ function M.dotted(version)
   for i = 1, PARTS do
     local part = (parts[i] or "0"):gsub("^0+(%d)", "%1")
     if part == "" or #part > PART_DIGITS or #parts > PARTS then
-      errors.raise("naming", ("version %s: up to %d numbers of up to %d digits, with dots")
+      errors.raise("naming", ("version %s must be at most %d numbers of at most %d digits, "
+        .. "separated by dots")
         :format(version, PARTS, PART_DIGITS))
     end
     digits[i] = ("0"):rep(PART_DIGITS - #part) .. part
@@ -103,7 +104,7 @@ end
 function M.sortable(version, width)
   local digits, rest = version:match "^(%d*)(.*)$"
   if digits == "" or #digits > width then
-    errors.raise("naming", ("version %s: 1 to %d digits"):format(version, width))
+    errors.raise("naming", ("version %s must have 1 to %d digits"):format(version, width))
   end
   local pad = (rest == "" and "0" or "9"):rep(width - #digits)
   return ("%s%s%02d"):format(digits, pad, #digits)
@@ -123,7 +124,8 @@ end
 function M.parts(version)
   local parts, last = {}, 0
   for part in (version .. "."):gmatch "(%d*)%." do
-    if part == "" then errors.raise("naming", ("version %s: numbers with dots"):format(version)) end
+    if part == "" then errors.raise("naming", ("version %s must be numbers separated by "
+      .. "dots"):format(version)) end
     parts[#parts + 1] = part:match "^0*(%d+)$"
     if parts[#parts] ~= "0" then last = #parts end
   end
@@ -139,7 +141,7 @@ end
 -- @raise kind "usage"
 function M.check(rule)
   if type(rule) ~= "table" or type(rule.parse) ~= "function" or type(rule.format) ~= "function" then
-    errors.raise("usage", "a naming rule is a table with functions parse and format")
+    errors.raise("usage", "a naming rule must be a table with functions parse and format")
   end
   return rule
 end

@@ -99,11 +99,11 @@ local function server_programs()
   local bin = os.getenv "PGMIG_TEST_BIN" or ""
   if bin ~= "" then
     if exists(bin .. "/initdb") then return bin end
-    error(("no PostgreSQL server in %s, which PGMIG_TEST_BIN names"):format(bin), 0)
+    error(("no PostgreSQL server in %s, named by PGMIG_TEST_BIN"):format(bin), 0)
   end
   bin = output "pg_config --bindir 2>/dev/null"
   if bin == "" then
-    error("pg_config is not there: apt-get install libpq-dev postgresql", 0)
+    error("pg_config not found: apt-get install libpq-dev postgresql", 0)
   end
   if not exists(bin .. "/initdb") then
     error("no PostgreSQL server in " .. bin .. ": apt-get install postgresql", 0)
@@ -116,7 +116,7 @@ local function make_folder()
   if base == "" or #base > FOLDER_LIMIT then base = "/tmp" end
   local folder = output(("folder=$(mktemp -d %s) && mkfifo \"$folder/outcome\" && echo \"$folder\"")
     :format(quote(base .. "/pgmig.XXXXXX")))
-  if folder == "" then error("cannot make a temporary folder in " .. base, 0) end
+  if folder == "" then error("cannot create a temporary folder in " .. base, 0) end
   return folder
 end
 

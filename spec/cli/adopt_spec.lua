@@ -60,7 +60,7 @@ describe("adopt", function()
     project.db:exec "INSERT INTO schema_migrations VALUES ('7')"
     local code, _, err = project.run "adopt --from dbmate"
     assert.equal(2, code)
-    assert.matches("the table of dbmate and the files disagree: 7 is applied, and has no file", err)
+    assert.matches("the table of dbmate and the files disagree: 7 is applied, but has no file", err)
     assert.equal(2, (project.run "adopt --from nix"))
   end)
 

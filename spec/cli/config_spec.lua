@@ -90,7 +90,7 @@ describe("settings", function()
     os.remove(dir .. "/.env")
     for text, said in pairs {
       ["lock_timeout = '5sec'"] = message:format "pgmig.conf.lua: key lock_timeout",
-      ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout is a string, not a number",
+      ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout must be a string, not a number",
       ["reconnect = -1"] = "pgmig.conf.lua: key reconnect must be a number of seconds",
       ["retries = 0.5"] = "pgmig.conf.lua: key retries must be a whole number, 0 or greater, not "
         .. "0.5",
@@ -136,10 +136,10 @@ describe("settings", function()
     for text, message in pairs {
       ["return {\n  table = \n}"] = "pgmig.conf.lua:3: ",
       ["\nerror 'no'"] = "pgmig.conf.lua:2: no",
-      ["return 1"] = "returns a table",
+      ["return 1"] = "must return a table",
       ["return { tabel = 'x' }"] = "unknown key tabel",
-      ["return { table = 1 }"] = "key table is a string, not a number",
-      ["return { dir = { {} } }"] = "key dir is a folder or a list of folders",
+      ["return { table = 1 }"] = "key table must be a string, not a number",
+      ["return { dir = { {} } }"] = "key dir must be a folder or a list of folders",
       ["dofile 'other.lua'"] = "pgmig: pgmig.conf.lua: other.lua:2: no", -- no line of this file
       ["return { hooks = { before_lunch = print } }"] = "before_lunch",
     } do
@@ -207,7 +207,7 @@ describe("settings", function()
     support.write(dir, "cfg/pgmig.conf.lua", "return { dir = 'mig' }")
     code, _, err = run "--config cfg/pgmig.conf.lua config"
     assert.equal(2, code)
-    assert.matches("cfg/pgmig.conf.lua: there are both cfg/mig and, in the current folder, mig",
+    assert.matches("cfg/pgmig.conf.lua: both cfg/mig and, in the current folder, mig exist",
       err, 1, true)
     write_config "return { dir = 'mig' }"
     assert.equal(dir .. "/mig", (shown("dir", "--config " .. dir .. "/pgmig.conf.lua")))

@@ -134,7 +134,7 @@ describe("doctor", function()
     assert.equal("unfinished", migrator:status().pending[1].state)
     for _, method in ipairs { "migrate", "plan", "baseline" } do
       local ok, err = pcall(migrator[method], migrator, method == "baseline" and 4 or nil)
-      assert.same({ false, "plan", "migration 003 is half-done, and its file is missing" },
+      assert.same({ false, "plan", "migration 003 is half finished, and its file is missing" },
         { ok, err.kind, err.message })
     end
     local remedies = {}

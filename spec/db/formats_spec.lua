@@ -39,7 +39,7 @@ describe("a folder of another tool", function()
     assert.equal("00003_c 00001_a", labels(m:rollback(2)))
     assert.equal("d", tables())
     m = migrator("goose", { strict = true })
-    assert.matches("is code, and neither SQL nor Lua", fails(m.migrate, m).message)
+    assert.matches("is code, but neither SQL nor Lua", fails(m.migrate, m).message)
     assert.matches("/00002_b.lua$", m:doctor()[1].remedy)
   end)
 
@@ -355,7 +355,7 @@ describe("a folder of another tool", function()
       }]])
     assert.equal("7_a", labels(migrator(path):migrate()))
     assert.equal("7_a", labels(migrator(dofile(path)):rollback()))
-    assert.matches("returns a table",
+    assert.matches("a format file must return a table",
       fails(migrator, support.write(dir, "x.lua", "return 1")).message)
     assert.matches("cannot open", fails(migrator, dir .. "/none.lua").message)
   end)

@@ -82,7 +82,7 @@ describe("a time", function()
     pgmig.migrator(db, dir, { lock_timeout = "900" }):migrate { on_event = function(event)
       if event.type == "warning" then said[#said + 1] = event.message end
     end }
-    assert.same({ "lock_timeout 900 has no unit, and means 900ms",
+    assert.same({ "lock_timeout 900 has no unit and is taken as 900ms",
       "a time without a unit is in milliseconds: write 5ms, 5s or 5min" }, said)
   end)
 end)

@@ -216,7 +216,7 @@ describe("the table of another tool", function()
       local err = fails(migrator, format)
       assert.equal("usage", err.kind)
       assert.matches("cannot be shared: its ", err.message)
-      assert.equal("take over instead: pgmig adopt --from " .. format, err.hint)
+      assert.equal("take over its records instead: pgmig adopt --from " .. format, err.hint)
     end
   end)
 

@@ -128,7 +128,7 @@ describe("the tracking table", function()
     local err = refused_creation(db, "nowhere.versions")
     assert.equal("3F000", err.sqlstate)
     assert.matches('"nowhere"."versions": schema "nowhere" does not exist', err.message, 1, true)
-    assert.matches("create it, or name another one: --table", err.hint, 1, true)
+    assert.matches("create it, or use another one: --table", err.hint, 1, true)
   end)
 
   it("that a role may not create says who may let it", function()

@@ -69,7 +69,7 @@ describe("a server that refuses", function()
     local own = role "poor"
     local code, _, err = up(own)
     assert.equal(2, code)
-    assert.matches("cannot make the tables of .*: permission denied for schema public", err)
+    assert.matches("cannot create the tables of .*: permission denied for schema public", err)
     assert.matches('GRANT USAGE, CREATE ON SCHEMA public TO "poor"', err, 1, true)
     admin:exec "GRANT CREATE, USAGE ON SCHEMA public TO poor"
     check("permission denied to create", own)

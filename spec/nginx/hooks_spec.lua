@@ -119,7 +119,7 @@ describe("in a worker of nginx", function()
           :format(dir)),
       }
       servers.wait(8, function()
-        return nginx:logged("cannot look up the host nowhere.invalid: Name or service", "error")[1]
+        return nginx:logged("could not look up host nowhere.invalid: Name or service", "error")[1]
       end, function() return nginx:log() end)
       nginx:stop()
     end

@@ -37,10 +37,10 @@ local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_c
 local function text_of(name, value)
   local kind = type(value)
   if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    errors.raise("usage", ("connect: %s is a text or a number, not a %s"):format(name, kind))
+    errors.raise("usage", ("connect: %s must be a string or a number, not a %s"):format(name, kind))
   end
   local text = tostring(value)
-  if text:find "%z" then errors.raise("usage", ("connect: %s has a NUL byte"):format(name)) end
+  if text:find "%z" then errors.raise("usage", ("connect: %s contains a NUL byte"):format(name)) end
   return text
 end
 
@@ -67,7 +67,8 @@ local function parameters(options)
   if database and database ~= "" then add("dbname", database) end
   for keyword, value in pairs(options) do
     if type(keyword) ~= "string" then
-      errors.raise("usage", "connect: a table of options has names, as { url = ... }")
+      errors.raise("usage", "connect: a table of options must have named fields, as in { url = ... "
+        .. "}")
     end
     if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
   end
@@ -97,7 +98,7 @@ local function checked(driver)
   return function(...)
     local signal = driver(...)
     if signal == nil or type(signal) == "number" then return signal end
-    errors.raise("usage", "a driver (wait) returns nothing, or the number of a signal, not a "
+    errors.raise("usage", "a driver (wait) must return nothing or a signal number, not a "
       .. type(signal))
   end
 end
@@ -248,8 +249,8 @@ local function refuse_copy(self)
     self:run()
   end
   pcall(handle.finish, handle)
-  errors.raise("usage", "COPY with STDIN or STDOUT needs db:copy", {
-    hint = "db:copy(sql, data), or local data = db:copy(sql)",
+  errors.raise("usage", "COPY with STDIN or STDOUT requires db:copy", {
+    hint = "use db:copy(sql, data), or local data = db:copy(sql)",
   })
 end
 
@@ -328,7 +329,7 @@ local function transact(self, fn)
     error(result[2], 0)
   end
   if self:exec "COMMIT" ~= "COMMIT" then
-    errors.raise("sql", "the transaction was rolled back: a statement in it had failed")
+    errors.raise("sql", "the transaction was rolled back because a statement in it had failed")
   end
   return unpack(result, 2, result.n)
 end
@@ -353,11 +354,11 @@ end
 local function copy_in(self, source)
   local handle = self.handle
   if type(source) ~= "string" and type(source) ~= "function" then
-    handle:copy_end "no data was given"
+    handle:copy_end "no data was supplied"
     self:run()
     pcall(handle.finish, handle)
-    errors.raise("usage", "COPY ... FROM STDIN needs data", {
-      hint = "give a string, or a function that returns pieces",
+    errors.raise("usage", "COPY ... FROM STDIN requires data", {
+      hint = "pass a string, or a function that returns pieces",
     })
   end
   local ok, err = pcall(function()
@@ -369,7 +370,7 @@ local function copy_in(self, source)
   end)
   if not handle:is_open() then error(err, 0) end
   if handle:copying() == "in" then
-    handle:copy_end(not ok and "the data's source failed" or nil)
+    handle:copy_end(not ok and "the data source failed" or nil)
     self:run()
   end
   if ok then return self:finish() end

@@ -56,7 +56,7 @@ local function prepare_plan(migrator, held, plan, emit)
   if ok then return settled, warnings end
   local err = settled
   if errors.is(err) and err.code == loop.NO_ANSWER and held:held() then
-    err.hint = "the lock's connection does get answers: is there a pooler with a single "
+    err.hint = "the lock's connection does get responses: is there a pooler with only one "
       .. "connection to the server? a run needs two"
   end
   error(err, 0)

@@ -53,11 +53,11 @@ end
 function hooks:on(event, fn)
   if not events[event] then
     errors.raise("usage", ("unknown event %s"):format(tostring(event)), {
-      hint = "events are: " .. known_events(),
+      hint = "known events are: " .. known_events(),
     })
   end
   if type(fn) ~= "function" then
-    errors.raise("usage", ("a handler of %s is a function, not a %s"):format(event, type(fn)))
+    errors.raise("usage", ("a handler for %s must be a function, not a %s"):format(event, type(fn)))
   end
   local list = self.handlers[event] or {}
   self.handlers[event] = list

@@ -51,8 +51,8 @@ local function raced(step)
   if outcome then return outcome end
   step.races = (step.races or 0) + 1
   if step.races <= MAX_RACES then return nil end
-  errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
-    hint = "a trigger, a rule or a policy of row-level security on it may be in the way",
+  errors.raise("plan", ("the tracking table rejects the row of %s"):format(step.m.label), {
+    hint = "a trigger, a rule or a row-level security policy on it may be the cause",
   })
 end
 
