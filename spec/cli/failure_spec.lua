@@ -109,7 +109,7 @@ describe("a failure", function()
     project.write("005_own.lua", "return { up = function(db) db:exec 'ROLLBACK' end }")
     code, _, err = project.run "up"
     assert.equal(1, code)
-    assert.matches("005_own is not applied; what it has committed by itself is kept\n", err)
+    assert.matches("005_own is not applied; what it committed itself is kept\n", err)
   end)
 
   it("of the connection during COMMIT is unknown and ends with 5", function()

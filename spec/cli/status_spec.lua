@@ -147,7 +147,7 @@ describe("pgmig status", function()
     local code, _, err = support.run(
       cli.command(project.words "status", project.env()) .. " >/dev/full")
     assert.equal(1, code)
-    assert.equal("pgmig: standard output cannot be written\n", err)
+    assert.equal("pgmig: could not write to standard output\n", err)
   end)
 end)
 

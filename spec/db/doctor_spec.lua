@@ -85,7 +85,7 @@ describe("doctor", function()
     db:exec [[INSERT INTO schema_migrations_journal (migration, direction, owner, state)
       VALUES ('1', 'up', 'x:1', 'failed')]]
     local found = findings()
-    assert.matches("unfinished up of 001_a, which is over", found.stale_journal.message)
+    assert.matches("unfinished up of 001_a, which has completed since", found.stale_journal.message)
     run(found.stale_journal.remedy)
     assert.same({}, migrator:doctor())
   end)

@@ -31,8 +31,8 @@ local function check_environment()
   for _, name in ipairs(environment) do
     if os.getenv(name) then return end
   end
-  log.write("warn", "no database is named: give setup `database`, or let nginx keep the variable, "
-    .. "outside of the http block: env DATABASE_URL;")
+  log.write("warn", "no database is configured: pass `database` to setup, or let nginx keep the "
+    .. "variable, outside the http block: env DATABASE_URL;")
 end
 
 local function begin(options)
@@ -48,9 +48,9 @@ end
 local function begin_again(options)
   phases.check("setup", "init_worker", "timer")
   if releases.read(options).place ~= watch.release.place then
-    broken = "setup was called for two databases, tables or folders: one nginx has one"
+    broken = "setup was called for two databases, tables or folders: one nginx can have only one"
   end
-  error("setup was called before in this worker", 0)
+  error("setup was already called in this worker", 0)
 end
 
 --- Begin, in init_worker_by_lua: one worker of all migrates in the background, or with
