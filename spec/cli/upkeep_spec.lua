@@ -126,7 +126,7 @@ describe("pgmig", function()
       .. "ANALYZE d;\n-- DOWN\n")
     code, out, err = run "up"
     assert.equal(0, code)
-    assert.matches("going on from statement 2", err)
+    assert.matches("resuming from statement 2", err)
     assert.matches("applied +004_off", out)
   end)
 
