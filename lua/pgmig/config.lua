@@ -93,7 +93,7 @@ end
 --- Read a config file. Folders and a format's file in it are relative to it.
 -- @param path its path
 -- @return its table: the options (pgmig.options) that it sets
--- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
+-- @raise kind "usage" for a file that cannot be read or parsed, unknown keys and wrong types
 function M.load(path)
   local text = settings_file.read(path)
   if not text then errors.raise("usage", "the config file does not exist", { file = path }) end

@@ -1,17 +1,17 @@
---- Formats: how the migrations folder of a tool reads, so that it can be used unchanged.
--- A format is a table (docs/formats.md has an example of one's own):
+--- Formats: how to read the migrations folder of another tool, so that it can be used unchanged.
+-- A format is a table (docs/formats.md has an example of a custom one):
 --
 -- * `name`, `about`: the tool, in a word and in a sentence
 -- * `naming`: a rule (pgmig.naming)
 -- * `vocabulary`: the markers in its files (core.vocabulary); nil: pgmig's own
--- * `table`: the tracking table that pgmig makes, where "schema_migrations" is the tool's
+-- * `table`: the tracking table that pgmig creates, if the tool uses "schema_migrations"
 -- * `template`: the text of a new file, or { up, down } for a pair of files
 -- * `timestamps`: new files are numbered by time
--- * `settings(path, read)`: what a file beside the migration says: { transaction = "off",
+-- * `settings(path, read)`: the settings in a file next to the migration: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
--- * `fill(text, values)`: replaces placeholders, where what encloses them does not tell their end
--- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
---   has, first = of how a file begins, paths = of files' paths, never = of paths that it has not }
+-- * `fill(text, values)`: replaces placeholders that have no closing delimiter
+-- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
+--   tool has, first = of how a file begins, paths = of file paths, never = of paths it never has }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
 -- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
 -- @module pgmig.formats

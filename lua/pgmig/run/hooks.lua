@@ -1,4 +1,4 @@
---- Hooks: functions that steer a run.
+--- Hooks: functions that observe and control a run.
 -- Handlers of an event run in the order of their registration, for up and down alike, and may
 -- yield. A handler gets a context; what it may do with it depends on the event (README, Hooks).
 -- @module pgmig.run.hooks
@@ -19,7 +19,7 @@ local skippable = { before_each = true, before_statement = true }
 local context = {}
 context.__index = context
 
---- Leave this migration (before_each) or statement (before_statement) out.
+--- Skip this migration (before_each) or statement (before_statement).
 -- @param reason why, in words
 function context:skip(reason)
   if not skippable[self.event] then
@@ -28,7 +28,7 @@ function context:skip(reason)
   self.skipped = reason or "skipped by a hook"
 end
 
---- Do not try the migration again (retry): its error is final.
+--- Do not retry the migration (retry): its error is final.
 function context:stop()
   if self.event ~= "retry" then
     errors.raise("usage", ("%s cannot stop anything"):format(self.event))
