@@ -133,7 +133,7 @@ describe("a scheduler", function()
     ok, err = pcall(db.query, db, "SELECT pg_sleep(1)")
     assert.is_false(ok)
     assert.equal("usage", err.kind)
-    assert.matches("returns nothing, or the number of a signal, not a table", err.message)
+    assert.matches("must return nothing or a signal number, not a table", err.message)
     db:close()
   end)
 

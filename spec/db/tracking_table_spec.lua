@@ -220,7 +220,7 @@ describe("the history", function()
       local ok, err = pcall(migrator.migrate, migrator)
       assert.is_false(ok)
       assert.equal("unknown", err.kind)
-      assert.matches("how far 002_off has come", err.message)
+      assert.matches("the progress of 002_off, no longer exists", err.message)
       assert.matches("pgmig repair 2$", err.hint)
     end
     support.write(dir, "002_off.sql", "-- pgmig: transaction=off\nVACUUM c;")

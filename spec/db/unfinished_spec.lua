@@ -81,7 +81,7 @@ describe("a migration that was left half-way", function()
     support.write(dir, "003_u.sql", "CREATE TABLE u ();")
     local err = refused "migrate"
     assert.matches("its DOWN stopped at statement 2", err.message)
-    assert.matches("^finish it: pgmig down; or take back .*, and pgmig up$", err.hint)
+    assert.matches("^finish it: pgmig down; or undo by hand .*, and pgmig up$", err.hint)
     assert.matches("%-%-restart, and pgmig baseline$", refused("baseline", 3).hint)
     write("002_i.sql", MENDED, "-- pgmig: transaction=off\nDROP INDEX t_a;")
     assert.equal("002_i", migrator:rollback()[1].label)
@@ -135,11 +135,11 @@ describe("a migration that was left half-way", function()
     assert.equal("table public.a, table public.b, table public.d, table public.made, view public.w",
       names())
     db:exec "DROP TABLE read, d"
-    assert.matches("is gone: table public.d$", refused("migrate").message)
+    assert.matches("no longer exists: table public.d$", refused("migrate").message)
     migrator:resolve(2, "redo") -- that one is no harm; of the others nobody has said so
     assert.equal("table public.a, table public.b, table public.made, view public.w", names())
     db:exec "DROP TABLE b"
-    assert.matches("is gone: table public.b$", refused("migrate").message)
+    assert.matches("no longer exists: table public.b$", refused("migrate").message)
   end)
 
   it("goes on where somebody has rebuilt an index meanwhile", function()

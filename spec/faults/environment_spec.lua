@@ -108,7 +108,7 @@ describe("a server that refuses", function()
     local ok, err = pcall(migrator.migrate, migrator)
     db:close()
     assert.is_false(ok)
-    assert.matches('table "public"."schema_migrations" is gone', tostring(err), 1, true)
+    assert.matches('table "public"."schema_migrations" no longer exists', tostring(err), 1, true)
     local counts = states.look(url).counts
     assert.same({ [1] = 1, [2] = 1 }, counts) -- 3 was rolled back
     local case = { problems = {}, lost = 0, doubled = 0 }
