@@ -106,7 +106,7 @@ int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
                            struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE,
-                    "the file's tool would divide the file at this text");
+                    "this format's tool would split the file here");
     pgmig_error_hint(
         err, "put it on a line of its own after the last statement of the UP "
              "part, or reword it: the tool accepts it anywhere in the file");

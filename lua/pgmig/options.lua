@@ -16,20 +16,20 @@ M.list = {
   {
     key = "dir", types = "string or table", variable = "PGMIG_DIR", default = "migrations",
     migrator = false, flag = "--dir", takes = "DIR",
-    help = "The migrations folder (default: migrations).\nRepeat it for more folders; new files go "
-      .. "to the first.",
+    help = "The migrations folder (default: migrations).\n"
+      .. "Repeat it for more folders; new files go to the first.",
   },
   {
     key = "format", types = "string or table", variable = "PGMIG_FORMAT", default = "pgmig",
     flag = "--format", takes = "NAME",
-    help = "The migration file format: goose, dbmate, flyway,\n..., auto, or a .lua file (default: "
-      .. "pgmig).",
+    help = "The migration file format: goose, dbmate, flyway,\n"
+      .. "..., auto, or a .lua file (default: pgmig).",
   },
   {
     key = "table", types = "string", variable = "PGMIG_TABLE", default = "schema_migrations",
     flag = "--table", takes = "NAME",
-    help = "The tracking table (default: schema_migrations, or\npgmig_migrations if the format's "
-      .. "tool uses that name).",
+    help = "The tracking table (default: schema_migrations, or\n"
+      .. "pgmig_migrations if the format's tool uses that name).",
   },
   {
     key = "lock_timeout", types = "string", variable = "PGMIG_LOCK_TIMEOUT", default = "5s",
@@ -59,8 +59,9 @@ M.list = {
   {
     key = "policy", types = "table", variable = "PGMIG_POLICY", kind = "policy",
     flag = "--policy", takes = "STATE=CHOICE",
-    help = "How up treats edited, renamed, replaced, missing,\nrenumbered, out_of_order and "
-      .. "forgotten migrations,\nand ignored files: error, warn or allow.",
+    help = "How up treats edited, renamed, replaced, missing,\n"
+      .. "renumbered, out_of_order and forgotten migrations,\n"
+      .. "and ignored files: error, warn or allow.",
   },
   {
     key = "drift_check", types = "boolean", variable = "PGMIG_DRIFT_CHECK", default = true,

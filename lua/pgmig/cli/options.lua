@@ -154,22 +154,22 @@ end
 
 local function add_repair(parser)
   local cmd = command(parser, "repair", "Accept files as they are now.", {
-    about = "Records the checksum of an edited file, the new name of a renamed one, and that\na "
-      .. "failure is resolved. The schema is not touched. Refused during another run.",
+    about = "Records the checksum of an edited file, the new name of a renamed one, and that\n"
+      .. "a failure is resolved. The schema is not touched. Refused during another run.",
     examples = "Examples:\n   pgmig repair 12\n   pgmig repair --all",
   })
   cmd:argument("version"):args "?":argname "V"
     :description "The version, or the name of a repeatable migration."
   cmd:flag("--all"):description "All migrations."
   cmd:flag("--replaced")
-    :description("Accept it although its name and text differ from what\nwas applied: it is the "
-      .. "same migration after all.")
+    :description("Accept it although its name and text differ from what\n"
+      .. "was applied: it is the same migration after all.")
 end
 
 local function add_resolve(parser)
   local cmd = command(parser, "resolve", "Resolve a statement whose outcome is not known.", {
-    about = "For an interrupted migration with transaction=off: inspect the database, then\nsay "
-      .. "what became of its statement. Refused during another run.",
+    about = "For an interrupted migration with transaction=off: inspect the database, then\n"
+      .. "say what became of its statement. Refused during another run.",
     examples = "Examples:\n   pgmig resolve 12 --done\n   pgmig resolve 12 --redo",
   })
   cmd:argument("version"):argname "V"
@@ -192,13 +192,13 @@ end
 
 local function add_up(parser)
   local cmd = command(parser, "up migrate", "Apply pending migrations, in order.", {
-    about = "Each one runs in its own transaction, together with its tracking row. All\nfiles are "
-      .. "read before the first statement runs.",
+    about = "Each one runs in its own transaction, together with its tracking row. All\n"
+      .. "files are read before the first statement runs.",
     examples = "Examples:\n   pgmig up\n   pgmig up --to 5\n   pgmig up --steps 1 --dry-run",
   })
   add_target(cmd)
   cmd:option("--fake"):argname "V":convert(version)
-    :description "Record one migration as applied without running it."
+    :description "Record version V as applied without running it."
   add_dry_run(cmd)
 end
 
@@ -260,7 +260,7 @@ end
 local function add_adopt(parser)
   local cmd = command(parser, "adopt", "Take over what another tool has applied.", {
     about = "Reads that tool's table, compares it with the files, and records in one transaction\n"
-      .. "what is applied. The table is only read. Refused when table and files disagree.",
+      .. "what is applied. The table is only read. Refused if table and files disagree.",
     examples = "Examples:\n   pgmig adopt --from goose --dry-run\n"
       .. "   pgmig --format goose adopt --from-table ops.goose_db_version",
   })
