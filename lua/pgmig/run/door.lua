@@ -75,7 +75,7 @@ local function run_locked(migrator, held, plan, emit, how)
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
   for _, m in ipairs(settled) do
-    emit { type = "skipped", migration = m, message = "another run was first" }
+    emit { type = "skipped", migration = m, message = "already done by another run" }
   end
   if #plan == 0 then return {} end
   local options = {

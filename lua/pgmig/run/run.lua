@@ -30,7 +30,7 @@ local function outcome_of(step, known)
   local done, ours = settled(step, known)
   if not done then return nil end
   if ours then return "done" end
-  step.skipped = "another run was first"
+  step.skipped = "already done by another run"
   return "given_up"
 end
 
