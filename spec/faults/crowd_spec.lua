@@ -170,7 +170,7 @@ describe("six runs where a role may have as few connections", function()
       "up --response-timeout 1 --reconnect 1 --dir " .. dir)
     pooler.stop()
     assert.equal(6, code)
-    assert.matches("a pooler with a single one to the server%? a run needs two", err)
+    assert.matches("a pooler with only one connection to the server%? a run needs two", err)
   end)
 end)
 
