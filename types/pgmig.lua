@@ -361,6 +361,18 @@ function connection:beside(application_name, deadline, wait) end
 ---@return table? limit
 function connection:patience() end
 
+---@param watch table?
+---@param fn function
+---@param ... any
+---@return any
+function connection:watched_by(watch, fn, ...) end
+
+---@param fn function
+function connection:despite_signals(fn) end
+
+---@return pgmig.Blocker[]?
+function connection:seen_blockers() end
+
 ---@param pause_seconds number
 function connection:sleep(pause_seconds) end
 

@@ -45,7 +45,8 @@ bool pgmig_file_is_same(const char *path, const char *other);
 
 enum pgmig_comparison { PGMIG_SAME, PGMIG_DIFFERS, PGMIG_UNREADABLE };
 
-/* Compare some files with checksums. */
+/* Compare `count` files with as many checksums: found[i] says what became of
+** paths[i]. -1 only without memory or SHA-256, never for a file. */
 PGMIG_NODISCARD int pgmig_files_compare(const char *const *paths,
                                         const char *const *checksums,
                                         size_t count,

@@ -1,4 +1,10 @@
-/* buf.c -- growable memory. */
+/*
+** buf.c -- growable memory.
+**
+** Who builds a text adds to it as often as it likes and asks `failed` once, at
+** the end. After the first failure nothing is added any more, so that no text
+** ever comes out with a hole in it; what was there stays and has to be freed.
+*/
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -6,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Room for `more` bytes and the NUL behind them. Doubling keeps the cost of a
+** text that is built byte by byte linear in its length. */
 static bool reserve(struct pgmig_buf *buf, size_t more)
 {
     size_t need = buf->len + more + 1;
@@ -28,6 +36,7 @@ static bool reserve(struct pgmig_buf *buf, size_t more)
     return true;
 }
 
+/* Adding nothing still writes the NUL: an empty text gets its data that way. */
 void pgmig_buf_add(struct pgmig_buf *buf, const char *data, size_t len)
 {
     if (!reserve(buf, len))
@@ -53,6 +62,7 @@ void pgmig_buf_addf(struct pgmig_buf *buf, const char *fmt, ...)
     va_end(ap);
     if (n < 0 || !reserve(buf, (size_t)n))
         return;
+    /* vsnprintf has used up the first ap */
     va_start(ap, fmt);
     vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, ap);
     va_end(ap);
@@ -65,6 +75,8 @@ void pgmig_buf_free(struct pgmig_buf *buf)
     *buf = (struct pgmig_buf){0};
 }
 
+/* No capacity is kept beside the array: it is the next power of two, and all
+** that use this have one field fewer to keep in step. */
 void *pgmig_grow(void *array, size_t count, size_t size)
 {
     if (array != NULL && (count & (count - 1)) != 0)

@@ -11,13 +11,20 @@ struct pgmig_buf {
     bool failed; /* sticky: an addition found no memory */
 };
 
+/* Add len bytes, a string, formatted text. Nothing is returned: look at
+** `failed` when all has been added. What is added must not be part of the
+** buffer itself, which may move. */
 void pgmig_buf_add(struct pgmig_buf *buf, const char *data, size_t len);
 void pgmig_buf_adds(struct pgmig_buf *buf, const char *s);
 void pgmig_buf_addf(struct pgmig_buf *buf, const char *fmt, ...)
     PGMIG_PRINTF(2, 3);
+/* Free the data and zero the buffer, which may be used again; a zeroed one may
+** be freed. */
 void pgmig_buf_free(struct pgmig_buf *buf);
 
-/* Add room for one more element to an array that grows by doubling. */
+/* Room for one more element in an array that holds `count` of them, of `size`
+** bytes each; NULL starts one. Returns where the array is now, or NULL without
+** memory: the old one is still there then, and still the caller's. */
 PGMIG_NODISCARD void *pgmig_grow(void *array, size_t count, size_t size);
 
 /* A copy of len bytes with a NUL behind them; NULL without memory. */

@@ -1,4 +1,11 @@
-/* checksum.c -- SHA-256 of a migration's text, the same on every checkout. */
+/*
+** checksum.c -- SHA-256 of a migration's text, the same on every checkout.
+**
+** The history keeps checksums for as long as there is a database, so what is
+** hashed can never change: the file's bytes without a leading byte order mark,
+** and with every CRLF as LF. Nothing else is evened out; a lone CR, blanks at a
+** line's end and a missing last line end all count.
+*/
 #include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -10,6 +17,7 @@
 
 #define PIECE 65536 /* bytes of a file read at once */
 
+/* An OpenSSL that was built, or is set up, without the algorithm. */
 static int unavailable(struct pgmig_error *err)
 {
     return pgmig_error_set(err, PGMIG_E_IO, "SHA-256 is not available");
@@ -44,12 +52,15 @@ static void update(struct pgmig_hasher *d, const char *text, size_t len)
             return;
         text += run + 1;
         len -= run + 1;
+        /* the piece ends with it: the next one tells whether an LF follows */
         d->cr = len == 0;
         if (len > 0 && *text != '\n') /* a lone CR is text */
             EVP_DigestUpdate(d->ctx, "\r", 1);
     }
 }
 
+/* The mark is looked for in the first piece alone: elsewhere the same bytes are
+** a character of the text. */
 void pgmig_hasher_add(struct pgmig_hasher *d, const char *text, size_t len)
 {
     if (len == 0)
@@ -59,6 +70,7 @@ void pgmig_hasher_add(struct pgmig_hasher *d, const char *text, size_t len)
         len -= 3;
     }
     d->begun = true;
+    /* the CR that the piece before ended with was text */
     if (d->cr && *text != '\n')
         EVP_DigestUpdate(d->ctx, "\r", 1);
     d->cr = false;
@@ -81,6 +93,7 @@ int pgmig_hasher_end(struct pgmig_hasher *d, char out[65],
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
 
+    /* a CR at the very end has no LF: it is text */
     if (d->cr)
         EVP_DigestUpdate(d->ctx, "\r", 1);
     if (EVP_DigestFinal_ex(d->ctx, digest, NULL) != 1)
@@ -109,6 +122,8 @@ int pgmig_checksum(const char *text, size_t len, char out[65],
     return status;
 }
 
+/* Read to the end, in pieces that live on the stack: a file may be larger than
+** memory. errno says why that failed. */
 static int add_file(struct pgmig_hasher *d, int fd)
 {
     char piece[PIECE];
@@ -149,6 +164,9 @@ int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
     return status;
 }
 
+/* One hasher for all of them, so that the algorithm is looked up once: a folder
+** may hold thousands of small files. One that cannot be read is an answer and
+** no failure: the others are still compared. */
 int pgmig_files_compare(const char *const *paths, const char *const *checksums,
                         size_t count, enum pgmig_comparison *found,
                         struct pgmig_error *err)
@@ -166,6 +184,7 @@ int pgmig_files_compare(const char *const *paths, const char *const *checksums,
             found[i] = strcmp(checksum, checksums[i]) == 0 ? PGMIG_SAME
                                                            : PGMIG_DIFFERS;
         pgmig_error_clear(&ignored);
+        /* this also drops what an unreadable file has left in it */
         status = restart(&h, err);
     }
     pgmig_hasher_free(&h);

@@ -1,4 +1,10 @@
-/* digest.c -- what other tools compute of a file. */
+/*
+** digest.c -- what other tools compute of a file.
+**
+** Their tracking tables hold it. Where pgmig takes such a table over it
+** compares, and where it shares the table with the tool it writes; so these
+** have to be the tool's own to the bit, whatever one may think of them.
+*/
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -18,7 +24,8 @@ static int sha384(const char *text, size_t len, char out[97],
     return 0;
 }
 
-/* CRC-32 of ISO 3309, bit by bit: files are small and this is rare. */
+/* One byte more of the CRC-32 of ISO 3309 (zlib's and Java's; the polynomial is
+** mirrored), bit by bit: files are small and this is rare. */
 static uint32_t crc32_of(uint32_t crc, unsigned char byte)
 {
     crc ^= byte;
@@ -27,6 +34,8 @@ static uint32_t crc32_of(uint32_t crc, unsigned char byte)
     return crc;
 }
 
+/* Flyway reads a file line by line and never sees how lines end, so no CR or LF
+** counts. It keeps the number as Java's int, which has a sign. */
 static void crc32_of_lines(const char *text, size_t len, char out[97])
 {
     uint32_t crc = 0xFFFFFFFFU;
@@ -42,6 +51,7 @@ int pgmig_digest(enum pgmig_digest kind, const char *text, size_t len,
 {
     if (kind == PGMIG_DIGEST_SHA384)
         return sha384(text, len, out, err);
+    /* sqlx hashes a byte order mark as it is there, Flyway leaves it out */
     if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
         text += 3;
         len -= 3;

@@ -1,4 +1,11 @@
-/* dir.c -- directories. */
+/*
+** dir.c -- directories.
+**
+** Lists names and nothing else: which of them are migrations, and of what
+** order, is decided in Lua (files/list), and whether one can be read shows when
+** it is. Symbolic links to directories are not followed, so that no loop can be
+** entered.
+*/
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +18,13 @@
 #include "base/error.h"
 #include "base/base.h"
 
+/* strcmp compares bytes, whatever the locale: all machines list alike. */
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-#define DEPTH_MAX 8 /* folders below folders */
+#define DEPTH_MAX 8 /* folders below folders: each holds a descriptor */
 
 /* A folder while it is listed. */
 struct listing {
@@ -44,6 +52,8 @@ static int keep(struct listing *l)
     return 0;
 }
 
+/* Opened by way of its parent's descriptor: should somebody rename a folder
+** above it meanwhile, this is still the entry that was looked at. */
 static int descend(struct listing *l, int parent, const char *name, int depth)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -67,6 +77,7 @@ static int take(struct listing *l, int fd, const struct dirent *entry,
         return pgmig_error_memory(l->err);
     if (entry->d_type == DT_REG) /* most are, and need no look */
         return keep(l);
+    /* not every file system says a type: for DT_UNKNOWN, too, this tells */
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return 0; /* it has gone meanwhile */
     if (S_ISDIR(st.st_mode))
@@ -89,6 +100,8 @@ static int list(struct listing *l, int fd, int depth)
         close(fd);
         return pgmig_error_file(l->err, "list the directory", l->path);
     }
+    /* readdir returns NULL at the end and for an error alike: errno tells
+    ** which, if it was 0 before the call */
     for (errno = 0; status == 0 && (entry = readdir(stream)) != NULL;
          errno = 0) {
         l->at.len = prefix;
@@ -119,6 +132,7 @@ int pgmig_dir_check(const char *path, struct pgmig_error *err)
     return fd < 0 ? -1 : close(fd);
 }
 
+/* Sorted at the end: readdir gives no order at all. */
 int pgmig_dir_read(struct pgmig_dir *dir, const char *path, bool deep,
                    struct pgmig_error *err)
 {

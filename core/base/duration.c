@@ -1,4 +1,11 @@
-/* duration.c -- times with units, as PostgreSQL reads them. */
+/*
+** duration.c -- times with units, as PostgreSQL reads them (manual, "Parameter
+** Names and Values"; src/backend/utils/misc/guc.c).
+**
+** A time in a file or an option is read when the file or the option is, so that
+** a mistake shows before anything runs; what the server would round to
+** something else than was meant is refused, too.
+*/
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +17,7 @@
 
 #define TEXT_MAX 64 /* bytes; a longer one is no time */
 
+/* The case of letters counts, as in guc.c: "MS" is no unit. */
 static const struct {
     const char *name;
     double ms;
@@ -23,8 +31,8 @@ static const char *skip_blanks(const char *s)
     return s;
 }
 
-/* A number as C reads it, a fraction or an exponent only in decimal (guc.c,
-** parse_int, of PostgreSQL 12 and later). */
+/* A number as C reads it, hexadecimal and octal ones included; a fraction or an
+** exponent only in decimal (guc.c, parse_int, of PostgreSQL 12 and later). */
 static bool read_number(const char *s, double *number, char **end)
 {
     errno = 0;
@@ -54,6 +62,8 @@ static bool read_unit(const char *s, double *ms)
     return false;
 }
 
+/* `has_unit` lets a caller warn of a bare number: it counts milliseconds for
+** the server, and seconds for most people who write one. */
 const char *pgmig_duration(const char *s, size_t len, double *ms,
                            bool *has_unit)
 {
@@ -64,6 +74,7 @@ const char *pgmig_duration(const char *s, size_t len, double *ms,
     char *end;
     double factor = 1;
 
+    /* strtol needs a NUL at the end, and one before it would hide the rest */
     if (len > TEXT_MAX || memchr(s, '\0', len) != NULL)
         return form;
     memcpy(text, s, len);
@@ -78,7 +89,8 @@ const char *pgmig_duration(const char *s, size_t len, double *ms,
     return *ms < 0 ? "must not be negative" : NULL;
 }
 
-/* As rint(3) does, without its library. */
+/* Halves go to the even neighbour, as rint(3) does for guc.c; without its
+** library. `ms` is not negative and fits a long long. */
 static double whole(double ms)
 {
     double below = (double)(long long)ms;
@@ -88,6 +100,7 @@ static double whole(double ms)
     return rest > 0.5 || (rest == 0.5 && odd) ? below + 1 : below;
 }
 
+/* The range of lock_timeout and statement_timeout (guc_tables.c). */
 const char *pgmig_duration_setting(const char *s, size_t len, int *ms,
                                    bool *has_unit)
 {
@@ -98,6 +111,7 @@ const char *pgmig_duration_setting(const char *s, size_t len, int *ms,
         return wrong;
     if (exact >= (double)INT_MAX + 1 || whole(exact) > INT_MAX)
         return "must be at most 2147483647ms (about 24 days)";
+    /* the server rounds, and 0 means no limit: the opposite of a short one */
     if (exact > 0 && whole(exact) == 0)
         return "must be at least 1ms, or 0 for no limit";
     *ms = (int)whole(exact);

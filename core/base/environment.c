@@ -1,4 +1,13 @@
-/* environment.c -- variables that only libpq sees. */
+/*
+** environment.c -- variables that only libpq sees, such as the PG... ones of a
+** .env file.
+**
+** They are not put into the environment for good: a process of several threads
+** must not change it while another one may look (setenv(3)), and the programs
+** that this one starts would inherit passwords. So they are there for the
+** length of one call into libpq. What the process has itself under such a name
+** always wins.
+*/
 #include "base/environment.h"
 
 #include <stdlib.h>
@@ -34,9 +43,11 @@ struct pgmig_environment *pgmig_environment_new(const char *const *list)
 
     if (environment == NULL)
         return NULL;
+    /* one more: calloc may answer NULL for none */
     environment->variables = calloc(count + 1, sizeof(struct variable));
     complete = environment->variables != NULL;
     while (complete && environment->count < count) {
+        /* counted before it is filled: free copes with NULL in it */
         size_t i = environment->count++;
         struct variable *v = &environment->variables[i];
 
@@ -67,9 +78,11 @@ int pgmig_environment_enter(struct pgmig_environment *environment)
     for (size_t i = 0; i < environment->count; i++) {
         struct variable *v = &environment->variables[i];
 
+        /* the process's own wins, and is not ours to take away afterwards */
         if (getenv(v->name) != NULL)
             continue;
         v->set = setenv(v->name, v->value, 1) == 0;
+        /* all or nothing: libpq must not see half of them */
         if (!v->set) {
             pgmig_environment_leave(environment);
             return -1;

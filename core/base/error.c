@@ -1,4 +1,9 @@
-/* error.c -- one failure, with everything that helps to mend it. */
+/*
+** error.c -- one failure, with everything that helps to mend it.
+**
+** All of it works without memory, too: a text for which there is none stays
+** NULL, and the kind, which always gets through, says enough.
+*/
 #include "base/error.h"
 
 #include <errno.h>
@@ -9,6 +14,7 @@
 
 #include "base/buf.h"
 
+/* Formatted text, malloc; NULL without memory. `ap` is used up. */
 static char *format(const char *fmt, va_list ap)
 {
     va_list again;
@@ -63,6 +69,8 @@ int pgmig_error_hint(struct pgmig_error *err, const char *fmt, ...)
     return -1;
 }
 
+/* No message: the kind is all there is room for, and whoever shows it knows
+** what to say. */
 int pgmig_error_memory(struct pgmig_error *err)
 {
     pgmig_error_clear(err);
@@ -70,6 +78,7 @@ int pgmig_error_memory(struct pgmig_error *err)
     return -1;
 }
 
+/* Without memory the field becomes NULL: half an error is still one. */
 void pgmig_error_field(char **field, const char *value)
 {
     free(*field);
@@ -90,6 +99,8 @@ const char *pgmig_error_kind_name(enum pgmig_error_kind kind)
     return names[kind];
 }
 
+/* errno becomes text while the arguments are evaluated: pgmig_error_set frees
+** the old texts first, and free() may change it. */
 int pgmig_error_file(struct pgmig_error *err, const char *what,
                      const char *path)
 {

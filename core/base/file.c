@@ -1,5 +1,11 @@
-/* file.c -- files: only regular ones are read, which cannot keep anybody
-** waiting. */
+/*
+** file.c -- files: only regular ones are read, which cannot keep anybody
+** waiting.
+**
+** A FIFO, a terminal or a device in the place of a migration would block the
+** program (within nginx a worker with all its connections), or never end. It is
+** refused, and the message says what it is.
+*/
 #include "base/file.h"
 
 #include <errno.h>
@@ -27,6 +33,8 @@ static const char *kind_of(const struct stat *st)
         return "a FIFO";
     if (S_ISSOCK(st->st_mode))
         return "a socket";
+    /* /dev/null of Linux, by whatever name: a link to it is how people switch a
+    ** file off */
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)
                ? PGMIG_NULL_DEVICE
                : "a device";
@@ -53,6 +61,8 @@ int pgmig_file_open(const char *path, struct pgmig_error *err)
     kind = kind_of(&st);
     if (kind != NULL)
         return refuse(path, kind, err);
+    /* should a FIFO or a terminal have come in between: the one is opened
+    ** without waiting for a writer, the other does not become ours */
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return pgmig_error_file(err, "open the file", path);
@@ -70,6 +80,8 @@ const char *pgmig_file_kind(const char *path)
     return stat(path, &st) == 0 ? kind_of(&st) : NULL;
 }
 
+/* What cannot be looked at (EACCES) counts as there: opening it then says what
+** is wrong, where "nothing is there" would hide it. */
 bool pgmig_file_exists(const char *path)
 {
     struct stat st;
@@ -79,6 +91,7 @@ bool pgmig_file_exists(const char *path)
 
 /* ---- writing --------------------------------------------------------- */
 
+/* All of it, however little one write(2) takes. errno says why not. */
 static int write_all(int fd, const char *text, size_t len)
 {
     while (len > 0) {
@@ -108,6 +121,7 @@ static void make_folder(const char *path)
     free(folder);
 }
 
+/* By device and inode: links, "." and ".." do not matter. */
 bool pgmig_file_is_same(const char *path, const char *other)
 {
     struct stat a;
@@ -117,6 +131,8 @@ bool pgmig_file_is_same(const char *path, const char *other)
            a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* O_EXCL: it never replaces a file, not even one that another process makes at
+** this very moment. */
 int pgmig_file_create(const char *path, const char *text, size_t len,
                       struct pgmig_error *err)
 {
@@ -128,6 +144,7 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
     if (fd < 0)
         return pgmig_error_file(err, "create the file", path);
     status = write_all(fd, text, len);
+    /* NFS and quotas may report only here that a write has failed */
     if (close(fd) != 0)
         status = -1;
     if (status != 0) {
@@ -139,7 +156,8 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
 
 /* ---- reading --------------------------------------------------------- */
 
-/* Read up to `most` bytes. */
+/* Read up to `most` bytes, or to the end: the size that stat(2) tells may
+** change meanwhile. -1: errno says why. */
 static int read_all(int fd, size_t most, struct pgmig_buf *buf)
 {
     char chunk[65536];
@@ -156,6 +174,7 @@ static int read_all(int fd, size_t most, struct pgmig_buf *buf)
             break;
         pgmig_buf_add(buf, chunk, (size_t)n);
     }
+    /* an empty file, too, is a text with a NUL behind it */
     pgmig_buf_add(buf, "", 0);
     return 0;
 }

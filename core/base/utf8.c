@@ -1,4 +1,13 @@
-/* utf8.c -- PostgreSQL's idea of valid UTF-8, and counting characters. */
+/*
+** utf8.c -- PostgreSQL's idea of valid UTF-8 (pg_utf8_islegal,
+** src/common/wchar.c), and counting characters.
+**
+** A file's bytes are checked once, before anything else looks at them: so all
+** other code may take it that a first byte is followed by as many as it
+** announces. Characters have to be counted since the server counts in them
+** where it says a position (protocol manual, "Error and Notice Message
+** Fields").
+*/
 #include "base/utf8.h"
 
 #include <stdint.h>
@@ -6,6 +15,7 @@
 
 #include "base/buf.h"
 
+/* Any byte of a character but its first. */
 static int is_tail(unsigned char c)
 {
     return (c & 0xC0) == 0x80;
@@ -21,11 +31,13 @@ static size_t sequence(const unsigned char *s, size_t left)
 
     if (c < 0x80)
         return 1;
+    /* 0xC0 and 0xC1 would begin overlong forms of ASCII */
     if (c >= 0xC2 && c <= 0xDF)
         return left >= 2 && is_tail(s[1]) ? 2 : 0;
     if (c >= 0xE0 && c <= 0xEF) {
         if (left < 3 || !is_tail(s[1]) || !is_tail(s[2]))
             return 0;
+        /* overlong; a surrogate, U+D800 to U+DFFF */
         if ((c == 0xE0 && s[1] < 0xA0) || (c == 0xED && s[1] > 0x9F))
             return 0;
         return 3;
@@ -33,6 +45,7 @@ static size_t sequence(const unsigned char *s, size_t left)
     if (c >= 0xF0 && c <= 0xF4) {
         if (left < 4 || !is_tail(s[1]) || !is_tail(s[2]) || !is_tail(s[3]))
             return 0;
+        /* overlong; above U+10FFFF */
         if ((c == 0xF0 && s[1] < 0x90) || (c == 0xF4 && s[1] > 0x8F))
             return 0;
         return 4;
@@ -64,6 +77,7 @@ size_t pgmig_utf8_check(const char *text, size_t len)
     return len;
 }
 
+/* One bad byte at a time: the one behind it may begin a character again. */
 char *pgmig_readable(const char *text, size_t len, const char *prefix)
 {
     struct pgmig_buf out = {0};
@@ -84,6 +98,9 @@ char *pgmig_readable(const char *text, size_t len, const char *prefix)
     return NULL;
 }
 
+/* A NUL is valid UTF-8, but no text of PostgreSQL's can hold one (manual,
+** "Character Types"), and it is what UTF-16 looks like. The first fault of
+** either kind counts. */
 size_t pgmig_utf8_check_text(const char *text, size_t len)
 {
     size_t valid = pgmig_utf8_check(text, len);
@@ -92,6 +109,7 @@ size_t pgmig_utf8_check_text(const char *text, size_t len)
     return nul ? (size_t)(nul - text) : valid;
 }
 
+/* As many as there are first bytes: in valid text only. */
 size_t pgmig_utf8_count(const char *text, size_t len)
 {
     size_t n = 0;
@@ -113,6 +131,8 @@ size_t pgmig_utf8_offset(const char *text, size_t len, size_t n)
     return i;
 }
 
+/* The tail is written from its end, six bits a byte; the first byte takes the
+** bits that are left and says by its mark how many follow. */
 size_t pgmig_utf8_encode(unsigned long c, char out[4])
 {
     static const unsigned char marks[] = {0, 0, 0xC0, 0xE0, 0xF0};

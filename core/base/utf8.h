@@ -16,7 +16,8 @@ size_t pgmig_utf8_count(const char *text, size_t len);
 /* The byte offset of the n-th character (from 0), at most len. */
 size_t pgmig_utf8_offset(const char *text, size_t len, size_t n);
 
-/* Write a character's UTF-8: how many bytes that are, at most 4. */
+/* Write the UTF-8 of a character, U+10FFFF at most: how many bytes that are, at
+** most 4. */
 size_t pgmig_utf8_encode(unsigned long character, char out[4]);
 
 #endif

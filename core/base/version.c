@@ -1,9 +1,17 @@
-/* version.c -- migration versions: numbers of up to 38 digits, as text. */
+/*
+** version.c -- migration versions: numbers of up to 38 digits, as text.
+**
+** No integer of C or Lua holds as many (a Lua number none above 2^53 on
+** LuaJIT), so they are never calculated with: in their one form, without
+** leading zeros, the longer of two is the larger, and of two of one length the
+** one that comes later in the order of bytes.
+*/
 #include <string.h>
 
 #include "base/error.h"
 #include "base/base.h"
 
+/* ASCII digits only, whatever the locale counts among them. */
 static bool are_digits(const char *s, size_t len)
 {
     while (len > 0 && *s >= '0' && *s <= '9') {

@@ -1,4 +1,12 @@
-/* visible.c -- text for terminals and logs. */
+/*
+** visible.c -- text for terminals and logs.
+**
+** Names in a database, messages of a server and lines of a file are shown to
+** people, and whoever wrote them may not be a friend: an escape sequence could
+** hide or rewrite what stands above it, a change of the writing direction show
+** SQL in another order than it runs in (CVE-2021-42574). Letters of all scripts
+** and emoji pass as they are.
+*/
 #include "base/visible.h"
 
 #include "base/buf.h"
@@ -39,6 +47,7 @@ static size_t plain(const struct reader *r, size_t at, size_t valid)
             break;
         if ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7F)
             break;
+        /* no other first byte begins one of the characters of is_active */
         if ((c == 0xC2 || c == 0xD8 || c == 0xE2) &&
             is_active(character(r->s + i)))
             break;
@@ -82,6 +91,8 @@ char *pgmig_visible(const char *text, size_t len, bool one_line,
     size_t valid = pgmig_utf8_check(text, len);
     size_t at = 0;
 
+    /* `valid` is where the bytes that are known to be UTF-8 end. Behind one
+    ** that is none the check begins anew. */
     for (;;) {
         size_t n = plain(&r, at, valid);
 

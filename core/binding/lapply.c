@@ -1,4 +1,13 @@
-/* lapply.c -- operations of the ledger, and migrations. */
+/*
+** lapply.c -- operations of the ledger, and migrations.
+**
+** The core copies a job but not what it points to (pgmig_apply_start), and a
+** migration runs over many steps, between which Lua does what it likes. So the
+** tables that the caller gives are copied first, strings and all, and the copy
+** is kept with the connection until the migration has ended: the core's
+** pointers are into strings that nobody can let go of. What an operation of the
+** ledger is given, is used up when it has started.
+*/
 #include <string.h>
 
 #include "binding/lconn.h"
@@ -6,7 +15,8 @@
 #define COUNT_MAX 2147483647
 
 /* Replace the table at `arg` with a copy, and what it holds so many levels
-** deep: the caller's own may change, and lose its strings, at any moment. */
+** deep: the caller's own may change, and lose its strings, at any moment. By
+** lua_next and raw access, so that no metamethod runs meanwhile. */
 static void snapshot(lua_State *L, int arg, int levels)
 {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -23,7 +33,8 @@ static void snapshot(lua_State *L, int arg, int levels)
     lua_replace(L, arg);
 }
 
-/* The operation on the ledger at argument 2 has started, or has not. */
+/* The operation on the ledger at argument 2 has started, or has not. If so, the
+** connection keeps the ledger until it has ended. */
 static int ledger_started(lua_State *L, struct lconn *lc, int status,
                           struct pgmig_error *err)
 {
@@ -78,6 +89,7 @@ static int conn_finish_ledger(lua_State *L)
     if (lc->ledger == NULL || !pgmig_conn_ended(lc->conn))
         return lpgmig_error_usage(L, "no ledger operation has ended");
     status = pgmig_ledger_finish(lc->ledger, lc->conn, err);
+    /* before anything can be raised: it has ended, well or not */
     lc->ledger = NULL;
     lconn_forget(L, lc, LCONN_LEDGER);
     return lconn_started(L, status, err);
@@ -284,7 +296,8 @@ static int conn_end_run(lua_State *L)
         L, lc, pgmig_ledger_end_run(ledger, lc->conn, run, err), err);
 }
 
-/* The entries of the list at `arg`, in memory of Lua's on the stack. */
+/* The entries of the list at `arg`, in memory of Lua's on the stack: it goes
+** with the call, whichever way that ends. */
 static struct pgmig_entry *entries_at(lua_State *L, int arg, size_t *count)
 {
     struct pgmig_entry *list;
@@ -416,6 +429,7 @@ static int conn_apply(lua_State *L)
         jobs[i] = take_job(L);
     }
     err = lpgmig_error_new(L);
+    /* last: what was called before may have closed the connection */
     lc = lconn_check_free(L);
     if (lc->apply != NULL)
         return lpgmig_error_usage(
@@ -423,6 +437,7 @@ static int conn_apply(lua_State *L)
     lc->apply = pgmig_apply_start(lc->conn, ledger, jobs, count, err);
     if (lc->apply == NULL)
         return lpgmig_error_raise(L, err);
+    /* asks for no memory, so nothing can be raised in between */
     lconn_keep(L, lc, LCONN_JOBS, 3);
     return 0;
 }
@@ -557,6 +572,7 @@ static int conn_outcome(lua_State *L)
     if (!pgmig_apply_ended(check_apply(L, lc)))
         return lpgmig_error_usage(L, "the migration has not ended");
     outcome = pgmig_apply_finish(lc->apply, err);
+    /* pgmig_apply_finish has freed it: nobody may free it again */
     lc->apply = NULL;
     lconn_forget(L, lc, LCONN_JOBS);
     if (outcome == PGMIG_FAILED)

@@ -1,4 +1,17 @@
-/* lconn.c -- connections: started, stepped, asked. */
+/*
+** lconn.c -- connections: started, stepped, asked.
+**
+** A method never waits: it starts something, and Lua's loop (lua/pgmig/db/loop)
+** steps it. What an operation needs of Lua's (a ledger, jobs, a shape) is kept
+** in a list in the registry, since the connection may be all that is left on
+** the stack.
+**
+** Any call that asks Lua for memory may collect garbage, and a finalizer may
+** close this very connection. Methods that only start something look at it
+** last. Methods that hand out what it holds cannot: they build tables while
+** they read the result. They hold it (lconn_hold), and a close meanwhile is put
+** off.
+*/
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +19,7 @@
 
 /* ---- life ------------------------------------------------------------ */
 
+/* The only check that a closed connection passes. */
 static struct lconn *check_object(lua_State *L)
 {
     return luaL_checkudata(L, 1, LPGMIG_CONN);
@@ -47,6 +61,8 @@ void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place)
     lua_pop(L, 1);
 }
 
+/* The migration first, since it points to the connection; then what was kept
+** for both. */
 static int close_now(lua_State *L, struct lconn *lc)
 {
     pgmig_apply_free(lc->apply);
@@ -68,6 +84,9 @@ static int conn_close(lua_State *L)
     return lc->held > 0 ? 0 : close_now(L, lc);
 }
 
+/* In protected mode, since what is held has to be let go of also behind an
+** error. The copy of the connection at index 1 is none of the function's
+** arguments. */
 int lconn_hold(lua_State *L, lua_CFunction fn)
 {
     struct lconn *lc = lconn_check(L);
@@ -84,6 +103,8 @@ int lconn_hold(lua_State *L, lua_CFunction fn)
     return failed ? lua_error(L) : lua_gettop(L) - 1;
 }
 
+/* All places of the list are made here, where an error does no harm: filling
+** them later takes no memory (lconn_keep). */
 static struct lconn *new_conn(lua_State *L)
 {
     struct lconn *lc = lua_newuserdata(L, sizeof *lc);
@@ -135,6 +156,7 @@ static int conn_open(lua_State *L)
     variables = environment(L, 3);
     err = lpgmig_error_new(L);
     lc = new_conn(L);
+    /* raised before anything is acquired: the empty object is collected */
     luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
     lc->conn = pgmig_conn_open_in(variables, keywords, values, err);
     if (lc->conn == NULL)
@@ -142,6 +164,7 @@ static int conn_open(lua_State *L)
     return 1;
 }
 
+/* Freed here or, if Lua raises before, by the owner's finalizer. */
 static void release_hosts(void *hosts)
 {
     pgmig_hosts_free(hosts);
@@ -198,7 +221,8 @@ static int conn_variables(lua_State *L)
 
 /* ---- the loop -------------------------------------------------------- */
 
-/* conn:step() --> "r", "w", "rw", or false: the operation has ended. */
+/* conn:step() --> "r", "w", "rw", or false: the operation has ended. Not while
+** somebody holds what the connection has: a step would clear that. */
 static int conn_step(lua_State *L)
 {
     static const char *const names[] = {[PGMIG_WANT_READ] = "r",
@@ -228,7 +252,9 @@ int lconn_started(lua_State *L, int status, struct pgmig_error *err)
     return status == 0 ? 0 : lpgmig_error_raise(L, err);
 }
 
-/* A parameter as text; numbers and booleans as PostgreSQL reads them. */
+/* A parameter as text; numbers and booleans as PostgreSQL reads them.
+** PQsendQueryParams takes C strings: what stands behind a NUL would be left
+** out. */
 static const char *parameter(lua_State *L, int arg)
 {
     size_t len;
@@ -243,7 +269,9 @@ static const char *parameter(lua_State *L, int arg)
     return s;
 }
 
-/* Send the text at `arg`, with the parameters behind it. */
+/* Send the text at `arg`, with the parameters behind it. They are strings of
+** the stack, which keeps them alive until then; a number becomes a string
+** there, in its place. */
 static int send(lua_State *L, int arg)
 {
     size_t len;
@@ -445,6 +473,7 @@ static int conn_connect_timeout(lua_State *L)
 typedef char *quote(struct pgmig_conn *conn, const char *s, size_t len,
                     struct pgmig_error *err);
 
+/* Quoting depends on the encoding of the connection, so there must be one. */
 static int push_quoted(lua_State *L, quote *make)
 {
     size_t len;
@@ -474,6 +503,7 @@ static int conn_quote_ident(lua_State *L)
     return push_quoted(L, pgmig_conn_quote_ident);
 }
 
+/* One class out of four files: each call adds its methods to the same table. */
 void lpgmig_open_conn(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"open", conn_open},

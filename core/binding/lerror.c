@@ -1,4 +1,12 @@
-/* lerror.c -- failures of the core as Lua errors. */
+/*
+** lerror.c -- failures of the core as Lua errors.
+**
+** The core fills a struct with texts of its own (malloc); Lua gets a table.
+** Making that may raise, for want of memory: the struct must not be lost then.
+** So it is not a C local, but a userdata that the registry keeps. What the core
+** has refused is always raised as a table of one metatable, with a kind: nobody
+** has to read a message.
+*/
 #include <string.h>
 
 #include "binding/lpgmig.h"
@@ -6,12 +14,14 @@
 #define BOX "pgmig.error_box"         /* its metatable */
 #define BOX_KEY "pgmig.error_box.one" /* the box itself */
 
+/* At the state's end: an error that was filled and never raised. */
 static int box_gc(lua_State *L)
 {
     pgmig_error_clear(luaL_checkudata(L, 1, BOX));
     return 0;
 }
 
+/* It needs no box: its text is a constant. */
 int lpgmig_error_usage(lua_State *L, const char *message)
 {
     lua_newtable(L);
@@ -68,6 +78,8 @@ static void set_position(lua_State *L, const struct pgmig_error *err)
         lpgmig_set_integer(L, "column", err->column);
 }
 
+/* Cleared before it is raised: lua_error does not come back. Where the core had
+** no memory for a message, none is there. */
 int lpgmig_error_raise(lua_State *L, struct pgmig_error *err)
 {
     lua_newtable(L);

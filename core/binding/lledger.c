@@ -1,4 +1,10 @@
-/* lledger.c -- the tables of the bookkeeping. */
+/*
+** lledger.c -- the tables of the bookkeeping.
+**
+** A ledger asks the server nothing: lapply.c starts its operations on a
+** connection, and here is what the last probe has found. It lives on its own:
+** one ledger may be asked about through several connections.
+*/
 #include <stdlib.h>
 
 #include "binding/lpgmig.h"
@@ -7,6 +13,8 @@ struct lledger {
     struct pgmig_ledger *ledger;
 };
 
+/* Lua runs finalizers in an order of its own: one may still hold an object that
+** was finalized before it. */
 struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
 {
     struct lledger *ll = luaL_checkudata(L, arg, LPGMIG_LEDGER);
@@ -32,14 +40,16 @@ static int ledger_new(lua_State *L)
     return 1;
 }
 
+/* Strings only: lua_tostring makes a new one of a number, which no table
+** keeps. */
 static const char *text_field(lua_State *L, int arg, const char *key)
 {
     const char *s;
 
     lpgmig_get_field(L, arg, key);
-    s = lua_tostring(L, -1);
-    if (s == NULL)
+    if (lua_type(L, -1) != LUA_TSTRING) /* a number's text, nobody keeps */
         luaL_error(L, "field %s: string expected", key);
+    s = lua_tostring(L, -1);
     lua_pop(L, 1); /* the table at `arg` keeps it */
     return s;
 }

@@ -1,4 +1,12 @@
-/* llookup.c -- looking names of hosts up, which waits: here, or in a thread. */
+/*
+** llookup.c -- looking names of hosts up, which waits: here, or in a thread.
+**
+** getaddrinfo knows no time-out, and libpq would call it while it connects. So
+** a thread calls it, and tells by a pipe that it is over: the loop waits for
+** that as for any descriptor, with a deadline. The thread touches nothing of
+** Lua's, and nothing that the other side frees: what both use is counted
+** (struct task).
+*/
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdatomic.h>
@@ -20,6 +28,8 @@ struct addresses {
     const char *why; /* there are none */
 };
 
+/* In the resolver's order; each address once, since the type of socket is
+** given. Numeric, with its interface, so that libpq looks nothing up. */
 static void look_up(const char *name, struct addresses *out)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -82,6 +92,8 @@ struct lookup {
     int fd;            /* readable when it is over */
 };
 
+/* Who is last frees it, the pipe's end included: else the thread could write to
+** a descriptor that is somebody else's by then. */
 static void let_go(struct task *task)
 {
     if (atomic_fetch_sub(&task->users, 1) > 1)
@@ -91,6 +103,7 @@ static void let_go(struct task *task)
     free(task);
 }
 
+/* `over` before the byte: who is woken by it finds the answer. */
 static void *run(void *arg)
 {
     struct task *task = arg;
@@ -102,6 +115,7 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* Both users are counted before the thread can be over. */
 static struct task *new_task(const char *name, int told)
 {
     struct task *task = calloc(1, sizeof *task);
@@ -134,6 +148,7 @@ static int lookup_new(lua_State *L)
     *lookup = (struct lookup){.fd = -1};
     luaL_getmetatable(L, LPGMIG_LOOKUP);
     lua_setmetatable(L, -2);
+    /* the thread must never wait for a reader */
     if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
         return luaL_error(L, "could not create a pipe for the host lookup");
     lookup->fd = fd[0];

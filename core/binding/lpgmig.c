@@ -1,4 +1,13 @@
-/* lpgmig.c -- the module pgmig.core. */
+/*
+** lpgmig.c -- the module pgmig.core.
+**
+** What every file of the binding needs: classes, tables, lists of strings, and
+** memory that outlives a longjmp. lua_error leaves all C frames between it and
+** the pcall without running anything there: what a C local has acquired is
+** lost. Therefore what is acquired is put into a userdata first (lpgmig_own),
+** whose finalizer lets go of it, and what lets go of it earlier leaves it
+** empty.
+*/
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +32,8 @@ struct owned {
     void *memory[]; /* what it gets, aligned as Lua does */
 };
 
+/* Its metatable is in no table of Lua's: nobody but the collector calls
+** this. */
 static int owned_gc(lua_State *L)
 {
     struct owned *owned = luaL_checkudata(L, 1, OWNED);
@@ -31,6 +42,8 @@ static int owned_gc(lua_State *L)
     return 0;
 }
 
+/* The metatable is set when the memory is empty: from then on the finalizer may
+** run at any time, also before the caller has put anything in. */
 void *lpgmig_own(lua_State *L, size_t size, void (*release)(void *))
 {
     struct owned *owned = lua_newuserdata(L, sizeof *owned + size);
@@ -56,7 +69,7 @@ char **lpgmig_own_text(lua_State *L)
 }
 
 /* Methods are found through __index, metamethods are not: nobody but Lua itself
-** calls __gc. */
+** calls __gc. And __metatable keeps Lua code from getting at them. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods)
 {
     if (luaL_newmetatable(L, name) != 0) {
@@ -74,6 +87,8 @@ void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods)
     lua_pop(L, 2);
 }
 
+/* Raw: an __index may raise, or change the very table that is read. A negative
+** index counts from the top, where the key lies now. */
 void lpgmig_get_field(lua_State *L, int arg, const char *key)
 {
     lua_pushstring(L, key);
@@ -100,6 +115,8 @@ void lpgmig_set_boolean(lua_State *L, const char *key, int value)
     lua_setfield(L, -2, key);
 }
 
+/* Lua 5.1 has lua_objlen, 5.4 lua_rawlen; and both may give any border of a
+** list with holes. This ends at the first. */
 size_t lpgmig_length(lua_State *L, int arg)
 {
     size_t n = 0;
@@ -124,6 +141,7 @@ const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count)
     list = lua_newuserdata(L, (n + 1) * sizeof *list);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, arg, (int)i + 1);
+        /* lua_tostring would make a string of a number, which no list keeps */
         if (lua_type(L, -1) != LUA_TSTRING)
             luaL_argerror(L, arg, "list of strings expected");
         list[i] = lua_tostring(L, -1); /* the list keeps it alive */
@@ -137,6 +155,7 @@ const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count)
 /* A loader exports its name; everything else in the library is hidden. */
 __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 
+/* The class of owned memory first: what is opened behind it may need it. */
 int luaopen_pgmig_core(lua_State *L)
 {
     luaL_newmetatable(L, OWNED);

@@ -1,4 +1,11 @@
-/* lresult.c -- what a request gave: rows, tag, notices. */
+/*
+** lresult.c -- what a request gave: rows, tag, notices.
+**
+** Values become what Lua has for them, by the type that the server names; text
+** where Lua has nothing that holds the value exactly. All of this builds tables
+** and strings while it reads the connection's result: so it is done while that
+** is held (lconn_hold).
+*/
 #include <stdlib.h>
 
 #include "binding/lconn.h"
@@ -81,6 +88,8 @@ static int conn_rows(lua_State *L)
     return lconn_hold(L, push_rows);
 }
 
+/* A nil would be a hole in a list: so NULL is false here, and missing in a
+** row. */
 static int push_columns(lua_State *L)
 {
     const struct pgmig_conn *conn = lconn_check(L)->conn;
@@ -145,7 +154,9 @@ static void release_notice(void *notice)
     pgmig_notice_clear(notice);
 }
 
-/* conn:notice() --> the oldest notice, a table, or nil. */
+/* conn:notice() --> the oldest notice, a table, or nil. It is taken off the
+** connection's list into memory that Lua frees, so that it is not lost when Lua
+** raises. */
 static int conn_notice(lua_State *L)
 {
     struct pgmig_notice *notice = lpgmig_own(L, sizeof *notice, release_notice);

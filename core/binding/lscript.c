@@ -1,4 +1,11 @@
-/* lscript.c -- parsed migration files. */
+/*
+** lscript.c -- parsed migration files.
+**
+** A script's texts point into its file's text, and its words into the
+** vocabulary that it was read with, which is Lua's: so that is kept as long as
+** the script. Statements become tables only when they are asked for: to run a
+** migration, Lua needs none of them.
+*/
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +17,9 @@ struct lscript {
     struct pgmig_place place; /* of the statement that was asked for last */
 };
 
-/* A script that keeps the vocabulary at `words`, an argument. */
+/* A script that keeps the vocabulary at `words`, an argument. The metatable
+** comes before the reference: if making that fails, the finalizer finds an
+** object that is empty, and well. */
 static struct pgmig_script **new_script(lua_State *L, int words)
 {
     struct lscript *ls = lua_newuserdata(L, sizeof *ls);
@@ -32,7 +41,10 @@ struct pgmig_script *lpgmig_check_script(lua_State *L, int arg)
     return ls->script;
 }
 
-/* script:free() lets go of its memory now; it cannot be used any more. */
+/* script:free() lets go of its memory now; it cannot be used any more. It is
+** the finalizer, too. A migration under way keeps its script alive (lapply.c),
+** but not from a call by hand: whoever calls this must know that nothing uses
+** it. */
 static int script_free(lua_State *L)
 {
     struct lscript *ls = luaL_checkudata(L, 1, LPGMIG_SCRIPT);
@@ -87,6 +99,7 @@ static int text_parse_script(lua_State *L)
     lua_settop(L, 3);
     err = lpgmig_error_new(L);
     script = new_script(L, 3);
+    /* the script owns its text, also when it cannot be parsed */
     copy = malloc(len + 1);
 
     if (copy == NULL)
@@ -111,6 +124,8 @@ static const struct pgmig_script *check_held(lua_State *L)
     return script;
 }
 
+/* Places are asked for in order: from the last one on, lines are counted
+** once. */
 static void set_place(lua_State *L, const struct pgmig_script *script,
                       size_t offset, struct pgmig_place *place)
 {

@@ -1,4 +1,11 @@
-/* lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals. */
+/*
+** lsystem.c -- what plain Lua lacks: poll(2), a clock, signals, terminals.
+**
+** Nothing here knows of migrations or servers. The functions that wait do so in
+** ppoll, so that a signal which was remembered ends the wait also when it has
+** come just before. Signals are the process's: what is remembered of them is
+** the only state that is not Lua's.
+*/
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,6 +32,8 @@ static int system_now(lua_State *L)
     return 1;
 }
 
+/* POLLERR and POLLHUP are always told: who waits learns of a lost
+** connection. */
 static short events_of(const char *want)
 {
     short events = 0;
@@ -39,6 +48,8 @@ static short events_of(const char *want)
 static const struct timespec at_once;
 static const struct timespec grace = {.tv_sec = 2};
 
+/* Bounded: a time_t need not hold what a double does. 2e6 seconds are 23
+** days. */
 static struct timespec timespec_of(lua_Number seconds)
 {
     lua_Number most = fmin(fmax(seconds, 0), 2e6);
@@ -54,6 +65,7 @@ static struct timespec timespec_of(lua_Number seconds)
 static volatile sig_atomic_t interrupted;
 static bool remembering;
 
+/* All that a handler may do: set a sig_atomic_t (C11, 7.14.1.1). */
 static void remember(int signo)
 {
     interrupted = signo;
@@ -64,7 +76,9 @@ static void pass_over(int signo)
     (void)signo;
 }
 
-/* Handle a signal, unless whoever started this program had it ignored. */
+/* Handle a signal, unless whoever started this program had it ignored, as a
+** shell without job control does for what runs in the background: it is to stay
+** so. */
 static void handle(int signo, void (*handler)(int))
 {
     struct sigaction action = {.sa_handler = handler};
@@ -103,7 +117,8 @@ static int system_interrupted(lua_State *L)
 }
 
 /* Wait in poll(2), which a signal ends. `late` is the limit once one has come
-** that nobody has looked at. */
+** that nobody has looked at. Both signals are blocked while that is looked up,
+** and let in by ppoll itself: one that comes between is not slept over. */
 static int wait_for(struct pollfd *set, nfds_t n, const struct timespec *limit,
                     const struct timespec *late)
 {
@@ -140,6 +155,7 @@ static int system_poll(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
     n = (int)lpgmig_length(L, 1);
+    /* Lua's memory: a wrong value in the lists raises below */
     set = lua_newuserdata(L, ((size_t)n + 1) * sizeof *set);
     for (int i = 0; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);
@@ -185,7 +201,8 @@ static int wait_for_output(int fd)
     return ready < 0 && errno != EINTR ? errno : 0;
 }
 
-/* So much fits at once where poll(2) says that there is room in a pipe. */
+/* So much fits at once where poll(2) says that there is room in a pipe: with
+** more, a descriptor that blocks would wait in write (pipe(7), PIPE_BUF). */
 static size_t write_piece(int fd, const char *s, size_t len, int *problem)
 {
     ssize_t n = write(fd, s, len < PIPE_BUF ? len : PIPE_BUF);

@@ -1,4 +1,10 @@
-/* ltext.c -- versions, directories, files and checksums. */
+/*
+** ltext.c -- versions, directories, files and checksums.
+**
+** Each function checks its arguments, has an error and an owner for what it
+** acquires, and only then calls the core (lpgmig.h). Where a result is a C
+** array of fixed size, nothing is acquired, and nothing can be lost.
+*/
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -75,6 +81,7 @@ static int text_list(lua_State *L)
         lua_pushstring(L, dir->names[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    /* early, for large folders; the finalizer finds it empty */
     pgmig_dir_free(dir);
     return 1;
 }
@@ -116,6 +123,7 @@ static int text_read_file(lua_State *L)
     char **text = lpgmig_own_text(L);
     size_t len;
 
+    /* no file is an answer, not an error */
     if (!pgmig_file_exists(path))
         return 0;
     if (pgmig_file_head(path, most, text, &len, err) != 0)
@@ -219,6 +227,7 @@ static int text_file_digest(lua_State *L)
 
     if (pgmig_file_read(path, &text, &len, err) != 0)
         return lpgmig_error_raise(L, err);
+    /* `text` is a C local: nothing of Lua's is called before it is freed */
     status = pgmig_digest((enum pgmig_digest)kind, text, len, out, err);
     free(text);
     if (status != 0)

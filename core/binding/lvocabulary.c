@@ -1,4 +1,11 @@
-/* lvocabulary.c -- a format's words, from a Lua table. */
+/*
+** lvocabulary.c -- a format's words, from a Lua table.
+**
+** A vocabulary is read by the core over and over, so it is made once, of C
+** structs that point to Lua's strings. Every string and every array that it
+** points to is put into one table in the registry (the anchor) when it is
+** found: the caller's table may change afterwards, and the words do not.
+*/
 #include <string.h>
 
 #include "binding/lpgmig.h"
@@ -32,7 +39,9 @@ static int vocabulary_gc(lua_State *L)
 
 /* ---- fields ---------------------------------------------------------- */
 
-/* Keep the value on the top of the stack, and pop it. */
+/* Keep the value on the top of the stack, and pop it. luaL_ref puts it behind
+** the others; its number is forgotten, as nothing of a vocabulary is let go of
+** before all of it is. */
 static void keep(lua_State *L, int anchor)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, anchor);
@@ -100,7 +109,8 @@ static size_t push_list(lua_State *L, const char *key)
     }
 }
 
-/* Memory that lives as long as the vocabulary. */
+/* Memory that lives as long as the vocabulary. A byte more, as a list may be
+** empty. */
 static void *allocate(lua_State *L, int anchor, size_t count, size_t size)
 {
     void *memory = lua_newuserdata(L, count * size + 1);
@@ -145,7 +155,8 @@ static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
     m->value = needed_field(L, anchor, "value");
 }
 
-/* The markers of the table, then those of other tools. */
+/* The markers of the table, then those of other tools. Those of the format's
+** own tool are no mistake in its files. */
 static void read_markers(lua_State *L, struct lvocabulary *lv, const char *tool)
 {
     const struct pgmig_vocabulary *other = &pgmig_vocabulary_default;
@@ -237,6 +248,7 @@ static int vocabulary_new(lua_State *L)
 
     luaL_checktype(L, 2, LUA_TTABLE);
     lv = lua_newuserdata(L, sizeof *lv);
+    /* complete from here on: what is raised below leaves a whole object */
     lv->words = pgmig_vocabulary_default;
     lv->anchor = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_VOCABULARY);

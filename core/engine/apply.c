@@ -11,6 +11,13 @@
 ** COMMIT and the next BEGIN: it would belong to the next transaction. A
 ** statement that needs a look ends that, goes the plain way, and the rest is
 ** sent ahead again.
+**
+** What is sent is written by program.c, what an error means is said by
+** failure.c. Nothing here waits, and nothing is tried a second time: both are
+** the caller's affair.
+**
+** The invariant: `here.turn` migrations are committed, as the server has said;
+** an outcome other than PGMIG_DONE is that of the next one.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +28,8 @@
 #include "text/kind.h"
 #include "wire/pipeline.h"
 
+/* The connection keeps the first failure of an operation: whether there is one
+** tells that an answer was an error, or that none will come. */
 static bool has_failed(const struct pgmig_apply *a)
 {
     return a->conn->error.kind != PGMIG_E_NONE;
@@ -36,6 +45,7 @@ static const struct pgmig_job *job_of(const struct pgmig_apply *a, size_t turn)
     return &a->turns[turn].job;
 }
 
+/* Returns what conn.h asks of `next` when the operation is over. */
 static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
     a->ended = true;
@@ -43,8 +53,10 @@ static bool end(struct pgmig_apply *a, enum pgmig_outcome outcome)
     return false;
 }
 
-/* Take the migration back, and the session to its start. What cannot even be
-** rolled back ends with its connection. */
+/* Take the migration back, and the session to its start; returns what conn.h
+** asks of `next`. What cannot even be rolled back (there is no memory for the
+** text, or no connection) ends with its connection: the server rolls it
+** back. */
 static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
 {
     struct pgmig_error ignored = {0}; /* the first error is the one to tell */
@@ -53,6 +65,7 @@ static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
     a->outcome = outcome;
     if (pgmig_conn_tx(a->conn) == PGMIG_TX_NONE)
         return end(a, outcome);
+    /* from here on the next answer ends the run, whatever it is (undone) */
     a->undoing = true;
     pgmig_sql_clear(&a->sql);
     a->sql.err = &ignored;
@@ -61,6 +74,7 @@ static bool undo(struct pgmig_apply *a, enum pgmig_outcome outcome)
     a->sql.err = &a->error;
     pgmig_error_clear(&ignored);
     if (status != 0)
+        /* a session with an open transaction must not go back to the caller */
         pgmig_conn_abandon(a->conn, "out of memory");
     else if (pgmig_conn_ask(a->conn, a->sql.text.data, "-") == 0)
         return true;
@@ -75,7 +89,9 @@ static bool out_of_memory(struct pgmig_apply *a)
 
 /* ---- the migrations -------------------------------------------------- */
 
-/* The event and the checksum, where the caller has not given them. */
+/* The event and the checksum, where the caller has not given them. Refused
+** here: more statements done than there are, since `here.at` would run past the
+** array. */
 static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
 {
     struct pgmig_entry *entry = &turn->job.entry;
@@ -95,6 +111,11 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     return pgmig_checksum(script->text, script->len, turn->checksum, err);
 }
 
+/* Copy the jobs: their gaps are filled in the copy, the caller's stay as they
+** are. All of them go ahead, or there is only one: a look in between would need
+** a message of its own, and with it a Sync in the middle of the window. A
+** streamed file has no statements in memory, so that only a cursor can run
+** it. */
 static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
                      size_t count, struct pgmig_error *err)
 {
@@ -117,7 +138,8 @@ static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
         "several migrations, or a streamed one, can run only without pauses");
 }
 
-/* Let a migration be the one under way. */
+/* Let a migration be the one under way. All answers that come from now on are
+** about it, and so is an error. */
 static void begin_turn(struct pgmig_apply *a, size_t turn)
 {
     a->here = (struct pgmig_point){.turn = turn};
@@ -127,7 +149,9 @@ static void begin_turn(struct pgmig_apply *a, size_t turn)
     a->range = (struct pgmig_statement){0};
 }
 
-/* It is committed. */
+/* It is committed. Only the server's word for its COMMIT leads here: what
+** counts as committed (pgmig_apply_committed) is never ahead of the
+** database. */
 static void end_turn(struct pgmig_apply *a)
 {
     if (a->here.turn + 1 < a->count)
@@ -138,7 +162,9 @@ static void end_turn(struct pgmig_apply *a)
 
 /* ---- statements ------------------------------------------------------ */
 
-/* Let a statement be the one that is sent, from a text. */
+/* Let a statement be the one that is sent, from a text, which may be a window
+** that the cursor soon fills anew: so it is copied, and its ranges begin at
+** 0. */
 static void take_statement(struct pgmig_apply *a, const char *text,
                            const struct pgmig_statement *st)
 {
@@ -201,10 +227,12 @@ static int open_cursor(struct pgmig_apply *a)
     return pgmig_cursor_open(&a->cursor, job->script, job->section, &a->cause);
 }
 
-/* The next statement that is sent ahead: 1, 0 behind the last one, -1. */
+/* The next statement that is sent ahead: 1, 0 behind the last one, -1. An error
+** goes to `cause`, not to `error`: what was sent before may still fail, and
+** that came first. */
 static int read_ahead(struct pgmig_apply *a)
 {
-    struct pgmig_statement st;
+    struct pgmig_statement st = {0};
     int more = open_cursor(a);
 
     if (more == 0)
@@ -218,7 +246,9 @@ static int read_ahead(struct pgmig_apply *a)
     return a->text.failed ? pgmig_error_memory(&a->cause) : 1;
 }
 
-/* The data behind a COPY in the file (pgmig_supply). */
+/* The data behind a COPY in the file (pgmig_supply). A cursor hands it out
+** piece by piece, so that a dump of any size goes through a small window; of a
+** held file it is one piece, which `supplied` keeps from being sent twice. */
 static int supply(void *ctx, const char **data, size_t *len)
 {
     struct pgmig_apply *a = ctx;
@@ -240,7 +270,9 @@ static int supply(void *ctx, const char **data, size_t *len)
 
 /* The statement with what goes along. What runs alone says whose it is: so its
 ** server process is found, behind any pooler, by the beginning of its text
-** (orphan.lua). */
+** (orphan.lua). The comment must be first, since pg_stat_activity shows the
+** beginning only; `tag` takes its length off the places of errors. What stands
+** behind goes on a line of its own: the statement may end with a comment. */
 static void add_along(struct pgmig_apply *a, struct pgmig_buf *text)
 {
     if (a->alone)
@@ -252,6 +284,9 @@ static void add_along(struct pgmig_apply *a, struct pgmig_buf *text)
     a->behind.len = 0;
 }
 
+/* Only a message of the simple protocol may have several statements (protocol
+** manual, "Multiple Statements in a Simple Query"); what was written for one
+** statement is dropped with it, sent or not. */
 static bool send_along(struct pgmig_apply *a)
 {
     struct pgmig_buf text = {0};
@@ -267,6 +302,8 @@ static bool send_along(struct pgmig_apply *a)
     return status == 0;
 }
 
+/* A text that could not be copied is never sent in part: a shorter statement
+** may well be valid, and do something else. */
 static bool send_statement(struct pgmig_apply *a)
 {
     bool copies = a->sent.traits & PGMIG_T_COPY_IN;
@@ -285,7 +322,8 @@ static bool send_statement(struct pgmig_apply *a)
 
 static bool send_ahead(struct pgmig_apply *a);
 
-/* Behind the end of the loop that a step is in, or back to its beginning. */
+/* Behind the end of the loop that a step is in, or back to its beginning. Loops
+** of a program do not nest, so that the nearest bound is the right one. */
 static size_t behind_loop(const struct pgmig_step *program, size_t step)
 {
     while (program[step].what != PGMIG_DO_AGAIN)
@@ -311,7 +349,8 @@ static bool pauses_at(const struct pgmig_apply *a, enum pgmig_pause point)
     return (a->job.pauses & (unsigned)point) != 0;
 }
 
-/* Write down what a step sends. */
+/* Write down what a step sends: nothing, where its writer has nothing to do.
+** What fails on the way sticks to the writer, so there is one place to ask. */
 static int write_step(struct pgmig_apply *a, const struct pgmig_step *step,
                       const struct pgmig_job *job)
 {
@@ -320,6 +359,9 @@ static int write_step(struct pgmig_apply *a, const struct pgmig_step *step,
     return pgmig_sql_finish(&a->sql);
 }
 
+/* All commands of a step are one message. The rows of the last one are kept and
+** looked at; of the others it is only known that they have succeeded, since the
+** first error ends the message. */
 static bool send_commands(struct pgmig_apply *a)
 {
     const struct pgmig_sql *s = &a->sql;
@@ -329,7 +371,8 @@ static bool send_commands(struct pgmig_apply *a)
 }
 
 /* Go on with the program: true when a request is on its way, false when the
-** operation has stopped, as conn.h asks. */
+** operation has stopped, as conn.h asks. A jump goes to the step before its
+** target, since the loop counts on. */
 static bool go_on(struct pgmig_apply *a)
 {
     for (;; a->here.step++) {
@@ -339,6 +382,8 @@ static bool go_on(struct pgmig_apply *a)
         case PGMIG_DO_SEND:
             if (write_step(a, step, &a->job) != 0)
                 return undo(a, PGMIG_FAILED);
+            /* a step that sends nothing has no answer: its `seen` is not
+            ** asked */
             if (a->sql.count > 0)
                 return send_commands(a);
             break;
@@ -352,6 +397,8 @@ static bool go_on(struct pgmig_apply *a)
             a->paused = step->pause;
             return false;
         case PGMIG_DO_READ:
+            /* back from a statement that needed a look: the rest goes ahead
+            ** again */
             if (a->pipelined)
                 return send_ahead(a);
             if (!read_held(a))
@@ -368,7 +415,10 @@ static bool go_on(struct pgmig_apply *a)
     }
 }
 
-/* Which command of the last message has failed. */
+/* Which command of the last message has failed: the one behind those that have
+** succeeded. Where all have, it is what came behind them that is wrong (the
+** connection was lost, or the answer has another shape), and the last one is in
+** question: a COMMIT, if there is one. */
 static enum pgmig_role failed_role(const struct pgmig_apply *a)
 {
     size_t failed = (size_t)a->conn->results;
@@ -380,17 +430,22 @@ static enum pgmig_role failed_role(const struct pgmig_apply *a)
     return (enum pgmig_role)a->sql.commands[failed].role;
 }
 
+/* A failure is final, but for one: only the server can say that a statement
+** cannot run in a transaction, and then it is prepared once more, to run
+** without (program.c). Nothing of it has happened. */
 static bool fail(struct pgmig_apply *a, enum pgmig_role role)
 {
     if (role == PGMIG_ROLE_STATEMENT && pgmig_program_isolate(a)) {
         pgmig_error_clear(&a->conn->error);
+        /* the step before the statement is the one that prepares it */
         a->here.step--;
         return go_on(a);
     }
     return undo(a, pgmig_failure_of(a, role));
 }
 
-/* The first error is the one that matters. */
+/* The ROLLBACK is answered, or has failed: then the server rolls back by
+** itself, with the connection. The first error is the one that matters. */
 static bool undone(struct pgmig_apply *a)
 {
     struct pgmig_error ignored = {0};
@@ -402,6 +457,9 @@ static bool undone(struct pgmig_apply *a)
 
 static bool all_answered(struct pgmig_apply *a);
 
+/* The operation's `next` (conn.h): a message is answered, or will not be. The
+** order counts: what answers a ROLLBACK says nothing of the step that failed,
+** and a pipeline has its own view of what has. */
 static bool next(void *ctx, struct pgmig_conn *conn)
 {
     struct pgmig_apply *a = ctx;
@@ -424,6 +482,10 @@ static bool next(void *ctx, struct pgmig_conn *conn)
 
 /* ---- ahead ----------------------------------------------------------- */
 
+/* Send one command of the step. A COMMIT is flushed at once: without a Sync the
+** server may keep its answers in its buffer (protocol manual, "Extended
+** Query"), and what is committed would be known, and told, only at the window's
+** end. */
 static bool send_command(struct pgmig_apply *a)
 {
     const struct pgmig_command *command = &a->sql.commands[a->command];
@@ -437,6 +499,8 @@ static bool send_command(struct pgmig_apply *a)
                                &a->cause) == 0;
 }
 
+/* The mark takes the statement's place along: by the time of the answer the
+** cursor is elsewhere, and the window may hold another text. */
 static bool send_text(struct pgmig_apply *a)
 {
     struct pgmig_mark mark = {.job = a->next.turn,
@@ -449,6 +513,8 @@ static bool send_text(struct pgmig_apply *a)
     return pgmig_pipeline_send(a->conn, a->text.data, &mark, &a->cause) == 0;
 }
 
+/* Write the step that is next. The writer's errors go to `cause`, as all that
+** is wrong with sending does (read_ahead). */
 static int write_ahead(struct pgmig_apply *a, const struct pgmig_step *step)
 {
     int status;
@@ -461,8 +527,14 @@ static int write_ahead(struct pgmig_apply *a, const struct pgmig_step *step)
     return status;
 }
 
-/* What is next, of the steps of a transaction: false when that is all, or a
-** statement needs a look, or nothing more can be sent. */
+/*
+** What is next, of the steps of a transaction (pgmig_pipeline_owner): false
+** when that is all, or a statement needs a look, or nothing more can be sent.
+** One call sends one command, so that between two of them answers are read:
+** else both sides could wait for each other with full buffers (libpq manual,
+** "Using Pipeline Mode"). Pauses are passed by: whoever wants one is not
+** pipelined.
+*/
 static bool feed(void *ctx)
 {
     struct pgmig_apply *a = ctx;
@@ -499,19 +571,25 @@ static bool feed(void *ctx)
             a->next = (struct pgmig_point){.turn = a->next.turn + 1};
             if (a->next.turn == a->count || a->stopping)
                 return false;
+            /* no Sync between two migrations: the loop's count makes this 0 */
             a->next.step = (size_t)-1;
             break;
         }
     }
 }
 
-/* A statement was answered: it is the one under way. */
+/* A statement was answered, or has failed: it is the one that progress and
+** errors are about, however much was sent meanwhile. */
 static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
 {
     a->here.at = mark->at;
     a->range = (struct pgmig_statement){.start = mark->start, .end = mark->end};
 }
 
+/* A command has succeeded (pgmig_pipeline_owner). Its row is looked at only
+** where there is one to use; what the server says to COMMIT is always looked
+** at, since a failed transaction answers it with success, and the tag
+** ROLLBACK. */
 static const char *answered(void *ctx, const struct pgmig_mark *mark)
 {
     struct pgmig_apply *a = ctx;
@@ -545,6 +623,11 @@ static bool has_ended(const struct pgmig_conn *conn)
            conn->server_pid == pgmig_conn_backend_pid(conn);
 }
 
+/* The first command that has failed (pgmig_pipeline_owner). The mark tells
+** which one was to be answered next. A lost connection is another thing: a
+** COMMIT that was sent behind it may have been carried out, its answer lost; so
+** the outcome is in doubt as soon as one was sent (apply.h: what a role's
+** failure means). */
 static void failed(void *ctx, const struct pgmig_mark *mark)
 {
     struct pgmig_apply *a = ctx;
@@ -559,7 +642,8 @@ static void failed(void *ctx, const struct pgmig_mark *mark)
 }
 
 /* Send ahead from where the migration under way is. The first claim is written
-** before: it asks who answers (claim.c). */
+** before the pipeline is entered: so it asks who answers (claim.c), once for
+** the window, which one server process runs. */
 static bool send_ahead(struct pgmig_apply *a)
 {
     static const struct pgmig_pipeline_owner owner = {feed, answered, failed};
@@ -577,7 +661,9 @@ static bool send_ahead(struct pgmig_apply *a)
     return undo(a, PGMIG_FAILED);
 }
 
-/* All that was sent ahead is answered, or has failed. */
+/* All that was sent ahead is answered, or has failed. What the server has said
+** comes before what kept us from sending: it is about a migration that was sent
+** earlier. A failure behind the last COMMIT is about nothing that was asked. */
 static bool all_answered(struct pgmig_apply *a)
 {
     struct pgmig_error late = {0};
@@ -585,11 +671,14 @@ static bool all_answered(struct pgmig_apply *a)
     a->ahead = false;
     if (has_failed(a) && a->here.turn < a->count)
         return fail(a, a->failed);
+    /* sending has stopped (a file that was changed, no memory): no COMMIT of it
+    ** is on its way */
     if (a->cause.kind != PGMIG_E_NONE) {
         a->error = a->cause;
         a->cause = (struct pgmig_error){0};
         return undo(a, PGMIG_FAILED);
     }
+    /* what was read ahead, the statement at hand, goes the plain way */
     if (a->looks) {
         a->here = a->next;
         a->range = a->ahead_range;
@@ -602,6 +691,8 @@ static bool all_answered(struct pgmig_apply *a)
 
 /* ---- starting -------------------------------------------------------- */
 
+/* A transaction of the caller's would take the migrations along: its ROLLBACK
+** would undo them all, and our COMMIT would end it. */
 static int check_start(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (pgmig_conn_check_idle(conn, err) != 0)
@@ -622,6 +713,8 @@ static void note_session(struct pgmig_conn *conn)
     conn->strings_off = strings != NULL && strcmp(strings, "off") == 0;
 }
 
+/* Looked at before anything is sent, so that a word that the server would
+** refuse in the middle of a run is refused at its start. */
 static int check_times(const struct pgmig_job *jobs, size_t count,
                        struct pgmig_error *err)
 {
@@ -641,6 +734,10 @@ static int check_times(const struct pgmig_job *jobs, size_t count,
     return 0;
 }
 
+/* The ledger is copied, since the caller may probe again, or free it, while the
+** run is under way: names and formats of one run never change. From
+** pgmig_conn_begin on every failure is the operation's, told by finish; before
+** it, nothing has been sent. */
 struct pgmig_apply *pgmig_apply_start(struct pgmig_conn *conn,
                                       const struct pgmig_ledger *ledger,
                                       const struct pgmig_job *jobs,
@@ -704,7 +801,9 @@ static void replace(struct pgmig_apply *a, const char *sql)
         pgmig_kind_classify(a->text.data, &a->sent, true);
 }
 
-/* Go on from a pause as the caller says; conn.h tells what is returned. */
+/* Go on from a pause as the caller says; conn.h tells what is returned. The
+** transaction is looked at before anything else is sent: behind a COMMIT of the
+** caller's the next statement would run, and stay, outside the migration's. */
 static bool resume(struct pgmig_apply *a, enum pgmig_resume how,
                    const char *sql, bool before)
 {
@@ -747,11 +846,15 @@ double pgmig_apply_seconds(const struct pgmig_apply *a, size_t index)
     return index < a->count ? a->turns[index].seconds : -1;
 }
 
+/* `here` stays behind the last one where all are committed, so that this needs
+** no count of its own. */
 size_t pgmig_apply_committed(const struct pgmig_apply *a)
 {
     return a->here.turn;
 }
 
+/* The step that closes is written before its COMMIT is sent: some of this count
+** may not have been sent, none of the others has. */
 size_t pgmig_apply_committing(const struct pgmig_apply *a)
 {
     bool closing =
@@ -765,7 +868,9 @@ void pgmig_apply_stop(struct pgmig_apply *a)
     a->stopping = true;
 }
 
-/* Where in the file the statement under way is, or its COPY data. */
+/* Where in the file the statement under way is, or its COPY data. Of a streamed
+** file only the range is known, of a held one the array, too, at a pause before
+** the statement is read. */
 static size_t position(const struct pgmig_apply *a)
 {
     size_t at = a->range.start;
@@ -814,6 +919,9 @@ void pgmig_apply_free(struct pgmig_apply *a)
     free(a);
 }
 
+/* The connection's own failure counts only where the run has none yet, as when
+** its first message could not be sent. What the caller gets in `err` is his to
+** clear; with another outcome than PGMIG_FAILED there is none. */
 enum pgmig_outcome pgmig_apply_finish(struct pgmig_apply *a,
                                       struct pgmig_error *err)
 {

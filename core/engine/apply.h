@@ -58,7 +58,6 @@ struct pgmig_apply {
     struct pgmig_ledger *ledger; /* as it was at the start */
     struct pgmig_turn *turns;
     size_t count;
-    bool stopping; /* no further one is begun */
 
     /* the migration under way: its number says how many are committed */
     struct pgmig_point here;
@@ -66,44 +65,45 @@ struct pgmig_apply {
     const struct pgmig_section *section;
     const struct pgmig_step *program;
     char transaction[24]; /* the claim's, as txid_current() says it; "" */
-    enum pgmig_pause paused;
-    bool undoing; /* it is taken back */
-    bool ended;
     struct pgmig_error error;
     enum pgmig_outcome outcome;
+    enum pgmig_pause paused;
+    bool stopping; /* no further one is begun */
+    bool undoing;  /* it is taken back */
+    bool ended;
 
     /* what is sent */
+    bool replaced;                /* it is the caller's, not the file's */
+    bool skipped;                 /* it is left out */
+    bool supplied;                /* the data of a COPY was handed out */
     struct pgmig_sql sql;         /* commands of ours */
     struct pgmig_buf text;        /* the statement ... */
     struct pgmig_statement sent;  /* ... all of it: its kind and traits */
     struct pgmig_statement range; /* where the one under way is in the file */
     size_t tag;                   /* bytes of ours that were sent before it */
-    bool replaced;                /* it is the caller's, not the file's */
-    bool skipped;                 /* it is left out */
-    bool supplied;                /* the data of a COPY was handed out */
 
     /* several migrations, or one without a look in between: sent ahead */
-    bool pipelined;
-    bool ahead;              /* that is happening */
     struct pgmig_point next; /* what is sent next */
-    bool written;            /* the commands of its step are ... */
-    size_t command;          /* ... up to this one, they are sent */
+    size_t command;          /* those of its step up to this one are sent */
     struct pgmig_cursor cursor;
-    bool reading;                       /* the cursor is open */
     struct pgmig_statement ahead_range; /* of the statement it has read last */
-    bool looks;               /* that one needs a look, and is not sent */
-    enum pgmig_role failed;   /* which command has */
-    struct pgmig_error cause; /* why sending could not go on */
+    struct pgmig_error cause;           /* why sending could not go on */
+    enum pgmig_role failed;             /* which command has */
+    bool pipelined;                     /* they are such */
+    bool ahead;                         /* that is happening */
+    bool written; /* the commands of the step are written */
+    bool reading; /* the cursor is open */
+    bool looks;   /* the statement needs a look, and is not sent */
 
     /* transaction=off (program.c) */
     bool again;    /* an attempt before has begun it */
     bool alone;    /* the statement runs in no transaction */
     bool isolated; /* ... because it could not run in one */
     bool running;  /* the journal says so */
-    bool grouped;  /* it stands in a BEGIN ... COMMIT of the file's own */
-    size_t group;  /* where that BEGIN stands, else the statement */
     bool settled;  /* the journal has it already */
     bool borrowed; /* the transaction has the journal's row */
+    bool grouped;  /* it stands in a BEGIN ... COMMIT of the file's own */
+    size_t group;  /* where that BEGIN stands, else the statement */
     struct pgmig_buf behind; /* SQL that is sent with it, behind it */
 };
 
@@ -128,10 +128,6 @@ void pgmig_program_note_time(struct pgmig_apply *a);
 /* Whether an attempt before has done the statement under way. */
 bool pgmig_program_done_before(const struct pgmig_apply *a);
 
-/* Whether the statement commits by itself: then a failure does not undo all of
-** it. */
-bool pgmig_program_partial(const struct pgmig_apply *a);
-
 /* Forget which server process is at work, unless it is always the same. */
 void pgmig_program_forget_server(struct pgmig_apply *a);
 
@@ -140,6 +136,10 @@ void pgmig_program_forget_server(struct pgmig_apply *a);
 bool pgmig_program_isolate(struct pgmig_apply *a);
 
 /* ---- failure.c ------------------------------------------------------- */
+
+/* Whether the statement commits by itself: then a failure does not undo all of
+** it. */
+bool pgmig_failure_is_partial(const struct pgmig_apply *a);
 
 /* Take the connection's error: what it means that a command has failed. */
 enum pgmig_outcome pgmig_failure_of(struct pgmig_apply *a,

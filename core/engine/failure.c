@@ -1,10 +1,25 @@
-/* failure.c -- what a failure means for the migration under way. */
+/*
+** failure.c -- what a failure means for the migration under way.
+**
+** By what the failed command was for (its role) and by SQLSTATE, never by the
+** server's words, which are in its own language. What comes out is one of
+** three: another run was first (PGMIG_RACED); it has failed and is rolled back;
+** or nobody knows (PGMIG_E_UNKNOWN), which is said only where a COMMIT was on
+** its way, or a statement that commits by itself. Whether anything is tried
+** again is decided elsewhere (lua/pgmig/run).
+*/
 #include <string.h>
 
 #include "engine/apply.h"
 #include "base/error.h"
 #include "text/blame.h"
 #include "ledger/ledger.h"
+
+/* What ran alone and may commit (CALL, DO) has perhaps committed a part. */
+bool pgmig_failure_is_partial(const struct pgmig_apply *a)
+{
+    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
+}
 
 static bool state_is(const struct pgmig_apply *a, const char *sqlstate)
 {
@@ -16,7 +31,15 @@ void pgmig_failure_name_file(struct pgmig_apply *a)
     pgmig_error_field(&a->error.file, a->job.script->path);
 }
 
-/* Let the error point into the statement under way. */
+/*
+** Let the error point into the statement under way. The server counts
+** characters from 1 in what was sent (protocol manual, "Error and Notice
+** Message Fields"), the comment of ours before it included, which is ASCII:
+** `tag` bytes are as many characters. A text that a hook has put in place of
+** the statement's is in no file: then the statement as a whole is named. In
+** SQL_ASCII a character is a byte. Of a streamed file only the statement at
+** hand is known, as a list of one.
+*/
 static void place(struct pgmig_apply *a, size_t position)
 {
     bool held = !a->job.script->streamed;
@@ -30,7 +53,9 @@ static void place(struct pgmig_apply *a, size_t position)
 }
 
 /* The claim failed. 23505: the row is there; 22012: a proof says that another
-** run has done it. */
+** run has done it. Neither is an error: the caller reads the tables and skips
+** the migration. 42P01 (undefined_table) is the other way that a claim which
+** has waited can end: the table was there when the run began. */
 static enum pgmig_outcome of_claim(struct pgmig_apply *a)
 {
     struct pgmig_error *err = &a->error;
@@ -55,7 +80,8 @@ static enum pgmig_outcome of_claim(struct pgmig_apply *a)
     return PGMIG_FAILED;
 }
 
-/* Keep what was unexpected, which is why the connection was given up. */
+/* Keep what was unexpected, which is why the connection was given up: it is
+** more than that the connection was lost, and becomes the detail of that. */
 static char *take_reason(struct pgmig_apply *a)
 {
     char *reason = a->conn->refused ? a->error.message : NULL;
@@ -66,7 +92,8 @@ static char *take_reason(struct pgmig_apply *a)
 }
 
 /* A statement was sent, and its COMMIT perhaps with it: nobody told how it
-** went. */
+** went. What the journal says, and what the catalogs show, is found out by the
+** next run; here nothing is guessed. */
 static void untold(struct pgmig_apply *a, const char *when)
 {
     char *reason = take_reason(a);
@@ -80,13 +107,15 @@ static void untold(struct pgmig_apply *a, const char *when)
                      "run again: pgmig determines the outcome where it can");
 }
 
-/* Whether nobody told: what the server has refused is known. */
+/* Whether nobody told: what the server has refused is known. A FATAL error,
+** with which the server ends the session, is no refusal (report.c, kind_of). */
 static bool is_loss(const struct pgmig_apply *a)
 {
     return a->error.kind == PGMIG_E_CONNECT;
 }
 
-/* Whether the statement under way commits by itself. */
+/* Whether the statement under way commits by itself. Any other is rolled back
+** when its connection is lost: then its outcome is known. */
 static bool commits(const struct pgmig_apply *a)
 {
     return a->alone || (a->grouped && (a->sent.traits & PGMIG_T_TX_COMMIT));
@@ -103,16 +132,18 @@ static void advise_partial(struct pgmig_apply *a)
                      entry->version ? entry->version : entry->name);
 }
 
-/* duplicate_table, of one of ours: as in a dump of the whole schema. */
+/* duplicate_table, of one of ours: as in a dump of the whole schema. The name
+** is looked for in the message: it is the same in every language. */
 static bool makes_ours(const struct pgmig_apply *a)
 {
     return state_is(a, "42P07") &&
            strstr(a->error.message, a->ledger->table) != NULL;
 }
 
+/* One hint at most, the most special one. */
 static void advise(struct pgmig_apply *a)
 {
-    if (pgmig_program_partial(a))
+    if (pgmig_failure_is_partial(a))
         advise_partial(a);
     else if (makes_ours(a))
         pgmig_error_hint(
@@ -126,6 +157,8 @@ static void advise(struct pgmig_apply *a)
                            a->grouped ? a->group : a->here.at);
 }
 
+/* The loss is told before the place is noted, which belongs to the new error. A
+** connection that was lost needs no advice about the statement. */
 static void of_statement(struct pgmig_apply *a, size_t position, bool lost)
 {
     if (is_loss(a) && commits(a))
@@ -136,6 +169,9 @@ static void of_statement(struct pgmig_apply *a, size_t position, bool lost)
         advise(a);
 }
 
+/* Another owner has the row: the compare-and-set has found no row to change. So
+** the verdict about the statement (program.c, add_verdict) is not ours to
+** write. */
 static void displaced(struct pgmig_apply *a)
 {
     pgmig_error_set(&a->error, PGMIG_E_PLAN,
@@ -161,6 +197,10 @@ bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
     return false;
 }
 
+/* 22012 is the proof's division by zero, 2201E the logarithm of zero; both are
+** raised by SQL of ours (journal.c), so they are read only in this role.
+** `done`: the word that a statement is done was sent with the COMMIT that makes
+** it so. */
 static void of_journal(struct pgmig_apply *a, bool done)
 {
     if (state_is(a, "22012")) {
@@ -183,7 +223,8 @@ static void of_journal(struct pgmig_apply *a, bool done)
     place(a, 0);
 }
 
-/* COMMIT was sent, and nobody told whether it was carried out. */
+/* COMMIT was sent, and nobody told whether it was carried out. The hint is
+** right in both cases: the claim of a second run is refused where it was. */
 static void outcome_unknown(struct pgmig_apply *a)
 {
     char *reason = take_reason(a);
@@ -198,7 +239,9 @@ static void outcome_unknown(struct pgmig_apply *a)
 }
 
 /* What stands around COMMIT failed, and neither the tables nor the session are
-** at fault: something of the file's was put off until then. */
+** at fault: something of the file's was put off until then. The class, the
+** first two characters of the code, is enough (manual, "PostgreSQL Error
+** Codes"). */
 static bool is_deferred(const struct pgmig_apply *a)
 {
     /* integrity_constraint_violation, what a trigger raises, data_exception */
@@ -230,6 +273,9 @@ static void advise_close(struct pgmig_apply *a)
                          a->ledger->table);
 }
 
+/* With transaction=off the tracking row is claimed here, at the end: 23505
+** means that somebody has recorded the migration meanwhile. In a transaction
+** the row is our own by now, so that 23505 is the file's. */
 static enum pgmig_outcome of_close(struct pgmig_apply *a)
 {
     if (!a->section->transaction && state_is(a, "23505"))
@@ -249,6 +295,8 @@ static enum pgmig_outcome of_close(struct pgmig_apply *a)
     return PGMIG_FAILED;
 }
 
+/* The place and the loss are read off the connection before its error is taken,
+** which clears it. A failed BEGIN or setting says enough by itself. */
 enum pgmig_outcome pgmig_failure_of(struct pgmig_apply *a, enum pgmig_role role)
 {
     size_t position = a->conn->error_position;

@@ -5,6 +5,16 @@
 ** migration in a transaction, and one of transaction=off. One that is written
 ** in Lua has no statements: its function runs at the first pause. One that is
 ** only recorded has neither.
+**
+** For each step there is a writer, which adds its commands to `a->sql` (none:
+** the step is passed by), and often a look at the answer, which says whether it
+** is what it has to be. Between the writers stand two rules. What changes the
+** tracking table, the history or the journal does so with the run's rights and
+** settings, never with the file's. And nothing that code of the file could
+** still do (in a deferred trigger, by a setting) comes behind the proof.
+**
+** Sending is apply.c's, the words for what goes wrong are failure.c's; the SQL
+** on the tables is the ledger's.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +29,20 @@
 #include "ledger/state.h"
 #include "ledger/touched.h"
 
-/* Of the transactions that transaction=off has of ours. */
+/* Of the transactions that transaction=off has of ours. Said in full, since the
+** database or the role may have other defaults: a READ ONLY one could not
+** write, and the journal's compare-and-set needs READ COMMITTED, where an
+** UPDATE that has waited looks at the row as the other transaction has left it
+** (manual, "Read Committed Isolation Level"). */
 #define BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
+/* The mark goes before the command itself: the name that SET LOCAL gives to the
+** transaction begins behind BEGIN, so that behind a pooler nobody could find
+** the server process that is still at the BEGIN. */
 static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
                       const char *begin)
 {
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, begin);
     pgmig_sql_end(s);
     pgmig_session_add_locals(s, job);
@@ -32,6 +50,7 @@ static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
 
 static void add_commit(struct pgmig_sql *s)
 {
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, "COMMIT");
     pgmig_sql_answers(s, "COMMIT");
 }
@@ -44,6 +63,10 @@ static bool is_watched(const struct pgmig_sql *s, const struct pgmig_job *job)
     return s->ledger->watched || job->watched;
 }
 
+/* Triggers may also have changed the session: where there can be any, it is
+** taken back behind them, the settings are made once more, and who answers is
+** asked last, since the rows of the last command are those that are looked
+** at. */
 static void add_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_claim_add(s, job);
@@ -56,11 +79,12 @@ static void add_claim(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_answers(s, PGMIG_CLAIM_SHAPE);
 }
 
-/* The session as the run's, within a transaction of ours. */
+/* The session as the run's, within a transaction of ours: RESET ALL has taken
+** back what SET LOCAL had set, the name and the durability, too. */
 static void add_clean(struct pgmig_sql *s)
 {
-    pgmig_ledger_add_tag(s);
-    pgmig_ledger_add_durable(s);
+    pgmig_sql_tag(s);
+    pgmig_sql_durable(s);
 }
 
 /* A trigger of the history may undo the tracking row behind its proof. */
@@ -72,12 +96,15 @@ static void add_last_proof(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_claim_add_divisor(s, job, job->direction == PGMIG_UP);
     pgmig_history_add_unlock(s, job);
     pgmig_sql_end(s);
+    /* the history's own triggers may have touched the session, too */
     pgmig_session_add_full_reset(s, job);
     add_clean(s);
 }
 
 /* The history's row, which proves the tracking row, the journal's end where
-** there is one, COMMIT. */
+** there is one, COMMIT. The run's row goes with its last migration, so that no
+** third state is seen: a run that has ended, with its end not told. COMMIT is a
+** role of its own: only its loss leaves the outcome open. */
 static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
                       bool journaled)
 {
@@ -88,12 +115,16 @@ static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_journal_add_end(s, job);
     add_last_proof(s, job);
     s->role = PGMIG_ROLE_COMMIT;
+    pgmig_sql_mark(s);
     pgmig_sql_add(s, "COMMIT");
+    /* a failed transaction answers ROLLBACK, which is success to the server */
     pgmig_sql_answers(s, "COMMIT/ROLLBACK");
 }
 
 /* What is deferred comes before the proof, and a migration's own triggers still
-** see its settings. */
+** see its settings. SET CONSTRAINTS ... IMMEDIATE runs at once what has been
+** put off (manual, SET CONSTRAINTS); constraints that cannot be deferred ignore
+** it. */
 static void add_deferred(struct pgmig_sql *s)
 {
     pgmig_sql_addf(s, "SET CONSTRAINTS ALL IMMEDIATE%;");
@@ -112,6 +143,8 @@ static const char *said(const struct pgmig_apply *a, const char *name)
     return pgmig_conn_value(a->conn, 0, column, &len);
 }
 
+/* Behind a pooler this is not the process that the connection was opened with,
+** and it is this one that has to be looked at, or ended, when all is silent. */
 void pgmig_program_note_server(struct pgmig_apply *a)
 {
     const char *pid = said(a, PGMIG_SERVER_PID);
@@ -135,6 +168,7 @@ void pgmig_program_note_time(struct pgmig_apply *a)
         a->turns[a->here.turn].seconds = strtod(seconds, NULL);
 }
 
+/* Kept as text: it is only ever compared (lua/pgmig/run/identity.lua). */
 static void note_transaction(struct pgmig_apply *a)
 {
     const char *id = said(a, PGMIG_TRANSACTION);
@@ -144,6 +178,9 @@ static void note_transaction(struct pgmig_apply *a)
 
 /* ---- in a transaction ------------------------------------------------ */
 
+/* The file's own BEGIN options are part of ours (section->begin): an isolation
+** level cannot be set any more when the claim has been made (manual, SET
+** TRANSACTION). */
 static void open_transaction(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     const struct pgmig_section *section = &job->script->sections[job->section];
@@ -153,6 +190,9 @@ static void open_transaction(struct pgmig_apply *a, const struct pgmig_job *job)
     add_claim(&a->sql, job);
 }
 
+/* An INSERT whose trigger has returned NULL succeeds and inserts nothing: then
+** RETURNING has no row, and there is no transaction to name. Of what is sent
+** ahead nobody looks here; the proof before COMMIT finds it. */
 static bool claimed(struct pgmig_apply *a)
 {
     pgmig_program_note_server(a);
@@ -164,6 +204,9 @@ static bool claimed(struct pgmig_apply *a)
         "a trigger on the table may have suppressed it");
 }
 
+/* The order is the argument: deferred code first, while it can still fail the
+** migration; then the session, which that code may have changed; then the
+** proof; and nothing of others between that and COMMIT. */
 static void close_transaction(struct pgmig_apply *a,
                               const struct pgmig_job *job)
 {
@@ -174,6 +217,8 @@ static void close_transaction(struct pgmig_apply *a,
     add_books(&a->sql, job, false);
 }
 
+/* COMMIT of a transaction that has failed succeeds, with the tag ROLLBACK, and
+** libpq has no error to report. */
 static bool committed(struct pgmig_apply *a)
 {
     if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") == 0)
@@ -184,24 +229,26 @@ static bool committed(struct pgmig_apply *a)
 
 /* ---- statements ------------------------------------------------------ */
 
+/* An attempt before can only have done statements from the beginning on, in
+** their order: so a number is enough. */
 bool pgmig_program_done_before(const struct pgmig_apply *a)
 {
     return a->here.at < a->job.done;
 }
 
-bool pgmig_program_partial(const struct pgmig_apply *a)
-{
-    return a->alone && (a->sent.traits & PGMIG_T_MAY_COMMIT);
-}
-
-/* COPY cannot be in a pipeline (libpq manual, "Using Pipeline Mode"). */
+/* COPY cannot be in a pipeline (libpq manual, "Using Pipeline Mode"). And IF
+** NOT EXISTS succeeds for an INVALID index: what is there has to be looked
+** at. */
 bool pgmig_program_must_look(const struct pgmig_apply *a)
 {
     return (a->sent.traits & (PGMIG_T_COPY_IN | PGMIG_T_COPY_OUT)) != 0 ||
            pgmig_indexed_named(a->text.data, &a->sent);
 }
 
-/* It may not end the transaction that the bookkeeping needs. */
+/* It may not end the transaction that the bookkeeping needs. The status tells
+** of one that is gone. BEGIN within a transaction, and COMMIT without one, only
+** warn (25001, 25P01): SQL that a hook has put in the statement's place may
+** have both, and leave the status as it was. */
 static bool broke_transaction(const struct pgmig_apply *a)
 {
     if (a->alone || a->grouped ||
@@ -219,7 +266,9 @@ static bool has_run(struct pgmig_apply *a)
         NULL);
 }
 
-/* Look for the INVALID index of another attempt that it may have met. */
+/* Look for the INVALID index of another attempt that it may have met: behind
+** the statement, in its transaction, so that it fails before anything is
+** recorded. */
 static void look_at_index(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     (void)job;
@@ -255,6 +304,8 @@ static bool index_is_valid(struct pgmig_apply *a)
 ** stands in the transaction that a file's tool would begin or end for it.
 */
 
+/* The claim is a transaction of its own: whoever comes second waits for it and
+** no longer, and learns whose the migration is. */
 static void claim_journal(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     add_begin(&a->sql, job, BEGIN);
@@ -262,6 +313,9 @@ static void claim_journal(struct pgmig_apply *a, const struct pgmig_job *job)
     pgmig_journal_add_claim(&a->sql, job);
 }
 
+/* The caller says the revision of a row that was taken over; a new row has the
+** first one. From here on every change counts it up, here as there
+** (written). */
 static bool journal_claimed(struct pgmig_apply *a)
 {
     pgmig_program_note_server(a);
@@ -271,7 +325,9 @@ static bool journal_claimed(struct pgmig_apply *a)
     return true;
 }
 
-/* Note the session, then set what the journal needs. */
+/* Note the session, then set what the journal needs. In this order: the
+** settings of ours would be noted as the file's, and the rights of the run
+** would be noted as its role. */
 static void enter(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_state_add_note(s, job);
@@ -279,7 +335,8 @@ static void enter(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_rights_take(s, job);
 }
 
-/* In the file's transaction: its deferred triggers have its own rights. */
+/* In the file's transaction: its deferred triggers have its own rights. What it
+** has locked is noted before the journal's row adds locks of ours. */
 static void stay(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     add_deferred(s);
@@ -287,23 +344,29 @@ static void stay(struct pgmig_sql *s, const struct pgmig_job *job)
     enter(s, job);
 }
 
+/* The session may be the file's: with a role, a search path, time-outs. */
 static void begin_books(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(s, BEGIN "%;");
     enter(s, job);
 }
 
-/* Make the settings of the session, and note it as it begins. */
+/* Make the settings of the session, and note it as it begins: behind the
+** settings, so that they count as the session's beginning and are not made
+** again as the file's. */
 static void add_base(struct pgmig_sql *s, const struct pgmig_job *job)
 {
-    pgmig_ledger_add_tag(s);
+    pgmig_sql_tag(s);
     pgmig_session_add_settings(s, job);
     pgmig_state_add_note(s, job);
     pgmig_sql_addf(s, PGMIG_STATE_BASE);
     pgmig_rights_take(s, job);
 }
 
-/* A pooler's session is another one for each statement. */
+/* A pooler's session is another one for each statement, so that it is made anew
+** each time (add_lock_elsewhere). Here it is made once, in a transaction with
+** the journal's word for it: what SET sets stays when that commits (manual,
+** SET), and goes when it fails. */
 static void make_session(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     struct pgmig_sql *s = &a->sql;
@@ -319,7 +382,9 @@ static void make_session(struct pgmig_apply *a, const struct pgmig_job *job)
     add_commit(s);
 }
 
-/* The journal has what was written: its row is one revision further. */
+/* The journal has what was written: its row is one revision further. Both
+** counts move with the same commit; where that is not told, nobody goes on with
+** this one, and the next attempt reads the row. */
 static bool written(struct pgmig_apply *a)
 {
     a->job.revision++;
@@ -329,6 +394,8 @@ static bool written(struct pgmig_apply *a)
 /* What locks the row names the server process, and what was lost. */
 static const char lock_shape[] = PGMIG_SERVER_SHAPE " ...";
 
+/* What the statement's transaction begins with: its end is compared with
+** that. */
 static void add_before(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_state_add_note(s, job);
@@ -353,7 +420,9 @@ static void add_lock_elsewhere(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_answers(s, lock_shape);
 }
 
-/* The row's lock, in the statement's transaction. */
+/* The row's lock, in the statement's transaction: so nobody can take the row
+** over between what the statement does and the word that it is done. The rights
+** are the file's again for the statement. */
 static void add_lock(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     struct pgmig_sql *s = &a->sql;
@@ -382,8 +451,10 @@ static void add_done(struct pgmig_apply *a, const struct pgmig_job *job,
     pgmig_journal_add_done(&a->sql, job, done);
 }
 
-/* Behind a COMMIT, in the same message: the session as it is now. A pooler's
-** goes to another client: nothing stays in it. */
+/* Behind a COMMIT, in the same message: the session as it is now. What a
+** statement has set for its transaction only has ended with that, and what a
+** pooler has lent is still ours up to the message's end. A pooler's goes to
+** another client: nothing stays in it. */
 static void add_known(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     begin_books(s, job);
@@ -393,7 +464,9 @@ static void add_known(struct pgmig_sql *s, const struct pgmig_job *job)
     add_commit(s);
 }
 
-/* What is to go along with the COMMIT of the file's own, behind it. */
+/* What is to go along with the COMMIT of the file's own, behind it. It is the
+** file's text that is sent, so ours waits in a buffer of its own; failing here
+** must fail the step, or the COMMIT would be sent alone. */
 static void write_behind(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     struct pgmig_sql s = PGMIG_SQL(a->ledger, a->conn, &a->error);
@@ -407,7 +480,10 @@ static void write_behind(struct pgmig_apply *a, const struct pgmig_job *job)
     pgmig_sql_free(&s);
 }
 
-/* The file's own transaction. Nothing of ours may come before its modes. */
+/* The file's own transaction. Nothing of ours may come before its modes: they
+** are refused behind the first query (manual, SET TRANSACTION). The row is
+** locked before the first statement that does anything, and the word that all
+** of them are done goes before the COMMIT, which takes it along. */
 static void prepare_grouped(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     bool commits = a->sent.traits & PGMIG_T_TX_COMMIT;
@@ -425,7 +501,9 @@ static void prepare_grouped(struct pgmig_apply *a, const struct pgmig_job *job)
     write_behind(a, job);
 }
 
-/* The statement's names mean what they mean with the file's own rights. */
+/* The statement's names mean what they mean with the file's own rights: they
+** are looked up before the rights are the run's. It is committed before the
+** statement is sent, since what runs alone cannot take it along. */
 static void add_running(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     add_begin(&a->sql, job, BEGIN);
@@ -436,6 +514,9 @@ static void add_running(struct pgmig_apply *a, const struct pgmig_job *job)
     add_commit(&a->sql);
 }
 
+/* Of a statement that has just failed in a transaction, that one is still open.
+** Behind a pooler its session is another one than that where time-outs could be
+** set for it; without a transaction there is no SET LOCAL. */
 static void prepare_alone(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     if (a->isolated)
@@ -449,6 +530,8 @@ static void prepare_alone(struct pgmig_apply *a, const struct pgmig_job *job)
     a->alone = true;
 }
 
+/* The run's lock_timeout is for this transaction only: state.c leaves it out of
+** what is noted as the session's. */
 static void prepare_shared(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     struct pgmig_sql *s = &a->sql;
@@ -460,7 +543,8 @@ static void prepare_shared(struct pgmig_apply *a, const struct pgmig_job *job)
     add_lock(a, job);
 }
 
-/* The file's tool begins a transaction, up to the first COMMIT. */
+/* The file's tool begins a transaction, up to the first COMMIT: a file written
+** for a tool that wraps it is one unit up to there. */
 static bool is_begun(const struct pgmig_apply *a)
 {
     for (size_t i = 0; i < a->here.at; i++)
@@ -469,7 +553,9 @@ static bool is_begun(const struct pgmig_apply *a)
     return a->section->begun;
 }
 
-/* Get ready for the statement. */
+/* Get ready for the statement: by what can share a transaction with it. A group
+** is begun by a BEGIN of the file's, before which nothing of ours is sent, or
+** by the tool's, which is ours to send. */
 static void prepare(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     a->sql.role = PGMIG_ROLE_JOURNAL;
@@ -493,6 +579,8 @@ static void prepare(struct pgmig_apply *a, const struct pgmig_job *job)
     }
 }
 
+/* What the last session had and this one cannot have (a temporary table, a
+** prepared statement) stops the migration before the statement is sent. */
 static bool prepared(struct pgmig_apply *a)
 {
     const char *lost = said(a, PGMIG_JOURNAL_LOST);
@@ -508,6 +596,9 @@ static bool prepared(struct pgmig_apply *a)
     return true;
 }
 
+/* Only the server can know: a CALL or DO that commits, a function that does
+** what needs no transaction around it. Asked of a statement that has shared its
+** transaction with nothing but our lock, so that nothing is lost with it. */
 bool pgmig_program_isolate(struct pgmig_apply *a)
 {
     const char *state = a->conn->error.sqlstate;
@@ -520,7 +611,9 @@ bool pgmig_program_isolate(struct pgmig_apply *a)
     return a->isolated;
 }
 
-/* Commit that the statements up to one are done. */
+/* Commit that the statements up to one are done: in their transaction, where it
+** is open; else in one of ours, for what ran alone. A pooler's session is
+** handed on with that. */
 static void write_down(struct pgmig_apply *a, const struct pgmig_job *job,
                        size_t last)
 {
@@ -538,7 +631,9 @@ static void write_down(struct pgmig_apply *a, const struct pgmig_job *job,
         add_known(&a->sql, job);
 }
 
-/* The statement is done, or left out, which counts as done. */
+/* The statement is done, or left out, which counts as done. What stands in an
+** open group waits for the group's end; what ended one has taken its word along
+** (prepare_grouped), and only the count is left to do. */
 static void settle(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     bool grouped = a->grouped;
@@ -570,7 +665,8 @@ static void end_group(struct pgmig_apply *a, const struct pgmig_job *job)
     write_down(a, job, a->here.at - 1);
 }
 
-/* No transaction of the file's own is left: nothing is written for it. */
+/* No transaction of the file's own is left: nothing is written for it, and the
+** migration would end while its last changes are not committed. */
 static void check_left(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     (void)job;
@@ -581,6 +677,9 @@ static void check_left(struct pgmig_apply *a, const struct pgmig_job *job)
     pgmig_sql_fail(&a->sql);
 }
 
+/* The tracking row, the history's and the journal's end commit together: there
+** is no moment at which the migration is neither under way nor applied. The
+** claim comes as late as this, since the journal's row has kept others out. */
 static void close_journal(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     struct pgmig_sql *s = &a->sql;
@@ -600,7 +699,8 @@ static void close_journal(struct pgmig_apply *a, const struct pgmig_job *job)
 /* ---- taking back ----------------------------------------------------- */
 
 /* With transaction=off the journal must know that a statement has failed:
-** without that its outcome would count as unknown. */
+** without that its outcome would count as unknown. `running` is false where the
+** row is not ours any more, and where the statement is known to be done. */
 static void add_verdict(struct pgmig_apply *a)
 {
     struct pgmig_sql *s = &a->sql;
@@ -609,10 +709,13 @@ static void add_verdict(struct pgmig_apply *a)
         return;
     pgmig_sql_addf(s, BEGIN "%;");
     pgmig_rights_take(s, &a->job);
-    pgmig_journal_add_failed(s, &a->job, pgmig_program_partial(a));
+    pgmig_journal_add_failed(s, &a->job, pgmig_failure_is_partial(a));
     pgmig_sql_addf(s, "COMMIT%;");
 }
 
+/* Outside a transaction ROLLBACK would only warn. The session is taken back
+** behind it, since what was SET in the transaction has gone with it, and what a
+** statement outside of it has set has not. */
 void pgmig_program_write_undo(struct pgmig_apply *a)
 {
     if (pgmig_conn_tx(a->conn) != PGMIG_TX_IDLE)

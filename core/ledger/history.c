@@ -1,4 +1,16 @@
-/* history.c -- the history: one row for each event, never changed. */
+/*
+** history.c -- the history: one row for each event, never changed.
+**
+** The tracking table says what is applied; the history says what has happened,
+** to which text, and by whom. A row is written in the transaction of what it
+** tells, so neither is there without the other; only a failure's has one of its
+** own, since the failure's is rolled back. Here are the history's format, which
+** is the journal's, too, its rows, and the queries on it.
+**
+** Every timestamp is given as to_json has it: ISO 8601, whatever DateStyle is.
+** Durations are by date_part, a float8 on all servers; EXTRACT is numeric from
+** PostgreSQL 14 on.
+*/
 #include "ledger/journal.h"
 #include "ledger/runs.h"
 
@@ -51,6 +63,8 @@ static const char journal_step_3[] =
     " ADD COLUMN IF NOT EXISTS session_of pg_catalog.text,"
     " ADD COLUMN IF NOT EXISTS touched pg_catalog.json%;";
 
+/* IF NOT EXISTS in each step, since two runs may do this at once: the second
+** one finds all of it there, or fails as ledger.c says (created_meanwhile). */
 void pgmig_history_add_tables(struct pgmig_sql *s)
 {
     const struct pgmig_ledger *ledger = s->ledger;
@@ -70,8 +84,10 @@ void pgmig_history_add_tables(struct pgmig_sql *s)
         pgmig_runs_add_table(s);
 }
 
-/* Nothing is written unless it is behind. Who may not set it is not told
-** here: an INSERT still may work. */
+/* Nothing is written unless it is behind: a sequence is never set back. Who may
+** not set it is not told here: an INSERT still may work. CASE, since AND
+** promises no order, and what comes behind the questions for privileges fails
+** without them (manual, "Expression Evaluation Rules"). */
 void pgmig_history_add_advance(struct pgmig_sql *s)
 {
     pgmig_sql_addf(
@@ -87,10 +103,13 @@ void pgmig_history_add_advance(struct pgmig_sql *s)
         s->ledger->history);
 }
 
-/* When the change has begun: as the journal says, or with its transaction. */
+/* When the change has begun: as the journal says, or with its transaction,
+** which now() is the beginning of; or so many seconds before now, for what did
+** not happen in this transaction. */
 static void add_begun(struct pgmig_sql *s, const struct pgmig_entry *entry,
                       const struct pgmig_job *journaled)
 {
+    /* no row in the journal: it is NULL, and NOT NULL would refuse it */
     if (journaled != NULL) {
         pgmig_sql_add(s, ", COALESCE(");
         pgmig_journal_add_begun(s, journaled);
@@ -124,7 +143,8 @@ static void add_place(struct pgmig_sql *s, const struct pgmig_entry *entry)
     add_number(s, entry->column);
 }
 
-/* Up to the last value, which may be made to depend on something. */
+/* Up to the last value, which may be made to depend on something. The columns
+** for a place are named only where there is one. */
 static void add_row(struct pgmig_sql *s, const struct pgmig_entry *entry,
                     const struct pgmig_job *journaled)
 {
@@ -156,6 +176,10 @@ void pgmig_history_add_unlock(struct pgmig_sql *s, const struct pgmig_job *job)
         pgmig_sql_add(s, ", pg_catalog.pg_advisory_unlock_all()");
 }
 
+/* The proof is a part of the row's own INSERT, as what its `format` is divided
+** by: nothing can come between the two but a trigger of the table's own
+** (program.c, add_last_proof). `finished_at` is the clock's time, so the
+** difference is what it took. */
 void pgmig_history_add_proven(struct pgmig_sql *s, const struct pgmig_job *job,
                               bool journaled)
 {
@@ -169,7 +193,9 @@ void pgmig_history_add_proven(struct pgmig_sql *s, const struct pgmig_job *job,
 
 /* The events in their order, of failures the last one of each migration. To
 ** sort and group all of ten thousand would take the server ten times longer;
-** but failures may be tried again and again. */
+** but failures may be tried again and again. Versions come as text: they may
+** have more digits than a double holds. `at` is wanted only where times are
+** compared. */
 void pgmig_history_add_marks(struct pgmig_sql *s)
 {
     pgmig_sql_addf(
@@ -188,6 +214,8 @@ void pgmig_history_add_marks(struct pgmig_sql *s)
         s->ledger->format >= 2 ? "run" : "NULL::pg_catalog.text");
 }
 
+/* The newest ones, the oldest of them first. An old format has fewer columns:
+** it is read as it is, since who only reads may not be able to upgrade it. */
 void pgmig_history_add_list(struct pgmig_sql *s, const char *limit)
 {
     int format = s->ledger->format;

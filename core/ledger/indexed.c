@@ -1,4 +1,12 @@
-/* indexed.c -- the indexes that a statement is about, in the catalogs. */
+/*
+** indexed.c -- the indexes that a statement is about, in the catalogs.
+**
+** A name in a statement is looked up as the server would for the statement: by
+** to_regclass, with its search path. What is found is kept by its oid, which no
+** later CREATE or RENAME gives to another index. Nothing is decided here:
+** whether an INVALID index is debris, and may go, is a matter of what was there
+** before (lua/pgmig/state/indexes.lua).
+*/
 #include "ledger/indexed.h"
 
 #include <stdlib.h>
@@ -26,7 +34,8 @@ static void add_name(struct pgmig_sql *s, const char *text,
 
 /* ---- INVALID ones ---------------------------------------------------- */
 
-/* A partitioned index (relkind I) is INVALID until all parts are attached. */
+/* A partitioned index (relkind I) is INVALID until all parts are attached: that
+** is no fault of anybody's. */
 static const char query[] =
     "SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) "
     "FROM pg_catalog.pg_index i "
@@ -43,6 +52,9 @@ static bool may_need(const struct pgmig_statement *st)
            strncmp(st->kind, "REINDEX", 7) == 0;
 }
 
+/* Only what can leave or meet an INVALID index without an error: CONCURRENTLY,
+** and IF NOT EXISTS. A name must be there to look for; that of a new index
+** counts in its table's schema. */
 static bool read_named(const char *text, const struct pgmig_statement *st,
                        struct pgmig_index *index)
 {
@@ -62,7 +74,9 @@ bool pgmig_indexed_named(const char *text, const struct pgmig_statement *st)
     return read_named(text, st, &index);
 }
 
-/* A new index is in its table's schema; the server cuts long names. */
+/* A new index is in its table's schema; the server cuts long names, as the type
+** name does here. parse_ident reads the name as SQL does: with its quotes, in
+** small letters without them. */
 static void add_created(struct pgmig_sql *s, const char *text,
                         const struct pgmig_index *index)
 {
@@ -75,6 +89,7 @@ static void add_created(struct pgmig_sql *s, const char *text,
     pgmig_sql_add(s, "))");
 }
 
+/* to_regclass yields NULL for what is not there, and then no row is found. */
 static void add_rebuilt(struct pgmig_sql *s, const char *text,
                         const struct pgmig_index *index)
 {
@@ -101,6 +116,8 @@ bool pgmig_indexed_add_invalid(struct pgmig_sql *s, const char *text,
 
 /* ---- for the journal ------------------------------------------------- */
 
+/* As text in a setting, local to the transaction: the UPDATE that wants it has
+** other rights and another search path. 0 is no oid of anything. */
 static void add_noted(struct pgmig_sql *s, const char *setting,
                       const char *text, struct pgmig_range range)
 {
@@ -133,6 +150,9 @@ void pgmig_indexed_add_note(struct pgmig_sql *s, const char *text,
 #define NOTED(setting) \
     "pg_catalog.current_setting('" setting "')::pg_catalog.oid"
 
+/* REINDEX INDEX and DROP INDEX name the index only: the table is looked up by
+** it. Indexes of partitions are rebuilt and dropped with the parent's, and
+** REINDEX TABLE also rebuilds that of the table's TOAST table. */
 static const char columns[] =
     "(relation, target, existed, invalid) = (WITH RECURSIVE noted AS "
     "(SELECT n.target, CASE WHEN n.target %= '0'::pg_catalog.oid "

@@ -1,4 +1,18 @@
-/* journal.c -- the SQL on the journal. */
+/*
+** journal.c -- the SQL on the journal.
+**
+** Every change of a row, but for two that say so, is one UPDATE or DELETE that
+** names owner and revision (add_where) and counts the rows that it has changed:
+** none means that the row is not as the one who changes has left it, and 1 / 0
+** ends the transaction (PROVEN). That holds while nobody writes the row without
+** such a WHERE, and under READ COMMITTED, where an UPDATE that has waited for
+** another one's looks at its WHERE again (manual, "Read Committed Isolation
+** Level"). The proof is in the same statement, a WITH whose UPDATE has
+** RETURNING: behind it anybody could come.
+**
+** What the session is like is not read here (state.h, touched.h, indexed.h): it
+** was noted in settings of the transaction, which the UPDATE reads.
+*/
 #include "ledger/journal.h"
 
 #include "base/error.h"
@@ -8,6 +22,8 @@
 #include "ledger/touched.h"
 #include "wire/conn.h"
 
+/* Behind it: what to count the rows of. At most one, since `migration` is the
+** key. */
 #define PROVEN "SELECT 1 %/ pg_catalog.count(*) FROM "
 
 /* ---- which row, in which state --------------------------------------- */
@@ -58,6 +74,8 @@ static void add_update(struct pgmig_sql *s, long revision)
 
 /* ---- the claim ------------------------------------------------------- */
 
+/* The primary key refuses a second one with 23505. The session is known:
+** nothing has happened in it. */
 static void add_new_row(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(s, "INSERT INTO %j (migration, direction, owner, state, "
@@ -68,8 +86,15 @@ static void add_new_row(struct pgmig_sql *s, const struct pgmig_job *job)
                    PGMIG_JOURNAL_FIRST);
 }
 
-/* Nobody else may have the row: not waited for, since a statement of the file
-** that is under way has its own opinion of lock_timeout. */
+/*
+** Nobody else may have the row: not waited for, since a statement of the file
+** that is under way has its own opinion of lock_timeout. NOWAIT of a SELECT is
+** about rows; the table's lock it waits for in any case (manual, SELECT, "The
+** Locking Clause"), so that one is taken first, and in the mode that the UPDATE
+** needs later. FOR UPDATE stands in a subquery, since it cannot be with
+** count(); what was lost goes through a setting, since the shape of the answer
+** is another one where it is not wanted.
+*/
 void pgmig_journal_add_lock(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(s, "LOCK TABLE %j IN ROW EXCLUSIVE MODE NOWAIT%;"
@@ -81,10 +106,10 @@ void pgmig_journal_add_lock(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_addf(s, " FOR UPDATE NOWAIT) AS ours%;");
 }
 
-/*
-** The proof comes after the row, as a statement of its own: where another
-** run's end was waited for, its snapshot shows what that run has committed.
-*/
+/* The proof comes after the row, as a statement of its own: where another run's
+** end was waited for, its snapshot shows what that run has committed. Of the
+** tracking table it proves that the migration is still to be done. The last
+** command names the server process, since only the last answer is looked at. */
 void pgmig_journal_add_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     if (job->revision > 0)
@@ -99,7 +124,8 @@ void pgmig_journal_add_claim(struct pgmig_sql *s, const struct pgmig_job *job)
 
 /* ---- the session ----------------------------------------------------- */
 
-/* A word for this attempt at this revision. */
+/* A word for this attempt at this revision: it tells later which note of the
+** session is whose (pgmig_journal_add_known). */
 static void add_moment(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     struct pgmig_buf moment = {0};
@@ -119,6 +145,8 @@ static void add_noted(struct pgmig_sql *s, const struct pgmig_job *job)
     add_moment(s, job);
 }
 
+/* The session's beginning (base) and its state are the same, or differ by what
+** was just restored. */
 void pgmig_journal_add_session(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_add(s, "WITH ours AS (");
@@ -143,8 +171,10 @@ void pgmig_journal_add_restore(struct pgmig_sql *s, const struct pgmig_job *job)
 
 /* ---- statements ------------------------------------------------------ */
 
-/* The session that asks. Behind a pooler its server process will not be the
-** one that runs the statement, which is found by its text (orphan.lua). */
+/* The session that asks. Behind a pooler its server process will not be the one
+** that runs the statement, which is found by its text (orphan.lua): then no
+** number is better than one that misleads. Start of process and server come
+** along, since numbers are used again. */
 static void add_session(struct pgmig_sql *s)
 {
     pgmig_sql_addf(
@@ -156,7 +186,9 @@ static void add_session(struct pgmig_sql *s)
         pgmig_conn_backend_pid(s->conn));
 }
 
-/* The SHA-256 of a statement of the file, as a literal. */
+/* The SHA-256 of a statement of the file, as a literal: of what stands in the
+** file, also where a hook has sent something in its place, since it is the file
+** that the next attempt compares. */
 static void add_hash(struct pgmig_sql *s, const struct pgmig_job *job,
                      size_t at)
 {
@@ -171,6 +203,10 @@ static void add_hash(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_sql_addf(s, "'%s'", hash);
 }
 
+/* `statement` keeps the text that is sent, for people and for what is looked
+** for in the catalogs; the types json have no =, so their texts are compared.
+** With `bare` the statement would run in a session without what base and
+** session differ by. */
 void pgmig_journal_add_running(struct pgmig_sql *s, const struct pgmig_job *job,
                                size_t at, const char *text,
                                const struct pgmig_statement *st, bool bare)
@@ -195,6 +231,10 @@ void pgmig_journal_add_running(struct pgmig_sql *s, const struct pgmig_job *job,
     pgmig_sql_addf(s, " FROM ours%;");
 }
 
+/* Behind a pooler (unseen) the session that ran the statement is gone: what was
+** noted is not its. Within the statement's transaction it is known only that it
+** is the same as before: what differs may end with the transaction, and is
+** asked for again behind it (pgmig_journal_add_known). */
 static void add_session_left(struct pgmig_sql *s, const struct pgmig_job *job,
                              struct pgmig_done done)
 {
@@ -225,7 +265,10 @@ void pgmig_journal_add_done(struct pgmig_sql *s, const struct pgmig_job *job,
     pgmig_sql_addf(s, " RETURNING 1) " PROVEN "ours%;");
 }
 
-/* Also where the row has another owner by now, who waits for this. */
+/* Also where the row has another owner by now, who waits for this: so it goes
+** by the moment of the note, not by owner and revision, counts nothing up and
+** proves nothing. It touches no row that says the same already, so that nobody
+** has to wait for it without need. */
 void pgmig_journal_add_known(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(s, "UPDATE %j SET session_known = true, "
@@ -237,6 +280,7 @@ void pgmig_journal_add_known(struct pgmig_sql *s, const struct pgmig_job *job)
                       "%= pg_catalog.current_setting('pgmig.state'))%;");
 }
 
+/* No proof: where the row is another one's by now, it is his to say. */
 void pgmig_journal_add_failed(struct pgmig_sql *s, const struct pgmig_job *job,
                               bool partial)
 {
@@ -262,6 +306,8 @@ void pgmig_journal_add_begun(struct pgmig_sql *s, const struct pgmig_job *job)
 
 /* ---- rows of others -------------------------------------------------- */
 
+/* An old format is read as it is, with fewer columns; arrays and oids as text,
+** which the caller takes apart. */
 static void add_columns(struct pgmig_sql *s)
 {
     pgmig_sql_addf(s, "migration, direction, owner, state, "
@@ -285,7 +331,8 @@ static void add_columns(struct pgmig_sql *s)
 }
 
 /* Whoever comes next has to wait for what the new owner does about a statement
-** that was under way. */
+** that was under way: so the row names the new owner's process. What it says of
+** the statement stays. No proof: the row is the answer, or no row. */
 void pgmig_journal_add_take(struct pgmig_sql *s,
                             const struct pgmig_entry *entry, const char *by)
 {
@@ -297,6 +344,11 @@ void pgmig_journal_add_take(struct pgmig_sql *s,
     add_columns(s);
 }
 
+/* The row is locked, not changed: nobody can take it over before this commits.
+** The index is renamed by name, and then looked for by its oid under the new
+** one: so another index of the old name, which may have come meanwhile, fails
+** the proof, and its renaming is rolled back. The logarithm of no row raises
+** 2201E, that of one is 0. */
 void pgmig_journal_add_set_aside(struct pgmig_sql *s,
                                  const struct pgmig_entry *entry,
                                  const struct pgmig_debris *index)
@@ -304,6 +356,7 @@ void pgmig_journal_add_set_aside(struct pgmig_sql *s,
     pgmig_sql_addf(s, PROVEN "(SELECT 1 FROM %j");
     add_read(s, entry);
     pgmig_sql_addf(s, " FOR UPDATE) AS ours%;");
+    /* the file's rights, up to the transaction's end (true: local) */
     if (index->role != NULL)
         pgmig_sql_addf(s, "SELECT pg_catalog.set_config('role', %L, true)%;",
                        index->role);
@@ -318,6 +371,9 @@ void pgmig_journal_add_set_aside(struct pgmig_sql *s,
                    index->name, index->set_aside, index->set_aside, index->oid);
 }
 
+/* A person has said what became of the statement. `done` gets the hash that was
+** running; RESTART leaves no row, so that the next attempt begins with a new
+** one. */
 void pgmig_journal_add_change(struct pgmig_sql *s,
                               enum pgmig_ledger_change change,
                               const struct pgmig_entry *entry)
@@ -349,6 +405,7 @@ void pgmig_journal_add_list(struct pgmig_sql *s)
     pgmig_sql_add(s, "SELECT ");
     add_columns(s);
     pgmig_sql_addf(s, " FROM %j AS j");
+    /* runs that have not told their end stand in a table of their own */
     if (s->ledger->format >= 3 && s->ledger->has_runs) {
         pgmig_sql_add(s, " UNION ALL ");
         pgmig_runs_add_list(s);

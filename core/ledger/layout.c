@@ -1,4 +1,10 @@
-/* layout.c -- another tool's tracking table, used in place. */
+/*
+** layout.c -- another tool's tracking table, used in place.
+**
+** The tool's SQL comes from its format (lua/pgmig/formats): it is the format's
+** affair to qualify names and operators, as ours does. Values are put in as
+** literals only.
+*/
 #include "ledger/layout.h"
 
 #include <stdlib.h>
@@ -30,6 +36,8 @@ struct pgmig_layout *pgmig_layout_copy(const struct pgmig_layout *layout)
     return NULL;
 }
 
+/* What belongs to a layout of the ledger's was copied, though its type says
+** const, for the callers that give constants. */
 void pgmig_layout_free(struct pgmig_layout *layout)
 {
     if (layout == NULL)
@@ -58,6 +66,8 @@ static bool has_item(const char *list, const char *item, size_t len)
     }
 }
 
+/* The table may have more columns than the tool had when the format was
+** written. */
 bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns)
 {
     const char *item = layout->columns;
@@ -73,7 +83,8 @@ bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns)
     }
 }
 
-/* What a verb of a template stands for. */
+/* What a verb of a template stands for. Without an entry only the table does; a
+** percent sign stays what it is. */
 static void add_value(struct pgmig_sql *s, char verb,
                       const struct pgmig_entry *entry)
 {

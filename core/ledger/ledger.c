@@ -1,4 +1,17 @@
-/* ledger.c -- the tracking table: its name, its shape, its rows. */
+/*
+** ledger.c -- the tracking table: its name, its shape, its rows.
+**
+** Whatever the caller asks of the tables begins here (pgmig_ledger_start and
+** the functions like it): the SQL is written by the module that it belongs to,
+** sent as one message, and the answer's shape is said beforehand. A message of
+** several commands is one transaction (protocol manual, "Multiple Statements in
+** a Simple Query"): so nothing is done by half, and no transaction is left open
+** where the connection goes.
+**
+** A ledger holds names and what the last probe has found, no connection and no
+** rows. Nothing is asked before a probe has found the tables' schema, and
+** nothing before it is known whose they are (pgmig_ledger_check).
+*/
 #include "ledger/ledger.h"
 
 #include <ctype.h>
@@ -11,12 +24,16 @@
 #include "ledger/layout.h"
 #include "ledger/runs.h"
 
+/* Nobody holds a lock on these tables for long; whoever does is to be told
+** of. */
 #define PATIENCE 5000 /* ms */
 #define NAME_MAX_BYTES PGMIG_NAME_BYTES
 #define SUFFIX_BYTES 8 /* "_history", "_journal" */
 
 /* ---- its name -------------------------------------------------------- */
 
+/* The bytes of an identifier that needs no quotes, 0 when it is none. Only
+** ASCII: what the server takes for a letter depends on its locale. */
 static size_t plain_name(const char *s, size_t max)
 {
     size_t n = 0;
@@ -40,8 +57,10 @@ static size_t quoted_name(const char *s)
     return s[n] == '"' && n > 1 && n <= NAME_MAX_BYTES + 1 ? n + 1 : 0;
 }
 
-/* Take "name" or "schema.name" apart: false when the name is refused. Of the
-** server's own schemas, none keeps tables; pg_temp goes with its session. */
+/* Take "name" or "schema.name" apart: false when the name is refused. *schema
+** receives the length of the schema's part, 0 for none. Of the server's own
+** schemas, none keeps tables; pg_temp goes with its session. The table's name
+** leaves room for the suffixes, since the server would cut them off. */
 static bool valid_name(const char *name, size_t *schema)
 {
     size_t quoted = quoted_name(name);
@@ -67,7 +86,8 @@ static int refuse_name(const char *table, struct pgmig_error *err)
         NAME_MAX_BYTES - SUFFIX_BYTES);
 }
 
-/* The name that is written so; NULL without memory. */
+/* The name that is written so; NULL without memory. Of two quotes within, which
+** stand for one, the second is passed over. */
 static char *unquoted(const char *s, size_t len)
 {
     char *name = pgmig_strndup(s, len);
@@ -83,6 +103,8 @@ static char *unquoted(const char *s, size_t len)
     return name;
 }
 
+/* The bare table name is not folded to small letters: it is quoted wherever it
+** is used. */
 static int set_names(struct pgmig_ledger *ledger, const char *table,
                      size_t schema)
 {
@@ -117,6 +139,7 @@ struct pgmig_ledger *pgmig_ledger_new(const char *table,
     return NULL;
 }
 
+/* All texts are one array (ledger.h): none is forgotten when one is added. */
 void pgmig_ledger_free(struct pgmig_ledger *ledger)
 {
     if (ledger == NULL)
@@ -127,7 +150,9 @@ void pgmig_ledger_free(struct pgmig_ledger *ledger)
     free(ledger);
 }
 
-/* Let the copy have texts of its own. */
+/* Let the copy have texts of its own. It goes on behind a failure: what it has
+** not copied must not stay the other one's, which pgmig_ledger_free would
+** free. */
 static int copy_texts(struct pgmig_ledger *copy)
 {
     int status = 0;
@@ -154,6 +179,7 @@ struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
         pgmig_error_memory(err);
         return NULL;
     }
+    /* texts and layout are still the other one's: replaced one by one below */
     *copy = *ledger;
     status = copy_texts(copy);
     if (ledger->layout != NULL) {
@@ -182,46 +208,30 @@ int pgmig_ledger_share(struct pgmig_ledger *ledger,
 
 /* ---- operations ------------------------------------------------------ */
 
-void pgmig_ledger_add_durable(struct pgmig_sql *s)
-{
-    if (!s->ledger->durable)
-        pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
-}
-
-void pgmig_ledger_add_tag(struct pgmig_sql *s)
-{
-    if (s->conn->pooled)
-        pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
-}
-
 void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
 {
     ledger->patience = milliseconds;
 }
 
-/* One message is one implicit transaction (protocol manual, "Multiple
-** Statements in a Simple Query"), unless the caller has begun one. */
-void pgmig_ledger_add_patience(struct pgmig_sql *s)
-{
-    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
-        pgmig_sql_addf(s, "SET LOCAL lock_timeout = %d%;", s->ledger->patience);
-}
-
-/* These hold for the message's transaction, whatever the defaults. */
+/* These hold for the message's transaction, whatever the defaults. They come
+** first: an isolation level cannot be set behind a query (manual, SET
+** TRANSACTION). */
 static void add_begin(struct pgmig_sql *s)
 {
     pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED%;"
                       "SET TRANSACTION READ WRITE%;");
-    pgmig_ledger_add_patience(s);
-    pgmig_ledger_add_tag(s);
+    pgmig_sql_patience(s);
+    pgmig_sql_tag(s);
 }
 
 static void add_writable(struct pgmig_sql *s)
 {
     add_begin(s);
-    pgmig_ledger_add_durable(s);
+    pgmig_sql_durable(s);
 }
 
+/* INTEGER, as other tools have it; widened where a version needs more
+** (add_widen). */
 static void add_prepare(struct pgmig_sql *s)
 {
     add_writable(s);
@@ -237,6 +247,8 @@ static void add_prepare(struct pgmig_sql *s)
     pgmig_history_add_tables(s);
 }
 
+/* As text, since a version may have more digits than a double holds; ordered as
+** numbers. */
 static void add_rows(struct pgmig_sql *s)
 {
     if (s->ledger->layout == NULL) {
@@ -255,10 +267,11 @@ static void add_rows(struct pgmig_sql *s)
     pgmig_sql_add(s, ") AS t");
 }
 
-/*
-** One snapshot for all, taken when nobody can rewrite the tables any more: who
-** has a snapshot from before an ALTER TABLE that does finds no row in them.
-*/
+/* One snapshot for all, taken when nobody can rewrite the tables any more: who
+** has a snapshot from before an ALTER TABLE that does finds no row in them
+** (manual, "Caveats" of concurrency control). LOCK TABLE takes none, so that it
+** can come first (manual, LOCK). In a transaction of the caller's the level
+** cannot be set any more: there it reads what that sees. */
 static void add_snapshot(struct pgmig_sql *s)
 {
     const struct pgmig_ledger *ledger = s->ledger;
@@ -271,13 +284,14 @@ static void add_snapshot(struct pgmig_sql *s)
 
     if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
         pgmig_sql_addf(s, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ%;");
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (tables[i] != NULL)
             pgmig_sql_addf(s, "LOCK TABLE %s IN ACCESS SHARE MODE%;",
                            tables[i]);
 }
 
+/* In this order the results come (expect_all). */
 static void add_read(struct pgmig_sql *s)
 {
     add_snapshot(s);
@@ -291,6 +305,8 @@ static void add_read(struct pgmig_sql *s)
         pgmig_journal_add_list(s);
 }
 
+/* The objection comes first: where there is doubt, not even reading is done, as
+** a policy of another one's could run code with our rights. */
 int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                        struct pgmig_error *err)
 {
@@ -314,6 +330,9 @@ int pgmig_ledger_check(const struct pgmig_ledger *ledger,
         path);
 }
 
+/* Before any claim and in a transaction of its own: ALTER TABLE waits for all
+** who have claimed, and two that have claimed, and both widen, deadlock. A
+** BIGINT holds all numbers of 18 digits. */
 static void add_widen(struct pgmig_sql *s, const char *version)
 {
     add_writable(s);
@@ -324,7 +343,7 @@ static void add_widen(struct pgmig_sql *s, const char *version)
 static void add_query(struct pgmig_sql *s, enum pgmig_ledger_op op,
                       const char *argument)
 {
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     switch (op) {
     case PGMIG_LEDGER_MARKS:
         pgmig_history_add_marks(s);
@@ -444,7 +463,8 @@ static void expect_all(const struct pgmig_ledger *ledger,
         conn->kept_shapes[n++] = NULL;
 }
 
-/* Send what was written down for an operation, and free it. */
+/* Send what was written down for an operation, and free it. The connection
+** knows whose operation it is: another ledger cannot finish it. */
 static int send(struct pgmig_sql *s, enum pgmig_ledger_op op)
 {
     struct pgmig_conn *conn = s->conn;
@@ -485,7 +505,8 @@ static void add_name(struct pgmig_sql *s, const struct pgmig_entry *entry)
                        entry->name, entry->version);
 }
 
-/* The row as it was when the migration was recorded last. */
+/* The row as it was when the migration was recorded last. By another run's hand
+** it may be there again by now: then it stays. */
 static void add_lost_row(struct pgmig_sql *s, const struct pgmig_entry *entry)
 {
     pgmig_sql_addf(
@@ -515,6 +536,7 @@ static void add_change(struct pgmig_sql *s, enum pgmig_ledger_change change,
     }
 }
 
+/* Change and event commit together, or neither. */
 int pgmig_ledger_record(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         enum pgmig_ledger_change change,
                         const struct pgmig_entry *entry,
@@ -557,7 +579,8 @@ int pgmig_ledger_set_aside(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return send(&s, PGMIG_LEDGER_RECORD);
 }
 
-/* Nothing depends on it: it does not wait for the disk. */
+/* Nothing depends on it: it does not wait for the disk. Without the row a run
+** that is cut off is only less well explained. */
 int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                            const struct pgmig_entry *entry, const char *plan,
                            struct pgmig_error *err)
@@ -572,6 +595,7 @@ int pgmig_ledger_begin_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return send(&s, PGMIG_LEDGER_RECORD);
 }
 
+/* Where no migration of the run was there to take it along (job->ends_run). */
 int pgmig_ledger_end_run(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                          const char *run, struct pgmig_error *err)
 {
@@ -597,6 +621,8 @@ static void add_adopted(struct pgmig_sql *s, const struct pgmig_entry *entry)
     pgmig_history_add(s, entry);
 }
 
+/* All in one transaction: what another tool has applied is taken over as a
+** whole. */
 int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        const struct pgmig_entry *entries, size_t count,
                        struct pgmig_error *err)
@@ -612,7 +638,8 @@ int pgmig_ledger_adopt(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
 }
 
 /* Two that create at once: IF NOT EXISTS does not save the second one, which
-** meets the table, its type (duplicate_object), a column, or catalog rows. */
+** meets the table, its type (duplicate_object), a column, or catalog rows
+** (unique_violation). What it wanted is there. */
 static bool created_meanwhile(const struct pgmig_error *err)
 {
     static const char *const states[] = {"42P07", "42710", "23505", "42701"};
@@ -623,6 +650,8 @@ static bool created_meanwhile(const struct pgmig_error *err)
     return false;
 }
 
+/* An answer is read only by the ledger that has asked: a probe's goes into
+** it. */
 int pgmig_ledger_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                         struct pgmig_error *err)
 {
@@ -687,6 +716,7 @@ bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger)
     return ledger->read_only;
 }
 
+/* A version is digits without leading zeros, so that their number decides. */
 bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version)
 {
     return (int)strlen(version) <= ledger->digits;

@@ -54,22 +54,14 @@ _Static_assert(offsetof(struct pgmig_ledger, exists) ==
                    PGMIG_LEDGER_TEXTS * sizeof(char *),
                "all texts are counted");
 
-/* A copy that stays as it is whatever becomes of the ledger; NULL on error. */
+/* A copy that stays as it is whatever becomes of the ledger; NULL on error.
+** Free it with pgmig_ledger_free. */
 struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
-
-/* Bound the wait for locks of what is asked in a transaction of its own. */
-void pgmig_ledger_add_patience(struct pgmig_sql *s);
 
 /* Fail unless a probe has found out where the tables are, or would be. */
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
-
-/* Add, for the transaction: its commit is durable, which is raised where the
-** database's default is lower; and behind a pooler, the name by which others
-** find its server process. */
-void pgmig_ledger_add_durable(struct pgmig_sql *s);
-void pgmig_ledger_add_tag(struct pgmig_sql *s);
 
 /* ---- claim.c --------------------------------------------------------- */
 
@@ -108,7 +100,7 @@ PGMIG_NODISCARD int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              struct pgmig_error *err);
 
-/* Forget where the tables are. */
+/* Forget where the tables are, and all else that was said of them in words. */
 void pgmig_probe_forget(struct pgmig_ledger *ledger);
 
 /* ---- history.c ------------------------------------------------------- */

@@ -1,4 +1,16 @@
-/* probe.c -- looking for the tables: where they are, and whose. */
+/*
+** probe.c -- looking for the tables: where they are, and whose.
+**
+** One query asks for all that a run has to know before it does anything: which
+** process answers, where the tables are, what they look like, which settings
+** stand in the way. It reads catalogs only, never the tables: those may be
+** anybody's, and reading them may run code (trust.h). What it finds is kept in
+** the ledger; what speaks against going on is an error, and nothing is changed.
+**
+** The oids of the tables are found by names, in the schema that counts, and not
+** by to_regclass: a table of that name in another schema of the search path is
+** not meant.
+*/
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +48,13 @@ enum {
 #define EQ " OPERATOR(pg_catalog.=) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
-/* The tables that there are, in an array. */
+/* The tables that there are, in an array; NULL for those that there are not. */
 #define TABLES "ARRAY[c.oid, h.oid, j.oid, r.oid]"
 
-/* The columns of the relation `c`, "a int4,b text". */
+/* The columns of the relation `c`, "a int4,b text": in the order of their
+** names, since that of their making differs between tools and upgrades. A type
+** of another schema is marked, as its name may be that of a type of
+** pg_catalog. */
 #define COLUMNS                                                             \
     "(SELECT pg_catalog.string_agg(a.name" CONCAT "' '" CONCAT              \
     "a.type, ',' ORDER BY a.name COLLATE pg_catalog.\"C\")"                 \
@@ -67,8 +82,15 @@ const char pgmig_probe_shape[] =
     "_:text? _:bool _:bool _:bool _:bool _:bool _:text? _:text _:bool? "
     "_:text?";
 
-/* $1 to $3 stand for literals: the schema that was given, the table's name, the
-** column with the key. */
+/*
+** $1 to $3 stand for literals: the schema that was given, the table's name, the
+** column with the key. What is asked, in the order of the enum above: the
+** unique index must be on that one column, valid, and of all rows (indpred),
+** else it admits two; the format is the default of a column (history.c);
+** synchronous_commit counts by what the session has, since a role or a database
+** may have lowered it; the settings that would end a transaction for its age,
+** or let it be another one than is meant, with the values that do no harm.
+*/
 static const char probe_before[] =
     "SELECT " PGMIG_ASK_SERVED ", pg_catalog.pg_is_in_recovery(),"
     " c.oid IS NOT NULL, c.relkind::pg_catalog.text, s.name, " COLUMNS ","
@@ -114,7 +136,10 @@ static const char hidden_sql[] =
     "    AND " CONDITION " OPERATOR(pg_catalog.<>) 'true')))";
 
 /* The first schema of the path that has the table, else the first; a temporary
-** one goes with its session. */
+** one goes with its session. current_schemas leaves out those of the path that
+** are not there or may not be used. Names of 63 bytes are all that a catalog
+** has, and a longer name of the runs' table is cut as it is where it is made
+** (qualified). */
 static const char probe_from[] =
     " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
     "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
@@ -167,7 +192,8 @@ static bool value_is(const struct pgmig_conn *conn, int column,
     return value != NULL && strcmp(value, wanted) == 0;
 }
 
-/* How many digits the version column holds: 0 for a table not ours. */
+/* How many digits the version column holds: 0 for a table not ours. An int4
+** holds all numbers of 9 digits, an int8 those of 18. */
 static int column_digits(const struct pgmig_conn *conn)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -196,6 +222,7 @@ static const struct owner *owner_of(const struct pgmig_conn *conn)
     return o;
 }
 
+/* Whose it may be is a guess, and said as one; the columns are the detail. */
 static int refuse_table(const struct pgmig_ledger *ledger,
                         const struct pgmig_conn *conn, struct pgmig_error *err)
 {
@@ -221,6 +248,7 @@ static int refuse_table(const struct pgmig_ledger *ledger,
     return -1;
 }
 
+/* Names that the caller has given stay; what a probe has found goes. */
 void pgmig_probe_forget(struct pgmig_ledger *ledger)
 {
     for (size_t i = PGMIG_LEDGER_NAMES; i < PGMIG_LEDGER_TEXTS; i++) {
@@ -229,7 +257,9 @@ void pgmig_probe_forget(struct pgmig_ledger *ledger)
     }
 }
 
-/* "schema"."table", in the schema that was found or would be used. */
+/* "schema"."table", in the schema that was found or would be used. The server
+** would cut a name that is too long by itself, with a notice, and at its end:
+** the suffix would go. */
 static char *qualified(const char *schema, const char *table,
                        const char *suffix)
 {
@@ -240,6 +270,8 @@ static char *qualified(const char *schema, const char *table,
     return out.data;
 }
 
+/* No schema is no error yet: whoever only looks may live without the tables
+** (pgmig_ledger_check). The path is kept to say what is wrong with it. */
 static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                    struct pgmig_error *err)
 {
@@ -296,6 +328,8 @@ static int check_columns(struct pgmig_ledger *ledger,
     return refuse_shared(ledger, columns ? columns : "", err);
 }
 
+/* The key is what the whole claim rests on. A table with a lock in its place
+** needs none. */
 static int check_table(struct pgmig_ledger *ledger,
                        const struct pgmig_conn *conn, struct pgmig_error *err)
 {
@@ -315,6 +349,8 @@ static int check_table(struct pgmig_ledger *ledger,
         ledger->tracking, key);
 }
 
+/* A newer pgmig may mean something else by the same columns, so nothing is
+** written; a table of that name without a format is none of ours. */
 static int check_history(struct pgmig_ledger *ledger,
                          const struct pgmig_conn *conn, struct pgmig_error *err)
 {
@@ -338,6 +374,8 @@ static int check_history(struct pgmig_ledger *ledger,
                                  "`table`); nothing was touched");
 }
 
+/* Before anything is asked: a pooler's console would answer with something.
+** What PostgreSQL 9.6 lacks, such as identity columns, is used everywhere. */
 static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
 {
     const char *version = pgmig_conn_parameter(conn, "server_version");
@@ -374,7 +412,7 @@ void pgmig_probe_add(struct pgmig_sql *s)
         pgmig_sql_fail(s);
         return;
     }
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     add_filled(s, probe_before, values);
     pgmig_trust_add_doubt(TABLES, &s->text);
     add_filled(s, probe_from, values);
@@ -396,11 +434,13 @@ static void add_shape(struct pgmig_sql *s)
     pgmig_sql_add(s, "])");
 }
 
+/* Names are plain (ledger.c, valid_name), so they stand in quotes as they
+** are. */
 void pgmig_probe_add_elsewhere(struct pgmig_sql *s, bool used)
 {
     const struct pgmig_ledger *ledger = s->ledger;
 
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     pgmig_sql_add(s, elsewhere_sql);
     pgmig_sql_addf(s, "(c.relname %= '%s' AND ", ledger->table);
     add_shape(s);
@@ -436,6 +476,9 @@ static bool is_told_later(const struct pgmig_ledger *ledger,
     return ledger->doubted != NULL && !value_is(conn, P_KIND, "r");
 }
 
+/* The answer has the shape that was asked for (pgmig_probe_shape), so that it
+** can be read by position. The table's columns are looked at last: where the
+** tables are, is known also for those that are refused. */
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
@@ -462,13 +505,15 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return check_history(ledger, conn, err);
 }
 
+/* About the oids that were found, and not about names: another table may have
+** taken a name since. */
 void pgmig_probe_add_trust(struct pgmig_sql *s)
 {
     struct pgmig_buf tables = {0};
 
     pgmig_buf_addf(&tables, "'%s'::pg_catalog.oid[]",
                    s->ledger->doubted ? s->ledger->doubted : "{}");
-    pgmig_ledger_add_patience(s);
+    pgmig_sql_patience(s);
     if (tables.failed) {
         pgmig_sql_fail(s);
         return;
@@ -480,6 +525,7 @@ void pgmig_probe_add_trust(struct pgmig_sql *s)
     pgmig_buf_free(&tables);
 }
 
+/* From here on the tables may be used, until the next probe. */
 int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                              struct pgmig_conn *conn, struct pgmig_error *err)
 {

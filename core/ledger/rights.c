@@ -3,7 +3,12 @@
 **
 ** The server keeps what the file had set: in settings of ours, local to the
 ** transaction as all that is set here. Its end brings back what the file's own
-** statements have left.
+** statements have left: what set_config makes local ends with the transaction,
+** as SET LOCAL does. So a failure needs no way back.
+**
+** In each query the order counts: the session's user before the role, since a
+** new user takes the role away (manual, SET SESSION AUTHORIZATION). It relies
+** on the server, which computes a list of columns from left to right.
 */
 #include "ledger/rights.h"
 
@@ -16,6 +21,8 @@
     "pg_catalog.set_config('session_authorization', "                 \
     "pg_catalog.current_setting('" setting "'), true) END"
 
+/* row_security is set to on: with off, a query that a policy would filter fails
+** (manual, row_security). What a policy hides, the probe has asked. */
 void pgmig_rights_take(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_addf(
@@ -36,6 +43,7 @@ void pgmig_rights_take(struct pgmig_sql *s, const struct pgmig_job *job)
         job->session.role ? job->session.role : "none");
 }
 
+/* The role is set in any case: a new session user has taken it away. */
 void pgmig_rights_return(struct pgmig_sql *s)
 {
     pgmig_sql_addf(

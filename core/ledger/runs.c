@@ -1,4 +1,9 @@
-/* runs.c -- the SQL on the runs that are under way. */
+/*
+** runs.c -- the SQL on the runs that are under way.
+**
+** Nothing is decided by these rows: they tell the next run what one that was
+** cut off was about to do (lua/pgmig/state/aftermath.lua).
+*/
 #include "ledger/runs.h"
 
 #include "wire/conn.h"
@@ -16,7 +21,9 @@ void pgmig_runs_add_table(struct pgmig_sql *s)
                       "DEFAULT pg_catalog.now())%;");
 }
 
-/* Behind a pooler the next transaction may have another server process. */
+/* Behind a pooler the next transaction may have another server process: then no
+** number is kept. It may be sent twice, when a connection is lost, and is there
+** once. */
 void pgmig_runs_add_begin(struct pgmig_sql *s, const struct pgmig_entry *entry,
                           const char *plan)
 {
@@ -37,6 +44,8 @@ void pgmig_runs_add_end(struct pgmig_sql *s, const char *run)
     pgmig_sql_addf(s, "DELETE FROM %r WHERE run %= %L%;", run);
 }
 
+/* The columns of the journal's query, type by type, since they are one
+** UNION. */
 void pgmig_runs_add_list(struct pgmig_sql *s)
 {
     pgmig_sql_addf(

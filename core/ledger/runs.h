@@ -16,7 +16,7 @@ void pgmig_runs_add_table(struct pgmig_sql *s);
 void pgmig_runs_add_begin(struct pgmig_sql *s, const struct pgmig_entry *entry,
                           const char *plan);
 
-/* Add its end. */
+/* Add its end; a row that is not there is no error. */
 void pgmig_runs_add_end(struct pgmig_sql *s, const char *run);
 
 /* Add a query for all rows, with the columns of the journal's: the run as

@@ -1,4 +1,16 @@
-/* sql.c -- the writer of all SQL about our tables. */
+/*
+** sql.c -- the writer of all SQL about our tables.
+**
+** Nothing of ours is sent that is not written here: so what every text needs
+** stands in one place. Literals are quoted by libpq for this connection; a
+** table is a verb, never a name that somebody has put together; an operator is
+** always pg_catalog's. Were it not, a search path (of the database, or set by a
+** file) could lead to one of the same name whose types fit better, and that
+** would run with our rights (manual, "Operator Type Resolution").
+**
+** A command's end is noted when it is written: a text is never searched for
+** semicolons, which may stand in literals.
+*/
 #include "ledger/sql.h"
 
 #include <stdarg.h>
@@ -9,6 +21,7 @@
 #include "ledger/ledger.h"
 #include "wire/conn.h"
 
+/* The memory stays: a run writes one step after the other with one writer. */
 void pgmig_sql_clear(struct pgmig_sql *s)
 {
     s->text.len = 0;
@@ -26,6 +39,9 @@ void pgmig_sql_free(struct pgmig_sql *s)
     s->count = 0;
 }
 
+/* The buffer's own mark is the writer's, too: out of memory and all other
+** reasons are asked for in one place, where `err` tells them apart
+** (pgmig_sql_finish). */
 void pgmig_sql_fail(struct pgmig_sql *s)
 {
     s->text.failed = true;
@@ -36,6 +52,8 @@ void pgmig_sql_add(struct pgmig_sql *s, const char *text)
     pgmig_buf_adds(&s->text, text);
 }
 
+/* Behind a failure nothing is quoted: it could only fail again, and the first
+** error is the one to tell. */
 void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len)
 {
     char *quoted;
@@ -70,6 +88,8 @@ static size_t begin_of(const struct pgmig_sql *s)
     return at;
 }
 
+/* A command that is not begun is not ended: so a writer may end what another
+** one has perhaps ended. */
 void pgmig_sql_end(struct pgmig_sql *s)
 {
     size_t start = begin_of(s);
@@ -89,6 +109,8 @@ void pgmig_sql_end(struct pgmig_sql *s)
     s->begun = s->text.len;
 }
 
+/* The shape is the last command's, which this ends, or which has ended just
+** now. */
 void pgmig_sql_answers(struct pgmig_sql *s, const char *shape)
 {
     pgmig_sql_end(s);
@@ -96,6 +118,7 @@ void pgmig_sql_answers(struct pgmig_sql *s, const char *shape)
         s->commands[s->count - 1].shape = shape;
 }
 
+/* A failure without an error is the buffer's: it could not grow. */
 int pgmig_sql_finish(struct pgmig_sql *s)
 {
     pgmig_sql_end(s);
@@ -104,6 +127,8 @@ int pgmig_sql_finish(struct pgmig_sql *s)
     return s->err->kind == PGMIG_E_NONE ? pgmig_error_memory(s->err) : -1;
 }
 
+/* The semicolon becomes the end of the string: in a pipeline a command is sent
+** by itself, and a copy of each is saved. */
 const char *pgmig_sql_command(struct pgmig_sql *s, size_t number)
 {
     const struct pgmig_command *command = &s->commands[number];
@@ -128,7 +153,9 @@ static const char *table_of(const struct pgmig_ledger *ledger, char verb)
     }
 }
 
-/* An operator; returns what is behind it. */
+/* An operator, in the form that goes past the search path (manual, "Operator
+** Invocations"); returns what is behind it. As many characters as could be one
+** are taken: a sign behind it needs a blank. */
 static const char *add_operator(struct pgmig_sql *s, const char *text)
 {
     size_t len = strspn(text, "+-*/<>=~!@#^&|");
@@ -139,7 +166,8 @@ static const char *add_operator(struct pgmig_sql *s, const char *text)
     return text + len;
 }
 
-/* What stands for something else; returns what is behind it. */
+/* What stands for something else; returns what is behind it. Every other
+** character behind a percent sign begins an operator. */
 static const char *add_verb(struct pgmig_sql *s, const char *verb,
                             va_list *args)
 {
@@ -174,6 +202,8 @@ static const char *add_verb(struct pgmig_sql *s, const char *verb,
     return verb + 1;
 }
 
+/* A failure does not end it: the arguments are taken all the same, and nothing
+** is added any more. */
 void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
 {
     va_list args;
@@ -188,4 +218,39 @@ void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
             format = add_verb(s, format + 1, &args);
     }
     va_end(args);
+}
+
+/* ---- what each transaction of ours begins with ------------------------ */
+
+/* What the database's default is, the probe has said: a command less where it
+** is enough. */
+void pgmig_sql_durable(struct pgmig_sql *s)
+{
+    if (!s->ledger->durable)
+        pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
+}
+
+/* pg_stat_activity shows the beginning of the text that runs (orphan.lua). */
+void pgmig_sql_mark(struct pgmig_sql *s)
+{
+    if (s->conn->pooled)
+        pgmig_sql_addf(s, "/* %s */ ", s->conn->tag);
+}
+
+/* SET LOCAL: the name goes with the transaction, and with it from the pooler's
+** server process, which the next client gets. */
+void pgmig_sql_tag(struct pgmig_sql *s)
+{
+    if (!s->conn->pooled)
+        return;
+    pgmig_sql_mark(s);
+    pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
+}
+
+/* One message is one implicit transaction (protocol manual, "Multiple
+** Statements in a Simple Query"), unless the caller has begun one. */
+void pgmig_sql_patience(struct pgmig_sql *s)
+{
+    if (pgmig_conn_tx(s->conn) == PGMIG_TX_IDLE)
+        pgmig_sql_addf(s, "SET LOCAL lock_timeout = %d%;", s->ledger->patience);
 }

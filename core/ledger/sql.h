@@ -70,4 +70,18 @@ PGMIG_NODISCARD int pgmig_sql_finish(struct pgmig_sql *s);
 ** it is no longer one text then. */
 const char *pgmig_sql_command(struct pgmig_sql *s, size_t number);
 
+/* ---- what each transaction of ours begins with ------------------------ */
+
+/* Bound the wait for locks of what is asked in a transaction of its own. */
+void pgmig_sql_patience(struct pgmig_sql *s);
+
+/* Make its commit durable, where the database's default is lower. */
+void pgmig_sql_durable(struct pgmig_sql *s);
+
+/* Behind a pooler: give it the name by which others find its server process
+** (orphan.lua); and the same, as a comment, before a command that comes while
+** it has no name. */
+void pgmig_sql_tag(struct pgmig_sql *s);
+void pgmig_sql_mark(struct pgmig_sql *s);
+
 #endif

@@ -1,12 +1,27 @@
-/* state.c -- what the session of a file that runs without a transaction has of
-** its own. */
+/*
+** state.c -- what the session of a file that runs without a transaction has of
+** its own.
+**
+** The server is asked, not the file: a function may have set what no text
+** shows. A note is one JSON text, made in one order, so that two notes of one
+** state are the same text and can be compared as such (json has no =).
+**
+** What no view tells is not here: a library that LOAD has loaded, which is
+** loaded again (engine/apply.c); a setting whose name has a dot and stands in
+** no text of the file.
+*/
 #include "ledger/state.h"
 
 #include "wire/conn.h"
 
-/* Behind a pooler the application's name is ours (pgmig_conn_add_tag). No view
-** shows settings with a dot in their names: those that the file's text
-** names are asked for. */
+/*
+** Behind a pooler the application's name is ours (pgmig_sql_tag). No
+** view shows settings with a dot in their names: those that the file's text
+** names are asked for. What a source other than "session" has set (the server,
+** the database, the role) another session has, too. Left out are those of a
+** transaction, the encoding, which is the connection's, and a lock_timeout of
+** ours.
+*/
 static const char settings[] =
     "(SELECT COALESCE(pg_catalog.json_object_agg(s.name, s.value "
     "ORDER BY s.name), '{}') FROM (SELECT p.name, p.setting AS value "
@@ -22,7 +37,9 @@ static const char settings[] =
     "WHERE pg_catalog.current_setting(n, true) %<> '') "
     "AS s)";
 
-/* What can be made again by nobody else. */
+/* What can be made again by nobody else: what is in the session's temporary
+** schema, statements that PREPARE has made (from_sql; libpq's own are not), and
+** cursors WITH HOLD, as others end with their transaction. */
 static const char belongings[] =
     "(SELECT COALESCE(pg_catalog.json_agg(l.what ORDER BY l.what), '[]') "
     "FROM (SELECT pg_catalog.format('temporary relation %%I', c.relname) "
@@ -42,6 +59,8 @@ static const char belongings[] =
     "AND a.pid %= pg_catalog.pg_backend_pid()"
     ") AS l(what))";
 
+/* Into a setting that is local to the transaction: nothing is left behind, and
+** an UPDATE in it can read the note whatever its rights. */
 void pgmig_state_add_note(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_sql_add(s, "SELECT pg_catalog.set_config('pgmig.state', "
@@ -55,6 +74,8 @@ void pgmig_state_add_note(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_sql_addf(s, ")::pg_catalog.text, true)%;");
 }
 
+/* Only where the file has none of its own: `source` is "session" where it has
+** set one. A word beside it says whose it is, for the note. */
 void pgmig_state_add_lock_timeout(struct pgmig_sql *s, int milliseconds)
 {
     pgmig_sql_addf(s,
@@ -69,9 +90,10 @@ void pgmig_state_add_lock_timeout(struct pgmig_sql *s, int milliseconds)
                    milliseconds);
 }
 
-/* A setting that the other one does not have goes back to its default. User
-** and role come last, in one statement: they may not be allowed to set the
-** others, nor to read the row. A new user takes the role away. */
+/* A setting that the other one does not have goes back to its default:
+** set_config with NULL does that. User and role come last, in one statement:
+** they may not be allowed to set the others, nor to read the row. A new user
+** takes the role away. False: for the session, as they were. */
 void pgmig_state_add_restore(struct pgmig_sql *s,
                              void (*add_rows)(struct pgmig_sql *,
                                               const struct pgmig_job *),

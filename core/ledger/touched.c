@@ -1,10 +1,20 @@
-/* touched.c -- the relations that finished statements have worked on. */
+/*
+** touched.c -- the relations that finished statements have worked on.
+**
+** The server keeps every lock on a relation to the end of its transaction, so
+** pg_locks, asked before that, tells what was worked on, whatever the text
+** says. Of a statement that ran in no transaction nothing is left to ask: there
+** the journal's own columns tell (indexed.h).
+*/
 #include "ledger/touched.h"
 
 #include "ledger/ledger.h"
 
 /* Who writes into a table locks its indexes, too: only those count that were
-** made or changed themselves. */
+** made or changed themselves (ACCESS EXCLUSIVE). Who only reads has ACCESS
+** SHARE, or ROW SHARE for SELECT ... FOR UPDATE. Left out are catalogs (oids
+** below 16384, FirstNormalObjectId), TOAST tables, and temporary ones, which go
+** with the session (state.c). A shared catalog has no database: 0. */
 void pgmig_touched_add_note(struct pgmig_sql *s)
 {
     pgmig_sql_addf(
@@ -30,6 +40,9 @@ void pgmig_touched_add_note(struct pgmig_sql *s)
 #define INDEX_NAME "pg_catalog.format('index %%I.%%I', n.nspname, c.relname)"
 
 #define EQ " OPERATOR(pg_catalog.=) "
+/* Added where they apply (pgmig_touched_add_column): what the transaction was
+** noted to have locked; and of a statement that ran alone its table, and the
+** indexes that were not there before. */
 #define NOTED                                                         \
     " OR c.oid" EQ "ANY (pg_catalog.current_setting('pgmig.touched')" \
     "::pg_catalog.oid[])"
@@ -38,6 +51,9 @@ void pgmig_touched_add_note(struct pgmig_sql *s)
     "i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid" EQ \
     "relation AND i.indexrelid OPERATOR(pg_catalog.<>) ALL (existed)))"
 
+/* With the names that they have now, for a message, since a relation that is
+** gone has none. What is gone by now is left out: as a rule this statement has
+** dropped it. So is the journal, whose lock is ours. */
 void pgmig_touched_add_column(struct pgmig_sql *s, bool within, bool alone)
 {
     pgmig_sql_addf(
@@ -57,7 +73,8 @@ void pgmig_touched_add_column(struct pgmig_sql *s, bool within, bool alone)
         within ? NOTED : "", alone ? NEW : "", s->ledger->journal);
 }
 
-/* REINDEX CONCURRENTLY, of whoever, gives an index another oid. */
+/* REINDEX CONCURRENTLY, of whoever, gives an index another oid: one of the same
+** name is taken for it. */
 void pgmig_touched_add_gone(struct pgmig_sql *s)
 {
     pgmig_sql_addf(

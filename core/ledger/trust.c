@@ -1,4 +1,15 @@
-/* trust.c -- whose tables are, and what hangs on them. */
+/*
+** trust.c -- whose tables are, and what hangs on them.
+**
+** The danger is code of another role's that runs with our rights: a trigger, a
+** default, a check, a policy, an operator of an index, each of them a function
+** in the end. pg_depend tells in two steps what may: the parts of a table, and
+** what those depend on. Whoever could do the same without the table (a
+** superuser, the database's owner, who may replace all of it) is trusted.
+**
+** It asks catalogs only, and each expression is text that was written here:
+** nothing is put in but the expression for the oids.
+*/
 #include "ledger/trust.h"
 
 #include "base/error.h"
@@ -10,10 +21,14 @@
     "'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid"
 #define PG_TYPE "'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid"
 
-/* The roles whose objects are used. Whoever may administer a role may make any
+/*
+** The roles whose objects are used. Whoever may administer a role may make any
 ** other one its member, so what counts of a membership is who has granted it:
 ** one who has power over this role anyway. Before PostgreSQL 16, CREATEROLE is
-** that, but for superusers. */
+** that, but for superusers (release notes of 16). `masters` have that power,
+** `mine` are the roles whose rights are ours by their grants, `trusted` those
+** whose objects may hang on the tables.
+*/
 static const char roles[] =
     "(WITH RECURSIVE me AS (SELECT r.oid AS role, r.rolsuper"
     "  FROM pg_catalog.pg_roles r WHERE r.rolname" EQ "current_user),"
@@ -60,6 +75,9 @@ static const char parts[] =
     "   AND d.refobjid" EQ "t.oid AND d.deptype" EQ "'a' WHERE t.runs"
     " UNION ALL SELECT t.name, " PG_CLASS ", i.indexrelid FROM used t"
     "  JOIN pg_catalog.pg_index i ON i.indrelid" EQ "t.oid WHERE t.runs)";
+/* What the parts depend on, and its owner: functions, operators, types (a
+** domain's check is a function, too). Built-in ones are pinned: no dependency
+** on them is recorded (manual, "pg_depend"). */
 static const char code[] =
     ", code AS (SELECT p.name, d.refclassid, d.refobjid,"
     "  COALESCE(f.proowner, o.oprowner, y.typowner) AS owner"
@@ -72,7 +90,9 @@ static const char code[] =
     "  LEFT JOIN pg_catalog.pg_type y"
     "   ON d.refclassid" EQ PG_TYPE " AND y.oid" EQ "d.refobjid)";
 
-/* A letter for `pgmig_trust_refuse`, and what is said. */
+/* A letter for `pgmig_trust_refuse`, and what is said. The one that matters
+** most comes first; which one it is must not depend on a plan, so they are
+** ordered. */
 static const char objections[] =
     " SELECT o.objection FROM ("
     " SELECT 1 AS rank, pg_catalog.concat('k', t.name, ' is ',"
@@ -134,6 +154,7 @@ void pgmig_trust_add_doubt(const char *tables, struct pgmig_buf *sql)
     pgmig_buf_adds(sql, doubt);
 }
 
+/* For Lua, which asks it of other tools' tables. */
 char *pgmig_trust_sql(const char *tables)
 {
     struct pgmig_buf sql = {0};
@@ -145,6 +166,8 @@ char *pgmig_trust_sql(const char *tables)
     return NULL;
 }
 
+/* A letter that is not known, from a server that lies, gets a hint that is
+** right for any. */
 static const char *hint_of(char objection)
 {
     switch (objection) {

@@ -1,4 +1,10 @@
-/* annotation.c -- what the words of another tool's markers say. */
+/*
+** annotation.c -- what the words of another tool's markers say.
+**
+** Where a tool's marker has options ("-- +migrate Up notransaction"), they
+** become the directives that mean the same, and everything else goes its usual
+** way. What cannot be kept is refused in place of being passed over.
+*/
 #include "text/annotation.h"
 
 #include <ctype.h>
@@ -16,6 +22,7 @@ struct word {
     size_t len;
 };
 
+/* False at the end. *at goes behind the word. */
 static bool next_word(struct word *w, const char *text, size_t *at, size_t end)
 {
     while (*at < end && isspace((unsigned char)text[*at]))
@@ -27,7 +34,8 @@ static bool next_word(struct word *w, const char *text, size_t *at, size_t end)
     return w->len > 0;
 }
 
-/* Behind the words that the marker itself has. */
+/* Behind the words that the marker itself has: as many are passed over, since
+** blanks between them may be any (vocabulary.c, fold). */
 static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
                             size_t start, size_t end)
 {
@@ -40,6 +48,7 @@ static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
     return start;
 }
 
+/* Without case, as markers are compared (vocabulary.c). */
 static const struct pgmig_marker_option *
 find_option(const struct pgmig_vocabulary *words, const struct word *w)
 {
@@ -77,6 +86,8 @@ int pgmig_annotation_options(struct pgmig_directives to,
     while (marker->options && next_word(&w, script->text, &at, end)) {
         const struct pgmig_marker_option *option = find_option(words, &w);
 
+        /* prose behind a marker is the tools' custom, "key:value" never is:
+        ** dbmate's "transaction:flase" would be lost without a word */
         if (option == NULL && memchr(w.text, ':', w.len) == NULL)
             continue;
         if (option == NULL)
@@ -88,6 +99,7 @@ int pgmig_annotation_options(struct pgmig_directives to,
     return 0;
 }
 
+/* The comment itself is quoted, as people will look for it in the file. */
 int pgmig_annotation_refuse(const struct pgmig_script *script,
                             const struct pgmig_marker *marker, size_t start,
                             size_t end, struct pgmig_error *err)
@@ -102,6 +114,8 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
     return -1;
 }
 
+/* Left alone it would be worse: the tool has taken what follows for DOWN, and
+** pgmig would run it as UP. */
 int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
                            struct pgmig_error *err)
 {
@@ -114,6 +128,8 @@ int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
     return -1;
 }
 
+/* The message names the placeholder with its end, if that comes within SHOWN
+** bytes; one without an end mark goes on as long as a name does. */
 int pgmig_annotation_unfilled(const struct pgmig_script *script,
                               const struct pgmig_vocabulary *words, size_t at,
                               size_t end, struct pgmig_error *err)

@@ -1,4 +1,11 @@
-/* blame.c -- an error of the server's, told in terms of the file. */
+/*
+** blame.c -- an error of the server's, told in terms of the file.
+**
+** Three sources say where it is, in this order: the position that the server
+** has sent, the line of COPY data or of a routine's body in CONTEXT, and the
+** statement itself. None of this may fail: an error without a place is still
+** the error, so what goes wrong in here is dropped.
+*/
 #include "text/blame.h"
 
 #include <stdlib.h>
@@ -14,7 +21,9 @@
 
 #define STATEMENT_MAX 4096 /* bytes of a statement that an error carries */
 
-/* Where in the file the error is. */
+/* Where in the file the error is. A server counts characters; bytes where its
+** database has SQL_ASCII, which knows none. A position behind the statement is
+** its end. */
 static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
                    const struct pgmig_statement *list, size_t at,
                    size_t position, bool bytes)
@@ -61,7 +70,9 @@ static const char *find_unseen(const char *text, size_t at, size_t end)
     return NULL;
 }
 
-/* The server has stumbled over a word: does it hold what nobody sees? */
+/* The server has stumbled over a word: does it hold what nobody sees? To it any
+** character above ASCII belongs to a name (scan.l, ident_start), so it speaks
+** of a column that does not exist, and shows it as one that does. */
 static void name_unseen(struct pgmig_error *err, const char *text, size_t at,
                         size_t end)
 {
@@ -90,6 +101,7 @@ static bool place_in_data(struct pgmig_error *err,
     status =
         pgmig_excerpt_line(script, st->copy_start, line, &offset, &ignored);
     pgmig_error_clear(&ignored);
+    /* copy_end is 0 while the data of a streamed script still comes */
     if (status != 0 || (st->copy_end > 0 && offset > st->copy_end))
         return false;
     pgmig_script_point(script, offset, err);
@@ -128,7 +140,8 @@ void pgmig_blame_place(struct pgmig_error *err,
     pgmig_excerpt_close(&e);
 }
 
-/* The server's hint says what is wrong, this one what stays. */
+/* The server's hint says what is wrong, this one what stays: `done` statements
+** that stand above the failed one. */
 static void advise_outside(struct pgmig_error *err, size_t done)
 {
     char *own = err->hint;
@@ -145,6 +158,8 @@ static void advise_outside(struct pgmig_error *err, size_t done)
     free(own);
 }
 
+/* By SQLSTATE (manual, Appendix A); only statement_timeout has no code of its
+** own and is told by its message, in English. */
 void pgmig_blame_advise(struct pgmig_error *err,
                         const struct pgmig_section *section, size_t at)
 {

@@ -1,4 +1,12 @@
-/* copydata.c -- the data behind COPY ... FROM STDIN in a file. */
+/*
+** copydata.c -- the data behind COPY ... FROM STDIN in a file.
+**
+** As psql reads it from a script (src/bin/psql/copy.c, handleCopyIn): it begins
+** on the line behind the statement's, and ends before a line that holds only \.
+** and a line end, LF or CRLF. Nothing else in it means anything, whatever
+** FORMAT the COPY has: no quotes, no comments, no semicolons. The lines are
+** handed out as they are; an error of the data is the server's to find.
+*/
 #include "text/copydata.h"
 
 #include <string.h>
@@ -21,6 +29,8 @@ int pgmig_copydata_missing(struct pgmig_error *err)
     return -1;
 }
 
+/* psql would run more SQL on that line, but behind the data: what reads in one
+** order and runs in another is refused. A comment may stand there. */
 enum pgmig_found pgmig_copydata_begin(struct pgmig_lexer *lx,
                                       struct pgmig_error *err)
 {
@@ -48,6 +58,7 @@ static bool is_end_marker(const char *line, size_t len)
     return len == 2 && line[0] == '\\' && line[1] == '.';
 }
 
+/* Only whole lines: half of a line could be half of the end marker. */
 enum pgmig_found pgmig_copydata_next(struct pgmig_lexer *lx, size_t *start,
                                      size_t *end, struct pgmig_error *err)
 {
@@ -68,6 +79,8 @@ enum pgmig_found pgmig_copydata_next(struct pgmig_lexer *lx, size_t *start,
         }
         at = newline ? line_end + 1 : line_end;
     }
+    /* psql takes the end of a file for the end of the data, too; it is more
+    ** likely that the marker was lost, and with it what follows */
     if (lx->final)
         return refuse(err, "unterminated COPY data",
                       "the data of this COPY has no end: end it with a line "

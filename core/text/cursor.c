@@ -1,4 +1,13 @@
-/* cursor.c -- the statements of a section, one after the other. */
+/*
+** cursor.c -- the statements of a section, one after the other.
+**
+** A held script hands out what parsing has found. A streamed one is parsed
+** again while it runs, with the same words; what comes must be what was checked
+** before. Nobody can know that before the file's end, so the caller commits
+** nothing until pgmig_cursor_next has returned 0: then the seal has been
+** compared (pgmig_cursor_next fails otherwise), and `checksum` is that of what
+** has run.
+*/
 #include "text/cursor.h"
 
 #include <string.h>
@@ -6,6 +15,8 @@
 #include "base/error.h"
 #include "text/script.h"
 
+/* Of a streamed script the words, the path and the seal's key are the script's
+** own, so the second reading differs from the first by nothing but the file. */
 int pgmig_cursor_open(struct pgmig_cursor *c, const struct pgmig_script *script,
                       enum pgmig_direction section, struct pgmig_error *err)
 {
@@ -16,6 +27,7 @@ int pgmig_cursor_open(struct pgmig_cursor *c, const struct pgmig_script *script,
                                .stream.fd = -1};
     if (!script->streamed)
         return 0;
+    /* lent, as the words are: pgmig_script_clear leaves both alone */
     c->again.path = script->path;
     c->again.streamed = true;
     c->again.words = script->words;
@@ -36,6 +48,7 @@ void pgmig_cursor_close(struct pgmig_cursor *c)
     pgmig_script_clear(&c->again);
 }
 
+/* What has run so far is rolled back with its transaction. */
 static int changed(const struct pgmig_cursor *c, struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_IO, "the file changed while it was being run");
@@ -49,6 +62,7 @@ static int end(struct pgmig_cursor *c, struct pgmig_error *err)
 {
     unsigned char seal[PGMIG_SEAL_BYTES];
 
+    /* it was parsed without an error before: this is another file */
     if (err->kind == PGMIG_E_PARSE)
         return changed(c, err);
     if (err->kind != PGMIG_E_NONE || pgmig_seal_end(&c->seal, seal, err) != 0)
@@ -107,6 +121,8 @@ static int held_data(struct pgmig_cursor *c, const char **data, size_t *len)
     return *len > 0 ? 1 : 0;
 }
 
+/* A COPY without its data in this reading: another file, whatever else may be
+** wrong with it. */
 int pgmig_cursor_data(struct pgmig_cursor *c, const char **data, size_t *len,
                       struct pgmig_error *err)
 {

@@ -1,4 +1,11 @@
-/* directive.c -- the `key=value` words of a `-- pgmig:` line. */
+/*
+** directive.c -- the `key=value` words of a `-- pgmig:` line.
+**
+** A word is checked where it is read, with the place at hand: unknown keys,
+** values of the wrong form and repetitions are errors, since a misspelt
+** `transaction=off` that is passed over would run the file in another way than
+** its author meant. What a directive does is not known here.
+*/
 #include "text/directive.h"
 
 #include <ctype.h>
@@ -9,6 +16,7 @@
 #include "base/error.h"
 #include "text/script.h"
 
+/* One word of the line, as it stands in some text: no copies. */
 struct word {
     const char *key;
     size_t key_len;
@@ -29,6 +37,7 @@ static bool equals(const char *s, size_t len, const char *word)
     return strlen(word) == len && memcmp(s, word, len) == 0;
 }
 
+/* Keys are compared with case, unlike markers: they are pgmig's own. */
 static const struct pgmig_directive_rule *
 find_rule(const struct pgmig_vocabulary *words, const struct word *word)
 {
@@ -38,6 +47,7 @@ find_rule(const struct pgmig_vocabulary *words, const struct word *word)
     return NULL;
 }
 
+/* At most six digits, so that it fits an int wherever it goes. */
 static bool is_count(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -46,7 +56,8 @@ static bool is_count(const char *s, size_t len)
     return len > 0 && len <= 6;
 }
 
-/* What the value should have been; NULL when it is right. */
+/* What the value should have been; NULL when it is right. It comes behind the
+** key in the message: "retries takes a whole number". */
 static const char *wrong_value(const struct pgmig_directive_rule *rule,
                                const struct word *w)
 {
@@ -75,6 +86,7 @@ static const char *wrong_value(const struct pgmig_directive_rule *rule,
     return NULL;
 }
 
+/* The hint of an unknown key. Returns -1. */
 static int known_keys(struct pgmig_error *err,
                       const struct pgmig_vocabulary *words)
 {
@@ -106,12 +118,14 @@ static int check(const struct word *w, const struct pgmig_directive_rule *rule,
     if (wrong != NULL)
         return pgmig_error_set(err, PGMIG_E_PARSE, "%s %s", rule->key, wrong);
     if (pgmig_directive_find(*to.list, *to.count, rule->key) != NULL)
+        /* in one place; a section may say other than the file does */
         return pgmig_error_set(err, PGMIG_E_PARSE,
                                "%s is specified more than once", rule->key);
     return 0;
 }
 
-/* Read key[=value] at `at`; returns where it ends. */
+/* Read key[=value] at `at`; returns where it ends. A value goes to the next
+** blank: there are no quotes, and none are needed. */
 static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
 {
     size_t start = at;
@@ -130,7 +144,8 @@ static size_t read_word(struct word *w, const char *text, size_t at, size_t end)
     return at;
 }
 
-/* A reason goes to the end of the line; a colon or = before it is let go. */
+/* A reason goes to the end of the line; a colon or = before it is let go, as
+** people write either. */
 static size_t read_rest(struct word *w, const char *text, size_t end)
 {
     size_t at = (size_t)(w->key - text) + w->key_len;
@@ -143,6 +158,8 @@ static size_t read_rest(struct word *w, const char *text, size_t end)
     return end;
 }
 
+/* Copies, since a streamed script lets go of its text. The count rises first:
+** what has no memory is NULL, and freed with the others. */
 static int add(struct pgmig_directives to, const struct word *w, size_t offset,
                struct pgmig_error *err)
 {
@@ -161,6 +178,8 @@ static int add(struct pgmig_directives to, const struct word *w, size_t offset,
     return d->key && d->value ? 0 : pgmig_error_memory(err);
 }
 
+/* What is in the list already stays: the file, or a marker above, has said
+** it. */
 int pgmig_directive_set(struct pgmig_directives to, const char *key,
                         const char *value, size_t offset,
                         struct pgmig_error *err)
@@ -175,6 +194,8 @@ int pgmig_directive_set(struct pgmig_directives to, const char *key,
     return add(to, &word, offset, err);
 }
 
+/* A reason takes the rest of the line, whatever stands in it, so it is read
+** before the next word would be. */
 int pgmig_directive_parse(struct pgmig_directives to,
                           const struct pgmig_script *script,
                           const struct pgmig_vocabulary *words, size_t start,

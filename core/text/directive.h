@@ -20,7 +20,8 @@ PGMIG_NODISCARD int pgmig_directive_parse(struct pgmig_directives to,
                                           size_t start, size_t end,
                                           struct pgmig_error *err);
 
-/* Add what another tool's words say, unless the list has the key already. */
+/* Add what another tool's words say, copied, unless the list has the key
+** already. -1 without memory. */
 PGMIG_NODISCARD int pgmig_directive_set(struct pgmig_directives to,
                                         const char *key, const char *value,
                                         size_t offset, struct pgmig_error *err);
@@ -29,6 +30,7 @@ PGMIG_NODISCARD int pgmig_directive_set(struct pgmig_directives to,
 const char *pgmig_directive_find(const struct pgmig_directive *list,
                                  size_t count, const char *key);
 
+/* Free a list and its strings; NULL is an empty one. */
 void pgmig_directive_free(struct pgmig_directive *list, size_t count);
 
 #endif

@@ -1,4 +1,18 @@
-/* doubt.c -- comments that name a direction and are no marker. */
+/*
+** doubt.c -- comments that name a direction and are no marker.
+**
+** A file whose "-- rollback" is no marker creates a table and drops it again in
+** one transaction, and says that it was applied: nothing fails, and the data of
+** a DROP is gone. So a comment that may be a heading, with SQL behind it that
+** may be a way back, is refused. Comments that only speak of a rollback are
+** common, too; what tells them apart is where they stand, how they are worded
+** and what the statement behind them does, and all three are weighed in
+** `heads`.
+**
+** A comment is only remembered until the next statement (`open`), and a doubt
+** until the end of the file: its sections show whether it was one. Nothing is
+** refused in a file that marks its DOWN, but for near misses of a marker.
+*/
 #include "text/doubt.h"
 
 #include <ctype.h>
@@ -35,7 +49,8 @@ static enum pgmig_direction names(const struct pgmig_doubt *d)
 }
 
 /* Whether it may be trouble, now or when the file has turned out to have no
-** marker at all. */
+** marker at all: what names the direction that the text runs in anyway is none,
+** unless it was to be its marker. */
 static bool matters(const struct pgmig_parser *p, const struct pgmig_doubt *d)
 {
     if (names(d) != way(p))
@@ -43,6 +58,7 @@ static bool matters(const struct pgmig_parser *p, const struct pgmig_doubt *d)
     return is_marker(d) && !p->words->one_way;
 }
 
+/* How sure it is that a direction was meant; a near marker is above all. */
 static unsigned rank(const struct pgmig_doubt *d)
 {
     if (d->end == 0)
@@ -50,7 +66,8 @@ static unsigned rank(const struct pgmig_doubt *d)
     return is_marker(d) ? PGMIG_HEADING_BARE + 1 : d->heading.force;
 }
 
-/* The next line of a comment is read; the strongest one of several counts. */
+/* The next line of a comment is read. Of several the strongest one counts, of
+** equal ones the first. */
 static void take_line(struct pgmig_parser *p, struct pgmig_doubt *d)
 {
     struct pgmig_doubts *all = &p->doubts;
@@ -76,8 +93,9 @@ static void take_line(struct pgmig_parser *p, struct pgmig_doubt *d)
     }
 }
 
-/* A comment over several lines says what as many comments would; one that
-** holds a way back itself, statements and all, ends with it. */
+/* A comment over several lines says what as many comments would; one that holds
+** a way back itself, statements and all, ends with it: the SQL behind it is not
+** what it speaks of. */
 static void take_block(struct pgmig_parser *p, const struct pgmig_doubt *block)
 {
     const char *text = p->script->text;
@@ -107,6 +125,7 @@ void pgmig_doubt_comment(struct pgmig_parser *p, const struct pgmig_item *item,
                             .alone = item->alone,
                             .inside = open};
 
+    /* inside a statement only what was to be a marker is of interest */
     if (open && (!item->alone || comment->meaning == PGMIG_MEANS_NOTHING))
         return;
     if (item->alone && comment->meaning != PGMIG_MEANS_MARKER) {
@@ -121,7 +140,8 @@ void pgmig_doubt_comment(struct pgmig_parser *p, const struct pgmig_item *item,
 
 /* ---- the SQL behind them ----------------------------------------------- */
 
-/* Whether a statement takes something away, as most of a way back does. */
+/* Whether a statement takes something away, as most of a way back does: of
+** ALTER any but those that add something. */
 static bool takes_back(const struct pgmig_parser *p,
                        const struct pgmig_statement *st)
 {
@@ -167,7 +187,8 @@ static bool heads(const struct pgmig_parser *p, const struct pgmig_doubt *d,
 }
 
 /* What of a statement stands behind a near marker inside it; false: it is no
-** statement of its own. */
+** statement of its own. One that is shows that the statement above lacks its
+** semicolon, as people leave it out in front of a marker. */
 static bool split_off(const struct pgmig_parser *p, const struct pgmig_doubt *d,
                       const struct pgmig_statement *st,
                       struct pgmig_statement *rest)
@@ -189,7 +210,8 @@ static void note(struct pgmig_doubt *first, const struct pgmig_doubt *d)
         *first = *d;
 }
 
-/* It counts: for which files depends on what else they have. */
+/* It counts: for which files depends on what else they have. The first of each
+** kind is what a message points at. */
 static void keep(struct pgmig_parser *p, const struct pgmig_doubt *d)
 {
     struct pgmig_doubts *all = &p->doubts;
@@ -211,10 +233,12 @@ void pgmig_doubt_statement(struct pgmig_parser *p,
     struct pgmig_doubt d = all->open;
     struct pgmig_statement rest;
 
+    /* BEGIN, SET and their like stand between a heading and its SQL */
     if (!(st->traits & around) || d.inside)
         all->open.end = 0;
     if (st->traits & around)
         return; /* neither direction's */
+    /* a statement ROLLBACK explains the word in the comment above it */
     if (d.end > 0 && strncmp(st->kind, "ROLLBACK", 8) != 0) {
         if (d.inside && !split_off(p, &d, st, &rest))
             d.end = 0;
@@ -282,7 +306,7 @@ static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
                             names(d) == PGMIG_UP ? "DOWN" : "UP");
         add_remedy(p, d, p->err);
     }
-    return pgmig_parser_point(p, d->at);
+    return pgmig_script_point(p->script, d->at, p->err);
 }
 
 int pgmig_doubt_check(struct pgmig_parser *p)

@@ -1,4 +1,11 @@
-/* excerpt.c -- a part of a script's text. */
+/*
+** excerpt.c -- a part of a script's text.
+**
+** A streamed script has no text by the time an error of the server's comes: the
+** part that is asked for is read from the file again, lines and all. That the
+** file is still the same one is not checked here (cursor.c does): a message
+** about a line needs no such proof.
+*/
 #include "text/excerpt.h"
 
 #include <string.h>
@@ -10,6 +17,8 @@
 /* Bytes behind the end: the rest of its line, or more than is shown of it. */
 #define AROUND (PGMIG_LINE_SHOWN + 2)
 
+/* Whether the window of a streamed script still has all of it: while it is
+** parsed, it mostly has. */
 static bool is_there(const struct pgmig_script *script, size_t start,
                      size_t end)
 {
@@ -20,6 +29,8 @@ static bool is_there(const struct pgmig_script *script, size_t start,
            memchr(script->text + end, '\n', script->len - end) != NULL;
 }
 
+/* `start` may be anywhere in a line: the stream remembers where that begins,
+** and how many characters of it are gone, and origin takes both along. */
 int pgmig_excerpt_open(struct pgmig_excerpt *e,
                        const struct pgmig_script *script, size_t start,
                        size_t end, struct pgmig_error *err)
@@ -32,8 +43,10 @@ int pgmig_excerpt_open(struct pgmig_excerpt *e,
     if (!script->streamed || is_there(script, start, end))
         return 0;
     status = pgmig_stream_open(s, script->path, err);
+    /* each piece lets go what stands before `start` */
     while (status == 0 && !s->final && s->len < end + AROUND)
         status = pgmig_stream_more(s, start < s->len ? start : s->len, err);
+    /* it was replaced since: better no place than a wrong one */
     if (status == 0 && end > s->len)
         status =
             pgmig_error_set(err, PGMIG_E_IO, "the file has become shorter");
@@ -47,6 +60,8 @@ int pgmig_excerpt_open(struct pgmig_excerpt *e,
     return 0;
 }
 
+/* Counts lines forwards from `start`, as the server does in COPY data: a
+** gigabyte of it goes through the window once and is not held. */
 int pgmig_excerpt_line(const struct pgmig_script *script, size_t start,
                        int line, size_t *offset, struct pgmig_error *err)
 {
@@ -81,6 +96,8 @@ void pgmig_excerpt_close(struct pgmig_excerpt *e)
     pgmig_stream_close(&e->stream);
 }
 
+/* An error without a place is better than none: where the file cannot be read
+** any more, the error still names it. */
 int pgmig_script_point(const struct pgmig_script *script, size_t offset,
                        struct pgmig_error *err)
 {

@@ -1,4 +1,12 @@
-/* heading.c -- a comment that names a direction. */
+/*
+** heading.c -- a comment that names a direction.
+**
+** Three readings are tried, from the surest on: nothing but a direction; one in
+** front, with what it is about behind it; one at the end. What reads like a
+** sentence is none of them: comments speak of rollbacks all the time, and each
+** false alarm refuses a good file. doubt.c decides what to make of a heading,
+** by the SQL around it.
+*/
 #include "text/heading.h"
 
 #include <ctype.h>
@@ -31,6 +39,8 @@ static bool is_verb(const struct pgmig_word *w)
     return w->role == PGMIG_ROLE_SAYS || w->role == PGMIG_ROLE_NOT;
 }
 
+/* The roles are in an order for this one and the next: ALONE, a direction only
+** where nothing else is said, stands in front of UP. */
 static bool is_direction(const struct pgmig_word *w)
 {
     return w->role >= PGMIG_ROLE_UP;
@@ -56,7 +66,8 @@ static bool in_capitals(const struct pgmig_phrase *line,
     return others;
 }
 
-/* Behind the end of what goes up is what goes down. */
+/* Behind the end of what goes up is what goes down: "end of up". A word that
+** backwards migrations share with ordinary changes ("revert") is `loose`. */
 static struct pgmig_heading heading(const struct pgmig_phrase *line,
                                     const struct pgmig_word *direction,
                                     enum pgmig_heading_force force)
@@ -115,7 +126,8 @@ static struct pgmig_heading read_bare(const struct pgmig_phrase *line)
     return first ? heading(line, first, PGMIG_HEADING_BARE) : nothing();
 }
 
-/* The comment holds the statement itself: "Rollback: DROP TABLE users;". */
+/* The comment holds the statement itself: "Rollback: DROP TABLE users;".
+** Nothing that follows it is its way back. */
 static bool holds_statement(const struct pgmig_phrase *line, size_t first)
 {
     static const char *const verbs[] = {
@@ -155,7 +167,8 @@ static bool is_sentence(const struct pgmig_phrase *line, size_t first,
     return !capitals && (line->cut || plain > FEW);
 }
 
-/* A direction in front, and behind it whatever it is about. */
+/* A direction in front, and behind it whatever it is about. "down_payments" is
+** one name, and no direction. */
 static struct pgmig_heading read_front(const struct pgmig_phrase *line)
 {
     const struct pgmig_word *words = line->words;
@@ -163,16 +176,20 @@ static struct pgmig_heading read_front(const struct pgmig_phrase *line)
     size_t direction = 0;
     size_t i;
 
+    /* "The rollback of ...": fillers in front say nothing */
     while (direction < line->count && is_filler(&words[direction]))
         direction++;
     if (direction + 1 >= line->count || !is_direction(&words[direction]) ||
         words[direction].gap == PGMIG_GAP_JOINT ||
         words[direction + 1].gap == PGMIG_GAP_JOINT)
         return nothing();
+    /* what it is about begins at the first word that says something, or behind
+    ** a colon, dash or bracket */
     for (i = direction + 1; i < line->count && words[i].gap != PGMIG_GAP_BREAK;
          i++)
         if (!is_filler(&words[i]) && !is_direction(&words[i]))
             break;
+    /* nothing else is said: that was read_bare's */
     if (i == line->count)
         return nothing();
     found = heading(line, &words[direction], PGMIG_HEADING_WORDED);
@@ -205,8 +222,9 @@ static bool is_file_name(const struct pgmig_phrase *line, size_t *at)
     return dot || sql || is_number(line, &line->words[*at]);
 }
 
-/* What stands before a direction leaves it one: nothing denies it or names the
-** other one, and it is no word of a sentence that is set apart. */
+/* What stands before a direction leaves it one: nothing denies it ("no
+** rollback") or names the other one, and it is no word of a sentence that is
+** set apart. */
 static bool leaves_it(const struct pgmig_phrase *line, size_t at, bool apart)
 {
     for (size_t i = 0; i < at; i++) {
@@ -219,7 +237,9 @@ static bool leaves_it(const struct pgmig_phrase *line, size_t at, bool apart)
     return true;
 }
 
-/* A direction at the end, and what it is about in front of it. */
+/* A direction at the end, and what it is about in front of it: "users table:
+** rollback", "002_users.down.sql". Not set apart, only a few words may stand
+** before it, or it is the end of a sentence. */
 static struct pgmig_heading read_back(const struct pgmig_phrase *line)
 {
     const struct pgmig_word *words = line->words;
@@ -229,6 +249,7 @@ static struct pgmig_heading read_back(const struct pgmig_phrase *line)
 
     if (line->cut)
         return nothing();
+    /* backwards over directions and fillers, to where a gap sets them apart */
     while (i > 0 && (is_filler(&words[i - 1]) || is_direction(&words[i - 1]))) {
         if (is_direction(&words[--i]))
             direction = &words[i];
@@ -254,8 +275,9 @@ static bool has(const char *text, size_t start, size_t end, const char *part)
     return memmem(text + start, end - start, part, strlen(part)) != NULL;
 }
 
-/* What pg_dump writes above each object, with names that are anybody's:
-** "Name: rollback; Type: TABLE; Schema: public; Owner: down". */
+/* What pg_dump writes above each object (pg_backup_archiver.c, _printTocEntry),
+** with names that are anybody's: "Name: rollback; Type: TABLE; Schema: public;
+** Owner: down". */
 static bool is_of_dump(const char *text, size_t start, size_t end)
 {
     static const char *const begins[] = {
@@ -294,7 +316,9 @@ static char small(char c)
     return (char)tolower((unsigned char)c);
 }
 
-/* Whether a becomes b by at most k letters more, less, other or exchanged. */
+/* Whether a becomes b by at most k letters more, less, other or exchanged.
+** Equal beginnings are passed over, and k is 2 at most: few branches are
+** left. */
 static bool is_within(const char *a, size_t n, const char *b, size_t m, int k)
 {
     while (n > 0 && m > 0 && small(*a) == small(*b)) {
@@ -321,6 +345,8 @@ static char first_letter(const char *text, size_t start, size_t end)
     return start < end ? small(text[start]) : '\0';
 }
 
+/* Short words have many neighbours ("up" is near "us"): of two letters all must
+** be right, of up to six all but one, and the first one always. */
 static bool resembles(const struct pgmig_phrase *have,
                       const struct pgmig_phrase *want, size_t i)
 {
@@ -335,6 +361,8 @@ static bool resembles(const struct pgmig_phrase *have,
                                                        : 2);
 }
 
+/* A marker of one word must be all of the comment: behind longer ones there may
+** be more, as behind the marker itself. */
 bool pgmig_heading_resembles(const char *text, size_t start, size_t end,
                              const char *marker)
 {

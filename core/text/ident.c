@@ -1,4 +1,14 @@
-/* ident.c -- a name in SQL, without what only the parser understands. */
+/*
+** ident.c -- a name in SQL, without what only the parser understands.
+**
+** The server's functions that take a name as text (to_regclass) know quotes,
+** dots and folding, but not U&"..." and UESCAPE: those are undone by parser.c
+** of the backend (str_udeescape) before a name is one. Here the same is done.
+**
+** The result is never longer than the range it comes from: the shortest escape
+** has five bytes and gives at most three, or a doubled quote, six digits give
+** four; that is what makes `out` large enough.
+*/
 #include "text/text.h"
 
 #include <stdlib.h>
@@ -15,7 +25,8 @@ static char *put(char *out, const char *data, size_t len)
     return out + len;
 }
 
-/* The character behind UESCAPE, if that follows. */
+/* The character behind UESCAPE, if that follows. `w` is a copy: the caller's
+** reader stays at the name. */
 static char escape_of(struct pgmig_words w)
 {
     pgmig_words_next(&w);
@@ -25,6 +36,8 @@ static char escape_of(struct pgmig_words w)
     return w.lx.text[w.tok.start + 1];
 }
 
+/* A copy, since the digits of a name go on with its text. What is no
+** hexadecimal digit ends the number: the server refuses such a name. */
 static unsigned long hex(const char *digits, size_t len)
 {
     char copy[8] = "";
@@ -33,7 +46,8 @@ static unsigned long hex(const char *digits, size_t len)
     return strtoul(copy, NULL, 16);
 }
 
-/* An escape at `p` has how many hexadecimal digits, and where they begin. */
+/* An escape at `p` has how many hexadecimal digits, \XXXX or \+XXXXXX, and
+** where they begin; 0 where the name ends before them. */
 static size_t digits_of(const char *p, const char *end, const char **digits)
 {
     size_t count = p + 1 < end && p[1] == '+' ? 6 : 4;
@@ -60,8 +74,9 @@ static unsigned long code_unit(const char **p, const char *end, char escape)
     return hex(digits, count);
 }
 
-/* The character of an escape, of two where they are a pair of surrogates;
-** *p goes behind it. 0: there is none. */
+/* The character of an escape, of two where they are a pair of surrogates
+** (UTF-16 in escapes, which PostgreSQL joins); *p goes behind it. 0: there is
+** none. */
 static unsigned long escaped(const char **p, const char *end, char escape)
 {
     unsigned long c = code_unit(p, end, escape);
@@ -99,6 +114,7 @@ static char *put_unescaped(char *out, const char *p, const char *end,
     return out;
 }
 
+/* What comes out is a plain quoted name. */
 static char *put_escaped(char *out, const struct pgmig_words *w)
 {
     const char *text = w->lx.text;

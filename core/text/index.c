@@ -1,4 +1,12 @@
-/* index.c -- what a statement does to indexes. */
+/*
+** index.c -- what a statement does to indexes.
+**
+** Commands with CONCURRENTLY can leave an INVALID index behind when they fail
+** (manual, CREATE INDEX, "Building Indexes Concurrently"): core/ledger asks the
+** catalogue for it, and needs the names as they are written. Only the beginning
+** of a statement is read, as gram.y has it (IndexStmt, DropStmt, ReindexStmt);
+** what does not fit leaves the ranges empty.
+*/
 #include "text/text.h"
 
 #include "text/words.h"
@@ -13,7 +21,8 @@ static bool at_dot(const struct pgmig_words *w)
     return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == '.';
 }
 
-/* A part of a name, and UESCAPE '!' behind it; returns where it ends. */
+/* A part of a name, and UESCAPE '!' behind it, which belongs to U&"..." (manual
+** 4.1.1 "Identifiers and Key Words"); returns where it ends. */
 static size_t read_part(struct pgmig_words *w)
 {
     bool quoted = w->tok.kind == PGMIG_TOKEN_QUOTED;
@@ -50,6 +59,8 @@ static bool read_optional(struct pgmig_words *w)
     return pgmig_words_accept(w, "exists");
 }
 
+/* The index may have no name: then the server makes one up, of the table's and
+** the columns' (DefineIndex, ChooseIndexName), which cannot be known here. */
 static void read_create(struct pgmig_words *w, struct pgmig_index *out)
 {
     out->unique = pgmig_words_accept(w, "unique");
@@ -67,6 +78,8 @@ static void read_create(struct pgmig_words *w, struct pgmig_index *out)
     out->rest = (struct pgmig_range){out->table.end, w->lx.len};
 }
 
+/* Of several names in one DROP the first: with CONCURRENTLY the server allows
+** no more than one (manual, DROP INDEX). */
 static void read_drop(struct pgmig_words *w, struct pgmig_index *out)
 {
     if (!pgmig_words_accept(w, "index"))
@@ -77,6 +90,9 @@ static void read_drop(struct pgmig_words *w, struct pgmig_index *out)
     out->name = read_name(w);
 }
 
+/* REINDEX of a schema or a database is none of these: it has no one name.
+** Options stand in parentheses in front, CONCURRENTLY among them since
+** PostgreSQL 14 whatever value it is given. */
 static void read_reindex(struct pgmig_words *w, struct pgmig_index *out)
 {
     while (w->parens > 0 || w->tok.kind == PGMIG_TOKEN_SYMBOL) {
@@ -96,7 +112,9 @@ static void read_reindex(struct pgmig_words *w, struct pgmig_index *out)
         out->table = read_name(w);
 }
 
-/* ALTER TABLE IF EXISTS name DETACH PARTITION name CONCURRENTLY */
+/* ALTER TABLE IF EXISTS name DETACH PARTITION name CONCURRENTLY. It works in
+** two transactions: between them the partition is "pending", and only DETACH
+** ... FINALIZE ends that (manual, ALTER TABLE). */
 static void read_alter(struct pgmig_words *w, struct pgmig_index *out)
 {
     struct pgmig_range table, partition;
@@ -117,6 +135,8 @@ static void read_alter(struct pgmig_words *w, struct pgmig_index *out)
                                 .table = table};
 }
 
+/* Literals with backslashes cannot come before the names: how strings are read
+** does not matter here. */
 void pgmig_index_read(const char *text, const struct pgmig_statement *st,
                       struct pgmig_index *out)
 {

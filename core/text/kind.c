@@ -1,4 +1,13 @@
-/* kind.c -- what a statement is, as far as the engine must know. */
+/*
+** kind.c -- what a statement is, as far as the engine must know.
+**
+** Reads the words of a statement that decide whether it can run in a
+** transaction, ends or begins one, or is followed by data. What it does not
+** know has no traits and runs like any other: then the server refuses it where
+** it has to (25001), it is rolled back, and blame.c says what to write. It
+** never looks into a literal for that, but for what a DO does with large
+** objects.
+*/
 #include "text/kind.h"
 
 #include <stdio.h>
@@ -7,6 +16,8 @@
 
 #include "text/words.h"
 
+/* Looks at what follows the first word, adds to the kind, and returns traits.
+** The current token is the one after that word. */
 typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
 
 static char upper(char c)
@@ -20,6 +31,8 @@ static void add_kind(struct pgmig_statement *st, const struct pgmig_words *w)
     size_t used = strlen(st->kind);
     size_t len = w->tok.end - w->tok.start;
 
+    /* a kind is made of key words; a name in quotes is none, and a long one is
+    ** no more of use */
     if (w->tok.kind != PGMIG_TOKEN_WORD || used + len + 2 > sizeof st->kind)
         return;
     if (used > 0)
@@ -51,6 +64,8 @@ static void object(struct pgmig_words *w, struct pgmig_statement *st)
     add_kind(st, w);
 }
 
+/* CONCURRENTLY commits several times on its way, and so cannot run in a
+** transaction block (manual, CREATE INDEX, "Building Indexes Concurrently"). */
 static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
 {
     if (!pgmig_words_at(w, "concurrently"))
@@ -59,6 +74,9 @@ static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
     return PGMIG_T_NO_BLOCK;
 }
 
+/* The server calls PreventInTransactionBlock
+** (src/backend/access/transam/xact.c) for these. Not for CREATE SUBSCRIPTION in
+** all its forms, which is left to it. */
 static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const modifiers[] = {
@@ -78,6 +96,7 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
 static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
 {
     object(w, st);
+    /* ALTER SYSTEM writes a file, which no rollback undoes */
     if (pgmig_words_at(w, "system"))
         return PGMIG_T_NO_BLOCK;
     if (pgmig_words_accept(w, "database"))
@@ -85,12 +104,14 @@ static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
                        pgmig_words_at(w, "tablespace")
                    ? PGMIG_T_NO_BLOCK
                    : 0;
+    /* DETACH PARTITION ... CONCURRENTLY, of PostgreSQL 14 and later */
     if (pgmig_words_accept(w, "table") && pgmig_words_find(w, "detach") &&
         pgmig_words_find(w, "concurrently"))
         return PGMIG_T_NO_BLOCK;
     return 0;
 }
 
+/* What removes files at once cannot be rolled back. */
 static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
 {
     object(w, st);
@@ -99,7 +120,8 @@ static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
     return pgmig_words_accept(w, "index") ? concurrently(w, st) : 0;
 }
 
-/* An option in parentheses that is not turned off. */
+/* An option in parentheses that is not turned off: without a value it is on
+** (src/backend/commands/define.c, defGetBoolean). */
 static bool option_on(struct pgmig_words *w, const char *option)
 {
     static const char *const off[] = {"off", "false", NULL};
@@ -109,6 +131,8 @@ static bool option_on(struct pgmig_words *w, const char *option)
     return !at_any(w, off) && w->lx.text[w->tok.start] != '0';
 }
 
+/* REINDEX of more than one table commits after each; CONCURRENTLY may be an
+** option (PostgreSQL 14) or a word after the object's type. */
 static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const many[] = {"database", "system", "schema", NULL};
@@ -128,7 +152,8 @@ static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
     return traits | concurrently(w, st);
 }
 
-/* CLUSTER of all tables runs a transaction a table. */
+/* CLUSTER of all tables, which names none, commits after each. VERBOSE and
+** options in parentheses name none either. */
 static unsigned cluster(struct pgmig_words *w, struct pgmig_statement *st)
 {
     (void)st;
@@ -139,7 +164,8 @@ static unsigned cluster(struct pgmig_words *w, struct pgmig_statement *st)
 }
 
 /* Whether the client is a COPY's other side. The grammar takes STDOUT for
-** STDIN, and the reverse. */
+** STDIN, and the reverse (gram.y, copy_file_name). `w` is a copy: the caller
+** may ask for the other way, too. */
 static bool copies(struct pgmig_words w, const char *way)
 {
     return pgmig_words_find(&w, way) && pgmig_words_accept(&w, way) &&
@@ -154,6 +180,7 @@ static unsigned copy(struct pgmig_words *w, struct pgmig_statement *st)
     return copies(*w, "to") ? PGMIG_T_COPY_OUT : 0;
 }
 
+/* WORK and TRANSACTION mean nothing (gram.y, opt_transaction). */
 static void skip_work(struct pgmig_words *w)
 {
     if (!pgmig_words_accept(w, "work"))
@@ -166,7 +193,9 @@ static unsigned start(struct pgmig_words *w, struct pgmig_statement *st)
     return 0;
 }
 
-/* COMMIT and ROLLBACK with what may follow. */
+/* COMMIT and ROLLBACK with what may follow. The prepared forms end somebody
+** else's transaction and cannot run in one. AND NO CHAIN is the default; AND
+** CHAIN (PostgreSQL 12) begins a transaction that nothing in the text shows. */
 static unsigned finish(struct pgmig_words *w, struct pgmig_statement *st,
                        unsigned traits)
 {
@@ -175,6 +204,7 @@ static unsigned finish(struct pgmig_words *w, struct pgmig_statement *st,
         add_kind(st, w);
         return PGMIG_T_NO_BLOCK;
     }
+    /* with an unknown ending it may do anything to the transaction */
     if (!pgmig_words_accept(w, "and"))
         return pgmig_words_ended(w) ? traits : PGMIG_T_TX_REFUSED;
     return pgmig_words_at(w, "no") ? traits
@@ -186,6 +216,8 @@ static unsigned commit(struct pgmig_words *w, struct pgmig_statement *st)
     return finish(w, st, PGMIG_T_TX_COMMIT);
 }
 
+/* After ROLLBACK TO a savepoint the transaction goes on. ABORT is the same word
+** as ROLLBACK. */
 static unsigned rollback(struct pgmig_words *w, struct pgmig_statement *st)
 {
     struct pgmig_words ahead = *w;
@@ -208,6 +240,8 @@ static unsigned prepare(struct pgmig_words *w, struct pgmig_statement *st)
     return PGMIG_T_TX_REFUSED;
 }
 
+/* SET LOCAL is over with the transaction, so it does something only there: it
+** is no mere preparation. SET SESSION CHARACTERISTICS is. */
 static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
 {
     bool local = pgmig_words_accept(w, "local");
@@ -230,7 +264,10 @@ static unsigned lo_balance(int opened)
     return opened > 0 ? PGMIG_T_LO_OPEN : PGMIG_T_LO_CLOSE;
 }
 
-/* What pg_dump writes, one by one, between a BEGIN and a COMMIT. */
+/* What pg_dump writes, one by one, between a BEGIN and a COMMIT: SELECT of
+** calls such as pg_catalog.lo_open, and nothing else (src/bin/pg_dump,
+** pg_backup_db.c and pg_backup_archiver.c). A word that is neither such a call
+** nor the schema may be a function that does anything. */
 static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const calls[] = {
@@ -256,7 +293,8 @@ static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
     return (only ? PGMIG_T_LO_CALL : 0) | lo_balance(opened);
 }
 
-/* Whether a word stands anywhere in a DO: its body is a literal. */
+/* Whether a word stands anywhere in a DO: its body is a literal, which is
+** searched and not read. */
 static bool mentions(const struct pgmig_words *w, const char *word)
 {
     return memmem(w->lx.text + w->tok.start, w->lx.len - w->tok.start, word,
@@ -269,13 +307,16 @@ static unsigned block(struct pgmig_words *w, struct pgmig_statement *st)
     return lo_balance(mentions(w, "lo_open") && !mentions(w, "lo_close"));
 }
 
+/* DISCARD ALL resets the session, and cannot do so in a transaction block. */
 static unsigned discard(struct pgmig_words *w, struct pgmig_statement *st)
 {
     add_kind(st, w);
     return pgmig_words_at(w, "all") ? PGMIG_T_NO_BLOCK : 0;
 }
 
-/* Every word that begins a statement, in order. */
+/* Every word that begins a statement (gram.y, stmt), in order: it is looked up
+** by bsearch. EXPLAIN and EXECUTE do what a text says that is not looked at;
+** nothing that they may run needs to be alone. */
 static const struct first_word {
     const char *word;
     unsigned traits;
@@ -341,6 +382,8 @@ static int by_word(const void *word, const void *entry)
     return strcmp(word, ((const struct first_word *)entry)->word);
 }
 
+/* Called for every statement, and on a thousand small migrations that is the
+** hot path: one look-up, and no more tokens than the examiner asks for. */
 void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
                          bool standard_strings)
 {
@@ -368,7 +411,8 @@ void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
     st->traits |= first->examine(&w, st);
 }
 
-/* ISOLATION LEVEL was read: its name. */
+/* ISOLATION LEVEL was read: its name, with its words next to each other; NULL
+** for none that the server has (gram.y, iso_level). */
 static const char *isolation(struct pgmig_words *w)
 {
     static const char *const two[][3] = {
@@ -390,6 +434,9 @@ static const char *isolation(struct pgmig_words *w)
     return NULL;
 }
 
+/* One of transaction_mode_list (gram.y), whose commas may be left out. READ
+** ONLY would refuse the tracking row, and a SNAPSHOT is a running transaction's
+** of another session, which a file cannot know. */
 static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
 {
     if (pgmig_words_accept(w, "isolation")) {

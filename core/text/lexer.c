@@ -1,11 +1,28 @@
-/* lexer.c -- where PostgreSQL's tokens begin and end. */
+/*
+** lexer.c -- where PostgreSQL's tokens begin and end.
+**
+** Follows src/backend/parser/scan.l, and psqlscan.l where a backslash begins a
+** psql command, as far as a cut depends on it: a semicolon in a literal or a
+** comment must not be taken for the end of a statement, nor a quote in one for
+** the beginning of the next. What a number or an operator is, and whether any
+** of it is SQL, is left to the server. Nothing is allocated, and `pos` is all
+** that changes.
+*/
 #include "text/lexer.h"
 
 #include <string.h>
 
 enum { BLANK = 1, NAME_START = 2, NAME = 4, DIGIT = 8, DULL = 16, QUOTE = 32 };
 
-/* PostgreSQL's classes: bytes above 127 belong to names (scan.l). */
+/*
+** PostgreSQL's classes: bytes above 127 belong to names (scan.l, ident_start),
+** a dollar sign goes on with one but begins none (ident_cont).
+**
+** DULL is what pgmig_lexer_skip runs over byte by byte, as it hides nothing.
+** Left out, besides the parentheses and semicolons that it is to stop at, are -
+** and / (comments), $ (a literal) and the backslash; operators that hardly ever
+** come have no class either.
+*/
 static const unsigned char classes[256] = {
     [' '] = BLANK,
     ['\t'] = BLANK,
@@ -39,11 +56,14 @@ static bool is(const struct pgmig_lexer *lx, size_t at, unsigned class)
     return at < lx->len && (classes[(unsigned char)lx->text[at]] & class);
 }
 
+/* A NUL where the text ends: no token has one in it, as the file was
+** checked. */
 static char peek(const struct pgmig_lexer *lx, size_t at)
 {
     return at < lx->len ? lx->text[at] : '\0';
 }
 
+/* Where c comes next, or the end of the text. */
 static size_t find(const struct pgmig_lexer *lx, size_t at, char c)
 {
     const char *p = NULL;
@@ -65,7 +85,8 @@ static struct reach reach(enum pgmig_token_kind kind, size_t end)
     return (struct reach){end, kind};
 }
 
-/* A token that has no end in the text that is there. */
+/* A token that has no end in the text that is there; pgmig_lexer_next makes
+** PGMIG_TOKEN_MORE of it while more of the text may come. */
 static struct reach open_ended(const struct pgmig_lexer *lx)
 {
     return reach(PGMIG_TOKEN_UNTERMINATED, lx->len);
@@ -80,6 +101,8 @@ static size_t line_end(const struct pgmig_lexer *lx, size_t at)
     return at;
 }
 
+/* They nest, unlike those of C (manual 4.1.5 "Comments"; scan.l, xcdepth):
+** commented out SQL may have comments. */
 static struct reach block_comment(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 2;
@@ -102,7 +125,8 @@ static struct reach block_comment(const struct pgmig_lexer *lx)
     return open_ended(lx);
 }
 
-/* The offset behind the closing quote; a doubled quote is a character. */
+/* The offset behind the closing quote; a doubled quote is a character. Behind
+** the end of the text: it is not closed. */
 static size_t quoted_end(const struct pgmig_lexer *lx, size_t at, char quote)
 {
     for (;;) {
@@ -115,7 +139,8 @@ static size_t quoted_end(const struct pgmig_lexer *lx, size_t at, char quote)
     }
 }
 
-/* The same where a backslash takes the next character. */
+/* The same where a backslash takes the next character, whatever that is (manual
+** 4.1.2.2 "String Constants with C-Style Escapes"). */
 static size_t escaped_end(const struct pgmig_lexer *lx, size_t at)
 {
     while (at < lx->len) {
@@ -131,10 +156,10 @@ static size_t escaped_end(const struct pgmig_lexer *lx, size_t at)
     return lx->len + 1;
 }
 
-/*
-** A literal goes on after blanks and line comments that hold a line end,
-** if a quote follows (manual 4.1.2.1): the offset of that quote, else `at`.
-*/
+/* A literal goes on after blanks and line comments that hold a line end, if a
+** quote follows (manual 4.1.2.1 "String Constants"; scan.l, quotecontinue): the
+** offset of that quote, else `at`; behind the end of the text where that cannot
+** be told yet. Block comments do not count there. */
 static size_t continuation(const struct pgmig_lexer *lx, size_t at)
 {
     size_t p = at;
@@ -157,6 +182,8 @@ static size_t continuation(const struct pgmig_lexer *lx, size_t at)
     return lx->final ? at : lx->len + 1;
 }
 
+/* A literal from its first quote to its last, with its continuations: those of
+** E'' have backslash escapes as it has. */
 static struct reach string(const struct pgmig_lexer *lx, size_t quote,
                            bool escapes)
 {
@@ -186,7 +213,9 @@ static struct reach quoted_name(const struct pgmig_lexer *lx, size_t quote)
     return reach(PGMIG_TOKEN_QUOTED, at);
 }
 
-/* Where the name of a $tag$ whose first dollar stands at `at` ends. */
+/* Where the name of a $tag$ whose first dollar stands at `at` ends: a name
+** without dollar signs, and so none that begins with a digit (manual 4.1.2.4
+** "Dollar-Quoted String Constants"; scan.l, dolq_start). */
 static size_t tag_end(const struct pgmig_lexer *lx, size_t at)
 {
     size_t p = at + 1;
@@ -197,6 +226,7 @@ static size_t tag_end(const struct pgmig_lexer *lx, size_t at)
     return p;
 }
 
+/* $1, $2: without the digits it is a lone dollar, which the server refuses. */
 static struct reach parameter(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 1;
@@ -206,7 +236,9 @@ static struct reach parameter(const struct pgmig_lexer *lx)
     return reach(PGMIG_TOKEN_SYMBOL, at);
 }
 
-/* A dollar-quoted string, a parameter such as $1, or a lone dollar. */
+/* A dollar-quoted string, a parameter such as $1, or a lone dollar. The first
+** copy of the opening tag closes it, even where it shares a dollar with another
+** tag: in $a$ ... $b$a$ the second one of $b$ begins it, as scan.l has it. */
 static struct reach dollar(const struct pgmig_lexer *lx)
 {
     size_t from = tag_end(lx, lx->pos) + 1;
@@ -223,6 +255,8 @@ static struct reach dollar(const struct pgmig_lexer *lx)
     return reach(PGMIG_TOKEN_STRING, (size_t)(p - lx->text) + from - lx->pos);
 }
 
+/* Digits and dots. What may follow them (an exponent, the x of 0x1F,
+** underscores) comes as a word, which hides no quote either. */
 static struct reach number(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos;
@@ -232,7 +266,9 @@ static struct reach number(const struct pgmig_lexer *lx)
     return reach(PGMIG_TOKEN_NUMBER, at);
 }
 
-/* A name, unless it is the prefix of a literal: E'', B'', X'', N'', U&''. */
+/* A name, unless it is the prefix of a literal: E'', B'', X'', N'', U&''. A
+** prefix is one letter, right in front of the quote: in NAME'...' the quote
+** begins a literal of its own. */
 static struct reach word(const struct pgmig_lexer *lx)
 {
     size_t at = lx->pos + 1;
@@ -247,10 +283,13 @@ static struct reach word(const struct pgmig_lexer *lx)
             return string(lx, at, true);
         if (strchr("bBxX", c) != NULL)
             return string(lx, at, false);
+        /* read as NCHAR and a plain literal (scan.l, xnstart) */
         if (c == 'n' || c == 'N')
             return string(lx, at, !lx->standard_strings);
     }
     if ((c == 'u' || c == 'U') && peek(lx, at) == '&') {
+        /* its escapes hide no quote, and the server refuses it where plain
+        ** literals have backslash escapes (scan.l, xusstart) */
         if (peek(lx, at + 1) == '\'')
             return string(lx, at + 1, false);
         if (peek(lx, at + 1) == '"')
@@ -259,6 +298,9 @@ static struct reach word(const struct pgmig_lexer *lx)
     return reach(PGMIG_TOKEN_WORD, at);
 }
 
+/* The token at `pos`. Operators come one character at a time: they end where --
+** or a block comment begins (manual 4.1.3 "Operators"), so no comment can be
+** missed inside one. */
 static struct reach scan(const struct pgmig_lexer *lx)
 {
     char c = lx->text[lx->pos];
@@ -292,15 +334,16 @@ struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx)
         lx->pos++;
     start = lx->pos;
     r = start < lx->len ? scan(lx) : reach(PGMIG_TOKEN_END, lx->len);
-    /* U&' and $tag$ look two characters ahead */
+    /* it may go on there, or be another one: U&' looks two ahead */
     if (!lx->final && r.end + 2 >= lx->len)
         return (struct pgmig_token){PGMIG_TOKEN_MORE, start, lx->len};
     lx->pos = r.end;
     return (struct pgmig_token){r.kind, start, r.end};
 }
 
-/* The end of a word that is not the prefix of a literal; 0 for one that may
-** be, or that touches the end of what is looked at. */
+/* The end of a word that is not the prefix of a literal; 0 for one that may be,
+** or that touches the end of what is looked at. pgmig_lexer_next decides what
+** is left to it. */
 static size_t dull_word(const struct pgmig_lexer *lx, size_t at, size_t limit)
 {
     size_t end = at + 1;
@@ -334,6 +377,8 @@ static size_t dull_end(const struct pgmig_lexer *lx, size_t at, size_t limit)
     return class & QUOTE ? dull_quoted(lx, at, limit) : 0;
 }
 
+/* Most of a dump is names, literals and commas, of which a splitter has nothing
+** to ask: no token is made of them. */
 size_t pgmig_lexer_skip(struct pgmig_lexer *lx)
 {
     size_t limit = lx->len > 2 ? lx->len - 2 : 0; /* a look ahead is there */
@@ -350,6 +395,8 @@ size_t pgmig_lexer_skip(struct pgmig_lexer *lx)
         at = end;
     }
     lx->pos = at;
+    /* a statement ends with its last token: blanks behind that are not its
+    ** own */
     while (at > start && is(lx, at - 1, BLANK))
         at--;
     return at > start ? at : 0;
@@ -373,6 +420,8 @@ const char *pgmig_token_what(const char *text, const struct pgmig_token *tok)
     return "quoted string";
 }
 
+/* Only ASCII letters are folded: no key word has others
+** (src/include/parser/kwlist.h). */
 bool pgmig_token_is(const char *text, const struct pgmig_token *tok,
                     const char *word)
 {

@@ -1,4 +1,10 @@
-/* locate.c -- from a byte offset to line, column and the line's text. */
+/*
+** locate.c -- from a byte offset to line, column and the line's text.
+**
+** Offsets are bytes, as code has them; lines and columns are for people, from
+** 1, and a column counts characters, as editors do. A byte order mark takes no
+** column.
+*/
 #include "text/locate.h"
 
 #include <stdlib.h>
@@ -11,7 +17,8 @@
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
 
-/* Where the line that starts at `start` ends. */
+/* Where the line that starts at `start` ends. The CR of a CRLF is left out:
+** shown on a terminal it would hide the line. */
 static size_t line_end(const char *text, size_t len, size_t start)
 {
     const char *newline =
@@ -59,6 +66,7 @@ void pgmig_locate_from(const char *text, size_t len, size_t offset,
         place->column = 1;
         place->before = place->end = 0;
     }
+    /* not looked for again while the place stays within one line */
     if (place->end <= offset)
         place->end = line_end(text, len, place->start);
     skip_bom(text, len, offset, place);
@@ -75,6 +83,7 @@ struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset)
     return place;
 }
 
+/* The end of the range where it has fewer lines. */
 size_t pgmig_locate_line(const char *text, size_t start, size_t end, int line)
 {
     while (line > 1) {
@@ -104,6 +113,7 @@ void pgmig_locate_error(struct pgmig_error *err, const char *path,
     err->column = place.column;
     free(err->text);
     err->text = NULL;
+    /* only a whole line: of one whose start is gone the column would not fit */
     if (width <= PGMIG_LINE_SHOWN && place.before == 0)
         err->text = pgmig_strndup(text + place.start, width);
 }

@@ -10,7 +10,8 @@
 #define PGMIG_LINE_SHOWN 4096
 #endif
 
-/* Find `offset` in a text, from line 1 or from an earlier answer on. */
+/* Find `offset` in a text, from line 1 (`place` zeroed) or from an answer for a
+** smaller offset on. pgmig_locate always begins at line 1. */
 void pgmig_locate_from(const char *text, size_t len, size_t offset,
                        struct pgmig_place *place);
 struct pgmig_place pgmig_locate(const char *text, size_t len, size_t offset);

@@ -1,4 +1,13 @@
-/* parser.c -- a file while it is parsed: its items become sections. */
+/*
+** parser.c -- a file while it is parsed: its items become sections.
+**
+** One pass: the splitter's items come in the order of the file, statements go
+** to the section that is current, comments are asked for their meaning. Every
+** statement and every piece of data is handed to the caller as well, who may be
+** the script (it counts) or a cursor (it runs them); both see the same, as both
+** go through here. Checks that need all of a section are not made here: see
+** script.c and txcheck.c.
+*/
 #include "text/parser.h"
 
 #include <inttypes.h>
@@ -16,12 +25,7 @@
 #define PGMIG_STATEMENT_MAX 0x3FFFFC00
 #endif
 
-int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
-{
-    pgmig_script_point(p->script, offset, p->err);
-    return -1;
-}
-
+/* The line alone, for a message that points somewhere else. */
 static int64_t line_of(const struct pgmig_parser *p, size_t offset)
 {
     struct pgmig_error place = {0};
@@ -39,8 +43,8 @@ static const char *direction_name(const struct pgmig_parser *p,
     return section == &p->script->sections[PGMIG_UP] ? "UP" : "DOWN";
 }
 
-/* Where a directive goes that is said here: above the first marker to the
-** file, else to its section. */
+/* Where a directive goes that is said here: above the first marker to the file,
+** else to its section. With a divider the text above it is UP already. */
 static struct pgmig_directives directives_here(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
@@ -55,7 +59,8 @@ static struct pgmig_directives directives_here(struct pgmig_parser *p)
 /* ---- statements ------------------------------------------------------ */
 
 /* What a streamed script keeps: its first two statements, its last, and those
-** that txcheck.c has to look at: whether the last so far is one of these. */
+** that txcheck.c has to look at: whether the last so far is one of these. A
+** restored dump may have millions of statements. */
 static bool keeps_last(const struct pgmig_parser *p)
 {
     const struct pgmig_section *section = p->section;
@@ -94,6 +99,8 @@ static int add_statement(struct pgmig_parser *p,
     if (section->total++ == 0)
         section->first = st->start;
     section->last = st->end;
+    /* a marker has cut the statement above in front of this one: if this is no
+    ** beginning of one, it was cut in two, as by "-- down" in a select list */
     if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
         return 0;
     pgmig_error_set(p->err, PGMIG_E_PARSE,
@@ -101,11 +108,11 @@ static int add_statement(struct pgmig_parser *p,
     pgmig_error_hint(p->err,
                      "if it ends the section, end the statement above it with "
                      "a semicolon; if it is a comment, reword it");
-    return pgmig_parser_point(p, p->cut);
+    return pgmig_script_point(p->script, p->cut, p->err);
 }
 
 /* A divider in a place where it is none divides the file for its tool: the
-** first one does. */
+** first one does. Behind DOWN another one changes nothing. */
 static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
 {
     size_t stray = end;
@@ -115,15 +122,19 @@ static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
     return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
 }
 
+/* Sent, it would only cost the connection: the server takes a longer message
+** for one that was garbled, and says nothing of the statement. */
 static int refuse_large(const struct pgmig_parser *p, size_t start)
 {
     pgmig_error_set(
         p->err, PGMIG_E_PARSE,
         "this statement or comment is larger than the server accepts (1 GB)");
     pgmig_error_hint(p->err, "split it, or load rows with COPY ... FROM stdin");
-    return pgmig_parser_point(p, start);
+    return pgmig_script_point(p->script, start, p->err);
 }
 
+/* In this order, so that a message is about what is wrong first: what the tool
+** would replace is no SQL yet, and a doubt needs a statement that counts. */
 static int take_statement(struct pgmig_parser *p,
                           const struct pgmig_statement *st)
 {
@@ -144,7 +155,8 @@ static int take_statement(struct pgmig_parser *p,
     return 0;
 }
 
-/* COPY data belongs to the statement before. */
+/* COPY data belongs to the statement before, which is the section's last: it
+** was kept just now, whatever keeps_last says of it later. */
 static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_section *section = p->section;
@@ -159,6 +171,8 @@ static int take_data(struct pgmig_parser *p, const struct pgmig_item *item)
 
 /* ---- comments -------------------------------------------------------- */
 
+/* A second marker of one kind is an error unless the format joins the pieces:
+** of two UP sections one may have been meant as DOWN. */
 static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
                          size_t offset)
 {
@@ -174,7 +188,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
                         direction_name(p, section));
         pgmig_error_hint(p->err, "the first one is on line %" PRId64,
                          line_of(p, section->start));
-        return pgmig_parser_point(p, offset);
+        return pgmig_script_point(p->script, offset, p->err);
     }
     section->present = true;
     section->start = offset;
@@ -191,7 +205,8 @@ static int refuse_before(struct pgmig_parser *p, size_t offset)
         p->err,
         "it belongs to no section: move it after the marker on line %" PRId64,
         line_of(p, offset));
-    return pgmig_parser_point(p, p->section->statements[0].start);
+    return pgmig_script_point(p->script, p->section->statements[0].start,
+                              p->err);
 }
 
 /* What stands above the divider is UP. */
@@ -204,6 +219,7 @@ static int take_divider(struct pgmig_parser *p, size_t offset)
 static int take_section(struct pgmig_parser *p,
                         const struct pgmig_marker *marker, size_t offset)
 {
+    /* what comes next begins below this marker, not below one that has cut */
     if (p->cut != offset)
         p->cut = PGMIG_NOWHERE;
     if (marker->kind == PGMIG_MARKER_DIVIDER)
@@ -220,6 +236,7 @@ static int take_setting(struct pgmig_parser *p,
     struct pgmig_script *s = p->script;
     struct pgmig_directives to = directives_here(p);
 
+    /* its tool reads the first line only; a byte order mark is no text */
     if (marker->first && offset > 0 &&
         !(offset == 3 && s->origin.start == 0 &&
           memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
@@ -229,12 +246,15 @@ static int take_setting(struct pgmig_parser *p,
     return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
 }
 
+/* Markers that structure the file come last: the words behind such a one belong
+** to the section that it begins. */
 static int take_marker(struct pgmig_parser *p,
                        const struct pgmig_comment *comment,
                        const struct pgmig_item *item)
 {
     const struct pgmig_marker *marker = comment->marker;
 
+    /* what it ends was ended by `cuts` */
     if (marker->kind == PGMIG_MARKER_IGNORED ||
         marker->kind == PGMIG_MARKER_END)
         return 0;
@@ -249,6 +269,7 @@ static int take_marker(struct pgmig_parser *p,
                                     marker, comment->body, item->end, p->err);
 }
 
+/* Anywhere else it would look as if it counted, and would not. */
 static int take_directive(struct pgmig_parser *p, size_t body,
                           const struct pgmig_item *comment)
 {
@@ -256,7 +277,7 @@ static int take_directive(struct pgmig_parser *p, size_t body,
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "a directive must be on a line of its own, after --, "
                         "outside parentheses");
-        return pgmig_parser_point(p, comment->start);
+        return pgmig_script_point(p->script, comment->start, p->err);
     }
     return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
                                  comment->end, p->err);
@@ -277,6 +298,8 @@ static bool is_marker(const struct pgmig_comment *c,
            (item->alone || (c->marker->anywhere && item->outside));
 }
 
+/* A comment has one meaning. Only what is neither a directive nor a marker may
+** be a heading that was meant as one. */
 static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c = read_comment(p, item);
@@ -289,7 +312,8 @@ static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
     return check_stray(p, item->start, item->end);
 }
 
-/* Whether a comment is a marker that ends the statement above it. */
+/* Whether a comment is a marker that ends the statement above it, though that
+** has no semicolon. */
 static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
 {
     struct pgmig_comment c;
@@ -302,13 +326,15 @@ static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
 
 /* ---- items ----------------------------------------------------------- */
 
-/* Let the splitter see more of the file. */
+/* Let the splitter see more of the file. The window has moved: all that holds
+** an address or an end of the text is set anew. */
 static int see_more(struct pgmig_parser *p)
 {
     struct pgmig_splitter *sp = &p->splitter;
     struct pgmig_stream *s = p->stream;
     size_t needs = pgmig_splitter_needs(sp);
 
+    /* else memory would end before the statement does */
     if (s->len > needs && s->len - needs > PGMIG_STATEMENT_MAX)
         return refuse_large(p, needs);
     if (pgmig_stream_more(s, needs, p->err) != 0)
@@ -322,6 +348,8 @@ static int see_more(struct pgmig_parser *p)
     return 0;
 }
 
+/* Before the first marker UP is the current section: of a file without any, all
+** of it is. */
 void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                        const struct pgmig_vocabulary *words,
                        struct pgmig_stream *stream, struct pgmig_error *err)
@@ -336,13 +364,14 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
     p->splitter.lx.final = stream == NULL;
 }
 
-/* A marker ends the statement above it: that one comes first. */
+/* A marker ends the statement above it: that one comes first, and the marker
+** when the caller asks for the next one. */
 static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
 {
     p->marker = *item;
     pgmig_splitter_cut(&p->splitter, item, p->err);
     if (item->kind == PGMIG_ITEM_ERROR) {
-        pgmig_parser_point(p, item->start);
+        pgmig_script_point(p->script, item->start, p->err);
         return false;
     }
     if (take_statement(p, &item->statement) != 0)
@@ -351,6 +380,8 @@ static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
     return true;
 }
 
+/* Comments and the end of the window are dealt with on the way: a caller sees
+** SQL and data alone. */
 bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
 {
     struct pgmig_item marker = p->marker;
@@ -376,7 +407,7 @@ bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
                 return false;
             break;
         case PGMIG_ITEM_ERROR:
-            pgmig_parser_point(p, item->start);
+            pgmig_script_point(p->script, item->start, p->err);
             return false;
         default:
             return false;

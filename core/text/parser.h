@@ -32,7 +32,4 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
 ** at the end, and for an error. */
 bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item);
 
-/* Let the error point into the file. Returns -1. */
-int pgmig_parser_point(const struct pgmig_parser *p, size_t offset);
-
 #endif

@@ -1,4 +1,11 @@
-/* phrase.c -- a line of comment as words. */
+/*
+** phrase.c -- a line of comment as words.
+**
+** People write "-- rollback:" or "-- Откат" above the way back and take it for
+** a marker. To notice that, comments are read for what they may mean: words
+** with a role, and what stands between them. It is a guess, good enough to ask
+** for a clearer comment and never to choose a direction by.
+*/
 #include "text/phrase.h"
 
 #include <ctype.h>
@@ -7,6 +14,10 @@
 
 #define LETTERS 24 /* no word that is known is longer */
 
+/* In the order of strcmp, for bsearch: the apostrophe comes before all letters,
+** what is not ASCII after them. A word is looked up in small letters, but only
+** those of ASCII become small: the others stand in each way that people write
+** them. */
 static const struct known {
     const char *word;
     enum pgmig_role role;
@@ -183,8 +194,10 @@ static unsigned long character(const char *text, size_t at, size_t end,
     return code;
 }
 
-/* Dashes, arrows, frames, bullets and pictures decorate; letters of any
-** script, digits and the apostrophe in a word belong to it. */
+/* Dashes, arrows, frames, bullets and pictures decorate; letters of any script,
+** digits and the apostrophe in a word belong to it. By blocks: signs of
+** Latin-1; punctuation, arrows, box drawing, dingbats; CJK punctuation;
+** variation selectors; the byte order mark; emoji. */
 static bool is_ornament(unsigned long code)
 {
     return (code >= 0x80 && code < 0xC0) || (code >= 0x2000 && code < 0x2C00) ||
@@ -193,7 +206,8 @@ static bool is_ornament(unsigned long code)
            code >= 0x1F000;
 }
 
-/* The bytes of the word character at `at`; 0: it is none. */
+/* The bytes of the word character at `at`; 0: it is none. An apostrophe is one
+** in front of a letter: "don't", not the end of a quotation. */
 static size_t word_character(const char *text, size_t at, size_t end)
 {
     size_t len;
@@ -209,6 +223,8 @@ static size_t word_character(const char *text, size_t at, size_t end)
                : 0;
 }
 
+/* "undo-log" and "up/down" are one thing, "rollback: users" is two, and a comma
+** or a quote is no more than a blank. */
 static enum pgmig_gap gap_of(const char *text, size_t start, size_t end)
 {
     if (start == end)
@@ -226,6 +242,7 @@ static int by_word(const void *word, const void *entry)
     return strcmp(word, ((const struct known *)entry)->word);
 }
 
+/* The role of a word by itself; join_words looks at its neighbours. */
 static enum pgmig_role role_of(const char *text, const struct pgmig_word *w)
 {
     size_t len = w->end - w->start;
@@ -240,6 +257,7 @@ static enum pgmig_role role_of(const char *text, const struct pgmig_word *w)
         digits = digits && isdigit((unsigned char)small[i]);
     }
     small[len] = '\0';
+    /* "1.", "a)": they number what follows */
     if (digits || (len == 1 && isalpha((unsigned char)small[0])))
         return PGMIG_ROLE_FILLER;
     found = bsearch(small, known, sizeof known / sizeof *known, sizeof *known,
@@ -247,7 +265,8 @@ static enum pgmig_role role_of(const char *text, const struct pgmig_word *w)
     return found ? found->role : PGMIG_ROLE_PLAIN;
 }
 
-/* The next word at or behind `at`; false: there is none. */
+/* The next word at or behind `at`; false: there is none. It also ends where a
+** capital follows a small letter: "migrateDown". */
 static bool next_word(const char *text, size_t at, size_t end,
                       struct pgmig_word *w)
 {
@@ -264,6 +283,8 @@ static bool next_word(const char *text, size_t at, size_t end,
     return w->end > w->start;
 }
 
+/* Two words say one thing: the first of them takes it over, the other one says
+** nothing any more. */
 static void join(struct pgmig_word *first, struct pgmig_word *last,
                  enum pgmig_role role)
 {
@@ -272,7 +293,8 @@ static void join(struct pgmig_word *first, struct pgmig_word *last,
     last->gap = PGMIG_GAP_BLANK;
 }
 
-/* "roll back", "roll it all back", "back out". */
+/* "roll back", "roll it all back", "back out". "back" and "out" mean no
+** direction alone: "back up the table", "out of date". */
 static void join_words(struct pgmig_phrase *phrase)
 {
     struct pgmig_word *words = phrase->words;
@@ -293,6 +315,8 @@ static void join_words(struct pgmig_phrase *phrase)
     }
 }
 
+/* Roles are settled word by word, and only then joined: "roll it all back"
+** needs its last word to mean something in the first. */
 void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
                        size_t start, size_t end)
 {
@@ -304,6 +328,7 @@ void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
     phrase->count = 0;
     phrase->cut = false;
     while (next_word(text, at, end, &w)) {
+        /* prose; the readers that need all of a line look at `cut` */
         if (phrase->count == PGMIG_PHRASE_WORDS) {
             phrase->cut = true;
             break;
@@ -316,6 +341,8 @@ void pgmig_phrase_read(struct pgmig_phrase *phrase, const char *text,
     join_words(phrase);
 }
 
+/* Frames and rulers ("-- ------") have none, and are no comments for who asks
+** what one says. */
 bool pgmig_phrase_any(const char *text, size_t start, size_t end)
 {
     struct pgmig_word w;

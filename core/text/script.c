@@ -1,4 +1,12 @@
-/* script.c -- a migration file as a whole: read, checked, asked. */
+/*
+** script.c -- a migration file as a whole: read, checked, asked.
+**
+** What is wrong with a file shows when it is read, before anything has been
+** sent: a script that was made has passed all checks. Those that are made here
+** need the whole file: that something goes up, how each section's transaction
+** is, times that were hardly meant as they stand. They come in the order in
+** which people should mend what they find.
+*/
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,6 +24,7 @@
 
 /* ---- checks of the whole --------------------------------------------- */
 
+/* Note what is worth telling. -1 only without memory. `message` is static. */
 static int warn(struct pgmig_parser *p, size_t offset, const char *message)
 {
     struct pgmig_script *s = p->script;
@@ -33,7 +42,8 @@ static int warn(struct pgmig_parser *p, size_t offset, const char *message)
     return 0;
 }
 
-/* In some formats a section without SQL does nothing, and is meant so. */
+/* In some formats a section without SQL does nothing, and is meant so: it gets
+** the directive that says so in pgmig's own. */
 static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
     struct pgmig_directives to = {&section->directives,
@@ -44,15 +54,19 @@ static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
     return pgmig_directive_set(to, "empty", "", section->start, p->err);
 }
 
+/* For a format whose tool refuses such files, too. */
 static int refuse_unmarked(struct pgmig_parser *p)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
                     pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
     pgmig_error_hint(p->err, "the UP and DOWN statements cannot be told apart: "
                              "write that line above the UP statements");
-    return pgmig_parser_point(p, 0);
+    return pgmig_script_point(p->script, 0, p->err);
 }
 
+/* An empty UP is nearly always a template that nobody has filled in: applied,
+** it would never run when somebody has. In a file without markers nothing tells
+** that it was one, so it is only worth a warning. */
 static int check_up(struct pgmig_parser *p)
 {
     struct pgmig_section *up = &p->script->sections[PGMIG_UP];
@@ -67,7 +81,8 @@ static int check_up(struct pgmig_parser *p)
     }
     if (!up->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "no -- UP section");
-        return pgmig_parser_point(p, p->script->sections[PGMIG_DOWN].start);
+        return pgmig_script_point(
+            p->script, p->script->sections[PGMIG_DOWN].start, p->err);
     }
     if (up->statement_count > 0 ||
         pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
@@ -76,7 +91,7 @@ static int check_up(struct pgmig_parser *p)
     pgmig_error_hint(p->err,
                      "write the SQL (is the file still the template?), or the "
                      "line `-- pgmig: empty` if there is nothing to do");
-    return pgmig_parser_point(p, up->start);
+    return pgmig_script_point(p->script, up->start, p->err);
 }
 
 static bool is_own(const struct pgmig_parser *p)
@@ -94,11 +109,13 @@ static bool has_alone(const struct pgmig_section *section)
 }
 
 /* A section that does not say how it runs, in a format whose tool lets a file
-** leave its transaction. */
+** leave its transaction. Where nothing keeps it from running in one, it does:
+** then the tracking row is in it, too. */
 static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
 {
     bool alone = p->words->transaction == PGMIG_TRANSACTION_AUTO;
     size_t at = pgmig_txcheck_obstacle(section, alone);
+    /* a tool that looks for such statements begins no transaction then */
     bool begun = !alone || !has_alone(section);
 
     section->transaction = at == section->statement_count;
@@ -114,6 +131,7 @@ static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
     return 0;
 }
 
+/* The file's word counts, then its format's rule. */
 static int settle_transaction(struct pgmig_parser *p,
                               enum pgmig_direction direction)
 {
@@ -131,6 +149,8 @@ static int settle_transaction(struct pgmig_parser *p,
     return pgmig_txcheck_pieces(p->script, section, p->words, false, p->err);
 }
 
+/* Both sections are settled whichever will run: a way back that cannot run is
+** worth knowing before it is needed. */
 static int settle_section(struct pgmig_parser *p,
                           enum pgmig_direction direction)
 {
@@ -145,7 +165,8 @@ static int settle_section(struct pgmig_parser *p,
     return 0;
 }
 
-/* PostgreSQL takes a bare number for milliseconds; people mean seconds. */
+/* PostgreSQL takes a bare number for milliseconds; people mean seconds. 0 needs
+** no unit. A value that is wrong was refused by directive.c. */
 static int check_times(struct pgmig_parser *p,
                        const struct pgmig_directive *list, size_t count)
 {
@@ -175,6 +196,7 @@ static int check_section_times(struct pgmig_parser *p,
     return check_times(p, section->directives, section->directive_count);
 }
 
+/* Of a held file, before anything else; a stream does it as it reads. */
 static int check_bytes(struct pgmig_parser *p)
 {
     const struct pgmig_script *s = p->script;
@@ -201,6 +223,8 @@ static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
     return -1;
 }
 
+/* The parser puts what it finds into the script: nothing is left to do with an
+** item. */
 static int take_items(struct pgmig_parser *p)
 {
     struct pgmig_item item;
@@ -210,12 +234,16 @@ static int take_items(struct pgmig_parser *p)
     return p->err->kind == PGMIG_E_NONE ? 0 : -1;
 }
 
+/* Doubts come first: a comment that was to be a marker is the reason for most
+** of what would be found behind it. Sections are looked at for SQL before
+** transactions are settled, which shortens their lists. */
 static int parse(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
 
     if (take_items(p) != 0 || pgmig_doubt_check(p) != 0)
         return -1;
+    /* a file without any marker is UP as a whole */
     if (!s->marked && !p->words->marked)
         s->sections[PGMIG_UP].present = true;
     if (settle_empty(p, &s->sections[PGMIG_UP]) != 0 ||
@@ -279,6 +307,7 @@ static int parse_stream(struct pgmig_script *script,
     script->streamed = true;
     pgmig_parser_init(&p, script, script->words, stream, err);
     status = parse(&p);
+    /* it was the stream's window, which is closed: excerpt.c reads again */
     script->text = NULL;
     if (status != 0 && err->kind == PGMIG_E_PARSE)
         return check_rest(stream, err);
@@ -304,6 +333,8 @@ static int parse_sealed(struct pgmig_script *script,
     return status;
 }
 
+/* The stream is closed once the file was read: to run, it is opened anew
+** (cursor.c), and may be another file by then. */
 static struct pgmig_script *read_stream(const char *path,
                                         const struct pgmig_vocabulary *words,
                                         struct pgmig_error *err)
@@ -332,6 +363,8 @@ struct pgmig_script *pgmig_script_read(const char *path,
     char *text;
     size_t len;
 
+    /* the size decides nothing but how it is read: should it change until then,
+    ** either way still reads all */
     if (stream && stat(path, &st) == 0 && st.st_size > PGMIG_STREAM_BYTES)
         return read_stream(path, words, err);
     if (pgmig_file_read(path, &text, &len, err) != 0)
@@ -339,6 +372,7 @@ struct pgmig_script *pgmig_script_read(const char *path,
     return pgmig_script_parse(path, text, len, words, err);
 }
 
+/* `text` and `path` are not parsing's: a cursor has lent ones here. */
 void pgmig_script_clear(struct pgmig_script *script)
 {
     for (int i = 0; i < 2; i++) {
@@ -374,6 +408,7 @@ const char *pgmig_script_directive(const struct pgmig_script *script,
                                 key);
 }
 
+/* DOWN's reason first: it stands where people look for the way back. */
 const char *pgmig_script_irreversible(const struct pgmig_script *script)
 {
     const char *reason =
@@ -390,6 +425,8 @@ void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
     pgmig_locate_from(script->text, script->len, offset, place);
 }
 
+/* Comments and literals included: for callers who may be wrong on the safe
+** side. */
 bool pgmig_script_mentions(const struct pgmig_script *script, const char *word)
 {
     size_t n = strlen(word);

@@ -1,4 +1,10 @@
-/* seal.c -- whether two readings of a file saw the same bytes. */
+/*
+** seal.c -- whether two readings of a file saw the same bytes.
+**
+** The first reading checks a file, the second one runs it: the seal is what
+** says that they were of one file. It is never written down, and two seals are
+** compared only under the same key.
+*/
 #include "text/seal.h"
 
 #include <limits.h>
@@ -19,6 +25,8 @@ int pgmig_seal_key(unsigned char key[PGMIG_SEAL_BYTES], struct pgmig_error *err)
     return pgmig_error_set(err, PGMIG_E_IO, "no random bytes are available");
 }
 
+/* The key is the script's, and used once for each reading of its file; a
+** constant iv is safe since no two seals are ever shown to anybody. */
 int pgmig_seal_init(struct pgmig_seal *s,
                     const unsigned char key[PGMIG_SEAL_BYTES],
                     struct pgmig_error *err)
@@ -47,6 +55,7 @@ void pgmig_seal_add(struct pgmig_seal *s, const char *bytes, size_t len)
     }
 }
 
+/* The tag of GCM is the seal. No text was encrypted: `nothing` stays so. */
 int pgmig_seal_end(struct pgmig_seal *s, unsigned char out[PGMIG_SEAL_BYTES],
                    struct pgmig_error *err)
 {

@@ -22,7 +22,11 @@ PGMIG_NODISCARD int pgmig_seal_key(unsigned char key[PGMIG_SEAL_BYTES],
 PGMIG_NODISCARD int pgmig_seal_init(struct pgmig_seal *s,
                                     const unsigned char key[PGMIG_SEAL_BYTES],
                                     struct pgmig_error *err);
+/* Add what comes next of the file. */
 void pgmig_seal_add(struct pgmig_seal *s, const char *bytes, size_t len);
+/* What the bytes make: equal for equal bytes under one key, and for others
+** different but for a chance that nobody has to reckon with. Nothing may be
+** added afterwards. */
 PGMIG_NODISCARD int pgmig_seal_end(struct pgmig_seal *s,
                                    unsigned char out[PGMIG_SEAL_BYTES],
                                    struct pgmig_error *err);

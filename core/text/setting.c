@@ -1,4 +1,11 @@
-/* setting.c -- statements that change how the rest of a file reads. */
+/*
+** setting.c -- statements that change how the rest of a file reads.
+**
+** Two settings do: standard_conforming_strings says whether a backslash in
+** '...' takes the next character, client_encoding what bytes are characters.
+** Both are looked for where a dump or a person writes them. A function, or a
+** DO, that sets one is not noticed.
+*/
 #include "text/setting.h"
 
 #include <string.h>
@@ -6,7 +13,9 @@
 
 #include "text/words.h"
 
-/* The token's text without the quotes of a literal or a name. */
+/* The token's text without the quotes of a literal or a name, as much of it as
+** `out` holds: what is longer is none of the words that are looked for. Escapes
+** in it are not undone. */
 static void plain(const struct pgmig_words *w, char *out, size_t size)
 {
     const char *text = w->lx.text;
@@ -29,7 +38,8 @@ static void plain(const struct pgmig_words *w, char *out, size_t size)
     out[end - start] = '\0';
 }
 
-/* Settings are found without case, also as quoted names (guc.c). */
+/* Settings are found without case, also as quoted names (guc.c,
+** guc_name_compare). */
 static bool names(const struct pgmig_words *w, const char *setting)
 {
     char name[32];
@@ -62,6 +72,7 @@ static bool listed(const char *value, const char *const *names)
     return false;
 }
 
+/* All else is on: DEFAULT is, and what is no boolean the server refuses. */
 static enum pgmig_setting strings_setting(struct pgmig_words *w)
 {
     /* the boolean forms of parse_bool, unique prefixes included */
@@ -73,6 +84,9 @@ static enum pgmig_setting strings_setting(struct pgmig_words *w)
     return listed(value, off) ? PGMIG_SETTING_ESCAPES : PGMIG_SETTING_STANDARD;
 }
 
+/* The names by which the server knows UTF-8: it compares only letters and
+** digits, without case (src/common/encnames.c). DEFAULT is what the connection
+** was opened with, which is UTF8. */
 static enum pgmig_setting encoding_setting(struct pgmig_words *w)
 {
     static const char *const utf8[] = {"utf8",    "utf-8",   "utf_8",
@@ -83,7 +97,9 @@ static enum pgmig_setting encoding_setting(struct pgmig_words *w)
     return listed(value, utf8) ? PGMIG_SETTING_NONE : PGMIG_SETTING_ENCODING;
 }
 
-/* set_config('standard_conforming_strings', ...) anywhere in a SELECT. */
+/* set_config('standard_conforming_strings', ...) anywhere in a SELECT: it may
+** be called for some rows only, or with a value that is calculated, so it
+** cannot be followed. pg_dump's own, of search_path, is none of that. */
 static enum pgmig_setting hidden_setting(struct pgmig_words *w)
 {
     for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
@@ -108,6 +124,7 @@ enum pgmig_setting pgmig_setting_of(const char *text,
     pgmig_words_init(&w, text, st, standard_strings);
     if (pgmig_words_accept(&w, "select"))
         return hidden_setting(&w);
+    /* RESET of client_encoding leads back to the connection's UTF8 */
     if (pgmig_words_accept(&w, "reset"))
         return names(&w, "standard_conforming_strings") || names(&w, "all")
                    ? PGMIG_SETTING_STANDARD

@@ -12,7 +12,8 @@ enum pgmig_setting {
     PGMIG_SETTING_HIDDEN    /* set_config('standard_conforming_strings', ...) */
 };
 
-/* What a SET, RESET or set_config() does to the text behind it. */
+/* What a SET, RESET or set_config() does to the text behind it.
+** `standard_strings` says how the statement itself is read. */
 enum pgmig_setting pgmig_setting_of(const char *text,
                                     const struct pgmig_statement *st,
                                     bool standard_strings);

@@ -1,4 +1,16 @@
-/* split.c -- a text as statements and the comments between them. */
+/*
+** split.c -- a text as statements and the comments between them.
+**
+** Cuts where psql does (src/fe_utils/psqlscan.l): at a semicolon outside
+** parentheses and BEGIN ATOMIC bodies. Each statement is classified as it ends,
+** because a SET standard_conforming_strings among them changes how the rest is
+** to be read. It knows no markers: a parser that takes a comment for one ends
+** the open statement with pgmig_splitter_cut.
+**
+** No item is handed out before the text that decides about it is there: but for
+** how COPY data is divided, what comes of a text does not depend on the pieces
+** that it comes in.
+*/
 #include "text/split.h"
 
 #include <string.h>
@@ -20,6 +32,8 @@ void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
     sp->blank = true;
 }
 
+/* An open statement is needed from its start: when it ends, it is classified,
+** and sent, from the text. */
 size_t pgmig_splitter_needs(const struct pgmig_splitter *sp)
 {
     return sp->open ? sp->start : sp->lx.pos;
@@ -30,7 +44,7 @@ static struct pgmig_item fail(size_t at)
     return (struct pgmig_item){.kind = PGMIG_ITEM_ERROR, .start = at};
 }
 
-/* The item at `pos` needs more of the text. */
+/* The item at `pos` needs more of the text: it is read again from there. */
 static struct pgmig_item more(struct pgmig_splitter *sp, size_t pos)
 {
     sp->lx.pos = pos;
@@ -66,6 +80,7 @@ static bool alone(const struct pgmig_splitter *sp,
         before--;
     if (behind < sp->lx.len && !is_line_end(text[behind]))
         return false;
+    /* its line's start was let go, and what was on it remembered */
     if (before == sp->from)
         return sp->blank;
     return is_line_end(text[before - 1]) ||
@@ -83,13 +98,16 @@ static bool refuse_setting(const char *message, const char *hint,
     return false;
 }
 
-/* The statements that pgmig_setting_of knows: few are. */
+/* The statements that pgmig_setting_of knows, by their first letters: SET,
+** SELECT, RESET. It is asked for every statement, and few are. */
 static bool may_set(const struct pgmig_statement *st)
 {
     return strncmp(st->kind, "SE", 2) == 0 || strncmp(st->kind, "RES", 3) == 0;
 }
 
-/* A SET that changes how the rest reads: follow or refuse it. */
+/* A SET that changes how the rest reads: follow or refuse it. A wrong guess
+** about backslashes ends literals in the wrong place, from there to the end of
+** the file. */
 static bool follow_setting(struct pgmig_splitter *sp,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
@@ -105,6 +123,7 @@ static bool follow_setting(struct pgmig_splitter *sp,
         sp->strings_set = true;
         return true;
     case PGMIG_SETTING_ENCODING:
+        /* offsets, columns and the check for UTF-8 rest upon it */
         return refuse_setting("a migration cannot change client_encoding",
                               "save the file as UTF-8 and delete this line",
                               err);
@@ -115,6 +134,8 @@ static bool follow_setting(struct pgmig_splitter *sp,
     default:
         break;
     }
+    /* SET is undone with the transaction, or back to the savepoint, that it
+    ** stands in (manual, SET): which one that is, nobody follows here */
     if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
         return refuse_setting(
             "ROLLBACK TO in a file that sets standard_conforming_strings",
@@ -123,6 +144,7 @@ static bool follow_setting(struct pgmig_splitter *sp,
     return true;
 }
 
+/* The statement that is open ends; its last token ended at sp->last. */
 static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
                                 struct pgmig_error *err)
 {
@@ -141,12 +163,15 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
         pgmig_copydata_missing(err);
         return fail(st->start);
     }
+    /* pgmig_splitter_next goes on with the data; copy_at is where an error in
+    ** it points, since data without an end has no place of its own */
     sp->copying = PGMIG_COPYING_LINE;
     sp->copy_at = st->start;
     return item;
 }
 
-/* A semicolon: comments in front of it still belong to the statement. */
+/* A semicolon: comments in front of it still belong to the statement, so a line
+** comment may be its last line. Blanks do not. */
 static struct pgmig_item finish_at(struct pgmig_splitter *sp, size_t end,
                                    struct pgmig_error *err)
 {
@@ -179,7 +204,9 @@ static void begin_statement(struct pgmig_splitter *sp, size_t at)
     sp->closable = false;
 }
 
-/* CREATE [OR REPLACE] FUNCTION | PROCEDURE: the words, one after another. */
+/* CREATE [OR REPLACE] FUNCTION | PROCEDURE: the words, one after another. psql
+** looks for the same ones (psqlscan.l, identifiers): anywhere else BEGIN and
+** END say nothing about semicolons. */
 static void watch_routine(struct pgmig_splitter *sp,
                           const struct pgmig_token *tok)
 {
@@ -220,6 +247,7 @@ static void take_word(struct pgmig_splitter *sp, const struct pgmig_token *tok)
         watch_routine(sp, tok);
     if (!sp->routine)
         return;
+    /* a body neither begins nor ends inside parentheses */
     if (sp->parens == 0)
         watch_atomic(sp, tok);
     sp->begin = pgmig_token_is(sp->lx.text, tok, "begin");
@@ -265,7 +293,9 @@ static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
         take_symbol(sp, tok);
 }
 
-/* Nothing hangs on the words of a statement that creates no routine. */
+/* Nothing hangs on the words of a statement that creates no routine: only
+** parentheses are counted, and what ends or hides something is left to the
+** lexer. */
 static void skip_dull(struct pgmig_splitter *sp)
 {
     struct pgmig_lexer *lx = &sp->lx;
@@ -286,7 +316,9 @@ static void skip_dull(struct pgmig_splitter *sp)
 
 /* ---- psql commands --------------------------------------------------- */
 
-/* pg_dump writes \restrict and \unrestrict around a dump. */
+/* pg_dump of August 2025 and later writes \restrict and \unrestrict around a
+** dump, so that psql runs no command that a hostile server has put into it
+** (CVE-2025-8714). Here no command is run at all: the lines are passed over. */
 static bool is_restrict(const struct pgmig_splitter *sp,
                         const struct pgmig_token *tok)
 {
@@ -297,6 +329,8 @@ static bool is_restrict(const struct pgmig_splitter *sp,
                          (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0));
 }
 
+/* \i, \set, \copy and the like: psql's own, which no server knows. Running the
+** file without what they do would be worse than not running it. */
 static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
                                         const struct pgmig_token *tok,
                                         struct pgmig_error *err)
@@ -321,6 +355,7 @@ static struct pgmig_item take_command(struct pgmig_splitter *sp,
     const char *text = sp->lx.text + tok->start;
     const char *newline = memchr(text, '\n', sp->lx.len - tok->start);
 
+    /* the line tells which command it is, and all of it is passed over */
     if (newline == NULL && !sp->lx.final)
         return more(sp, tok->start);
     if (!is_restrict(sp, tok))
@@ -342,6 +377,8 @@ static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
     return fail(tok->start);
 }
 
+/* An open parenthesis has swallowed the semicolons behind it: it is named here,
+** where the server would complain at the end of the file. */
 static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
                                      struct pgmig_error *err)
 {
@@ -409,6 +446,8 @@ static void skip_bom(struct pgmig_lexer *lx)
         lx->pos = BOM_LEN;
 }
 
+/* Reads on until something is whole: comments come out even from inside a
+** statement, since one may be a marker, or a doubt, for the parser. */
 struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
                                       struct pgmig_error *err)
 {

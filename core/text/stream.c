@@ -1,4 +1,11 @@
-/* stream.c -- a file read piece by piece. */
+/*
+** stream.c -- a file read piece by piece.
+**
+** A window of the file is held, from `from` to `len`, and moves only forwards.
+** Each byte goes once, in order, into the seal and the checksum, where there
+** are such, and is checked to be UTF-8 before anybody may look at it: so all
+** three speak of the whole file, whatever a reader was interested in.
+*/
 #include "text/stream.h"
 
 #include <errno.h>
@@ -47,6 +54,7 @@ static size_t line_start(const struct pgmig_stream *s, size_t offset)
     return offset - limit == s->from ? s->from : offset;
 }
 
+/* 3 while the window begins with the byte order mark, else 0. */
 static size_t bom_len(const struct pgmig_stream *s)
 {
     return s->from == 0 && s->len >= BOM_LEN &&
@@ -55,8 +63,8 @@ static size_t bom_len(const struct pgmig_stream *s)
                : 0;
 }
 
-/* Whether only blanks stand before an offset on its line; a comment's line
-** begins behind a lone CR, too. */
+/* Whether only blanks stand before an offset on its line. A line that ends with
+** CR alone counts as ended, as for line comments (lexer.c). */
 static bool is_blank(const struct pgmig_stream *s, size_t offset)
 {
     size_t start = s->from + bom_len(s);
@@ -67,7 +75,9 @@ static bool is_blank(const struct pgmig_stream *s, size_t offset)
                            : strchr("\r\n", s->text[offset - 1]) != NULL;
 }
 
-/* Let go what stands before an offset. */
+/* Let go what stands before an offset. Its lines are counted now, and of the
+** line that is cut in two how many characters are gone, so that places can be
+** told later without the text. */
 static void advance(struct pgmig_stream *s, size_t from)
 {
     size_t start = s->from + bom_len(s);
@@ -87,6 +97,8 @@ static void advance(struct pgmig_stream *s, size_t from)
     s->from = from;
 }
 
+/* Two pieces at first. More only for a statement or a comment that is longer:
+** it has to be there whole, so the window doubles until it is. */
 static int enlarge(struct pgmig_stream *s, struct pgmig_error *err)
 {
     size_t cap =
@@ -102,7 +114,8 @@ static int enlarge(struct pgmig_stream *s, struct pgmig_error *err)
     return 0;
 }
 
-/* The bytes that came must be text. A character may end in the next piece. */
+/* The bytes that came must be text. Up to three at the end may be a character
+** that goes on in the next piece; a NUL never does. */
 static int check(struct pgmig_stream *s, struct pgmig_error *err)
 {
     size_t left = s->len - s->checked;
@@ -128,6 +141,7 @@ static int fill(struct pgmig_stream *s, struct pgmig_error *err)
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return pgmig_error_file(err, "read the file", s->path);
+    /* a short read says nothing: only 0 is the end */
     s->final = n == 0;
     if (s->seal != NULL)
         pgmig_seal_add(s->seal, end, (size_t)n);
@@ -137,6 +151,8 @@ static int fill(struct pgmig_stream *s, struct pgmig_error *err)
     return 0;
 }
 
+/* Bytes that are not checked yet are kept whatever the caller says: they are
+** the first half of a character. */
 int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
                       struct pgmig_error *err)
 {
@@ -147,6 +163,7 @@ int pgmig_stream_more(struct pgmig_stream *s, size_t keep,
         return -1;
     if (fill(s, err) != 0)
         return -1;
+    /* so that an offset in the file is the index: valid from `from` on */
     s->text = s->buf - s->from;
     return check(s, err);
 }

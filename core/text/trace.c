@@ -1,4 +1,14 @@
-/* trace.c -- from a server's CONTEXT to the line of the file it speaks of. */
+/*
+** trace.c -- from a server's CONTEXT to the line of the file it speaks of.
+**
+** An error inside a function or a DO has no position in the statement that was
+** sent. Its CONTEXT has: "PL/pgSQL function NAME(TYPES) line N at ..."
+** (pl_exec.c, plpgsql_exec_error_callback), the innermost call first. The first
+** line of it that is about a routine of this file, or about the DO itself, is
+** the place; N counts from the beginning of the body, so the body has to be
+** found. With lc_messages other than English nothing is found, and the error
+** points at the statement.
+*/
 #include "text/trace.h"
 
 #include <stdlib.h>
@@ -34,7 +44,8 @@ static size_t line_offset(const char *text, size_t start, size_t end, int line)
 }
 
 /* The body of DO or CREATE FUNCTION: its last dollar-quoted literal, which
-** PL/pgSQL counts its lines in. */
+** PL/pgSQL counts its lines in, what stands behind the tag on its line being
+** line 1. Bodies in plain quotes are not looked for. */
 static bool find_body(const struct pgmig_script *script,
                       const struct pgmig_statement *st, size_t *start,
                       size_t *end)
@@ -76,7 +87,9 @@ static bool at_symbol(const struct pgmig_words *w, char c)
     return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == c;
 }
 
-/* Pass over the arguments: from behind ( to ). */
+/* Pass over the arguments: from behind ( to ). CONTEXT has the types of those
+** that go in (regprocedure's way), the file may have names, modes and defaults,
+** too: only how many there are can be compared. */
 static bool read_arguments(struct pgmig_words *w, struct signature *sig)
 {
     bool first = true; /* the token begins an argument */
@@ -94,6 +107,7 @@ static bool read_arguments(struct pgmig_words *w, struct signature *sig)
     return true;
 }
 
+/* [schema.]name(arguments); false where no parenthesis follows the name. */
 static bool read_signature(struct pgmig_words *w, struct signature *sig)
 {
     *sig = (struct signature){.text = w->lx.text};
@@ -127,7 +141,9 @@ static bool created(const struct pgmig_script *script,
     return read_signature(&w, sig);
 }
 
-/* The next character of a name as the server keeps it; 0 at its end. */
+/* The next character of a name as the server keeps it; 0 at its end. In UTF-8
+** it folds ASCII letters only (src/backend/parser/scansup.c,
+** downcase_identifier). */
 static char next_char(const char *text, const struct pgmig_token *name,
                       size_t *at)
 {
@@ -198,7 +214,9 @@ static int by_name(const void *a, const void *b)
     return (x->at < y->at) - (x->at > y->at);
 }
 
-/* Without memory for them there are none. */
+/* Without memory for them there are none: the error points at the statement.
+** The list is that of the statements up to the one that failed: a routine that
+** is created later cannot have been called. */
 static void collect(struct routines *r, const struct pgmig_script *script,
                     const struct pgmig_statement *list, size_t count)
 {
@@ -251,7 +269,8 @@ static bool may_be_on_path(const struct routines *r,
     return same_name(made->text, &made->schema, public, &whole) || r->sets_path;
 }
 
-/* CONTEXT names the schema of a routine that is not on the search path. */
+/* CONTEXT names the schema of a routine that is not on the search path
+** (regproc.c, format_procedure: FunctionIsVisible); the file may always. */
 static bool may_be(const struct routines *r, const struct signature *said,
                    const struct signature *made)
 {
@@ -261,6 +280,7 @@ static bool may_be(const struct routines *r, const struct signature *said,
     return made->schema.end == 0 || may_be_on_path(r, made);
 }
 
+/* As they are written: a replacement is mostly a copy of the first. */
 static bool same_arguments(const struct signature *a, const struct signature *b)
 {
     size_t len = a->args_end - a->args_start;
@@ -294,7 +314,8 @@ static struct creator *find_creator(const struct routines *r,
     return found;
 }
 
-/* The routine that `name`, in a line of CONTEXT, is about. */
+/* The routine that `name`, in a line of CONTEXT, is about: by its name, and
+** only if several have that, by the number of its arguments, too. */
 static struct creator *find_routine(const struct routines *r, const char *name)
 {
     struct pgmig_statement line = {.end = strcspn(name, "\n")};
@@ -311,7 +332,8 @@ static struct creator *find_routine(const struct routines *r, const char *name)
 
 /* ---- which line ------------------------------------------------------ */
 
-/* A DO block: of several, the outermost is the file's, the last in CONTEXT. */
+/* A DO block: of several, the outermost is the file's, the last in CONTEXT. The
+** others were run by EXECUTE. */
 static bool is_block(const struct pgmig_statement *failed, const char *at)
 {
     return strcmp(failed->kind, "DO") == 0 && strstr(at, ROUTINE BLOCK) == NULL;
@@ -359,12 +381,14 @@ static bool trace_line(struct routines *r, const struct pgmig_statement *list,
     found = recall_routine(r, name);
     if (found == NULL || found->bodyless)
         return false;
+    /* not looked at again for each call of a recursion */
     found->bodyless = !place(r->script, &list[found->at], line, offset);
     return !found->bodyless;
 }
 
-/* Of several, the outermost is the file's, the last in CONTEXT: a trigger may
-** read something else. */
+/* "COPY table, line N" (copyfrom.c, CopyFromErrorCallback). Of several, the
+** outermost is the file's, the last in CONTEXT: a trigger may read something
+** else. */
 int pgmig_trace_copy(const char *context)
 {
     const char *next;

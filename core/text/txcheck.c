@@ -1,4 +1,16 @@
-/* txcheck.c -- what a section may say about transactions. */
+/*
+** txcheck.c -- what a section may say about transactions.
+**
+** A migration's statements and its tracking row have to be kept or lost
+** together, so its transaction must be pgmig's own. What a file says about it
+** is therefore taken over (isolation, deferrability), left out (a BEGIN and a
+** COMMIT around everything), or refused with the remedy; nothing that ends a
+** transaction is ever sent within ours. A section that runs in pieces keeps its
+** own transactions, if each of them is whole.
+**
+** Every BEGIN and COMMIT that is left out here shortens the section's list:
+** what is left in it is exactly what is sent.
+*/
 #include "text/txcheck.h"
 
 #include <stdio.h>
@@ -16,7 +28,8 @@ static int point(const struct pgmig_script *script,
     return -1;
 }
 
-/* The list has become shorter. */
+/* The list has become shorter. `total` counts also those that a streamed script
+** does not keep in it, and so loses as many, not all. */
 static void keep_first(struct pgmig_section *section, size_t count)
 {
     section->total -= section->statement_count - count;
@@ -30,7 +43,8 @@ static void drop_first(struct pgmig_section *section)
     keep_first(section, section->statement_count - 1);
 }
 
-/* What a BEGIN or SET TRANSACTION asks for. */
+/* What a BEGIN or SET TRANSACTION asks for. Of a streamed script its text is
+** gone by now, and read again. */
 static int read_modes(const struct pgmig_script *script,
                       const struct pgmig_statement *st,
                       struct pgmig_modes *modes, struct pgmig_error *err)
@@ -51,7 +65,8 @@ static int read_modes(const struct pgmig_script *script,
     return point(script, st, err);
 }
 
-/* The first statement asks for modes: take them over and drop it. */
+/* The first statement asks for modes: take them over and drop it. Modes of a
+** second one are added: BEGIN and then SET TRANSACTION. */
 static int lift(const struct pgmig_script *script,
                 struct pgmig_section *section, struct pgmig_modes *modes,
                 struct pgmig_error *err)
@@ -64,6 +79,7 @@ static int lift(const struct pgmig_script *script,
 
 /* ---- large objects --------------------------------------------------- */
 
+/* BEGIN without any mode, as pg_dump writes it. */
 static bool is_bare(const char *text, const struct pgmig_statement *st)
 {
     struct pgmig_modes modes = {0};
@@ -72,14 +88,17 @@ static bool is_bare(const char *text, const struct pgmig_statement *st)
     return !modes.isolation && !modes.deferrable && !modes.refused;
 }
 
-/* A transaction counts its descriptors from 0, which pg_dump relies on: none
-** may be open when such a block begins, and it leaves none open. */
+/* A transaction counts its descriptors from 0 (src/backend/libpq/be-fsstubs.c
+** forgets them all at its end), which pg_dump relies on when it writes
+** lowrite(0, ...): none may be open when such a block begins, and it leaves
+** none open. Only then do the numbers stay right without it. */
 void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
                          struct pgmig_section *section)
 {
     size_t last = section->statement_count - 1;
     struct pgmig_statement *st = &section->statements[last];
 
+    /* another section begins, and knows nothing of the last one's */
     if (w->section != section)
         *w = (struct pgmig_lo_watch){.section = section};
     if (st->traits & PGMIG_T_TX_BEGIN) {
@@ -114,6 +133,8 @@ static void leave_out_lo(struct pgmig_section *section)
 
 /* ---- in one transaction ---------------------------------------------- */
 
+/* BEGIN first and COMMIT last. Another COMMIT between them is not looked for
+** here: it is refused with everything else that is left. */
 static bool is_wrapped(const struct pgmig_section *section)
 {
     size_t n = section->statement_count;
@@ -131,6 +152,7 @@ static bool ends_early(const struct pgmig_section *section, size_t i)
            i + 1 < section->statement_count;
 }
 
+/* The first one counts: a warning points at it. */
 size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
 {
     unsigned traits = PGMIG_T_TX_REFUSED | (alone ? PGMIG_T_NO_BLOCK : 0);
@@ -142,6 +164,8 @@ size_t pgmig_txcheck_obstacle(const struct pgmig_section *section, bool alone)
     return n;
 }
 
+/* A BEGIN or a COMMIT without the other is left where it is: it is refused with
+** everything else, and the message names it. */
 static int unwrap(const struct pgmig_script *script,
                   struct pgmig_section *section, struct pgmig_modes *modes,
                   struct pgmig_error *err)
@@ -163,7 +187,9 @@ static int refuse_open(const struct pgmig_script *script,
     return point(script, st, err);
 }
 
-/* A BEGIN behind other statements, or in another one, begins nothing. */
+/* A BEGIN after other statements, or in another one, begins nothing: the server
+** only warns. But it sets the modes (src/backend/tcop/utility.c), and fails for
+** an isolation level that comes after a query. */
 static int check_idle(const struct pgmig_script *script,
                       const struct pgmig_statement *st, struct pgmig_error *err)
 {
@@ -203,6 +229,8 @@ static int unwrap_own(const struct pgmig_script *script,
         section->wrapped = true;
         if (list[i].traits & PGMIG_T_TX_COMMIT)
             continue;
+        /* the tool sends the file as it is: without its COMMIT nothing of it
+        ** would have been kept */
         if (!closed && words->unwrapped)
             return refuse_open(script, &list[i], err);
         if ((i == 0 ? read_modes(script, &list[i], modes, err)
@@ -213,6 +241,8 @@ static int unwrap_own(const struct pgmig_script *script,
     return 0;
 }
 
+/* The two kinds need other advice: what must run alone can be moved, what
+** controls transactions has nothing to control here. */
 static int refuse(const struct pgmig_script *script,
                   const struct pgmig_statement *st, const char *remedy,
                   struct pgmig_error *err)
@@ -236,6 +266,9 @@ static int refuse(const struct pgmig_script *script,
     return point(script, st, err);
 }
 
+/* Everything is said: the defaults of a role or a database
+** (default_transaction_isolation, default_transaction_read_only) must not
+** change what a migration does, and the tracking row has to be written. */
 static void begin(struct pgmig_section *section,
                   const struct pgmig_modes *modes)
 {
@@ -246,6 +279,8 @@ static void begin(struct pgmig_section *section,
              modes->deferrable ? modes->deferrable : "");
 }
 
+/* Large objects first: a dump of nothing else begins with BEGIN and ends with
+** COMMIT, too, without being one transaction. */
 int pgmig_txcheck(const struct pgmig_script *script,
                   struct pgmig_section *section,
                   const struct pgmig_vocabulary *words, bool own,
@@ -259,6 +294,8 @@ int pgmig_txcheck(const struct pgmig_script *script,
                  : unwrap(script, section, &modes, err);
     if (status != 0)
         return -1;
+    /* SET TRANSACTION works only before the first query (manual): so it is
+    ** looked for in the first place alone, and refused elsewhere */
     if (section->statement_count > 0 &&
         (section->statements[0].traits & PGMIG_T_TX_SET) &&
         lift(script, section, &modes, err) != 0)
@@ -302,6 +339,8 @@ static int refuse_inside(const struct pgmig_script *script,
                          const struct pgmig_vocabulary *words, bool begun,
                          struct pgmig_error *err)
 {
+    /* the tool's own transaction is the obstacle: a line in the file ends
+    ** that */
     if (begun)
         return refuse(script, st, words->untransacted, err);
 
@@ -311,7 +350,8 @@ static int refuse_inside(const struct pgmig_script *script,
     return point(script, st, err);
 }
 
-/* Whether one of a file's own transactions is begun, goes on or ends here. */
+/* Whether one of a file's own transactions is begun, goes on or ends here. A
+** second BEGIN begins nothing; a ROLLBACK ends one as COMMIT does. */
 static void follow(const struct pgmig_statement **open,
                    const struct pgmig_statement *st)
 {
@@ -321,6 +361,8 @@ static void follow(const struct pgmig_statement **open,
         *open = NULL;
 }
 
+/* `own`: the tool's transaction is still under way. It ends with the first
+** COMMIT, and nobody begins another one for the file. */
 int pgmig_txcheck_pieces(const struct pgmig_script *script,
                          const struct pgmig_section *section,
                          const struct pgmig_vocabulary *words, bool begun,
@@ -341,11 +383,14 @@ int pgmig_txcheck_pieces(const struct pgmig_script *script,
         follow(&open, st);
         own = own && !(st->traits & PGMIG_T_TX_COMMIT);
     }
+    /* with a tool that commits at the end of the file, that ends it */
     if (open != NULL && (!begun || words->unwrapped))
         return refuse_open(script, open, err);
     return 0;
 }
 
+/* A COMMIT ends nothing where nothing is open or nothing was kept yet; a BEGIN
+** at the very end begins nothing that would be run. */
 void pgmig_txcheck_loosen(struct pgmig_section *section, bool begun)
 {
     struct pgmig_statement *list = section->statements;

@@ -1,4 +1,12 @@
-/* vocabulary.c -- what a comment means: a marker, nearly one, or neither. */
+/*
+** vocabulary.c -- what a comment means: a marker, nearly one, or neither.
+**
+** The words come from a table: pgmig's own below, another tool's from
+** lua/pgmig/formats. No code in here knows a tool. A comment is compared with
+** all of the table; the first entry that fits counts, so what is special stands
+** in it before what is general. Whether a marker may stand where it does is the
+** parser's to say.
+*/
 #include "text/vocabulary.h"
 
 #include <ctype.h>
@@ -14,6 +22,8 @@
         .options = (more)                                               \
     }
 
+/* A file of another tool's would run all of its SQL as UP, the way back
+** included: so its markers are known here, to be refused. */
 static const struct pgmig_marker markers[] = {
     {.text = "up", .kind = PGMIG_MARKER_UP},
     {.text = "down", .kind = PGMIG_MARKER_DOWN},
@@ -45,7 +55,8 @@ const struct pgmig_vocabulary pgmig_vocabulary_default = {
     .untransacted = "-- pgmig: transaction=off",
 };
 
-/* A comment's words with single blanks between them, in lower case. */
+/* A comment's words with single blanks between them, in lower case. Cut where
+** it is longer than any marker: no more than its beginning counts. */
 static void fold(char out[FOLDED], const char *text, size_t start, size_t end)
 {
     size_t n = 0;
@@ -63,7 +74,7 @@ static void fold(char out[FOLDED], const char *text, size_t start, size_t end)
     out[n] = '\0';
 }
 
-/* Only the letters and digits of a folded text. */
+/* Only the letters and digits of a folded text: "== UP ==" is nearly "up". */
 static void letters(char out[FOLDED], const char *folded)
 {
     size_t n = 0;
@@ -80,6 +91,8 @@ static struct pgmig_comment means(enum pgmig_meaning meaning,
     return (struct pgmig_comment){.meaning = meaning, .marker = marker};
 }
 
+/* What begins a section, and whose absence lets SQL run the wrong way: near
+** misses are looked for of these alone. */
 static bool is_section(const struct pgmig_marker *marker)
 {
     return marker->kind == PGMIG_MARKER_UP ||
@@ -134,6 +147,8 @@ static const char *behind_dashes(const char *folded,
     return folded;
 }
 
+/* Block comments are no markers to any of the tools; that somebody has meant
+** one as such is noticed (is_nearly, PGMIG_MARKER_FOREIGN). */
 static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
                                       const char *folded, bool line_comment)
 {
@@ -155,6 +170,7 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
     return means(PGMIG_MEANS_NOTHING, NULL);
 }
 
+/* "-- DWON": a letter or two from a section's marker. */
 static struct pgmig_comment as_misspelt(const struct pgmig_vocabulary *words,
                                         const char *folded)
 {
@@ -179,6 +195,8 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
         end -= 2;
     while (start < end && isspace((unsigned char)text[start]))
         start++;
+    /* a prefix makes it a directive even where nothing valid follows: a mistake
+    ** in one must not turn it into a comment */
     if (end - start >= prefix &&
         strncasecmp(text + start, words->directive_prefix, prefix) == 0)
         return (struct pgmig_comment){.meaning = PGMIG_MEANS_DIRECTIVE,
@@ -191,6 +209,8 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
     return comment;
 }
 
+/* Byte for byte, as its tool looks for it (tern splits the file's text at the
+** first copy): in a literal or in the middle of a line, too. */
 size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
                               const char *text, size_t start, size_t end)
 {
@@ -202,6 +222,7 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
         while (words->markers[i].anywhere && at < end &&
                (found = memmem(text + at, end - at, marker, strlen(marker)))) {
             at = (size_t)(found - text);
+            /* the marker's text begins behind these, as all do */
             if (memcmp(found - 2, "--", 2) == 0)
                 return at - 2;
             at++;
@@ -214,7 +235,8 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
 
 /* Whether a name begins at `*at` and is closed: what has a letter and no brace,
 ** so that '{{1,2},{3,4}}' is an array. `*at` becomes where that was decided:
-** nothing before it is a name either. */
+** nothing before it is a name either, so a text full of openings is still read
+** once. */
 static bool is_named(const struct pgmig_vocabulary *words, const char *text,
                      size_t *at, size_t end)
 {
@@ -258,6 +280,8 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
     return end;
 }
 
+/* SQL in front of a section's marker may lack its semicolon: the tools divide
+** at the marker whatever stands there. */
 bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker)
 {
     return is_section(marker) || marker->kind == PGMIG_MARKER_END;
@@ -270,6 +294,7 @@ pgmig_vocabulary_section(const struct pgmig_vocabulary *words,
     for (size_t i = 0; i < words->marker_count; i++) {
         const struct pgmig_marker *marker = &words->markers[i];
 
+        /* a divider begins DOWN: nothing begins UP then */
         if (is_section(marker) &&
             (marker->kind == PGMIG_MARKER_UP) == (direction == PGMIG_UP))
             return marker;

@@ -19,7 +19,8 @@ struct pgmig_comment {
     size_t body; /* where the words of a directive, or options, begin */
 };
 
-/* What the comment at [start, end) of a text means. */
+/* What the comment at [start, end) of a text means, its dashes, or slashes and
+** stars, included. Nothing is owned: `marker` is one of the table's. */
 struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                            const char *text, size_t start,
                                            size_t end, bool line_comment);

@@ -1,4 +1,10 @@
-/* words.c -- a statement read token by token, without its comments. */
+/*
+** words.c -- a statement read token by token, without its comments.
+**
+** For whoever looks for a few words at their places and does not care for the
+** rest. A statement was cut before: nothing in it lacks an end, if it is read
+** with the same setting of standard_conforming_strings.
+*/
 #include "text/words.h"
 
 void pgmig_words_init(struct pgmig_words *w, const char *text,
@@ -21,6 +27,7 @@ void pgmig_words_next(struct pgmig_words *w)
              w->tok.kind == PGMIG_TOKEN_BLOCK_COMMENT);
     if (w->tok.kind != PGMIG_TOKEN_SYMBOL)
         return;
+    /* at ( it is counted already, at ) no longer */
     if (w->lx.text[w->tok.start] == '(')
         w->parens++;
     else if (w->lx.text[w->tok.start] == ')')
@@ -45,6 +52,8 @@ bool pgmig_words_ended(const struct pgmig_words *w)
     return w->tok.kind == PGMIG_TOKEN_END;
 }
 
+/* A stray closing parenthesis makes the count negative: what follows it is
+** outside all the same. */
 bool pgmig_words_find(struct pgmig_words *w, const char *word)
 {
     for (; !pgmig_words_ended(w); pgmig_words_next(w))

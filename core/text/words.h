@@ -10,7 +10,8 @@ struct pgmig_words {
     int parens;             /* parentheses that are open at it */
 };
 
-/* Read a statement's text; the first token becomes the current one. */
+/* Read a statement's text; the first token becomes the current one. `text` must
+** stay valid; a copy of the struct reads on by itself. */
 void pgmig_words_init(struct pgmig_words *w, const char *text,
                       const struct pgmig_statement *st, bool standard_strings);
 

@@ -1,12 +1,23 @@
-/* answer.c -- the shapes of answers. */
+/*
+** answer.c -- the shapes of answers.
+**
+** libpq checks that a message can be read, not that it answers the question.
+** Whoever uses a value (atoi, strtod, column 3 of row 0) relies on a shape, and
+** what does not have it never comes that far. Values are looked at only as far
+** as it takes to read them; whether they are true, nobody can see here.
+*/
 #include "wire/answer.h"
 #include "wire/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* Up to there a double, which is all the number that LuaJIT has, holds each
+** whole number. */
 #define INTEGER_MAX 9007199254740992 /* 2^53 */
 
+/* These oids are the same in every server (pg_type.dat): a type that a lying
+** server gives another number is another type. */
 enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, OID = 26 }; /* pg_type.dat */
 enum { FLOAT4 = 700, FLOAT8 = 701 };
 
@@ -18,6 +29,8 @@ struct column {
     bool optional;
 };
 
+/* For a shape that comes from Lua: it begins as one, so that a caller's mistake
+** is not taken for an answer that is not as it should be. */
 bool pgmig_answer_is_shape(const char *text)
 {
     return text[0] != '\0' && strchr("1?*-", text[0]) != NULL &&
@@ -66,6 +79,8 @@ static char type_of(Oid oid)
     }
 }
 
+/* strtoll gives its greatest value for what is too large: more than the
+** bound. */
 static bool is_integer(const char *value)
 {
     char *end;
@@ -99,6 +114,8 @@ static bool is_value(const char *value, char type)
 
 /* ---- results ----------------------------------------------------------- */
 
+/* Format 1 is binary, which nobody has asked for: its bytes would be read as
+** text. A NULL must be allowed for, since PQgetvalue gives "" for it. */
 static const char *column_fault(const PGresult *res, int at,
                                 const struct column *column)
 {
@@ -121,6 +138,8 @@ static const char *column_fault(const PGresult *res, int at,
     return NULL;
 }
 
+/* The columns come in the order in which they were asked for; so a shape needs
+** names only where somebody looks for one (PQfnumber). */
 static const char *columns_fault(const PGresult *res, const char *shape)
 {
     int at = 0;
@@ -143,6 +162,8 @@ static const char *columns_fault(const PGresult *res, const char *shape)
     return at < PQnfields(res) ? "more columns than requested" : NULL;
 }
 
+/* A command that has no rows at all (PGRES_COMMAND_OK) answers no query,
+** however many of them were expected. */
 static const char *rows_fault(const PGresult *res, char rows)
 {
     int n = PQntuples(res);
@@ -166,6 +187,7 @@ static bool is_tag(const char *tag, const char *word, size_t len)
     return false;
 }
 
+/* PQcmdStatus takes no const, though it changes nothing. */
 const char *pgmig_answer_fault(const PGresult *res, const char *shape)
 {
     const char *word;

@@ -1,9 +1,12 @@
 /*
 ** cancel.c -- asking the server to stop a statement, beside the work.
 **
-** libpq's own request waits for the network, and nothing bounds that: a thread
+** A cancel request goes over a connection of its own, with a key that the
+** server has given (protocol manual, "Canceling Requests in Progress"). libpq's
+** own function for it waits for the network, and nothing bounds that: a thread
 ** waits in our place. It has all that it needs to itself, so the connection may
-** be closed meanwhile.
+** be closed meanwhile. Whether the request has come in time is seen by what
+** becomes of the statement, and by nothing else.
 */
 #include "wire/cancel.h"
 
@@ -35,6 +38,8 @@ struct pgmig_cancel {
     request *request;
 };
 
+/* The connection and the thread each let go of it once; who is last frees
+** it. */
 void pgmig_cancel_free(struct pgmig_cancel *cancel)
 {
     if (cancel == NULL || atomic_fetch_sub(&cancel->users, 1) > 1)
@@ -43,6 +48,7 @@ void pgmig_cancel_free(struct pgmig_cancel *cancel)
     free(cancel);
 }
 
+/* Over before it is let go: behind that it may be freed at once. */
 static void *run(void *arg)
 {
     struct pgmig_cancel *cancel = arg;
@@ -53,6 +59,8 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* Made here and not in the thread: the connection is read only where nobody
+** else uses it. */
 static struct pgmig_cancel *new_cancel(PGconn *pg)
 {
     struct pgmig_cancel *cancel = calloc(1, sizeof *cancel);
@@ -73,6 +81,8 @@ bool pgmig_conn_cancelling(const struct pgmig_conn *conn)
     return conn->cancel != NULL && !atomic_load(&conn->cancel->over);
 }
 
+/* One at a time: a second request would reach the same statement, or the
+** next. */
 void pgmig_conn_cancel(struct pgmig_conn *conn)
 {
     struct pgmig_cancel *cancel;
@@ -87,6 +97,7 @@ void pgmig_conn_cancel(struct pgmig_conn *conn)
     conn->cancel = cancel;
     if (pgmig_thread_start(run, cancel) == 0)
         return;
+    /* no thread: this was its share */
     atomic_store(&cancel->users, 1);
     pgmig_cancel_free(cancel);
     conn->cancel = NULL;

@@ -7,7 +7,7 @@
 /* A request of a connection's, whether it is over or not. */
 struct pgmig_cancel;
 
-/* Forget it: what is on its way goes on by itself. */
+/* Forget it, or NULL: what is on its way goes on by itself. */
 void pgmig_cancel_free(struct pgmig_cancel *cancel);
 
 #endif

@@ -1,4 +1,10 @@
-/* conceal.c -- what libpq and servers repeat of a connection's parameters. */
+/*
+** conceal.c -- what libpq and servers repeat of a connection's parameters.
+**
+** A password that was written into the wrong place (a database's name, an
+** option) is repeated as that. Only whole values in double quotes are found,
+** which is how libpq and the server write them.
+*/
 #include "wire/conceal.h"
 
 #include <stdlib.h>
@@ -6,6 +12,8 @@
 
 #include "base/buf.h"
 
+/* Host, port, user and database are what people look for in a message. An
+** address that is none may be anything, a piece of a password, too. */
 static bool is_shown(const PQconninfoOption *o)
 {
     static const char *const shown[] = {"host", "port", "user", "dbname", NULL};
@@ -17,7 +25,8 @@ static bool is_shown(const PQconninfoOption *o)
            o->val[strspn(o->val, "0123456789abcdefABCDEF.:,%")] == '\0';
 }
 
-/* The parameter whose value stands in quotes at `text`. */
+/* The parameter whose value stands in quotes at `text`: its whole value, so
+** that a short one does not take the beginning of another text away. */
 static const PQconninfoOption *value_at(const PQconninfoOption *options,
                                         const char *text)
 {
@@ -31,6 +40,9 @@ static const PQconninfoOption *value_at(const PQconninfoOption *options,
     return NULL;
 }
 
+/* The parameters are asked of libpq, which alone knows all of their sources. No
+** text at all is given where they are not to be had. One that is empty is still
+** a text: something is added for that. */
 char *pgmig_conceal(PGconn *pg, const char *text)
 {
     PQconninfoOption *options = PQconninfo(pg);

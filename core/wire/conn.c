@@ -1,4 +1,12 @@
-/* conn.c -- a PostgreSQL connection: opened, asked, closed. */
+/*
+** conn.c -- a PostgreSQL connection: opened, asked, closed.
+**
+** What a connection is asked, and what it answers, is exchange.c's. Here is
+** what surrounds that: how it is opened from all of libpq's sources, where it
+** would go, what can be seen of it from outside, and quoting. Nothing here
+** waits, as long as libpq is given addresses: names it would look up while it
+** connects (lua/pgmig/db/dial.lua).
+*/
 #include "wire/conn.h"
 
 #include <errno.h>
@@ -12,12 +20,14 @@
 #include "wire/connstring.h"
 #include "base/environment.h"
 #include "base/error.h"
-#include "wire/pipeline.h"
 #include "wire/report.h"
 
 /* ---- opening and closing --------------------------------------------- */
 
-/* Let libpq begin, which reads the service file; NULL for an error. */
+/* Let libpq begin, which reads the service file; NULL for an error. Out of
+** memory is the error until something else is known: it is all that
+** PQconnectStartParams returns NULL for (libpq manual, "Database Connection
+** Control Functions"). The 1: a `dbname` may be a connection string. */
 static PGconn *start(struct pgmig_environment *environment,
                      const char *const *keywords, const char *const *values,
                      struct pgmig_error *err)
@@ -35,6 +45,11 @@ static PGconn *start(struct pgmig_environment *environment,
     return pg;
 }
 
+/* The notice receiver is there before the first byte: a notice that libpq
+** cannot give to anybody goes to stderr. A connection that is BAD already is
+** either refused for its parameters, which is the caller's error, or could not
+** be begun: that is told as the operation's result, as if the network had said
+** so. */
 static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
                          const char *const *values, struct pgmig_error *err)
 {
@@ -42,6 +57,7 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
     if (conn->pg == NULL)
         return -1;
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
+    /* as the manual wants it before the first PQconnectPoll */
     conn->polling = PGRES_POLLING_WRITING;
     if (pgmig_connstring_check_values(conn->pg, err) != 0)
         return -1;
@@ -54,7 +70,10 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
     return 0;
 }
 
-/* A name that no other connection has. */
+/* A name that no other connection has, on any machine: it is how a server
+** process behind a pooler is recognised, and perhaps ended (orphan.lua). Of
+** letters, digits and a blank, since it stands as it is in comments and
+** literals (ledger.c). */
 static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     unsigned char random[8];
@@ -92,6 +111,9 @@ struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
     return pgmig_conn_open_in(NULL, keywords, values, err);
 }
 
+/* What is wrong with the parameters is said before anything is begun: libpq
+** would repeat pieces of them, or take them for something else
+** (connstring.h). */
 struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
                                       const char *const *keywords,
                                       const char *const *values,
@@ -119,6 +141,9 @@ void pgmig_conn_forget_result(struct pgmig_conn *conn)
         PQclear(conn->kept[--conn->kept_count]);
 }
 
+/* In a child of fork() the socket is the parent's, too. PQfinish sends
+** Terminate on it, so there the descriptor is closed and libpq's memory left as
+** it is. */
 void pgmig_conn_close(struct pgmig_conn *conn)
 {
     struct pgmig_notice notice;
@@ -129,7 +154,8 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     while (pgmig_conn_notice(conn, &notice))
         pgmig_notice_clear(&notice);
     free(conn->notices);
-    pgmig_pipeline_free(conn);
+    if (conn->pipeline != NULL)
+        conn->drop_pipeline(conn);
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
     pgmig_environment_free(conn->environment);
@@ -142,9 +168,16 @@ void pgmig_conn_close(struct pgmig_conn *conn)
     free(conn);
 }
 
-bool pgmig_conn_lost(const struct pgmig_conn *conn)
+/* After fork() two processes would read from one socket, and each would get a
+** part of the other's answers. */
+int pgmig_conn_check_process(const struct pgmig_conn *conn,
+                             struct pgmig_error *err)
 {
-    return PQstatus(conn->pg) == CONNECTION_BAD;
+    if (conn->owner == getpid())
+        return 0;
+    pgmig_error_set(err, PGMIG_E_USAGE,
+                    "this connection was opened in another process (fork)");
+    return pgmig_error_hint(err, "connect after forking");
 }
 
 /* ---- where it goes --------------------------------------------------- */
@@ -182,6 +215,7 @@ static char **field_of(struct pgmig_hosts *hosts, const char *keyword)
     return NULL;
 }
 
+/* An empty value is no value to libpq: its default counts. */
 static int keep_host(struct pgmig_hosts *hosts, const PQconninfoOption *o,
                      struct pgmig_error *err)
 {
@@ -210,7 +244,8 @@ static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
 }
 
 /* libpq alone knows how all its sources add up. It is made to begin with a
-** parameter that it refuses before it goes to the network. */
+** parameter that it refuses before it goes to the network: behind all others,
+** since of several values of one parameter the last one counts. */
 static PGconn *start_refused(const char *const *environment,
                              const char *const *keywords,
                              const char *const *values, struct pgmig_error *err)
@@ -222,6 +257,8 @@ static PGconn *start_refused(const char *const *environment,
     return pg;
 }
 
+/* Two lists in one piece of memory, each with room for one more parameter and
+** the NULL that ends it. */
 int pgmig_hosts_read(const char *const *environment,
                      const char *const *keywords, const char *const *values,
                      struct pgmig_hosts *hosts, struct pgmig_error *err)
@@ -289,6 +326,7 @@ unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column)
     return PQftype(conn->result, column);
 }
 
+/* PQgetvalue gives "" for a NULL: the difference is kept. */
 const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
                              size_t *len)
 {
@@ -304,6 +342,8 @@ const char *pgmig_conn_tag(const struct pgmig_conn *conn)
     return conn->result ? PQcmdStatus(conn->result) : "";
 }
 
+/* While a request or a pipeline is under way (PQTRANS_ACTIVE) nobody can say:
+** that counts as no connection, so that nobody takes it for idle. */
 enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn)
 {
     switch (PQtransactionStatus(conn->pg)) {
@@ -328,6 +368,8 @@ int pgmig_conn_server_pid(const struct pgmig_conn *conn)
     return conn->server_pid;
 }
 
+/* PQbackendPID is what stood in BackendKeyData when the connection was opened:
+** a pooler makes that up. */
 void pgmig_conn_served_by(struct pgmig_conn *conn, int pid)
 {
     conn->server_pid = pid;
@@ -355,6 +397,8 @@ void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
     *port = text[2] ? text[2] : "";
 }
 
+/* The bytes in the socket's queue: sent, and not yet taken by the other side. A
+** system that does not tell says 0, which means "nothing is stuck". */
 void pgmig_conn_traffic(const struct pgmig_conn *conn, size_t *moved,
                         int *unsent)
 {
@@ -368,6 +412,8 @@ int pgmig_conn_server_version(const struct pgmig_conn *conn)
     return PQserverVersion(conn->pg);
 }
 
+/* It may come from a service file or the environment, so libpq is asked. Its
+** text was checked before (connstring.c). */
 int pgmig_conn_connect_timeout(const struct pgmig_conn *conn)
 {
     PQconninfoOption *options = PQconninfo(conn->pg);
@@ -388,6 +434,8 @@ const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
 
 /* ---- quoting --------------------------------------------------------- */
 
+/* What libpq has made, as memory of ours; NULL, which it returns for text that
+** is invalid in the client's encoding, is an error of the caller's. */
 static char *quoted(struct pgmig_conn *conn, char *made,
                     struct pgmig_error *err)
 {
@@ -405,6 +453,9 @@ static char *quoted(struct pgmig_conn *conn, char *made,
     return copy;
 }
 
+/* PQescapeLiteral writes E'' where there is a backslash, so that the literal is
+** right whatever standard_conforming_strings is; it fails for bytes that are no
+** text in the connection's encoding. */
 char *pgmig_conn_quote_literal(struct pgmig_conn *conn, const char *s,
                                size_t len, struct pgmig_error *err)
 {

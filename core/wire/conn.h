@@ -97,7 +97,8 @@ struct pgmig_conn {
     size_t notice_count;
 
     /* the operation */
-    struct pgmig_pipeline *pipeline; /* in that phase */
+    struct pgmig_pipeline *pipeline;                /* in that phase */
+    void (*drop_pipeline)(struct pgmig_conn *conn); /* frees it */
     pgmig_next *next;
     void *ctx;
     const struct pgmig_ledger *asking; /* whose operation it is; NULL */

@@ -1,4 +1,10 @@
-/* connfile.c -- the files that libpq reads for a connection. */
+/*
+** connfile.c -- the files that libpq reads for a connection.
+**
+** libpq opens them without O_NONBLOCK: a FIFO, or a device that says nothing,
+** would keep the program waiting for ever, past every time-out. /dev/null is
+** how people say "no file".
+*/
 #include "wire/connfile.h"
 
 #include <stdlib.h>
@@ -7,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
+/* A path that cannot be looked at is libpq's to complain of. */
 int pgmig_connfile_check(const char *name, const char *path,
                          struct pgmig_error *err)
 {
@@ -23,6 +30,8 @@ int pgmig_connfile_check_service(struct pgmig_error *err)
     return pgmig_connfile_check("PGSERVICEFILE", getenv("PGSERVICEFILE"), err);
 }
 
+/* Of one file each. sslcrldir is a folder, and its files have names of their
+** own. */
 bool pgmig_connfile_named(const char *keyword)
 {
     static const char *const names[] = {"passfile",    "sslcert", "sslkey",

@@ -1,4 +1,12 @@
-/* connparam.c -- libpq's parameters by name, and what others call them. */
+/*
+** connparam.c -- libpq's parameters by name, and what others call them.
+**
+** libpq itself says which parameters it has, so that a newer one is not refused
+** here; the lists in this file are for people: which values a parameter takes,
+** and what is written in place of a word that other drivers use. A name in a
+** connection string that is not in the lists is never repeated, since it may be
+** a piece of a password.
+*/
 #include "wire/connparam.h"
 
 #include <ctype.h>
@@ -166,7 +174,9 @@ static const struct meant foreign[] = {
     {"x-statement-timeout", SETTING, NULL},
 };
 
-/* Whether libpq has a parameter of this name. -1: no memory. */
+/* Whether libpq has a parameter of this name. -1: no memory. PQconninfoParse of
+** nothing lists them all (libpq manual, "Database Connection Control
+** Functions"). */
 static int is_known(const char *name, size_t len)
 {
     PQconninfoOption *options = PQconninfoParse("", NULL);
@@ -196,7 +206,9 @@ static size_t least(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* How many letters to change, add or take away (Levenshtein). */
+/* How many letters to change, add or take away (Levenshtein). One row of the
+** table at a time; `diagonal` is what the cell above to the left was before it
+** was overwritten. */
 static size_t distance(const char *a, size_t len, const char *b)
 {
     size_t row[NAME_MAX + 1];
@@ -217,6 +229,8 @@ static size_t distance(const char *a, size_t len, const char *b)
     return row[len];
 }
 
+/* Short names are too much like each other; and what a newer libpq has is not
+** offered where an older one runs. */
 static const char *mistyped(const char *name, size_t len)
 {
     const char *nearest = NULL;
@@ -249,6 +263,7 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
+/* A whole word: "user" is not in "username". */
 static bool has_word(const char *text, const char *word)
 {
     size_t len = strlen(word);
@@ -277,6 +292,8 @@ const char *pgmig_connparam_values(const char *name)
 
 /* ---- variables ------------------------------------------------------- */
 
+/* The names live as long as the program: libpq's table is static, and what
+** PQconninfoFree frees are the values. */
 size_t pgmig_libpq_variables(const char **names, size_t max)
 {
     /* no parameter's (libpq manual, "Environment Variables") */
@@ -318,6 +335,8 @@ static int hint_meant(struct pgmig_error *err, const struct meant *meant)
     return pgmig_error_hint(err, MANUAL);
 }
 
+/* With `number` the name comes from a connection string, and is said only as a
+** constant of ours (`meant`); without, it is the caller's own keyword. */
 int pgmig_connparam_check(const char *name, size_t len, int number,
                           struct pgmig_error *err)
 {

@@ -1,4 +1,15 @@
-/* connstring.c -- connection strings, checked before libpq connects. */
+/*
+** connstring.c -- connection strings, checked before libpq connects.
+**
+** What libpq cannot read it quotes in its message, and what it reads otherwise
+** than it was meant (a password with an @ in it, say) it sends to a resolver or
+** a server, which log it. So each string is read here first, as libpq would,
+** and refused with a sentence that quotes nothing. libpq has the last word on
+** what it can read (is_readable); what is refused here beyond that would not
+** have led to the database that was meant.
+**
+** Nothing is looked up, and nothing of the string is changed.
+*/
 #include "wire/connstring.h"
 
 #include <ctype.h>
@@ -12,6 +23,7 @@
 #include "wire/connurl.h"
 #include "base/error.h"
 
+/* The hint shows the form: what is wrong cannot be shown. */
 static int refuse_words(struct pgmig_error *err, const char *what)
 {
     return pgmig_connparam_invalid(
@@ -29,7 +41,9 @@ static const char *skip_blanks(const char *s)
     return s;
 }
 
-/* Where a value ends; NULL for a quoted one without an end. */
+/* Where a value ends; NULL for a quoted one without an end. As libpq reads it:
+** a backslash takes the next character along, in quotes or not (libpq manual,
+** "Keyword/Value Connection Strings"). */
 static const char *skip_value(const char *s)
 {
     bool quoted = *s == '\'';
@@ -63,6 +77,7 @@ static bool has_another(const char *value, size_t len)
     return false;
 }
 
+/* In quotes anything is meant as it stands. */
 static int check_value(const char *name, size_t name_len, const char *value,
                        const char *end, struct pgmig_error *err)
 {
@@ -128,7 +143,8 @@ static int check_form(const char *s, struct pgmig_error *err)
     return pgmig_connurl_check_start(skip_blanks(s), err);
 }
 
-/* libpq's own reading, whose text quotes pieces and is not repeated. */
+/* libpq's own reading, whose text quotes pieces and is not repeated: so no
+** place for it is given. */
 static bool is_readable(const char *s)
 {
     PQconninfoOption *options = PQconninfoParse(s, NULL);
@@ -137,6 +153,8 @@ static bool is_readable(const char *s)
     return options != NULL;
 }
 
+/* Another form is looked for only where libpq cannot read the string: what it
+** can read is key words, whatever it looks like. */
 static int check_keywords(const char *s, struct pgmig_error *err)
 {
     bool readable = is_readable(s);
@@ -164,6 +182,8 @@ static int check_name(const char *s, struct pgmig_error *err)
     return pgmig_connurl_check_end(s, err);
 }
 
+/* How libpq tells the forms apart: a URL by how it begins, key words by a =,
+** else a database's name (fe-connect.c, recognized_connection_string). */
 static int check_string(const char *s, struct pgmig_error *err)
 {
     if (strchr(s, '=') == NULL && !pgmig_connurl_is(s))
@@ -176,6 +196,8 @@ static int check_string(const char *s, struct pgmig_error *err)
                           : pgmig_connurl_refuse(err, "libpq cannot parse it");
 }
 
+/* All keywords are looked at, and the one string that libpq expands: the first
+** `dbname` that has a value. */
 int pgmig_connstring_check_all(const char *const *keywords,
                                const char *const *values,
                                struct pgmig_error *err)
@@ -196,7 +218,8 @@ int pgmig_connstring_check_all(const char *const *keywords,
 }
 
 /* The parameter whose value libpq refuses: it names it before the value, or
-** last, `invalid integer value "5s" for connection option "port"`. */
+** last, `invalid integer value "5s" for connection option "port"`. Only what
+** stands before the first quote is searched: behind it is the value. */
 static const char *refused_parameter(const char *text)
 {
     static const char last[] = "for connection option \"";
@@ -211,6 +234,7 @@ static const char *refused_parameter(const char *text)
     return pgmig_connparam_in(before);
 }
 
+/* Where it comes from is not known: libpq has added up all sources. */
 static int refuse_value(struct pgmig_error *err, const char *name)
 {
     const char *values = name ? pgmig_connparam_values(name) : NULL;
@@ -226,6 +250,9 @@ static int refuse_value(struct pgmig_error *err, const char *name)
         values ? ", and comes" : "it comes");
 }
 
+/* By libpq's words, since it has no codes for them. What is not recognised,
+** such as a translation, is told as an error of connecting, with the values
+** taken out (report.c). */
 bool pgmig_connstring_refusal(const char *text, struct pgmig_error *err)
 {
     if (strncmp(text, "definition of service ", 22) == 0) {
@@ -306,6 +333,9 @@ static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
         o->envvar);
 }
 
+/* Numbers are looked at here because libpq reads them too late for a usage
+** error, when a socket is open, or not at all (connect_timeout, of a connection
+** that is stepped). Files as in connfile.h. */
 static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
 {
     static const char *const numbers[] = {"connect_timeout",

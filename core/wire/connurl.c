@@ -1,4 +1,13 @@
-/* connurl.c -- URLs of databases, and what was meant to be one. */
+/*
+** connurl.c -- URLs of databases, and what was meant to be one.
+**
+** libpq reads a URL from left to right and stops at the first character that
+** fits (libpq manual, "Connection URIs"): one @, / or : too many moves the rest
+** of a password into host, port or database, where it is looked up, logged or
+** repeated. So each part is read here as libpq would, and anything that could
+** be such a rest is refused. No message quotes any of it: the hint shows the
+** form.
+*/
 #include "wire/connurl.h"
 
 #include <ctype.h>
@@ -30,6 +39,8 @@ bool pgmig_connurl_is(const char *s)
            strncmp(s, "postgres://", 11) == 0;
 }
 
+/* Schemes are compared without regard to case (RFC 3986); libpq does regard
+** it. */
 static bool alike(const char *s, size_t len, const char *word)
 {
     return strlen(word) == len && strncasecmp(s, word, len) == 0;
@@ -96,6 +107,8 @@ static const struct {
     {"https", false},
 };
 
+/* Only the list's own words are repeated: what stands before :// may be the
+** beginning of a password. */
 static int refuse_scheme(const char *s, size_t len, struct pgmig_error *err)
 {
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
@@ -116,6 +129,7 @@ static int refuse_scheme(const char *s, size_t len, struct pgmig_error *err)
     return pgmig_connurl_refuse(err, "it does not start with postgresql://");
 }
 
+/* More than RFC 3986 allows (_ and :), as others do: jdbc:postgresql. */
 static bool is_scheme(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -165,6 +179,8 @@ int pgmig_connurl_refuse_other(const char *s, struct pgmig_error *err)
     return pgmig_connurl_refuse(err, "it does not start with postgresql://");
 }
 
+/* They come with text that was copied, or with a file that was read whole;
+** libpq would take one for a part of a name. */
 static bool has_control(const char *s)
 {
     for (; *s != '\0'; s++)
@@ -229,7 +245,8 @@ static int check_escapes(const char *s, size_t len, const char *part,
     return 0;
 }
 
-/* A number from 1 to 65535; an empty one is the default. */
+/* A number from 1 to 65535; an empty one is the default. Its length is
+** anybody's: it is left before it can overflow. */
 static bool is_port(const char *s, size_t len)
 {
     long port = 0;
@@ -258,6 +275,7 @@ static const char *read_host(const char *s, struct pgmig_error *err)
 {
     size_t len;
 
+    /* an IPv6 address, with colons of its own */
     if (s[0] == '[') {
         len = strcspn(s, "]");
         if (s[len] == '\0' || len == 1) {
@@ -310,6 +328,7 @@ static int check_url_parameter(const char *s, size_t len, int count,
         return -1;
     if (len == 8 && strncmp(s, "ssl=true", 8) == 0)
         return 0;
+    /* an escaped name is left to libpq, which knows what it means */
     if (memchr(s, '%', name) == NULL &&
         pgmig_connparam_check(s, name, count, err) != 0)
         return -1;
@@ -343,6 +362,7 @@ static const char *read_user(const char *s, struct pgmig_error *err)
     size_t user = strcspn(s, "@/");
     size_t name;
 
+    /* no @ before the first /: no user, unless an @ comes later */
     if (s[user] != '@') {
         if (memchr(s, '@', strcspn(s, "?")) == NULL)
             return s;
@@ -350,6 +370,7 @@ static const char *read_user(const char *s, struct pgmig_error *err)
             err, "there is a / before the @, in the user name or password");
         return NULL;
     }
+    /* the password, behind a colon, may hold what a name must not */
     name = strcspn(s, ":@");
     if (strcspn(s, " ;,=&?'\"\\#[]{}<>|^`") < name) {
         refuse(err,
@@ -369,6 +390,8 @@ static const char *read_user(const char *s, struct pgmig_error *err)
     return NULL;
 }
 
+/* In libpq's order: user and password, hosts, database, parameters. Where each
+** part is what it seems to be, there is but one way to read the whole. */
 int pgmig_connurl_check(const char *s, struct pgmig_error *err)
 {
     const char *at;

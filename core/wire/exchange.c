@@ -1,6 +1,19 @@
-/* exchange.c -- requests and their answers, step by step. */
+/*
+** exchange.c -- requests and their answers, step by step.
+**
+** A request is sent; each step reads what has come and goes on as far as it
+** can, and says what it waits for. When a request is answered, the operation's
+** `next` decides about another one. The first error of an operation is the one
+** that is kept: what follows from it must not hide it.
+**
+** An answer is looked at when it is whole, in one place (fault_of). What cannot
+** be right is not an error of the server's but no answer at all: the connection
+** is shut down, and the operation ends as with any that is lost.
+**
+** libpq is used in its non-blocking mode throughout (libpq manual,
+** "Asynchronous Command Processing"): no call here waits for the network.
+*/
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,16 +32,6 @@ static bool has_error(const struct pgmig_conn *conn)
 
 /* ---- starting a request ---------------------------------------------- */
 
-int pgmig_conn_check_process(const struct pgmig_conn *conn,
-                             struct pgmig_error *err)
-{
-    if (conn->owner == getpid())
-        return 0;
-    pgmig_error_set(err, PGMIG_E_USAGE,
-                    "this connection was opened in another process (fork)");
-    return pgmig_error_hint(err, "connect after forking");
-}
-
 int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (pgmig_conn_check_process(conn, err) != 0)
@@ -43,6 +46,8 @@ int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
     return 0;
 }
 
+/* What the last operation has left must not be taken for a result of this one:
+** its error, and the shape that its answer should have had. */
 void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
 {
     pgmig_error_clear(&conn->error);
@@ -53,11 +58,13 @@ void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
     conn->shape = NULL;
 }
 
-/* Keep how a text begins, in whole characters. */
+/* Keep how a text begins, in whole characters: pg_stat_activity is asked for a
+** statement that begins so, and cuts at characters, too. */
 static void note_sent(struct pgmig_conn *conn, const char *sql)
 {
     size_t len = strnlen(sql, sizeof conn->sent);
 
+    /* the byte behind the piece must not continue a character (10xxxxxx) */
     if (len == sizeof conn->sent)
         do
             len--;
@@ -78,7 +85,8 @@ static void begin_request(struct pgmig_conn *conn, const char *sql)
 }
 
 /* PQsend* failed or worked: the failure is the operation's, whose transaction
-** nobody would end. */
+** nobody would end. So that the server ends it, the socket is shut down, not
+** closed: it is libpq's. */
 static int sent(struct pgmig_conn *conn, int ok)
 {
     if (ok)
@@ -90,6 +98,9 @@ static int sent(struct pgmig_conn *conn, int ok)
     return -1;
 }
 
+/* Text of others, which may have any number of rows: none is kept. Single-row
+** mode has to be set behind the sending and before the first result (libpq
+** manual, "Retrieving Query Results in Chunks"). */
 int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
                        pgmig_supply *supply)
 {
@@ -105,6 +116,7 @@ int pgmig_conn_request(struct pgmig_conn *conn, const char *sql,
     return 0;
 }
 
+/* SQL of our own, with few rows: they are kept, to be looked at as a whole. */
 int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql, const char *shape)
 {
     begin_request(conn, sql);
@@ -114,6 +126,9 @@ int pgmig_conn_ask(struct pgmig_conn *conn, const char *sql, const char *shape)
     return sent(conn, PQsendQuery(conn->pg, sql));
 }
 
+/* The caller's SQL: no shape is expected, and a COPY is his to serve. libpq
+** takes a text that ends at its first NUL, so what stands behind one would be
+** left out in silence. */
 int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
                     int nparams, const char *const *params,
                     struct pgmig_error *err)
@@ -144,6 +159,9 @@ void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
 
 /* ---- stepping -------------------------------------------------------- */
 
+/* libpq may read the environment at any step, so the caller's variables are
+** there for each call, and gone behind it (environment.h). A time-out of ours
+** makes the next step fail (pgmig_conn_abandon). */
 static unsigned step_connect(struct pgmig_conn *conn)
 {
     if (pgmig_environment_enter(conn->environment) != 0) {
@@ -171,57 +189,9 @@ static unsigned step_connect(struct pgmig_conn *conn)
     }
 }
 
-/* The operation is told as of any lost connection: by its next results. What
-** has come before is still read. */
-void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
-{
-    static const char none[] = "the server did not answer in time";
-
-    if (conn->abandoned == NULL) {
-        conn->unanswered = reason == NULL;
-        reason = reason ? reason : none;
-        conn->abandoned = pgmig_strndup(reason, strlen(reason));
-    }
-    shutdown(PQsocket(conn->pg), SHUT_RDWR);
-}
-
-void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
-{
-    pgmig_conn_abandon(conn, reason);
-    conn->refused = true;
-    conn->feeding = false;
-    if (!has_error(conn))
-        pgmig_report_libpq(conn);
-}
-
-void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
-{
-    struct pgmig_buf reason = {0};
-    bool first = !has_error(conn);
-
-    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
-    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
-    pgmig_buf_free(&reason);
-    if (first)
-        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
-                                       "proxy in between may be the cause");
-}
-
-bool pgmig_conn_drain(struct pgmig_conn *conn)
-{
-    (void)PQconsumeInput(conn->pg);
-    return pgmig_conn_lost(conn);
-}
-
-void pgmig_conn_read(struct pgmig_conn *conn)
-{
-    int waiting = 0;
-
-    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
-        conn->moved++;
-    (void)PQconsumeInput(conn->pg);
-}
-
+/* A request of several commands has as many results; the last one is the
+** connection's, unless all are asked for. Their number says which command a
+** failure belongs to (engine/apply.c). */
 static void keep_result(struct pgmig_conn *conn, PGresult *res)
 {
     bool has_rows = PQresultStatus(res) == PGRES_TUPLES_OK;
@@ -237,7 +207,10 @@ static void keep_result(struct pgmig_conn *conn, PGresult *res)
 
 static const char a_copy[] = "a COPY that was not requested";
 
-/* The server has begun to copy: true when the caller must act. */
+/* The server has begun to copy: true when the caller must act. SQL of ours
+** never copies, so one that comes for it is no answer. A migration's data comes
+** from its file; where there is none, the COPY is ended with an error of ours,
+** since the server would wait for ever. */
 static bool take_copy_in(struct pgmig_conn *conn)
 {
     if (conn->shape != NULL) {
@@ -253,7 +226,8 @@ static bool take_copy_in(struct pgmig_conn *conn)
     return true;
 }
 
-/* The same the other way. */
+/* The same the other way. What a migration's COPY yields is dropped, as the
+** rows of its queries are. */
 static bool take_copy_out(struct pgmig_conn *conn)
 {
     if (conn->shape != NULL) {
@@ -288,6 +262,7 @@ static bool take_result(struct pgmig_conn *conn, PGresult *res)
     case PGRES_SINGLE_TUPLE:
         PQclear(res);
         return false;
+    /* an error ends the message; only the first of an operation is kept */
     default:
         if (!has_error(conn))
             pgmig_report_result(conn, res);
@@ -319,6 +294,7 @@ static const char *fault_of(const struct pgmig_conn *conn)
         return NULL;
     if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
         return "an invalid transaction status";
+    /* not even an empty query is answered by nothing (EmptyQueryResponse) */
     if (conn->results == 0)
         return "the end of a request without a result";
     if (conn->keeps)
@@ -326,7 +302,9 @@ static const char *fault_of(const struct pgmig_conn *conn)
     return conn->shape ? pgmig_answer_fault(conn->result, conn->shape) : NULL;
 }
 
-/* The request is answered: go on with the operation, or end it. */
+/* The request is answered: go on with the operation, or end it. True: it has
+** ended. A connection that was lost without any error of the server's gets
+** libpq's, so that no operation can take silence for success. */
 static bool request_done(struct pgmig_conn *conn)
 {
     conn->phase = PGMIG_PHASE_IDLE;
@@ -344,7 +322,9 @@ static unsigned wanted(const struct pgmig_conn *conn)
     return PGMIG_WANT_READ | (pending || conn->feeding ? PGMIG_WANT_WRITE : 0U);
 }
 
-/* Go on when the connection is lost, as soon as what has come is read. */
+/* Go on when the connection is lost, as soon as what has come is read. The
+** operation is then told by its `next`, which sees an error and no
+** connection. */
 static unsigned step_refused(struct pgmig_conn *conn)
 {
     if (!pgmig_conn_drain(conn))
@@ -353,6 +333,10 @@ static unsigned step_refused(struct pgmig_conn *conn)
     return request_done(conn) ? 0 : PGMIG_WANT_READ;
 }
 
+/* One round of the loop takes one result. PQgetResult would wait where PQisBusy
+** says so, and is not called then, unless the connection is lost: then it gives
+** what there is, and NULL. Data of a COPY goes out first: a server that waits
+** for it says nothing. */
 static unsigned step_busy(struct pgmig_conn *conn)
 {
     pgmig_transfer_feed(conn);
@@ -385,6 +369,7 @@ static unsigned step_busy(struct pgmig_conn *conn)
             }
             if (request_done(conn))
                 return 0;
+            /* `next` has entered a pipeline, which has a step of its own */
             if (conn->phase == PGMIG_PHASE_PIPELINE)
                 return PGMIG_WANT_READ | PGMIG_WANT_WRITE;
         } else if (take_result(conn, res)) {
@@ -395,6 +380,8 @@ static unsigned step_busy(struct pgmig_conn *conn)
     }
 }
 
+/* When it has ended, `next` is asked as behind any request; it may send
+** another. */
 static unsigned step_pipeline(struct pgmig_conn *conn)
 {
     unsigned want = pgmig_pipeline_step(conn);
@@ -404,6 +391,9 @@ static unsigned step_pipeline(struct pgmig_conn *conn)
     return request_done(conn) ? 0 : PGMIG_WANT_READ | PGMIG_WANT_WRITE;
 }
 
+/* The caller may put more when the last piece is with the system: so its memory
+** does not grow with the data. A server that has ended the COPY with an error
+** meanwhile says so in a result, for which the phase is that of any request. */
 static unsigned step_put(struct pgmig_conn *conn)
 {
     int pending = PQflush(conn->pg);
@@ -419,6 +409,8 @@ static unsigned step_put(struct pgmig_conn *conn)
     return 0;
 }
 
+/* In the other phases nothing is waited for: the connection is idle, or it is
+** the caller's turn to put COPY data. */
 unsigned pgmig_conn_step(struct pgmig_conn *conn)
 {
     switch (conn->phase) {

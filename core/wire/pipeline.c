@@ -1,4 +1,18 @@
-/* pipeline.c -- many requests on their way at once. */
+/*
+** pipeline.c -- many requests on their way at once (libpq manual, "Pipeline
+** Mode").
+**
+** One Sync, at the end: behind the first error the server skips everything up
+** to it (protocol manual, "Pipelining"). Each request has a mark, in the order
+** in which they were sent, which is that of the answers; the oldest mark is the
+** request whose results libpq gives now. What a request means is the owner's
+** affair: it is asked for more, told of each success, and once of the first
+** failure.
+**
+** Invariant: `ring` holds what was sent and is not answered, and `in_flight` is
+** what that takes. The phase ends with the Sync's answer, or with the
+** connection.
+*/
 #include "wire/pipeline.h"
 
 #include <stdlib.h>
@@ -9,7 +23,9 @@
 #include "wire/report.h"
 
 /* Bytes sent and not answered. Without a bound both sides could wait for each
-** other with full buffers; with it a link of 10 ms takes 25 MB a second. */
+** other with full buffers; with it a link of 10 ms takes 25 MB a second. More
+** is sent only when half of that is answered: each time costs a Flush, and a
+** packet. */
 #define IN_FLIGHT_MAX 262144
 #define IN_FLIGHT_LOW (IN_FLIGHT_MAX / 2)
 /* Bytes of Parse, Bind, Describe and Execute around SQL. */
@@ -32,6 +48,16 @@ struct pgmig_pipeline {
     bool answered;    /* the oldest request is, but for the end of its answer */
 };
 
+/* Marks own nothing: a ring with requests in it is simply freed. */
+static void drop(struct pgmig_conn *conn)
+{
+    free(conn->pipeline->ring);
+    free(conn->pipeline);
+    conn->pipeline = NULL;
+}
+
+/* Which statement the server is at, nobody knows while several are on their
+** way: `sent` says none. */
 int pgmig_pipeline_enter(struct pgmig_conn *conn,
                          const struct pgmig_pipeline_owner *owner, void *ctx)
 {
@@ -42,29 +68,22 @@ int pgmig_pipeline_enter(struct pgmig_conn *conn,
     p->owner = owner;
     p->ctx = ctx;
     conn->pipeline = p;
+    conn->drop_pipeline = drop;
     conn->phase = PGMIG_PHASE_PIPELINE;
     conn->sent[0] = '\0';
     pgmig_conn_forget_result(conn);
     if (PQenterPipelineMode(conn->pg) == 1)
         return 0;
     pgmig_report_libpq(conn);
-    pgmig_pipeline_free(conn);
+    drop(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return -1;
 }
 
-void pgmig_pipeline_free(struct pgmig_conn *conn)
-{
-    if (conn->pipeline == NULL)
-        return;
-    free(conn->pipeline->ring);
-    free(conn->pipeline);
-    conn->pipeline = NULL;
-}
-
 /* ---- sending --------------------------------------------------------- */
 
-/* Double the ring, its oldest request first. */
+/* Double the ring, its oldest request first. It has a bound, since each request
+** counts as OVERHEAD bytes at least. */
 static int enlarge(struct pgmig_pipeline *p)
 {
     size_t cap = p->cap > 0 ? 2 * p->cap : 64;
@@ -82,7 +101,9 @@ static int enlarge(struct pgmig_pipeline *p)
 }
 
 /* The oldest request is the one whose answer comes next: its rows are dropped
-** one by one unless they are wanted. */
+** one by one unless they are wanted. Single-row mode is a matter of each
+** request, set before its first result is asked for (libpq manual, "Retrieving
+** Query Results in Chunks"). */
 static void begin_answer(struct pgmig_conn *conn)
 {
     const struct pgmig_mark *mark =
@@ -94,6 +115,10 @@ static void begin_answer(struct pgmig_conn *conn)
         PQsetSingleRowMode(conn->pg);
 }
 
+/* With the extended protocol, which alone can be in a pipeline, and takes one
+** statement: a second one in the text would be refused as a syntax error. A
+** failure is nobody's answer, so it goes to the caller, and not to the
+** connection, whose error is the server's word. */
 int pgmig_pipeline_send(struct pgmig_conn *conn, const char *sql,
                         const struct pgmig_mark *mark, struct pgmig_error *err)
 {
@@ -115,6 +140,8 @@ int pgmig_pipeline_send(struct pgmig_conn *conn, const char *sql,
     return 0;
 }
 
+/* Without a Sync the server never ends what it skips, nor answers it; so a
+** connection that cannot send one is of no use any more. */
 static void complete(struct pgmig_conn *conn)
 {
     conn->pipeline->complete = true;
@@ -122,7 +149,10 @@ static void complete(struct pgmig_conn *conn)
         pgmig_conn_abandon(conn, "could not end the pipeline");
 }
 
-/* Let the owner send until enough is on its way, or there is an error. */
+/* Let the owner send until enough is on its way, or there is an error. Behind
+** an error nothing is sent but the Sync: it would be skipped. The Flush asks
+** for the answers to what is there, which the server may keep until a Sync
+** otherwise (protocol manual, "Extended Query"). */
 static void send_more(struct pgmig_conn *conn)
 {
     struct pgmig_pipeline *p = conn->pipeline;
@@ -154,6 +184,8 @@ static void end_answer(struct pgmig_conn *conn)
         begin_answer(conn);
 }
 
+/* The owner is told once, whatever follows: which request was to be answered
+** next, or none, where all were. */
 static void fail(struct pgmig_conn *conn)
 {
     static const struct pgmig_mark none;
@@ -165,6 +197,8 @@ static void fail(struct pgmig_conn *conn)
     p->owner->failed(p->ctx, p->count > 0 ? &p->ring[p->first].mark : &none);
 }
 
+/* Only the first error is the owner's; what follows it is skipped by the
+** server. */
 static void take_failure(struct pgmig_conn *conn, const PGresult *res)
 {
     if (conn->error.kind != PGMIG_E_NONE)
@@ -173,13 +207,16 @@ static void take_failure(struct pgmig_conn *conn, const PGresult *res)
     fail(conn);
 }
 
-/* What has come cannot be right. */
+/* What has come cannot be right: the request whose answer it should have been
+** has failed, as if the connection had been lost there. */
 static void refuse(struct pgmig_conn *conn, const char *fault)
 {
     pgmig_conn_refuse(conn, fault);
     fail(conn);
 }
 
+/* Behind a failure nothing is believed to have been done: an answer that comes
+** all the same is not told. */
 static void take_success(struct pgmig_conn *conn, PGresult *res)
 {
     struct pgmig_pipeline *p = conn->pipeline;
@@ -197,7 +234,8 @@ static void take_success(struct pgmig_conn *conn, PGresult *res)
         refuse(conn, fault);
 }
 
-/* Look at one result of the oldest request. */
+/* Look at one result of the oldest request. PGRES_PIPELINE_ABORTED is what
+** libpq says of each request that the server has skipped. */
 static void take_result(struct pgmig_conn *conn, PGresult *res)
 {
     struct pgmig_pipeline *p = conn->pipeline;
@@ -229,7 +267,9 @@ static void take_result(struct pgmig_conn *conn, PGresult *res)
     PQclear(res);
 }
 
-/* libpq has no more results for the oldest request. */
+/* libpq has no more results for the oldest request. A second end, without a
+** result between, is none of a request: a server that sends it is odd, and a
+** lost connection gives it for ever. */
 static void take_end(struct pgmig_conn *conn)
 {
     struct pgmig_pipeline *p = conn->pipeline;
@@ -253,8 +293,9 @@ static void take_sync(struct pgmig_conn *conn)
         refuse(conn, "the end of a pipeline that is still open");
 }
 
-/* Take what has come, also from a connection that is lost since: true when
-** the pipeline has ended. */
+/* Take what has come, also from a connection that is lost since: true when the
+** pipeline has ended. With a lost connection and an error nothing more can come
+** that would change anything. */
 static bool take_answers(struct pgmig_conn *conn)
 {
     struct pgmig_pipeline *p = conn->pipeline;
@@ -285,7 +326,7 @@ static bool take_answers(struct pgmig_conn *conn)
 }
 
 /* What cannot be right when a pipeline has ended; libpq goes back to ordinary
-** requests. */
+** requests, which it refuses while there are results that nobody has taken. */
 static const char *fault_of(struct pgmig_conn *conn)
 {
     if (pgmig_conn_lost(conn))
@@ -306,17 +347,21 @@ static unsigned leave(struct pgmig_conn *conn)
         refuse(conn, fault);
         return PGMIG_WANT_READ;
     }
-    pgmig_pipeline_free(conn);
+    drop(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return 0;
 }
 
+/* The owner knows first; the operation goes on when the connection is lost. */
 static unsigned step_refused(struct pgmig_conn *conn)
 {
     fail(conn);
     return pgmig_conn_drain(conn) ? leave(conn) : PGMIG_WANT_READ;
 }
 
+/* Reading and sending take turns in one step, as long as answers make room for
+** more: neither side is kept from reading by its own writing. The Sync is sent
+** as soon as the owner has no more. */
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn)
 {
     struct pgmig_pipeline *p = conn->pipeline;

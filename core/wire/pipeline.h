@@ -35,7 +35,8 @@ PGMIG_NODISCARD int
 pgmig_pipeline_enter(struct pgmig_conn *conn,
                      const struct pgmig_pipeline_owner *owner, void *ctx);
 
-/* Send one statement. */
+/* Send one statement, whose text and mark are copied. -1: it was not sent,
+** err says why; the pipeline goes on with what was sent before. */
 PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
                                         const char *sql,
                                         const struct pgmig_mark *mark,
@@ -43,8 +44,5 @@ PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
 
 /* Go as far as possible: what is waited for, 0 when all is answered. */
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn);
-
-/* Forget a pipeline, whatever its state. */
-void pgmig_pipeline_free(struct pgmig_conn *conn);
 
 #endif

@@ -1,8 +1,19 @@
-/* report.c -- what the server and libpq say: notices and errors. */
+/*
+** report.c -- what the server and libpq say: notices and errors; and giving a
+** connection up, when what they say cannot be believed or does not come.
+**
+** What a server sends is kept as it is, in its language; what it means is read
+** from codes (SQLSTATE, the severity that is not translated), never from words.
+** What libpq says may repeat a parameter of the connection, so that its values
+** are taken out (conceal.c). Only libpq calls pgmig_report_notice: in the
+** middle of its reading, where nothing may be sent or raised.
+*/
 #include "wire/report.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "wire/conceal.h"
 #include "wire/conn.h"
@@ -25,6 +36,8 @@ static size_t number(const PGresult *res, int code)
     return value ? strtoul(value, NULL, 10) : 0;
 }
 
+/* Five characters, always (manual, "PostgreSQL Error Codes"): others are
+** none. */
 static void copy_state(const PGresult *res, char sqlstate[6])
 {
     const char *value = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -34,8 +47,79 @@ static void copy_state(const PGresult *res, char sqlstate[6])
         memcpy(sqlstate, value, 6);
 }
 
+/* ---- giving a connection up ------------------------------------------ */
+
+bool pgmig_conn_lost(const struct pgmig_conn *conn)
+{
+    return PQstatus(conn->pg) == CONNECTION_BAD;
+}
+
+/* The operation is told as of any lost connection: by its next results. What
+** has come before is still read: a socket that is shut down gives what it has,
+** then its end. The first reason is the one that is told. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
+{
+    static const char none[] = "the server did not answer in time";
+
+    if (conn->abandoned == NULL) {
+        conn->unanswered = reason == NULL;
+        reason = reason ? reason : none;
+        conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    }
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
+}
+
+/* From here on nothing is looked at that comes (refused); no data is sent
+** either. */
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
+{
+    pgmig_conn_abandon(conn, reason);
+    conn->refused = true;
+    conn->feeding = false;
+    if (conn->error.kind == PGMIG_E_NONE)
+        pgmig_report_libpq(conn);
+}
+
+/* The hint only where this is the operation's first error: else the one that
+** was there before would get it. */
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
+{
+    struct pgmig_buf reason = {0};
+    bool first = conn->error.kind == PGMIG_E_NONE;
+
+    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
+    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
+    pgmig_buf_free(&reason);
+    if (first)
+        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
+                                       "proxy in between may be the cause");
+}
+
+/* What is read is thrown away. Only reading tells libpq that the socket is at
+** its end. */
+bool pgmig_conn_drain(struct pgmig_conn *conn)
+{
+    (void)PQconsumeInput(conn->pg);
+    return pgmig_conn_lost(conn);
+}
+
+/* Counted before libpq takes it: PQconsumeInput does not tell whether anything
+** has come. Its failure is not looked at; the results say the same, behind what
+** came before it. */
+void pgmig_conn_read(struct pgmig_conn *conn)
+{
+    int waiting = 0;
+
+    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+        conn->moved++;
+    (void)PQconsumeInput(conn->pg);
+}
+
+/* ---- what the server says -------------------------------------------- */
+
 /* What the server has said has not all that it always has, or libpq cannot make
-** anything of it: nothing that comes behind it can be understood. */
+** anything of it: nothing that comes behind it can be understood. A connection
+** that is lost says odd things of itself, and they are no lie of a server's. */
 static void report_odd(struct pgmig_conn *conn, const char *text)
 {
     struct pgmig_buf reason = {0};
@@ -58,7 +142,20 @@ static bool is_odd(const PGresult *res)
            PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL;
 }
 
-/* libpq calls this while it reads: only remember. */
+/* Whether it says that a statement has touched the transaction: this counts
+** also of a notice that is not remembered. */
+static void note_warning(struct pgmig_conn *conn, const PGresult *res)
+{
+    char state[6];
+
+    copy_state(res, state);
+    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
+    if (strcmp(state, "25001") == 0 || strcmp(state, "25P01") == 0)
+        conn->tx_warning = true;
+}
+
+/* libpq calls this while it reads: only remember. What cannot be remembered (no
+** memory, too many that nobody has taken) is left out. */
 void pgmig_report_notice(void *arg, const PGresult *res)
 {
     struct pgmig_conn *conn = arg;
@@ -69,6 +166,7 @@ void pgmig_report_notice(void *arg, const PGresult *res)
         report_odd(conn, PQresultErrorMessage(res));
         return;
     }
+    note_warning(conn, res);
     if (conn->notice_count - conn->notice_first >= NOTICES_MAX)
         return;
     list = pgmig_grow(conn->notices, conn->notice_count, sizeof *list);
@@ -82,10 +180,6 @@ void pgmig_report_notice(void *arg, const PGresult *res)
     notice->message = field(res, PG_DIAG_MESSAGE_PRIMARY);
     notice->detail = field(res, PG_DIAG_MESSAGE_DETAIL);
     notice->hint = field(res, PG_DIAG_MESSAGE_HINT);
-    /* active_sql_transaction, no_active_sql_transaction (appendix A) */
-    if (strcmp(notice->sqlstate, "25001") == 0 ||
-        strcmp(notice->sqlstate, "25P01") == 0)
-        conn->tx_warning = true;
 }
 
 void pgmig_notice_clear(struct pgmig_notice *notice)
@@ -97,6 +191,8 @@ void pgmig_notice_clear(struct pgmig_notice *notice)
     *notice = (struct pgmig_notice){0};
 }
 
+/* The list is moved up when it is empty or a whole length was taken, not for
+** each notice: taking n of them costs n steps. */
 bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
 {
     if (conn->notice_count == 0)
@@ -129,7 +225,8 @@ static size_t telling(const char *text, bool connecting)
 }
 
 /* Why the connection was given up, else libpq's own text: its first line, the
-** others as detail. */
+** others as detail. Where nothing can be concealed for want of memory, nothing
+** of the text is said. */
 void pgmig_report_libpq(struct pgmig_conn *conn)
 {
     char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
@@ -149,7 +246,9 @@ void pgmig_report_libpq(struct pgmig_conn *conn)
     free(concealed);
 }
 
-/* Whether what is said ends the session. Poolers say it in one field only. */
+/* Whether what is said ends the session. Poolers say it in one field only, the
+** one that servers translate, and in English. An error without any counts as
+** fatal. */
 static bool is_fatal(const PGresult *res)
 {
     const char *severity =
@@ -161,7 +260,8 @@ static bool is_fatal(const PGresult *res)
 }
 
 /* A statement with a parameter, as $1, which nobody gives: the server says
-** protocol_violation, as poolers do when they end a session. */
+** protocol_violation, as poolers do when they end a session. The severity tells
+** the two apart. */
 static bool lacks_parameter(const PGresult *res)
 {
     const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -183,6 +283,8 @@ static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
     return PGMIG_E_SQL;
 }
 
+/* libpq makes results of its own for what it cannot read, or when the
+** connection is lost: they have a text, and no fields. */
 void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
 {
     struct pgmig_error *err = &conn->error;
@@ -206,6 +308,7 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
 }
 
+/* Moved, not copied: the connection has none behind it. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (conn->error.kind == PGMIG_E_NONE)

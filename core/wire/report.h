@@ -6,13 +6,17 @@
 
 #include "wire/wire.h"
 
-/* A PQnoticeReceiver; its argument is the connection. */
+/* A PQnoticeReceiver; its argument is the connection. Keeps a copy of the
+** notice for pgmig_conn_notice; gives up a connection whose notice is odd. */
 void pgmig_report_notice(void *arg, const PGresult *res);
 
-/* Set the connection's error from libpq's own text. */
+/* Set the connection's error, kind "connect", from libpq's own text, or from
+** the reason for which the connection was given up. */
 void pgmig_report_libpq(struct pgmig_conn *conn);
 
-/* Set the connection's error from a result that the server sent. */
+/* Set the connection's error, and its place in the statement, from a result
+** that the server sent, which stays the caller's. What libpq has made up itself
+** is no answer: then the connection is given up. */
 void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res);
 
 #endif

@@ -1,4 +1,12 @@
-/* transfer.c -- COPY data, both ways: a migration's, or the caller's. */
+/*
+** transfer.c -- COPY data, both ways: a migration's, or the caller's.
+**
+** Data of any length goes through buffers of a bounded one: a piece is handed
+** to libpq when the last one is with the system, and what comes is given to the
+** caller by pieces, or dropped (libpq manual, "Functions Associated with the
+** COPY Command"). How a COPY has ended is not said here: a result does, behind
+** it.
+*/
 #include "wire/transfer.h"
 
 #include "base/error.h"
@@ -9,7 +17,8 @@
 
 /* ---- within a request ------------------------------------------------ */
 
-/* libpq cannot go on. */
+/* libpq cannot go on: neither the data nor its end can be sent, and a server
+** that waits for either would wait for ever. */
 static void give_up(struct pgmig_conn *conn)
 {
     if (conn->error.kind == PGMIG_E_NONE)
@@ -17,6 +26,7 @@ static void give_up(struct pgmig_conn *conn)
     pgmig_conn_give_up(conn, "could not send the data of a COPY");
 }
 
+/* With a reason the COPY fails at the server, and with it the statement. */
 static void end_feed(struct pgmig_conn *conn, const char *reason)
 {
     conn->feeding = false;
@@ -24,7 +34,8 @@ static void end_feed(struct pgmig_conn *conn, const char *reason)
         give_up(conn);
 }
 
-/* Have a piece of data to send: false when the COPY has ended. */
+/* Have a piece of data to send: false when the COPY has ended. Data that cannot
+** be read ends it with an error, never as if it were complete. */
 static bool have_piece(struct pgmig_conn *conn)
 {
     int more = 0;
@@ -40,6 +51,8 @@ static bool have_piece(struct pgmig_conn *conn)
     return more > 0;
 }
 
+/* PQflush gives 0 when libpq's buffer is empty: so it never grows beyond a
+** piece, and PQputCopyData has room, or no memory. */
 void pgmig_transfer_feed(struct pgmig_conn *conn)
 {
     while (conn->feeding && PQflush(conn->pg) == 0 && have_piece(conn)) {
@@ -58,6 +71,8 @@ void pgmig_transfer_feed(struct pgmig_conn *conn)
     }
 }
 
+/* Asynchronously (the 1): 0 means that no whole row is there yet. Dropped data
+** is taken as far as there is any; for the caller, up to a piece. */
 bool pgmig_transfer_take(struct pgmig_conn *conn)
 {
     while (conn->discard || conn->copy.len < COPY_CHUNK) {
@@ -90,6 +105,8 @@ static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
                            "the server is not waiting for COPY data");
 }
 
+/* libpq copies all of it into its buffer, in pieces whose lengths an int holds;
+** the phase lets nobody put more before that is sent (exchange.c, step_put). */
 int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
                         struct pgmig_error *err)
 {
@@ -110,6 +127,7 @@ int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
     return 0;
 }
 
+/* Behind this the request goes on as any: its result says how the COPY went. */
 int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
                         struct pgmig_error *err)
 {
@@ -123,6 +141,7 @@ int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
     return pgmig_conn_take_error(conn, err);
 }
 
+/* The caller has had the last piece: its room is used again. */
 int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     if (pgmig_conn_check_process(conn, err) != 0)

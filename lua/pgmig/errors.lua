@@ -92,7 +92,7 @@ function error_metatable.__tostring(err)
 end
 
 --- Make an error.
--- @param kind "usage", "plan", ... (README, Errors)
+-- @param kind "usage", "plan", ... (docs/errors.md)
 -- @param message one line, without a trailing period
 -- @param fields table of further fields, such as `hint` and `file`
 -- @return the error, to be raised with `error`

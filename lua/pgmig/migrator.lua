@@ -310,7 +310,7 @@ end
 
 --- Register a hook: `fn(ctx)` is called at an event of every later run.
 -- @param event "before_all", "before_each", "before_statement", "after_statement", "after_each",
---   "committed", "error", "progress", "after_all" (README, Hooks)
+--   "committed", "error", "progress", "after_all" (docs/hooks.md)
 -- @param fn the handler; handlers run in the order of their registration and may yield
 -- @return the migrator
 function migrator:on(event, fn)

@@ -1,4 +1,4 @@
--- Man page and completions know every command and option that --help knows.
+-- Man page, completions and docs/cli.md know every command and option that --help knows.
 local cli = require "spec.cli.helper"
 local support = require "spec.support"
 
@@ -40,6 +40,12 @@ describe("the manual", function()
       for _, name in ipairs(commands) do assert.matches(name, text, 1, true) end
       for option in pairs(options) do assert.matches(option, text, 1, true) end
     end
+  end)
+
+  it("names every command and option in docs/cli.md", function()
+    local page = support.read "docs/cli.md"
+    for _, name in ipairs(commands) do assert.is_truthy(page:find("`" .. name .. "[ `]"), name) end
+    for option in pairs(options) do assert.is_truthy(page:find(option, 1, true), option) end
   end)
 
   it("is laid out without complaints", function()

@@ -34,11 +34,11 @@ local ways = {
   { name = "", stride = 5, modes = modes },
   { name = ", without a pipeline", flags = "--no-pipeline", stride = 1, modes = modes },
   {
-    name = ", through pgbouncer", stride = 5, pooled = true,
+    name = ", through pgbouncer", stride = 13, pooled = true,
     modes = faults.whole and modes or { "swallow" },
   },
   {
-    name = ", through pgbouncer without a pipeline", flags = "--no-pipeline", stride = 1,
+    name = ", through pgbouncer without a pipeline", flags = "--no-pipeline", stride = 2,
     pooled = true, modes = faults.whole and modes or { "swallow" },
   },
 }

@@ -49,7 +49,7 @@ end
 
 local function sample()
   local dir = support.tempdir()
-  support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a ();\n-- DOWN\nDROP TABLE a;\n")
+  support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a ();\nSELECT pg_sleep(0.2);\n-- DOWN\nDROP TABLE a;\n")
   return dir
 end
 
@@ -102,6 +102,9 @@ local function expected_files()
     "./share/doc/pgmig/CHANGELOG.md", "./share/doc/pgmig/LICENSE", "./share/doc/pgmig/README.md",
     "./share/doc/pgmig/SECURITY.md",
   }
+  for path in files_of("docs", "*.md"):gmatch "%./([^\n]+)" do
+    expected[#expected + 1] = "./share/doc/pgmig/docs/" .. path
+  end
   for path in files_of("lua", "*.lua"):gmatch "%./([^\n]+)" do
     expected[#expected + 1] = "./share/lua/5.1/" .. path
     expected[#expected + 1] = "./share/lua/5.4/" .. path
@@ -140,6 +143,7 @@ describe("cmake --install", function()
   it("gives the module for both ABIs", function()
     assert_module_works("lua5.4", "5.4", prefix)
     assert_module_works("luajit", "5.1", prefix)
+    assert_module_works("lua5.1", "5.1", prefix) -- which cannot yield where the others do
   end)
 
   it("gives header, library and a pkg-config file for C", function()
@@ -176,7 +180,7 @@ describe("cmake --install", function()
 end)
 
 describe("luarocks make", function()
-  --- As the README says; a copy for each, so that two builds do not meet.
+  --- As docs/platforms.md says; a copy for each, so that two builds do not meet.
   local function make(version, variables)
     local tree, dir = support.tempdir(), copy()
     must(("cd %s && %s 300 luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(

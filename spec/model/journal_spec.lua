@@ -7,8 +7,8 @@
 -- an "index" is built concurrently, its outcome is in the catalogs; a "call" commits by itself and
 -- may then fail, its outcome nobody tells: a person looks, and says so (pgmig resolve).
 --
--- Left out: poolers, where no process is known (the README says what is assumed there), and what a
--- session has of its own.
+-- Left out: poolers, where no process is known (core/README.md says what is assumed there), and
+-- what a session has of its own.
 
 -- ---- states ----------------------------------------------------------------
 

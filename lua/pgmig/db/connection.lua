@@ -184,11 +184,34 @@ function connection:is_lost() return self.handle:is_lost() end
 -- @param observer called after each step; nil
 function connection:run(limit, observer) loop.run(self, limit, observer) end
 
---- How long a request of pgmig's own may take: a limit for `run`; nil with a vigil.
+--- How long a request of pgmig's own may take: a limit for `run`; nil with a watch.
 function connection:patience()
-  if self.vigil then return nil end
+  if self.watch then return nil end
   return { patience = self.response_timeout }
 end
+
+--- Call a function with a watch over the requests (pgmig.db.watch), or without: each has a limit
+-- then. The watch before comes back.
+-- @return what `fn(...)` returns, one value
+function connection:watched_by(watch, fn, ...)
+  local outer = self.watch
+  self.watch = watch
+  local ok, result = pcall(fn, ...)
+  self.watch = outer
+  if ok then return result end
+  error(result, 0)
+end
+
+--- Call a function as if no signal had come: it is remembered.
+function connection:despite_signals(fn)
+  local signal = self.signal
+  self.give_up_at = nil
+  fn()
+  self.signal = signal
+end
+
+--- Who was seen in the way of the last request; nil: nobody.
+function connection:seen_blockers() return self.watch and self.watch.blockers end
 
 --- Wait for some time.
 -- @param pause_seconds how long

@@ -1,8 +1,16 @@
 --- The one loop that steps the core and waits, for one connection; a driver does the waiting.
 local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 
 local M = {}
+
+-- PUC Lua 5.1 cannot yield through pcall.
+local can_yield = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+
+--- The driver of what is asked beside a request under way: it gives way while it waits; where
+-- the language cannot, the request waits for it.
+M.aside = can_yield and drivers.coroutine or drivers.blocking
 
 local CANCEL_INTERVAL = 0.5 -- seconds between two attempts to stop what runs on the server
 local AGAIN = 1 -- seconds until a connection that was given up is given up again
@@ -82,8 +90,8 @@ end
 -- ---- the loop ----------------------------------------------------------------
 
 --- When to wake up at the latest: a time of `core.now()`; nil: never.
-local function wake(self, limit, vigil)
-  local at = limit and limit.at or vigil and vigil.due or nil
+local function wake(self, limit, watch)
+  local at = limit and limit.at or watch and watch.due or nil
   if self.signal and self.cancel_at and at then return math.min(at, self.cancel_at) end
   return at
 end
@@ -97,20 +105,20 @@ end
 --- Step the operation under way to its end.
 -- @param self the connection
 -- @param given how long that may take: a time of `core.now()`; { at = it }, which the observer may
---   change; or { patience = seconds without any sign of life }; nil: any time, while its vigil,
+--   change; or { patience = seconds without any sign of life }; nil: any time, while its watch,
 --   where it has one, looks after it
 -- @param observer called after each step; nil
 -- @raise kinds "interrupted", and "connect" when connecting takes too long
 function M.run(self, given, observer)
   local limit = new_limit(self, given)
-  local vigil = not limit and self.vigil or nil
-  if vigil then vigil:begin() end
+  local watch = not limit and self.watch or nil
+  if watch then watch:begin() end
   local want = step(self, observer)
   while want do
-    local signal = self.wait(self.handle, want, wake(self, limit, vigil))
+    local signal = self.wait(self.handle, want, wake(self, limit, watch))
     if signal then
       interrupt(self, signal)
-      limit, vigil = { at = self.give_up_at }, nil
+      limit, watch = { at = self.give_up_at }, nil
     end
     want = step(self, observer)
     if want and limit and has_passed(self, limit) then
@@ -119,11 +127,11 @@ function M.run(self, given, observer)
       want = step(self, observer)
     elseif want and self.signal and self.cancel_at and core.now() >= self.cancel_at then
       cancel(self)
-    elseif want and vigil then
-      vigil:turn()
+    elseif want and watch then
+      watch:turn()
     end
   end
-  if self.vigil then self.vigil:settle() end
+  if self.watch then self.watch:settle() end
 end
 
 return M

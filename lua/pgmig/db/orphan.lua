@@ -74,24 +74,43 @@ function M.wait(db, orphan, limit)
   end
 end
 
--- Transactions of a connection behind a pooler, found by its tag: how many there are, and all are
--- ended where that is asked for.
+-- Transactions of a connection behind a pooler, found by its tag, or in the midst of a reset by the
+-- mark of their command: how many there are, and all are ended where that is asked for.
 local TAGGED = [[
   SELECT pg_catalog.count(*) AS n, pg_catalog.count(CASE WHEN $2::pg_catalog.bool
     THEN pg_catalog.pg_terminate_backend(a.pid) END) AS told
   FROM pg_catalog.pg_stat_activity a
-  WHERE a.application_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+  WHERE (a.application_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+      OR a.state OPERATOR(pg_catalog.<>) 'idle'
+        AND pg_catalog.strpos(a.query, pg_catalog.concat('/* ', $1::pg_catalog.text, ' */'))
+          OPERATOR(pg_catalog.=) 1)
     AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
     AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
     AND a.usename OPERATOR(pg_catalog.=) session_user]]
 
+--- How many transactions there are of a lost connection behind a pooler.
+local function count_tagged(db, tag, ended)
+  return db:ask_row("1 n:int told:int", TAGGED, tag, ended).n
+end
+
 --- End what is left of a connection behind a pooler, which does not see that its client is gone.
+-- What the pooler has of it may still be on its way: it is looked for during a while.
 local function fence_tagged(db, tag)
-  local started = core.now()
-  while db:ask_row("1 n:int told:int", TAGGED, tag, core.now() - started > OWN_GRACE).n > 0 do
-    if core.now() - started >= FENCE_LIMIT then return end
+  db.lost_tags = db.lost_tags or {}
+  table.insert(db.lost_tags, tag)
+  local started, waited = core.now(), 0
+  while count_tagged(db, tag, waited > OWN_GRACE) > 0 or waited <= OWN_GRACE do
+    if waited >= FENCE_LIMIT then return end
     db:sleep(PAUSE)
+    waited = core.now() - started
   end
+end
+
+--- End what the pooler has begun only now for connections that were lost before: something is in
+-- the way.
+-- @param db the connection that has taken their place
+function M.sweep(db)
+  for _, tag in ipairs(db.lost_tags or {}) do count_tagged(db, tag, true) end
 end
 
 --- Remember which process serves a connection.

@@ -55,17 +55,14 @@ end
 function M.reconnect(db, budget, err)
   if budget <= 0 then error(err, 0) end
   local lost, deadline = orphan.identity(db), core.now() + budget
-  local vigil = db.vigil
-  db.vigil = nil -- what is asked here has a limit
   local ok, why
   repeat
-    ok, why = pcall(function()
+    ok, why = pcall(db.watched_by, db, nil, function() -- what is asked here has a limit
       connect_again(db, budget, deadline, err)
       orphan.fence(db, lost)
       if db.session then session.restore(db, db.session) end
     end)
   until ok or why == err or core.now() >= deadline or not M.is_loss(db, why)
-  db.vigil = vigil
   if not ok then error(why, 0) end
 end
 
@@ -122,6 +119,7 @@ function M.insist(db, retries, tell, fn)
     local delay = delay_after(used)
     tell(result, delay)
     db:sleep(delay)
+    orphan.sweep(db)
     used = used + 1
   end
 end
@@ -130,7 +128,7 @@ local function recover_passing(step, err)
   local run = step.run
   local used = step.retries or 0
   local delay = delay_after(used)
-  blockers.name(err, run.db.vigil and run.db.vigil.blockers)
+  blockers.name(err, run.db:seen_blockers())
   if used >= allowed_retries(step) then error(err, 0) end
   local ctx = step:context { delay = delay, error = err, blockers = err.blockers }
   run.hooks:fire("retry", ctx)
@@ -141,6 +139,7 @@ local function recover_passing(step, err)
     message = err.message, blockers = err.blockers,
   }
   run.db:sleep(ctx.delay)
+  orphan.sweep(run.db)
 end
 
 local function recover(step, err)

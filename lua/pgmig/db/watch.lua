@@ -5,14 +5,13 @@
 -- Looking is a coroutine, which the loop of the connection resumes between its own steps: neither
 -- waits for the other.
 local core = require "pgmig.core"
-local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
 local progress_views = require "pgmig.db.progress_views"
 
 local M = {}
-local vigil = {}
-vigil.__index = vigil
+local watch = {}
+watch.__index = watch
 
 -- Seconds.
 local INTERVAL = 1 -- between two looks
@@ -58,23 +57,25 @@ local SHAPE = "* there:bool quiet:bool? pid:int? application_name:text? user:tex
   .. "blocker_state:text? query:text? since:text? began:text? command:text? phase:text? "
   .. "percent:float?"
 
---- A vigil over a connection; `db.vigil` makes its loop use it.
+--- A watch over a connection (connection:watched_by).
 -- @param db the connection that does the work
 -- @param lock of pgmig.run.lock; nil
 -- @param on_blocked called with the blockers when they are seen first; nil
--- @param on_progress called at each look at something long, with what the server says of it:
---   { command, phase, percent }, each where it is known; nil
 -- @field due when it wants a turn again, a time of `core.now()`
 -- @field blockers who was seen in the way of the request under way; nil
 -- @field lock_lost whether the lock's connection has been found broken
-function M.new(db, lock, on_blocked, on_progress)
+function M.new(db, lock, on_blocked)
   return setmetatable({
-    db = db, lock = lock, on_blocked = on_blocked, on_progress = on_progress, request = 0,
-  }, vigil)
+    db = db, lock = lock, on_blocked = on_blocked, request = 0,
+  }, watch)
 end
 
+--- Let a function be called at each look at something long, with what the server says of it:
+-- { command, phase, percent }, each where it is known; nil: none.
+function watch:tell_progress(fn) self.on_progress = fn end
+
 --- A new request has been sent: what was seen before does not count.
-function vigil:begin()
+function watch:begin()
   self.began, self.pause = core.now(), FIRST_LOOK
   self.due = self.began + FIRST_LOOK
   self.request = self.request + 1
@@ -85,10 +86,10 @@ end
 
 --- A migration without a transaction is under way, or no longer: whatever its statement under way
 -- is, the core may send one next that waits for the end of every transaction with a snapshot.
-function vigil:spare_snapshots(spare) self.spares = spare end
+function watch:spare_snapshots(spare) self.spares = spare end
 
 --- What was seen belongs to a migration that is committed; the next one is under way.
-function vigil:forget() self.began, self.blockers, self.transaction = core.now(), nil, nil end
+function watch:forget() self.began, self.blockers, self.transaction = core.now(), nil, nil end
 
 -- ---- asking ------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ local function ask_watch(self, sql)
   for attempt = 1, ATTEMPTS do
     local known = self.conn ~= nil
     self.conn = self.conn or self.db:beside("pgmig watch",
-      core.now() + self.db.response_timeout, drivers.coroutine)
+      core.now() + self.db.response_timeout, loop.aside)
     local ok, result = pcall(self.conn.ask_rows, self.conn, SHAPE, sql)
     if ok then return result end
     hang_up(self)
@@ -259,7 +260,7 @@ local function resume(self)
 end
 
 --- Begin a look, or go on with it, when that is due.
-function vigil:turn()
+function watch:turn()
   local traffic = loop.traffic(self.db)
   if traffic ~= self.traffic then self.traffic, self.moved_at = traffic, core.now() end
   if core.now() < self.due then return end
@@ -274,7 +275,7 @@ function vigil:turn()
 end
 
 --- The request is over: give the lock's connection back.
-function vigil:settle()
+function watch:settle()
   while self.looking and self.lock and self.lock.lent do
     local handle, want, deadline = resume(self)
     local signal = handle and self.db.wait(handle, want, deadline)
@@ -286,7 +287,7 @@ function vigil:settle()
 end
 
 --- End its connection; a second call does nothing.
-function vigil:close()
+function watch:close()
   self:settle()
   if self.lock and self.lock.lent then self.lock:hang_up() end
   if self.awaited then self.awaited:close() end -- it may still be connecting

@@ -9,7 +9,7 @@ local resume = require "pgmig.run.resume"
 local run = require "pgmig.run.run"
 local state = require "pgmig.state.compare"
 local usage = require "pgmig.db.usage"
-local vigil = require "pgmig.db.watch"
+local watches = require "pgmig.db.watch"
 
 local M = {}
 
@@ -84,23 +84,22 @@ local function run_locked(migrator, held, plan, emit, how)
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = may_pipeline(migrator),
     stop = how.stop, unattended = how.unattended,
   }
-  migrator.db.vigil.on_progress = function(seen) run.watched(options, seen) end
+  migrator.db.watch:tell_progress(function(seen) run.watched(options, seen) end)
   return run.run(options, plan)
 end
 
---- Call `fn(held)` with a vigil over the connection. Another one may be there already: a hook's
+--- Call `fn(held)` with a watch over the connection. Another one may be there already: a hook's
 -- migrator works on its run's connection.
 local function watched(migrator, held, emit, fn)
   local db = migrator.db
-  local outer, handler = db.vigil, db.notice_handler
-  db.vigil = vigil.new(db, held, function(blockers)
+  local handler = db.notice_handler
+  local watch = watches.new(db, held, function(blockers)
     tell_wait(migrator, emit, {
       type = "blocked", blockers = blockers, message = "waiting for a lock",
     })
   end)
-  local ok, result = pcall(fn, held)
-  db.vigil:close()
-  db.vigil = outer
+  local ok, result = pcall(db.watched_by, db, watch, fn, held)
+  watch:close()
   db:on_notice(handler)
   if ok then return result end
   error(result, 0)
@@ -167,7 +166,7 @@ function M.run(migrator, plans, emit, how)
         for k, earlier in ipairs(done) do name_done(result, plans[k], earlier) end
         error(result, 0)
       end
-      migrator.db.vigil.on_progress = nil
+      migrator.db.watch:tell_progress(nil)
       done[i] = result
     end
     return done

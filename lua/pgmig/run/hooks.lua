@@ -1,6 +1,6 @@
 --- Hooks: functions that observe and control a run.
 -- Handlers of an event run in the order of their registration, for up and down alike, and may
--- yield. A handler gets a context; what it may do with it depends on the event (README, Hooks).
+-- yield. A handler gets a context; what it may do with it depends on the event (docs/hooks.md).
 -- @module pgmig.run.hooks
 local errors = require "pgmig.errors"
 

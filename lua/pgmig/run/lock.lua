@@ -5,7 +5,6 @@
 -- server: a blocked waiter does keep a snapshot. What makes double application impossible is not
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
-local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local excerpt = require "pgmig.excerpt"
 local loop = require "pgmig.db.loop"
@@ -22,20 +21,27 @@ local FIRST_PAUSE, LAST_PAUSE = 0.05, 1 -- seconds between two attempts
 local CONNECT_ATTEMPTS = 3
 local REMINDER = 15 -- seconds between two reports of who is waited for
 
+--- Behind a pooler, which does not see that its client is gone: the name by which the transaction
+-- is found then (pgmig.db.orphan).
+local function tagged(self)
+  if self.db.served then return "" end
+  return ("SET LOCAL application_name = '%s';"):format(self.conn.handle:session_tag())
+end
+
 --- Ask for the lock: true when it is held from now on. The database's defaults must not end the
 -- transaction that holds it; a machine that vanishes must, within half a minute.
 local function try(self)
   local newer = self.conn:server_version() >= 170000
   local row = self.conn:ask_row("1 held:bool _:bool " .. core.served_shape, ([[
-    BEGIN ISOLATION LEVEL READ COMMITTED;
+    BEGIN ISOLATION LEVEL READ COMMITTED; %s
     SET LOCAL idle_in_transaction_session_timeout = 0;%s
     SET LOCAL tcp_keepalives_idle = 10;
     SET LOCAL tcp_keepalives_interval = 5;
     SET LOCAL tcp_keepalives_count = 3;
     SELECT pg_catalog.pg_try_advisory_xact_lock(%d, pg_catalog.hashtext(%s)) AS held,
       pg_catalog.pg_try_advisory_xact_lock(%d, %d), %s]]):format(
-    newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS, self.conn:quote_literal(self.key),
-    WORKER, self.worker, core.served_columns))
+    tagged(self), newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS,
+    self.conn:quote_literal(self.key), WORKER, self.worker, core.served_columns))
   orphan.note(self.conn, row)
   if row.held then return true end
   self.conn:ask_rows("-", "ROLLBACK")
@@ -139,6 +145,7 @@ end
 local function ask(self)
   return recovery.persist(self.conn, self.options.reconnect, function()
     if try(self) then return { held = true } end
+    orphan.sweep(self.conn)
     local who = M.holder(self.conn, self.key)
     if end_own(self, who) then
       if try(self) then return { held = true } end
@@ -240,7 +247,7 @@ function lock:lend(shape, sql)
   local conn = self.conn
   if not conn then return nil end
   local own = conn.wait
-  conn.wait, self.lent = drivers.coroutine, true
+  conn.wait, self.lent = loop.aside, true
   local ok, rows = pcall(conn.ask_rows, conn, shape, sql)
   conn.wait, self.lent = own, false
   return ok and rows or nil

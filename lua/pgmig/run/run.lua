@@ -223,10 +223,7 @@ end
 
 --- Write something down at the end of a run, also of one that was interrupted.
 local function note_down(self, fn)
-  local vigil, signal = self.db.vigil, self.db.signal
-  self.db.vigil, self.db.give_up_at = nil, nil
-  fn()
-  self.db.vigil, self.db.signal = vigil, signal
+  self.db:despite_signals(function() self.db:watched_by(nil, fn) end)
 end
 
 --- Write a failure into the history, in a transaction of its own: as far as that is possible.

@@ -229,7 +229,7 @@ function step:finish(seconds)
   source.forget(self.m)
   run.current = nil
   run.done[#run.done + 1] = self.m
-  if run.db.vigil then run.db.vigil:forget() end
+  if run.db.watch then run.db.watch:forget() end
   run.emit { type = done_type(self), migration = self.m, duration = duration }
   run:look("committed", self:context { duration = duration })
   run:progress(self)
@@ -347,7 +347,7 @@ function step:try(resume)
     run.emit(notice)
   end)
   self.replaced = false -- whether a hook has replaced a statement
-  if run.db.vigil then run.db.vigil:spare_snapshots(not self.transaction) end
+  if run.db.watch then run.db.watch:spare_snapshots(not self.transaction) end
   run.db.handle:apply(run.ledger.handle, { self:job(resume) })
   return drive(self)
 end

@@ -55,7 +55,7 @@ local function tell(self)
     tell_notices(self)
   end
   -- without the lock no further migration begins
-  if self.run.db.vigil and self.run.db.vigil.lock_lost then self.handle:stop() end
+  if self.run.db.watch and self.run.db.watch.lock_lost then self.handle:stop() end
 end
 
 --- Between two steps of the core. What a listener raises ends the window, and is raised behind it.
@@ -93,7 +93,7 @@ function M.run(run, steps)
     hooked = run.hooks:has "committed",
   }
   db:on_notice(nil)
-  if db.vigil then db.vigil:spare_snapshots(false) end
+  if db.watch then db.watch:spare_snapshots(false) end
   db.handle:apply(run.ledger.handle, jobs)
   local ok, outcome = pcall(db.run, db, nil, function() observe(self) end)
   local seconds = ok and self.hooked and self.handle:seconds(1) or nil

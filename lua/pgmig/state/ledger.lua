@@ -48,8 +48,7 @@ end
 --- Let a failure say who has locked the tables.
 local function name_blockers(self, db, err)
   if not errors.is(err, "lock") or db:is_lost() then return end
-  local seen = db.vigil and db.vigil.blockers
-  blockers.name(err, seen or blockers.of_tables(db, tables(self)))
+  blockers.name(err, db:seen_blockers() or blockers.of_tables(db, tables(self)))
 end
 
 local function finish(self, db)
@@ -67,7 +66,7 @@ local is_polite = { prepare = true, widen = true }
 
 --- Bound how long an operation waits for a lock: the server is to be the first to give up.
 local function set_patience(self, db, operation)
-  local most = db.vigil and math.huge or db.response_timeout * PART
+  local most = db.watch and math.huge or db.response_timeout * PART
   local polite = is_polite[operation] and self.lock_timeout or LOCK_TIMEOUT
   local seconds = math.min(LOCK_TIMEOUT, most, polite)
   self.handle:set_patience(math.max(1, math.floor(seconds * 1000)))
