@@ -12,7 +12,7 @@ describe("an object of the core", function()
   it("takes no number for a text, which nobody would keep", function()
     local ok, err = pcall(core.ledger "deploys".share, core.ledger "deploys", { columns = 1 })
     assert.is_false(ok)
-    assert.matches("field columns: a string expected", tostring(err), 1, true)
+    assert.matches("field columns: string expected", tostring(err), 1, true)
   end)
 
   it("that is a connection says its server process, and that it is closed", function()
