@@ -19,7 +19,7 @@ local function notify(text) log { level = "notify", message = text } end
 local function forbid_silent_drops(ctx)
   if ctx.direction ~= "up" or ctx.migration.name:find "drop" then return end
   if ctx.statement.kind:find "^DROP TABLE" then
-    error(("%s drops a table, and its name does not say so"):format(ctx.migration), 0)
+    error(("%s drops a table, but its name does not say so"):format(ctx.migration), 0)
   end
 end
 
@@ -50,7 +50,7 @@ end
 
 local function approve(automatic)
   if automatic then return true end
-  io.stderr:write "The canary is well. Go on with the others? [y/N] "
+  io.stderr:write "Canary succeeded. Continue with the others? [y/N] "
   return (io.read "*l" or ""):find "^[yY]" ~= nil
 end
 
@@ -74,7 +74,7 @@ local function main(words)
   for i, url in ipairs(words) do
     deploy(url, dir, i == 1 and "canary" or "database " .. i)
     if i == 1 and #words > 1 and not approve(automatic) then
-      log { level = "info", message = "stopped behind the canary" }
+      log { level = "info", message = "stopped after the canary" }
       return
     end
   end

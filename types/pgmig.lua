@@ -13,8 +13,8 @@
 ---@field hint string?
 ---@field context string?
 ---@field statement string?
----@field query string? what a function or block in the statement has built and run
----@field query_at integer? the character in that
+---@field query string? the query that a function or block in the statement executed
+---@field query_at integer? the position in `query`, in characters
 ---@field migration string? the label of the migration that failed
 ---@field applied pgmig.Migration[]? committed before it
 ---@field rolled_back pgmig.Migration[]? rolled back before it
@@ -24,7 +24,7 @@
 ---@field signal integer?
 ---@field code string? "no_answer"
 ---@field holder pgmig.Holder? who held the lock of the tracking table
----@field blockers pgmig.Blocker[]? who blocked the statement that gave up
+---@field blockers pgmig.Blocker[]? who blocked the statement that timed out
 
 ---@class pgmig.Holder
 ---@field pid integer
@@ -33,8 +33,8 @@
 ---@field client string?
 ---@field since string? ISO 8601
 ---@field seconds number? how long
----@field worker integer? the connection that does its work
----@field query string? of the worker; hidden from roles that may not see it
+---@field worker integer? the server process that runs its migrations
+---@field query string? of the worker; hidden from roles without the privilege to see it
 ---@field state string?
 
 ---@class pgmig.Blocker
@@ -46,8 +46,8 @@
 ---@field since string?
 
 ---@class pgmig.Migration
----@field version integer|string|nil a number below 10^14, else the string of digits; nil when repeatable
----@field id string? digits without leading zeros; nil when repeatable
+---@field version integer|string|nil a number below 10^14, otherwise the string of digits; nil if repeatable
+---@field id string? digits without leading zeros; nil if repeatable
 ---@field name string
 ---@field path string?
 ---@field label string
@@ -55,7 +55,7 @@
 ---@field language "sql"|"lua"
 ---@field applied_at string? ISO 8601 with offset
 ---@field applied_at_epoch number? seconds
----@field down "ready"|"none"|"empty"|"irreversible"|nil after status; nil also where only running Lua code would tell
+---@field down "ready"|"none"|"empty"|"irreversible"|nil set by status; also nil if only running the Lua code would tell
 ---@field missing boolean?
 ---@field repeatable boolean?
 ---@field failure { message: string, at: string }? its last attempt
@@ -64,7 +64,7 @@
 ---@class pgmig.Plan: pgmig.Migration[]
 ---@field direction "up"|"down"
 ---@field newest pgmig.Migration? the newest applied one
----@field ignored string[] .sql files that are no migrations
+---@field ignored string[] .sql files that are not migrations
 ---@field warnings { state: string, migration: pgmig.Migration?, message: string }[] of the policy
 
 ---@class pgmig.Happening
@@ -107,7 +107,7 @@
 ---@field ignored string[]
 ---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
----@field warning string? where all applied migrations lack their files
+---@field warning string? set if the files of all applied migrations are missing
 
 ---@class pgmig.Event
 ---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"
@@ -125,10 +125,10 @@
 ---@field delay number? retry, seconds
 ---@field done integer? progress: migrations of the run that have ended
 ---@field total integer? progress: migrations of the run
----@field bytes integer? progress: of the migration's section, handed to the server
+---@field bytes integer? progress: of the migration's section, sent to the server
 ---@field size integer? progress: of the section
----@field statement string? progress: what is under way, "CREATE INDEX"
----@field phase string? progress: as the server says
+---@field statement string? progress: the current command, such as "CREATE INDEX"
+---@field phase string? progress: as the server reports it
 ---@field percent number? progress: of the phase, 0 to 100
 
 ---@class pgmig.Statement
@@ -179,10 +179,10 @@
 ---@field size integer? progress
 ---@field phase string? progress
 ---@field percent number? progress
----@field command string? progress: what is under way
+---@field command string? progress: the current command
 local context = {}
 
----Leave this migration (before_each) or statement (before_statement) out.
+---Skip this migration (before_each) or statement (before_statement).
 ---@param reason string?
 function context:skip(reason) end
 
@@ -209,15 +209,15 @@ function context:stop() end
 ---@field whole_file? boolean
 ---@field first? boolean
 ---@field options? boolean
----@field loose? boolean dashes may stand before it, and anything behind
----@field anywhere? boolean its tool finds it in any place
+---@field loose? boolean dashes may precede it, and anything may follow it
+---@field anywhere? boolean its tool finds it anywhere
 ---@field hint? string
 
 ---@class pgmig.Vocabulary
 ---@field markers? pgmig.Marker[]
 ---@field options? { text: string, key: string, value: string }[]
 ---@field transaction? "on"|"off"|"own"|"auto"
----@field unwrapped? boolean its tool begins no transaction for a file
+---@field unwrapped? boolean its tool does not begin a transaction for a file
 ---@field untransacted? string
 ---@field marked? boolean
 ---@field repeats? boolean
@@ -230,9 +230,9 @@ function context:stop() end
 ---@field columns string[]
 ---@field exact? boolean it has no other columns
 ---@field query string "%s" stands for the table
----@field newest? boolean it keeps one row only
+---@field newest? boolean it keeps only one row
 ---@field checksum? "sha384"|"crc32"
----@field mark? string[] a Lua pattern, and how what it finds is called
+---@field mark? string[] a Lua pattern, and the name of what it finds
 
 ---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
 ---@field columns string
@@ -301,7 +301,7 @@ function connection:query(sql, ...) end
 ---@return table[] rows
 function connection:ask(sql, ...) end
 
----As `ask`, where the answer has to have a shape (core/wire/answer.h); otherwise the connection is given up.
+---Like `ask`, but the response must have the given shape (core/wire/answer.h); otherwise the connection is closed.
 ---@param shape string how many rows, and their columns
 ---@param sql string
 ---@param ... string|number|boolean|nil
@@ -532,13 +532,13 @@ function drivers.coroutine(handle, want, deadline) end
 
 ---@class pgmig.nginx.Options: pgmig.Options
 ---@field database? string|table what pgmig.connect takes
----@field dir? string|string[] below nginx's prefix when relative
----@field target? integer|string the version that this release wants
+---@field dir? string|string[] relative to nginx's prefix unless absolute
+---@field target? integer|string the version that this release requires
 ---@field mode? "migrate"|"check"
 ---@field shm? string the lua_shared_dict, "pgmig"
 ---@field pool? string the thread_pool, "pgmig"
 ---@field on_event? fun(event: pgmig.Event)
----@field refuse? boolean check raises when the schema is not as wanted
+---@field refuse? boolean check raises an error if the schema is not as required
 
 ---require "pgmig.nginx"
 ---@class pgmig.nginx
@@ -623,7 +623,7 @@ function errors.raise(kind, message, fields) end
 ---@return boolean
 function errors.is(value, kind) end
 
----Whether nobody has told how what was under way has ended.
+---Whether the outcome of the interrupted operation is not known.
 ---@param err any
 ---@return boolean
 function errors.is_untold(err) end

@@ -67,8 +67,8 @@ static bool read_unit(const char *s, double *ms)
 const char *pgmig_duration(const char *s, size_t len, double *ms,
                            bool *has_unit)
 {
-    static const char form[] = "is a number and a unit: us, ms, s, min, h or "
-                               "d, such as 500ms or 5s";
+    static const char form[] = "must be a number and a unit (us, ms, s, min, h "
+                               "or d), such as 500ms or 5s";
     char text[TEXT_MAX + 1];
     const char *unit;
     char *end;
@@ -86,7 +86,7 @@ const char *pgmig_duration(const char *s, size_t len, double *ms,
     if (*has_unit && !read_unit(unit, &factor))
         return form;
     *ms *= factor;
-    return *ms < 0 ? "is not negative" : NULL;
+    return *ms < 0 ? "must not be negative" : NULL;
 }
 
 /* Halves go to the even neighbour, as rint(3) does for guc.c; without its
@@ -110,10 +110,10 @@ const char *pgmig_duration_setting(const char *s, size_t len, int *ms,
     if (wrong != NULL)
         return wrong;
     if (exact >= (double)INT_MAX + 1 || whole(exact) > INT_MAX)
-        return "is 2147483647ms, some 24 days, at most";
+        return "must be at most 2147483647ms (about 24 days)";
     /* the server rounds, and 0 means no limit: the opposite of a short one */
     if (exact > 0 && whole(exact) == 0)
-        return "is 1ms at least, or 0 for no limit";
+        return "must be at least 1ms, or 0 for no limit";
     *ms = (int)whole(exact);
     return NULL;
 }

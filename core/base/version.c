@@ -27,7 +27,7 @@ int pgmig_version_parse(const char *digits, size_t len,
 {
     if (len == 0 || !are_digits(digits, len))
         return pgmig_error_set(err, PGMIG_E_NAMING,
-                               "a version is a number, not \"%.*s\"",
+                               "a version must be a number, not \"%.*s\"",
                                (int)(len < 60 ? len : 60), digits);
     while (len > 1 && *digits == '0') {
         digits++;

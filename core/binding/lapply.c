@@ -71,7 +71,7 @@ static int conn_ledger(lua_State *L)
     struct lconn *lc = lconn_check_free(L);
 
     luaL_argcheck(L, argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
-                  "a version expected");
+                  "version expected");
     return ledger_started(L, lc,
                           pgmig_ledger_start(ledger, lc->conn,
                                              (enum pgmig_ledger_op)op, argument,
@@ -102,7 +102,7 @@ static const char *field(lua_State *L, int arg, const char *key)
 
     lpgmig_get_field(L, arg, key);
     if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "field %s: a string expected", key);
+        luaL_error(L, "field %s: string expected", key);
     s = lua_tostring(L, -1);
     lua_pop(L, 1);
     return s;
@@ -113,7 +113,7 @@ static const char *needed_field(lua_State *L, int arg, const char *key)
     const char *s = field(L, arg, key);
 
     if (s == NULL)
-        luaL_error(L, "field %s: a string expected", key);
+        luaL_error(L, "field %s: string expected", key);
     return s;
 }
 
@@ -169,7 +169,7 @@ static lua_Number count_field(lua_State *L, int arg, const char *key)
     lua_Number n = number_field(L, arg, key);
 
     if (!(n >= 0 && n <= COUNT_MAX))
-        luaL_error(L, "field %s: a count expected", key);
+        luaL_error(L, "field %s: count expected", key);
     return n;
 }
 
@@ -240,7 +240,7 @@ static int conn_take(lua_State *L)
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = lconn_check_free(L);
 
-    luaL_argcheck(L, entry.owner != NULL, 3, "an owner expected");
+    luaL_argcheck(L, entry.owner != NULL, 3, "owner expected");
     return ledger_started(
         L, lc, pgmig_ledger_take(ledger, lc->conn, &entry, by, err), err);
 }
@@ -261,7 +261,7 @@ static int conn_set_aside(lua_State *L)
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = lconn_check_free(L);
 
-    luaL_argcheck(L, entry.owner != NULL, 3, "an owner expected");
+    luaL_argcheck(L, entry.owner != NULL, 3, "owner expected");
     return ledger_started(
         L, lc, pgmig_ledger_set_aside(ledger, lc->conn, &entry, &index, err),
         err);
@@ -422,7 +422,7 @@ static int conn_apply(lua_State *L)
 
     snapshot(L, 3, JOBS_LEVELS);
     count = lpgmig_length(L, 3);
-    luaL_argcheck(L, count > 0, 3, "a list of jobs expected");
+    luaL_argcheck(L, count > 0, 3, "list of jobs expected");
     jobs = lua_newuserdata(L, count * sizeof *jobs);
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, 3, (int)i + 1);
@@ -433,7 +433,7 @@ static int conn_apply(lua_State *L)
     lc = lconn_check_free(L);
     if (lc->apply != NULL)
         return lpgmig_error_usage(
-            L, "a migration is under way on this connection");
+            L, "a migration is in progress on this connection");
     lc->apply = pgmig_apply_start(lc->conn, ledger, jobs, count, err);
     if (lc->apply == NULL)
         return lpgmig_error_raise(L, err);

@@ -131,7 +131,7 @@ static const char **environment(lua_State *L, int arg)
     if (lua_isnoneornil(L, arg))
         return NULL;
     list = lpgmig_check_strings(L, arg, &n);
-    luaL_argcheck(L, n % 2 == 0, arg, "names and values in turn expected");
+    luaL_argcheck(L, n % 2 == 0, arg, "alternating names and values expected");
     return list;
 }
 
@@ -265,7 +265,7 @@ static const char *parameter(lua_State *L, int arg)
     if (lua_isboolean(L, arg))
         return lua_toboolean(L, arg) ? "t" : "f";
     s = luaL_checklstring(L, arg, &len);
-    luaL_argcheck(L, strlen(s) == len, arg, "text with a NUL byte");
+    luaL_argcheck(L, strlen(s) == len, arg, "text contains a NUL byte");
     return s;
 }
 
@@ -300,7 +300,7 @@ static int conn_ask(lua_State *L)
     const char *shape = luaL_checkstring(L, 2);
     const struct lconn *lc;
 
-    luaL_argcheck(L, pgmig_answer_is_shape(shape), 2, "a shape expected");
+    luaL_argcheck(L, pgmig_answer_is_shape(shape), 2, "shape expected");
     (void)send(L, 3);
     lc = lconn_check(L);
     pgmig_conn_expect(lc->conn, shape);
@@ -482,7 +482,7 @@ static int push_quoted(lua_State *L, quote *make)
     char **quoted = lpgmig_own_text(L);
     struct lconn *lc = lconn_check(L);
 
-    luaL_argcheck(L, strlen(s) == len, 2, "text with a NUL byte");
+    luaL_argcheck(L, strlen(s) == len, 2, "text contains a NUL byte");
     *quoted = make(lc->conn, s, len, err);
     if (*quoted == NULL)
         return lpgmig_error_raise(L, err);

@@ -38,7 +38,7 @@ const char *lpgmig_check_name(lua_State *L, int arg)
     const char *name = luaL_checklstring(L, arg, &len);
 
     if (strlen(name) != len)
-        lpgmig_error_usage(L, "a name with a NUL byte");
+        lpgmig_error_usage(L, "name contains a NUL byte");
     return name;
 }
 

@@ -20,7 +20,7 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg)
     struct lledger *ll = luaL_checkudata(L, arg, LPGMIG_LEDGER);
 
     if (ll->ledger == NULL)
-        lpgmig_error_usage(L, "this object was collected");
+        lpgmig_error_usage(L, "this object has been garbage-collected");
     return ll->ledger;
 }
 
@@ -48,7 +48,7 @@ static const char *text_field(lua_State *L, int arg, const char *key)
 
     lpgmig_get_field(L, arg, key);
     if (lua_type(L, -1) != LUA_TSTRING) /* a number's text, nobody keeps */
-        luaL_error(L, "field %s: a string expected", key);
+        luaL_error(L, "field %s: string expected", key);
     s = lua_tostring(L, -1);
     lua_pop(L, 1); /* the table at `arg` keeps it */
     return s;
@@ -109,7 +109,7 @@ static int ledger_tostring(lua_State *L)
     const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
     const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
 
-    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not looked for");
+    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not probed");
     return 1;
 }
 

@@ -150,13 +150,13 @@ static int lookup_new(lua_State *L)
     lua_setmetatable(L, -2);
     /* the thread must never wait for a reader */
     if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
-        return luaL_error(L, "no pipe for a look-up");
+        return luaL_error(L, "could not create a pipe for the host lookup");
     lookup->fd = fd[0];
     lookup->task = new_task(name, fd[1]);
     if (lookup->task != NULL)
         return 1;
     close(fd[1]);
-    return luaL_error(L, "no thread for a look-up");
+    return luaL_error(L, "could not create a thread for the host lookup");
 }
 
 /* lookup:fd() --> readable when it is over. */
@@ -182,7 +182,7 @@ static int lookup_addresses(lua_State *L)
     const struct lookup *lookup = check(L);
 
     if (lookup->task == NULL || !atomic_load(&lookup->task->over))
-        return luaL_error(L, "the look-up is not over");
+        return luaL_error(L, "the host lookup has not ended");
     return push(L, &lookup->task->found);
 }
 

@@ -143,7 +143,7 @@ const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count)
         lua_rawgeti(L, arg, (int)i + 1);
         /* lua_tostring would make a string of a number, which no list keeps */
         if (lua_type(L, -1) != LUA_TSTRING)
-            luaL_argerror(L, arg, "a list of strings expected");
+            luaL_argerror(L, arg, "list of strings expected");
         list[i] = lua_tostring(L, -1); /* the list keeps it alive */
         lua_pop(L, 1);
     }

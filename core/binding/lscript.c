@@ -37,7 +37,7 @@ struct pgmig_script *lpgmig_check_script(lua_State *L, int arg)
     struct lscript *ls = luaL_checkudata(L, arg, LPGMIG_SCRIPT);
 
     if (ls->script == NULL)
-        lpgmig_error_usage(L, "this object was collected");
+        lpgmig_error_usage(L, "this object has been garbage-collected");
     return ls->script;
 }
 
@@ -119,7 +119,8 @@ static const struct pgmig_script *check_held(lua_State *L)
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
 
     if (script->streamed)
-        lpgmig_error_usage(L, "this script is not held: read it whole");
+        lpgmig_error_usage(L,
+                           "this script is not held in memory: read it whole");
     return script;
 }
 

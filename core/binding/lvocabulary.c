@@ -24,7 +24,7 @@ const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg)
         return &pgmig_vocabulary_default;
     lv = luaL_checkudata(L, arg, LPGMIG_VOCABULARY);
     if (lv->anchor == LUA_NOREF)
-        lpgmig_error_usage(L, "this object was collected");
+        lpgmig_error_usage(L, "this object has been garbage-collected");
     return &lv->words;
 }
 
@@ -61,7 +61,7 @@ static const char *text_field(lua_State *L, int anchor, const char *key)
         return NULL;
     }
     if (lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "vocabulary: %s is a string", key);
+        luaL_error(L, "vocabulary: %s must be a string", key);
     s = lua_tostring(L, -1);
     keep(L, anchor);
     return s;
@@ -97,7 +97,7 @@ static size_t push_list(lua_State *L, const char *key)
         lua_newtable(L);
     }
     if (!lua_istable(L, -1))
-        luaL_error(L, "vocabulary: %s is a list", key);
+        luaL_error(L, "vocabulary: %s must be a list", key);
     for (;; count++) {
         bool there;
 
@@ -139,7 +139,7 @@ static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
         [PGMIG_MARKER_REFUSED] = "refused", NULL};
 
     if (!lua_istable(L, -1))
-        luaL_error(L, "vocabulary: a marker is a table");
+        luaL_error(L, "vocabulary: a marker must be a table");
     m->text = needed_field(L, anchor, "text");
     m->kind = (enum pgmig_marker_kind)one_of(L, needed_field(L, anchor, "kind"),
                                              kinds);
@@ -189,7 +189,7 @@ static void read_options(lua_State *L, struct lvocabulary *lv)
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
         if (!lua_istable(L, -1))
-            luaL_error(L, "vocabulary: an option is a table");
+            luaL_error(L, "vocabulary: an option must be a table");
         list[i].text = needed_field(L, lv->anchor, "text");
         list[i].key = needed_field(L, lv->anchor, "key");
         list[i].value = needed_field(L, lv->anchor, "value");

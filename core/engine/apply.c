@@ -98,8 +98,9 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     const struct pgmig_script *script = turn->job.script;
 
     if (turn->job.done > script->sections[turn->job.section].statement_count)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "more statements are done than there are");
+        return pgmig_error_set(
+            err, PGMIG_E_USAGE,
+            "more statements are marked as done than the migration has");
     if (entry->event == NULL)
         entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
     if (entry->checksum != NULL)
@@ -132,9 +133,9 @@ static int take_jobs(struct pgmig_apply *a, const struct pgmig_job *jobs,
     }
     if (a->pipelined || (count == 1 && !jobs[0].script->streamed))
         return 0;
-    return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "several migrations, or a streamed one, run only "
-                           "without a pause");
+    return pgmig_error_set(
+        err, PGMIG_E_USAGE,
+        "several migrations, or a streamed one, can run only without pauses");
 }
 
 /* Let a migration be the one under way. All answers that come from now on are
@@ -605,7 +606,7 @@ static const char *answered(void *ctx, const struct pgmig_mark *mark)
         break;
     case PGMIG_ROLE_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)
-            return "ROLLBACK, to a COMMIT";
+            return "ROLLBACK in response to COMMIT";
         end_turn(a);
         break;
     default:
@@ -810,7 +811,7 @@ static bool resume(struct pgmig_apply *a, enum pgmig_resume how,
         return undo(a, PGMIG_GIVEN_UP);
     if (!still_open(a)) {
         (void)pgmig_failure_refuse(
-            a, false, "a hook has ended or broken the migration's transaction",
+            a, false, "a hook ended or broke the migration's transaction",
             NULL);
         return undo(a, PGMIG_FAILED);
     }
@@ -831,7 +832,7 @@ int pgmig_apply_resume(struct pgmig_apply *a, enum pgmig_resume how,
         return -1;
     if (point == PGMIG_PAUSE_NONE)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the migration waits for nothing");
+                               "the migration is not paused");
     a->paused = PGMIG_PAUSE_NONE;
     pgmig_conn_begin(a->conn, next, a);
     (void)resume(a, how, sql, point == PGMIG_PAUSE_BEFORE);

@@ -64,17 +64,17 @@ static enum pgmig_outcome of_claim(struct pgmig_apply *a)
         return PGMIG_RACED;
     if (err->kind == PGMIG_E_LOCK) {
         pgmig_error_field(&err->message,
-                          "another session has locked the migration's row, or "
-                          "the whole tracking table");
+                          "another session holds a lock on the migration's "
+                          "row, or on the whole tracking table");
         pgmig_error_hint(err, "wait for it, then run again: what another run "
                               "has applied is skipped");
     } else if (state_is(a, "42P01")) {
         pgmig_error_set(err, PGMIG_E_PLAN,
-                        "table %s is gone: another session has dropped it "
+                        "table %s no longer exists: another session dropped it "
                         "during this run",
                         pgmig_ledger_qualified(a->ledger));
         pgmig_error_hint(err, "restore its rows before the next run, which "
-                              "would begin with an empty one");
+                              "would start with an empty table");
     }
     pgmig_failure_name_file(a);
     return PGMIG_FAILED;
@@ -103,7 +103,8 @@ static void untold(struct pgmig_apply *a, const char *when)
                     "it took effect is not known",
                     when);
     a->error.detail = reason;
-    pgmig_error_hint(&a->error, "run again: pgmig finds out where it can");
+    pgmig_error_hint(&a->error,
+                     "run again: pgmig determines the outcome where it can");
 }
 
 /* Whether nobody told: what the server has refused is known. A FATAL error,
@@ -126,7 +127,7 @@ static void advise_partial(struct pgmig_apply *a)
     const struct pgmig_entry *entry = &a->job.entry;
 
     pgmig_error_hint(&a->error,
-                     "what it committed before it failed stays: look into the "
+                     "what it committed before it failed is kept: inspect the "
                      "database, then: pgmig resolve %s --done, or --redo",
                      entry->version ? entry->version : entry->name);
 }
@@ -145,12 +146,12 @@ static void advise(struct pgmig_apply *a)
     if (pgmig_failure_is_partial(a))
         advise_partial(a);
     else if (makes_ours(a))
-        pgmig_error_hint(&a->error,
-                         "pgmig keeps its records in this table: take it, and "
-                         "what is done to it, out of the file (pg_dump "
-                         "--exclude-table='%s*'), or let pgmig use another "
-                         "table",
-                         a->ledger->table);
+        pgmig_error_hint(
+            &a->error,
+            "pgmig keeps its records in this table: remove it, and everything "
+            "done to it, from the file (pg_dump --exclude-table='%s*'), or let "
+            "pgmig use another table",
+            a->ledger->table);
     else
         pgmig_blame_advise(&a->error, a->section,
                            a->grouped ? a->group : a->here.at);
@@ -161,7 +162,8 @@ static void advise(struct pgmig_apply *a)
 static void of_statement(struct pgmig_apply *a, size_t position, bool lost)
 {
     if (is_loss(a) && commits(a))
-        untold(a, a->alone ? "ran outside a transaction" : "was committed");
+        untold(a,
+               a->alone ? "ran outside a transaction" : "was being committed");
     place(a, position);
     if (!lost)
         advise(a);
@@ -184,13 +186,13 @@ bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
     struct pgmig_buf message = {0};
 
     pgmig_buf_addf(&message,
-                   "behind a pooler this statement does not have what it may "
-                   "need of its session: %s",
+                   "behind a pooler, this statement lacks session state that "
+                   "it may need: %s",
                    what);
     (void)pgmig_failure_refuse(
         a, true, message.failed ? "out of memory" : message.data,
-        "connect to the server itself: there transaction=off has one session "
-        "for all of its statements");
+        "connect directly to the server: there transaction=off uses one "
+        "session for all statements");
     pgmig_buf_free(&message);
     return false;
 }
@@ -206,18 +208,18 @@ static void of_journal(struct pgmig_apply *a, bool done)
         return;
     }
     if (state_is(a, "2201E")) {
-        (void)pgmig_failure_of_session(a, "settings made before it");
+        (void)pgmig_failure_of_session(a,
+                                       "settings made by earlier statements");
         return;
     }
     if (is_loss(a) && done)
-        untold(a, "was committed");
+        untold(a, "was being committed");
     if (state_is(a, "55P03"))
         pgmig_error_field(&a->error.message,
-                          "another session has locked the journal's row");
+                          "another session holds a lock on the journal's row");
     if (state_is(a, "25006")) /* read_only_sql_transaction */
-        pgmig_error_hint(&a->error,
-                         "the journal's entry is written in this transaction, "
-                         "which must not be READ ONLY");
+        pgmig_error_hint(&a->error, "the journal entry is written in this "
+                                    "transaction, which must not be READ ONLY");
     place(a, 0);
 }
 
@@ -231,8 +233,9 @@ static void outcome_unknown(struct pgmig_apply *a)
                     "the connection was lost during COMMIT: whether the "
                     "migration took effect is not known");
     a->error.detail = reason;
-    pgmig_error_hint(&a->error, "run again, or ask status: the tracking row "
-                                "tells, and a second run is safe");
+    pgmig_error_hint(&a->error,
+                     "run again, or run `pgmig status`: the tracking row shows "
+                     "the outcome, and running again is safe");
 }
 
 /* What stands around COMMIT failed, and neither the tables nor the session are
@@ -258,9 +261,10 @@ static void advise_close(struct pgmig_apply *a)
     if (err->hint != NULL)
         return;
     if (is_deferred(a))
-        pgmig_error_hint(err, "it was found at COMMIT, where deferred "
-                              "constraints and triggers are checked: which "
-                              "statement is at fault, the server does not say");
+        pgmig_error_hint(err,
+                         "the error was raised at COMMIT, where deferred "
+                         "constraints and triggers are checked: the server "
+                         "does not say which statement is at fault");
     else if (state_is(a, "42P01") || state_is(a, "3F000"))
         pgmig_error_hint(err,
                          "the migration drops pgmig's own tables; keep them "
@@ -280,10 +284,10 @@ static enum pgmig_outcome of_close(struct pgmig_apply *a)
         outcome_unknown(a);
     } else if (state_is(a, "22012")) {
         pgmig_error_set(&a->error, PGMIG_E_SQL,
-                        "the migration has changed its own tracking row");
+                        "the migration changed its own tracking row");
         pgmig_error_hint(&a->error,
-                         "a migration must leave the tracking table alone, its "
-                         "triggers and row-level security, too");
+                         "a migration must not change the tracking table, its "
+                         "triggers or its row-level security");
     } else {
         advise_close(a);
     }

@@ -200,8 +200,8 @@ static bool claimed(struct pgmig_apply *a)
     if (a->transaction[0] != '\0')
         return true;
     return pgmig_failure_refuse(
-        a, false, "the tracking table has not taken the migration's row",
-        "a trigger of the table may let it take none");
+        a, false, "the tracking table did not store the migration's row",
+        "a trigger on the table may have suppressed it");
 }
 
 /* The order is the argument: deferred code first, while it can still fail the
@@ -262,7 +262,8 @@ static bool has_run(struct pgmig_apply *a)
     if (!broke_transaction(a))
         return true;
     return pgmig_failure_refuse(
-        a, true, "the statement has touched the migration's transaction", NULL);
+        a, true, "the statement interfered with the migration's transaction",
+        NULL);
 }
 
 /* Look for the INVALID index of another attempt that it may have met: behind
@@ -285,8 +286,8 @@ static bool index_is_valid(struct pgmig_apply *a)
     if (pgmig_conn_rows(a->conn) == 0)
         return true;
     pgmig_buf_addf(&hint,
-                   "an earlier attempt has left it; DROP INDEX "
-                   "CONCURRENTLY %s, then run again",
+                   "an earlier attempt left it behind; DROP INDEX CONCURRENTLY "
+                   "%s, then run again",
                    pgmig_conn_value(a->conn, 0, 0, &len));
     (void)pgmig_failure_refuse(a, true, "this index is INVALID", hint.data);
     pgmig_buf_free(&hint);
@@ -521,7 +522,7 @@ static void prepare_alone(struct pgmig_apply *a, const struct pgmig_job *job)
     if (a->isolated)
         pgmig_sql_addf(&a->sql, "ROLLBACK%;");
     if (a->conn->pooled && pgmig_session_is_timed(job)) {
-        (void)pgmig_failure_of_session(a, "the time-outs of its file");
+        (void)pgmig_failure_of_session(a, "the timeouts set in its file");
         pgmig_sql_fail(&a->sql);
         return;
     }
@@ -671,8 +672,8 @@ static void check_left(struct pgmig_apply *a, const struct pgmig_job *job)
     (void)job;
     if (pgmig_conn_tx(a->conn) == PGMIG_TX_IDLE)
         return;
-    (void)pgmig_failure_refuse(
-        a, false, "the migration has left a transaction open", NULL);
+    (void)pgmig_failure_refuse(a, false,
+                               "the migration left a transaction open", NULL);
     pgmig_sql_fail(&a->sql);
 }
 

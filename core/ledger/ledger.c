@@ -78,12 +78,12 @@ static bool valid_name(const char *name, size_t *schema)
 static int refuse_name(const char *table, struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_USAGE, "invalid table name \"%.100s\"", table);
-    return pgmig_error_hint(err,
-                            "letters, digits and _, at most %d, not first a "
-                            "digit; schema.table names a schema too, which "
-                            "does not begin with pg_ and may stand in double "
-                            "quotes",
-                            NAME_MAX_BYTES - SUFFIX_BYTES);
+    return pgmig_error_hint(
+        err,
+        "use at most %d letters, digits and _, not starting with a digit; "
+        "schema.table also names a schema, which must not start with pg_ and "
+        "may be double-quoted",
+        NAME_MAX_BYTES - SUFFIX_BYTES);
 }
 
 /* The name that is written so; NULL without memory. Of two quotes within, which
@@ -313,18 +313,19 @@ int pgmig_ledger_check(const struct pgmig_ledger *ledger,
     const char *path = ledger->path ? ledger->path : "";
 
     if (ledger->doubted != NULL)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "nobody has asked whose the tables are");
+        return pgmig_error_set(
+            err, PGMIG_E_USAGE,
+            "the ownership of the tables has not been checked");
     if (ledger->tracking != NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN,
-                    "no schema to keep the tracking table in");
+                    "no schema is available for the tracking table");
     if (path[strspn(path, "\", ")] == '\0')
         return pgmig_error_hint(err, "search_path is empty: name the table as "
                                      "schema.table");
     return pgmig_error_hint(
         err,
-        "search_path is %s, and no schema of it is there and may be used: "
+        "search_path is %s, but none of its schemas exists and can be used: "
         "create one, correct search_path, or name the table as schema.table",
         path);
 }

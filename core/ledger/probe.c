@@ -231,14 +231,15 @@ static int refuse_table(const struct pgmig_ledger *ledger,
     const struct owner *owner = owner_of(conn);
 
     pgmig_error_set(err, PGMIG_E_PLAN,
-                    "table %s is not a pgmig tracking table, it looks like %s",
+                    "table %s is not a pgmig tracking table: it looks like %s",
                     ledger->asked, owner->name);
     if (owner->format != NULL)
-        pgmig_error_hint(err,
-                         "take over what it says: pgmig adopt --from %s, and "
-                         "go on with --format %s; or choose another name with "
-                         "--table (option `table`); nothing was touched",
-                         owner->format, owner->format);
+        pgmig_error_hint(
+            err,
+            "take over its records with pgmig adopt --from %s, then continue "
+            "with --format %s; or choose another name with --table (option "
+            "`table`); nothing was touched",
+            owner->format, owner->format);
     else
         pgmig_error_hint(err, "choose another name with --table (option "
                               "`table`); nothing was touched");
@@ -341,10 +342,11 @@ static int check_table(struct pgmig_ledger *ledger,
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on %s",
                     ledger->asked, key);
-    return pgmig_error_hint(err,
-                            "without it two runs could apply one migration "
-                            "twice: ALTER TABLE %s ADD PRIMARY KEY (%s)",
-                            ledger->tracking, key);
+    return pgmig_error_hint(
+        err,
+        "without it two runs could apply the same migration twice: ALTER TABLE "
+        "%s ADD PRIMARY KEY (%s)",
+        ledger->tracking, key);
 }
 
 /* A newer pgmig may mean something else by the same columns, so nothing is
@@ -360,10 +362,9 @@ static int check_history(struct pgmig_ledger *ledger,
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s was written by a newer pgmig (format %d)",
                         ledger->history, ledger->format);
-        return pgmig_error_hint(err,
-                                "upgrade this one: it knows formats up "
-                                "to %d",
-                                PGMIG_HISTORY_FORMAT);
+        return pgmig_error_hint(
+            err, "upgrade this pgmig, which supports formats up to %d",
+            PGMIG_HISTORY_FORMAT);
     }
     if (ledger->format > 0 || !value_is(conn, P_HISTORY, "t"))
         return 0;
@@ -381,12 +382,12 @@ static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
 
     if (pgmig_conn_server_version(conn) >= OLDEST_SERVER)
         return 0;
-    pgmig_error_set(err, PGMIG_E_PLAN,
-                    "PostgreSQL %d or newer is needed, this server's version "
-                    "is %s",
-                    OLDEST_SERVER / 10000, version ? version : "unknown");
-    return pgmig_error_hint(err, "is it the console of a pooler? nothing was "
-                                 "touched");
+    pgmig_error_set(
+        err, PGMIG_E_PLAN,
+        "PostgreSQL %d or newer is required, but the server's version is %s",
+        OLDEST_SERVER / 10000, version ? version : "unknown");
+    return pgmig_error_hint(
+        err, "is this the admin console of a pooler? nothing was touched");
 }
 
 /* Add a text in which $1, $2, ... stand for values. */

@@ -102,7 +102,7 @@ static const char objections[] =
     "    WHEN t.kind" EQ "'m' THEN 'a materialized view'"
     "    WHEN t.kind" EQ "'f' THEN 'a foreign table'"
     "    WHEN t.kind" EQ "'p' THEN 'a partitioned table'"
-    "    ELSE 'no table' END) AS objection FROM used t"
+    "    ELSE 'not a table' END) AS objection FROM used t"
     "  WHERE t.kind OPERATOR(pg_catalog.<>) 'r'"
     "   OR t.persistence OPERATOR(pg_catalog.<>) 'p'"
     " UNION ALL SELECT 2, pg_catalog.concat('o', 'table ', t.name,"
@@ -172,20 +172,19 @@ static const char *hint_of(char objection)
 {
     switch (objection) {
     case 'o':
-        return "used are only tables of this role, of roles that it is a "
-               "member of, of the database's owner and of superusers, since "
-               "their owner decides what writing to them does: run as that "
-               "role, or see what it is, then ALTER TABLE ... OWNER TO, or "
-               "drop "
-               "it";
+        return "pgmig uses only tables owned by this role, a role that it is a "
+               "member of, the database's owner or a superuser, because a "
+               "table's owner decides what writing to it does: run as that "
+               "role, or inspect the table, then ALTER TABLE ... OWNER TO, or "
+               "drop it";
     case 'r':
-        return "a rule may undo what is written to the table: DROP RULE";
+        return "a rule can discard what is written to the table: DROP RULE";
     case 'c':
-        return "that role decides what it does with the rights of this one: "
-               "drop what uses it, or ALTER ... OWNER TO a role that is "
+        return "that role decides what it does with the privileges of this "
+               "one: drop what uses it, or ALTER ... OWNER TO a role that is "
                "trusted with them";
     default:
-        return "only an ordinary table keeps what was said to be applied";
+        return "only an ordinary table keeps the record of what is applied";
     }
 }
 

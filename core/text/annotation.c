@@ -68,7 +68,7 @@ static int refuse_option(const struct pgmig_script *script,
     pgmig_error_set(err, PGMIG_E_PARSE, "unknown option \"%.*s\"",
                     (int)(w->len < SHOWN ? w->len : SHOWN), w->text);
     if (words->option_count > 0)
-        pgmig_error_hint(err, "an option of this marker is %s",
+        pgmig_error_hint(err, "this marker accepts the option %s",
                          words->options[0].text);
     pgmig_script_point(script, (size_t)(w->text - script->text), err);
     return -1;
@@ -106,7 +106,7 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
 {
     int shown = (int)(end - start < SHOWN ? end - start : SHOWN);
 
-    pgmig_error_set(err, PGMIG_E_PARSE, "pgmig cannot do what \"%.*s\" says",
+    pgmig_error_set(err, PGMIG_E_PARSE, "\"%.*s\" is not supported by pgmig",
                     shown, script->text + start);
     if (marker->hint != NULL)
         pgmig_error_hint(err, "%s", marker->hint);
@@ -120,10 +120,10 @@ int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
                            struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE,
-                    "this divides the file for its tool, which does not look "
-                    "where it stands");
-    pgmig_error_hint(err, "put it on a line of its own behind the last "
-                          "statement that goes up, or write it otherwise");
+                    "this format's tool would split the file here");
+    pgmig_error_hint(
+        err, "put it on a line of its own after the last statement of the UP "
+             "part, or reword it: the tool accepts it anywhere in the file");
     pgmig_script_point(script, at, err);
     return -1;
 }
@@ -149,11 +149,11 @@ int pgmig_annotation_unfilled(const struct pgmig_script *script,
             break;
     if (last != NULL)
         len = (size_t)(last - text) + close;
-    pgmig_error_set(err, PGMIG_E_PARSE, "the placeholder %.*s has no value",
+    pgmig_error_set(err, PGMIG_E_PARSE, "placeholder %.*s has no value",
                     (int)len, text);
-    pgmig_error_hint(err, "give it one with the key placeholders of "
-                          "pgmig.conf.lua (option of the migrator); false "
-                          "there: it is plain text");
+    pgmig_error_hint(
+        err, "set it with the key `placeholders` of pgmig.conf.lua (or the "
+             "migrator's option); the value false means that it is plain text");
     pgmig_script_point(script, at, err);
     return -1;
 }

@@ -83,7 +83,7 @@ static void name_unseen(struct pgmig_error *err, const char *text, size_t at,
         return;
     name = find_unseen(text, at, end);
     if (name != NULL)
-        pgmig_error_hint(err, "there is a %s in this word: delete it", name);
+        pgmig_error_hint(err, "this word contains a %s: delete it", name);
 }
 
 /* Let it point into COPY data: false when it does not speak of any. */
@@ -151,7 +151,7 @@ static void advise_outside(struct pgmig_error *err, size_t done)
     err->hint = NULL;
     pgmig_error_hint(err,
                      "%s%stransaction=off: %zu statement%s before it stay%s "
-                     "done; the next run goes on behind %s",
+                     "done; the next run resumes after %s",
                      own ? own : "", own ? " -- " : "", done,
                      done > 1 ? "s" : "", done > 1 ? "" : "s",
                      done > 1 ? "them" : "it");
@@ -182,6 +182,6 @@ void pgmig_blame_advise(struct pgmig_error *err,
                               "wait longer with `-- pgmig: lock_timeout=30s`");
     else if (strcmp(state, "57014") == 0 &&
              strstr(err->message, "statement timeout") != NULL)
-        pgmig_error_hint(err, "statement_timeout ended it; the line `-- pgmig: "
-                              "statement_timeout=0` allows it any time");
+        pgmig_error_hint(err, "it exceeded statement_timeout; the line `-- "
+                              "pgmig: statement_timeout=0` removes the limit");
 }

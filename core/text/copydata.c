@@ -24,8 +24,8 @@ static enum pgmig_found refuse(struct pgmig_error *err, const char *message,
 int pgmig_copydata_missing(struct pgmig_error *err)
 {
     refuse(err, "COPY ... FROM STDIN without data",
-           "end it with a semicolon; its data begins on the next line and "
-           "ends with a line that holds only \\.");
+           "end it with a semicolon; its data begins on the next line and ends "
+           "with a line that contains only \\.");
     return -1;
 }
 
@@ -44,8 +44,9 @@ enum pgmig_found pgmig_copydata_begin(struct pgmig_lexer *lx,
     while (at < len && strchr(" \t\r\f\v", line[at]) != NULL)
         at++;
     if (at < len && (len - at < 2 || memcmp(line + at, "--", 2) != 0))
-        return refuse(err, "text behind COPY ... FROM STDIN on its line",
-                      "its data begins on the next line");
+        return refuse(err, "text after COPY ... FROM STDIN on the same line",
+                      "COPY data begins on the next line: move or delete the "
+                      "text behind COPY");
     lx->pos += newline ? len + 1 : len;
     return PGMIG_FOUND_SOME;
 }
@@ -81,8 +82,9 @@ enum pgmig_found pgmig_copydata_next(struct pgmig_lexer *lx, size_t *start,
     /* psql takes the end of a file for the end of the data, too; it is more
     ** likely that the marker was lost, and with it what follows */
     if (lx->final)
-        return refuse(err, "the data of this COPY has no end",
-                      "end it with a line that holds only \\.");
+        return refuse(err, "unterminated COPY data",
+                      "the data of this COPY has no end: end it with a line "
+                      "that contains only \\.");
     *end = lx->pos = at;
     return at > *start ? PGMIG_FOUND_SOME : PGMIG_FOUND_MORE;
 }

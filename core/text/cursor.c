@@ -51,9 +51,8 @@ void pgmig_cursor_close(struct pgmig_cursor *c)
 /* What has run so far is rolled back with its transaction. */
 static int changed(const struct pgmig_cursor *c, struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_IO,
-                    "the file was changed while it was running");
-    pgmig_error_hint(err, "run again with the file as it is to be");
+    pgmig_error_set(err, PGMIG_E_IO, "the file changed while it was being run");
+    pgmig_error_hint(err, "restore the intended file, then run again");
     pgmig_error_field(&err->file, c->script->path);
     return -1;
 }

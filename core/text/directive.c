@@ -71,13 +71,15 @@ static const char *wrong_value(const struct pgmig_directive_rule *rule,
         return equals(w->value, w->value_len, "on") ||
                        equals(w->value, w->value_len, "off")
                    ? NULL
-                   : "is either on or off";
+                   : "must be on or off";
     case PGMIG_VALUE_DURATION:
         return pgmig_duration_setting(w->value, w->value_len, &ms, &has_unit);
     case PGMIG_VALUE_COUNT:
-        return is_count(w->value, w->value_len) ? NULL : "takes a whole number";
+        return is_count(w->value, w->value_len) ? NULL
+                                                : "must be a whole number";
     case PGMIG_VALUE_WORDS:
-        return w->value_len > 0 ? NULL : "takes names separated by commas";
+        return w->value_len > 0 ? NULL
+                                : "must be a comma-separated list of names";
     case PGMIG_VALUE_REST:
         break;
     }
@@ -96,7 +98,7 @@ static int known_keys(struct pgmig_error *err,
         pgmig_buf_adds(&keys, words->directives[i].key);
     }
     if (!keys.failed)
-        pgmig_error_hint(err, "known are: %s", keys.data);
+        pgmig_error_hint(err, "known directives are: %s", keys.data);
     pgmig_buf_free(&keys);
     return -1;
 }
@@ -117,8 +119,8 @@ static int check(const struct word *w, const struct pgmig_directive_rule *rule,
         return pgmig_error_set(err, PGMIG_E_PARSE, "%s %s", rule->key, wrong);
     if (pgmig_directive_find(*to.list, *to.count, rule->key) != NULL)
         /* in one place; a section may say other than the file does */
-        return pgmig_error_set(err, PGMIG_E_PARSE, "%s is said twice",
-                               rule->key);
+        return pgmig_error_set(err, PGMIG_E_PARSE,
+                               "%s is specified more than once", rule->key);
     return 0;
 }
 

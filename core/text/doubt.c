@@ -266,19 +266,20 @@ static void add_remedy(const struct pgmig_parser *p,
     const char *blank = text && *text != '-' ? " " : "";
 
     if (p->words->one_way || text == NULL)
-        pgmig_error_hint(err, "the file goes one way: move what goes the other "
-                              "way into a file of its own, or word the "
-                              "comment otherwise");
+        pgmig_error_hint(
+            err,
+            "this file has one direction only: move what belongs to the other "
+            "direction into a file of its own, or reword the comment");
     else if (strcmp(text, "up") == 0 || strcmp(text, "down") == 0)
-        pgmig_error_hint(err,
-                         "write -- %s and nothing else on the line, or "
-                         "word the comment otherwise",
-                         *text == 'u' ? "UP" : "DOWN");
+        pgmig_error_hint(
+            err,
+            "write -- %s and nothing else on the line, or reword the comment",
+            *text == 'u' ? "UP" : "DOWN");
     else
-        pgmig_error_hint(err,
-                         "write --%s%s and nothing else on the line, or "
-                         "word the comment otherwise",
-                         blank, text);
+        pgmig_error_hint(
+            err,
+            "write --%s%s and nothing else on the line, or reword the comment",
+            blank, text);
 }
 
 static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
@@ -288,18 +289,18 @@ static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
                         "this is a section marker of %s: its DOWN would run "
                         "as UP",
                         d->marker->tool);
-        pgmig_error_hint(p->err,
-                         "run the file as it is with --format %s (option "
-                         "`format`), or write -- UP and -- DOWN on lines of "
-                         "their own",
-                         d->marker->tool);
+        pgmig_error_hint(
+            p->err,
+            "run the file unchanged with --format %s (option `format`), or "
+            "write -- UP and -- DOWN on lines of their own",
+            d->marker->tool);
     } else {
         if (is_marker(d))
             pgmig_error_set(p->err, PGMIG_E_PARSE,
-                            "this looks like a section marker, but is none");
+                            "this looks like a section marker, but is not one");
         else
             pgmig_error_set(p->err, PGMIG_E_PARSE,
-                            "this looks like the heading of %s, but is no "
+                            "this looks like the heading of %s, but is not a "
                             "marker: what follows it would run as %s",
                             names(d) == PGMIG_UP ? "UP" : "DOWN",
                             names(d) == PGMIG_UP ? "DOWN" : "UP");

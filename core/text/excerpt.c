@@ -48,7 +48,8 @@ int pgmig_excerpt_open(struct pgmig_excerpt *e,
         status = pgmig_stream_more(s, start < s->len ? start : s->len, err);
     /* it was replaced since: better no place than a wrong one */
     if (status == 0 && end > s->len)
-        status = pgmig_error_set(err, PGMIG_E_IO, "the file has got shorter");
+        status =
+            pgmig_error_set(err, PGMIG_E_IO, "the file has become shorter");
     if (status != 0) {
         pgmig_stream_close(s);
         return -1;

@@ -412,12 +412,12 @@ const char *pgmig_token_what(const char *text, const struct pgmig_token *tok)
     const char *first = text + tok->start;
 
     if (*first == '/')
-        return "comment";
+        return "/* comment";
     if (*first == '$')
         return "dollar-quoted string";
     if (*first == '"' || (lower(*first) == 'u' && first[2] == '"'))
-        return "quoted name";
-    return "string";
+        return "quoted identifier";
+    return "quoted string";
 }
 
 /* Only ASCII letters are folded: no key word has others

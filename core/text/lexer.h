@@ -48,7 +48,7 @@ struct pgmig_token pgmig_lexer_next(struct pgmig_lexer *lx);
 */
 size_t pgmig_lexer_skip(struct pgmig_lexer *lx);
 
-/* What an unterminated token is, for people: "string", "comment", ... */
+/* What an unterminated token is: "quoted string", "quoted identifier", ... */
 const char *pgmig_token_what(const char *text, const struct pgmig_token *token);
 
 /* Whether a token is the given word (in lower case), without case. */

@@ -123,7 +123,7 @@ int pgmig_locate_no_text(struct pgmig_error *err, const char *path,
                          const struct pgmig_place *origin)
 {
     if (text[offset] == '\0') {
-        pgmig_error_set(err, PGMIG_E_PARSE, "the file holds a NUL byte");
+        pgmig_error_set(err, PGMIG_E_PARSE, "the file contains a NUL byte");
         pgmig_error_hint(err, "save it as UTF-8 (UTF-16 looks like this)");
     } else {
         pgmig_error_set(err, PGMIG_E_PARSE, "the file is not valid UTF-8");

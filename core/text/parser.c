@@ -104,10 +104,10 @@ static int add_statement(struct pgmig_parser *p,
     if (p->cut == PGMIG_NOWHERE || (st->traits & PGMIG_T_ANY_START))
         return 0;
     pgmig_error_set(p->err, PGMIG_E_PARSE,
-                    "this marker stands in the middle of a statement");
-    pgmig_error_hint(p->err, "if it ends the section, end the statement above "
-                             "it with a semicolon; if it is a comment, word "
-                             "it otherwise");
+                    "section marker in the middle of a statement");
+    pgmig_error_hint(p->err,
+                     "if it ends the section, end the statement above it with "
+                     "a semicolon; if it is a comment, reword it");
     return pgmig_script_point(p->script, p->cut, p->err);
 }
 
@@ -126,11 +126,10 @@ static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
 ** for one that was garbled, and says nothing of the statement. */
 static int refuse_large(const struct pgmig_parser *p, size_t start)
 {
-    pgmig_error_set(p->err, PGMIG_E_PARSE,
-                    "this statement or comment is larger than the server takes "
-                    "(1 GB)");
-    pgmig_error_hint(p->err,
-                     "divide it, or bring rows with COPY ... FROM stdin");
+    pgmig_error_set(
+        p->err, PGMIG_E_PARSE,
+        "this statement or comment is larger than the server accepts (1 GB)");
+    pgmig_error_hint(p->err, "split it, or load rows with COPY ... FROM stdin");
     return pgmig_script_point(p->script, start, p->err);
 }
 
@@ -187,7 +186,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
     if (section->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "a second -- %s marker",
                         direction_name(p, section));
-        pgmig_error_hint(p->err, "the first one is in line %" PRId64,
+        pgmig_error_hint(p->err, "the first one is on line %" PRId64,
                          line_of(p, section->start));
         return pgmig_script_point(p->script, offset, p->err);
     }
@@ -202,10 +201,10 @@ static int refuse_before(struct pgmig_parser *p, size_t offset)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE,
                     "SQL before the first section marker");
-    pgmig_error_hint(p->err,
-                     "it belongs to no section: move it behind the "
-                     "marker in line %" PRId64,
-                     line_of(p, offset));
+    pgmig_error_hint(
+        p->err,
+        "it belongs to no section: move it after the marker on line %" PRId64,
+        line_of(p, offset));
     return pgmig_script_point(p->script, p->section->statements[0].start,
                               p->err);
 }
@@ -276,7 +275,7 @@ static int take_directive(struct pgmig_parser *p, size_t body,
 {
     if (!comment->alone || !comment->line_comment) {
         pgmig_error_set(p->err, PGMIG_E_PARSE,
-                        "a directive stands on a line of its own, behind --, "
+                        "a directive must be on a line of its own, after --, "
                         "outside parentheses");
         return pgmig_script_point(p->script, comment->start, p->err);
     }

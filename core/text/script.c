@@ -59,8 +59,8 @@ static int refuse_unmarked(struct pgmig_parser *p)
 {
     pgmig_error_set(p->err, PGMIG_E_PARSE, "the file has no line `-- %s`",
                     pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
-    pgmig_error_hint(p->err, "nobody can tell what of it goes up and what "
-                             "goes down: write that line above what goes up");
+    pgmig_error_hint(p->err, "the UP and DOWN statements cannot be told apart: "
+                             "write that line above the UP statements");
     return pgmig_script_point(p->script, 0, p->err);
 }
 
@@ -87,10 +87,10 @@ static int check_up(struct pgmig_parser *p)
     if (up->statement_count > 0 ||
         pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
         return 0;
-    pgmig_error_set(p->err, PGMIG_E_PARSE,
-                    "the UP section has no SQL: still the template?");
-    pgmig_error_hint(p->err, "write the SQL, or the line `-- pgmig: empty` "
-                             "when nothing is to be done");
+    pgmig_error_set(p->err, PGMIG_E_PARSE, "the UP section has no SQL");
+    pgmig_error_hint(p->err,
+                     "write the SQL (is the file still the template?), or the "
+                     "line `-- pgmig: empty` if there is nothing to do");
     return pgmig_script_point(p->script, up->start, p->err);
 }
 
@@ -124,8 +124,8 @@ static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
     if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) !=
             0 ||
         warn(p, section->statements[at].start,
-             "it runs statement by statement: a transaction around all of it "
-             "cannot hold this one") != 0)
+             "the file runs statement by statement, because this one cannot "
+             "run in a transaction around the whole file") != 0)
         return -1;
     pgmig_txcheck_loosen(section, begun);
     return 0;
@@ -160,8 +160,8 @@ static int settle_section(struct pgmig_parser *p,
         return -1;
     if (section->wrapped)
         return warn(p, section->start,
-                    "its own BEGIN and COMMIT are left out: pgmig runs it "
-                    "in a transaction that also holds the tracking row");
+                    "its own BEGIN and COMMIT are skipped: pgmig runs it in "
+                    "one transaction together with its tracking row");
     return 0;
 }
 
@@ -181,7 +181,7 @@ static int check_times(struct pgmig_parser *p,
             has_unit || ms == 0)
             continue;
         if (warn(p, list[i].offset,
-                 "a time without a unit counts milliseconds: write 5ms, 5s or "
+                 "a time without a unit is in milliseconds: write 5ms, 5s or "
                  "5min") != 0)
             return -1;
     }

@@ -129,8 +129,8 @@ static bool follow_setting(struct pgmig_splitter *sp,
                               err);
     case PGMIG_SETTING_HIDDEN:
         return refuse_setting(
-            "set_config changes how the rest of the file reads",
-            "say it as SET standard_conforming_strings = ...", err);
+            "set_config changes how the rest of the file is read",
+            "write SET standard_conforming_strings = ... instead", err);
     default:
         break;
     }
@@ -139,8 +139,7 @@ static bool follow_setting(struct pgmig_splitter *sp,
     if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
         return refuse_setting(
             "ROLLBACK TO in a file that sets standard_conforming_strings",
-            "it may take the setting back: put one of them in another "
-            "migration",
+            "it may revert the setting: put one of them in another migration",
             err);
     return true;
 }
@@ -344,7 +343,7 @@ static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
     pgmig_error_set(err, PGMIG_E_PARSE,
                     "psql command %.*s: only SQL can be run here",
                     (int)(end - tok->start), sp->lx.text + tok->start);
-    pgmig_error_hint(err, "say it in SQL, or run this file with psql");
+    pgmig_error_hint(err, "write it in SQL, or run this file with psql");
     return fail(tok->start);
 }
 
@@ -371,8 +370,10 @@ static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
                                       const struct pgmig_token *tok,
                                       struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_PARSE, "this %s has no end",
-                    pgmig_token_what(sp->lx.text, tok));
+    const char *what = pgmig_token_what(sp->lx.text, tok);
+
+    pgmig_error_set(err, PGMIG_E_PARSE, "unterminated %s", what);
+    pgmig_error_hint(err, "the %s that begins here has no end", what);
     return fail(tok->start);
 }
 
@@ -384,11 +385,11 @@ static struct pgmig_item end_of_text(struct pgmig_splitter *sp,
     if (!sp->open)
         return (struct pgmig_item){.kind = PGMIG_ITEM_END};
     if (sp->parens > 0) {
-        pgmig_error_set(err, PGMIG_E_PARSE, "this parenthesis is not closed");
+        pgmig_error_set(err, PGMIG_E_PARSE, "unclosed parenthesis");
         return fail(sp->paren_at);
     }
     if (sp->atomic) {
-        pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without its END");
+        pgmig_error_set(err, PGMIG_E_PARSE, "BEGIN ATOMIC without END");
         return fail(sp->atomic_at);
     }
     return finish(sp, false, err);

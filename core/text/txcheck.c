@@ -61,7 +61,7 @@ static int read_modes(const struct pgmig_script *script,
                     "a migration cannot run in a transaction with %s",
                     modes->refused);
     pgmig_error_hint(err, "its tracking row is written in the same "
-                          "transaction; leave this out");
+                          "transaction; remove this mode");
     return point(script, st, err);
 }
 
@@ -201,8 +201,8 @@ static int check_idle(const struct pgmig_script *script,
         return 0;
     pgmig_error_set(err, PGMIG_E_PARSE,
                     "%s in a transaction that has already begun", st->kind);
-    pgmig_error_hint(err, "what it asks for would fail: delete it, or put it "
-                          "above all other statements");
+    pgmig_error_hint(err, "its transaction modes could not be set there: "
+                          "delete it, or put it before all other statements");
     return point(script, st, err);
 }
 
@@ -251,7 +251,7 @@ static int refuse(const struct pgmig_script *script,
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "%s cannot run inside a transaction", st->kind);
         pgmig_error_hint(err,
-                         "add the line `%s` to this section, best in a "
+                         "add the line `%s` to this section, preferably in a "
                          "migration of its own",
                          remedy);
     } else {
@@ -259,8 +259,8 @@ static int refuse(const struct pgmig_script *script,
                         "%s in a migration that runs in a transaction",
                         st->kind);
         pgmig_error_hint(err,
-                         "pgmig begins and commits itself; delete it, or add "
-                         "the line `%s`",
+                         "pgmig begins and commits the transaction itself; "
+                         "delete it, or add the line `%s`",
                          remedy);
     }
     return point(script, st, err);
@@ -314,11 +314,12 @@ int pgmig_txcheck(const struct pgmig_script *script,
 static int refuse_end(const struct pgmig_script *script,
                       const struct pgmig_statement *st, struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_PARSE,
-                    "%s ends what the tool has begun, and keeps nothing",
-                    st->kind);
-    pgmig_error_hint(err, "delete it together with what it takes back, or "
-                          "write COMMIT");
+    pgmig_error_set(
+        err, PGMIG_E_PARSE,
+        "%s ends the tool's transaction, and nothing in it would be kept",
+        st->kind);
+    pgmig_error_hint(
+        err, "delete it together with what it rolls back, or write COMMIT");
     return point(script, st, err);
 }
 
@@ -327,7 +328,7 @@ static int refuse_chain(const struct pgmig_script *script,
                         struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE,
-                    "%s AND CHAIN begins a transaction that no line shows",
+                    "%s AND CHAIN begins a transaction without a BEGIN",
                     st->kind);
     pgmig_error_hint(err, "write %s; BEGIN; instead", st->kind);
     return point(script, st, err);

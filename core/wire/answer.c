@@ -124,15 +124,15 @@ static const char *column_fault(const PGresult *res, int at,
                  memcmp(name, column->name, column->name_len) == 0;
 
     if (!named && strncmp(column->name, "_:", 2) != 0)
-        return "a column of another name";
+        return "a different column name than requested";
     if (type_of(PQftype(res, at)) != column->type || PQfformat(res, at) != 0)
-        return "a column of another type";
+        return "a different column type than requested";
     for (int row = 0; row < PQntuples(res); row++) {
         if (PQgetisnull(res, row, at)) {
             if (!column->optional)
-                return "a NULL where there is none";
+                return "NULL in a column that is never NULL";
         } else if (!is_value(PQgetvalue(res, row, at), column->type)) {
-            return "a value that is not of its type";
+            return "a value that does not match its type";
         }
     }
     return NULL;
@@ -153,13 +153,13 @@ static const char *columns_fault(const PGresult *res, const char *shape)
         if (*word == '.')
             return NULL;
         if (at == PQnfields(res))
-            return "fewer columns than it was asked for";
+            return "fewer columns than requested";
         column = read_column(word, len);
         fault = column_fault(res, at++, &column);
         if (fault != NULL)
             return fault;
     }
-    return at < PQnfields(res) ? "more columns than it was asked for" : NULL;
+    return at < PQnfields(res) ? "more columns than requested" : NULL;
 }
 
 /* A command that has no rows at all (PGRES_COMMAND_OK) answers no query,
@@ -169,10 +169,10 @@ static const char *rows_fault(const PGresult *res, char rows)
     int n = PQntuples(res);
 
     if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        return "no rows where some were asked for";
+        return "no result set for a query";
     if (rows == '1' && n == 0)
-        return "no row where there is always one";
-    return rows != '*' && n > 1 ? "more rows than there can be" : NULL;
+        return "no row where exactly one is expected";
+    return rows != '*' && n > 1 ? "more rows than expected" : NULL;
 }
 
 /* Whether a command tag is one of those in a word. */
@@ -199,7 +199,7 @@ const char *pgmig_answer_fault(const PGresult *res, const char *shape)
     if (len > 1)
         return is_tag(PQcmdStatus((PGresult *)res), word, len)
                    ? NULL
-                   : "that of another command";
+                   : "the response to another command";
     fault = rows_fault(res, *word);
     return fault != NULL ? fault : columns_fault(res, shape);
 }

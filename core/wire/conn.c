@@ -442,7 +442,7 @@ static char *quoted(struct pgmig_conn *conn, char *made,
     char *copy;
 
     if (made == NULL) {
-        pgmig_error_set(err, PGMIG_E_USAGE, "text that cannot be quoted: %s",
+        pgmig_error_set(err, PGMIG_E_USAGE, "could not quote the text: %s",
                         PQerrorMessage(conn->pg));
         return NULL;
     }

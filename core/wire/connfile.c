@@ -22,7 +22,7 @@ int pgmig_connfile_check(const char *name, const char *path,
     if (kind == NULL || strcmp(kind, PGMIG_NULL_DEVICE) == 0)
         return 0;
     return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "%s names %s: it takes a regular file", name, kind);
+                           "%s names %s, not a regular file", name, kind);
 }
 
 int pgmig_connfile_check_service(struct pgmig_error *err)

@@ -56,7 +56,7 @@ static const struct {
     {"ssl_min_protocol_version", "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3"},
     {"ssl_max_protocol_version", "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3"},
     {"channel_binding", "disable, prefer or require"},
-    {"require_auth", "names of methods with commas between"},
+    {"require_auth", "a comma-separated list of method names"},
     {"requirepeer", NULL},
     {"gssencmode", "disable, prefer or require"},
     {"gsslib", NULL},
@@ -71,13 +71,13 @@ static const struct {
 
 #define SEARCH_PATH                                                 \
     "choose the schema with options=-csearch_path%3Dapp in a URL, " \
-    "options='-c search_path=app' between key words, or --table "   \
+    "options='-c search_path=app' among keywords, or --table "      \
     "app.schema_migrations"
-#define SETTING                                                               \
-    "a setting of the server goes into options: options=-cNAME%3DVALUE in a " \
-    "URL, options='-c NAME=VALUE' between key words"
+#define SETTING                                                          \
+    "set a server setting through options: options=-cNAME%3DVALUE in a " \
+    "URL, options='-c NAME=VALUE' among keywords"
 #define LEAVE_OUT \
-    "leave it out: it is for another program, and means nothing here"
+    "remove it: it belongs to another program and has no meaning here"
 
 /* What is meant by a name that libpq does not know. Constants, never the
 ** caller's text; NULL for what is not known. */
@@ -92,7 +92,7 @@ static const struct meant foreign[] = {
     {"schema", SEARCH_PATH, NULL},
     {"currentSchema", SEARCH_PATH, NULL},
     {"search_path", SEARCH_PATH, NULL},
-    {"pgbouncer", "leave it out: pgmig works through pgbouncer as it is", NULL},
+    {"pgbouncer", "remove it: pgmig works through pgbouncer without it", NULL},
     {"ssl",
      "write sslmode=require, or sslmode=verify-full with "
      "sslrootcert=FILE",
@@ -123,7 +123,7 @@ static const struct meant foreign[] = {
     {"hostname", "write host", NULL},
     {"server", "write host", NULL},
     {"address", "write host", NULL},
-    {"socket", "write host with the socket's folder", NULL},
+    {"socket", "write host with the socket's directory", NULL},
     {"timeout", "write connect_timeout", NULL},
     {"connectTimeout", "write connect_timeout", NULL},
     {"connection_timeout", "write connect_timeout", NULL},
@@ -143,8 +143,8 @@ static const struct meant foreign[] = {
     {"channelBinding", "write channel_binding", NULL},
     {"targetServerType", "write target_session_attrs", NULL},
     {"loadBalanceHosts", "write load_balance_hosts", NULL},
-    {"encoding", "leave it out: pgmig speaks UTF-8", NULL},
-    {"charset", "leave it out: pgmig speaks UTF-8", NULL},
+    {"encoding", "remove it: pgmig always uses UTF-8", NULL},
+    {"charset", "remove it: pgmig always uses UTF-8", NULL},
     {"statement_timeout", SETTING, NULL},
     {"lock_timeout",
      "write --lock-timeout 5s (PGMIG_LOCK_TIMEOUT, option "
@@ -314,8 +314,8 @@ size_t pgmig_libpq_variables(const char **names, size_t max)
 
 /* ---- messages -------------------------------------------------------- */
 
-#define MANUAL               \
-    "libpq's are listed at " \
+#define MANUAL                          \
+    "libpq's parameters are listed at " \
     "https://www.postgresql.org/docs/current/libpq-connect.html"
 
 int pgmig_connparam_invalid(struct pgmig_error *err, const char *what,
@@ -330,7 +330,7 @@ static int hint_meant(struct pgmig_error *err, const struct meant *meant)
     if (meant->instead != NULL)
         return pgmig_error_hint(err, "%s", meant->instead);
     if (meant->similar != NULL)
-        return pgmig_error_hint(err, "perhaps %s is meant; %s", meant->similar,
+        return pgmig_error_hint(err, "perhaps you meant %s; %s", meant->similar,
                                 MANUAL);
     return pgmig_error_hint(err, MANUAL);
 }
@@ -357,7 +357,7 @@ int pgmig_connparam_check(const char *name, size_t len, int number,
     else
         pgmig_error_set(err, PGMIG_E_USAGE,
                         "invalid connection string: its parameter number %d is "
-                        "none of libpq's",
+                        "not a libpq parameter",
                         number);
     return hint_meant(err, &meant);
 }

@@ -82,14 +82,14 @@ static int check_value(const char *name, size_t name_len, const char *value,
                        const char *end, struct pgmig_error *err)
 {
     if (end == NULL)
-        return refuse_words(err, "a quoted value in it has no end");
+        return refuse_words(err, "it contains an unterminated quoted value");
     if (value[0] == '\'' ||
         (name_len == 8 && strncmp(name, "password", 8) == 0))
         return 0;
     if (!has_another(value, (size_t)(end - value)))
         return 0;
-    return refuse_words(err, "semicolons or the like stand between its key "
-                             "words: libpq wants spaces");
+    return refuse_words(err, "its keywords are separated by semicolons or the "
+                             "like: libpq requires spaces");
 }
 
 /* Each name one of libpq's, each value with an end. */
@@ -105,8 +105,9 @@ static int check_words(const char *s, struct pgmig_error *err)
             len++;
         value = skip_blanks(name + len);
         if (*value != '=')
-            return refuse_words(err, "a word in it has no =: a value with "
-                                     "spaces stands in single quotes");
+            return refuse_words(err,
+                                "a word in it is not followed by =: a value "
+                                "with spaces must be in single quotes");
         value = skip_blanks(value + 1);
         s = skip_value(value);
         if (check_value(name, len, value, s, err) != 0 ||
@@ -134,11 +135,11 @@ static int check_form(const char *s, struct pgmig_error *err)
         return pgmig_connurl_refuse_other(s, err);
     if (is_assignment(s, name))
         return pgmig_connparam_invalid(err,
-                                       "something stands before postgresql://",
-                                       "begin with postgresql://");
+                                       "there is text before postgresql://",
+                                       "start it with postgresql://");
     if (strcspn(s, "@:/") < name)
         return pgmig_connurl_refuse(err,
-                                    "it does not begin with postgresql://");
+                                    "it does not start with postgresql://");
     return pgmig_connurl_check_start(skip_blanks(s), err);
 }
 
@@ -162,7 +163,7 @@ static int check_keywords(const char *s, struct pgmig_error *err)
         return -1;
     if (check_words(s, err) != 0)
         return -1;
-    return readable ? 0 : refuse_words(err, "libpq cannot read it");
+    return readable ? 0 : refuse_words(err, "libpq cannot parse it");
 }
 
 /* ---- the whole ------------------------------------------------------- */
@@ -176,9 +177,8 @@ static int check_name(const char *s, struct pgmig_error *err)
         return -1;
     if (strpbrk(s, "@:/?;") != NULL)
         return pgmig_connurl_refuse(
-            err, "it is neither a URL, as postgresql:// is "
-                 "missing, nor key words (dbname='...'), nor "
-                 "a plain name");
+            err, "it is neither a URL (postgresql:// is missing), nor keywords "
+                 "(dbname='...'), nor a plain database name");
     return pgmig_connurl_check_end(s, err);
 }
 
@@ -193,7 +193,7 @@ static int check_string(const char *s, struct pgmig_error *err)
     if (pgmig_connurl_check(s, err) != 0)
         return -1;
     return is_readable(s) ? 0
-                          : pgmig_connurl_refuse(err, "libpq cannot read it");
+                          : pgmig_connurl_refuse(err, "libpq cannot parse it");
 }
 
 /* All keywords are looked at, and the one string that libpq expands: the first
@@ -240,13 +240,13 @@ static int refuse_value(struct pgmig_error *err, const char *name)
     const char *values = name ? pgmig_connparam_values(name) : NULL;
 
     pgmig_error_set(err, PGMIG_E_USAGE,
-                    "invalid value of the connection parameter %s",
-                    name ? name : "(libpq does not say of which)");
+                    "invalid value for connection parameter %s",
+                    name ? name : "(libpq does not say which)");
     return pgmig_error_hint(
         err,
-        "%s%s%s from the connection string, a variable of libpq's such as "
-        "PGPORT or PGSSLMODE, or a service file",
-        values ? "it takes " : "", values ? values : "",
+        "%s%s%s from the connection string, a libpq environment variable such "
+        "as PGPORT or PGSSLMODE, or a service file",
+        values ? "it must be " : "", values ? values : "",
         values ? ", and comes" : "it comes");
 }
 
@@ -257,10 +257,11 @@ bool pgmig_connstring_refusal(const char *text, struct pgmig_error *err)
 {
     if (strncmp(text, "definition of service ", 22) == 0) {
         pgmig_error_set(err, PGMIG_E_USAGE,
-                        "the service is not in the service file");
-        pgmig_error_hint(err, "it is named by the connection parameter service "
-                              "or PGSERVICE, the file is ~/.pg_service.conf or "
-                              "that of PGSERVICEFILE");
+                        "the service is not defined in the service file");
+        pgmig_error_hint(err,
+                         "it is named by the connection parameter service or "
+                         "by PGSERVICE; the service file is ~/.pg_service.conf "
+                         "or the one named by PGSERVICEFILE");
         return true;
     }
     if (strncmp(text, "could not match ", 16) == 0) { /* says numbers only */
@@ -313,24 +314,23 @@ static bool has_password(const PQconninfoOption *o)
 
 static int refuse_password(const PQconninfoOption *o, struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_USAGE,
-                    "what looks like a password is in the connection "
-                    "parameter %s",
-                    pgmig_connparam_in(o->keyword));
+    pgmig_error_set(
+        err, PGMIG_E_USAGE,
+        "connection parameter %s contains what looks like a password",
+        pgmig_connparam_in(o->keyword));
     return pgmig_error_hint(err,
-                            "in a URL it stands behind the user's name and a "
-                            "colon, between key words as password=...");
+                            "in a URL a password follows the user name and a "
+                            "colon; among keywords it is written password=...");
 }
 
 static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_USAGE,
-                    "the connection parameter %s is a URL: it takes a name",
+                    "connection parameter %s is a URL, but must be a name",
                     pgmig_connparam_in(o->keyword));
-    return pgmig_error_hint(err,
-                            "a URL goes into DATABASE_URL, --database or "
-                            "`url`, not into %s",
-                            o->envvar);
+    return pgmig_error_hint(
+        err, "set a URL with DATABASE_URL, --database or `url`, not with %s",
+        o->envvar);
 }
 
 /* Numbers are looked at here because libpq reads them too late for a usage

@@ -116,17 +116,17 @@ static int refuse_scheme(const char *s, size_t len, struct pgmig_error *err)
             continue;
         pgmig_error_set(
             err, PGMIG_E_USAGE,
-            "invalid connection string: libpq does not know URLs of %s://",
+            "invalid connection string: libpq does not support %s:// URLs",
             schemes[i].name);
         return pgmig_error_hint(
             err, schemes[i].postgres
-                     ? "write postgresql:// in place of it"
+                     ? "write postgresql:// instead"
                      : "pgmig is for PostgreSQL: postgresql://...");
     }
     if (len > 11 && strncasecmp(s, "postgresql+", 11) == 0)
-        return refuse(err, "it names a driver behind postgresql",
+        return refuse(err, "it names a driver after postgresql",
                       "write postgresql:// without it");
-    return pgmig_connurl_refuse(err, "it does not begin with postgresql://");
+    return pgmig_connurl_refuse(err, "it does not start with postgresql://");
 }
 
 /* More than RFC 3986 allows (_ and :), as others do: jdbc:postgresql. */
@@ -144,20 +144,19 @@ int pgmig_connurl_check_start(const char *s, struct pgmig_error *err)
     if (s[0] == '\0')
         return 0;
     if (isspace((unsigned char)s[0]))
-        return refuse(err, "it begins with a space or a line end",
-                      "take that away");
+        return refuse(err, "it starts with a space or a line break",
+                      "remove it");
     if (strchr("\"'`", s[0]) != NULL)
-        return refuse(err,
-                      "it stands in quotes, which are taken for a part "
-                      "of it",
-                      "take the quotes away: the shell, or .env, was to do so");
+        return refuse(
+            err, "it is enclosed in quotes, which would be taken as part of it",
+            "remove the quotes: the shell, or .env, should have removed them");
     if (s[0] == '<' || s[0] == '(' || s[0] == '[' || s[0] == '{')
-        return refuse(err, "it stands in brackets", "take the brackets away");
+        return refuse(err, "it is enclosed in brackets", "remove the brackets");
     if ((unsigned char)s[0] >= 0x80)
         return refuse(err,
-                      "it begins with a character that is not ASCII, such "
-                      "as a byte order mark or a curly quote",
-                      "take that away");
+                      "it starts with a non-ASCII character, such as a byte "
+                      "order mark or a curly quote",
+                      "remove it");
     return 0;
 }
 
@@ -170,14 +169,14 @@ int pgmig_connurl_refuse_other(const char *s, struct pgmig_error *err)
         return -1;
     if (is_scheme(s, len)) {
         if (alike(s, len, "postgresql") || alike(s, len, "postgres"))
-            return refuse(err, "its scheme is not in small letters",
+            return refuse(err, "its scheme is not in lower case",
                           "write postgresql://");
         return refuse_scheme(s, len, err);
     }
     if (ends_with(s, len, "postgresql") || ends_with(s, len, "postgres"))
-        return refuse(err, "something stands before postgresql://",
-                      "begin with postgresql://");
-    return pgmig_connurl_refuse(err, "it does not begin with postgresql://");
+        return refuse(err, "there is text before postgresql://",
+                      "start it with postgresql://");
+    return pgmig_connurl_refuse(err, "it does not start with postgresql://");
 }
 
 /* They come with text that was copied, or with a file that was read whole;
@@ -208,15 +207,15 @@ int pgmig_connurl_check_end(const char *s, struct pgmig_error *err)
     size_t len = strlen(s);
 
     if (len > 0 && isspace((unsigned char)s[len - 1]))
-        return refuse(err, "it ends with a space or a line end",
-                      "take that away; in a name or password a space is "
-                      "written %20");
+        return refuse(err, "it ends with a space or a line break",
+                      "remove it; in a name or password write a space as %20");
     if (ends_in_quote(s, len))
-        return refuse(err, "it ends with a quote that does not begin it",
-                      "take the quote away; a part of a name or password is "
-                      "written %27 or %22");
+        return refuse(
+            err, "it ends with a quote but does not start with one",
+            "remove the quote; in a name or password write it as %27 or %22");
     if (has_control(s))
-        return refuse(err, "a line end or another control character is in it",
+        return refuse(err,
+                      "it contains a line break or another control character",
                       "write it on one line");
     return 0;
 }
@@ -240,8 +239,8 @@ static int check_escapes(const char *s, size_t len, const char *part,
             return pgmig_error_hint(err, "%% itself is written %%25");
         }
         if (s[i + 1] == '0' && s[i + 2] == '0')
-            return refuse(err, "it has a NUL byte, written %00",
-                          "no name or password has one");
+            return refuse(err, "it contains a NUL byte, written %00",
+                          "no name or password can contain one");
     }
     return 0;
 }
@@ -267,8 +266,8 @@ static int check_port(const char *s, size_t len, struct pgmig_error *err)
     if (is_port(s, len))
         return 0;
     return refuse(err, "its port is not a number from 1 to 65535",
-                  "an address with colons stands in brackets, as [::1]:5432; "
-                  "in a password / is written %2F, @ is written %40");
+                  "an address with colons must be in brackets, as [::1]:5432; "
+                  "in a password write / as %2F and @ as %40");
 }
 
 /* host:port, [address]:port: where it ends. NULL: it is refused. */
@@ -280,16 +279,16 @@ static const char *read_host(const char *s, struct pgmig_error *err)
     if (s[0] == '[') {
         len = strcspn(s, "]");
         if (s[len] == '\0' || len == 1) {
-            refuse(err, "an address in brackets has no end, or is empty",
+            refuse(err, "an address in brackets is unterminated or empty",
                    "write it as [::1]:5432");
             return NULL;
         }
         s += len + 1;
         if (strchr(":/?,", s[0]) == NULL) {
-            refuse(err,
-                   "something else than : / ? or a comma stands behind an "
-                   "address in brackets",
-                   "write it as [::1]:5432/database");
+            refuse(
+                err,
+                "an address in brackets must be followed by : / ? or a comma",
+                "write it as [::1]:5432/database");
             return NULL;
         }
     } else {
@@ -297,7 +296,7 @@ static const char *read_host(const char *s, struct pgmig_error *err)
         if (check_escapes(s, len, "the host", err) != 0)
             return NULL;
         if (strcspn(s, "=;") < len) {
-            pgmig_connurl_refuse(err, "a = or ; is in the host");
+            pgmig_connurl_refuse(err, "the host contains a = or ;");
             return NULL;
         }
         s += len;
@@ -334,12 +333,12 @@ static int check_url_parameter(const char *s, size_t len, int count,
         pgmig_connparam_check(s, name, count, err) != 0)
         return -1;
     if (equals == NULL)
-        return pgmig_connurl_refuse(
-            err, "a parameter behind the ? has no value: it is "
-                 "name=value, with & between two of them");
+        return pgmig_connurl_refuse(err,
+                                    "a parameter after the ? has no value: "
+                                    "write name=value, separated by &");
     if (memchr(equals + 1, '=', len - name - 1) != NULL)
-        return refuse(err, "a second = is in a parameter behind the ?",
-                      "write it %3D; & stands between two parameters");
+        return refuse(err, "a parameter after the ? contains a second =",
+                      "write it as %3D; parameters are separated by &");
     return 0;
 }
 
@@ -367,26 +366,27 @@ static const char *read_user(const char *s, struct pgmig_error *err)
     if (s[user] != '@') {
         if (memchr(s, '@', strcspn(s, "?")) == NULL)
             return s;
-        pgmig_connurl_refuse(err,
-                             "a / stands before the @, in user or password");
+        pgmig_connurl_refuse(
+            err, "there is a / before the @, in the user name or password");
         return NULL;
     }
     /* the password, behind a colon, may hold what a name must not */
     name = strcspn(s, ":@");
     if (strcspn(s, " ;,=&?'\"\\#[]{}<>|^`") < name) {
         refuse(err,
-               "a character stands in the user's name that is written with %",
-               "a password stands behind a colon, postgresql://user:password@"
-               "host/database; in a name a space is written %20");
+               "the user name contains a character that must be written with %",
+               "a password follows a colon, "
+               "postgresql://user:password@host/database; in a name write a "
+               "space as %20");
         return NULL;
     }
-    if (check_escapes(s, name, "the user's name", err) != 0 ||
+    if (check_escapes(s, name, "the user name", err) != 0 ||
         check_escapes(s + name, user - name, "the password", err) != 0)
         return NULL;
     s += user + 1;
     if (memchr(s, '@', strcspn(s, "?")) == NULL)
         return s;
-    pgmig_connurl_refuse(err, "more than one @ is in it");
+    pgmig_connurl_refuse(err, "it contains more than one @");
     return NULL;
 }
 
@@ -406,12 +406,12 @@ int pgmig_connurl_check(const char *s, struct pgmig_error *err)
     if (at[0] == '/') {
         size_t len = strcspn(at + 1, "?");
 
-        if (check_escapes(at + 1, len, "the database's name", err) != 0)
+        if (check_escapes(at + 1, len, "the database name", err) != 0)
             return -1;
         if (strcspn(at + 1, "=") < len)
             return pgmig_connurl_refuse(
-                err, "a = is in the database's name: parameters begin with a ? "
-                     "(in a name = is written %3D)");
+                err, "the database name contains a =: parameters start with a "
+                     "? (in a name write = as %3D)");
         at += 1 + len;
     }
     return at[0] == '?' ? check_url_parameters(at + 1, err) : 0;

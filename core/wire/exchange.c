@@ -39,10 +39,10 @@ int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
     if (conn->phase == PGMIG_PHASE_COPY_IN ||
         conn->phase == PGMIG_PHASE_COPY_OUT)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "a COPY is under way on this connection");
+                               "a COPY is in progress on this connection");
     if (conn->phase != PGMIG_PHASE_IDLE)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the connection is busy with an operation");
+                               "the connection is busy with another operation");
     return 0;
 }
 
@@ -138,7 +138,7 @@ int pgmig_conn_send(struct pgmig_conn *conn, const char *sql, size_t len,
     if (pgmig_conn_check_idle(conn, err) != 0)
         return -1;
     if (memchr(sql, '\0', len) != NULL)
-        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL with a NUL byte");
+        return pgmig_error_set(err, PGMIG_E_USAGE, "SQL contains a NUL byte");
     pgmig_conn_begin(conn, NULL, NULL);
     if (nparams == 0) {
         status = pgmig_conn_ask(conn, sql, NULL);
@@ -205,7 +205,7 @@ static void keep_result(struct pgmig_conn *conn, PGresult *res)
     conn->result = res;
 }
 
-static const char a_copy[] = "a COPY that was not asked for";
+static const char a_copy[] = "a COPY that was not requested";
 
 /* The server has begun to copy: true when the caller must act. SQL of ours
 ** never copies, so one that comes for it is no answer. A migration's data comes
@@ -279,7 +279,7 @@ static const char *kept_fault(const struct pgmig_conn *conn)
         const char *fault;
 
         if ((shape != NULL) != (i < conn->kept_count))
-            return "another number of results than was asked for";
+            return "a different number of results than requested";
         fault = shape ? pgmig_answer_fault(conn->kept[i], shape) : NULL;
         if (fault != NULL)
             return fault;
@@ -293,10 +293,10 @@ static const char *fault_of(const struct pgmig_conn *conn)
     if (has_error(conn) || pgmig_conn_lost(conn))
         return NULL;
     if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
-        return "a state of the transaction that there is not";
+        return "an invalid transaction status";
     /* not even an empty query is answered by nothing (EmptyQueryResponse) */
     if (conn->results == 0)
-        return "the end without an answer";
+        return "the end of a request without a result";
     if (conn->keeps)
         return kept_fault(conn);
     return conn->shape ? pgmig_answer_fault(conn->result, conn->shape) : NULL;

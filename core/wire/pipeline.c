@@ -146,7 +146,7 @@ static void complete(struct pgmig_conn *conn)
 {
     conn->pipeline->complete = true;
     if (PQpipelineSync(conn->pg) != 1)
-        pgmig_conn_abandon(conn, "the pipeline could not be ended");
+        pgmig_conn_abandon(conn, "could not end the pipeline");
 }
 
 /* Let the owner send until enough is on its way, or there is an error. Behind
@@ -251,7 +251,7 @@ static void take_result(struct pgmig_conn *conn, PGresult *res)
             take_success(conn, res);
             return;
         }
-        refuse(conn, "one that nobody has asked for");
+        refuse(conn, "a result that was not requested");
         break;
     case PGRES_SINGLE_TUPLE:
     case PGRES_PIPELINE_ABORTED:
@@ -259,7 +259,7 @@ static void take_result(struct pgmig_conn *conn, PGresult *res)
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH: /* libpq would give it again and again */
-        refuse(conn, "a COPY in the middle of a pipeline");
+        refuse(conn, "a COPY inside a pipeline");
         break;
     default:
         take_failure(conn, res);
@@ -277,7 +277,7 @@ static void take_end(struct pgmig_conn *conn)
     if (p->answered && p->count > 0) {
         end_answer(conn);
     } else if (!pgmig_conn_lost(conn)) {
-        refuse(conn, "the end without an answer");
+        refuse(conn, "the end of a request without a result");
     } else if (conn->error.kind == PGMIG_E_NONE) {
         pgmig_report_libpq(conn);
         fail(conn);
@@ -290,7 +290,7 @@ static void take_sync(struct pgmig_conn *conn)
     struct pgmig_pipeline *p = conn->pipeline;
 
     if (p->count > 0 || !p->complete)
-        refuse(conn, "the end of a pipeline that has not ended");
+        refuse(conn, "the end of a pipeline that is still open");
 }
 
 /* Take what has come, also from a connection that is lost since: true when the
@@ -332,9 +332,9 @@ static const char *fault_of(struct pgmig_conn *conn)
     if (pgmig_conn_lost(conn))
         return NULL;
     if (PQexitPipelineMode(conn->pg) != 1)
-        return "more than the end of a pipeline";
+        return "data after the end of a pipeline";
     return pgmig_conn_tx(conn) == PGMIG_TX_NONE
-               ? "a state of the transaction that there is not"
+               ? "an invalid transaction status"
                : NULL;
 }
 

@@ -87,13 +87,12 @@ void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
     struct pgmig_buf reason = {0};
     bool first = conn->error.kind == PGMIG_E_NONE;
 
-    pgmig_buf_addf(&reason, "unexpected answer from the server: %s", fault);
+    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
     pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
     pgmig_buf_free(&reason);
     if (first)
-        pgmig_error_hint(&conn->error,
-                         "is it PostgreSQL that answers there? a pooler or a "
-                         "proxy in between may be at fault");
+        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
+                                       "proxy in between may be the cause");
 }
 
 /* What is read is thrown away. Only reading tells libpq that the socket is at
@@ -129,7 +128,7 @@ static void report_odd(struct pgmig_conn *conn, const char *text)
         pgmig_report_libpq(conn);
         return;
     }
-    pgmig_buf_addf(&reason, "the server's answer cannot be read: %s", text);
+    pgmig_buf_addf(&reason, "could not read the server's response: %s", text);
     pgmig_conn_give_up(conn, reason.failed ? "out of memory" : reason.data);
     pgmig_buf_free(&reason);
 }
@@ -296,7 +295,8 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
         return;
     }
     if (lacks_parameter(res))
-        message = "it has parameters, such as $1, and nobody gives them";
+        message =
+            "statement has parameters, such as $1, but none were supplied";
     pgmig_error_set(err, PGMIG_E_SQL, "%s", message);
     copy_state(res, err->sqlstate);
     err->kind = kind_of(res, err->sqlstate);

@@ -23,7 +23,7 @@ static void give_up(struct pgmig_conn *conn)
 {
     if (conn->error.kind == PGMIG_E_NONE)
         pgmig_report_libpq(conn);
-    pgmig_conn_give_up(conn, "the data of a COPY could not be sent");
+    pgmig_conn_give_up(conn, "could not send the data of a COPY");
 }
 
 /* With a reason the COPY fails at the server, and with it the statement. */
@@ -45,9 +45,9 @@ static bool have_piece(struct pgmig_conn *conn)
     if (conn->supply != NULL)
         more = conn->supply(conn->ctx, &conn->feed, &conn->feed_len);
     if (conn->supply == NULL)
-        end_feed(conn, "no data stands behind this COPY");
+        end_feed(conn, "no inline data for this COPY");
     else if (more <= 0)
-        end_feed(conn, more < 0 ? "the data cannot be read" : NULL);
+        end_feed(conn, more < 0 ? "could not read the data" : NULL);
     return more > 0;
 }
 
@@ -102,7 +102,7 @@ static int check_copy_in(struct pgmig_conn *conn, struct pgmig_error *err)
     if (conn->phase == PGMIG_PHASE_COPY_IN)
         return 0;
     return pgmig_error_set(err, PGMIG_E_USAGE,
-                           "the server does not wait for COPY data");
+                           "the server is not waiting for COPY data");
 }
 
 /* libpq copies all of it into its buffer, in pieces whose lengths an int holds;
@@ -148,7 +148,7 @@ int pgmig_conn_copy_get(struct pgmig_conn *conn, struct pgmig_error *err)
         return -1;
     if (conn->phase != PGMIG_PHASE_COPY_OUT)
         return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the server does not send COPY data");
+                               "the server is not sending COPY data");
     conn->copy.len = 0;
     return 0;
 }

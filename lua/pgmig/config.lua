@@ -30,22 +30,23 @@ end
 
 local function check(path, config)
   if type(config) ~= "table" then
-    errors.raise("usage", "a config file returns a table", { file = path })
+    errors.raise("usage", "a config file must return a table", { file = path })
   end
   for _, folder in ipairs(type(config.dir) == "table" and config.dir or {}) do
     if type(folder) ~= "string" then
-      errors.raise("usage", "key dir is a folder or a list of folders", { file = path })
+      errors.raise("usage", "key dir must be a folder or a list of folders", { file = path })
     end
   end
   for key, value in pairs(config) do
     local option = options.by_key[key]
     if not option then
       errors.raise("usage", ("unknown key %s"):format(tostring(key)), {
-        file = path, hint = "keys are: " .. key_names(),
+        file = path, hint = "known keys are: " .. key_names(),
       })
     end
     if not options.fits(option, value) then
-      errors.raise("usage", ("key %s is a %s, not a %s"):format(key, option.types, type(value)), {
+      errors.raise("usage", ("key %s must be a %s, not a "
+        .. "%s"):format(key, option.types, type(value)), {
         file = path,
       })
     end
@@ -63,8 +64,8 @@ local function place(config_path, path)
   if not core.exists(path) then return beside end
   if not core.exists(beside) then return path end
   if core.is_same_file(path, beside) then return beside end
-  errors.raise("usage", ("there are both %s and, in the current folder, %s"):format(beside, path), {
-    file = config_path, hint = "a path in a config file is relative to that file: give the whole "
+  errors.raise("usage", ("both %s and, in the current folder, %s exist"):format(beside, path), {
+    file = config_path, hint = "a path in a config file is relative to that file: give the full "
       .. "path of the one that is meant",
   })
 end
@@ -92,10 +93,10 @@ end
 --- Read a config file. Folders and a format's file in it are relative to it.
 -- @param path its path
 -- @return its table: the options (pgmig.options) that it sets
--- @raise kind "usage" for a file that cannot be read, unknown keys and wrong types
+-- @raise kind "usage" for a file that cannot be read or parsed, unknown keys and wrong types
 function M.load(path)
   local text = settings_file.read(path)
-  if not text then errors.raise("usage", "there is no such config file", { file = path }) end
+  if not text then errors.raise("usage", "the config file does not exist", { file = path }) end
   return place_all(path, check(path, lua_file.run(path, text, function(raised, compiling)
     failed(path, raised, compiling)
   end)))

@@ -1,9 +1,9 @@
 --- Drivers: how to wait for a connection's socket.
--- A driver is `wait(handle, want, deadline)`: handle is the core's connection, or a look-up of a
--- host's name, and has the descriptor to wait for (`handle:fd()`); want is "r", "w" or "rw",
+-- A driver is `wait(handle, want, deadline)`: handle is the core's connection, or the lookup
+-- of a host name, and has the descriptor to wait for (`handle:fd()`); want is "r", "w" or "rw",
 -- deadline a time of `core.now()` or nil. It returns when the socket may be ready or the deadline
--- has passed; spurious returns are harmless. Without a handle it waits for the deadline. A signal's
--- number as result interrupts the operation. A driver may yield.
+-- has passed; spurious returns are harmless. Without a handle it waits for the deadline. Returning
+-- a signal number interrupts the operation. A driver may yield.
 -- @module pgmig.drivers
 local core = require "pgmig.core"
 
@@ -11,7 +11,7 @@ local M = {}
 
 local SLICE = 3600 -- seconds; a wait without deadline wakes up so often
 
---- Wait in poll(2): for command lines and specs.
+--- Wait in poll(2): for command-line programs and specs.
 function M.blocking(handle, want, deadline)
   local seconds = deadline and math.max(0, deadline - core.now()) or SLICE
   if handle then

@@ -1,14 +1,14 @@
---- What pgmig raises: tables that say where, why and what next.
--- The C core raises tables of the same metatable, on Lua 5.4 and LuaJIT alike. Fields, where they
--- are known: `kind` ("usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook",
+--- pgmig's errors: tables that say what went wrong, where, and what to do next.
+-- The C core raises tables of the same metatable, on Lua 5.4 and LuaJIT alike. Fields, if
+-- known: `kind` ("usage", "parse", "naming", "plan", "connect", "sql", "lock", "io", "hook",
 -- "lua", "interrupted", "unknown", "memory"); `message`, one line; `file`, `line`, `column` in
--- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as the server said;
--- `statement`; `query`, what a function or block in it has built and run, and `query_at`, the
--- character in that; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
+-- characters, `text`, that line; `sqlstate`, `detail`, `hint`, `context` as sent by the server;
+-- `statement`; `query`, the query that a function or block in it executed, and `query_at`, the
+-- position in that; `migration`, the label of the one that failed; `applied` or `rolled_back`, the
 -- migrations done before it; `hook`, `cause` and `traceback` of what a hook or a Lua migration
 -- raised; `signal`; `remedy`, a shell command for `doctor`;
--- `transaction`, what became of a migration's when its own code has ended it ("committed",
--- "aborted", "in progress", "unknown"). `tostring(err)` is the text for people.
+-- `transaction`, the outcome of a migration's transaction that its own code ended ("committed",
+-- "aborted", "in progress", "unknown"). `tostring(err)` is the readable text.
 -- @module pgmig.errors
 local core = require "pgmig.core"
 local visible = require "pgmig.visible"
@@ -77,7 +77,7 @@ local function place(err)
   return #parts > 0 and table.concat(parts, ":") .. ": " or ""
 end
 
---- The error for people: one line, then what helps.
+--- The readable text of the error: one line, then the details.
 function error_metatable.__tostring(err)
   local lines = { place(err) .. visible.field(tostring(err.message)) }
   if err.text and err.line then
@@ -108,14 +108,14 @@ function M.raise(kind, message, fields)
   error(M.new(kind, message, fields), 0)
 end
 
---- Whether a value is an error of pgmig's, of the given kind if one is given.
+--- Whether a value is a pgmig error, of the given kind if one is given.
 -- @return boolean
 function M.is(value, kind)
   return getmetatable(value) == error_metatable and (kind == nil or value.kind == kind)
 end
 
---- Whether nobody has told how what was under way has ended: the connection is lost, or was closed
--- by a second signal and not asked.
+--- Whether the outcome of the interrupted operation is not known: the connection was lost, or was
+-- closed by a second signal before the server responded.
 -- @return boolean
 function M.is_untold(err)
   return M.is(err, "unknown") or (M.is(err, "interrupted") and not err.sqlstate)

@@ -1,17 +1,17 @@
---- Formats: how the migrations folder of a tool reads, so that it can be used unchanged.
--- A format is a table (docs/formats.md has an example of one's own):
+--- Formats: how to read the migrations folder of another tool, so that it can be used unchanged.
+-- A format is a table (docs/formats.md has an example of a custom one):
 --
 -- * `name`, `about`: the tool, in a word and in a sentence
 -- * `naming`: a rule (pgmig.naming)
 -- * `vocabulary`: the markers in its files (core.vocabulary); nil: pgmig's own
--- * `table`: the tracking table that pgmig makes, where "schema_migrations" is the tool's
+-- * `table`: the tracking table that pgmig creates, if the tool uses "schema_migrations"
 -- * `template`: the text of a new file, or { up, down } for a pair of files
 -- * `timestamps`: new files are numbered by time
--- * `settings(path, read)`: what a file beside the migration says: { transaction = "off",
+-- * `settings(path, read)`: the settings in a file next to the migration: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
--- * `fill(text, values)`: replaces placeholders, where what encloses them does not tell their end
--- * `signs`: what tells the format, for `auto`: { lines = Lua patterns of lines that only this tool
---   has, first = of how a file begins, paths = of files' paths, never = of paths that it has not }
+-- * `fill(text, values)`: replaces placeholders that have no closing delimiter
+-- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
+--   tool has, first = of how a file begins, paths = of file paths, never = of paths it never has }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
 -- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
 -- @module pgmig.formats
@@ -98,11 +98,11 @@ end
 -- ---- finding them ----------------------------------------------------------
 
 local function check(given)
-  if type(given.name) ~= "string" then errors.raise("usage", "a format has a name") end
+  if type(given.name) ~= "string" then errors.raise("usage", "a format must have a name") end
   naming.check(given.naming)
   for _, key in ipairs { "vocabulary", "signs", "tracking" } do
     if given[key] ~= nil and type(given[key]) ~= "table" then
-      errors.raise("usage", ("format %s: %s is a table"):format(given.name, key))
+      errors.raise("usage", ("format %s: %s must be a table"):format(given.name, key))
     end
   end
   return given
@@ -111,7 +111,7 @@ end
 local function of_file(path)
   local text = settings_file.read(path)
   if not text then
-    errors.raise("usage", "cannot open the file: there is none", { file = path })
+    errors.raise("usage", "cannot open the file: it does not exist", { file = path })
   end
   return lua_file.run(path, text, function(raised)
     local line, message = lua_file.place(path, raised)
@@ -124,8 +124,8 @@ local function of_name(name)
   for _, other in ipairs(M.names) do
     if other == known then return require("pgmig.formats." .. known:gsub("%-", "_")) end
   end
-  errors.raise("usage", ("there is no format %s"):format(name), {
-    hint = "formats are: auto, " .. table.concat(M.names, ", ")
+  errors.raise("usage", ("unknown format %s"):format(name), {
+    hint = "known formats are: auto, " .. table.concat(M.names, ", ")
       .. "; or the path of a .lua file that returns one",
   })
 end
@@ -139,7 +139,7 @@ function M.find(given)
   if given:find "%.lua$" then
     local found = of_file(given)
     if type(found) ~= "table" then
-      errors.raise("usage", "a format's file returns a table", { file = given })
+      errors.raise("usage", "a format file must return a table", { file = given })
     end
     return check(found)
   end

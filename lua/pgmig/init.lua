@@ -21,12 +21,12 @@ M.connect = connection.connect
 --- Make a migrator; see `pgmig.migrator`.
 M.migrator = migrator.new
 
---- Whether a value is an error of pgmig's, of the given kind if one is given.
+--- Whether a value is a pgmig error, of the given kind if one is given.
 M.is_error = errors.is
 
 --- Parse a migration.
--- @param text_or_path a path when it ends in ".sql" and has no line end, else the text itself
--- @param options { format = whose markers it has (pgmig.formats), default "pgmig" }
+-- @param text_or_path a path if it ends in ".sql" and has no line break, otherwise the text itself
+-- @param options { format = the file's format (pgmig.formats), default "pgmig" }
 -- @return { marked, directives, warnings = { { line, column, message } }, irreversible = reason,
 --   up = section, down = section }; a section has line, transaction, begin, empty, directives and
 --   statements = { { sql, kind, line, column, offset, copy_data } }
@@ -38,7 +38,7 @@ function M.parse(text_or_path, options)
   return script:describe()
 end
 
---- SHA-256 of a migration's text in hexadecimal; line ends count as LF.
+--- SHA-256 of a migration's text in hexadecimal; line breaks count as LF.
 M.checksum = core.checksum
 
 return M

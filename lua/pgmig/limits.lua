@@ -7,7 +7,8 @@ local M = {}
 --- How long a statement waits for a lock: a text for PostgreSQL, which takes a bare number for
 -- milliseconds.
 local function timeout(value)
-  if type(value) ~= "string" then return nil, "is a text, a number and a unit, such as 5s" end
+  if type(value) ~= "string" then return nil, "must be a string of a number and a unit, such as "
+    .. "5s" end
   local ms, problem = core.duration_setting(value)
   if not ms then return nil, problem end
   return value
@@ -25,13 +26,14 @@ local function seconds(value)
     local whole = math.floor(number)
     return whole == number and whole or number
   end
-  return nil, problem and problem:gsub("^is a number", "is a number of seconds, or one")
-    or "is a number of seconds, or a text such as 5min"
+  return nil, problem and problem:gsub("^must be a number", "must be a number of seconds, or a "
+    .. "number")
+    or "must be a number of seconds, or a string such as 5min"
 end
 
 local function seconds_above_0(value)
   local number, problem = seconds(value)
-  if number == 0 then return nil, "is more than 0 seconds" end
+  if number == 0 then return nil, "must be more than 0 seconds" end
   return number, problem
 end
 
@@ -41,7 +43,7 @@ local function count(value)
   if number and number >= 0 and number < math.huge and number == math.floor(number) then
     return number
   end
-  return nil, "is a whole number from 0"
+  return nil, "must be a whole number, 0 or greater"
 end
 
 local kinds = {

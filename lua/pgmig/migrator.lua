@@ -1,4 +1,4 @@
---- The migrator: a database, folders and a tracking table.
+--- The migrator: runs the migrations of folders on a database with a tracking table.
 -- @module pgmig.migrator
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
@@ -31,7 +31,7 @@ function M.check_options(given)
       errors.raise("usage", ("unknown option %s"):format(tostring(key)))
     end
     if not known.fits(option, value) then
-      errors.raise("usage", ("option %s takes a %s"):format(key, option.types))
+      errors.raise("usage", ("option %s must be a %s"):format(key, option.types))
     end
     if limits.knows(key) then limits.check(key, value, "option " .. key) end
   end
@@ -40,10 +40,10 @@ end
 
 local function check_dirs(dir)
   local dirs = type(dir) == "table" and dir or { dir }
-  if #dirs == 0 then errors.raise("usage", "a migrations folder is needed") end
+  if #dirs == 0 then errors.raise("usage", "a migrations folder is required") end
   for _, path in ipairs(dirs) do
     if type(path) ~= "string" then
-      errors.raise("usage", "a migrations folder is a path, not a " .. type(path))
+      errors.raise("usage", "a migrations folder must be a path, not a " .. type(path))
     end
   end
   return dirs
@@ -81,32 +81,32 @@ local function register(self, given)
 end
 
 --- Make a migrator.
--- @param db a connection from `pgmig.connect`; nil is enough for create
+-- @param db a connection from `pgmig.connect`; may be nil for create
 -- @param dir the migrations folder, or a list of folders
 -- @param given { table = tracking table, "name" or "schema.name", default "schema_migrations";
---   strict = true: a .sql file that is no migration is an error, as with policy.ignored = "error";
---   lock_timeout = "5s": how long a statement waits for a lock, unless its file says otherwise,
---   as PostgreSQL reads it, so a bare number counts milliseconds;
---   retries = 10: how often a migration is tried again after a lock timeout, a deadlock or a
+--   strict = true: a .sql file that is not a migration is an error, as policy.ignored = "error";
+--   lock_timeout = "5s": how long a statement waits for a lock, unless its file sets it,
+--   in PostgreSQL's syntax, so a bare number is in milliseconds;
+--   retries = 10: how often a migration is retried after a lock timeout, a deadlock or a
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
---   reconnect = 60: seconds to find the server again after a lost connection;
+--   reconnect = 60: seconds to try to reconnect after a lost connection;
 --   drift_check = false: the files of applied migrations are not read to find edited ones;
---   pipeline = false: each request waits for its answer;
+--   pipeline = false: wait for the response to each request;
 --   policy = { edited = "error", renamed = "warn", replaced = "error", missing = "warn",
---   renumbered = "error", out_of_order = "warn", forgotten = "error", ignored = "warn" }: what a
---   run does about each, "error", "warn" or "allow"; while the files of all applied migrations
+--   renumbered = "error", out_of_order = "warn", forgotten = "error", ignored = "warn" }: how
+--   a run treats each, "error", "warn" or "allow"; while the files of all applied migrations
 --   are missing, nothing is applied unless `missing` is given;
---   format = how the files read, a name, "auto" or a table (pgmig.formats), default "pgmig";
+--   format = the format of the files, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   shared = true: the tracking table of the format's tool is used in place;
---   placeholders = values by name, or false: they are plain text;
---   naming = a rule (pgmig.naming), in place of the format's;
+--   placeholders = values by name, or false: placeholders are plain text;
+--   naming = a rule (pgmig.naming), instead of the format's;
 --   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, given)
   given = M.check_options(given or {})
   if db ~= nil and not connection.is(db) then
-    errors.raise("usage", "the first argument is a connection: pgmig.connect makes one")
+    errors.raise("usage", "the first argument must be a connection, as pgmig.connect returns it")
   end
   local dirs = check_dirs(dir)
   local format = format_of(given, dirs, db)
@@ -144,7 +144,7 @@ function migrator:files()
     errors.raise("naming", "this file " .. files.ignored(set.ignored[1]), {
       file = set.ignored[1], hint = self.format.name == "pgmig"
         and "NNN_description.sql, for example 001_create_users.sql"
-        or "a migration is: " .. tostring(self.format.about),
+        or "the format's names are: " .. tostring(self.format.about),
     })
   end
   return set
@@ -152,7 +152,7 @@ end
 
 local function check_db(self)
   if self.db then return end
-  errors.raise("usage", "this needs a database: give pgmig.migrator a connection")
+  errors.raise("usage", "this requires a database: pass a connection to pgmig.migrator")
 end
 
 --- Where the database stands; see `pgmig.state.compare`.
@@ -184,13 +184,13 @@ local function inspect(m, problems)
   }
 end
 
---- Where the database stands. Creates and writes nothing; broken files are shown, not raised.
+--- The state of the database. Creates and writes nothing; broken files are reported, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
 --   repeatable = migrations that run again when they change, ignored = paths of .sql files that are
---   no migrations, problems = { { kind, message, path, migration }, ... }, warning = what is said
---   when the files of all applied migrations are missing; nil }; a migration has
+--   not migrations, problems = { { kind, message, path, migration }, ... }, warning = a message if
+--   the files of all applied migrations are missing, or nil }; a migration has
 --   `state` (pgmig.files.migration), with a readable file `down` ("ready", "none", "empty",
---   "irreversible"), and where it failed or was left half-way `failure` { message, at } and
+--   "irreversible"), and if it failed or is half finished, `failure` { message, at } and
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
 --   unknown, since }
 function migrator:status()
@@ -222,11 +222,11 @@ function migrator:pending() return (read_state(self)).pending end
 function migrator:applied() return (read_state(self)).applied end
 
 --- What has happened: every event that changed something, and every failure.
--- @param limit the newest so many; nil: all
+-- @param limit only this many of the newest; nil: all
 -- @return a list, oldest first, of { event ("up", "down", "failed", "unknown", "interrupted",
 --   "baseline", "fake", "adopted", "repaired", "resolved"), id = nil for a repeatable one, version,
 --   name, checksum, started_at, finished_at, duration in seconds, db_user, host, program, run,
---   message, and of a failure sqlstate, detail, file, line, column, where they are known }
+--   message, and for a failure sqlstate, detail, file, line, column, if known }
 function migrator:history(limit)
   check_db(self)
   local events = recovery.persist(self.db, self.reconnect, function()
@@ -252,12 +252,12 @@ end
 
 --- What `migrate` with the same options would run.
 -- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
---   so many }
+--   this many }
 -- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
---   ignored = paths of .sql files that are no migrations, warnings = { { state, migration,
+--   ignored = paths of .sql files that are not migrations, warnings = { { state, migration,
 --   message } } of the policy
--- @raise kinds "plan" for an unknown target, and where the format's tool has applied migrations and
---   nothing was adopted, "parse" for a file that is refused, "drift" for what the policy refuses
+-- @raise kinds "plan" for an unknown target, and if the format's tool has applied migrations and
+--   nothing was adopted, "parse" for an invalid file, "drift" for what the policy forbids
 function migrator:plan(options)
   local plan = make_plan(self, planning.up, options_of(options, "target"))
   check_adopted(self, plan)
@@ -265,9 +265,9 @@ function migrator:plan(options)
   return plan
 end
 
---- What `rollback` with the same options would undo.
--- @param options nil: the last one; a number of steps; or { steps = n }, { to = version that is
---   kept, 0: undo all }
+--- What `rollback` with the same options would roll back.
+-- @param options nil: the last one; a number of steps; or { steps = n }, { to = the version to
+--   keep, 0: roll back all }
 -- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
   return make_plan(self, planning.down, options_of(options, "steps"))
@@ -327,7 +327,7 @@ end
 local function warn_of_units(self, emit)
   local ms = limits.bare(self.lock_timeout)
   if not ms then return end
-  emit { type = "warning", message = ("lock_timeout %s has no unit, and means %s"):format(
+  emit { type = "warning", message = ("lock_timeout %s has no unit and is taken as %s"):format(
     self.lock_timeout, ms) }
 end
 
@@ -351,48 +351,49 @@ local function perform(self, plans, options)
   error(result, 0)
 end
 
---- Run a plan: of `plan` or `plan_rollback`, as it is, or shortened or reordered. Other runs on the
--- same tracking table are waited for; what they have done meanwhile is skipped.
+--- Run a plan from `plan` or `plan_rollback`, unchanged, shortened or reordered. Waits for other
+-- runs on the same tracking table; what they have done in the meantime is skipped.
 -- @param plan the list, with its direction
--- @param options { on_event = fn(event), stop = fn(), unattended = true }: `stop` is asked before
---   each migration whether the run ends there; `unattended`: a program tries again and again, so a
---   failure is not recorded a second time; an event has type ("start", "applied", "rolled_back",
---   "recorded", "skipped", "warning", "notice", "waiting", "blocked", "retry", "lost", "resumed",
---   "progress"), migration, and what belongs to it: duration in seconds, message, severity, detail,
---   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
---   the migration's section, statement = its kind, phase and percent as the server says
+-- @param options { on_event = fn(event), stop = fn(), unattended = true }: `stop` is called
+--   before each migration and returns whether the run ends there; `unattended`: a program retries
+--   again and again, so a repeated failure is recorded only once; an event has type ("start",
+--   "applied", "rolled_back", "recorded", "skipped", "warning", "notice", "waiting", "blocked",
+--   "retry", "lost", "resumed", "progress"), migration, and depending on its type: duration in
+--   seconds, message, severity, detail, hint, holder, blockers, attempt, delay; progress: done of
+--   total migrations, bytes of size of the migration's section, statement = its kind, phase and
+--   percent as the server reports
 -- @return the migrations that were run
--- @raise what failed, with `migration`, `applied` and `rolled_back`
+-- @raise the error of what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options) return perform(self, { plan }, options)[1] end
 
---- Record pending migrations as applied, without running them: for a database that has their
--- schema already.
+--- Record pending migrations as applied, without running them: for a database that already has
+-- their schema.
 -- @param version up to this one, inclusive
 -- @param options { on_event } as in `run`
 -- @return the migrations that were recorded
--- @raise kind "plan" where one of them, or the way back of an applied one, was left half-way
+-- @raise kind "plan" if one of them, or the rollback of an applied one, is half finished
 function migrator:baseline(version, options)
-  if version == nil then errors.raise("usage", "baseline needs a version") end
+  if version == nil then errors.raise("usage", "baseline requires a version") end
   local plan = make_plan(self, planning.up, { target = version, versioned = true }, "baseline")
   return self:run(plan, options)
 end
 
---- Record one pending migration as applied, without running it: its change was made by hand.
+--- Record one pending migration as applied without running it: its change was made by hand.
 -- @param version its version
 -- @param options { on_event } as in `run`
--- @return a list with the migration; empty when it is applied already
+-- @return a list with the migration; empty if it is already applied
 function migrator:fake(version, options)
-  if version == nil then errors.raise("usage", "fake needs a version") end
+  if version == nil then errors.raise("usage", "fake requires a version") end
   return self:run(make_plan(self, planning.one, version, "fake"), options)
 end
 
---- Take over from another tool: record what its table says is applied, all in one transaction. Its
+--- Take over from another tool: record as applied what its table says, all in one transaction. Its
 -- table is only read.
 -- @param options { from = the tool's format, default: the migrator's own; from_table = its table,
---   where it has another name; dry_run = true: only look; on_event as in `run` }
+--   if it has another name; dry_run = true: only look; on_event as in `run` }
 -- @return a list of the migrations that are recorded, or would be, with from, from_table, notes =
 --   sentences about what is assumed, known = how many were recorded before
--- @raise kinds "plan" for a table that is not there, and as `baseline`; "drift" where table and
+-- @raise kinds "plan" for a table that does not exist, and as `baseline`; "drift" if table and
 --   files disagree
 function migrator:adopt(options)
   options = options or {}
@@ -413,25 +414,26 @@ end
 
 --- Apply pending migrations.
 -- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
---   so many, on_event = see `run` }
+--   this many, on_event = see `run` }
 -- @return the migrations that were applied, in order
--- @raise what failed; `applied` in it are those before. The failing one is rolled back whole
+-- @raise the error of what failed; its `applied` are those before. All of the failed one is rolled
+--   back
 function migrator:migrate(options)
   options = options_of(options, "target")
   return self:run(self:plan(options), options)
 end
 
---- Undo applied migrations, newest first.
--- @param options nil: the last one; a number of steps; or { steps = n }, { to = version that is
---   kept, 0: undo all }, with on_event as in `run`
+--- Roll back applied migrations, newest first.
+-- @param options nil: the last one; a number of steps; or { steps = n }, { to = the version to
+--   keep, 0: roll back all }, with on_event as in `run`
 -- @return the migrations that were rolled back, in order
--- @raise kind "plan" when one of them has no way back: then nothing was undone
+-- @raise kind "plan" if one of them cannot be rolled back: then nothing was rolled back
 function migrator:rollback(options)
   options = options_of(options, "steps")
   return self:run(self:plan_rollback(options), options)
 end
 
---- Undo the last migrations and apply the same ones again: nothing, where one of both is refused.
+--- Roll back the newest migrations and apply them again; does nothing if either is refused.
 -- @param options { steps = 1, on_event }
 -- @return { rolled_back = migrations, applied = migrations }; an error has both fields too
 function migrator:redo(options)
@@ -443,8 +445,8 @@ end
 
 -- ---- repairs ---------------------------------------------------------------
 
---- Everything odd about the database and its migrations. Changes nothing.
--- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
+--- Diagnose problems of the database and its migrations. Changes nothing.
+-- @return a list of { kind, message, remedy = a shell command, migration }; empty if all is well
 function migrator:doctor()
   check_db(self)
   return needed("upkeep.doctor").examine(self)
@@ -458,39 +460,39 @@ local function find(state, version)
   return planning.find(state, version)
 end
 
---- Accept what a file is now: its checksum and name are recorded, and a failure is settled. Refused
--- while a run is at work.
+--- Accept a file as it is now: its checksum and name are recorded, and a failure is resolved.
+-- Refused during another run.
 -- @param version which migration; nil: all
--- @param options { replaced = true: also where name and text both differ from what was applied, so
---   that it is another migration, as far as pgmig can tell, which needs a version; on_event as in
+-- @param options { replaced = true: also if both name and text differ from what was applied, so
+--   that it is another migration as far as pgmig can tell; requires a version; on_event as in
 --   `run` }
 -- @return the migrations whose records were changed
--- @raise kinds "drift" for one that is replaced, "lock" while a run is at work
+-- @raise kinds "drift" for one that is replaced, "lock" during another run
 function migrator:repair(version, options)
   check_db(self)
   options = options or {}
   local replaced = options.replaced
   if replaced and version == nil then
-    errors.raise("usage", "repair accepts one replaced migration at a time: it needs a version")
+    errors.raise("usage", "repair accepts one replaced migration at a time: it requires a version")
   end
   return needed("upkeep.repair").accept(self, emitter(self, options.on_event), function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
   end, replaced)
 end
 
---- Settle what became of a migration with transaction=off, where nobody but a person can know.
--- Refused while a run is at work.
+--- Resolve the outcome of a statement of a migration with transaction=off that only a person can
+-- determine. Refused during another run.
 -- @param version which migration
--- @param how "done": the statement under way has taken effect; "redo": it has not; "restart": the
---   next run begins with the first statement again
+-- @param how "done": the interrupted statement took effect; "redo": it did not; "restart": the
+--   next run starts again with the first statement
 -- @param options { on_event } as in `run`
 -- @return the migration
--- @raise kinds "plan" when there is nothing to settle, "lock" while a run, or the statement, is at
---   work
+-- @raise kinds "plan" if there is nothing to resolve, "lock" while a run, or the statement, is
+--   still running
 function migrator:resolve(version, how, options)
   check_db(self)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
-    errors.raise("usage", "resolve takes done, redo or restart")
+    errors.raise("usage", "resolve requires done, redo or restart")
   end
   local emit = emitter(self, options and options.on_event)
   return needed("upkeep.repair").settle(self, emit, function(state)
@@ -501,8 +503,8 @@ end
 -- ---- files -----------------------------------------------------------------
 
 --- Write a new migration file from the template; needs no database.
--- @param name what it does, as "add_orders_table"
--- @param options { timestamp = true }: the time as version, not the next number
+-- @param name what it does, such as "add_orders_table"
+-- @param options { timestamp = true }: the time as the version, not the next number
 -- @return its path
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)

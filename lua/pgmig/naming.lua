@@ -1,25 +1,25 @@
 --- Naming rules: from file names to versions and back.
 -- A rule is a pure table of functions:
 --
--- * `parse(path)`, path relative to the migrations folder, returns nil for a file that is none of
---   its, or { version = digits; name = string; direction = "up" | "down" for
---   one of a pair of files; language = "lua"; repeatable = true; label = what people see }
+-- * `parse(path)`, path relative to the migrations folder, returns nil for a file that does not
+--   follow the rule, or { version = digits; name = string; direction = "up" | "down" for
+--   one of a pair of files; language = "lua"; repeatable = true; label = the name shown }
 -- * `format(version, name, direction)` returns the path of a new file. When it differs for "up" and
 --   "down", create writes both.
 -- * `next(newest)`, optional: the version after the newest migration (nil: the first); needed for
 --   dotted versions
--- * `dotted`, optional: true for a rule whose versions are numbers with dots: `1.10` after `1.9`
--- * `deep`, optional: true for a rule that wants the files of folders in the folder
--- * `digits(version)`, optional: digits that sort as the version does; without it the version is
---   digits itself
--- * `numbers_repeat`, optional: several migrations may have one number; they are in the order of
---   their names, and each version is the number with two more digits
--- * `lone_down`, optional: a file that goes down and has no UP beside it is passed over
--- * `names_differ`, optional: the two files of a pair belong together by their number alone
--- * `foreign`, optional: a Lua pattern of files that are migrations and cannot be run here
+-- * `dotted`, optional: true for a rule with dotted versions: `1.10` comes after `1.9`
+-- * `deep`, optional: true for a rule that includes the files of subfolders
+-- * `digits(version)`, optional: digits that sort as the version does; without it, the version
+--   itself must be digits
+-- * `numbers_repeat`, optional: several migrations may have the same number; they are ordered by
+--   name, and each version is the number with two more digits
+-- * `lone_down`, optional: a DOWN file without its UP file is ignored
+-- * `names_differ`, optional: the two files of a pair are matched by their number alone
+-- * `foreign`, optional: a Lua pattern of migration files that cannot be run here
 --
--- `parse` may also return `false` for a file that is rightly left alone; `transaction = "off"`;
--- and a number `precedence`: of two files for the same, the one with the higher is taken.
+-- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
+-- and a number `precedence`: of two files for the same migration, the higher one is used.
 -- @module pgmig.naming
 local errors = require "pgmig.errors"
 
@@ -76,7 +76,7 @@ M.folders = {
 }
 
 --- A dotted version as digits that sort like it: `1.10.2` comes after `1.9`.
--- @param version up to four numbers of up to five digits, with dots
+-- @param version up to four numbers of up to five digits, separated by dots
 -- @return digits
 -- @raise kind "naming"
 function M.dotted(version)
@@ -86,7 +86,8 @@ function M.dotted(version)
   for i = 1, PARTS do
     local part = (parts[i] or "0"):gsub("^0+(%d)", "%1")
     if part == "" or #part > PART_DIGITS or #parts > PARTS then
-      errors.raise("naming", ("version %s: up to %d numbers of up to %d digits, with dots")
+      errors.raise("naming", ("version %s must be at most %d numbers of at most %d digits, "
+        .. "separated by dots")
         :format(version, PARTS, PART_DIGITS))
     end
     digits[i] = ("0"):rep(PART_DIGITS - #part) .. part
@@ -94,16 +95,16 @@ function M.dotted(version)
   return table.concat(digits)
 end
 
---- Digits that sort as a version does when it is compared as text: padded to one width, then how
--- many it has, since `20240115` comes before `2024011500`.
--- @param version digits first; what follows them sorts behind all digits
+--- Digits that sort as a version does when it is compared as text: padded to one width, followed by
+-- their number, since `20240115` comes before `2024011500`.
+-- @param version digits first; what follows them sorts after all digits
 -- @param width how many digits the longest version has, at most 36
 -- @return width + 2 digits
 -- @raise kind "naming"
 function M.sortable(version, width)
   local digits, rest = version:match "^(%d*)(.*)$"
   if digits == "" or #digits > width then
-    errors.raise("naming", ("version %s: 1 to %d digits"):format(version, width))
+    errors.raise("naming", ("version %s must have 1 to %d digits"):format(version, width))
   end
   local pad = (rest == "" and "0" or "9"):rep(width - #digits)
   return ("%s%s%02d"):format(digits, pad, #digits)
@@ -111,19 +112,20 @@ end
 
 local VERSION_DIGITS, SHORT = 38, 8
 
---- A number as digits that sort like it when others follow: how many it has comes first.
+--- A number as digits that sort like it when others follow: their count comes first.
 local function counted(part)
   if #part <= SHORT then return #part .. part end
   return ("9%02d%s"):format(#part, part)
 end
 
---- A version of any number of numbers, with dots, as digits that sort like it; `1.0` is `1`.
+--- A version of any number of dotted numbers as digits that sort like it; `1.0` is `1`.
 -- @return digits
 -- @raise kind "naming" for a version that is too long
 function M.parts(version)
   local parts, last = {}, 0
   for part in (version .. "."):gmatch "(%d*)%." do
-    if part == "" then errors.raise("naming", ("version %s: numbers with dots"):format(version)) end
+    if part == "" then errors.raise("naming", ("version %s must be numbers separated by "
+      .. "dots"):format(version)) end
     parts[#parts + 1] = part:match "^0*(%d+)$"
     if parts[#parts] ~= "0" then last = #parts end
   end
@@ -139,7 +141,7 @@ end
 -- @raise kind "usage"
 function M.check(rule)
   if type(rule) ~= "table" or type(rule.parse) ~= "function" or type(rule.format) ~= "function" then
-    errors.raise("usage", "a naming rule is a table with functions parse and format")
+    errors.raise("usage", "a naming rule must be a table with functions parse and format")
   end
   return rule
 end

@@ -11,25 +11,25 @@ M.list = {
   {
     key = "database", types = "string", variable = "DATABASE_URL", migrator = false,
     flag = "--database", takes = "URL",
-    help = "The database, a URL or libpq's connection string. Short: -d.",
+    help = "The database: a URL or a libpq connection string. Short: -d.",
   },
   {
     key = "dir", types = "string or table", variable = "PGMIG_DIR", default = "migrations",
     migrator = false, flag = "--dir", takes = "DIR",
-    help = "The folder of the migrations (default: migrations).\n"
-      .. "Give it again for more folders; new files go to the first.",
+    help = "The migrations folder (default: migrations).\n"
+      .. "Repeat it for more folders; new files go to the first.",
   },
   {
     key = "format", types = "string or table", variable = "PGMIG_FORMAT", default = "pgmig",
     flag = "--format", takes = "NAME",
-    help = "The format of the migration files: goose, dbmate, flyway,\n..., auto, or a .lua file "
-      .. "(default: pgmig).",
+    help = "The migration file format: goose, dbmate, flyway,\n"
+      .. "..., auto, or a .lua file (default: pgmig).",
   },
   {
     key = "table", types = "string", variable = "PGMIG_TABLE", default = "schema_migrations",
     flag = "--table", takes = "NAME",
     help = "The tracking table (default: schema_migrations, or\n"
-      .. "pgmig_migrations where that is the format's tool's).",
+      .. "pgmig_migrations if the format's tool uses that name).",
   },
   {
     key = "lock_timeout", types = "string", variable = "PGMIG_LOCK_TIMEOUT", default = "5s",
@@ -44,39 +44,39 @@ M.list = {
   {
     key = "retries", types = "number", variable = "PGMIG_RETRIES", default = 10,
     flag = "--retries", takes = "N",
-    help = "How often to try again after a lock timeout or\ndeadlock (default: 10).",
+    help = "How often to retry after a lock timeout or deadlock\n(default: 10).",
   },
   {
     key = "reconnect", types = "number or string", variable = "PGMIG_RECONNECT", default = 60,
     flag = "--reconnect", takes = "SECONDS",
-    help = "How long to look for a lost server (default: 60).",
+    help = "How long to try to reconnect (default: 60).",
   },
   {
     key = "response_timeout", types = "number or string", variable = "PGMIG_RESPONSE_TIMEOUT",
     default = 15, migrator = false, flag = "--response-timeout", takes = "SECONDS",
-    help = "How long the server may leave us without an answer\n(default: 15).",
+    help = "How long to wait for a response from the server\n(default: 15).",
   },
   {
     key = "policy", types = "table", variable = "PGMIG_POLICY", kind = "policy",
     flag = "--policy", takes = "STATE=CHOICE",
-    help = "What up does about edited, renamed, replaced, missing,\n"
+    help = "How up treats edited, renamed, replaced, missing,\n"
       .. "renumbered, out_of_order and forgotten migrations,\n"
-      .. "and about ignored files: error, warn or allow.",
+      .. "and ignored files: error, warn or allow.",
   },
   {
     key = "drift_check", types = "boolean", variable = "PGMIG_DRIFT_CHECK", default = true,
     kind = "switch", flag = "--no-drift-check",
-    help = "Do not read the files of applied migrations to see\nwhether they were edited.",
+    help = "Do not read the files of applied migrations to check\nwhether they were edited.",
   },
   {
     key = "pipeline", types = "boolean", variable = "PGMIG_PIPELINE", default = true,
     kind = "switch", flag = "--no-pipeline",
-    help = "Wait for the server's answer to each statement.",
+    help = "Wait for the server's response to each statement.",
   },
   { key = "strict", types = "boolean", default = false },
   {
     key = "shared", types = "boolean", default = false, flag = "--shared",
-    help = "Use the tracking table of that tool in place: both may run.",
+    help = "Use the tracking table of the format's tool in place:\nboth can run.",
   },
   { key = "placeholders", types = "table or false" },
   { key = "naming", types = "table" },

@@ -4,11 +4,11 @@
 --     local server = scratch.start()
 --     local db = pgmig.connect(server:url())
 --
--- The server listens on a unix socket in a temporary folder, which only its own user (and root)
--- may enter; whoever lets it listen on TCP, too (`listen_addresses`), finds its `password` there
--- asked for. It ends and its folder goes when `stop` is called or the calling process ends, in
--- whatever way: a shell watches over it that notices the end of a pipe. Needs no C module.
--- PGMIG_TEST_BIN names the folder of another version's initdb, pg_ctl and postgres.
+-- The server listens on a Unix socket in a temporary folder that only its own user (and root) can
+-- enter; over TCP, if `listen_addresses` enables it, its `password` is required. It is stopped and
+-- its folder removed when `stop` is called or the calling process ends, in whatever way: a shell
+-- that watches it notices the end of a pipe. Requires no C module. PGMIG_TEST_BIN names the folder
+-- of another version's initdb, pg_ctl and postgres.
 -- @module pgmig.scratch
 local quote = require "pgmig.shell".quote
 
@@ -99,11 +99,11 @@ local function server_programs()
   local bin = os.getenv "PGMIG_TEST_BIN" or ""
   if bin ~= "" then
     if exists(bin .. "/initdb") then return bin end
-    error(("no PostgreSQL server in %s, which PGMIG_TEST_BIN names"):format(bin), 0)
+    error(("no PostgreSQL server in %s, named by PGMIG_TEST_BIN"):format(bin), 0)
   end
   bin = output "pg_config --bindir 2>/dev/null"
   if bin == "" then
-    error("pg_config is not there: apt-get install libpq-dev postgresql", 0)
+    error("pg_config not found: apt-get install libpq-dev postgresql", 0)
   end
   if not exists(bin .. "/initdb") then
     error("no PostgreSQL server in " .. bin .. ": apt-get install postgresql", 0)
@@ -116,7 +116,7 @@ local function make_folder()
   if base == "" or #base > FOLDER_LIMIT then base = "/tmp" end
   local folder = output(("folder=$(mktemp -d %s) && mkfifo \"$folder/outcome\" && echo \"$folder\"")
     :format(quote(base .. "/pgmig.XXXXXX")))
-  if folder == "" then error("cannot make a temporary folder in " .. base, 0) end
+  if folder == "" then error("cannot create a temporary folder in " .. base, 0) end
   return folder
 end
 
@@ -158,7 +158,7 @@ local running = {}
 -- @param options { settings = lines of postgresql.conf, by name }
 -- @return the server: `host` (folder of its socket), `port`, `password` of postgres for TCP, `log`
 --   (path), and the methods `url` and `stop`
--- @raise a string: what is missing, or the log of a server that does not start
+-- @raise a string: what is missing, or the log of a server that did not start
 function M.start(options)
   local bin = server_programs()
   local folder = make_folder()
@@ -185,8 +185,8 @@ local function percent_encode(s)
   return (s:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
---- Where a database of the server is, for `pgmig.connect`, `psql -d` and whatever else takes a
--- PostgreSQL URL.
+--- The URL of a database of the server, for `pgmig.connect`, `psql -d` and anything else that
+-- accepts a PostgreSQL URL.
 -- @param dbname default "postgres"
 -- @return the URL, as superuser postgres
 function server:url(dbname)

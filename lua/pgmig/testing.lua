@@ -1,11 +1,11 @@
---- A migrated database for each spec, in milliseconds: for busted.
+--- A migrated database for each spec within milliseconds, for busted.
 --
 --     local testing = require "pgmig.testing"
 --     before_each(function() db = testing.database { dir = "migrations/" } end)
 --     after_each(function() testing.drop(db) end)
 --
--- The migrations run once in a process, into a template; each database is a copy of it. The server
--- is a scratch server of the process (pgmig.scratch), unless PGMIG_TEST_URL or `url` names one.
+-- The migrations run once per process, in a template; each database is a copy of it. The server
+-- is a scratch server of the process (pgmig.scratch), unless PGMIG_TEST_URL or `url` names another.
 -- @module pgmig.testing
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
@@ -104,8 +104,8 @@ end
 
 --- Make a database with all migrations applied.
 -- @param options { dir = migrations folder or list of folders, default "migrations"; table =
---   tracking table; url = a server, by the URL of one of its databases, with the right to create
---   databases; default PGMIG_TEST_URL, else a scratch server }
+--   tracking table; url = a server, by the URL of one of its databases, with the privilege to
+--   create databases; default PGMIG_TEST_URL, otherwise a scratch server }
 -- @return a connection, with database_name and database_url
 -- @raise what `migrator:migrate` and `pgmig.connect` raise
 function M.database(options)
@@ -121,7 +121,7 @@ function M.database(options)
   return db
 end
 
---- Close a connection from `database` and drop its database. What is not dropped goes at exit.
+--- Close a connection from `database` and drop its database. Others are dropped at exit.
 function M.drop(db)
   db:close()
   for _, server in pairs(servers) do

@@ -23,7 +23,7 @@ describe("adopt", function()
   it("is what the error about a foreign table says, and works as it is printed", function()
     local code, _, err = project.run "status"
     assert.equal(2, code)
-    local command, option = err:match "pgmig (adopt %-%-from %w+), and go on with (%S+ %w+)"
+    local command, option = err:match "pgmig (adopt %-%-from %w+), then continue with (%S+ %w+)"
     assert.is_string(command, err)
     local out
     code, out = project.run(command .. " --dry-run")
@@ -60,7 +60,7 @@ describe("adopt", function()
     project.db:exec "INSERT INTO schema_migrations VALUES ('7')"
     local code, _, err = project.run "adopt --from dbmate"
     assert.equal(2, code)
-    assert.matches("the table of dbmate and the files disagree: 7 is applied, and has no file", err)
+    assert.matches("the table of dbmate and the files disagree: 7 is applied, but has no file", err)
     assert.equal(2, (project.run "adopt --from nix"))
   end)
 

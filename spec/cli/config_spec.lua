@@ -75,14 +75,14 @@ describe("settings", function()
   end)
 
   it("that are times or counts are checked from everywhere, before anything runs", function()
-    local message = "%s is a number and a unit: us, ms, s, min, h or d, such as 500ms or 5s, "
+    local message = "%s must be a number and a unit (us, ms, s, min, h or d), such as 500ms or 5s, "
       .. "not 5sec"
     local code, _, err = run("up", { PGMIG_LOCK_TIMEOUT = "5sec", DATABASE_URL = "host=/nowhere" })
     assert.equal(2, code)
     assert.matches(message:format "pgmig: PGMIG_LOCK_TIMEOUT", err, 1, true)
     code, _, err = run("up", { PGMIG_RETRIES = "1.5" })
     assert.equal(2, code)
-    assert.matches("PGMIG_RETRIES is a whole number from 0, not 1.5", err, 1, true)
+    assert.matches("PGMIG_RETRIES must be a whole number, 0 or greater, not 1.5", err, 1, true)
     support.write(dir, ".env", "PGMIG_LOCK_TIMEOUT=5sec")
     code, _, err = run "up"
     assert.equal(2, code)
@@ -90,9 +90,10 @@ describe("settings", function()
     os.remove(dir .. "/.env")
     for text, said in pairs {
       ["lock_timeout = '5sec'"] = message:format "pgmig.conf.lua: key lock_timeout",
-      ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout is a string, not a number",
-      ["reconnect = -1"] = "pgmig.conf.lua: key reconnect is a number of seconds",
-      ["retries = 0.5"] = "pgmig.conf.lua: key retries is a whole number from 0, not 0.5",
+      ["lock_timeout = 5"] = "pgmig.conf.lua: key lock_timeout must be a string, not a number",
+      ["reconnect = -1"] = "pgmig.conf.lua: key reconnect must be a number of seconds",
+      ["retries = 0.5"] = "pgmig.conf.lua: key retries must be a whole number, 0 or greater, not "
+        .. "0.5",
     } do
       write_config("return { " .. text .. " }")
       code, _, err = run "config"
@@ -135,10 +136,10 @@ describe("settings", function()
     for text, message in pairs {
       ["return {\n  table = \n}"] = "pgmig.conf.lua:3: ",
       ["\nerror 'no'"] = "pgmig.conf.lua:2: no",
-      ["return 1"] = "returns a table",
+      ["return 1"] = "must return a table",
       ["return { tabel = 'x' }"] = "unknown key tabel",
-      ["return { table = 1 }"] = "key table is a string, not a number",
-      ["return { dir = { {} } }"] = "key dir is a folder or a list of folders",
+      ["return { table = 1 }"] = "key table must be a string, not a number",
+      ["return { dir = { {} } }"] = "key dir must be a folder or a list of folders",
       ["dofile 'other.lua'"] = "pgmig: pgmig.conf.lua: other.lua:2: no", -- no line of this file
       ["return { hooks = { before_lunch = print } }"] = "before_lunch",
     } do
@@ -206,7 +207,7 @@ describe("settings", function()
     support.write(dir, "cfg/pgmig.conf.lua", "return { dir = 'mig' }")
     code, _, err = run "--config cfg/pgmig.conf.lua config"
     assert.equal(2, code)
-    assert.matches("cfg/pgmig.conf.lua: there are both cfg/mig and, in the current folder, mig",
+    assert.matches("cfg/pgmig.conf.lua: both cfg/mig and, in the current folder, mig exist",
       err, 1, true)
     write_config "return { dir = 'mig' }"
     assert.equal(dir .. "/mig", (shown("dir", "--config " .. dir .. "/pgmig.conf.lua")))

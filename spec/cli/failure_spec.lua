@@ -73,8 +73,9 @@ describe("a failure", function()
     local code, _, err = project.run "up"
     assert.equal(1, code)
     assert.matches("004_off.sql:4:%d+: division by zero", err)
-    assert.matches("1 statement before it stays done; the next run goes on behind it\n", err)
-    assert.matches("004_off ran without a transaction: what it has done stays", err)
+    assert.matches("1 statement before it stays done; the next run resumes after it\n", err)
+    assert.matches("004_off ran without a transaction: what it has done is kept, "
+      .. "and the next run resumes after it; ", err)
     assert.matches("; it is recorded as not applied\n", err)
     assert.is_nil(err:find "004_off was rolled back")
     assert.matches("off1", cli.tables(project.db))
@@ -109,7 +110,7 @@ describe("a failure", function()
     project.write("005_own.lua", "return { up = function(db) db:exec 'ROLLBACK' end }")
     code, _, err = project.run "up"
     assert.equal(1, code)
-    assert.matches("005_own is not applied; what it has committed by itself is kept\n", err)
+    assert.matches("005_own is not applied; what it committed itself is kept\n", err)
   end)
 
   it("of the connection during COMMIT is unknown and ends with 5", function()
@@ -199,7 +200,7 @@ describe("a refusal", function()
     refused("^pgmig: DATABASE_URL" .. message, "status", { DATABASE_URL = bad })
     refused("^pgmig: %-%-database" .. message, "up -d " .. cli.quote(bad))
     refused("^pgmig: DATABASE_URL" .. message, "wait", { DATABASE_URL = bad })
-    refused("^pgmig: invalid value of the connection parameter port\n", "status",
+    refused("^pgmig: invalid value for connection parameter port\n", "status",
       { DATABASE_URL = "", PGPORT = "x" })
   end)
 end)

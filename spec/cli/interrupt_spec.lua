@@ -105,8 +105,8 @@ describe("a signal", function()
     assert.is_nil(started:code(0))
     started:kill "INT"
     assert.equal(130, started:code(LIMIT))
-    assert.matches("whether 004_sleep took effect is not known; the same holds for those sent "
-      .. "behind it, up to 005_create_e", started:err(), 1, true)
+    assert.matches("whether 004_sleep took effect is not known; the same applies to those sent "
+      .. "after it, up to 005_create_e", started:err(), 1, true)
     assert.matches("004_sleep: see `pgmig status`", started:err())
   end)
 

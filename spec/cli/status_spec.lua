@@ -39,7 +39,7 @@ describe("pgmig status", function()
   it("and every run say that the folder is the wrong one, with code 0", function()
     assert.equal(0, (project.run "up --quiet"))
     local elsewhere = support.tempdir()
-    local where = ("none of the 3 applied migrations, the newest is 003_create_c, is in %s: is "
+    local where = ("none of the 3 applied migrations (the newest is 003_create_c) is in %s: is "
       .. "that the right folder, and %s the right database?"):format(elsewhere,
       project.db:query("SELECT current_database() AS name")[1].name)
     for _, words in ipairs { "status", "plan", "up", "down --dry-run", "doctor" } do
@@ -147,7 +147,7 @@ describe("pgmig status", function()
     local code, _, err = support.run(
       cli.command(project.words "status", project.env()) .. " >/dev/full")
     assert.equal(1, code)
-    assert.equal("pgmig: standard output cannot be written\n", err)
+    assert.equal("pgmig: could not write to standard output\n", err)
   end)
 end)
 

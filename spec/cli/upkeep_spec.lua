@@ -109,14 +109,15 @@ describe("pgmig", function()
     assert.equal(1, (run "up"))
     local code, _, err = run "resolve 4 --done"
     assert.equal(2, code)
-    assert.matches("nothing about 004_off is to be resolved", err)
+    assert.matches("004_off has nothing to resolve", err)
     project.db:exec [[UPDATE schema_migrations_journal SET state = 'running', pid = NULL,
       running = done[1], statement = 'CALL nothing()']]
     code, _, err = run "up"
     assert.equal(5, code)
-    assert.matches("nobody knows whether statement 2 has taken effect", err)
+    assert.matches("it is not known whether statement 2 took effect", err)
     assert.matches("pgmig resolve 4 %-%-done, or %-%-redo", err)
-    assert.matches(" unknown +004_off .*nobody knows whether", select(2, run "history --limit 1"))
+    assert.matches(" unknown +004_off .*it is not known "
+      .. "whether", select(2, run "history --limit 1"))
     assert.equal(2, (run "resolve 4"))
     local out
     code, out = run "resolve 4 --redo"
@@ -125,7 +126,7 @@ describe("pgmig", function()
       .. "ANALYZE d;\n-- DOWN\n")
     code, out, err = run "up"
     assert.equal(0, code)
-    assert.matches("going on from statement 2", err)
+    assert.matches("resuming from statement 2", err)
     assert.matches("applied +004_off", out)
   end)
 

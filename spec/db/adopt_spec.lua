@@ -105,7 +105,7 @@ describe("adopt", function()
     assert.equal("00002_b", labels(m:migrate()))
     local ok, err = pcall(m.rollback, m)
     assert.is_false(ok)
-    assert.matches("00003_c is code of another tool", err.message)
+    assert.matches("00003_c is code for another tool", err.message)
   end)
 
   it("takes times over as they are, whatever the session's DateStyle", function()
@@ -136,7 +136,7 @@ describe("adopt", function()
     assert.matches("only its newest version, 3_c: all 2 files up to it are assumed to be applied",
       m:adopt({ dry_run = true }).notes[1])
     db:exec "UPDATE schema_migrations SET version = 2"
-    assert.matches("2 is applied, and has no file", fails(m.adopt, m).message)
+    assert.matches("2 is applied, but has no file", fails(m.adopt, m).message)
   end)
 
   it("a dirty flag is refused, with what to do", function()
@@ -147,7 +147,7 @@ describe("adopt", function()
     local m = migrator "golang-migrate"
     local err = fails(m.adopt, m)
     assert.equal("drift", err.kind)
-    assert.matches("1_a is marked as failed or left half-way", err.message, 1, true)
+    assert.matches("1_a is marked as failed or half finished", err.message, 1, true)
     assert.matches("migrate force", err.hint)
     untouched(m)
   end)
@@ -315,8 +315,8 @@ describe("adopt", function()
     local m = migrator "dbmate"
     local err = fails(m.adopt, m)
     assert.equal("drift", err.kind)
-    assert.matches("2 is applied, and has no file", err.message)
-    assert.matches("4 is applied, and has no file; nonsense is applied, and has no file",
+    assert.matches("2 is applied, but has no file", err.message)
+    assert.matches("4 is applied, but has no file; nonsense is applied, but has no file",
       err.detail)
     untouched(m)
   end)
@@ -326,7 +326,7 @@ describe("adopt", function()
     local m = migrator "dbmate"
     local err = fails(m.adopt, m)
     assert.equal("plan", err.kind)
-    assert.matches("no table schema_migrations: dbmate has kept nothing here", err.message)
+    assert.matches("no table schema_migrations: dbmate has recorded nothing here", err.message)
     assert.matches("--from-table", err.hint, 1, true)
     db:exec "CREATE SCHEMA ops; CREATE TABLE ops.\"Done\" (version varchar PRIMARY KEY);"
     db:exec "INSERT INTO ops.\"Done\" VALUES ('1')"

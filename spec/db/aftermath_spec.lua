@@ -67,7 +67,7 @@ describe("a run that was cut off", function()
     for _, finding in ipairs(migrator:doctor()) do
       if finding.kind == "interrupted" then found = finding end
     end
-    assert.matches("^002_create_b: a run on .* has not told how it ended: ", found.message)
+    assert.matches("^002_create_b: a run on .* did not record how it ended: ", found.message)
     fast "002_create_b.sql"
     local code, _, err = project.run "up"
     assert.equal(0, code)
@@ -76,7 +76,7 @@ describe("a run that was cut off", function()
     local history = migrator:history()
     assert.equal(history[1].run, history[2].run)
     assert.not_equal(history[2].run, history[3].run)
-    assert.matches("has not told how it ended", history[2].message)
+    assert.matches("did not record how it ended", history[2].message)
     assert.equal(0, runs())
     assert.same({}, migrator:doctor())
   end)
@@ -97,7 +97,7 @@ describe("a run that was cut off", function()
     kill_at("up", "pg_sleep")
     fast("002_create_b.sql", "-- pgmig: transaction=off\n")
     local _, _, err = project.run "up"
-    assert.matches("002_create_b: .*statements of it that are done, as the journal says: 1", err)
+    assert.matches("002_create_b: .*its statements done, according to the journal: 1", err)
     assert.matches("^up 1, interrupted 2, ", events())
   end)
 

@@ -48,7 +48,7 @@ describe("a C program", function()
     assert.matches(bad .. ":2:8: sql: column \"nix\" does not exist", err, 1, true)
     local code_of_parse, _, parse = run(support.write(dir, "001_open.sql", "SELECT 'x"))
     assert.equal(1, code_of_parse)
-    assert.matches("parse: this string has no end", parse, 1, true)
+    assert.matches("parse: unterminated quoted string", parse, 1, true)
   end)
 
   it("gets an error when there is no server", function()

@@ -291,7 +291,8 @@ describe("a connection", function()
 
   it("refuses a second operation while one is under way", function()
     db.handle:send "SELECT 1"
-    assert.matches("busy", fails(db.query, db, "SELECT 2").message)
+    assert.equal("the connection is busy with another operation",
+      fails(db.query, db, "SELECT 2").message)
     db:run()
     db:finish()
     assert.equal(2, db:query("SELECT 2 AS n")[1].n)

@@ -85,7 +85,7 @@ describe("doctor", function()
     db:exec [[INSERT INTO schema_migrations_journal (migration, direction, owner, state)
       VALUES ('1', 'up', 'x:1', 'failed')]]
     local found = findings()
-    assert.matches("unfinished up of 001_a, which is over", found.stale_journal.message)
+    assert.matches("unfinished up of 001_a, which has completed since", found.stale_journal.message)
     run(found.stale_journal.remedy)
     assert.same({}, migrator:doctor())
   end)
@@ -134,7 +134,7 @@ describe("doctor", function()
     assert.equal("unfinished", migrator:status().pending[1].state)
     for _, method in ipairs { "migrate", "plan", "baseline" } do
       local ok, err = pcall(migrator[method], migrator, method == "baseline" and 4 or nil)
-      assert.same({ false, "plan", "migration 003 is half-done, and its file is missing" },
+      assert.same({ false, "plan", "migration 003 is half finished, and its file is missing" },
         { ok, err.kind, err.message })
     end
     local remedies = {}

@@ -70,7 +70,7 @@ describe("what writes", function()
       .. "backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = %d), "
       .. "statement = 'CALL nothing()'"):format(other:backend_pid(), other:backend_pid()))
     local err = raises("lock", migrator.resolve, migrator, 2, "redo")
-    assert.equal("a statement of 002_b is still at work on the server", err.message)
+    assert.equal("a statement of 002_b is still running on the server", err.message)
     assert.matches(tostring(other:backend_pid()), err.hint, 1, true)
     db:query("SELECT pg_terminate_backend($1)", other:backend_pid())
     assert.equal("002_b", migrator:resolve(2, "redo").label)
@@ -84,7 +84,7 @@ describe("what writes", function()
       CREATE TRIGGER keep BEFORE DELETE ON schema_migrations_journal
       FOR EACH ROW EXECUTE PROCEDURE keep()]] -- as if it were another row by now
     local err = raises("lock", migrator.resolve, migrator, 2, "restart")
-    assert.matches("another session has changed the journal of 002_b", err.message)
+    assert.matches("another session changed the journal of 002_b", err.message)
     assert.equal("failed", migrator:history(1)[1].event)
   end)
 
@@ -130,7 +130,7 @@ describe("what writes", function()
     local plan = migrator:plan_rollback()
     pgmig.migrator(other, dir):migrate()
     local err = raises("plan", migrator.run, migrator, plan)
-    assert.equal("003_c was applied by another run meanwhile", err.message)
+    assert.equal("003_c was applied by another run in the meantime", err.message)
     assert.equal(3, #migrator:applied())
   end)
 

@@ -97,7 +97,7 @@ describe("drift", function()
     migrator:migrate(2)
     support.write(dir, "001_a.sql", "-- UP\nCREATE TABLE a (n text);\n-- DOWN\nDROP TABLE a;\n")
     assert.same({}, migrator:plan_rollback(1).warnings) -- that one is as it was
-    assert.equal("001_a was edited after it was applied: its DOWN runs as the file is now",
+    assert.equal("001_a was edited after it was applied: DOWN runs from the file as it is now",
       migrator:plan_rollback(2).warnings[1].message)
     assert.equal(2, #migrator:rollback(2))
   end)
@@ -242,7 +242,7 @@ describe("drift", function()
       migrator = pgmig.migrator(db, dir)
     end)
 
-    local sentence = "none of the 3 applied migrations, the newest is 003_c, is in "
+    local sentence = "none of the 3 applied migrations (the newest is 003_c) is in "
 
     it("is told on every run, with the folder and the database", function()
       local where = db:query("SELECT current_database() AS name")[1].name

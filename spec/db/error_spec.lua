@@ -154,8 +154,9 @@ COPY t FROM STDIN;
     ["\226\128\139"] = "zero width space",
   } do
     it("names what cannot be seen: " .. name, function()
-      assert.matches("there is a " .. name, run("SELECT 1;\n" .. bytes .. "SELECT 2;").hint)
-      assert.matches("there is a " .. name, run("SELECT nix" .. bytes .. ";").hint)
+      local hint = run("SELECT 1;\n" .. bytes .. "SELECT 2;").hint
+      assert.matches("this word contains a " .. name, hint)
+      assert.matches("this word contains a " .. name, run("SELECT nix" .. bytes .. ";").hint)
     end)
   end
 

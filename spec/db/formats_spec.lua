@@ -39,7 +39,7 @@ describe("a folder of another tool", function()
     assert.equal("00003_c 00001_a", labels(m:rollback(2)))
     assert.equal("d", tables())
     m = migrator("goose", { strict = true })
-    assert.matches("is code, and neither SQL nor Lua", fails(m.migrate, m).message)
+    assert.matches("is code, but neither SQL nor Lua", fails(m.migrate, m).message)
     assert.matches("/00002_b.lua$", m:doctor()[1].remedy)
   end)
 
@@ -83,7 +83,7 @@ describe("a folder of another tool", function()
     m:migrate()
     local status = m:status()
     assert.equal(1, #status.problems)
-    assert.matches("1_a.down.sql:1:1: this dollar-quoted string has no end",
+    assert.matches("1_a.down.sql:1:1: unterminated dollar-quoted string",
       status.problems[1].message, 1, true)
     assert.equal("parse", fails(m.rollback, m).kind)
     assert.equal("a", tables())
@@ -192,7 +192,7 @@ describe("a folder of another tool", function()
       ["20240115103000123__a.sql"] = "CREATE TABLE ${schema}.a (x text DEFAULT '${ value }');",
     }
     local m = migrator("flyway", { placeholders = { schema = "public", value = "it's" } })
-    assert.matches("no end", fails(m.migrate, m).message)
+    assert.matches("unterminated quoted string", fails(m.migrate, m).message)
     m = migrator("flyway", { placeholders = { schema = "public", value = "v" } })
     assert.equal(1, #m:migrate())
     assert.equal("v", db:query("INSERT INTO a DEFAULT VALUES RETURNING x")[1].x)
@@ -355,7 +355,7 @@ describe("a folder of another tool", function()
       }]])
     assert.equal("7_a", labels(migrator(path):migrate()))
     assert.equal("7_a", labels(migrator(dofile(path)):rollback()))
-    assert.matches("returns a table",
+    assert.matches("a format file must return a table",
       fails(migrator, support.write(dir, "x.lua", "return 1")).message)
     assert.matches("cannot open", fails(migrator, dir .. "/none.lua").message)
   end)

@@ -85,7 +85,7 @@ describe("of several hosts", function()
     local ok, err = pcall(pgmig.connect, "host=no.invalid")
     assert.is_false(ok)
     assert.equal("connect", err.kind)
-    assert.matches("^cannot look up the host no.invalid: ", err.message)
+    assert.matches("^could not look up host no.invalid: ", err.message)
   end)
 
   it("names are looked up beside other work", function()

@@ -65,12 +65,12 @@ describe("a time", function()
       retries = 1.5 } do
       local ok, err = pcall(pgmig.migrator, db, dir, { [key] = value })
       assert.same({ false, "usage" }, { ok, err.kind })
-      assert.matches("^option " .. key .. " is .*, not [^ ]+$", err.message)
+      assert.matches("^option " .. key .. " must be .*, not [^ ]+$", err.message)
     end
     for key, value in pairs { connect_timeout = "1 hour", response_timeout = 0 } do
       local ok, err = pcall(pgmig.connect, { url = url, [key] = value })
       assert.same({ false, "usage" }, { ok, err.kind })
-      assert.matches("^" .. key .. " is ", err.message)
+      assert.matches("^" .. key .. " must be ", err.message)
     end
     pgmig.connect({ url = url, connect_timeout = "10s", response_timeout = "1min" }):close()
   end)
@@ -82,7 +82,7 @@ describe("a time", function()
     pgmig.migrator(db, dir, { lock_timeout = "900" }):migrate { on_event = function(event)
       if event.type == "warning" then said[#said + 1] = event.message end
     end }
-    assert.same({ "lock_timeout 900 has no unit, and means 900ms",
-      "a time without a unit counts milliseconds: write 5ms, 5s or 5min" }, said)
+    assert.same({ "lock_timeout 900 has no unit and is taken as 900ms",
+      "a time without a unit is in milliseconds: write 5ms, 5s or 5min" }, said)
   end)
 end)

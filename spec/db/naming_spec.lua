@@ -54,7 +54,7 @@ describe("a naming rule", function()
     before_each(function() support.write(dir, "001_a.sql", "CREATE TABLE a ();") end)
 
     for name, says in pairs {
-      ["002_caf\233.sql"] = "the name of this file is not valid UTF%-8",
+      ["002_caf\233.sql"] = "the file name is not valid UTF%-8",
       [("9"):rep(39) .. "_x.sql"] = "more than 38 digits",
     } do
       it("refuses a name before anything runs: " .. says, function()

@@ -143,7 +143,7 @@ describe("a session that goes on where another one has stopped", function()
       stop()
       local ok, err = run()
       assert.is_false(ok)
-      assert.matches("may need what its session had: " .. what, err.message)
+      assert.matches("may depend on its session's state: " .. what, err.message)
       assert.matches("pgmig resolve 1 %-%-redo", err.hint)
       pgmig.migrator(db, dir):resolve(1, "redo")
       go_on()
@@ -238,8 +238,9 @@ describe("a session that goes on where another one has stopped", function()
     end
 
     local refused = {
-      ["settings made before it"] = "SET search_path = app;\nCREATE INDEX CONCURRENTLY ON t (a);",
-      ["the time-outs of its file"] = "-- pgmig: lock_timeout=3s\nVACUUM app.t;",
+      ["settings made by earlier "
+        .. "statements"] = "SET search_path = app;\nCREATE INDEX CONCURRENTLY ON t (a);",
+      ["the timeouts set in its file"] = "-- pgmig: lock_timeout=3s\nVACUUM app.t;",
       ["temporary relation x"] = "CREATE TEMPORARY TABLE x ();\nINSERT INTO x DEFAULT VALUES;",
     }
     for what, sql in pairs(refused) do
@@ -248,9 +249,9 @@ describe("a session that goes on where another one has stopped", function()
         support.write(dir, "001_off.sql", "-- pgmig: transaction=off\n" .. sql .. "\n")
         local ok, err = run(pool.url(name))
         assert.is_false(ok)
-        assert.matches("behind a pooler ", err.message)
+        assert.matches("behind a pooler, this statement lacks session state ", err.message)
         assert.is_not_nil(err.message:find(what, 1, true))
-        assert.matches("connect to the server itself", err.hint)
+        assert.matches("connect directly to the server", err.hint)
       end)
     end
   end)

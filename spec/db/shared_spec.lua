@@ -216,7 +216,7 @@ describe("the table of another tool", function()
       local err = fails(migrator, format)
       assert.equal("usage", err.kind)
       assert.matches("cannot be shared: its ", err.message)
-      assert.equal("take over instead: pgmig adopt --from " .. format, err.hint)
+      assert.equal("take over its records instead: pgmig adopt --from " .. format, err.hint)
     end
   end)
 
@@ -233,6 +233,6 @@ describe("the table of another tool", function()
     db:exec "ALTER TABLE __diesel_schema_migrations ADD PRIMARY KEY (version)"
     db:exec "INSERT INTO __diesel_schema_migrations VALUES ('nonsense')"
     err = fails(function() return migrator("diesel"):status() end)
-    assert.matches("a row that is no migration: nonsense", err.message)
+    assert.matches("a row that is not a migration: nonsense", err.message)
   end)
 end)

@@ -106,7 +106,8 @@ describe("the tracking table", function()
   it("is not created where search_path leads to no schema, and why is said", function()
     for path, reason in pairs {
       ["''"] = "search_path is empty: name the table as schema.table",
-      ["nosuch, \"No, such\""] = 'search_path is nosuch, "No, such", and no schema of it is there',
+      ["nosuch, \"No, such\""] = 'search_path is nosuch, "No, such", but none of its schemas '
+        .. 'exists',
     } do
       db:exec("SET search_path = " .. path)
       assert.matches(reason, refused().hint, 1, true)
@@ -127,7 +128,7 @@ describe("the tracking table", function()
     local err = refused_creation(db, "nowhere.versions")
     assert.equal("3F000", err.sqlstate)
     assert.matches('"nowhere"."versions": schema "nowhere" does not exist', err.message, 1, true)
-    assert.matches("create it, or name another one: --table", err.hint, 1, true)
+    assert.matches("create it, or use another one: --table", err.hint, 1, true)
   end)
 
   it("that a role may not create says who may let it", function()
@@ -219,7 +220,7 @@ describe("the history", function()
       local ok, err = pcall(migrator.migrate, migrator)
       assert.is_false(ok)
       assert.equal("unknown", err.kind)
-      assert.matches("how far 002_off has come", err.message)
+      assert.matches("the progress of 002_off, no longer exists", err.message)
       assert.matches("pgmig repair 2$", err.hint)
     end
     support.write(dir, "002_off.sql", "-- pgmig: transaction=off\nVACUUM c;")

@@ -40,9 +40,9 @@ describe("a migration that was left half-way", function()
     it("keeps what is older: " .. case[1], function()
       half_way()
       local err = refused(case[1], case[2])
-      assert.matches("002_i was left half%-way: its UP stopped at statement 2", err.message)
-      assert.equal("finish it: pgmig up, or by hand and say pgmig up --fake 2; or take back by "
-        .. "hand what it has done, then: pgmig resolve 2 --restart, and pgmig down", err.hint)
+      assert.matches("002_i is half finished: its UP stopped at statement 2", err.message)
+      assert.equal("finish it: pgmig up, or by hand and then pgmig up --fake 2; or undo by hand "
+        .. "what it did, then: pgmig resolve 2 --restart, and pgmig down", err.hint)
       assert.equal(1, #migrator:applied())
       write("002_i.sql", MENDED)
       migrator:migrate()
@@ -65,7 +65,7 @@ describe("a migration that was left half-way", function()
     for method, argument in pairs { baseline = 3, adopt = { from = "goose" } } do
       support.write(dir, "003_u.sql", "CREATE TABLE u ();")
       local err = refused(method, argument)
-      assert.matches("002_i was left half%-way: its UP stopped at statement 2", err.message)
+      assert.matches("002_i is half finished: its UP stopped at statement 2", err.message)
       assert.matches("up %-%-fake 2; .* resolve 2 %-%-restart, and pgmig " .. method, err.hint)
       assert.equal("001_t", history.labels(migrator:applied()))
     end
@@ -81,7 +81,7 @@ describe("a migration that was left half-way", function()
     support.write(dir, "003_u.sql", "CREATE TABLE u ();")
     local err = refused "migrate"
     assert.matches("its DOWN stopped at statement 2", err.message)
-    assert.matches("^finish it: pgmig down; or take back .*, and pgmig up$", err.hint)
+    assert.matches("^finish it: pgmig down; or undo by hand .*, and pgmig up$", err.hint)
     assert.matches("%-%-restart, and pgmig baseline$", refused("baseline", 3).hint)
     write("002_i.sql", MENDED, "-- pgmig: transaction=off\nDROP INDEX t_a;")
     assert.equal("002_i", migrator:rollback()[1].label)
@@ -109,7 +109,7 @@ describe("a migration that was left half-way", function()
       write("002_i.sql", MENDED)
       db:exec(case[1])
       local err = refused "migrate"
-      assert.is_not_nil(err.message:find("is gone: .*" .. case[2]))
+      assert.is_not_nil(err.message:find("no longer exists: .*" .. case[2]))
       assert.matches("pgmig resolve 2 %-%-redo", err.hint)
       assert.matches(case[2], migrator:doctor()[1].message, 1, true)
       migrator:resolve(2, "redo")
@@ -135,11 +135,11 @@ describe("a migration that was left half-way", function()
     assert.equal("table public.a, table public.b, table public.d, table public.made, view public.w",
       names())
     db:exec "DROP TABLE read, d"
-    assert.matches("is gone: table public.d$", refused("migrate").message)
+    assert.matches("no longer exists: table public.d$", refused("migrate").message)
     migrator:resolve(2, "redo") -- that one is no harm; of the others nobody has said so
     assert.equal("table public.a, table public.b, table public.made, view public.w", names())
     db:exec "DROP TABLE b"
-    assert.matches("is gone: table public.b$", refused("migrate").message)
+    assert.matches("no longer exists: table public.b$", refused("migrate").message)
   end)
 
   it("goes on where somebody has rebuilt an index meanwhile", function()

@@ -296,7 +296,7 @@ describe("tables of the bookkeeping that somebody has locked", function()
       .. "name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
     assert.equal(1, #m:migrate())
     assert.equal(other:backend_pid(), waits[1].blockers[1].pid)
-    assert.matches("cannot make the tables of .*; trying again in", waits[1].message)
+    assert.matches("cannot create the tables of .*; trying again in", waits[1].message)
   end)
 
   it("are waited for, in turns, where they are to be widened", function()
@@ -396,7 +396,7 @@ describe("another run that holds the lock", function()
       done = { pcall(m.migrate, m) }
     end)
     assert.is_false(done[1]) -- the claim made it wait, and give up
-    assert.matches("another session has locked the migration's row", tostring(done[2]))
+    assert.matches("another session holds a lock on the migration's row", tostring(done[2]))
     assert.equal(1, #pgmig.migrator(second, dir):applied())
   end)
 end)

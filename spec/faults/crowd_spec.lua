@@ -170,7 +170,7 @@ describe("six runs where a role may have as few connections", function()
       "up --response-timeout 1 --reconnect 1 --dir " .. dir)
     pooler.stop()
     assert.equal(6, code)
-    assert.matches("a pooler with a single one to the server%? a run needs two", err)
+    assert.matches("a pooler with only one connection to the server%? a run needs two", err)
   end)
 end)
 
@@ -184,7 +184,7 @@ describe("pgbouncer's console", function()
     pooler.stop()
     assert.is_false(ok)
     assert.equal("plan", err.kind)
-    assert.matches("PostgreSQL 10 or newer is needed, this server's version is %S*bouncer",
+    assert.matches("PostgreSQL 10 or newer is required, but the server's version is %S*bouncer",
       err.message)
   end)
 end)

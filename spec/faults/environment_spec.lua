@@ -69,7 +69,7 @@ describe("a server that refuses", function()
     local own = role "poor"
     local code, _, err = up(own)
     assert.equal(2, code)
-    assert.matches("cannot make the tables of .*: permission denied for schema public", err)
+    assert.matches("cannot create the tables of .*: permission denied for schema public", err)
     assert.matches('GRANT USAGE, CREATE ON SCHEMA public TO "poor"', err, 1, true)
     admin:exec "GRANT CREATE, USAGE ON SCHEMA public TO poor"
     check("permission denied to create", own)
@@ -108,7 +108,7 @@ describe("a server that refuses", function()
     local ok, err = pcall(migrator.migrate, migrator)
     db:close()
     assert.is_false(ok)
-    assert.matches('table "public"."schema_migrations" is gone', tostring(err), 1, true)
+    assert.matches('table "public"."schema_migrations" no longer exists', tostring(err), 1, true)
     local counts = states.look(url).counts
     assert.same({ [1] = 1, [2] = 1 }, counts) -- 3 was rolled back
     local case = { problems = {}, lost = 0, doubled = 0 }
@@ -171,7 +171,7 @@ describe("a server that refuses", function()
     assert.equal(1, status)
     assert.matches("No space left on device", full)
     assert.matches("001_step was rolled back and is not applied", full)
-    assert.matches("see to that, then run `pgmig up` again", full)
+    assert.matches("fix the cause, then run `pgmig up` again", full)
     support.run("mount -o remount,size=8m " .. mount)
     check "disk full"
   end)

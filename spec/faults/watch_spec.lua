@@ -203,7 +203,7 @@ describe("a network that falls silent", function()
     support.write(dir, "002_step.sql", "INSERT INTO counter VALUES (2);")
     local code, err = run_into_silence {} -- which takes longer than the statement
     assert.equal(5, code)
-    assert.matches("the same holds for those sent behind it, up to 002_step", err)
+    assert.matches("the same applies to those sent after it, up to 002_step", err)
     assert.is_nil(err:find("not applied", 1, true))
     assert.same({ [1] = 1, [2] = 1 }, states.look(support.server():url(database)).counts)
   end)

@@ -106,7 +106,8 @@ describe("in a worker of nginx", function()
   it("a hook that skips leaves the gate closed", function()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
     start 'hooks = { before_each = function(ctx) ctx:skip "frozen" end }'
-    servers.wait(5, function() return nginx:logged("at version 0, and 1 is wanted", "error")[1] end)
+    servers.wait(5, function() return nginx:logged("at version 0, but 1 is "
+      .. "required", "error")[1] end)
     assert.equal(503, (nginx:get "/"))
   end)
 
@@ -119,7 +120,7 @@ describe("in a worker of nginx", function()
           :format(dir)),
       }
       servers.wait(8, function()
-        return nginx:logged("cannot look up the host nowhere.invalid: Name or service", "error")[1]
+        return nginx:logged("could not look up host nowhere.invalid: Name or service", "error")[1]
       end, function() return nginx:log() end)
       nginx:stop()
     end

@@ -185,7 +185,7 @@ describe("what nginx knows of the schema", function()
   describe("is nothing, and the log says where setup belongs, when it is called", function()
     local function refused(where)
       servers.wait(5, function()
-        return nginx:logged("setup belongs into init_worker_by_lua, and was called in " .. where,
+        return nginx:logged("setup must be called in init_worker_by_lua, not in " .. where,
           "error")[1]
       end, function() return nginx:log() end)
       assert.same({}, nginx:logged "no request")
@@ -210,7 +210,7 @@ describe("what nginx knows of the schema", function()
 
     it("for a second database", function()
       start { worker = worker(url) .. worker(support.database()) }
-      servers.wait(5, function() return nginx:logged("setup was called before", "error")[1] end)
+      servers.wait(5, function() return nginx:logged("setup was already called", "error")[1] end)
       wait_for_status "two databases"
       assert.equal(503, (nginx:get "/"))
     end)

@@ -184,7 +184,7 @@ local function try(n)
   local began = core.now()
   local ended = carry_out(n % scenarios + 1, through_liar(("%d.%d"):format(n % scenarios + 1, n)))
   local text, seconds = table.concat(said), core.now() - began
-  local foreign = text:find "a mistake in pgmig itself" or text:find "attempt to %l"
+  local foreign = text:find "internal error, please report this bug" or text:find "attempt to %l"
     or text:find "pgmig/[%w_/]+%.lua:%d+:"
   if trace or type(ended) ~= "number" or foreign or seconds > TOO_LONG then
     tell(n, ended, seconds, text)

@@ -75,20 +75,21 @@ describe("a server", function()
     return out
   end
 
-  local UNEXPECTED = "connect: unexpected answer from the server: %s\tlost\n"
+  local UNEXPECTED = "connect: unexpected response from the server: %s\tlost\n"
 
   -- What is said, in place of which message, or before it, and what is found wrong.
   for what, case in pairs {
-    ["leaves out a row"] = { "D.0.0", "no row where there is always one" },
-    ["answers NULL"] = { "D.13.0", "a NULL where there is none" },
-    ["answers with a word where a number is"] = { "D.13.8", "a value that is not of its type" },
-    ["renames a column"] = { "T.13.0", "a column of another name" },
-    ["changes a type"] = { "T.13.1", "a column of another type" },
-    ["answers with COPY FROM"] = { "T.2.0", "a COPY that was not asked for" },
-    ["answers with COPY TO"] = { "T.2.1", "a COPY that was not asked for" },
-    ["answers with COPY both ways"] = { "T.2.2", "a COPY that was not asked for" },
+    ["leaves out a row"] = { "D.0.0", "no row where exactly one is expected" },
+    ["answers NULL"] = { "D.13.0", "NULL in a column that is never NULL" },
+    ["answers with a word where a number is"] = { "D.13.8", "a value that does not match its "
+      .. "type" },
+    ["renames a column"] = { "T.13.0", "a different column name than requested" },
+    ["changes a type"] = { "T.13.1", "a different column type than requested" },
+    ["answers with COPY FROM"] = { "T.2.0", "a COPY that was not requested" },
+    ["answers with COPY TO"] = { "T.2.1", "a COPY that was not requested" },
+    ["answers with COPY both ways"] = { "T.2.2", "a COPY that was not requested" },
     ["is in a state that there is not"] = { "Z.2.14",
-      "a state of the transaction that there is not" },
+      "an invalid transaction status" },
   } do
     it(what .. ": that is no answer", function()
       assert.matches(UNEXPECTED:format(case[2]), outcomes("status", case[1]), 1, true)
@@ -96,7 +97,7 @@ describe("a server", function()
   end
 
   it("has an error without a word: then nothing can be read any more", function()
-    assert.matches("connect: the server's answer cannot be read: [^\n]*\tlost",
+    assert.matches("connect: could not read the server's response: [^\n]*\tlost",
       outcomes("status", "C.2.5"))
   end)
 
@@ -105,7 +106,7 @@ describe("a server", function()
     ["more, when it has said that this is all"] = "C.12.15",
   } do
     it("says " .. what .. ": then nothing can be read any more", function()
-      assert.matches("the server's answer cannot be read: [^\n]*\tlost",
+      assert.matches("could not read the server's response: [^\n]*\tlost",
         outcomes("migrate", lie))
     end)
   end
@@ -115,11 +116,11 @@ describe("a server", function()
   end)
 
   it("ends a pipeline early: that is no end", function()
-    assert.matches("the end of a pipeline that has not ended", outcomes("migrate", "2.12.15"))
+    assert.matches("the end of a pipeline that is still open", outcomes("migrate", "2.12.15"))
   end)
 
   it("begins a COPY in a pipeline: that is no answer", function()
-    assert.matches("a COPY in the middle of a pipeline", outcomes("migrate", "2.2.2"))
+    assert.matches("a COPY inside a pipeline", outcomes("migrate", "2.2.2"))
   end)
 
   it("is asked nothing by pgmig itself without the shape of the answer", function()

@@ -13,63 +13,69 @@ end
 describe("a connection string is refused", function()
   for _, case in ipairs {
     -- around it
-    { '"postgresql://joe:s3cret@db/shop"', "it stands in quotes", "take the quotes away" },
-    { "'postgresql://joe:s3cret@db/shop?a=b'", "it stands in quotes", "take the quotes away" },
-    { "postgresql://joe:s3cret@db/shop'", "it ends with a quote", "take the quote away" },
-    { " postgresql://joe:s3cret@db/shop", "it begins with a space", "take that away" },
-    { "\npostgresql://joe:s3cret@db/shop?sslmode=x", "it begins with a space or a line end", "" },
-    { "postgresql://joe:s3cret@db/shop\n", "it ends with a space or a line end", "take that away" },
-    { "postgresql://joe:s3c\nret@db/shop", "a line end", "write it on one line" },
-    { "<postgresql://joe:s3cret@db/shop>", "it stands in brackets", "take the brackets away" },
-    { "\239\187\191postgresql://joe:s3cret@db/shop", "byte order mark", "take that away" },
-    { "DATABASE_URL=postgresql://joe:s3cret@db/shop", "something stands before postgresql://", "" },
-    { "psql postgresql://joe:s3cret@db/shop", "something stands before postgresql://", "" },
+    { '"postgresql://joe:s3cret@db/shop"', "it is enclosed in quotes", "remove the quotes" },
+    { "'postgresql://joe:s3cret@db/shop?a=b'", "it is enclosed in quotes", "remove the quotes" },
+    { "postgresql://joe:s3cret@db/shop'", "it ends with a quote", "remove the quote" },
+    { " postgresql://joe:s3cret@db/shop", "it starts with a space", "remove it" },
+    { "\npostgresql://joe:s3cret@db/shop?sslmode=x", "it starts with a space or a line break", "" },
+    { "postgresql://joe:s3cret@db/shop\n", "it ends with a space or a line "
+      .. "break", "remove it" },
+    { "postgresql://joe:s3c\nret@db/shop", "it contains a line break", "write it on one line" },
+    { "<postgresql://joe:s3cret@db/shop>", "it is enclosed in brackets", "remove the brackets" },
+    { "\239\187\191postgresql://joe:s3cret@db/shop", "byte order mark", "remove it" },
+    { "DATABASE_URL=postgresql://joe:s3cret@db/shop", "there is text before postgresql://", "" },
+    { "psql postgresql://joe:s3cret@db/shop", "there is text before postgresql://", "" },
     -- its scheme
     { "jdbc:postgresql://db/shop?user=joe&password=s3cret", "jdbc:postgresql://",
       "write postgresql://" },
     { "postgresql+asyncpg://joe:s3cret@db/shop", "postgresql+asyncpg://", "write postgresql://" },
     { "postgresql+mine://joe:s3cret@db/shop", "names a driver", "write postgresql:// without it" },
     { "postgre://joe:s3cret@db/shop", "postgre://", "write postgresql://" },
-    { "PostgreSQL://joe:s3cret@db/shop", "not in small letters", "write postgresql://" },
+    { "PostgreSQL://joe:s3cret@db/shop", "not in lower case", "write postgresql://" },
     { "mysql://joe:s3cret@db/shop", "mysql://", "pgmig is for PostgreSQL" },
-    { "s3cret://joe@db/shop", "does not begin with postgresql://", "postgresql://user" },
+    { "s3cret://joe@db/shop", "does not start with postgresql://", "postgresql://user" },
     { "joe:s3cret@db/shop", "postgresql:// is missing", "postgresql://user" },
-    { "joe:s3cret@db:5432/shop?sslmode=require", "does not begin with postgresql://", "" },
+    { "joe:s3cret@db:5432/shop?sslmode=require", "does not start with postgresql://", "" },
     { "db:5432/shop", "postgresql:// is missing", "postgresql://user" },
     -- the parts of a URL
     { "postgresql://joe:s3c%zzret@db/shop", "a % in the password", "%25" },
-    { "postgresql://jo%e:s3cret@db/shop", "a % in the user's name", "%25" },
-    { "postgresql://joe:s3cret@db/sho%p", "a % in the database's name", "%25" },
+    { "postgresql://jo%e:s3cret@db/shop", "a % in the user name", "%25" },
+    { "postgresql://joe:s3cret@db/sho%p", "a % in the database name", "%25" },
     { "postgresql://joe:s3cret@d%b/shop", "a % in the host", "%25" },
     { "postgresql://joe:s3cret%00@db/shop", "NUL byte", "" },
-    { "postgresql://joe:s3cr@et@db/shop", "more than one @", "@ as %40" },
-    { "postgresql://joe:a?b@s3cret@db/shop", "more than one @", "@ as %40" },
-    { "postgresql://joe:s3cr/et@db/shop", "a / stands before the @", "/ as %2F" },
-    { "postgresql://joe:s3cret/?a=b@db/shop", "its port is not a number", "/ is written %2F" },
+    { "postgresql://joe:s3cr@et@db/shop", "it contains more than one @", "@ as %40" },
+    { "postgresql://joe:a?b@s3cret@db/shop", "it contains more than one @", "@ as %40" },
+    { "postgresql://joe:s3cr/et@db/shop", "there is a / before the @", "/ as %2F" },
+    { "postgresql://joe:s3cret/?a=b@db/shop", "its port is not a number", "write / as %2F" },
     { "postgresql://joe@db:s3cret/shop", "its port is not a number", "" },
     { "postgresql://joe@db:70000/shop", "its port is not a number from 1 to 65535", "" },
     { "postgresql://joe@::1/shop", "its port is not a number", "[::1]:5432" },
-    { "postgresql://joe@[::1/shop", "an address in brackets has no end", "[::1]:5432" },
-    { "postgresql://joe@[::1]x/shop", "behind an address in brackets", "[::1]:5432" },
-    { "postgresql://db;password=s3cret/shop", "a = or ; is in the host", "postgresql://user" },
-    { "postgresql://db/shop;password=s3cret", "a = is in the database's name", "" },
-    { "postgresql://db/shop&password=s3cret", "a = is in the database's name", "" },
-    { "postgresql://joe:s3cret@db/shop?s3cret", "its parameter number 1 is none of libpq's", "" },
-    { "postgresql://joe:s3cret@db/shop?sslmode", "a parameter behind the ? has no value", "" },
-    { "postgresql://joe:s3cret@db/shop?sslmode=require=x", "a second = is in a parameter", "%3D" },
+    { "postgresql://joe@[::1/shop", "an address in brackets is unterminated", "[::1]:5432" },
+    { "postgresql://joe@[::1]x/shop", "an address in brackets must be followed by : / ? or a "
+      .. "comma", "[::1]:5432" },
+    { "postgresql://db;password=s3cret/shop", "the host contains a = or ;", "postgresql://user" },
+    { "postgresql://db/shop;password=s3cret", "the database name contains a =", "" },
+    { "postgresql://db/shop&password=s3cret", "the database name contains a =", "" },
+    { "postgresql://joe:s3cret@db/shop?s3cret", "its parameter number 1 is not a libpq "
+      .. "parameter", "" },
+    { "postgresql://joe:s3cret@db/shop?sslmode", "a parameter after the ? has no value", "" },
+    { "postgresql://joe:s3cret@db/shop?sslmode=require=x", "a parameter after the ? contains a "
+      .. "second =", "%3D" },
     -- parameters
     { "postgresql://db/shop?schema=s3cret", 'no parameter "schema"', "-csearch_path" },
     { "postgresql://db/shop?currentSchema=s3cret", '"currentSchema"', "-csearch_path" },
-    { "postgresql://db/shop?pgbouncer=true", 'no parameter "pgbouncer"', "leave it out" },
-    { "postgresql://db/shop?sslmode=allow&pool_timeout=5", '"pool_timeout"', "leave it out" },
-    { "postgresql://db/shop?sslmod=s3cret", "its parameter number 1", "perhaps sslmode is meant" },
+    { "postgresql://db/shop?pgbouncer=true", 'no parameter "pgbouncer"', "remove it" },
+    { "postgresql://db/shop?sslmode=allow&pool_timeout=5", '"pool_timeout"', "remove it" },
+    { "postgresql://db/shop?sslmod=s3cret", "its parameter number 1", "perhaps you meant sslmode" },
     { "postgresql://db/shop?ssl=s3cret", 'no parameter "ssl"', "write sslmode=require" },
     { "host=db username=joe", 'no parameter "username"', "write user" },
-    { "host=db passwort=s3cret", "its parameter number 2", "perhaps password is meant" },
-    { "host=db s3cret=x", "its parameter number 2 is none of libpq's", "libpq's are listed at" },
-    { "host=db password=s3cr et", "a word in it has no =", "single quotes" },
-    { "host=db password='s3cret", "a quoted value in it has no end", "password='two words'" },
-    { '"host=db password=s3cret"', "it stands in quotes", "take the quotes away" },
+    { "host=db passwort=s3cret", "its parameter number 2", "perhaps you meant password" },
+    { "host=db s3cret=x", "its parameter number 2 is not a libpq "
+      .. "parameter", "libpq's parameters are listed at" },
+    { "host=db password=s3cr et", "a word in it is not followed by =", "single quotes" },
+    { "host=db password='s3cret", "it contains an unterminated quoted "
+      .. "value", "password='two words'" },
+    { '"host=db password=s3cret"', "it is enclosed in quotes", "remove the quotes" },
     { "Host=db;Username=joe;Password=s3cret", "semicolons", "host=localhost user=app" },
     { "host=db;password=s3cret", "semicolons", "host=localhost user=app" },
     { "user=joe,password=s3cret host=db", "semicolons or the like", "host=localhost user=app" },
@@ -92,20 +98,23 @@ describe("a connection string is refused", function()
   end
 
   it("also as a part of a table, whose own words may be named", function()
-    assert.matches("a word in it has no =", refused { url = "host=db password=s3cr et" }, 1, true)
+    assert.matches("a word in it is not followed by "
+      .. "=", refused { url = "host=db password=s3cr et" }, 1, true)
     assert.matches('has no parameter "schema"', refused { host = "db", schema = "x" }, 1, true)
-    assert.matches('libpq has no parameter "hots"\nHINT: perhaps host is meant',
+    assert.matches('libpq has no parameter "hots"\nHINT: perhaps you meant host',
       refused { hots = "db" }, 1, true)
     assert.matches("parameter port", refused { host = "/nowhere", port = "s3c" }, 1, true)
     for _, key in ipairs { "host", "user" } do
       local said = refused { host = "/nowhere", [key] = "postgresql://joe:s3cret@db/shop" }
-      assert.matches(("the connection parameter %s is a URL"):format(key), said, 1, true)
+      assert.matches(("connection parameter %s is a URL, but must be a "
+        .. "name"):format(key), said, 1, true)
       assert.not_matches("s3c", said, 1, true)
     end
-    assert.matches("dbname is a URL", refused {
+    assert.matches("connection parameter dbname is a URL, but must be a name", refused {
       url = "host=/nowhere dbname=postgresql://joe:s3cret@db/shop",
     }, 1, true)
-    assert.matches("dbname is a URL", refused { url = "host=/nowhere",
+    assert.matches("connection parameter dbname is a URL, but must be a "
+      .. "name", refused { url = "host=/nowhere",
       environment = { PGDATABASE = "postgresql://joe:s3cret@db/shop" } }, 1, true)
     for _, source in ipairs { { "postgresql://db/shop" }, { host = {} }, { host = "a\0b" } } do
       local ok, err = pcall(pgmig.connect, source)

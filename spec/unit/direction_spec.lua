@@ -494,7 +494,7 @@ describe("another tool's marker", function()
       "/* " .. divider .. " */\n" .. BACK, "SELECT '" .. divider .. "';\n",
       "DO $$ BEGIN " .. divider .. "\n END $$;\n", "SELECT (" .. divider .. "\n1);\n",
     } do
-      assert.matches("divides the file", refused(UP .. text, 2, "tern").message, 1, true)
+      assert.matches("would split the file here", refused(UP .. text, 2, "tern").message, 1, true)
     end
     refused("COPY kept FROM STDIN;\n" .. divider .. "\n\\.\n", 2, "tern")
     both(UP .. divider .. "\nSELECT '" .. divider .. "';\n", "tern")

@@ -94,8 +94,8 @@ describe(".env", function()
       ["\nV=a${NIX}"] = "2: the value of V cannot be used: it uses NIX, which is not set",
       ["V=${NIX:?no}"] = "1: the value of V cannot be used: it uses NIX, which is not set",
       ["A=${NIX}\nV=${A}"] = "2: the value of V cannot be used: it uses NIX, which is not set",
-      ['V="a" b'] = "1: the value of V cannot be used: something stands behind its closing quote",
-      ["V=a\0b"] = "1: the value of V cannot be used: it has a NUL byte",
+      ['V="a" b'] = "1: the value of V cannot be used: there is text after its closing quote",
+      ["V=a\0b"] = "1: the value of V cannot be used: it contains a NUL byte",
     } do
       local env = read(text)
       assert.matches(message, refused(env.get, env, "V"), 1, true)
@@ -108,8 +108,8 @@ describe(".env", function()
       ["postgresql://joe:s3cret@db/shop?a=b"] = ".env:1: this line is not NAME=value",
       ["=s3cret"] = ".env:1: this line is not NAME=value",
       ["DATABASE URL=s3cret"] = ".env:1: this line is not NAME=value",
-      ["A=1\nB=\"s3cret\n\n"] = ".env:2: this quoted value has no end",
-      ["B='s3cret"] = ".env:1: this quoted value has no end",
+      ["A=1\nB=\"s3cret\n\n"] = ".env:2: unterminated quoted value",
+      ["B='s3cret"] = ".env:1: unterminated quoted value",
       ["\255\254A\0=\0"] = "this file is UTF-16",
     } do
       local said = refused(read, text)

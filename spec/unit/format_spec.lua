@@ -40,7 +40,7 @@ DROP FUNCTION f();
     assert.equal(2, err.line)
     assert.matches("before_statement", err.hint)
     err = fails(parse, "goose", "-- +goose Upp\nSELECT 1;\n")
-    assert.matches("known are Up, Down", err.hint)
+    assert.matches("known markers are Up, Down", err.hint)
     err = fails(parse, "goose", "SELECT 1;\n")
     assert.matches("no line `-- +goose up`", err.message, 1, true)
     assert.matches("before the first section", fails(parse, "goose",
@@ -127,7 +127,8 @@ DROP TABLE users;
     local script = parse("graphile-migrate", "--! Previous: -\n--! Hash: sha1:1\n\n"
       .. "--! no-transaction\nVACUUM;\n")
     assert.is_false(script.up.transaction)
-    assert.matches("puts it in", fails(parse, "graphile-migrate", "--!include a.sql\n").hint)
+    assert.matches("inserts the included file",
+      fails(parse, "graphile-migrate", "--!include a.sql\n").hint)
     assert.matches("placeholder :DATABASE_OWNER", fails(parse, "graphile-migrate",
       "ALTER TABLE a OWNER TO :DATABASE_OWNER;\n").message)
   end)

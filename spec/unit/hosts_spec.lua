@@ -58,7 +58,7 @@ describe("the hosts of a connection", function()
   end)
 
   it("are named when none has an address", function()
-    assert.equal("cannot look up the host three: no such name; "
-      .. "cannot look up the host four: no such name", listed { host = "three,four" })
+    assert.equal("could not look up host three: no such name; could not look up host four: no such "
+      .. "name", listed { host = "three,four" })
   end)
 end)

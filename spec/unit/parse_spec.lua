@@ -128,7 +128,9 @@ end)
 
 describe("emptiness", function()
   it("of UP in a file with markers is refused", function()
-    assert.matches("template", refused("-- UP", "-- nothing yet", "-- DOWN", "SELECT 1;").message)
+    local err = refused("-- UP", "-- nothing yet", "-- DOWN", "SELECT 1;")
+    assert.equal("the UP section has no SQL", err.message)
+    assert.matches("template", err.hint)
   end)
 
   it("of UP is allowed where it is said", function()
@@ -163,6 +165,17 @@ describe("what has no end", function()
       assert.equal(2, refused(unpack(lines)).line)
     end)
   end
+
+  it("is named, with a hint that it has no end", function()
+    for text, what in pairs {
+      ["SELECT 'a"] = "quoted string", ['SELECT "a'] = "quoted identifier",
+      ["SELECT $a$"] = "dollar-quoted string", ["/* a"] = "/* comment",
+    } do
+      local err = refused(text)
+      assert.equal("unterminated " .. what, err.message)
+      assert.equal(("the %s that begins here has no end"):format(what), err.hint)
+    end
+  end)
 end)
 
 describe("bytes", function()
@@ -268,7 +281,7 @@ describe("transaction control", function()
   it("around the whole section is lifted, with a warning", function()
     local script = parse("BEGIN;", "SELECT 1;", "COMMIT;")
     assert.same({ "SELECT 1" }, sql(script.up))
-    assert.matches("left out", script.warnings[1].message)
+    assert.matches("BEGIN and COMMIT are skipped", script.warnings[1].message)
     assert.equal("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", script.up.begin)
   end)
 
@@ -292,7 +305,7 @@ describe("transaction control", function()
           "SELECT 1;", before, block, after, "SELECT 2;", before, block, after }, "\n")
         local script = parse(text)
         assert.same(expected, sql(script.up))
-        assert.matches("left out", script.warnings[1].message)
+        assert.matches("BEGIN and COMMIT are skipped", script.warnings[1].message)
         assert.same(expected, sql(parse("BEGIN;", text, "COMMIT;").up))
         local off = parse("-- pgmig: transaction=off", text)
         assert.equal(#expected + 4, #off.up.statements)

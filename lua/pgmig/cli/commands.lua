@@ -179,10 +179,10 @@ end
 function M.repair(run)
   local options = run.options
   if (options.version == nil) == not options.all then
-    errors.raise("usage", "repair takes a version, or --all")
+    errors.raise("usage", "repair requires a version or --all")
   end
   if options.all and options.replaced then
-    errors.raise("usage", "repair --replaced takes a version: look at each")
+    errors.raise("usage", "repair --replaced requires a version: check each one by itself")
   end
   run.report:repaired(open(run):repair(options.version, {
     replaced = options.replaced, on_event = watch(run),
@@ -192,7 +192,7 @@ end
 function M.resolve(run)
   local options = run.options
   local how = options.done and "done" or options.redo and "redo" or options.restart and "restart"
-  if not how then errors.raise("usage", "resolve takes --done, --redo or --restart") end
+  if not how then errors.raise("usage", "resolve requires --done, --redo or --restart") end
   run.report:resolved(open(run):resolve(options.version, how, { on_event = watch(run) }), how)
 end
 
@@ -230,7 +230,7 @@ function M.wait(run)
     local reached, err = attempt(found, math.max(deadline - core.now(), PAUSE))
     if reached then return run.report:reached() end
     if core.now() + PAUSE > deadline then
-      errors.raise("connect", ("the database took no connection within %g s"):format(limit),
+      errors.raise("connect", ("the database accepted no connection within %g s"):format(limit),
         { detail = err.message })
     end
     patience.pause(PAUSE)

@@ -143,12 +143,15 @@ local function read_value(self, text, at, line)
   at = text:match("^[ \t]*()", at)
   local in_quotes = text:find("^[\"']", at)
   local raw, behind, convert = (in_quotes and quoted or plain)(text, at)
-  if not raw then refuse(self.path, line, "this quoted value has no end") end
+  if not raw then
+    refuse(self.path, line, "unterminated quoted value",
+      "the quoted value that begins on this line has no end")
+  end
   local value, problem = convert(raw, function(name) return self:look_up(name) end)
   if in_quotes and not nothing_behind(text, behind) then
-    value, problem = nil, "something stands behind its closing quote"
+    value, problem = nil, "there is text after its closing quote"
   elseif value and value:find "%z" then
-    value, problem = nil, "it has a NUL byte"
+    value, problem = nil, "it contains a NUL byte"
   end
   return value, problem, text:match("^[^\n]*()", behind)
 end
@@ -220,7 +223,7 @@ end
 function variables:get(name)
   if self.problems[name] then
     refuse(self.path, self.lines[name], ("the value of %s cannot be used: %s"):format(name,
-      self.problems[name]), "in single quotes a value stands for itself")
+      self.problems[name]), "in single quotes a value is taken literally")
   end
   return self.values[name]
 end

@@ -24,7 +24,7 @@ local function ended(err, record)
       record.direction == "up" and "recorded as applied" or "recorded as not applied")
   end
   if err.transaction ~= "aborted" then return label .. ": see `pgmig status`" end
-  return ("%s is %s; what it has committed by itself is kept"):format(label,
+  return ("%s is %s; what it committed itself is kept"):format(label,
     record.direction == "up" and "not applied" or "still applied")
 end
 
@@ -35,8 +35,8 @@ local function fate(err, record)
   if err.transaction then return ended(err, record) end
   if errors.is_untold(err) then return label .. ": see `pgmig status`" end
   if not source.is_transactional(record.current, record.direction) then
-    return ("%s ran without a transaction: what it has done stays, the next run goes on behind it; "
-      .. "it is recorded as %s"):format(label, still)
+    return ("%s ran without a transaction: what it has done is kept, and the next run resumes "
+      .. "after it; it is recorded as %s"):format(label, still)
   end
   if err.kind == "connect" then
     return ("%s is %s: a lost connection undoes what it had begun"):format(label, still)
@@ -63,7 +63,7 @@ end
 local function remedy(err, record)
   if err.kind ~= "sql" or not record.current then return nil end
   return ("%s, then run `pgmig %s` again"):format(
-    err.line and "correct the file" or "see to that", record.direction)
+    err.line and "correct the file" or "fix the cause", record.direction)
 end
 
 --- The text for people.

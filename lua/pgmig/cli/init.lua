@@ -15,7 +15,7 @@ local MISUSED, BROKEN = 2, 1
 --- The exit code of a command that has done its work.
 local function finish(out, code)
   if out:complete() then return code end
-  out:error "pgmig: standard output cannot be written"
+  out:error "pgmig: could not write to standard output"
   return BROKEN
 end
 
@@ -42,7 +42,7 @@ end
 --- Report a failure.
 local function failed(run, err)
   if not errors.is(err) then
-    run.output:error("pgmig: a mistake in pgmig itself, please report it\n" .. tostring(err))
+    run.output:error("pgmig: internal error, please report this bug\n" .. tostring(err))
     return BROKEN
   end
   if run.options.json then run.report:failed(err, run.record) end

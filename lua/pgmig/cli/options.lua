@@ -6,47 +6,47 @@ local settings = require "pgmig.options"
 local M = {}
 
 local description = [[
-Applies versioned SQL migrations to PostgreSQL, shows where a database stands,
-and takes migrations back.]]
+Applies versioned SQL migrations to PostgreSQL, shows the state of a database,
+and rolls migrations back.]]
 
 local epilog = [[
-The database is --database, else $DATABASE_URL, else what libpq's own variables
-say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). A password belongs into
-~/.pgpass or a variable: other users can see the words of a command line.
+The database is --database, otherwise $DATABASE_URL, otherwise what libpq's own
+variables say (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, ...). Put passwords
+in ~/.pgpass or a variable: command lines are visible to other users.
 
-Flags win over variables, those over the file .env, and that over pgmig.conf.lua:
-PGMIG_DIR is --dir, PGMIG_TABLE is --table, PGMIG_LOCK_TIMEOUT is --lock-timeout,
-and so on for each option with a value; a NO_COLOR that is not empty is --no-color.
-All of libpq's variables may stand in .env, too.
-`pgmig config` shows what is in force and where it comes from.
+Flags override variables, variables override the file .env, and .env overrides
+pgmig.conf.lua: PGMIG_DIR is --dir, PGMIG_TABLE is --table, PGMIG_LOCK_TIMEOUT is
+--lock-timeout, and so on for each option with a value; a non-empty NO_COLOR is
+--no-color. All of libpq's variables can be set in .env, too.
+`pgmig config` shows the settings in effect and where each comes from.
 
 Exit codes:
-   0  done
+   0  success
    1  a migration failed
    2  wrong usage, or refused before anything was touched
-   3  with --exit-code: something is pending, drifted or odd
-   4  waited too long for a lock
+   3  with --exit-code: something is pending, drifted or needs attention
+   4  timed out waiting for a lock
    5  an outcome is not known: run again, or see doctor
    6  the database cannot be reached
    130, 143  interrupted by SIGINT, SIGTERM
 
 With --json, standard output has one object per command, or for up and down one
-event per line; a failure is {"event":"error", ...} there, and its text for
-people goes to standard error as always.
+event per line; a failure is {"event":"error", ...} there, and its readable text
+goes to standard error as always.
 
 Examples:
    pgmig create add_orders_table
    pgmig --database postgres://app@localhost/shop status
    pgmig up
    pgmig down --steps 2
-`pgmig COMMAND --help` tells more about one command.]]
+See `pgmig COMMAND --help` for the options of one command.]]
 
 -- ---- conversions -----------------------------------------------------------
 
 local function whole_number(text)
   local number = text:match "^%d+$" and tonumber(text)
   if number and number >= 1 then return number end
-  return nil, ("'%s' is not a whole number from 1"):format(text)
+  return nil, ("'%s' is not a whole number, 1 or greater"):format(text)
 end
 
 --- A time or a count, see pgmig.limits.
@@ -109,13 +109,14 @@ local function global_options(parser)
   end
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
-    :description "The config file (default: pgmig.conf.lua, where there is one)."
-  parser:flag("--json"):description "Write JSON for programs."
+    :description "The config file (default: pgmig.conf.lua, if present)."
+  parser:flag("--json"):description "Print JSON, for programs."
   parser:mutex(
-    parser:flag("-q --quiet"):description "Write errors only.",
-    parser:flag("-v --verbose"):description "Write each statement with its time; in a plan all SQL."
+    parser:flag("-q --quiet"):description "Print errors only.",
+    parser:flag("-v --verbose")
+      :description "Print each statement with its time; in a plan, all SQL."
   )
-  parser:flag("--no-color"):description "Write without colours, also on a terminal."
+  parser:flag("--no-color"):description "Print without colors, even on a terminal."
   parser:flag("--version"):description "Show the version."
     :action(function() finish { print = "pgmig " .. require "pgmig.version" } end)
 end
@@ -133,48 +134,50 @@ local function add_status(parser)
     about = "Creates and changes nothing. Files that cannot be read are shown, too.",
     examples = "Examples:\n   pgmig status\n   pgmig status --exit-code || pgmig up",
   }):flag("--exit-code")
-    :description "Exit with 3 when something is pending, drifted or broken."
+    :description "Exit with code 3 if anything is pending, drifted or broken."
 end
 
 local function add_history(parser)
-  command(parser, "history", "Show what has happened, with every failure.", {
+  command(parser, "history", "Show what has happened, including every failure.", {
     about = "Creates and changes nothing.",
     examples = "Examples:\n   pgmig history\n   pgmig history --limit 20 --json",
-  }):option("--limit"):argname "N":convert(whole_number):description "Only the newest N events."
+  }):option("--limit"):argname "N":convert(whole_number)
+    :description "Show only the newest N events."
 end
 
 local function add_doctor(parser)
-  command(parser, "doctor", "Explain everything odd, with the command that repairs it.", {
+  command(parser, "doctor", "Diagnose problems and print the fix for each.", {
     about = "Changes nothing.",
     examples = "Examples:\n   pgmig doctor\n   pgmig doctor --exit-code --json",
-  }):flag("--exit-code"):description "Exit with 3 when something is odd."
+  }):flag("--exit-code"):description "Exit with code 3 if there are findings."
 end
 
 local function add_repair(parser)
   local cmd = command(parser, "repair", "Accept files as they are now.", {
     about = "Records the checksum of an edited file, the new name of a renamed one, and that\n"
-      .. "a failure is settled. The schema is not touched. Refused while a run is at work.",
+      .. "a failure is resolved. The schema is not touched. Refused during another run.",
     examples = "Examples:\n   pgmig repair 12\n   pgmig repair --all",
   })
   cmd:argument("version"):args "?":argname "V"
-    :description "The version, or a repeatable one's name."
+    :description "The version, or the name of a repeatable migration."
   cmd:flag("--all"):description "All migrations."
   cmd:flag("--replaced")
-    :description("Accept it although name and text differ from what was\n"
-      .. "applied: the file is the same migration after all.")
+    :description("Accept it although its name and text differ from what\n"
+      .. "was applied: it is the same migration after all.")
 end
 
 local function add_resolve(parser)
-  local cmd = command(parser, "resolve", "Settle a statement whose outcome nobody knows.", {
-    about = "For a migration with transaction=off that was cut off: look into the database,\n"
-      .. "then say what became of its statement. Refused while a run is at work.",
+  local cmd = command(parser, "resolve", "Resolve a statement whose outcome is not known.", {
+    about = "For an interrupted migration with transaction=off: inspect the database, then\n"
+      .. "say what became of its statement. Refused during another run.",
     examples = "Examples:\n   pgmig resolve 12 --done\n   pgmig resolve 12 --redo",
   })
-  cmd:argument("version"):argname "V":description "The version, or a repeatable one's name."
+  cmd:argument("version"):argname "V"
+    :description "The version, or the name of a repeatable migration."
   cmd:mutex(
-    cmd:flag("--done"):description "It has taken effect: go on behind it.",
-    cmd:flag("--redo"):description "It has not: run it again.",
-    cmd:flag("--restart"):description "Begin with the first statement again."
+    cmd:flag("--done"):description "It took effect: resume after it.",
+    cmd:flag("--redo"):description "It did not take effect: run it again.",
+    cmd:flag("--restart"):description "Start again with the first statement."
   )
 end
 
@@ -189,13 +192,13 @@ end
 
 local function add_up(parser)
   local cmd = command(parser, "up migrate", "Apply pending migrations, in order.", {
-    about = "Each one runs in a transaction of its own, together with its tracking row. All\n"
+    about = "Each one runs in its own transaction, together with its tracking row. All\n"
       .. "files are read before the first statement runs.",
     examples = "Examples:\n   pgmig up\n   pgmig up --to 5\n   pgmig up --steps 1 --dry-run",
   })
   add_target(cmd)
   cmd:option("--fake"):argname "V":convert(version)
-    :description "Record version V as applied, without running it."
+    :description "Record version V as applied without running it."
   add_dry_run(cmd)
 end
 
@@ -207,26 +210,26 @@ local function add_plan(parser)
 end
 
 local function add_down(parser)
-  local cmd = command(parser, "down rollback", "Take back applied migrations, newest first.", {
-    about = "Runs their DOWN sections; without options that of the newest one.",
+  local cmd = command(parser, "down rollback", "Roll back applied migrations, newest first.", {
+    about = "Runs their DOWN sections; without options, that of the newest one.",
     examples = "Examples:\n   pgmig down\n   pgmig down --steps 3\n   pgmig down --to 2 --dry-run\n"
       .. "   pgmig down --all",
   })
   cmd:mutex(
-    cmd:option("--steps"):argname "N":convert(whole_number):description "Take back N migrations.",
+    cmd:option("--steps"):argname "N":convert(whole_number):description "Roll back N migrations.",
     cmd:option("--to"):argname "V":convert(version)
-      :description "Take back those after version V; V stays applied.",
-    cmd:flag("--all"):description "Take back everything."
+      :description "Roll back those after version V; V stays applied.",
+    cmd:flag("--all"):description "Roll back everything."
   )
   add_dry_run(cmd)
 end
 
 local function add_redo(parser)
-  command(parser, "redo", "Take the newest migration back and apply it again.", {
+  command(parser, "redo", "Roll back the newest migration and apply it again.", {
     about = "For work on a new migration: edit the file, then redo.",
     examples = "Examples:\n   pgmig redo\n   pgmig redo --steps 2",
   }):option("--steps"):argname "N":convert(whole_number)
-    :description "Do so with the N newest migrations."
+    :description "Do this with the N newest migrations."
 end
 
 local function add_create(parser)
@@ -236,12 +239,12 @@ local function add_create(parser)
       .. '   "$EDITOR" "$(pgmig create add_orders_table)"',
   })
   cmd:argument("name"):argname "NAME":description "What it does, as in add_orders_table."
-  cmd:flag("--timestamp"):description "Use the time (UTC) as version, not the next number."
+  cmd:flag("--timestamp"):description "Use the time (UTC) as the version, not the next number."
 end
 
 local function add_wait(parser)
   command(parser, "wait", "Wait until the database accepts connections.", {
-    about = "For start scripts. Exits with 6 when it does not within the limit.",
+    about = "For start scripts. Exits with code 6 if it does not within the time limit.",
     examples = "Examples:\n   pgmig wait && pgmig up\n   pgmig wait --timeout 10",
   }):option("--timeout"):argname "SECONDS":convert(limit("timeout", "--timeout"))
     :description "How long to wait (default: 60)."
@@ -249,7 +252,7 @@ end
 
 local function add_baseline(parser)
   command(parser, "baseline", "Record migrations as applied, without running them.", {
-    about = "For a database that has their schema already. Records all up to version V.",
+    about = "For a database that already has their schema. Records all up to version V.",
     examples = "Example:\n   pgmig baseline 12",
   }):argument("version"):argname "V":convert(version):description "The last version to record."
 end
@@ -257,25 +260,25 @@ end
 local function add_adopt(parser)
   local cmd = command(parser, "adopt", "Take over what another tool has applied.", {
     about = "Reads that tool's table, compares it with the files, and records in one transaction\n"
-      .. "what is applied. The table is only read. Refused when table and files disagree.",
+      .. "what is applied. The table is only read. Refused if table and files disagree.",
     examples = "Examples:\n   pgmig adopt --from goose --dry-run\n"
       .. "   pgmig --format goose adopt --from-table ops.goose_db_version",
   })
   cmd:option("--from"):argname "NAME":convert(not_empty "--from")
     :description "The tool, as in --format (default: the format)."
   cmd:option("--from-table"):argname "NAME":convert(not_empty "--from-table")
-    :description "Its table, where that has another name than usual."
+    :description "Its table, if it does not have the usual name."
   cmd:flag("--dry-run"):description "Only show what would be recorded."
 end
 
 local function add_config(parser)
-  command(parser, "config", "Show the settings in force and where each comes from.", {
+  command(parser, "config", "Show the settings in effect and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
     examples = "Examples:\n   pgmig config\n   pgmig config --json",
   })
 end
 
-local CONCEALED = "(a database; name it with --database)"
+local CONCEALED = "(a database; specify it with --database)"
 
 local function names_database(word)
   return word:find("://", 1, true) or word:find ":.*@" or word:lower():find "password%s*="

@@ -15,7 +15,7 @@ local M = {}
 -- Without the file.
 local no_variables = { get = function() return nil end }
 
-local AUTO = "(as the format says)"
+local AUTO = "(depends on the format)"
 
 --- `edited=warn,missing=allow` as a table.
 local function policy(text)
@@ -23,7 +23,7 @@ local function policy(text)
   local choices = {}
   for item in text:gmatch "[^,%s]+" do
     local state, choice = item:match "^([%l_]+)=(%l+)$"
-    if not state then return nil, "state=error, state=warn or state=allow, with commas between" end
+    if not state then return nil, "state=error, state=warn or state=allow, separated by commas" end
     choices[state] = choice
   end
   return choices
@@ -51,8 +51,9 @@ end
 
 --- `.env` names no code: it lies where others may write, and programs put it there.
 local function refuse_code(env, name, otherwise)
-  errors.raise("usage", ("%s names Lua code, which .env may not"):format(name), {
-    file = env.path, line = env.lines[name], hint = otherwise .. ", or set the variable itself",
+  errors.raise("usage", ("%s names Lua code, which is not allowed in .env"):format(name), {
+    file = env.path, line = env.lines[name], hint = otherwise .. ", or set the variable in the "
+      .. "environment",
   })
 end
 
@@ -60,11 +61,11 @@ end
 local function read_config(options, env)
   local named = options.config_file or variable "PGMIG_CONFIG"
   if not named and in_file(env, "PGMIG_CONFIG") then
-    refuse_code(env, "PGMIG_CONFIG", ("call the file %s, or name it with --config"):format(
+    refuse_code(env, "PGMIG_CONFIG", ("name the file %s, or pass it with --config"):format(
       config.FILE))
   end
   if named and not core.exists(named) then
-    errors.raise("usage", "there is no such config file", { file = named })
+    errors.raise("usage", "the config file does not exist", { file = named })
   end
   local path = named or (core.exists(config.FILE) and config.FILE)
   if not path then return {} end
@@ -80,7 +81,7 @@ local function find(setting, options, env, file, path)
   if name and variable(name) then return variable(name), name end
   local value = name and in_file(env, name)
   if value and key == "format" and value:find "%.lua$" then
-    refuse_code(env, name, ("name it in %s, or with --format"):format(config.FILE))
+    refuse_code(env, name, ("set it in %s, or with --format"):format(config.FILE))
   end
   if value then return value, ".env: " .. name end
   if file[key] ~= nil then return file[key], path end
@@ -93,7 +94,7 @@ local function converted(setting, value, source)
   if limits.knows(setting.key) then return limits.check(setting.key, value, source) end
   if setting.kind then result, expected = converters[setting.kind](value) end
   if result ~= nil or value == nil then return result end
-  errors.raise("usage", ("%s: %s is %s"):format(source, setting.key, expected))
+  errors.raise("usage", ("%s: %s must be %s"):format(source, setting.key, expected))
 end
 
 --- libpq's variables that only `.env` has, for libpq; the real ones it reads by itself.

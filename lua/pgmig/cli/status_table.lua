@@ -86,7 +86,8 @@ local function summary(status)
   local parts = { status.applied_count .. " applied", status.pending_count .. " pending" }
   if missing > 0 then parts[#parts + 1] = missing .. " without its file" end
   if edited > 0 then parts[#parts + 1] = edited .. " edited" end
-  if forgotten > 0 then parts[#parts + 1] = forgotten .. " of them applied, as the history says" end
+  if forgotten > 0 then parts[#parts + 1] = forgotten .. " of them applied according to the "
+    .. "history" end
   if #status.problems > 0 then parts[#parts + 1] = #status.problems .. " broken" end
   return table.concat(parts, ", ")
 end
@@ -102,10 +103,11 @@ local function explain(m)
   if m.state == "unreadable" then return nil end -- its file is among the broken ones
   local sentence, hint = drift.describe(m)
   if m.state == "failed" then
-    sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then up"
+    sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then run "
+      .. "pgmig up"
   elseif m.unfinished then
     sentence = ("%s stopped at statement %d"):format(m.label, m.unfinished.done + 1)
-    hint = (m.missing and "its file is missing" or "run again") .. "; pgmig doctor tells more"
+    hint = (m.missing and "its file is missing" or "run again") .. "; see pgmig doctor for details"
   end
   return sentence and sentence .. "; " .. hint
 end

@@ -136,7 +136,8 @@ function text:finished(record)
     local n = #record[what]
     if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
   end
-  self.output:line(parts[1] and table.concat(parts, ", ") or "another run has done it all")
+  self.output:line(parts[1] and table.concat(parts, ", ") or "another run has already done "
+    .. "everything")
 end
 
 --- `create` wrote a file.
@@ -254,7 +255,7 @@ local on = {
       event.migration.label, event.message))
   end,
   resumed = function(self, event)
-    self.output:note(("%s: going on %s"):format(event.migration.label, event.message))
+    self.output:note(("%s: resuming %s"):format(event.migration.label, event.message))
   end,
 }
 

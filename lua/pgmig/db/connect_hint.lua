@@ -1,10 +1,9 @@
 --- What helps when a connection is refused: servers and poolers name what they refuse, and no more.
 local M = {}
 
-local POOLER = "a pooler is in between, which does not pass %s on (options in the connection "
-  .. "string, PGOPTIONS): set it where the server keeps it, ALTER ROLE ... SET or ALTER DATABASE "
-  .. "... SET, connect to the server itself, or let pgbouncer leave it out: "
-  .. "ignore_startup_parameters = %s"
+local POOLER = "a pooler in between does not pass %s on (options in the connection string, "
+  .. "PGOPTIONS): set it on the server with ALTER ROLE ... SET or ALTER DATABASE ... SET, connect "
+  .. "directly to the server, or let pgbouncer ignore it: ignore_startup_parameters = %s"
 
 local remedies = {
   { "unsupported startup parameter in options: ([%w_.]+)", function(name)
@@ -14,10 +13,10 @@ local remedies = {
     return POOLER:format(name, name)
   end },
   { "fe_sendauth: no password supplied", function()
-    return "give it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
+    return "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
   end },
   { "server does not support SSL, but SSL was required", function()
-    return "sslmode in the connection string, PGSSLMODE, or a service file asks for it"
+    return "it is required by sslmode in the connection string, PGSSLMODE, or a service file"
   end },
 }
 

@@ -1,4 +1,4 @@
---- A connection to PostgreSQL: `pgmig.connect` makes them.
+--- A connection to PostgreSQL, as returned by `pgmig.connect`.
 -- Its loop (pgmig.db.loop) steps the core and waits; a driver does the waiting.
 -- @module pgmig.db.connection
 local core = require "pgmig.core"
@@ -37,10 +37,10 @@ local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_c
 local function text_of(name, value)
   local kind = type(value)
   if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    errors.raise("usage", ("connect: %s is a text or a number, not a %s"):format(name, kind))
+    errors.raise("usage", ("connect: %s must be a string or a number, not a %s"):format(name, kind))
   end
   local text = tostring(value)
-  if text:find "%z" then errors.raise("usage", ("connect: %s has a NUL byte"):format(name)) end
+  if text:find "%z" then errors.raise("usage", ("connect: %s contains a NUL byte"):format(name)) end
   return text
 end
 
@@ -67,7 +67,8 @@ local function parameters(options)
   if database and database ~= "" then add("dbname", database) end
   for keyword, value in pairs(options) do
     if type(keyword) ~= "string" then
-      errors.raise("usage", "connect: a table of options has names, as { url = ... }")
+      errors.raise("usage", "connect: a table of options must have named fields, as in { url = ... "
+        .. "}")
     end
     if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
   end
@@ -97,23 +98,23 @@ local function checked(driver)
   return function(...)
     local signal = driver(...)
     if signal == nil or type(signal) == "number" then return signal end
-    errors.raise("usage", "a driver (wait) returns nothing, or the number of a signal, not a "
+    errors.raise("usage", "a driver (wait) must return nothing or a signal number, not a "
       .. type(signal))
   end
 end
 
 --- Connect to a database.
 -- @param source a URL or connection string; a table of libpq's parameters (`host`, `port`, `user`,
---   `password`, `dbname`, ...) with `url` or `database` beside or instead of them, `wait` (a
---   driver, see pgmig.drivers), `connect_timeout` in seconds, for each address of a host, and
---   `response_timeout` (how many seconds the server may leave a request of pgmig's own without an
---   answer; 15), `resolve = fn(name)`, which looks a host's name up in place of a thread (a list of
+--   `password`, `dbname`, ...), with `url` or `database` in addition to or instead of them, `wait`
+--   (a driver, see pgmig.drivers), `connect_timeout` in seconds, for each address of a host,
+--   `response_timeout` (how many seconds to wait for the response to a request of pgmig's own;
+--   15), `resolve = fn(name)`, which looks up a host name instead of a thread (returns a list of
 --   addresses; or nil, why, hint), for drivers that yield `breathe = fn()`, called between two
---   files when many are read, and `environment`, variables of libpq's (PGHOST, ...) by name, which
---   count where the process has none of that name, and which only libpq sees (one thread may do
---   this at a time); nil: DATABASE_URL, else libpq's own environment, password and service files
+--   files when many are read, and `environment`, libpq's variables (PGHOST, ...) by name, used if
+--   the process does not have them and visible to libpq only (in one thread at a time); nil:
+--   DATABASE_URL, otherwise libpq's own environment, password and service files
 -- @return the connection
--- @raise kinds "connect", and "usage" for a connection string that cannot be read
+-- @raise kinds "connect", and "usage" for an invalid connection string
 function M.connect(source)
   local options = check_options(source)
   local self = setmetatable({
@@ -129,9 +130,9 @@ function M.connect(source)
   return self
 end
 
---- Where a connection would go, as a text: two that differ may lead to different databases.
+--- Where a connection would go, as a string: different strings may mean different databases.
 -- @param source as of `connect`
--- @raise kind "usage" for a connection string that cannot be read
+-- @raise kind "usage" for an invalid connection string
 function M.place(source)
   local options = check_options(source)
   local keywords, values = parameters(options)
@@ -147,7 +148,7 @@ local function beside(self)
   return keywords, values
 end
 
---- Connect again, with the same parameters, in place of a connection that was lost.
+--- Reconnect with the same parameters after the connection was lost.
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"
 function connection:reconnect(deadline)
@@ -157,7 +158,7 @@ function connection:reconnect(deadline)
 end
 
 --- A second connection to the same server and database, which a signal closes at once.
--- @param application_name how it shows in pg_stat_activity
+-- @param application_name its name in pg_stat_activity
 -- @param deadline a time of `core.now()`
 -- @param wait its driver; nil: the same
 -- @raise kind "connect"
@@ -173,12 +174,12 @@ function connection:beside(application_name, deadline, wait)
   return other
 end
 
---- Whether the connection is gone, or closed.
+--- Whether the connection is lost or closed.
 function connection:is_lost() return self.handle:is_lost() end
 
 -- ---- the loop --------------------------------------------------------------
 
---- Step the operation under way to its end; see `pgmig.db.loop`.
+--- Step the current operation to its end; see `pgmig.db.loop`.
 -- @param limit a time of `core.now()`, what `patience` returns, or nil: however long
 -- @param observer called after each step; nil
 function connection:run(limit, observer) loop.run(self, limit, observer) end
@@ -250,13 +251,13 @@ function connection:finish(method)
   return result
 end
 
---- Call `fn(notice)` for each message that the server sends beside its results; nil: for none.
+--- Call `fn(notice)` for each notice that the server sends; nil: for none.
 -- A notice has severity, message, detail, hint and sqlstate.
 function connection:on_notice(fn)
   self.notice_handler = fn
 end
 
---- Raise kind "interrupted" if a signal has come since the connection was made.
+--- Raise kind "interrupted" if a signal was received since the connection was made.
 function connection:check_interrupted()
   if self.signal then loop.raise_interrupted(self.signal) end
 end
@@ -271,8 +272,8 @@ local function refuse_copy(self)
     self:run()
   end
   pcall(handle.finish, handle)
-  errors.raise("usage", "COPY with STDIN or STDOUT needs db:copy", {
-    hint = "db:copy(sql, data), or local data = db:copy(sql)",
+  errors.raise("usage", "COPY with STDIN or STDOUT requires db:copy", {
+    hint = "use db:copy(sql, data), or local data = db:copy(sql)",
   })
 end
 
@@ -296,28 +297,28 @@ end
 -- @param ... strings, numbers, booleans or nil
 -- @return a list of rows, tables by column name: booleans, floats and integers up to 2^53 are
 --   Lua's, everything else is text, NULL is nil
--- @raise kinds "sql", and "usage" where another coroutine uses the connection
+-- @raise kinds "sql", and "usage" if another coroutine is using the connection
 function connection:query(sql, ...)
   session.nominate(self.nominated, sql)
   return usage.hold(self, query, self, "send", nil, sql, ...)
 end
 
---- As query, for what the server has to answer soon.
--- @raise kinds "sql", and "connect" when no answer comes
+--- Like query, but the server must respond within the connection's response timeout.
+-- @raise kinds "sql", and "connect" if it does not respond
 function connection:ask(sql, ...)
   return usage.hold(self, query, self, "send", self:patience(), sql, ...)
 end
 
---- As ask, for questions of pgmig's own, which the server has to answer as it should.
--- @param shape of the answer (core/wire/answer.h): how many rows, and their columns
+--- Like ask, but the response must have a given shape: for pgmig's own queries.
+-- @param shape of the response (core/wire/answer.h): how many rows, and their columns
 -- @param sql its text
 -- @param ... as of `query`
--- @raise kind "connect", too, when the answer has another shape: then the connection is given up
+-- @raise kind "connect" also if the response has another shape: then the connection is closed
 function connection:ask_rows(shape, sql, ...)
   return usage.hold(self, query, self, "ask", self:patience(), shape, sql, ...)
 end
 
---- The row of such an answer: with a shape of one row always, with one of at most one, or nil.
+--- The first row of such a response; nil only if the shape allows no row.
 -- @param shape as of `ask_rows`
 -- @param sql its text
 -- @param ... as of `query`
@@ -329,7 +330,7 @@ local function exec(self, script)
 end
 
 --- Run a script of any number of statements, without parameters.
--- @return the command tag of the last one, as "INSERT 0 1"
+-- @return the command tag of the last one, such as "INSERT 0 1"
 -- @raise kind "sql"
 function connection:exec(script)
   session.nominate(self.nominated, script)
@@ -351,13 +352,13 @@ local function transact(self, fn)
     error(result[2], 0)
   end
   if self:exec "COMMIT" ~= "COMMIT" then
-    errors.raise("sql", "the transaction was rolled back: a statement in it had failed")
+    errors.raise("sql", "the transaction was rolled back because a statement in it had failed")
   end
   return unpack(result, 2, result.n)
 end
 
---- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises. Meanwhile
--- no other coroutine may use the connection.
+--- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises. Until
+-- then, no other coroutine may use the connection.
 -- @return what fn returns
 function connection:transaction(fn) return usage.hold(self, transact, self, fn) end
 
@@ -376,11 +377,11 @@ end
 local function copy_in(self, source)
   local handle = self.handle
   if type(source) ~= "string" and type(source) ~= "function" then
-    handle:copy_end "no data was given"
+    handle:copy_end "no data was supplied"
     self:run()
     pcall(handle.finish, handle)
-    errors.raise("usage", "COPY ... FROM STDIN needs data", {
-      hint = "give a string, or a function that returns pieces",
+    errors.raise("usage", "COPY ... FROM STDIN requires data", {
+      hint = "pass a string, or a function that returns pieces",
     })
   end
   local ok, err = pcall(function()
@@ -392,7 +393,7 @@ local function copy_in(self, source)
   end)
   if not handle:is_open() then error(err, 0) end
   if handle:copying() == "in" then
-    handle:copy_end(not ok and "the data's source failed" or nil)
+    handle:copy_end(not ok and "the data source failed" or nil)
     self:run()
   end
   if ok then return self:finish() end
@@ -427,7 +428,7 @@ end
 
 --- Run a COPY.
 -- @param sql COPY ... FROM STDIN or COPY ... TO STDOUT
--- @param peer FROM STDIN: the data, a string or a function that returns pieces and at last nil;
+-- @param peer FROM STDIN: the data, a string or a function that returns pieces, then nil;
 --   TO STDOUT: a function that takes pieces, or nil
 -- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
 function connection:copy(sql, peer) return usage.hold(self, copy, self, sql, peer) end
@@ -440,7 +441,7 @@ function connection:quote_literal(s) return self.handle:quote_literal(s) end
 --- A string as an SQL identifier, quotes included.
 function connection:quote_ident(s) return self.handle:quote_ident(s) end
 
---- The process id of the server process that serves this connection, or served it.
+--- The id of the server process of this connection, also after it was lost.
 function connection:backend_pid() return self.pid end
 
 --- The server's version as a number, 150004 for 15.4.

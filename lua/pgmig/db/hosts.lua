@@ -31,7 +31,8 @@ local function addresses(host, given, resolve, failures)
   local list, why, hint = resolve(host)
   if list and list[1] then return list end
   failures[#failures + 1] = {
-    message = ("cannot look up the host %s: %s"):format(host, why or "no address"), hint = hint,
+    message = ("could not look up host %s: %s"):format(host, why or "no address "
+      .. "found"), hint = hint,
   }
   return {}
 end

@@ -184,7 +184,7 @@ end
 local function note_quiet(self, quiet)
   self.quiet_since = quiet and (self.quiet_since or core.now()) or nil
   if quiet and is_late(self, self.quiet_since) then
-    give_up(self, "the server's answer was lost on the way")
+    give_up(self, "the server's response was lost")
   end
 end
 
@@ -198,7 +198,7 @@ end
 
 local function note_absent(self, there)
   self.absent = there and 0 or self.absent + 1
-  if self.absent >= ABSENT_LOOKS then give_up(self, "the server process is gone") end
+  if self.absent >= ABSENT_LOOKS then give_up(self, "the server process no longer exists") end
 end
 
 local function note_blockers(self, rows)

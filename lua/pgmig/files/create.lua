@@ -24,12 +24,12 @@ local template = [[
 -- @raise kind "usage" when nothing is left
 function M.sanitise(name)
   if type(name) ~= "string" then
-    errors.raise("usage", "a migration's name is a string, not a " .. type(name))
+    errors.raise("usage", "a migration name must be a string, not a " .. type(name))
   end
   local trimmed = trim.both(name:lower())
   local clean = trimmed:gsub("[\128-\191]", ""):gsub("[^%w_]", "_")
   if not clean:find "%w" then
-    errors.raise("usage", ("the name %q has no letter or digit"):format(name), {
+    errors.raise("usage", ("the name %q contains no letter or digit"):format(name), {
       hint = "for example: create add_orders_table",
     })
   end
@@ -77,8 +77,8 @@ end
 function M.next_version(rule, list, timestamp)
   if rule.next then return rule.next(list[#list]) end
   if rule.dotted then
-    errors.raise("usage", "this naming rule cannot count dotted versions", {
-      hint = "give the rule a function next(newest) that returns the next version",
+    errors.raise("usage", "this naming rule cannot determine the next dotted version", {
+      hint = "add a function next(newest) to the rule that returns the next version",
     })
   end
   return next_version(rule, list, timestamp)

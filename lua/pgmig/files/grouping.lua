@@ -44,7 +44,7 @@ local function ranks(group)
   end
   table.sort(names)
   if #names > MAX_REPEATS then
-    errors.raise("naming", ("more than %d migrations have one number"):format(MAX_REPEATS), {
+    errors.raise("naming", ("more than %d migrations share one number"):format(MAX_REPEATS), {
       file = group[1].path,
     })
   end
@@ -69,7 +69,7 @@ end
 local function remedy(m, other)
   local back = way_back.word(m.path) and m or way_back.word(other.path) and other
   if m.direction ~= other.direction and m.direction and other.direction then
-    return "they are a pair when they have the same name: rename one of them"
+    return "they are a pair only if they have the same name: rename one of them"
   end
   if back and not (m.direction and other.direction) then return way_back.remedy(back.path) end
   return "give one of them another " .. (m.id and "number" or "name")
@@ -106,8 +106,8 @@ end
 --- A way back that nothing leads to.
 local function lone(set, down)
   if not set.rule.lone_down then
-    errors.raise("naming", "this file has no UP beside it", {
-      file = down.path, hint = "bring back the file of the same number that goes up",
+    errors.raise("naming", "this file has no UP file with the same number", {
+      file = down.path, hint = "restore the UP file of this number",
     })
   end
   set.ignored[#set.ignored + 1] = down.path

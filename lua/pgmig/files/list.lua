@@ -25,7 +25,7 @@ end
 --- Why a file is passed over, as the end of a sentence.
 function M.ignored(path)
   if is_sql(path) then return "is not named like a migration" end
-  return "is code, and neither SQL nor Lua"
+  return "is code, but neither SQL nor Lua"
 end
 
 --- A version as a rule gives it, as text.
@@ -38,7 +38,7 @@ end
 function M.digits(rule, version, path)
   version = text_of(version)
   if type(version) ~= "string" then
-    errors.raise("naming", "the naming rule gives no version", { file = path })
+    errors.raise("naming", "the naming rule returned no version", { file = path })
   end
   if rule.digits then return rule.digits(version) end
   return rule.dotted and naming.dotted(version) or version
@@ -99,8 +99,8 @@ local function check_text(prefix, name)
   if not name:find "[\128-\255]" then return end
   local readable = core.readable(name, "\\x")
   if readable == name then return end
-  errors.raise("naming", "the name of this file is not valid UTF-8", {
-    file = prefix .. readable, hint = "rename it: the tracking table keeps names as text",
+  errors.raise("naming", "the file name is not valid UTF-8", {
+    file = prefix .. readable, hint = "rename it: the tracking table stores names as text",
   })
 end
 

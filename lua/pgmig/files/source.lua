@@ -13,18 +13,19 @@ local no_statements = "%s-- UP\n-- pgmig: empty\n-- DOWN\n-- pgmig: empty\n"
 local function check_file(m)
   if not m.missing then return end
   if m.foreign then
-    errors.raise("plan", ("migration %s is code of another tool"):format(m.label), {
-      file = m.foreign, hint = "pgmig cannot run it: write it in SQL or Lua",
+    errors.raise("plan", ("migration %s is code for another tool"):format(m.label), {
+      file = m.foreign, hint = "pgmig cannot run it: rewrite it in SQL or Lua",
     })
   end
   if m.unfinished and not m.applied_at then
-    errors.raise("plan", ("migration %s is half-done, and its file is missing"):format(m.label), {
-      hint = ("bring the file back, or undo by hand what it has done and forget it: pgmig resolve "
-        .. "%s --restart"):format(m.shown),
+    errors.raise("plan", ("migration %s is half finished, and its file is "
+      .. "missing"):format(m.label), {
+      hint = ("restore the file, or undo by hand what it did and discard its progress: pgmig "
+        .. "resolve %s --restart"):format(m.shown),
     })
   end
   errors.raise("plan", ("migration %s is applied, but its file is missing"):format(m.label), {
-    hint = "bring the file back, for example from version control",
+    hint = "restore the file, for example from version control",
   })
 end
 
@@ -40,15 +41,16 @@ local function check_functions(path, functions)
   local what = type(functions) == "table" and functions or {}
   local down = type(what.down)
   if type(what.up) == "function" and (down == "nil" or down == "function") then return end
-  errors.raise("parse", "a Lua migration returns a table with a function `up`", {
-    file = path, hint = "return { up = function(db) ... end, down = function(db) ... end }",
+  errors.raise("parse", "a Lua migration must return a table with a function `up`", {
+    file = path, hint = "for example: return { up = function(db) ... end, down = function(db) ... "
+      .. "end }",
   })
 end
 
 local function text_of(path)
   local text = core.read_file(path)
   if text then return text end
-  errors.raise("io", "the file is not there any more", { file = path })
+  errors.raise("io", "the file no longer exists", { file = path })
 end
 
 local function fail_for(path)
@@ -103,8 +105,8 @@ end
 local function read_half(m, path, settings, way)
   local script, filled = read_sql(m, path, settings, way)
   if not script:marked() then return script, filled end
-  errors.raise("parse", "a section marker in a file of a pair", {
-    file = path, hint = "delete the markers: the file's name says its direction",
+  errors.raise("parse", "section marker in a file of a pair", {
+    file = path, hint = "delete the markers: the file name determines the direction",
   })
 end
 
@@ -118,9 +120,9 @@ end
 local function check_direction(m, script)
   local word, joint = way_back.word(m.path)
   if not word or m.applied_at or script:marked() or not (joint == "." or is_own(m)) then return end
-  local remedy = is_own(m) and "say so with a line -- UP" or "give it another name"
+  local remedy = is_own(m) and "mark it with a line -- UP" or "rename it"
   errors.raise("naming", ("the name says %s, but the file would run as UP"):format(word), {
-    file = m.path, hint = way_back.remedy(m.path) .. "; if this file goes up, " .. remedy,
+    file = m.path, hint = way_back.remedy(m.path) .. "; if this is the UP file, " .. remedy,
   })
 end
 
@@ -238,7 +240,7 @@ end
 
 local obstacles = {
   none = { "it has no DOWN section", "write one, or restore a backup" },
-  empty = { "its DOWN section has no SQL", "write it, or the line `-- pgmig: empty`" },
+  empty = { "its DOWN section has no SQL", "write it, or add the line `-- pgmig: empty`" },
 }
 
 --- Why a migration cannot be rolled back, and what to do; nil when it can.

@@ -25,12 +25,13 @@ end
 function M.remedy(path)
   local word, joint = M.word(path)
   if word == "down" then
-    return ("--format %s reads pairs of files (naming rule: pgmig.naming.paired); or put what goes "
-      .. "down behind a line -- DOWN in the other file")
+    return ("--format %s reads pairs of files (naming rule: pgmig.naming.paired); or put the DOWN "
+      .. "statements after a line -- DOWN in the other file")
       :format(joint == "_" and "maragu" or "golang-migrate")
   end
-  return "put it behind a line -- DOWN in the file that it takes back, or name the two .up.sql "
-    .. "and .down.sql, which --format golang-migrate reads (naming rule: pgmig.naming.paired)"
+  return "put it after a line -- DOWN in the file that it rolls back, or name the two files "
+    .. ".up.sql and .down.sql, which --format golang-migrate reads (naming rule: "
+    .. "pgmig.naming.paired)"
 end
 
 return M

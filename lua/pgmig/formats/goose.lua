@@ -32,7 +32,7 @@ return {
       { text = "+goose envsub on", kind = "refused",
         hint = "write the values into the file, or let a before_statement hook replace them" },
       { text = "+goose ", kind = "refused",
-        hint = "known are Up, Down, StatementBegin, StatementEnd and NO TRANSACTION" },
+        hint = "known markers are Up, Down, StatementBegin, StatementEnd and NO TRANSACTION" },
     },
     marked = true,
     empty = true,

@@ -17,12 +17,13 @@ return {
     end,
     format = function(version, name) return ("committed/%s-%s.sql"):format(version, name) end,
   },
-  create = "graphile-migrate writes its files itself: `graphile-migrate commit`",
+  create = "graphile-migrate creates its files itself: use `graphile-migrate commit`",
   vocabulary = {
     markers = {
       { text = "! no-transaction", kind = "setting", key = "transaction", value = "off",
         whole_file = true, options = true },
-      { text = "!include ", kind = "refused", hint = "`graphile-migrate commit` puts it in" },
+      { text = "!include ", kind = "refused", hint = "`graphile-migrate commit` inserts the "
+        .. "included file" },
     },
     empty = true,
     transaction = "own",

@@ -24,7 +24,7 @@ return {
       { text = "+migrate statementbegin", kind = "ignored" },
       { text = "+migrate statementend", kind = "end" },
       { text = "+migrate ", kind = "refused",
-        hint = "known are Up, Down, StatementBegin and StatementEnd" },
+        hint = "known markers are Up, Down, StatementBegin and StatementEnd" },
     },
     options = { { text = "notransaction", key = "transaction", value = "off" } },
     marked = true,

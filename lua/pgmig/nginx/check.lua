@@ -15,7 +15,7 @@ local function check_version(db, release)
   local version, another = releases.version(db, release)
   if another then error(another, 0) end
   if core.compare(version, release.wanted) >= 0 then return end
-  errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(
+  errors.raise("plan", ("the schema is at version %s, but %s is required"):format(
     version, release.wanted), { hint = "run `pgmig up` first" })
 end
 
@@ -23,7 +23,7 @@ end
 local function check_files(db, release)
   local plan = migrator.new(db, release.dir, release.options):plan { target = release.target }
   if not plan[1] then return end
-  errors.raise("plan", ("%d migrations are pending, the first is %s"):format(#plan, plan[1].label),
+  errors.raise("plan", ("%d migrations are pending; the first is %s"):format(#plan, plan[1].label),
     { hint = "run `pgmig up` first" })
 end
 

@@ -40,9 +40,9 @@ local function is_free() return pool ~= nil and core.now() >= taken_until end
 --- The pool cannot be used: from now on waits are naps.
 local function do_without(why)
   local remedy = tostring(why):find("not found", 1, true)
-    and "; add to the configuration, outside of the http block: thread_pool " .. pool
+    and "; add to the configuration, outside the http block: thread_pool " .. pool
     .. " threads=1;" or ""
-  log.write("warn", ("%s: waits are naps now%s"):format(tostring(why), remedy))
+  log.write("warn", ("%s: waiting by polling from now on%s"):format(tostring(why), remedy))
   pool = nil
 end
 

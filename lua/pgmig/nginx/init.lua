@@ -1,5 +1,5 @@
---- Inside OpenResty and nginx: migrate without holding a worker up, and let no request through
--- before the schema is ready (docs/nginx.md).
+--- Inside OpenResty and nginx: migrate without blocking a worker, and let no request pass before
+-- the schema is ready (docs/nginx.md).
 --
 --     init_worker_by_lua_block { require("pgmig.nginx").setup { dir = "migrations" } }
 --     access_by_lua_block { require("pgmig.nginx").gate() }
@@ -31,8 +31,8 @@ local function check_environment()
   for _, name in ipairs(environment) do
     if os.getenv(name) then return end
   end
-  log.write("warn", "no database is named: give setup `database`, or let nginx keep the variable, "
-    .. "outside of the http block: env DATABASE_URL;")
+  log.write("warn", "no database is configured: pass `database` to setup, or let nginx keep the "
+    .. "variable, outside the http block: env DATABASE_URL;")
 end
 
 local function begin(options)
@@ -48,16 +48,16 @@ end
 local function begin_again(options)
   phases.check("setup", "init_worker", "timer")
   if releases.read(options).place ~= watch.release.place then
-    broken = "setup was called for two databases, tables or folders: one nginx has one"
+    broken = "setup was called for two databases, tables or folders: one nginx can have only one"
   end
-  error("setup was called before in this worker", 0)
+  error("setup was already called in this worker", 0)
 end
 
---- Begin, in init_worker_by_lua: one worker of all migrates in the background, or with
--- mode = "check" only looks until somebody else has migrated. Raises nothing: what is wrong is
+--- Start, in init_worker_by_lua: one of the workers migrates in the background, or with
+-- mode = "check" only waits until something else has migrated. Raises nothing: errors are
 -- logged, and the gate stays closed.
 -- @param options { database = what `pgmig.connect` takes (nil: DATABASE_URL, ...); dir = folder or
---   list of them, relative ones below nginx's prefix; target = the version that this release wants
+--   list of them, relative to nginx's prefix; target = the version that this release requires
 --   (nil: the folder's newest); mode = "migrate" or "check"; shm = "pgmig", the lua_shared_dict;
 --   pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and its options
 --   table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict, lock_timeout,
@@ -81,35 +81,35 @@ local function refuse()
   return ngx.exit(ngx.HTTP_SERVICE_UNAVAILABLE)
 end
 
---- Let a request pass when the schema is at the wanted version or above, in access_by_lua; else
--- answer it with 503, Retry-After and a small JSON body.
+--- Let a request pass if the schema is at the required version or above, in access_by_lua;
+-- otherwise respond with 503, Retry-After and a small JSON body.
 function M.gate()
   if watch and watch.ready and not broken then return end
   phases.check("gate", "access", "rewrite", "content")
   if broken or not reports.ready(watch) then return refuse() end
 end
 
---- Answer with where the schema stands, as JSON, in content_by_lua. Asks no database.
+--- Respond with the state of the schema as JSON, in content_by_lua. Does not query the database.
 function M.status()
   ngx.header["Content-Type"] = "application/json"
   ngx.header["Cache-Control"] = "no-store"
   ngx.say(json.encode(reports.status(watch, broken)))
 end
 
---- Answer with a page for people, in content_by_lua. It shows names, messages and queries: restrict
--- who may see it.
+--- Respond with an HTML page, in content_by_lua. It shows names, messages and queries: restrict
+-- access to it.
 function M.dashboard() return dashboards.serve(watch, broken) end
 
 -- ---- init_by_lua, exit_worker_by_lua ------------------------------------------------
 
---- Look, in init_by_lua, whether the schema is as wanted. Reads only; waits.
--- @param options as of `setup`; refuse = true: raise when it is not, so that nginx does not start
+--- Check, in init_by_lua, whether the schema is at the required version. Only reads; blocks.
+-- @param options as of `setup`; refuse = true: raise if it is not, so that nginx does not start
 -- @return whether it is
--- @raise a text
+-- @raise a string
 function M.check(options) return checking.check(options) end
 
---- In exit_worker_by_lua: cancel what is under way, and let go of the lock. A worker that ends
--- gracefully has finished before.
+--- In exit_worker_by_lua: cancel what is running, and release the lock. A worker that ends
+-- gracefully has finished before that.
 function M.on_exit()
   log.guard(function()
     phases.check("on_exit", "exit_worker")

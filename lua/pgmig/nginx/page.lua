@@ -63,7 +63,7 @@ async function refresh() {
     document.title = page.title;
     note.textContent = "";
   } catch (failure) {
-    note.textContent = "nginx does not answer; what is shown is old. ";
+    note.textContent = "nginx does not respond; this page is out of date. ";
   }
 }
 setInterval(refresh, %d);
@@ -104,7 +104,7 @@ end
 local function facts(status, found)
   return element("section", { ["aria-label"] = "Schema" }, element("dl", { class = "facts" },
     fact("Schema version", status.version or "unknown"),
-    fact("This release wants", status.wanted or "unknown"),
+    fact("This release requires", status.wanted or "unknown"),
     fact("Applied", found.applied and #found.applied or "unknown"),
     fact("Pending", found.pending and #found.pending or "unknown")))
 end

@@ -19,7 +19,7 @@ function M.check(name, ...)
   for i = 1, select("#", ...) do
     if now == select(i, ...) then return end
   end
-  errors.raise("usage", ("%s belongs into %s, and was called in %s"):format(name,
+  errors.raise("usage", ("%s must be called in %s, not in %s"):format(name,
     directive((...)), directive(now)))
 end
 

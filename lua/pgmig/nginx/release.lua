@@ -30,21 +30,21 @@ local function migrator_part(options)
 end
 
 local function check(options, mode)
-  if type(options) ~= "table" then errors.raise("usage", "a table of options is needed") end
+  if type(options) ~= "table" then errors.raise("usage", "a table of options is required") end
   for key in pairs(options) do
     if not known[key] then errors.raise("usage", ("unknown option %s"):format(tostring(key))) end
   end
   if mode ~= "migrate" and mode ~= "check" then
-    errors.raise("usage", ("mode is migrate or check, not %s"):format(tostring(mode)))
+    errors.raise("usage", ("mode must be migrate or check, not %s"):format(tostring(mode)))
   end
   migrator.check_options(migrator_part(options))
   if options.format == "auto" then
-    errors.raise("usage", "name the format: auto looks into the database", {
-      hint = "`pgmig --format auto status` says which it is",
+    errors.raise("usage", "format auto is not supported here: it looks into the database", {
+      hint = "name the format: `pgmig --format auto status` shows which one it is",
     })
   end
   if not options.dir and not (mode == "check" and options.target) then
-    errors.raise("usage", "dir is needed: the migrations folder")
+    errors.raise("usage", "dir, the migrations folder, is required")
   end
 end
 

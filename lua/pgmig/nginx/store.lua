@@ -67,7 +67,7 @@ end
 local function complain(self, why)
   if self.complained then return end
   self.complained = true
-  log.write("error", ("the shared dictionary takes nothing: %s; give pgmig one of its own: "
+  log.write("error", ("the shared dictionary accepts no entries: %s; give pgmig one of its own: "
     .. "lua_shared_dict pgmig 1m;"):format(tostring(why)))
 end
 

@@ -78,7 +78,7 @@ end
 local function check_reached(self, version)
   local wanted = self.release.wanted
   if core.compare(version, wanted) >= 0 then return end
-  errors.raise("plan", ("the schema is at version %s, and %s is wanted"):format(version, wanted))
+  errors.raise("plan", ("the schema is at version %s, but %s is required"):format(version, wanted))
 end
 
 local no_failure = {
@@ -233,7 +233,7 @@ function M.start(store, release, given)
   local ok, why = ngx.timer.at(0, function(premature)
     if not premature then log.guard(stand_by, self) end
   end)
-  if not ok then error("no timer: " .. tostring(why), 0) end
+  if not ok then error("could not create a timer: " .. tostring(why), 0) end
   return self
 end
 

@@ -56,7 +56,7 @@ local function prepare_plan(migrator, held, plan, emit)
   if ok then return settled, warnings end
   local err = settled
   if errors.is(err) and err.code == loop.NO_ANSWER and held:held() then
-    err.hint = "the lock's connection does get answers: is there a pooler with a single "
+    err.hint = "the lock's connection does get responses: is there a pooler with only one "
       .. "connection to the server? a run needs two"
   end
   error(err, 0)
@@ -75,7 +75,7 @@ local function run_locked(migrator, held, plan, emit, how)
     emit { type = "warning", migration = warning.migration, message = warning.message }
   end
   for _, m in ipairs(settled) do
-    emit { type = "skipped", migration = m, message = "another run was first" }
+    emit { type = "skipped", migration = m, message = "already done by another run" }
   end
   if #plan == 0 then return {} end
   local options = {

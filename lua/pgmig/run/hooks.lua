@@ -1,4 +1,4 @@
---- Hooks: functions that steer a run.
+--- Hooks: functions that observe and control a run.
 -- Handlers of an event run in the order of their registration, for up and down alike, and may
 -- yield. A handler gets a context; what it may do with it depends on the event (docs/hooks.md).
 -- @module pgmig.run.hooks
@@ -17,7 +17,7 @@ local skippable = { before_each = true, before_statement = true }
 local context = {}
 context.__index = context
 
---- Leave this migration (before_each) or statement (before_statement) out.
+--- Skip this migration (before_each) or statement (before_statement).
 -- @param reason why, in words
 function context:skip(reason)
   if not skippable[self.event] then
@@ -26,7 +26,7 @@ function context:skip(reason)
   self.skipped = reason or "skipped by a hook"
 end
 
---- Do not try the migration again (retry): its error is final.
+--- Do not retry the migration (retry): its error is final.
 function context:stop()
   if self.event ~= "retry" then
     errors.raise("usage", ("%s cannot stop anything"):format(self.event))
@@ -51,11 +51,11 @@ end
 function hooks:on(event, fn)
   if not events[event] then
     errors.raise("usage", ("unknown event %s"):format(tostring(event)), {
-      hint = "events are: " .. known_events(),
+      hint = "known events are: " .. known_events(),
     })
   end
   if type(fn) ~= "function" then
-    errors.raise("usage", ("a handler of %s is a function, not a %s"):format(event, type(fn)))
+    errors.raise("usage", ("a handler for %s must be a function, not a %s"):format(event, type(fn)))
   end
   local list = self.handlers[event] or {}
   self.handlers[event] = list

@@ -25,21 +25,21 @@ function M.fate(db, id)
     "SELECT pg_catalog.txid_status($1::pg_catalog.int8) AS fate", id).fate
 end
 
-local PREPARED = "%s is prepared for a commit in two phases, and holds its locks until somebody "
-  .. "ends that: the view pg_prepared_xacts lists it"
+local PREPARED = "%s is prepared for two-phase commit and holds its locks until it is committed or "
+  .. "rolled back: the view pg_prepared_xacts lists it"
 
 -- What that means for the migration, by fate and direction.
 local meanings = {
   committed = {
-    up = "what it did up to there is kept, and its tracking row with it: %s counts as applied",
-    down = "what it did up to there is kept, and its tracking row is gone: %s counts as not "
-      .. "applied",
-    repeatable = "what it did up to there is kept; %s is not recorded",
+    up = "what it did up to that point is kept, including its tracking row: %s counts as applied",
+    down = "what it did up to that point is kept, and its tracking row is deleted: %s counts as "
+      .. "not applied",
+    repeatable = "what it did up to that point is kept; %s is not recorded",
   },
   aborted = {
-    up = "its tracking row was rolled back: %s is not applied, but what it has committed by itself "
-      .. "is kept",
-    down = "the rollback of %s was undone, but what it has committed by itself is kept",
+    up = "its tracking row was rolled back: %s is not applied, but what it committed itself is "
+      .. "kept",
+    down = "the rollback of %s was undone, but what it committed itself is kept",
   },
   ["in progress"] = {
     up = PREPARED, down = PREPARED, repeatable = PREPARED,
@@ -62,9 +62,9 @@ end
 --- The error of a migration whose code has closed the connection.
 function M.closed(step)
   local code, kind = whose(step)
-  return errors.new(kind, code .. " has closed the migration's connection", {
+  return errors.new(kind, code .. " closed the migration's connection", {
     file = step.m.path, transaction = "unknown",
-    detail = "what it had not committed before is rolled back",
+    detail = "what it had not committed is rolled back",
   })
 end
 
@@ -74,16 +74,17 @@ end
 -- @param raised what the code has raised after that; nil
 function M.error(step, fate, raised)
   local code, kind = whose(step)
-  local detail = meaning(step, fate) or "what became of it is not known"
+  local detail = meaning(step, fate) or "its outcome is not known"
   if errors.is(raised, "interrupted") then
     raised.detail, raised.transaction = detail, fate or "unknown"
     return raised
   end
   if raised then detail = detail .. "; then it raised: " .. tostring(raised) end
-  return errors.new(kind, code .. " has ended the migration's transaction", {
+  return errors.new(kind, code .. " ended the migration's transaction", {
     file = step.m.path, detail = detail, transaction = fate or "unknown", cause = raised,
-    hint = "look into the database, and complete it or take it back by hand; pgmig begins and "
-      .. "commits, and `transaction = false` runs a Lua migration without a transaction",
+    hint = "inspect the database, and complete the migration or roll it back by hand; pgmig begins "
+      .. "and commits the transaction itself, and `transaction = false` runs a Lua migration "
+      .. "without one",
   })
 end
 

@@ -108,7 +108,7 @@ local function refuse(who, limit)
   end
   errors.raise("lock", message, {
     detail = "held by " .. M.describe(who), holder = who,
-    hint = "wait for it, or if it hangs end it: SELECT pg_catalog.pg_terminate_backend(" ..
+    hint = "wait for it, or terminate it if it hangs: SELECT pg_catalog.pg_terminate_backend(" ..
       (who and who.pid or "PID") .. ")",
   })
 end
@@ -212,8 +212,8 @@ function lock:take()
   if ok then return end
   if errors.is(err) and err.code == loop.NO_ANSWER
     and pcall(self.db.ask_rows, self.db, "-", "") then
-    err.hint = "the other connection does get answers: is there a pooler with a single one to the "
-      .. "server? " .. NEEDS_TWO
+    err.hint = "the other connection does get responses: is there a pooler with only one "
+      .. "connection to the server? " .. NEEDS_TWO
   end
   self:release()
   error(err, 0)

@@ -18,16 +18,16 @@ local function wait_for_owner(step, row)
   if row.state ~= "running" then return end
   row.ours = row.owner:sub(1, #step.run.token) == step.run.token
   if orphan.wait(step.run.db, row, step.run.lock_wait) then return end
-  errors.raise("lock", "an earlier run's statement is still at work on the server", {
+  errors.raise("lock", "a statement of an earlier run is still running on the server", {
     file = step.m.path, statement = row.statement,
-    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+    hint = ("wait for it, or terminate it: SELECT pg_catalog.pg_terminate_backend(%s)")
       :format(row.pid or "PID"),
   })
 end
 
 local function check_direction(step, row)
   if row.direction == step.direction then return end
-  errors.raise("plan", ("an unfinished %s of this migration is in the journal")
+  errors.raise("plan", ("the journal has an unfinished %s of this migration")
     :format(row.direction), {
     file = step.m.path, hint = ("run pgmig %s, or: pgmig resolve %s --restart")
       :format(row.direction, step.m.shown),
@@ -75,7 +75,7 @@ local function check_unedited(step, row)
     if not known or core.checksum(statement.sql) ~= hash then
       errors.raise("drift", ("statement %d was edited after it was run"):format(index), {
         file = step.m.path, line = known and statement.line or nil,
-        hint = ("bring back its text, or give up what is done: pgmig resolve %s --restart")
+        hint = ("restore its text, or discard the progress so far: pgmig resolve %s --restart")
           :format(step.m.shown),
       })
     end
@@ -92,19 +92,20 @@ local function check_ground(step, row)
   local version = step.m.shown
   errors.raise("plan", ("%s stopped at statement %d, and %s"):format(step.m.label, #row.done + 1,
     obstacle), {
-    file = step.m.path, hint = ("where that is no harm: pgmig resolve %s --redo; else finish it by "
-      .. "hand and say pgmig up --fake %s, or undo it by hand and say pgmig resolve %s --restart")
+    file = step.m.path, hint = ("if that does no harm: pgmig resolve %s --redo; otherwise finish "
+      .. "it by hand and run pgmig up --fake %s, or undo it by hand and run pgmig resolve %s "
+      .. "--restart")
       :format(version, version, version),
   })
 end
 
 local function unprovable(step, row)
   local sentence = row.state == "partial"
-    and "statement %d has failed, and nobody knows what it had committed before that"
-    or "nobody knows whether statement %d has taken effect"
+    and "statement %d failed, and what it had committed before that is not known"
+    or "it is not known whether statement %d took effect"
   errors.raise("unknown", sentence:format(#row.done + 1), {
     file = step.m.path, statement = row.statement,
-    hint = ("look into the database, then: pgmig resolve %s --done, or --redo")
+    hint = ("inspect the database, then: pgmig resolve %s --done, or --redo")
       :format(step.m.shown),
   })
 end
@@ -166,7 +167,7 @@ local function note_undone(step, row)
   if not ledger.is_unknown(row) then return end -- the server had said that it failed
   step.run.ledger:record(step.run.db, "none", step:entry {
     event = "resolved", checksum = step:checksum(),
-    message = ("statement %d had not taken effect, or may run twice: it runs again"):format(
+    message = ("statement %d had not taken effect, or can safely run twice: it runs again"):format(
       #row.done + 1),
   })
 end
@@ -187,11 +188,12 @@ function M.check_journal(tables, list)
   if not tables:lacks_journal() then return end
   for _, m in ipairs(list) do
     if has_failed_half_way(m) then
-      errors.raise("unknown", ("the journal is gone, which said how far %s has come"):format(
+      errors.raise("unknown", ("the journal, which recorded the progress of %s, no longer "
+        .. "exists"):format(
         m.label), {
         file = m.path, migration = m.label,
-        hint = ("look what of it is done, undo that or take it out of the file, then: pgmig repair "
-          .. "%s"):format(m.shown),
+        hint = ("find out which of its statements are done, undo them or remove them from the "
+          .. "file, then: pgmig repair %s"):format(m.shown),
       })
     end
   end

@@ -30,7 +30,7 @@ local function outcome_of(step, known)
   local done, ours = settled(step, known)
   if not done then return nil end
   if ours then return "done" end
-  step.skipped = "another run was first"
+  step.skipped = "already done by another run"
   return "given_up"
 end
 
@@ -51,8 +51,8 @@ local function raced(step)
   if outcome then return outcome end
   step.races = (step.races or 0) + 1
   if step.races <= MAX_RACES then return nil end
-  errors.raise("plan", ("the tracking table refuses the row of %s"):format(step.m.label), {
-    hint = "a trigger, a rule or a policy of row-level security on it may be in the way",
+  errors.raise("plan", ("the tracking table rejects the row of %s"):format(step.m.label), {
+    hint = "a trigger, a rule or a row-level security policy on it may be the cause",
   })
 end
 

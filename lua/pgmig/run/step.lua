@@ -95,7 +95,7 @@ function at.before(self, index)
   self.sent, self.statement_started = ctx.sql, core.now()
   if ctx.skipped then return "skip" end
   if type(ctx.sql) ~= "string" or ctx.sql:find("\0", 1, true) then
-    errors.raise("usage", "before_statement: ctx.sql is a text without NUL bytes")
+    errors.raise("usage", "before_statement: ctx.sql must be a string without NUL bytes")
   end
   if ctx.sql == sql then return "go_on" end
   self.replaced = true
@@ -146,7 +146,7 @@ local function verdict(self, doubted, raised)
   if doubted == "ended" or fate ~= "aborted" then return identity.error(self, fate, raised) end
   return raised or errors.new("sql", "the migration's transaction has failed: the error of a "
     .. "statement in it was caught", {
-    file = self.m.path, hint = "let the error through, or set a savepoint before what may fail",
+    file = self.m.path, hint = "do not catch the error, or set a savepoint before what may fail",
   })
 end
 

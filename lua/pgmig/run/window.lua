@@ -71,7 +71,7 @@ end
 local function name_unknown(self, err)
   local last = self.steps[self.committing]
   if not errors.is_untold(err) or self.committing <= self.done + 1 then return end
-  err.detail = ("the same holds for those sent behind it, up to %s"):format(last.m.label)
+  err.detail = ("the same applies to those sent after it, up to %s"):format(last.m.label)
 end
 
 --- Send the steps' migrations, and wait for their end.

@@ -56,13 +56,13 @@ end
 local function outcome(left, m, read, at_work)
   local row = read.journal[ledger.key(m)]
   if row and row.owner:sub(1, #left.run) == left.run then
-    return "statements of it that are done, as the journal says: " .. #row.done
+    return "its statements done, according to the journal: " .. #row.done
   end
-  if at_work then return ("server process %d still works on it"):format(left.pid) end
+  if at_work then return ("server process %d is still working on it"):format(left.pid) end
   local there = m.id and read.rows.there[m.id] ~= nil
-  if m.id and there == (left.direction == "up") then return "another run has done it since" end
+  if m.id and there == (left.direction == "up") then return "another run has completed it since" end
   -- behind a pooler nobody sees who works
-  if not left.pid then return "it has not taken effect so far" end
+  if not left.pid then return "it has not taken effect yet" end
   return "it was rolled back, if it had begun"
 end
 
@@ -75,7 +75,7 @@ end
 function M.describe(left, read, at_work)
   local m = under_way(left, read.marks)
   if not m then return nil end
-  local sentence = "a run on %s (%s, user %s) that began at %s has not told how it ended: %s"
+  local sentence = "a run on %s (%s, user %s) that started at %s did not record how it ended: %s"
   return sentence:format(left.host or "?", left.program or "?", left.db_user, left.started_at,
     outcome(left, m, read, at_work)), m
 end

@@ -123,8 +123,8 @@ local function check_newest(state, plan)
   local newest = state.applied[#state.applied]
   if plan.direction ~= "down" or not (plan.newest and newest) then return end
   if not planning.is_newer(newest, plan.newest) then return end
-  errors.raise("plan", ("%s was applied by another run meanwhile"):format(newest.label), {
-    hint = "nothing was rolled back: look at the status, then decide again",
+  errors.raise("plan", ("%s was applied by another run in the meantime"):format(newest.label), {
+    hint = "nothing was rolled back: check the status, then decide again",
   })
 end
 

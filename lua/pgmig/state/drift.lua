@@ -34,16 +34,16 @@ function M.policy(given)
   for state, choice in pairs(given or {}) do
     if not M.defaults[state] then
       errors.raise("usage", ("policy: unknown state %s"):format(tostring(state)), {
-        hint = "states are: " .. STATES,
+        hint = "known states are: " .. STATES,
       })
     end
     if not choices[choice] then
-      errors.raise("usage", ("policy: %s is error, warn or allow, not %s")
+      errors.raise("usage", ("policy: %s must be error, warn or allow, not %s")
         :format(state, tostring(choice)))
     end
     if state == "duplicate" and choice ~= "error" then
       errors.raise("usage", "policy: duplicate is always error", {
-        hint = "nobody can tell which of two files of one version is meant",
+        hint = "which of two files of one version is meant cannot be determined",
       })
     end
     policy[state] = choice
@@ -197,37 +197,38 @@ local sentences = {
     return ("%s is lower than the newest applied migration"):format(m.label)
   end,
   forgotten = function(m)
-    return ("%s is applied, as the history says, but its row in the tracking table is gone"):format(
+    return ("%s is applied according to the history, but its row in the tracking table is "
+      .. "missing"):format(
       m.label)
   end,
 }
 
 local hints = {
   edited = function(m)
-    return ("bring the file back, or accept what it is now: pgmig repair %s"):format(m.shown)
+    return ("restore the file, or accept it as it is now: pgmig repair %s"):format(m.shown)
   end,
   unreadable = function(m) return ("let this user read %s"):format(m.path) end,
   renamed = function(m)
-    local hint = ("let the table say so too: pgmig repair %s"):format(m.shown)
+    local hint = ("record the new name: pgmig repair %s"):format(m.shown)
     if m.recorded_checksum then return hint end
     return "no checksum is recorded: make sure that it is the same migration, then " .. hint
   end,
   replaced = function(m)
     local hint = ("give %s another number"):format(m.label)
     if m.renumbered_as then return hint .. ", and " .. m.renumbered_as.label .. " its old one" end
-    return ("%s, and bring the file of %s back"):format(hint, applied_label(m))
+    return ("%s, and restore the file of %s"):format(hint, applied_label(m))
   end,
   missing = function(m)
     if m.renumbered_as then return ("give %s its old number"):format(m.renumbered_as.label) end
-    return "bring the file back, for example from version control"
+    return "restore the file, for example from version control"
   end,
   renumbered = function(m)
     return ("give it its old number, or record it under the new one: pgmig up --fake %s")
       :format(m.shown)
   end,
-  out_of_order = function() return "give it a higher number, or apply it all the same" end,
+  out_of_order = function() return "give it a higher number, or apply it anyway" end,
   forgotten = function(m)
-    return ("write the row again, as the history has it: pgmig repair %s"):format(m.shown)
+    return ("restore the row from the history: pgmig repair %s"):format(m.shown)
   end,
 }
 
@@ -246,10 +247,10 @@ function M.describe_all_missing(state)
   local count, place = #state.applied, state.place
   local newest = state.applied[count].label
   local which = count == 1 and ("the applied migration, %s, is not"):format(newest)
-    or ("none of the %d applied migrations, the newest is %s, is"):format(count, newest)
+    or ("none of the %d applied migrations (the newest is %s) is"):format(count, newest)
   return ("%s in %s: is that the right folder, and %s the right database?"):format(which,
     table.concat(place.dirs, ", "), place.database),
-    "name the folder with --dir, the database with --database"
+    "set the folder with --dir, the database with --database"
 end
 
 -- States whose policy is another one's.
@@ -258,9 +259,9 @@ local policy_of = { unreadable = "edited" }
 --- What is said of migrations whose rows are gone: a sentence, and a hint.
 function M.describe_forgotten(list)
   if not list[2] then return M.describe(list[1]) end
-  return ("%d migrations, %s to %s, are applied, as the history says, but their rows in the "
-    .. "tracking table are gone"):format(#list, list[1].label, list[#list].label),
-    "`pgmig doctor` has the command that writes the rows again, as the history has them"
+  return ("%d migrations, %s to %s, are applied according to the history, but their rows in the "
+    .. "tracking table are missing"):format(#list, list[1].label, list[#list].label),
+    "`pgmig doctor` shows the command that restores the rows from the history"
 end
 
 --- Those of a list that are in a state.
@@ -276,8 +277,8 @@ local function refuse_forgotten(list, direction)
   local sentence, hint = M.describe_forgotten(list)
   errors.raise("drift", sentence, {
     file = list[1].path, migration = list[1].label,
-    hint = hint .. (direction == "down" and "; or, where they do not count: "
-      or "; or, where they are to run again: ") .. "--policy forgotten=warn",
+    hint = hint .. (direction == "down" and "; or, if they should not count: "
+      or "; or, to run them again: ") .. "--policy forgotten=warn",
   })
 end
 
@@ -301,14 +302,14 @@ end
 local function refuse_all_missing(state)
   local sentence, hint = M.describe_all_missing(state)
   errors.raise("drift", sentence, {
-    hint = hint .. "; where their files were removed on purpose: --policy missing=warn",
+    hint = hint .. "; if their files were removed on purpose: --policy missing=warn",
   })
 end
 
 local function warning_of(m, direction)
   local message = M.describe(m)
   if direction == "down" and m.state == "edited" then
-    message = message .. ": its DOWN runs as the file is now"
+    message = message .. ": DOWN runs from the file as it is now"
   end
   return { state = m.state, migration = m, message = message }
 end

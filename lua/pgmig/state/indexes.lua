@@ -101,8 +101,8 @@ local function wait_for_builders(case)
     local row = case.db:ask_row("? pid:int", sql, case.relation)
     if not row then return end
     if core.now() >= deadline then
-      errors.raise("lock", "another session builds an index of the same table", {
-        hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%d)")
+      errors.raise("lock", "another session is building an index on the same table", {
+        hint = ("wait for it, or terminate it: SELECT pg_catalog.pg_terminate_backend(%d)")
           :format(row.pid),
       })
     end
@@ -154,7 +154,7 @@ end
 local function drop(case, index)
   local name = set_aside(case, index)
   run_alone(case, "DROP INDEX CONCURRENTLY IF EXISTS " .. name)
-  case.tell(("dropped the INVALID index %s that an earlier attempt has left")
+  case.tell(("dropped the INVALID index %s that an earlier attempt left behind")
     :format(index.qualified))
 end
 

@@ -79,8 +79,8 @@ local function perform(self, db, operation, argument)
 end
 
 local verbs = {
-  probe = "look for the tables of", prepare = "make the tables of",
-  advance = "move the sequence of the history of", widen = "make room for a longer version in",
+  probe = "find the tables of", prepare = "create the tables of",
+  advance = "advance the sequence of the history of", widen = "make room for a longer version in",
 }
 
 --- What a role has to be given, as the end of a sentence.
@@ -89,11 +89,12 @@ local function remedy(self, db)
     "SELECT current_user::pg_catalog.text AS name").name)
   local grant, of_schema = privileges.lacking(db, self.handle:qualified(), self:bare_name())
   if of_schema then
-    return ("its owner may let this role: %s TO %s; or name another one: --table schema.table "
-      .. "(option `table`)"):format(grant, role)
+    return ("its owner can grant this role access: %s TO %s; or use another one: --table "
+      .. "schema.table (option `table`)"):format(grant, role)
   end
-  if grant then return ("its owner may let this role: %s TO %s"):format(grant, role) end
-  return ("%s may not do this: let the owner of the tables, or a member of that role, do it once")
+  if grant then return ("its owner can grant this role access: %s TO %s"):format(grant, role) end
+  return ("role %s is not allowed to do this: let the owner of the tables, or a member of that "
+    .. "role, do it once")
     :format(role)
 end
 
@@ -104,14 +105,15 @@ local function refuse(self, db, operation, err)
   if errors.is(err, "lock") then
     err.message = ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
       self.handle:qualified() or self.name, err.message)
-    err.hint = err.hint or "another session has locked them, or something else that this needs"
+    err.hint = err.hint or "another session holds a lock on them, or on something else that this "
+      .. "needs"
   end
   if not errors.is(err, "sql") then error(err, 0) end
   local hint = err.hint
   if err.sqlstate == INSUFFICIENT_PRIVILEGE then
     hint = remedy(self, db)
   elseif err.sqlstate == INVALID_SCHEMA_NAME then
-    hint = "create it, or name another one: --table schema.table (option `table`)"
+    hint = "create it, or use another one: --table schema.table (option `table`)"
   end
   errors.raise("plan", ("cannot %s %s: %s"):format(verbs[operation] or "read the tables of",
     self.handle:qualified() or self.name, err.message), {
@@ -122,7 +124,8 @@ end
 --- The hint about a migration that may not write these tables; nil: it is about something else.
 local function hint_of_denied(self, db)
   local ok, grant = pcall(privileges.lacking, db, self.handle:qualified(), self:bare_name())
-  return ok and grant and ("pgmig keeps its books there; the owner may let this role: %s TO ROLE")
+  return ok and grant and ("pgmig keeps its records there; the owner can grant this role access: "
+    .. "%s TO ROLE")
     :format(grant) or nil
 end
 
@@ -131,7 +134,7 @@ function ledger:explain(db, err)
   if not errors.is(err, "sql") then return end
   local key = self:bare_name() .. "_history_pkey"
   if err.sqlstate == UNIQUE_VIOLATION and err.message:find(key, 1, true) then
-    err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner may "
+    err.hint = ("the sequence of the history is behind its rows, as after a restore; its owner can "
       .. "set it: SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('%s_history', 'id'), "
       .. "pg_catalog.max(id)) FROM %s_history"):format(self.name, self.name)
   end
@@ -248,10 +251,11 @@ function M.is_unknown(row) return row.state == "running" or row.state == "partia
 -- @param row of `journal`
 function M.obstacle(row)
   if #row.done == 0 then return nil end
-  if row.gone then return "what its finished statements worked on is gone: " .. row.gone end
+  if row.gone then return "what its finished statements worked on no longer "
+    .. "exists: " .. row.gone end
   local lost = row.lost ~= "" and row.lost
-    or not row.session_known and "settings that may have been for one transaction only"
-  return lost and "the rest of it may need what its session had: " .. lost or nil
+    or not row.session_known and "settings that may have applied to one transaction only"
+  return lost and "the rest of it may depend on its session's state: " .. lost or nil
 end
 
 local function journal_row(row)
@@ -418,7 +422,7 @@ end
 function ledger:check_writable()
   if not self.handle:read_only() then return end
   errors.raise("plan", "this server is a standby: migrations run on the primary", {
-    hint = "name the primary, or several hosts with target_session_attrs=read-write",
+    hint = "connect to the primary, or list several hosts with target_session_attrs=read-write",
   })
 end
 

@@ -18,13 +18,14 @@ local function refuse(ledger, db, places, message)
     names[i] = name_in(place.schema, ledger.name)
     if place.barred then
       local role = db:ask_row("1 name:text", "SELECT current_user::pg_catalog.text AS name").name
-      hint = ("the role %s may not use the schema %s: GRANT USAGE ON SCHEMA %s TO %s; "):format(
+      hint = ("role %s lacks the USAGE privilege on schema %s: GRANT USAGE ON SCHEMA %s TO "
+        .. "%s; "):format(
         role, place.schema, db:quote_ident(place.schema), db:quote_ident(role))
     end
   end
   local option = shell.word(names[1])
   errors.raise("plan", message:format(ledger.name, table.concat(names, ", ")), {
-    hint = hint .. ("say which one is meant: --table %s; or SCHEMA.%s for a new one (option "
+    hint = hint .. ("specify which one is meant: --table %s; or SCHEMA.%s for a new one (option "
       .. "`table`); nothing was touched"):format(option, ledger.name),
     remedy = ("pgmig --table %s status"):format(option),
   })
@@ -51,8 +52,8 @@ function M.check_empty(ledger, db, elsewhere)
   if not ledger.handle:exists() or is_placed(ledger) then return end
   local places = elsewhere "used"
   if not places[1] then return end
-  refuse(ledger, db, places, "the table %s that this session's search_path finds is empty, and "
-    .. "%s is not")
+  refuse(ledger, db, places, "the table %s that this session's search_path finds is empty, but %s "
+    .. "is not")
 end
 
 --- Refuse to read what row-level security may hide.
@@ -62,8 +63,9 @@ function M.check_visible(ledger)
   if not hidden then return end
   local forced = ("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"):format(hidden)
   errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(hidden), {
-    hint = "all rows are seen by the table's owner, unless that is forced on it, too (" .. forced
-      .. "), by roles with BYPASSRLS, and where a policy FOR ALL says USING (true)",
+    hint = "all rows are visible to the table's owner, unless row-level security is forced on it, "
+      .. "too (" .. forced
+      .. "), to roles with BYPASSRLS, and under a policy FOR ALL with USING (true)",
     remedy = ('psql "$DATABASE_URL" -c %s'):format(shell.quote(forced)),
   })
 end

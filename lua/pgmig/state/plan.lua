@@ -181,7 +181,8 @@ function M.find(state, version) return state.by_id[check_target(state, version)]
 local function check_steps(steps)
   local number = tonumber(steps)
   if not number or number < 1 or number ~= math.floor(number) then
-    errors.raise("usage", ("steps is a whole number from 1, not %s"):format(tostring(steps)))
+    errors.raise("usage", ("steps must be a whole number, 1 or greater, not "
+      .. "%s"):format(tostring(steps)))
   end
   return number
 end
@@ -230,17 +231,17 @@ function M.one(state, version)
 end
 
 local remedies = {
-  up = "finish it: pgmig up, or by hand and say pgmig up --fake %s",
+  up = "finish it: pgmig up, or by hand and then pgmig up --fake %s",
   down = "finish it: pgmig down",
 }
 
 --- @param command what was asked for, and can be when the migration is back where it was
 local function refuse_half_done(m, command)
   local left = m.unfinished
-  errors.raise("plan", ("%s was left half-way: its %s stopped at statement %d")
+  errors.raise("plan", ("%s is half finished: its %s stopped at statement %d")
     :format(m.label, left.direction:upper(), left.done + 1), {
-    file = m.path, hint = ("%s; or take back by hand what it has done, then: pgmig resolve %s "
-      .. "--restart, and pgmig %s"):format(remedies[left.direction]:format(m.shown), m.shown,
+    file = m.path, hint = ("%s; or undo by hand what it did, then: pgmig resolve %s --restart, and "
+      .. "pgmig %s"):format(remedies[left.direction]:format(m.shown), m.shown,
       command),
   })
 end

@@ -93,24 +93,24 @@ end
 
 local function look_at(from, m, row)
   if row.dirty then
-    return ("%s is marked as failed or left half-way"):format(m and m.label or name_of(row))
+    return ("%s is marked as failed or half finished"):format(m and m.label or name_of(row))
   end
-  if not m then return ("%s is applied, and has no file"):format(name_of(row)) end
+  if not m then return ("%s is applied, but has no file"):format(name_of(row)) end
   if not m.repeatable and not is_same(from, m, row) then
     return ("%s is not the file that was applied: %s differs"):format(m.path,
       from.tracking.mark and from.tracking.mark[2] or "its checksum")
   end
 end
 
-local DIRTY = "a run of it failed: see what of it has taken effect, mend that by hand, and let the"
-  .. " tool mark it so (as `migrate force V` does)"
+local DIRTY = "a run of it failed: find out what of it took effect, fix that by hand, and let the "
+  .. "tool record it (as `migrate force V` does)"
 
 local function refuse(from, problems, dirty)
   local message = ("the table of %s and the files disagree: %s"):format(from.name, problems[1])
   errors.raise("drift", message, {
     detail = problems[2] and "also: " .. table.concat(problems, "; ", 2) or nil,
-    hint = dirty and DIRTY or "bring the files to what was applied, or correct the tool's table; "
-      .. "nothing was recorded",
+    hint = dirty and DIRTY or "restore the files as they were applied, or correct the tool's "
+      .. "table; nothing was recorded",
   })
 end
 

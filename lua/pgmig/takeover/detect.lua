@@ -94,12 +94,12 @@ local function refuse(candidates, dirs)
   end
   if #names == 0 then
     errors.raise("usage", "no known format fits all files of " .. table.concat(dirs, ", "), {
-      hint = "name one with --format (option `format`), or write one's own: docs/formats.md",
+      hint = "choose one with --format (option `format`), or write your own: docs/formats.md",
     })
   end
-  errors.raise("usage", "the folder may be of several formats: " .. table.concat(names, ", "), {
+  errors.raise("usage", "the folder matches several formats: " .. table.concat(names, ", "), {
     detail = table.concat(lines, "; "),
-    hint = "say which with --format (option `format`)",
+    hint = "choose one with --format (option `format`)",
   })
 end
 

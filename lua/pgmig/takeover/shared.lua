@@ -20,8 +20,8 @@ shared.__index = shared
 function M.new(format, rule)
   if not format.shared then
     errors.raise("usage", ("the table of %s cannot be shared: %s"):format(format.name,
-      format.unshared or "the format does not say how"), {
-      hint = ("take over instead: pgmig adopt --from %s"):format(format.name),
+      format.unshared or "the format does not define how"), {
+      hint = ("take over its records instead: pgmig adopt --from %s"):format(format.name),
     })
   end
   return setmetatable({
@@ -61,7 +61,7 @@ local function id_of(self, key)
     return core.version(files.digits(self.rule, version_of(self, key)))
   end)
   if ok then return id end
-  errors.raise("plan", ("the table of %s has a row that is no migration: %s"):format(self.name,
+  errors.raise("plan", ("the table of %s has a row that is not a migration: %s"):format(self.name,
     key), { hint = "is it the right table?" })
 end
 

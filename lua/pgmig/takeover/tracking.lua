@@ -84,12 +84,12 @@ function M.exists(db, tracking)
 end
 
 local function refuse_missing(name, format, elsewhere)
-  local message = ("there is no table %s: %s has kept nothing here"):format(name, format.name)
-  local hint = "if it has another name: --from-table NAME"
+  local message = ("there is no table %s: %s has recorded nothing here"):format(name, format.name)
+  local hint = "if it has another name, use --from-table NAME"
   for _, t in ipairs(elsewhere) do
     if not objection(format.tracking, t.columns) then
       message = ("there is no table %s in the schemas of this session's search_path"):format(name)
-      hint = ("there is one in another schema: --from-table %s"):format(t.name)
+      hint = ("there is one in another schema: use --from-table %s"):format(t.name)
     end
   end
   errors.raise("plan", message, { hint = hint })
@@ -112,7 +112,8 @@ local WITH_TIMES = [[
 function M.read(db, format, name)
   local tracking = format.tracking
   if not tracking then
-    errors.raise("usage", ("the format %s does not say how its table reads"):format(format.name))
+    errors.raise("usage", ("the format %s does not define how to read its "
+      .. "table"):format(format.name))
   end
   name = name or tracking.table
   local found, elsewhere = find(db, name)
@@ -126,7 +127,7 @@ function M.read(db, format, name)
   if found.objection then core.refuse(found.objection) end
   if found.secured then
     errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(name), {
-      hint = "ask as the table's owner or as a role with BYPASSRLS",
+      hint = "connect as the table's owner or as a role with BYPASSRLS",
     })
   end
   return db:ask_rows("* ...", WITH_TIMES:format(tracking.query:format(found.name))), found.name
@@ -138,7 +139,8 @@ function M.check_unused(db, format)
   local qualified = format.tracking and M.exists(db, format.tracking)
   local rows = qualified and M.read(db, format, qualified)
   if not rows or not rows[1] then return end
-  errors.raise("plan", ("%s has applied migrations here, as its table %s says"):format(format.name,
+  errors.raise("plan", ("%s has applied migrations here, according to its table "
+    .. "%s"):format(format.name,
     qualified), {
     hint = ("take them over first: pgmig --format %s adopt; or use its table in place: --shared")
       :format(format.name),

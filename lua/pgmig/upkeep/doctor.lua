@@ -128,23 +128,23 @@ local function of_journal(m, add)
   local key = m.shown
   local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
   if stale then
-    add("stale_journal", ("the journal has an unfinished %s of %s, which is over")
+    add("stale_journal", ("the journal has an unfinished %s of %s, which has completed since")
       :format(left.direction, m.label), ("pgmig resolve %s --restart"):format(key), m)
   elseif m.missing then
-    add("unfinished", ("%s stopped at statement %d, and its file is missing; bring it back, or "
-      .. "undo by hand what it has done and forget it"):format(m.label, left.done + 1),
+    add("unfinished", ("%s stopped at statement %d, and its file is missing; restore it, or undo "
+      .. "by hand what it did and discard its progress"):format(m.label, left.done + 1),
       ("pgmig resolve %s --restart"):format(key), m)
   elseif left.running then
-    add("unknown", ("whether this statement of %s took effect was not known when its run ended:"
-      .. " %s; a run finds out where that is possible"):format(m.label, left.running),
+    add("unknown", ("whether this statement of %s took effect was not known when its run ended: "
+      .. "%s; a run determines it where possible"):format(m.label, left.running),
       "pgmig " .. left.direction, m)
   elseif left.obstacle then
-    add("unfinished", ("%s stopped at statement %d, and %s; a run says what can be done; where "
-      .. "that is no harm to the rest:"):format(m.label, left.done + 1, left.obstacle),
+    add("unfinished", ("%s stopped at statement %d, and %s; a run shows what can be done; if it "
+      .. "does no harm to the rest:"):format(m.label, left.done + 1, left.obstacle),
       ("pgmig resolve %s --redo"):format(key), m)
   else
     local why = m.failure and ": " .. m.failure.message or ""
-    add("unfinished", ("%s stopped at statement %d%s; a run goes on there"):format(m.label,
+    add("unfinished", ("%s stopped at statement %d%s; a run resumes there"):format(m.label,
       left.done + 1, why), "pgmig " .. left.direction, m)
   end
 end
@@ -163,8 +163,8 @@ local function look_at_migrations(migrator, status, add)
     end
   end
   if unrecorded > 0 then
-    add("no_checksum", ("of %d applied migrations no checksum is recorded, as another tool or an "
-      .. "older version applied them: edits of their files go unnoticed"):format(unrecorded),
+    add("no_checksum", ("%d applied migrations have no recorded checksum, because another tool or "
+      .. "an older version applied them: edits of their files go unnoticed"):format(unrecorded),
       "pgmig repair --all")
   end
 end
@@ -181,7 +181,7 @@ local function look_at_files(status, add)
   for _, path in ipairs(status.ignored) do
     local name = path:find "%.sql$" and "NNN_description.sql"
       or path:match "([^/]*)%.%w+$" .. ".lua"
-    add("ignored", path .. " " .. files.ignored(path) .. ", and is never run",
+    add("ignored", path .. " " .. files.ignored(path) .. " and is never run",
       ("mv %s %s"):format(shell.path(path), shell.path((path:match "^(.*/)" or "") .. name)))
   end
 end
@@ -190,8 +190,8 @@ end
 
 local function look_at_indexes(db, add)
   for _, index in ipairs(indexes.invalid(db)) do
-    add("invalid_index", ("index %s of %s is INVALID: what built it failed; it costs time and "
-      .. "guarantees nothing"):format(index.name, index.table), psql(index.remedy))
+    add("invalid_index", ("index %s of %s is INVALID, because building it failed; it costs time "
+      .. "and guarantees nothing"):format(index.name, index.table), psql(index.remedy))
   end
 end
 
@@ -217,8 +217,8 @@ local function look_at_server(migrator, status, add)
       "pgmig --database 'host=A,B target_session_attrs=read-write' up")
   end
   if migrator.ledger:lacks_journal() then
-    add("no_journal", "the journal is gone: how far a migration with transaction=off has come is "
-      .. "not known any more; the next run makes the table anew", "pgmig up")
+    add("no_journal", "the journal no longer exists: the progress of a migration with "
+      .. "transaction=off is not known any more; the next run creates the table again", "pgmig up")
   end
   look_at_indexes(migrator.db, add)
   look_at_lock(migrator, status, add)

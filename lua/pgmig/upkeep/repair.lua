@@ -32,8 +32,8 @@ end
 local function reason(m)
   local sentence = drift.describe(m)
   if m.state == "edited" or m.state == "renamed" or m.state == "replaced" then return sentence end
-  if m.state == "forgotten" then return "its row is written again" end
-  if m.failure then return "its failure is settled" end
+  if m.state == "forgotten" then return "its row is restored" end
+  if m.failure then return "its failure is resolved" end
   if m.applied_at and not (m.missing or m.recorded_checksum) then
     return "no checksum was recorded"
   end
@@ -55,7 +55,7 @@ local function check_replaced(list)
       local sentence, hint = drift.describe(m)
       errors.raise("drift", sentence, {
         file = m.path, migration = m.label,
-        hint = ("%s; only where they are the same migration after all: pgmig repair %s --replaced")
+        hint = ("%s; only if they are the same migration after all: pgmig repair %s --replaced")
           :format(hint, m.shown),
       })
     end
@@ -94,9 +94,9 @@ function M.accept(migrator, emit, choose, replaced)
 end
 
 local messages = {
-  done = "its statement under way counts as done",
-  redo = "its statement under way counts as not done",
-  restart = "what is done is forgotten",
+  done = "its interrupted statement counts as done",
+  redo = "its interrupted statement counts as not done",
+  restart = "its progress is discarded",
 }
 
 --- A statement that is still at work has no outcome.
@@ -104,9 +104,9 @@ local function check_ended(migrator, m)
   local row = migrator.ledger:journal(migrator.db)[ledger.key(m)]
   if not row or row.state ~= "running" then return end
   if orphan.wait(migrator.db, row, STATEMENT_WAIT) then return end
-  errors.raise("lock", ("a statement of %s is still at work on the server"):format(m.label), {
+  errors.raise("lock", ("a statement of %s is still running on the server"):format(m.label), {
     file = m.path, statement = row.statement,
-    hint = ("wait for it, or end it: SELECT pg_catalog.pg_terminate_backend(%s)")
+    hint = ("wait for it, or terminate it: SELECT pg_catalog.pg_terminate_backend(%s)")
       :format(row.pid or "PID"),
   })
 end
@@ -115,10 +115,10 @@ local function check_unsettled(m, how)
   local left = m.unfinished
   local settled = left and (how == "restart" or left.running or how == "redo" and left.obstacle)
   if settled then return end
-  errors.raise("plan", ("nothing about %s is to be resolved"):format(m.label), {
+  errors.raise("plan", ("%s has nothing to resolve"):format(m.label), {
     hint = left and left.obstacle or left
-      and "no statement is of unknown outcome: a run goes on behind those done"
-      or "no statement of it is of unknown outcome",
+      and "no statement has an unknown outcome: a run resumes after the completed ones"
+      or "none of its statements has an unknown outcome",
   })
 end
 
@@ -131,9 +131,9 @@ local function record_settled(migrator, m, how, run)
   local ok, err = pcall(migrator.ledger.record, migrator.ledger, migrator.db, how, said)
   if ok then return end
   if not errors.is(err) or err.sqlstate ~= "22012" then error(err, 0) end
-  local message = ("another session has changed the journal of %s meanwhile"):format(m.label)
+  local message = ("another session changed the journal of %s in the meantime"):format(m.label)
   errors.raise("lock", message, {
-    file = m.path, hint = "nothing was changed here: look at it again with pgmig doctor",
+    file = m.path, hint = "nothing was changed here: check again with pgmig doctor",
   })
 end
 
