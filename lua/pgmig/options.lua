@@ -98,8 +98,8 @@ end
 
 --- Whether a value is of a type that an option takes.
 function M.fits(option, value)
-  return option.types:find(type(value), 1, true) ~= nil
-    or option.types:find(tostring(value), 1, true) ~= nil
+  if option.types:find(type(value), 1, true) then return true end
+  return value == false and option.types:find("false", 1, true) ~= nil
 end
 
 --- What holds without it.

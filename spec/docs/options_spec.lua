@@ -55,6 +55,15 @@ describe("the options", function()
     assert.same(keys, defined)
   end)
 
+  it("take no word for the name of their type", function()
+    for _, option in ipairs(options.list) do
+      local takes_text = option.types:find "string" ~= nil
+      assert.equal(takes_text, options.fits(option, option.types), option.key)
+    end
+    assert.is_true(options.fits(options.by_key.placeholders, false))
+    assert.is_false(options.fits(options.by_key.placeholders, true))
+  end)
+
   it("say the same default where they tell one", function()
     for _, option in ipairs(options.list) do
       local told = option.help and option.help:match "%(default: ([^,)]+)"
