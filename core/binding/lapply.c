@@ -202,9 +202,8 @@ static struct pgmig_entry entry_at(lua_State *L, int arg)
 }
 
 /*
-** conn:record(ledger, "none" | "name" | "row" | "done" | "redo" | "restart",
-*entry)
-** starts to record an event, and its change; finish_ledger() ends it.
+** conn:record(ledger, change, entry) starts to record an event, and its change:
+** "none", "name", "row", "done", "redo" or "restart"; finish_ledger() ends it.
 */
 static int conn_record(lua_State *L)
 {
@@ -247,8 +246,7 @@ static int conn_take(lua_State *L)
 
 /*
 ** conn:set_aside(ledger, entry, { role, oid, name, set_aside }) starts to
-*rename an
-** INVALID index, for entry.owner; finish_ledger() ends it.
+** rename an INVALID index, for entry.owner; finish_ledger() ends it.
 */
 static int conn_set_aside(lua_State *L)
 {

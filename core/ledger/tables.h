@@ -113,8 +113,7 @@ int pgmig_ledger_format(const struct pgmig_ledger *ledger);
 const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
 /* The settings of the session under which a run may not do its work, "a,b": it
 ** would be ended for its time, or its transactions be others than it means.
-*NULL:
-** there are none. */
+** NULL: there are none. */
 const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger);
 /* Whether there is doubt about whose the tables are: nothing is done with them
 ** before PGMIG_LEDGER_TRUST has been asked. */
