@@ -219,6 +219,19 @@ describe("a hook", function()
       assert.is_false(exists "a")
     end)
 
+    it("that begins a transaction within it is found out, whatever it says before", function()
+      for _, notices in ipairs { 1, 1500 } do
+        local sql = ("DO $$ BEGIN FOR i IN 1..%d LOOP RAISE NOTICE 'n'; END LOOP; END $$; BEGIN")
+          :format(notices)
+        local other = pgmig.migrator(db, dir, { hooks = { before_statement = function(ctx)
+          if ctx.statement.kind == "INSERT" then ctx.sql = sql end
+        end } })
+        local err = fails(function() other:migrate() end)
+        assert.matches("migration's transaction", err.message)
+        assert.is_false(exists "a")
+      end
+    end)
+
     local ends = {
       { "COMMIT; BEGIN", 1 }, { "COMMIT AND CHAIN", 1 }, { "COMMIT", 1 }, { "ROLLBACK; BEGIN", 0 },
       { "COMMIT; BEGIN; SELECT 1/0", 1 }, { "/* */ END; START TRANSACTION; CREATE TABLE b ()", 1 },
