@@ -290,7 +290,7 @@ static void add_along(struct pgmig_apply *a, struct pgmig_buf *text)
 static bool send_along(struct pgmig_apply *a)
 {
     struct pgmig_buf text = {0};
-    int status = -1;
+    int status;
 
     add_along(a, &text);
     if (text.failed) {

@@ -100,9 +100,6 @@ PGMIG_NODISCARD int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                                              struct pgmig_conn *conn,
                                              struct pgmig_error *err);
 
-/* Forget where the tables are, and all else that was said of them in words. */
-void pgmig_probe_forget(struct pgmig_ledger *ledger);
-
 /* ---- history.c ------------------------------------------------------- */
 
 /* Events that say nothing of a migration's text, an array. */

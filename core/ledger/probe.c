@@ -249,7 +249,7 @@ static int refuse_table(const struct pgmig_ledger *ledger,
 }
 
 /* Names that the caller has given stay; what a probe has found goes. */
-void pgmig_probe_forget(struct pgmig_ledger *ledger)
+static void forget(struct pgmig_ledger *ledger)
 {
     for (size_t i = PGMIG_LEDGER_NAMES; i < PGMIG_LEDGER_TEXTS; i++) {
         free(ledger->texts[i]);
@@ -279,7 +279,7 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
     char *quoted;
 
-    pgmig_probe_forget(ledger);
+    forget(ledger);
     if (schema == NULL) {
         pgmig_error_field(&ledger->path,
                           pgmig_conn_value(conn, 0, P_PATH, &len));

@@ -25,19 +25,32 @@ static bool is_shown(const PQconninfoOption *o)
            o->val[strspn(o->val, "0123456789abcdefABCDEF.:,%")] == '\0';
 }
 
-/* The parameter whose value stands in quotes at `text`: its whole value, so
-** that a short one does not take the beginning of another text away. */
+/* Whether the value stands in quotes at `text`: the whole of it, so that a
+** short one does not take the beginning of another text away. */
+static bool stands_at(const PQconninfoOption *o, const char *text)
+{
+    size_t len = o->val != NULL ? strlen(o->val) : 0;
+
+    return len > 0 && strncmp(text + 1, o->val, len) == 0 &&
+           text[len + 1] == '"';
+}
+
+/* The parameter whose value stands there, and is not shown. Where it is the
+** value of one that is shown, too, nothing is to be hidden: krbsrvname is
+** "postgres" by default, as many a user is. */
 static const PQconninfoOption *value_at(const PQconninfoOption *options,
                                         const char *text)
 {
-    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
-        size_t len = o->val != NULL ? strlen(o->val) : 0;
+    const PQconninfoOption *hidden = NULL;
 
-        if (len > 0 && strncmp(text + 1, o->val, len) == 0 &&
-            text[len + 1] == '"' && !is_shown(o))
-            return o;
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (!stands_at(o, text))
+            continue;
+        if (is_shown(o))
+            return NULL;
+        hidden = hidden ? hidden : o;
     }
-    return NULL;
+    return hidden;
 }
 
 /* The parameters are asked of libpq, which alone knows all of their sources. No

@@ -33,6 +33,16 @@ local wrong = {
 
 local pieces = { "", " ", "%", "@", ":", "/", ";", "'", '"', "=", "&", "?", "\\", "\n", "#", "," }
 
+describe("a connection that is refused", function()
+  it("names its user, though another parameter has the same value", function()
+    local ok, err = pcall(pgmig.connect, {
+      url = support.server():url "postgres", user = "ida", krbsrvname = "ida",
+    })
+    assert.is_false(ok)
+    assert.matches('role "ida" does not exist', err.message, 1, true)
+  end)
+end)
+
 describe("a mistyped connection string", function()
   local server, port, dir
 

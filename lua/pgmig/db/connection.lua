@@ -9,6 +9,7 @@ local hosts = require "pgmig.db.hosts"
 local limits = require "pgmig.limits"
 local loop = require "pgmig.db.loop"
 local needed = require "pgmig.needed"
+local known = require "pgmig.options"
 local usage = require "pgmig.db.usage"
 
 local session = needed "db.session"
@@ -19,7 +20,7 @@ local M = {}
 local connection = {}
 connection.__index = connection
 
-local RESPONSE_TIMEOUT = 15 -- seconds
+local RESPONSE_TIMEOUT = known.default "response_timeout" -- seconds
 
 -- ---- connecting ------------------------------------------------------------
 
@@ -124,7 +125,7 @@ function M.connect(source)
     connect_timeout = limits.check("connect_timeout", options.connect_timeout),
     response_timeout = limits.check("response_timeout", options.response_timeout)
       or RESPONSE_TIMEOUT,
-    nominated = {}, -- see pgmig.session
+    nominated = {}, -- see pgmig.db.session
   }, connection)
   open(self, parameters(options))
   return self

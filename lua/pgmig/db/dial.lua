@@ -131,7 +131,7 @@ function M.open(self, keywords, values, environment, deadline)
   end
   self.pid = self.handle:backend_pid() -- libpq forgets it with the connection
   self.tag = self.handle:session_tag()
-  self.served = nil -- by another process: see pgmig.orphan
+  self.served = nil -- by another process: see pgmig.db.orphan
   self.peer = peer_parameters(self, known)
 end
 
