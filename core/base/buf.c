@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for `more` bytes and the NUL behind them. Doubling keeps the cost of a
-** text that is built byte by byte linear in its length. */
-static bool reserve(struct pgmig_buf *buf, size_t more)
+/* Doubling keeps the cost of a text that is built byte by byte linear in its
+** length. */
+bool pgmig_buf_reserve(struct pgmig_buf *buf, size_t more)
 {
     size_t need = buf->len + more + 1;
     size_t cap = buf->cap ? buf->cap : 64;
@@ -39,7 +39,7 @@ static bool reserve(struct pgmig_buf *buf, size_t more)
 /* Adding nothing still writes the NUL: an empty text gets its data that way. */
 void pgmig_buf_add(struct pgmig_buf *buf, const char *data, size_t len)
 {
-    if (!reserve(buf, len))
+    if (!pgmig_buf_reserve(buf, len))
         return;
     if (len > 0)
         memcpy(buf->data + buf->len, data, len);
@@ -60,7 +60,7 @@ void pgmig_buf_addf(struct pgmig_buf *buf, const char *fmt, ...)
     va_start(ap, fmt);
     n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n < 0 || !reserve(buf, (size_t)n))
+    if (n < 0 || !pgmig_buf_reserve(buf, (size_t)n))
         return;
     /* vsnprintf has used up the first ap */
     va_start(ap, fmt);

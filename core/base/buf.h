@@ -18,6 +18,9 @@ void pgmig_buf_add(struct pgmig_buf *buf, const char *data, size_t len);
 void pgmig_buf_adds(struct pgmig_buf *buf, const char *s);
 void pgmig_buf_addf(struct pgmig_buf *buf, const char *fmt, ...)
     PGMIG_PRINTF(2, 3);
+/* Have room for `more` bytes and a NUL behind them: false, as ever after, where
+** there is no memory. */
+bool pgmig_buf_reserve(struct pgmig_buf *buf, size_t more);
 /* Free the data and zero the buffer, which may be used again; a zeroed one may
 ** be freed. */
 void pgmig_buf_free(struct pgmig_buf *buf);

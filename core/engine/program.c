@@ -42,16 +42,13 @@
 static void add_begin(struct pgmig_sql *s, const struct pgmig_job *job,
                       const char *begin)
 {
-    pgmig_sql_mark(s);
-    pgmig_sql_add(s, begin);
-    pgmig_sql_end(s);
+    pgmig_sql_addf(s, "%m%s%;", begin);
     pgmig_session_add_locals(s, job);
 }
 
 static void add_commit(struct pgmig_sql *s)
 {
-    pgmig_sql_mark(s);
-    pgmig_sql_add(s, "COMMIT");
+    pgmig_sql_addf(s, "%mCOMMIT%;");
     pgmig_sql_answers(s, "COMMIT");
 }
 
@@ -115,8 +112,7 @@ static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
         pgmig_journal_add_end(s, job);
     add_last_proof(s, job);
     s->role = PGMIG_ROLE_COMMIT;
-    pgmig_sql_mark(s);
-    pgmig_sql_add(s, "COMMIT");
+    pgmig_sql_addf(s, "%mCOMMIT%;");
     /* a failed transaction answers ROLLBACK, which is success to the server */
     pgmig_sql_answers(s, "COMMIT/ROLLBACK");
 }

@@ -31,11 +31,9 @@ void pgmig_session_add_reset(struct pgmig_sql *s, const struct pgmig_job *job)
                                               NULL};
     const char *const *command = job->session.reset;
 
-    for (command = command ? command : to_defaults; *command; command++) {
-        pgmig_sql_mark(s); /* RESET ALL takes the tag away */
-        pgmig_sql_add(s, *command);
-        pgmig_sql_end(s);
-    }
+    /* marked, since RESET ALL takes the tag away */
+    for (command = command ? command : to_defaults; *command; command++)
+        pgmig_sql_addf(s, "%m%s%;", *command);
 }
 
 /* A query, since no command releases them. It is kept apart from the others: in

@@ -83,8 +83,9 @@ const char pgmig_probe_shape[] =
     "_:text?";
 
 /*
-** $1 to $3 stand for literals: the schema that was given, the table's name, the
-** column with the key. What is asked, in the order of the enum above: the
+** Formats of pgmig_sql_addf, with literals: the column with the key; the schema
+** that was given, then the table's name each time. What is asked, in the order
+*of the enum above: the
 ** unique index must be on that one column, valid, and of all rows (indpred),
 ** else it admits two; the format is the default of a column (history.c);
 ** synchronous_commit counts by what the session has, since a role or a database
@@ -99,7 +100,7 @@ static const char probe_before[] =
     "   ON a.attrelid" EQ "i.indrelid AND a.attnum" EQ "i.indkey[0]"
     "  WHERE i.indrelid" EQ "c.oid AND i.indisunique AND i.indisvalid"
     "   AND i.indnatts" EQ "1 AND i.indpred IS NULL AND a.attname" EQ
-    "$3::pg_catalog.name),"
+    "%L::pg_catalog.name),"
     " h.oid IS NOT NULL,"
     " (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
     "  FROM pg_catalog.pg_attribute a"
@@ -107,7 +108,7 @@ static const char probe_before[] =
     "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
     "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
     " j.oid IS NOT NULL, r.oid IS NOT NULL,"
-    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%',"
+    " pg_catalog.version() OPERATOR(pg_catalog.~~) '%%linux%%',"
     " pg_catalog.inet_client_addr() IS NOT NULL,"
     " pg_catalog.current_setting('synchronous_commit')"
     "  OPERATOR(pg_catalog.<>) ALL ('{off,local,remote_write}'"
@@ -141,25 +142,25 @@ static const char hidden_sql[] =
 ** has, and a longer name of the runs' table is cut as it is where it is made
 ** (qualified). */
 static const char probe_from[] =
-    " FROM (SELECT COALESCE($1::pg_catalog.name, (SELECT n.nspname"
+    " FROM (SELECT COALESCE(%L::pg_catalog.name, (SELECT n.nspname"
     "   FROM pg_catalog.unnest(pg_catalog.current_schemas(false))"
     "    WITH ORDINALITY AS path"
     "   JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "path.path"
     "    AND n.oid OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema()"
     "   LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
-    "    AND c.relname" EQ "$2::pg_catalog.name"
+    "    AND c.relname" EQ "%L::pg_catalog.name"
     "   ORDER BY c.oid IS NULL, path.ordinality LIMIT 1)) AS name) s"
     " LEFT JOIN pg_catalog.pg_namespace n ON n.nspname" EQ "s.name"
     " LEFT JOIN pg_catalog.pg_class c ON c.relnamespace" EQ "n.oid"
-    "  AND c.relname" EQ "$2::pg_catalog.name"
+    "  AND c.relname" EQ "%L::pg_catalog.name"
     " LEFT JOIN pg_catalog.pg_class h ON h.relnamespace" EQ "n.oid"
-    "  AND h.relname" EQ "($2::pg_catalog.text" CONCAT
+    "  AND h.relname" EQ "(%L::pg_catalog.text" CONCAT
     "'_history')::pg_catalog.name"
     " LEFT JOIN pg_catalog.pg_class j ON j.relnamespace" EQ "n.oid"
-    "  AND j.relname" EQ "($2::pg_catalog.text" CONCAT
+    "  AND j.relname" EQ "(%L::pg_catalog.text" CONCAT
     "'_journal')::pg_catalog.name"
     " LEFT JOIN pg_catalog.pg_class r ON r.relnamespace" EQ "n.oid"
-    "  AND r.relname" EQ "(pg_catalog.left($2::pg_catalog.text, 51)" CONCAT
+    "  AND r.relname" EQ "(pg_catalog.left(%L::pg_catalog.text, 51)" CONCAT
     "'_run_journal')::pg_catalog.name";
 
 /* What a tracking table of ours may look like, and how many digits of a version
@@ -390,32 +391,21 @@ static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
         err, "is this the admin console of a pooler? nothing was touched");
 }
 
-/* Add a text in which $1, $2, ... stand for values. */
-static void add_filled(struct pgmig_sql *s, const char *text,
-                       const char *const *values)
-{
-    for (const char *mark; (mark = strchr(text, '$')) != NULL;
-         text = mark + 2) {
-        pgmig_buf_add(&s->text, text, (size_t)(mark - text));
-        pgmig_sql_literal(s, values[mark[1] - '1']);
-    }
-    pgmig_sql_add(s, text);
-}
-
 void pgmig_probe_add(struct pgmig_sql *s)
 {
     const struct pgmig_ledger *ledger = s->ledger;
-    const char *values[] = {ledger->schema, ledger->table,
-                            ledger->layout ? ledger->layout->key : "version"};
+    const char *table = ledger->table;
 
     if (check_server(s->conn, s->err) != 0) {
         pgmig_sql_fail(s);
         return;
     }
     pgmig_sql_patience(s);
-    add_filled(s, probe_before, values);
+    pgmig_sql_addf(s, probe_before,
+                   ledger->layout ? ledger->layout->key : "version");
     pgmig_trust_add_doubt(TABLES, &s->text);
-    add_filled(s, probe_from, values);
+    pgmig_sql_addf(s, probe_from, ledger->schema, table, table, table, table,
+                   table);
 }
 
 /* Whether `columns` are those of such a table. */

@@ -14,6 +14,7 @@
 #include "ledger/sql.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ void pgmig_sql_free(struct pgmig_sql *s)
     pgmig_buf_free(&s->text);
     free(s->commands);
     s->commands = NULL;
-    s->count = 0;
+    s->count = s->room = 0;
 }
 
 /* The buffer's own mark is the writer's, too: out of memory and all other
@@ -47,9 +48,25 @@ void pgmig_sql_fail(struct pgmig_sql *s)
     s->text.failed = true;
 }
 
+#define ROOM 2048 /* bytes more than are needed, each time */
+
+/* A text is made of many small pieces: what fits is copied here, and the buffer
+** is asked only for more room. */
+static void put(struct pgmig_sql *s, const char *text, size_t len)
+{
+    struct pgmig_buf *to = &s->text;
+
+    if (to->failed ||
+        (to->cap - to->len <= len && !pgmig_buf_reserve(to, len + ROOM)))
+        return;
+    memcpy(to->data + to->len, text, len);
+    to->len += len;
+    to->data[to->len] = '\0';
+}
+
 void pgmig_sql_add(struct pgmig_sql *s, const char *text)
 {
-    pgmig_buf_adds(&s->text, text);
+    put(s, text, strlen(text));
 }
 
 /* Behind a failure nothing is quoted: it could only fail again, and the first
@@ -88,24 +105,37 @@ static size_t begin_of(const struct pgmig_sql *s)
     return at;
 }
 
+/* The list stays when the text is cleared, as its memory does. */
+static bool has_room(struct pgmig_sql *s)
+{
+    size_t room = s->room > 0 ? 2 * s->room : 16;
+    struct pgmig_command *commands;
+
+    if (s->count < s->room)
+        return true;
+    commands = realloc(s->commands, room * sizeof *commands);
+    if (commands == NULL)
+        return false;
+    s->commands = commands;
+    s->room = room;
+    return true;
+}
+
 /* A command that is not begun is not ended: so a writer may end what another
 ** one has perhaps ended. */
 void pgmig_sql_end(struct pgmig_sql *s)
 {
     size_t start = begin_of(s);
-    struct pgmig_command *commands;
 
     if (s->text.failed || start == s->text.len)
         return;
-    commands = pgmig_grow(s->commands, s->count, sizeof *commands);
-    if (commands == NULL) {
+    if (!has_room(s)) {
         pgmig_sql_fail(s);
         return;
     }
-    s->commands = commands;
     s->commands[s->count++] = (struct pgmig_command){
         .start = start, .end = s->text.len, .role = s->role};
-    pgmig_buf_add(&s->text, ";", 1);
+    put(s, ";", 1);
     s->begun = s->text.len;
 }
 
@@ -160,10 +190,29 @@ static const char *add_operator(struct pgmig_sql *s, const char *text)
 {
     size_t len = strspn(text, "+-*/<>=~!@#^&|");
 
-    pgmig_buf_adds(&s->text, "OPERATOR(pg_catalog.");
-    pgmig_buf_add(&s->text, text, len);
-    pgmig_buf_adds(&s->text, ")");
+    pgmig_sql_add(s, "OPERATOR(pg_catalog.");
+    put(s, text, len);
+    put(s, ")", 1);
     return text + len;
+}
+
+static void add_number(struct pgmig_sql *s, long number)
+{
+    char digits[24];
+
+    put(s, digits, (size_t)snprintf(digits, sizeof digits, "%ld", number));
+}
+
+/* The name of what comes, for pg_stat_activity, which shows the beginning of
+ *the
+ ** text that runs (orphan.lua). */
+static void add_mark(struct pgmig_sql *s)
+{
+    if (!s->conn->pooled)
+        return;
+    pgmig_sql_add(s, "/* ");
+    pgmig_sql_add(s, s->conn->tag);
+    pgmig_sql_add(s, " */ ");
 }
 
 /* What stands for something else; returns what is behind it. Every other
@@ -185,16 +234,19 @@ static const char *add_verb(struct pgmig_sql *s, const char *verb,
         pgmig_sql_add(s, va_arg(*args, const char *));
         break;
     case 'd':
-        pgmig_buf_addf(&s->text, "%d", va_arg(*args, int));
+        add_number(s, va_arg(*args, int));
         break;
     case 'l':
-        pgmig_buf_addf(&s->text, "%ld", va_arg(*args, long));
+        add_number(s, va_arg(*args, long));
+        break;
+    case 'm':
+        add_mark(s);
         break;
     case ';':
         pgmig_sql_end(s);
         break;
     case '%':
-        pgmig_sql_add(s, "%");
+        put(s, "%", 1);
         break;
     default:
         return add_operator(s, verb);
@@ -212,7 +264,7 @@ void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
     while (*format != '\0') {
         size_t plain = strcspn(format, "%");
 
-        pgmig_buf_add(&s->text, format, plain);
+        put(s, format, plain);
         format += plain;
         if (*format == '%')
             format = add_verb(s, format + 1, &args);
@@ -230,21 +282,13 @@ void pgmig_sql_durable(struct pgmig_sql *s)
         pgmig_sql_addf(s, "SET LOCAL synchronous_commit = on%;");
 }
 
-/* pg_stat_activity shows the beginning of the text that runs (orphan.lua). */
-void pgmig_sql_mark(struct pgmig_sql *s)
-{
-    if (s->conn->pooled)
-        pgmig_sql_addf(s, "/* %s */ ", s->conn->tag);
-}
-
 /* SET LOCAL: the name goes with the transaction, and with it from the pooler's
 ** server process, which the next client gets. */
 void pgmig_sql_tag(struct pgmig_sql *s)
 {
-    if (!s->conn->pooled)
-        return;
-    pgmig_sql_mark(s);
-    pgmig_sql_addf(s, "SET LOCAL application_name = '%s'%;", s->conn->tag);
+    if (s->conn->pooled)
+        pgmig_sql_addf(s, "%mSET LOCAL application_name = '%s'%;",
+                       s->conn->tag);
 }
 
 /* One message is one implicit transaction (protocol manual, "Multiple

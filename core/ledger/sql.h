@@ -24,6 +24,7 @@ struct pgmig_sql {
     struct pgmig_buf text;
     struct pgmig_command *commands;
     size_t count;
+    size_t room;  /* for so many of them */
     size_t begun; /* where the command begins that is not ended yet */
     int role;     /* of the commands that are ended from now on; first 0 */
 };
@@ -48,6 +49,8 @@ void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len);
 **   %L           a text (const char *) as a literal; NULL: NULL
 **   %s           a text as it is: SQL, or digits
 **   %d %l        an int, a long
+**   %m           behind a pooler: a comment before a command that comes while
+**                its transaction has no name yet (pgmig_sql_tag)
 **   %;           the end of a command
 **   %=, %<>, ... an operator, that of pg_catalog whatever the search path
 **   %%           a percent sign
@@ -79,9 +82,7 @@ void pgmig_sql_patience(struct pgmig_sql *s);
 void pgmig_sql_durable(struct pgmig_sql *s);
 
 /* Behind a pooler: give it the name by which others find its server process
-** (orphan.lua); and the same, as a comment, before a command that comes while
-** it has no name. */
+** (orphan.lua). */
 void pgmig_sql_tag(struct pgmig_sql *s);
-void pgmig_sql_mark(struct pgmig_sql *s);
 
 #endif

@@ -121,12 +121,8 @@ static const char objections[] =
 
 void pgmig_trust_add(const char *tables, struct pgmig_buf *sql)
 {
-    pgmig_buf_adds(sql, roles);
-    pgmig_buf_adds(sql, tables_before);
-    pgmig_buf_adds(sql, tables);
-    pgmig_buf_adds(sql, parts);
-    pgmig_buf_adds(sql, code);
-    pgmig_buf_adds(sql, objections);
+    pgmig_buf_addf(sql, "%s%s%s%s%s%s", roles, tables_before, tables, parts,
+                   code, objections);
 }
 
 /* Ordinary tables of this role's own, on which nothing hangs but what is built
@@ -147,11 +143,8 @@ static const char doubt[] =
 
 void pgmig_trust_add_doubt(const char *tables, struct pgmig_buf *sql)
 {
-    pgmig_buf_adds(sql, own_before);
-    pgmig_buf_adds(sql, tables);
-    pgmig_buf_adds(sql, parts);
-    pgmig_buf_addf(sql, " SELECT %s::pg_catalog.text", tables);
-    pgmig_buf_adds(sql, doubt);
+    pgmig_buf_addf(sql, "%s%s%s SELECT %s::pg_catalog.text%s", own_before,
+                   tables, parts, tables, doubt);
 }
 
 /* For Lua, which asks it of other tools' tables. */

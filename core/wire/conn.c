@@ -434,23 +434,16 @@ const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
 
 /* ---- quoting --------------------------------------------------------- */
 
-/* What libpq has made, as memory of ours; NULL, which it returns for text that
-** is invalid in the client's encoding, is an error of the caller's. */
+/* What libpq has made is malloc's (but on Windows: libpq manual, PQfreemem);
+** NULL, which it returns for text that is invalid in the client's encoding, is
+** an error of the caller's. */
 static char *quoted(struct pgmig_conn *conn, char *made,
                     struct pgmig_error *err)
 {
-    char *copy;
-
-    if (made == NULL) {
+    if (made == NULL)
         pgmig_error_set(err, PGMIG_E_USAGE, "could not quote the text: %s",
                         PQerrorMessage(conn->pg));
-        return NULL;
-    }
-    copy = pgmig_strndup(made, strlen(made)); /* so that free() frees it */
-    PQfreemem(made);
-    if (copy == NULL)
-        pgmig_error_memory(err);
-    return copy;
+    return made;
 }
 
 /* PQescapeLiteral writes E'' where there is a backslash, so that the literal is
