@@ -126,6 +126,7 @@ function M.connect(source)
     response_timeout = limits.check("response_timeout", options.response_timeout)
       or RESPONSE_TIMEOUT,
     nominated = {}, -- see pgmig.db.session
+    request_count = 0,
   }, connection)
   open(self, parameters(options))
   return self
@@ -169,6 +170,7 @@ function connection:beside(application_name, deadline, wait)
   local other = setmetatable({
     main = self, options = options, wait = wait or self.wait, auxiliary = true,
     connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
+    request_count = 0,
   }, connection)
   local keywords, values = beside(other)
   open(other, keywords, values, deadline)
@@ -177,6 +179,12 @@ end
 
 --- Whether the connection is lost or closed.
 function connection:is_lost() return self.handle:is_lost() end
+
+--- Whether it has not been closed.
+function connection:is_open() return self.handle:is_open() end
+
+--- How many requests there were, a COPY among them.
+function connection:requests() return self.request_count end
 
 -- ---- the loop --------------------------------------------------------------
 
@@ -211,6 +219,19 @@ function connection:despite_signals(fn)
   self.signal = signal
 end
 
+--- A migration without a transaction is under way, or no longer; see pgmig.db.watch.
+function connection:spare_snapshots(spare)
+  if self.watch then self.watch:spare_snapshots(spare) end
+end
+
+--- What was seen of the last request is over; see pgmig.db.watch.
+function connection:forget_seen()
+  if self.watch then self.watch:forget() end
+end
+
+--- Whether the lock's connection was seen to be broken.
+function connection:has_lost_lock() return self.watch ~= nil and self.watch.lock_lost end
+
 --- Who was seen in the way of the last request; nil: nobody.
 function connection:seen_blockers() return self.watch and self.watch.blockers end
 
@@ -237,7 +258,8 @@ local function raise(self, err)
   error(err, 0)
 end
 
-local function deliver_notices(self)
+--- Hand out the notices that have come.
+function connection:hear()
   for notice in self.handle.notice, self.handle do
     if self.notice_handler then self.notice_handler(notice) end
   end
@@ -246,7 +268,7 @@ end
 --- End an operation with the core's `method`, which raises its error.
 function connection:finish(method)
   local handle = self.handle
-  deliver_notices(self)
+  self:hear()
   local ok, result = pcall(handle[method or "finish"], handle)
   if not ok then raise(self, result) end
   return result
@@ -282,7 +304,7 @@ end
 -- end: until a time of `core.now()`, or nil for however long.
 local function request(self, method, deadline, ...)
   self.handle[method](self.handle, ...)
-  self.touched = true -- a hook that did may have ended the transaction
+  self.request_count = self.request_count + 1
   self:run(deadline)
   if self.handle:copying() then refuse_copy(self) end
   self:finish()
@@ -418,7 +440,7 @@ end
 local function copy(self, sql, peer)
   local handle = self.handle
   handle:send(sql)
-  self.touched = true
+  self.request_count = self.request_count + 1
   self:run()
   local way = handle:copying()
   if way == "out" then return copy_out(self, peer) end

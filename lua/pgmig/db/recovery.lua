@@ -4,13 +4,14 @@ local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local usage = require "pgmig.db.usage"
 
-local blockers = needed "db.blockers"
 local orphan = needed "db.orphan"
 local session = needed "db.session"
 
 local M = {}
 
-local MAX_LOSSES = 3 -- what ends its connection so often, without getting further, does so itself
+--- What ends its connection so often, without getting further, does so itself.
+M.MAX_LOSSES = 3
+
 local FIRST_PAUSE, LAST_PAUSE = 0.1, 2 -- seconds between attempts to connect
 local FIRST_DELAY, LAST_DELAY = 0.2, 5 -- seconds before a migration is tried again
 
@@ -72,7 +73,7 @@ local function persist(db, budget, fn)
     local ok, result = pcall(fn)
     if ok then return result end
     losses = losses + 1
-    if not M.is_loss(db, result) or losses > MAX_LOSSES then error(result, 0) end
+    if not M.is_loss(db, result) or losses > M.MAX_LOSSES then error(result, 0) end
     M.reconnect(db, budget, result)
   end
 end
@@ -82,26 +83,21 @@ end
 -- @return what it returns
 function M.persist(db, budget, fn) return usage.hold(db, persist, db, budget, fn) end
 
--- ---- a migration that failed -----------------------------------------------
+-- ---- what may be tried again --------------------------------------------------
 
-local function recover_loss(step, err)
-  local run = step.run
-  if errors.is(err, "unknown") then run.doubt = err end
-  step.losses = (step.losses or 0) + 1
-  if step.losses > MAX_LOSSES then error(err, 0) end
-  run.emit { type = "lost", migration = step.m, message = err.message }
-  M.reconnect(run.db, run.reconnect, err)
-end
+--- Whether an error passes: the same may succeed later.
+function M.is_passing(err) return errors.is(err) and passing[err.sqlstate] == true end
 
---- How often a migration may be tried again: as its file says, else the run.
-local function allowed_retries(step)
-  local own = step.script:directive(step.section, "retries")
-  return tonumber(own) or step.run.retries
-end
-
---- How long to wait before another attempt, after so many.
-local function delay_after(used)
+--- How many seconds to wait before another attempt, after so many.
+function M.delay_after(used)
   return math.min(FIRST_DELAY * 2 ^ used, LAST_DELAY) * (0.5 + core.random())
+end
+
+--- Wait before another attempt, and end what is in its way by then.
+-- @param seconds how long
+function M.pause(db, seconds)
+  db:sleep(seconds)
+  orphan.sweep(db)
 end
 
 --- Call a function again when it fails for reasons that pass.
@@ -113,66 +109,12 @@ function M.insist(db, retries, tell, fn)
   while true do
     local ok, result = pcall(fn)
     if ok then return result end
-    if used >= retries or db.signal or not (errors.is(result) and passing[result.sqlstate]) then
-      error(result, 0)
-    end
-    local delay = delay_after(used)
+    if used >= retries or db.signal or not M.is_passing(result) then error(result, 0) end
+    local delay = M.delay_after(used)
     tell(result, delay)
-    db:sleep(delay)
-    orphan.sweep(db)
+    M.pause(db, delay)
     used = used + 1
   end
-end
-
-local function recover_passing(step, err)
-  local run = step.run
-  local used = step.retries or 0
-  local delay = delay_after(used)
-  blockers.name(err, run.db:seen_blockers())
-  if used >= allowed_retries(step) then error(err, 0) end
-  local ctx = step:context { delay = delay, error = err, blockers = err.blockers }
-  run.hooks:fire("retry", ctx)
-  if ctx.stopped then error(err, 0) end
-  step.retries = used + 1
-  run.emit {
-    type = "retry", migration = step.m, attempt = step.attempt, delay = ctx.delay,
-    message = err.message, blockers = err.blockers,
-  }
-  run.db:sleep(ctx.delay)
-  orphan.sweep(run.db)
-end
-
-local function recover(step, err)
-  if M.is_loss(step.run.db, err) then return recover_loss(step, err) end
-  if errors.is(err) and passing[err.sqlstate] and not step.run.db.signal then
-    return recover_passing(step, err)
-  end
-  error(err, 0)
-end
-
--- What ends an attempt without an answer to its claim, which would tell about the one before.
-local tells_nothing = { connect = true, unknown = true, lock = true }
-
---- What nobody knows of an earlier attempt is not known because a later one has failed.
-local function doubted(doubt, err)
-  if not doubt or doubt == err or not (errors.is(err) and tells_nothing[err.kind]) then
-    return err
-  end
-  local parts = { doubt.detail }
-  parts[#parts + 1] = "later: " .. err.message
-  parts[#parts + 1] = err.detail
-  doubt.detail = table.concat(parts, "\n")
-  return doubt
-end
-
---- Get ready for another attempt at a migration.
--- @param step the migration; its run's `doubt` is an error of kind "unknown" as long as nobody has
---   found out whether the attempt took effect
--- @param err what its attempt raised
--- @raise err when another attempt would not help; kind "interrupted"
-function M.recover(step, err)
-  local ok, final = pcall(recover, step, err)
-  if not ok then error(doubted(step.run.doubt, final), 0) end
 end
 
 return M

@@ -1,4 +1,5 @@
 --- Running a plan: one migration after another, each tried until its end is known.
+local attempts = require "pgmig.run.attempt"
 local core = require "pgmig.core"
 local entry = require "pgmig.state.entry"
 local errors = require "pgmig.errors"
@@ -6,9 +7,10 @@ local identity = require "pgmig.run.identity"
 local ledger = require "pgmig.state.ledger"
 local recovery = require "pgmig.db.recovery"
 local resume = require "pgmig.run.resume"
+local retry = require "pgmig.run.retry"
 local session = require "pgmig.db.session"
+local source = require "pgmig.files.source"
 local new_step = require("pgmig.run.step").new
-local window = require "pgmig.run.window"
 
 local M = {}
 
@@ -30,7 +32,7 @@ local function outcome_of(step, known)
   local done, ours = settled(step, known)
   if not done then return nil end
   if ours then return "done" end
-  step.skipped = "already done by another run"
+  step:leave_out "already done by another run"
   return "given_up"
 end
 
@@ -49,8 +51,7 @@ local function raced(step)
   check_own_end(step, step.run.known)
   local outcome = outcome_of(step, step.run.known)
   if outcome then return outcome end
-  step.races = (step.races or 0) + 1
-  if step.races <= MAX_RACES then return nil end
+  if step:count "races" <= MAX_RACES then return nil end
   errors.raise("plan", ("the tracking table rejects the row of %s"):format(step.m.label), {
     hint = "a trigger, a rule or a row-level security policy on it may be the cause",
   })
@@ -62,7 +63,7 @@ local function find_start(step)
   if step.transaction then return nil end
   local start = resume.prepare(step)
   if start then
-    if start.done ~= step.progress then step.progress, step.losses = start.done, 0 end
+    step:resumes_after(start.done)
     step.run.emit {
       type = "resumed", migration = step.m, message = ("from statement %d"):format(start.done + 1),
     }
@@ -72,41 +73,37 @@ end
 
 --- Try once, with what can go along.
 -- @param steps the migration, and those behind it that may follow at once
--- @return how many are committed
--- @return what became of the next one: "done", "given_up", or nil: to be tried again
--- @return the error that stopped it
-local function attempt(steps)
-  local first = steps[1]
-  first.run:check_lock()
-  if first:goes_ahead() then return window.run(first.run, steps) end
-  first.attempt = first.attempt + 1
-  return 0, first:try(find_start(first))
+-- @return as of `attempts.run`
+local function attempt(self, steps)
+  self:check_lock()
+  for _, step in ipairs(steps) do step:count_attempt() end
+  return attempts.run(self, steps, find_start(steps[1]))
 end
 
 --- Try steps: how many have ended, skipped ones among them.
 -- @return that number
 -- @return the step that failed for good
 -- @return its error
-local function try(steps)
-  local of_run = steps[1].run
-  local ok, count, outcome, err = pcall(attempt, steps)
-  if of_run.raised then error(of_run.raised, 0) end -- by a listener
-  if not ok then count, err = 0, count end
+local function try(self, steps)
+  local ok, made = pcall(attempt, self, steps)
+  if not ok then made = { done = 0, err = made } end
+  if made.raised then error(made.raised, 0) end
+  local count, outcome, err = made.done, made.outcome, made.err
   local step = steps[count + 1]
   if outcome == "raced" then
     ok, outcome = pcall(raced, step)
     if not ok then err = outcome end
   end
-  if count > 0 then of_run.doubt = nil end
+  if count > 0 then self:doubts(nil) end
   if err then
-    step.failure = err
-    ok, err = pcall(recovery.recover, step, err)
+    step:has_failed(err)
+    ok, err = pcall(retry.recover, self, step, err)
     if ok then return count end
     return count, step, err
   end
-  of_run.doubt = nil
+  self:doubts(nil)
   if not outcome then return count end
-  if outcome == "done" then step:finish() else step:skip() end
+  if outcome == "done" then self:finish(step, made.seconds) else self:skip(step) end
   return count + 1
 end
 
@@ -120,6 +117,51 @@ function run:look(event, ctx)
   local ok, err = pcall(self.hooks.fire, self.hooks, event, ctx)
   if ok then return end
   self.emit { type = "warning", migration = ctx.migration, message = tostring(err) }
+end
+
+--- It is a migration's turn; again when it is tried again.
+function run:begin(step)
+  self.current = step
+  if step.started then return end
+  for _, warning in ipairs(step:warnings()) do
+    self.emit {
+      type = "warning", migration = step.m, message = warning.message, line = warning.line,
+    }
+  end
+  self.emit { type = "start", migration = step.m, direction = step.direction }
+  step:start()
+end
+
+--- A migration is committed.
+-- @param seconds how long it took, as the server says; nil: it was waited for, which tells
+function run:finish(step, seconds)
+  local duration = seconds or core.now() - step.started
+  source.forget(step.m)
+  self.current = nil
+  self.done[#self.done + 1] = step.m
+  self.db:forget_seen()
+  self.emit { type = step:done_type(), migration = step.m, duration = duration }
+  self:look("committed", step:context { duration = duration })
+  self:progress(step)
+end
+
+--- A migration is left out.
+function run:skip(step)
+  source.forget(step.m)
+  self.current = nil
+  self.emit { type = "skipped", migration = step.m, message = step.skipped }
+  self:progress(step)
+end
+
+--- It is not known whether an attempt took effect.
+-- @param err the error of kind "unknown"; nil: it is known
+function run:doubts(err) self.doubt = err end
+
+--- Whether a migration, or one of the run before it, may have put triggers on the bookkeeping's
+-- tables. To look costs every migration time.
+function run:is_watched(step)
+  self.triggers = self.triggers or step:may_watch()
+  return self.triggers
 end
 
 --- The step at a place of the plan; one for all attempts.
@@ -141,7 +183,7 @@ local function progress_event(self, step, statement, seen)
   seen = seen or {}
   if size == 0 then bytes, size = nil, nil end -- of a Lua migration
   return {
-    type = "progress", migration = step.m, done = #self.done, total = #step.plan,
+    type = "progress", migration = step.m, done = #self.done, total = #self.plan,
     bytes = bytes, size = size,
     statement = seen.command or kind, phase = seen.phase, percent = seen.percent,
   }
@@ -241,7 +283,7 @@ end
 --- A second signal has closed the connection while the step was under way: say what is not known.
 local function admit_doubt(self, step, err)
   if not errors.is(err, "interrupted") or not errors.is_untold(err) then return end
-  if step.attempt == 0 or self.db.handle:is_open() then return end
+  if step.attempt == 0 or self.db:is_open() then return end
   err.detail = ("whether %s took effect is not known%s"):format(step.m.label,
     err.detail and "; " .. err.detail or "")
 end
@@ -252,7 +294,7 @@ local function fail(self, step, err)
   admit_doubt(self, step, err)
   self.ledger:explain(self.db, err)
   record_failure(self, step, err)
-  complete(err, step.m, self.done, step.plan.direction)
+  complete(err, step.m, self.done, self.plan.direction)
   self:look("error", step:context { error = err })
   error(err, 0)
 end
@@ -260,7 +302,7 @@ end
 --- Whether what the tables said last settles a step, which then needs no attempt.
 local function settle(self, step)
   local outcome = self.known and outcome_of(step, self.known)
-  if outcome == "done" then step:finish() elseif outcome then step:skip() end
+  if outcome == "done" then self:finish(step) elseif outcome then self:skip(step) end
   self.known = outcome and self.known
   return outcome ~= nil and outcome ~= false
 end
@@ -273,12 +315,12 @@ local function advance(self, step, at)
   local ok, steps = pcall(function()
     self.db:check_interrupted()
     step:load()
-    step:begin()
-    return window.gather(self, step, function(i) return self:peek(at + i) end)
+    self:begin(step)
+    return attempts.gather(self, step, function(i) return self:peek(at + i) end)
   end)
   if not ok then fail(self, step, steps) end
   if settle(self, step) then return at + 1 end
-  local count, failing, err = try(steps)
+  local count, failing, err = try(self, steps)
   if failing then fail(self, failing, err) end
   for i = at, at + count - 1 do self.steps[i] = nil end -- they hold what they have read
   return at + count

@@ -1,8 +1,8 @@
---- One attempt at one migration: from its claim to its COMMIT, with hooks at the pauses.
+--- A migration of a run: what of its file runs, what the core is told about it, and what hooks do
+-- at its pauses. Attempts at it are those of pgmig.run.attempt.
 local core = require "pgmig.core"
 local entry = require "pgmig.state.entry"
 local errors = require "pgmig.errors"
-local identity = require "pgmig.run.identity"
 local lua_file = require "pgmig.files.lua_file"
 local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
@@ -11,14 +11,20 @@ local M = {}
 local step = {}
 step.__index = step
 
+-- A migration of a plan that only records rows: nothing of its file runs.
+local recorded = setmetatable({}, { __index = step })
+recorded.__index = recorded
+
 --- A migration of a run.
 -- @param run the run (pgmig.run.run)
 -- @param plan its plan
 -- @param m the migration
 function M.new(run, plan, m)
   return setmetatable({
-    run = run, plan = plan, m = m, direction = plan.direction, attempt = 0,
-  }, step)
+    run = run, m = m, direction = plan.direction,
+    attempt = 0, races = 0, losses = 0, retries = 0, progress = 0,
+    event = plan.record_only or plan.direction, is_last = m == plan[#plan],
+  }, plan.record_only and recorded or step)
 end
 
 --- What the history says of it.
@@ -29,13 +35,14 @@ function step:entry(fields)
   return said
 end
 
+function step:read_checksum() return source.checksum(self.m) end
+
+function recorded:read_checksum() return core.file_checksum(self.m.path) end
+
 --- The checksum of its file; nil when that is missing.
 function step:checksum()
-  local m = self.m
-  if m.missing then return nil end
-  if not self.known_checksum then
-    self.known_checksum = self.plan.record_only and core.file_checksum(m.path) or source.checksum(m)
-  end
+  if self.m.missing then return nil end
+  self.known_checksum = self.known_checksum or self:read_checksum()
   return self.known_checksum
 end
 
@@ -48,7 +55,59 @@ function step:context(more)
   return ctx
 end
 
+-- ---- its file ----------------------------------------------------------------
+
+--- The function of a Lua migration; nil.
+function step:code() return source.fn(self.m, self.direction) end
+
+function recorded.code() return nil end
+
+function step:read_script() return source.script(self.m, self.direction) end
+
+function recorded:read_script()
+  return core.parse_script("-- UP\n-- pgmig: empty\n", self.m.path), "up"
+end
+
+--- Read the file: once for all attempts.
+function step:load()
+  if self.script then return end
+  if self.direction == "down" then source.check_down(self.m) end
+  self.script, self.section = self:read_script()
+  self.transaction = self.script:transaction(self.section)
+  if not self:goes_ahead() and source.hold(self.m, self.script) then
+    self.script = source.script(self.m, self.direction)
+  end
+end
+
+--- What the file's author should know.
+-- @return a list of { message, line }
+function step:warnings()
+  return self.m.missing and {} or source.read(self.m).script:warnings()
+end
+
+function recorded.warnings() return {} end
+
+--- Which event tells that it is done.
+function step:done_type() return self.direction == "up" and "applied" or "rolled_back" end
+
+function recorded.done_type() return "recorded" end
+
 -- ---- what runs at the pauses -----------------------------------------------
+
+--- Whether hooks are called at an event of its own.
+function step:hears(event) return self.run.hooks:has(event) end
+
+function recorded.hears() return false end
+
+--- Where the core has to pause for the hooks that there are; nil: nowhere.
+local function pauses(self)
+  local looked_at = self:hears "before_statement" or self:hears "after_statement"
+    or self:hears "progress"
+  local opened = self:hears "before_each" or self:code() ~= nil
+  local closing = self:hears "after_each"
+  if not (looked_at or opened or closing) then return nil end
+  return { opened = opened, before = looked_at, after = looked_at, closing = closing }
+end
 
 --- An error in a Lua migration: the line of its file, and a traceback.
 local function lua_error(path)
@@ -63,8 +122,8 @@ local function lua_error(path)
 end
 
 local function call_function(self)
-  local fn = source.fn(self.m, self.direction)
-  if not fn or self.plan.record_only then return end
+  local fn = self:code()
+  if not fn then return end
   local ok, err = xpcall(function() fn(self.run.db) end, lua_error(self.m.path))
   if not ok then error(err, 0) end
 end
@@ -75,7 +134,7 @@ local at = {}
 function at.opened(self)
   local ctx = self.run.hooks:fire("before_each", self:context())
   if ctx.skipped then
-    self.skipped = ctx.skipped
+    self:leave_out(ctx.skipped)
     return "give_up"
   end
   call_function(self)
@@ -116,171 +175,58 @@ function at.closing(self)
   return "go_on"
 end
 
---- Where the core has to pause for the hooks that there are.
-local function pauses(self)
-  local hooks = self.run.hooks
-  local looked_at = hooks:has "before_statement" or hooks:has "after_statement"
-    or hooks:has "progress"
-  return {
-    opened = hooks:has "before_each" or source.fn(self.m, self.direction) ~= nil,
-    before = looked_at,
-    after = looked_at,
-    closing = hooks:has "after_each",
-  }
-end
-
---- Whether the code of others has left the migration's transaction as it was.
--- @return nil: it has; else "failed" or "ended" (pgmig.run.identity)
--- @return what the question has raised; nil
-local function doubt(self)
-  local db = self.run.db
-  if not (self.transaction_id and db.touched) or db:is_lost() then return nil end
-  local ok, state = pcall(identity.state, db, self.transaction_id)
-  if not ok then return nil, state end
-  return state ~= "same" and state or nil
-end
-
---- What is wrong with a migration that was given up.
-local function verdict(self, doubted, raised)
-  local fate = identity.fate(self.run.db, self.transaction_id)
-  if doubted == "ended" or fate ~= "aborted" then return identity.error(self, fate, raised) end
-  return raised or errors.new("sql", "the migration's transaction has failed: the error of a "
-    .. "statement in it was caught", {
-    file = self.m.path, hint = "do not catch the error, or set a savepoint before what may fail",
-  })
-end
-
 --- Call what runs at a pause.
+-- @param point of it ("opened", "before", "after", "closing"), and index of the statement
 -- @return how to resume, and the SQL of a replaced statement
--- @return what is wrong with the transaction; nil
--- @return what was raised; nil
-local function at_pause(self, point, index)
-  local db = self.run.db
-  db.touched = point == "after" and self.replaced or false
-  local ok, how, sql = pcall(at[point], self, index)
-  if not db.handle:is_open() then error(ok and identity.closed(self) or how, 0) end
-  local doubted, why = doubt(self)
-  local raised = not ok and how or why
-  if doubted or raised then how = "give_up" end
-  return { how, sql }, doubted, raised
-end
+-- @raise what a hook, or the migration's own code, has raised
+function step:pause(point, index) return at[point](self, index) end
 
---- The end of an attempt. A statement of a hook's may have ended the transaction before it failed.
-local function finish(self)
-  local db = self.run.db
-  local ok, outcome = pcall(db.finish, db, "outcome")
-  if ok then return outcome end
-  if self.replaced and self.transaction_id and not db:is_lost() then
-    local fate = identity.fate(db, self.transaction_id)
-    if fate ~= "aborted" then error(identity.error(self, fate, outcome), 0) end
-  end
-  error(outcome, 0)
-end
-
---- Step the migration from pause to pause. A hook that raises makes it give up.
-local function drive(self)
-  local db = self.run.db
-  local handle, doubted, raised = db.handle, nil, nil
-  db:run()
-  self.transaction_id = handle:transaction_id() or self.transaction_id
-  local point, index = handle:paused()
-  while point do
-    local resume
-    resume, doubted, raised = at_pause(self, point, index)
-    handle:resume(resume[1], resume[2])
-    db:run()
-    point, index = handle:paused()
-  end
-  local outcome = finish(self)
-  if doubted then raised = verdict(self, doubted, raised) end
-  if raised then error(raised, 0) end
-  return outcome
-end
-
--- ---- begin and end ---------------------------------------------------------
-
-local function warn(self)
-  if self.m.missing or self.plan.record_only then return end
-  for _, warning in ipairs(source.read(self.m).script:warnings()) do
-    self.run.emit {
-      type = "warning", migration = self.m, message = warning.message, line = warning.line,
-    }
-  end
-end
-
---- It is its turn; again when it is tried again.
-function step:begin()
-  self.run.current = self
-  if self.started then return end
-  warn(self)
-  self.run.emit { type = "start", migration = self.m, direction = self.direction }
-  self.started = core.now()
-end
-
-local function done_type(self)
-  if self.plan.record_only then return "recorded" end
-  return self.direction == "up" and "applied" or "rolled_back"
-end
-
---- It is committed.
--- @param seconds how long it took, as the server says; nil: it was waited for, which tells
-function step:finish(seconds)
-  local run, duration = self.run, seconds or core.now() - self.started
-  source.forget(self.m)
-  run.current = nil
-  run.done[#run.done + 1] = self.m
-  if run.db.watch then run.db.watch:forget() end
-  run.emit { type = done_type(self), migration = self.m, duration = duration }
-  run:look("committed", self:context { duration = duration })
-  run:progress(self)
-end
-
---- It is left out.
-function step:skip()
-  source.forget(self.m)
-  self.run.current = nil
-  self.run.emit { type = "skipped", migration = self.m, message = self.skipped }
-  self.run:progress(self)
-end
-
--- ---- the attempt -----------------------------------------------------------
-
---- The script of a plan that only records rows.
-local function empty_script(m)
-  return core.parse_script("-- UP\n-- pgmig: empty\n", m.path), "up"
-end
-
---- Read the file: once for all attempts.
-function step:load()
-  if self.script then return end
-  if self.direction == "down" then source.check_down(self.m) end
-  if self.plan.record_only then
-    self.script, self.section = empty_script(self.m)
-  else
-    self.script, self.section = source.script(self.m, self.direction)
-  end
-  self.transaction = self.script:transaction(self.section)
-  if not self:goes_ahead() and source.hold(self.m, self.script) then
-    self.script = source.script(self.m, self.direction)
-  end
-end
+-- ---- attempts ----------------------------------------------------------------
 
 --- Whether it records as applied what was left half-way.
-function step:ends_unfinished()
-  return self.plan.record_only ~= nil and self.m.unfinished ~= nil
-end
+function step.ends_unfinished() return false end
+
+function recorded:ends_unfinished() return self.m.unfinished ~= nil end
 
 --- Whether its requests can be on their way at once, with those of other migrations: nobody has to
 -- look in between.
 function step:goes_ahead()
-  if self:ends_unfinished() then return false end
-  if not (self.run.pipeline and self.transaction and self.m.id) then return false end
-  if self.plan.record_only then return true end
-  local hooks = self.run.hooks
-  return not (source.fn(self.m, self.direction)
-    or hooks:has "before_each" or hooks:has "before_statement" or hooks:has "after_statement"
-    or hooks:has "progress" or hooks:has "after_each")
+  return self.run.pipeline and self.transaction and self.m.id ~= nil
+    and not self:ends_unfinished() and not pauses(self)
 end
+
+--- It is its turn.
+function step:start() self.started = core.now() end
+
+--- Another attempt begins.
+function step:count_attempt()
+  self.attempt, self.replaced = self.attempt + 1, false -- no hook has replaced a statement
+end
+
+--- One more of its "races" that were lost to others, "losses" of its connection, "retries".
+-- @return how many there are
+function step:count(what)
+  self[what] = self[what] + 1
+  return self[what]
+end
+
+--- With transaction=off, so many statements are done: what gets further may lose its connection
+-- again.
+function step:resumes_after(done)
+  if done ~= self.progress then self.progress, self.losses = done, 0 end
+end
+
+--- An attempt has failed.
+function step:has_failed(err) self.failure = err end
+
+--- It is left out, and why.
+function step:leave_out(reason) self.skipped = reason end
+
+--- It was sent behind one that failed: that was no attempt at it.
+function step:was_not_reached() self.attempt = self.attempt - 1 end
+
+--- Remember in which transaction it runs; nil: in none that could be ended on the way.
+function step:runs_in(id) self.transaction_id = id or self.transaction_id end
 
 --- A word for this attempt that no other one has.
 function step:owner() return ("%s:%d"):format(self.run.token, self.attempt) end
@@ -306,15 +252,14 @@ local function finds_tables(script)
     and (script:mentions "pg_" or script:mentions "information_schema")
 end
 
---- Whether it, or one of the run before it, may have put a trigger or a rule on the bookkeeping's
--- tables: its text names them, or need not; or it is code. To look costs every migration time.
-local function may_be_watched(self)
-  local run, script = self.run, self.script
-  if self.plan.record_only then return false end
-  run.triggers = run.triggers or source.fn(self.m, self.direction) ~= nil
-    or script:mentions(run.ledger:bare_name()) or finds_tables(script)
-  return run.triggers
+--- Whether it may put a trigger or a rule on the bookkeeping's tables: its text names them, or need
+-- not; or it is code.
+function step:may_watch()
+  return self:code() ~= nil or self.script:mentions(self.run.ledger:bare_name())
+    or finds_tables(self.script)
 end
+
+function recorded.may_watch() return false end
 
 --- What the core has to do.
 -- @param resume for transaction=off: { revision, done } of pgmig.run.resume; nil: from the start
@@ -324,32 +269,15 @@ function step:job(resume)
   return {
     script = self.script, direction = self.direction, section = self.section,
     session = session_of(self), lock_timeout = run.lock_timeout, plain = not run.pipeline,
-    watched = may_be_watched(self),
-    ends_run = run.noted and self.m == self.plan[#self.plan] and run.token or nil,
-    pauses = not self.plan.record_only and pauses(self) or nil,
-    owner = self:owner(), revision = resume and resume.revision, done = resume and resume.done,
+    watched = run:is_watched(self), ends_run = run.noted and self.is_last and run.token or nil,
+    pauses = pauses(self), owner = self:owner(), revision = resume and resume.revision,
+    done = resume and resume.done,
     entry = self:entry {
-      event = self.plan.record_only or self.direction,
+      event = self.event,
       -- nil: the core takes that of what it sends
       checksum = not source.is_streamed(self.m, self.script) and self:checksum() or nil,
     },
   }
-end
-
---- Try once, pausing for the hooks.
--- @param resume as of `job`
--- @return "done", "raced" or "given_up"
--- @raise what made it fail
-function step:try(resume)
-  local run, m = self.run, self.m
-  run.db:on_notice(function(notice)
-    notice.type, notice.migration = "notice", m
-    run.emit(notice)
-  end)
-  self.replaced = false -- whether a hook has replaced a statement
-  if run.db.watch then run.db.watch:spare_snapshots(not self.transaction) end
-  run.db.handle:apply(run.ledger.handle, { self:job(resume) })
-  return drive(self)
 end
 
 return M
