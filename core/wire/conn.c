@@ -1,172 +1,21 @@
 /*
-** conn.c -- a PostgreSQL connection: opened, asked, closed.
+** conn.c -- the state of a connection: what it has answered, what is asked of
+** libpq about it, and giving it up, when what comes cannot be believed or does
+** not come.
 **
-** What a connection is asked, and what it answers, is exchange.c's. Here is
-** what surrounds that: how it is opened from all of libpq's sources, where it
-** would go, what can be seen of it from outside, and quoting. Nothing here
-** waits, as long as libpq is given addresses: names it would look up while it
-** connects (lua/pgmig/db/dial.lua).
+** What libpq says may repeat a parameter of the connection, so that its values
+** are taken out (conceal.c).
 */
 #include "wire/conn.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "wire/cancel.h"
-#include "wire/connfile.h"
-#include "wire/connstring.h"
-#include "base/environment.h"
 #include "base/error.h"
-#include "wire/report.h"
-
-/* ---- opening and closing --------------------------------------------- */
-
-/* Let libpq begin, which reads the service file; NULL for an error. Out of
-** memory is the error until something else is known: it is all that
-** PQconnectStartParams returns NULL for (libpq manual, "Database Connection
-** Control Functions"). The 1: a `dbname` may be a connection string. */
-static PGconn *start(struct pgmig_environment *environment,
-                     const char *const *keywords, const char *const *values,
-                     struct pgmig_error *err)
-{
-    PGconn *pg = NULL;
-
-    pgmig_error_memory(err);
-    if (environment == NULL || pgmig_environment_enter(environment) != 0)
-        return NULL;
-    if (pgmig_connfile_check_service(err) == 0)
-        pg = PQconnectStartParams(keywords, values, 1);
-    pgmig_environment_leave(environment);
-    if (pg != NULL)
-        pgmig_error_clear(err);
-    return pg;
-}
-
-/* The notice receiver is there before the first byte: a notice that libpq
-** cannot give to anybody goes to stderr. A connection that is BAD already is
-** either refused for its parameters, which is the caller's error, or could not
-** be begun: that is told as the operation's result, as if the network had said
-** so. */
-static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
-                         const char *const *values, struct pgmig_error *err)
-{
-    conn->pg = start(conn->environment, keywords, values, err);
-    if (conn->pg == NULL)
-        return -1;
-    PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
-    /* as the manual wants it before the first PQconnectPoll */
-    conn->polling = PGRES_POLLING_WRITING;
-    if (pgmig_connstring_check_values(conn->pg, err) != 0)
-        return -1;
-    if (PQstatus(conn->pg) == CONNECTION_BAD) {
-        if (pgmig_connstring_refusal(PQerrorMessage(conn->pg), err))
-            return -1;
-        pgmig_report_libpq(conn);
-        conn->phase = PGMIG_PHASE_IDLE;
-    }
-    return 0;
-}
-
-/* A name that no other connection has, on any machine: it is how a server
-** process behind a pooler is recognised, and perhaps ended (orphan.lua). Of
-** letters, digits and a blank, since it stands as it is in comments and
-** literals (ledger.c). */
-static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    unsigned char random[8];
-
-    if (getentropy(random, sizeof random) != 0)
-        return pgmig_error_set(err, PGMIG_E_IO, "getentropy: %s",
-                               strerror(errno));
-    snprintf(conn->tag, sizeof conn->tag,
-             "pgmig %02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
-             random[2], random[3], random[4], random[5], random[6], random[7]);
-    return 0;
-}
-
-static struct pgmig_conn *new_conn(const char *const *environment,
-                                   struct pgmig_error *err)
-{
-    struct pgmig_conn *conn = calloc(1, sizeof *conn);
-
-    if (conn != NULL) {
-        conn->owner = getpid();
-        conn->phase = PGMIG_PHASE_CONNECT;
-        conn->environment = pgmig_environment_new(environment);
-        if (conn->environment != NULL)
-            return conn;
-    }
-    free(conn);
-    pgmig_error_memory(err);
-    return NULL;
-}
-
-struct pgmig_conn *pgmig_conn_open(const char *const *keywords,
-                                   const char *const *values,
-                                   struct pgmig_error *err)
-{
-    return pgmig_conn_open_in(NULL, keywords, values, err);
-}
-
-/* What is wrong with the parameters is said before anything is begun: libpq
-** would repeat pieces of them, or take them for something else
-** (connstring.h). */
-struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
-                                      const char *const *keywords,
-                                      const char *const *values,
-                                      struct pgmig_error *err)
-{
-    struct pgmig_conn *conn;
-
-    if (pgmig_connstring_check_all(keywords, values, err) != 0)
-        return NULL;
-    conn = new_conn(environment, err);
-    if (conn == NULL)
-        return NULL;
-    if (make_tag(conn, err) == 0 &&
-        connect_start(conn, keywords, values, err) == 0)
-        return conn;
-    pgmig_conn_close(conn);
-    return NULL;
-}
-
-void pgmig_conn_forget_result(struct pgmig_conn *conn)
-{
-    PQclear(conn->result);
-    conn->result = NULL;
-    while (conn->kept_count > 0)
-        PQclear(conn->kept[--conn->kept_count]);
-}
-
-/* In a child of fork() the socket is the parent's, too. PQfinish sends
-** Terminate on it, so there the descriptor is closed and libpq's memory left as
-** it is. */
-void pgmig_conn_close(struct pgmig_conn *conn)
-{
-    struct pgmig_notice notice;
-
-    if (conn == NULL)
-        return;
-    pgmig_conn_forget_result(conn);
-    while (pgmig_conn_notice(conn, &notice))
-        pgmig_notice_clear(&notice);
-    free(conn->notices);
-    if (conn->pipeline != NULL)
-        conn->drop_pipeline(conn);
-    pgmig_buf_free(&conn->copy);
-    pgmig_error_clear(&conn->error);
-    pgmig_environment_free(conn->environment);
-    free(conn->abandoned);
-    pgmig_cancel_free(conn->cancel);
-    if (conn->owner == getpid())
-        PQfinish(conn->pg);
-    else if (conn->pg != NULL && PQsocket(conn->pg) >= 0)
-        close(PQsocket(conn->pg)); /* PQfinish would end the parent's session */
-    free(conn);
-}
+#include "wire/conceal.h"
 
 /* After fork() two processes would read from one socket, and each would get a
 ** part of the other's answers. */
@@ -180,111 +29,131 @@ int pgmig_conn_check_process(const struct pgmig_conn *conn,
     return pgmig_error_hint(err, "connect after forking");
 }
 
-/* ---- where it goes --------------------------------------------------- */
-
-void pgmig_hosts_free(struct pgmig_hosts *hosts)
+void pgmig_conn_forget_result(struct pgmig_conn *conn)
 {
-    free(hosts->host);
-    free(hosts->hostaddr);
-    free(hosts->port);
-    free(hosts->database);
-    free(hosts->user);
-    free(hosts->options);
-    free(hosts->connect_timeout);
-    *hosts = (struct pgmig_hosts){0};
+    PQclear(conn->result);
+    conn->result = NULL;
+    while (conn->kept_count > 0)
+        PQclear(conn->kept[--conn->kept_count]);
 }
 
-static char **field_of(struct pgmig_hosts *hosts, const char *keyword)
-{
-    const struct {
-        const char *keyword;
-        char **field;
-    } known[] = {
-        {"host", &hosts->host},
-        {"hostaddr", &hosts->hostaddr},
-        {"port", &hosts->port},
-        {"dbname", &hosts->database},
-        {"user", &hosts->user},
-        {"options", &hosts->options},
-        {"connect_timeout", &hosts->connect_timeout},
-    };
+/* ---- its failure ----------------------------------------------------- */
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(keyword, known[i].keyword) == 0)
-            return known[i].field;
-    return NULL;
+/*
+** The length of what matters in libpq's text. While connecting that is all of
+** it: each host has its say. Later the first message, with its lines that
+** begin with a tab: what comes behind is about the socket that is gone.
+*/
+static size_t telling(const char *text, bool connecting)
+{
+    size_t len = strcspn(text, "\n");
+
+    while (text[len] == '\n' && (connecting || text[len + 1] == '\t'))
+        len += 1 + strcspn(text + len + 1, "\n");
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    return len;
 }
 
-/* An empty value is no value to libpq: its default counts. */
-static int keep_host(struct pgmig_hosts *hosts, const PQconninfoOption *o,
-                     struct pgmig_error *err)
+/* Why the connection was given up, else libpq's own text: its first line, the
+** others as detail. Where nothing can be concealed for want of memory, nothing
+** of the text is said. */
+void pgmig_conn_fail(struct pgmig_conn *conn)
 {
-    char **field = field_of(hosts, o->keyword);
+    char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
+    const char *text = conn->abandoned ? conn->abandoned : concealed;
+    size_t first;
+    size_t len;
 
-    if (field == NULL || o->val == NULL || o->val[0] == '\0')
+    if (text == NULL || *text == '\0')
+        text = "the connection was lost";
+    first = strcspn(text, "\n");
+    len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
+    pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
+    conn->error.code = conn->unanswered ? "no_answer" : NULL;
+    first += strspn(text + first, "\n\t ");
+    if (len > first)
+        conn->error.detail = pgmig_strndup(text + first, len - first);
+    free(concealed);
+}
+
+/* Moved, not copied: the connection has none behind it. */
+int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (conn->error.kind == PGMIG_E_NONE)
         return 0;
-    *field = pgmig_strndup(o->val, strlen(o->val));
-    return *field == NULL ? pgmig_error_memory(err) : 0;
+    pgmig_error_clear(err);
+    *err = conn->error;
+    conn->error = (struct pgmig_error){0};
+    return -1;
 }
 
-static int keep_hosts(struct pgmig_hosts *hosts, PGconn *pg,
-                      struct pgmig_error *err)
-{
-    PQconninfoOption *options = PQconninfo(pg);
-    int status = 0;
+/* ---- giving a connection up ------------------------------------------ */
 
-    if (options == NULL)
-        return pgmig_error_memory(err);
-    for (PQconninfoOption *o = options; status == 0 && o->keyword; o++)
-        status = keep_host(hosts, o, err);
-    PQconninfoFree(options);
-    if (status != 0)
-        pgmig_hosts_free(hosts);
-    return status;
+bool pgmig_conn_lost(const struct pgmig_conn *conn)
+{
+    return PQstatus(conn->pg) == CONNECTION_BAD;
 }
 
-/* libpq alone knows how all its sources add up. It is made to begin with a
-** parameter that it refuses before it goes to the network: behind all others,
-** since of several values of one parameter the last one counts. */
-static PGconn *start_refused(const char *const *environment,
-                             const char *const *keywords,
-                             const char *const *values, struct pgmig_error *err)
+/* The operation is told as of any lost connection: by its next results. What
+** has come before is still read: a socket that is shut down gives what it has,
+** then its end. The first reason is the one that is told. */
+void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
 {
-    struct pgmig_environment *own = pgmig_environment_new(environment);
-    PGconn *pg = start(own, keywords, values, err);
+    static const char none[] = "the server did not answer in time";
 
-    pgmig_environment_free(own);
-    return pg;
+    if (conn->abandoned == NULL) {
+        conn->unanswered = reason == NULL;
+        reason = reason ? reason : none;
+        conn->abandoned = pgmig_strndup(reason, strlen(reason));
+    }
+    shutdown(PQsocket(conn->pg), SHUT_RDWR);
 }
 
-/* Two lists in one piece of memory, each with room for one more parameter and
-** the NULL that ends it. */
-int pgmig_hosts_read(const char *const *environment,
-                     const char *const *keywords, const char *const *values,
-                     struct pgmig_hosts *hosts, struct pgmig_error *err)
+/* From here on nothing is looked at that comes (refused); no data is sent
+** either. */
+void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
 {
-    const char **all;
-    size_t n = 0;
-    PGconn *pg;
-    int status;
+    pgmig_conn_abandon(conn, reason);
+    conn->refused = true;
+    conn->feeding = false;
+    if (conn->error.kind == PGMIG_E_NONE)
+        pgmig_conn_fail(conn);
+}
 
-    *hosts = (struct pgmig_hosts){0};
-    if (pgmig_connstring_check_all(keywords, values, err) != 0)
-        return -1;
-    while (keywords[n] != NULL)
-        n++;
-    all = calloc(2 * (n + 2), sizeof *all);
-    if (all == NULL)
-        return pgmig_error_memory(err);
-    memcpy(all, keywords, n * sizeof *all);
-    memcpy(all + n + 2, values, n * sizeof *all);
-    all[n] = "sslmode";
-    all[n + 2 + n] = "refused";
-    pg = start_refused(environment, all, all + n + 2, err);
-    free(all);
-    status = pg != NULL ? keep_hosts(hosts, pg, err) : -1;
-    PQfinish(pg);
-    return status;
+/* The hint only where this is the operation's first error: else the one that
+** was there before would get it. */
+void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
+{
+    struct pgmig_buf reason = {0};
+    bool first = conn->error.kind == PGMIG_E_NONE;
+
+    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
+    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
+    pgmig_buf_free(&reason);
+    if (first)
+        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
+                                       "proxy in between may be the cause");
+}
+
+/* What is read is thrown away. Only reading tells libpq that the socket is at
+** its end. */
+bool pgmig_conn_drain(struct pgmig_conn *conn)
+{
+    (void)PQconsumeInput(conn->pg);
+    return pgmig_conn_lost(conn);
+}
+
+/* Counted before libpq takes it: PQconsumeInput does not tell whether anything
+** has come. Its failure is not looked at; the results say the same, behind what
+** came before it. */
+void pgmig_conn_read(struct pgmig_conn *conn)
+{
+    int waiting = 0;
+
+    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+        conn->moved++;
+    (void)PQconsumeInput(conn->pg);
 }
 
 /* ---- looking --------------------------------------------------------- */

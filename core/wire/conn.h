@@ -141,6 +141,10 @@ bool pgmig_conn_drain(struct pgmig_conn *conn);
 /* Let libpq read what has come: a failure shows in the results. */
 void pgmig_conn_read(struct pgmig_conn *conn);
 
+/* Set the connection's error, kind "connect", from the reason for which it was
+** given up, else from libpq's own text. */
+void pgmig_conn_fail(struct pgmig_conn *conn);
+
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
 

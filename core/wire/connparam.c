@@ -11,10 +11,12 @@
 
 #include <ctype.h>
 #include <libpq-fe.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 #define WHOLE_NUMBER "a whole number"
 #define SECONDS "a whole number of seconds"
@@ -288,6 +290,31 @@ const char *pgmig_connparam_values(const char *name)
         if (strcmp(parameters[i].name, name) == 0)
             return parameters[i].values;
     return NULL;
+}
+
+/* ---- files ----------------------------------------------------------- */
+/*
+** libpq opens them without O_NONBLOCK: a FIFO, or a device that says nothing,
+** would keep the program waiting for ever, past every time-out. /dev/null is
+** how people say "no file".
+*/
+
+/* A path that cannot be looked at is libpq's to complain of. */
+int pgmig_connparam_check_file(const char *name, const char *path,
+                               struct pgmig_error *err)
+{
+    const char *kind = path != NULL ? pgmig_file_kind(path) : NULL;
+
+    if (kind == NULL || strcmp(kind, PGMIG_NULL_DEVICE) == 0)
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_USAGE,
+                           "%s names %s, not a regular file", name, kind);
+}
+
+int pgmig_connparam_check_service(struct pgmig_error *err)
+{
+    return pgmig_connparam_check_file("PGSERVICEFILE", getenv("PGSERVICEFILE"),
+                                      err);
 }
 
 /* ---- variables ------------------------------------------------------- */

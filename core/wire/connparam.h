@@ -1,4 +1,5 @@
-/* connparam.h -- libpq's parameters by name, and what others call them. */
+/* connparam.h -- libpq's parameters by name, what others call them, and the
+** files that they name. */
 #ifndef PGMIG_CONNPARAM_H
 #define PGMIG_CONNPARAM_H
 
@@ -23,5 +24,15 @@ const char *pgmig_connparam_in(const char *text);
 
 /* The values that a parameter takes, for people; NULL: not listed. */
 const char *pgmig_connparam_values(const char *name);
+
+/* Refuse what would keep libpq waiting, such as a FIFO. `name`: of the
+** parameter or variable, which is said; `path`: its value, which is not; NULL:
+** none. Kind "usage". */
+PGMIG_NODISCARD int pgmig_connparam_check_file(const char *name,
+                                               const char *path,
+                                               struct pgmig_error *err);
+
+/* The same of the service file that the environment names. */
+PGMIG_NODISCARD int pgmig_connparam_check_service(struct pgmig_error *err);
 
 #endif

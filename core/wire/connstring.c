@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/connfile.h"
 #include "wire/connparam.h"
 #include "wire/connurl.h"
 #include "base/error.h"
@@ -252,7 +251,7 @@ static int refuse_value(struct pgmig_error *err, const char *name)
 
 /* By libpq's words, since it has no codes for them. What is not recognised,
 ** such as a translation, is told as an error of connecting, with the values
-** taken out (report.c). */
+** taken out (conn.c). */
 bool pgmig_connstring_refusal(const char *text, struct pgmig_error *err)
 {
     if (strncmp(text, "definition of service ", 22) == 0) {
@@ -335,7 +334,8 @@ static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
 
 /* Numbers are looked at here because libpq reads them too late for a usage
 ** error, when a socket is open, or not at all (connect_timeout, of a connection
-** that is stepped). Files as in connfile.h. */
+** that is stepped). sslcrldir is a folder, whose files have names of their
+** own. */
 static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
 {
     static const char *const numbers[] = {"connect_timeout",
@@ -345,6 +345,8 @@ static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
                                           "tcp_user_timeout",
                                           "keepalives_interval",
                                           NULL};
+    static const char *const files[] = {"passfile",    "sslcert", "sslkey",
+                                        "sslrootcert", "sslcrl",  NULL};
     static const char *const names[] = {"dbname", "host", "user", NULL};
     static const char *const modes[] = {
         "true", "on", "yes", "1", "false", "off", "no", "0", "database", NULL};
@@ -355,8 +357,8 @@ static int check_option(const PQconninfoOption *o, struct pgmig_error *err)
         return refuse_value(err, pgmig_connparam_in(o->keyword));
     if (strcmp(o->keyword, "replication") == 0 && !is_one_of(o->val, modes))
         return refuse_value(err, "replication");
-    if (pgmig_connfile_named(o->keyword) &&
-        pgmig_connfile_check(o->keyword, o->val, err) != 0)
+    if (is_one_of(o->keyword, files) &&
+        pgmig_connparam_check_file(o->keyword, o->val, err) != 0)
         return -1;
     if (is_one_of(o->keyword, names) && strstr(o->val, "://") != NULL)
         return refuse_url(o, err);

@@ -18,8 +18,7 @@
 #include <unistd.h>
 
 #include "wire/answer.h"
-#include "wire/conn.h"
-#include "base/environment.h"
+#include "wire/connect.h"
 #include "base/error.h"
 #include "wire/pipeline.h"
 #include "wire/report.h"
@@ -91,7 +90,7 @@ static int sent(struct pgmig_conn *conn, int ok)
 {
     if (ok)
         return 0;
-    pgmig_report_libpq(conn);
+    pgmig_conn_fail(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     if (conn->next != NULL && pgmig_conn_tx(conn) != PGMIG_TX_IDLE)
         shutdown(PQsocket(conn->pg), SHUT_RDWR);
@@ -158,36 +157,6 @@ void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
 }
 
 /* ---- stepping -------------------------------------------------------- */
-
-/* libpq may read the environment at any step, so the caller's variables are
-** there for each call, and gone behind it (environment.h). A time-out of ours
-** makes the next step fail (pgmig_conn_abandon). */
-static unsigned step_connect(struct pgmig_conn *conn)
-{
-    if (pgmig_environment_enter(conn->environment) != 0) {
-        pgmig_error_memory(&conn->error);
-        conn->phase = PGMIG_PHASE_IDLE;
-        return 0;
-    }
-    conn->polling =
-        conn->abandoned ? PGRES_POLLING_FAILED : PQconnectPoll(conn->pg);
-    pgmig_environment_leave(conn->environment);
-    switch (conn->polling) {
-    case PGRES_POLLING_READING:
-        return PGMIG_WANT_READ;
-    case PGRES_POLLING_OK:
-        conn->phase = PGMIG_PHASE_IDLE;
-        if (PQsetnonblocking(conn->pg, 1) != 0)
-            pgmig_report_libpq(conn);
-        return 0;
-    case PGRES_POLLING_FAILED:
-        pgmig_report_libpq(conn);
-        conn->phase = PGMIG_PHASE_IDLE;
-        return 0;
-    default:
-        return PGMIG_WANT_WRITE;
-    }
-}
 
 /* A request of several commands has as many results; the last one is the
 ** connection's, unless all are asked for. Their number says which command a
@@ -308,8 +277,8 @@ static const char *fault_of(const struct pgmig_conn *conn)
 static bool request_done(struct pgmig_conn *conn)
 {
     conn->phase = PGMIG_PHASE_IDLE;
-    if (pgmig_conn_lost(conn) && !has_error(conn))
-        pgmig_report_libpq(conn);
+    if (!has_error(conn) && pgmig_conn_lost(conn))
+        pgmig_conn_fail(conn);
     return conn->next == NULL || !conn->next(conn->ctx, conn);
 }
 
@@ -339,7 +308,8 @@ static unsigned step_refused(struct pgmig_conn *conn)
 ** for it says nothing. */
 static unsigned step_busy(struct pgmig_conn *conn)
 {
-    pgmig_transfer_feed(conn);
+    if (conn->feeding)
+        pgmig_transfer_feed(conn);
     PQflush(conn->pg);
     pgmig_conn_read(conn);
     for (;;) {
@@ -415,7 +385,7 @@ unsigned pgmig_conn_step(struct pgmig_conn *conn)
 {
     switch (conn->phase) {
     case PGMIG_PHASE_CONNECT:
-        return step_connect(conn);
+        return pgmig_connect_step(conn);
     case PGMIG_PHASE_BUSY:
     case PGMIG_PHASE_COPY_OUT:
         return step_busy(conn);

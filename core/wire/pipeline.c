@@ -74,7 +74,7 @@ int pgmig_pipeline_enter(struct pgmig_conn *conn,
     pgmig_conn_forget_result(conn);
     if (PQenterPipelineMode(conn->pg) == 1)
         return 0;
-    pgmig_report_libpq(conn);
+    pgmig_conn_fail(conn);
     drop(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return -1;
@@ -223,7 +223,7 @@ static void take_success(struct pgmig_conn *conn, PGresult *res)
     const struct pgmig_mark *mark = &p->ring[p->first].mark;
     const char *fault;
 
-    pgmig_conn_forget_result(conn);
+    PQclear(conn->result);
     conn->result = res;
     if (conn->error.kind != PGMIG_E_NONE)
         return;
@@ -279,7 +279,7 @@ static void take_end(struct pgmig_conn *conn)
     } else if (!pgmig_conn_lost(conn)) {
         refuse(conn, "the end of a request without a result");
     } else if (conn->error.kind == PGMIG_E_NONE) {
-        pgmig_report_libpq(conn);
+        pgmig_conn_fail(conn);
         fail(conn);
     }
 }
@@ -319,7 +319,7 @@ static bool take_answers(struct pgmig_conn *conn)
             take_result(conn, res);
         else
             take_end(conn);
-        if (pgmig_conn_lost(conn) && conn->error.kind != PGMIG_E_NONE)
+        if (conn->error.kind != PGMIG_E_NONE && pgmig_conn_lost(conn))
             return true;
     }
     return false;

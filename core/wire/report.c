@@ -1,21 +1,16 @@
 /*
-** report.c -- what the server and libpq say: notices and errors; and giving a
-** connection up, when what they say cannot be believed or does not come.
+** report.c -- what the server says: notices and errors.
 **
-** What a server sends is kept as it is, in its language; what it means is read
-** from codes (SQLSTATE, the severity that is not translated), never from words.
-** What libpq says may repeat a parameter of the connection, so that its values
-** are taken out (conceal.c). Only libpq calls pgmig_report_notice: in the
-** middle of its reading, where nothing may be sent or raised.
+** It is kept as it is, in the server's language; what it means is read from
+** codes (SQLSTATE, the severity that is not translated), never from words. Only
+** libpq calls pgmig_report_notice: in the middle of its reading, where nothing
+** may be sent or raised.
 */
 #include "wire/report.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-#include "wire/conceal.h"
 #include "wire/conn.h"
 #include "base/error.h"
 
@@ -47,76 +42,6 @@ static void copy_state(const PGresult *res, char sqlstate[6])
         memcpy(sqlstate, value, 6);
 }
 
-/* ---- giving a connection up ------------------------------------------ */
-
-bool pgmig_conn_lost(const struct pgmig_conn *conn)
-{
-    return PQstatus(conn->pg) == CONNECTION_BAD;
-}
-
-/* The operation is told as of any lost connection: by its next results. What
-** has come before is still read: a socket that is shut down gives what it has,
-** then its end. The first reason is the one that is told. */
-void pgmig_conn_abandon(struct pgmig_conn *conn, const char *reason)
-{
-    static const char none[] = "the server did not answer in time";
-
-    if (conn->abandoned == NULL) {
-        conn->unanswered = reason == NULL;
-        reason = reason ? reason : none;
-        conn->abandoned = pgmig_strndup(reason, strlen(reason));
-    }
-    shutdown(PQsocket(conn->pg), SHUT_RDWR);
-}
-
-/* From here on nothing is looked at that comes (refused); no data is sent
-** either. */
-void pgmig_conn_give_up(struct pgmig_conn *conn, const char *reason)
-{
-    pgmig_conn_abandon(conn, reason);
-    conn->refused = true;
-    conn->feeding = false;
-    if (conn->error.kind == PGMIG_E_NONE)
-        pgmig_report_libpq(conn);
-}
-
-/* The hint only where this is the operation's first error: else the one that
-** was there before would get it. */
-void pgmig_conn_refuse(struct pgmig_conn *conn, const char *fault)
-{
-    struct pgmig_buf reason = {0};
-    bool first = conn->error.kind == PGMIG_E_NONE;
-
-    pgmig_buf_addf(&reason, "unexpected response from the server: %s", fault);
-    pgmig_conn_give_up(conn, reason.failed ? fault : reason.data);
-    pgmig_buf_free(&reason);
-    if (first)
-        pgmig_error_hint(&conn->error, "is the server PostgreSQL? a pooler or "
-                                       "proxy in between may be the cause");
-}
-
-/* What is read is thrown away. Only reading tells libpq that the socket is at
-** its end. */
-bool pgmig_conn_drain(struct pgmig_conn *conn)
-{
-    (void)PQconsumeInput(conn->pg);
-    return pgmig_conn_lost(conn);
-}
-
-/* Counted before libpq takes it: PQconsumeInput does not tell whether anything
-** has come. Its failure is not looked at; the results say the same, behind what
-** came before it. */
-void pgmig_conn_read(struct pgmig_conn *conn)
-{
-    int waiting = 0;
-
-    if (ioctl(PQsocket(conn->pg), FIONREAD, &waiting) == 0 && waiting > 0)
-        conn->moved++;
-    (void)PQconsumeInput(conn->pg);
-}
-
-/* ---- what the server says -------------------------------------------- */
-
 /* What the server has said has not all that it always has, or libpq cannot make
 ** anything of it: nothing that comes behind it can be understood. A connection
 ** that is lost says odd things of itself, and they are no lie of a server's. */
@@ -125,7 +50,7 @@ static void report_odd(struct pgmig_conn *conn, const char *text)
     struct pgmig_buf reason = {0};
 
     if (pgmig_conn_lost(conn)) {
-        pgmig_report_libpq(conn);
+        pgmig_conn_fail(conn);
         return;
     }
     pgmig_buf_addf(&reason, "could not read the server's response: %s", text);
@@ -208,44 +133,6 @@ bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)
     return true;
 }
 
-/*
-** The length of what matters in libpq's text. While connecting that is all of
-** it: each host has its say. Later the first message, with its lines that
-** begin with a tab: what comes behind is about the socket that is gone.
-*/
-static size_t telling(const char *text, bool connecting)
-{
-    size_t len = strcspn(text, "\n");
-
-    while (text[len] == '\n' && (connecting || text[len + 1] == '\t'))
-        len += 1 + strcspn(text + len + 1, "\n");
-    while (len > 0 && text[len - 1] == '\n')
-        len--;
-    return len;
-}
-
-/* Why the connection was given up, else libpq's own text: its first line, the
-** others as detail. Where nothing can be concealed for want of memory, nothing
-** of the text is said. */
-void pgmig_report_libpq(struct pgmig_conn *conn)
-{
-    char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
-    const char *text = conn->abandoned ? conn->abandoned : concealed;
-    size_t first;
-    size_t len;
-
-    if (text == NULL || *text == '\0')
-        text = "the connection was lost";
-    first = strcspn(text, "\n");
-    len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
-    pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
-    conn->error.code = conn->unanswered ? "no_answer" : NULL;
-    first += strspn(text + first, "\n\t ");
-    if (len > first)
-        conn->error.detail = pgmig_strndup(text + first, len - first);
-    free(concealed);
-}
-
 /* Whether what is said ends the session. Poolers say it in one field only, the
 ** one that servers translate, and in English. An error without any counts as
 ** fatal. */
@@ -306,15 +193,4 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     err->query = field(res, PG_DIAG_INTERNAL_QUERY);
     err->query_at = (int)number(res, PG_DIAG_INTERNAL_POSITION);
     conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
-}
-
-/* Moved, not copied: the connection has none behind it. */
-int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    if (conn->error.kind == PGMIG_E_NONE)
-        return 0;
-    pgmig_error_clear(err);
-    *err = conn->error;
-    conn->error = (struct pgmig_error){0};
-    return -1;
 }

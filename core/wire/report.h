@@ -1,4 +1,4 @@
-/* report.h -- what the server and libpq say: notices and errors. */
+/* report.h -- what the server says: notices and errors. */
 #ifndef PGMIG_REPORT_H
 #define PGMIG_REPORT_H
 
@@ -9,10 +9,6 @@
 /* A PQnoticeReceiver; its argument is the connection. Keeps a copy of the
 ** notice for pgmig_conn_notice; gives up a connection whose notice is odd. */
 void pgmig_report_notice(void *arg, const PGresult *res);
-
-/* Set the connection's error, kind "connect", from libpq's own text, or from
-** the reason for which the connection was given up. */
-void pgmig_report_libpq(struct pgmig_conn *conn);
 
 /* Set the connection's error, and its place in the statement, from a result
 ** that the server sent, which stays the caller's. What libpq has made up itself

@@ -22,7 +22,7 @@
 static void give_up(struct pgmig_conn *conn)
 {
     if (conn->error.kind == PGMIG_E_NONE)
-        pgmig_report_libpq(conn);
+        pgmig_conn_fail(conn);
     pgmig_conn_give_up(conn, "could not send the data of a COPY");
 }
 
@@ -117,7 +117,7 @@ int pgmig_conn_copy_put(struct pgmig_conn *conn, const char *data, size_t len,
         int ok = PQputCopyData(conn->pg, data, n);
 
         if (ok != 1) {
-            pgmig_report_libpq(conn);
+            pgmig_conn_fail(conn);
             return pgmig_conn_take_error(conn, err);
         }
         data += n;
@@ -136,7 +136,7 @@ int pgmig_conn_copy_end(struct pgmig_conn *conn, const char *reason,
     conn->phase = PGMIG_PHASE_BUSY;
     if (PQputCopyEnd(conn->pg, reason) == 1)
         return 0;
-    pgmig_report_libpq(conn);
+    pgmig_conn_fail(conn);
     conn->phase = PGMIG_PHASE_IDLE;
     return pgmig_conn_take_error(conn, err);
 }
