@@ -399,15 +399,31 @@ function migrator:pending() end
 ---@return pgmig.Migration[]
 function migrator:applied() end
 
----@param limit integer?
+---@param options integer|{ limit: integer? }|nil
 ---@return pgmig.Happening[]
-function migrator:history(limit) end
+function migrator:history(options) end
 
----@param options integer|string|{ target: integer|string?, steps: integer? }|nil
+---@class pgmig.RunOptions
+---@field on_event? fun(event: pgmig.Event)
+---@field stop? fun(): boolean
+---@field unattended? boolean
+
+---@class pgmig.UpOptions: pgmig.RunOptions
+---@field to? integer|string the last version; `target` is the same
+---@field steps? integer
+---@field dry_run? boolean
+
+---@class pgmig.DownOptions: pgmig.RunOptions
+---@field to? integer|string the version that stays
+---@field steps? integer
+---@field all? boolean
+---@field dry_run? boolean
+
+---@param options integer|string|pgmig.UpOptions|nil
 ---@return pgmig.Plan
 function migrator:plan(options) end
 
----@param options integer|{ steps: integer?, to: integer|string? }|nil
+---@param options integer|pgmig.DownOptions|nil
 ---@return pgmig.Plan
 function migrator:plan_rollback(options) end
 
@@ -422,17 +438,17 @@ function migrator:describe(m, direction) end
 function migrator:on(event, fn) end
 
 ---@param plan pgmig.Plan
----@param options { on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)?, unattended: boolean? }?
+---@param options pgmig.RunOptions?
 ---@return pgmig.Migration[]
 function migrator:run(plan, options) end
 
 ---@param version integer|string
----@param options { on_event: fun(event: pgmig.Event)? }?
+---@param options pgmig.RunOptions?
 ---@return pgmig.Migration[]
 function migrator:baseline(version, options) end
 
 ---@param version integer|string
----@param options { on_event: fun(event: pgmig.Event)? }?
+---@param options pgmig.RunOptions?
 ---@return pgmig.Migration[]
 function migrator:fake(version, options) end
 
@@ -454,11 +470,11 @@ function migrator:repair(version, options) end
 ---@return pgmig.Migration
 function migrator:resolve(version, how, options) end
 
----@param options integer|string|{ target: integer|string?, steps: integer?, on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)? }|nil
+---@param options integer|string|pgmig.UpOptions|nil
 ---@return pgmig.Migration[]
 function migrator:migrate(options) end
 
----@param options integer|{ steps: integer?, to: integer|string?, on_event: fun(event: pgmig.Event)? }|nil
+---@param options integer|pgmig.DownOptions|nil
 ---@return pgmig.Migration[]
 function migrator:rollback(options) end
 
@@ -533,7 +549,7 @@ function drivers.coroutine(handle, want, deadline) end
 ---@class pgmig.nginx.Options: pgmig.Options
 ---@field database? string|table what pgmig.connect takes
 ---@field dir? string|string[] relative to nginx's prefix unless absolute
----@field target? integer|string the version that this release requires
+---@field to? integer|string the version that this release requires; `target` is the same
 ---@field mode? "migrate"|"check"
 ---@field shm? string the lua_shared_dict, "pgmig"
 ---@field pool? string the thread_pool, "pgmig"

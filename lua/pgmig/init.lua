@@ -1,5 +1,6 @@
 --- pgmig: versioned migrations for PostgreSQL.
 -- @module pgmig
+local arguments = require "pgmig.arguments"
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
@@ -32,7 +33,7 @@ M.is_error = errors.is
 --   statements = { { sql, kind, line, column, offset, copy_data } }
 -- @raise kinds "parse", "io"
 function M.parse(text_or_path, options)
-  local format = formats.load(options and options.format or "pgmig")
+  local format = formats.load(arguments.read("parse", options).format or "pgmig")
   local is_path = text_or_path:find "%.sql$" and not text_or_path:find "\n"
   local script = is_path and format:read(text_or_path) or format:parse(text_or_path, "(text)")
   return script:describe()

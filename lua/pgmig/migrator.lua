@@ -1,5 +1,6 @@
 --- The migrator: runs the migrations of folders on a database with a tracking table.
 -- @module pgmig.migrator
+local arguments = require "pgmig.arguments"
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local drift = require "pgmig.state.drift"
@@ -161,12 +162,6 @@ local function read_state(self, read_files)
   return states.read(self, read_files)
 end
 
---- An options table, where a plain value stands for its main key.
-local function options_of(value, key)
-  if type(value) == "table" then return value end
-  return { [key] = value }
-end
-
 -- ---- reading ---------------------------------------------------------------
 
 local down_states = { ready = "ready", nothing = "ready" }
@@ -222,13 +217,14 @@ function migrator:pending() return (read_state(self)).pending end
 function migrator:applied() return (read_state(self)).applied end
 
 --- What has happened: every event that changed something, and every failure.
--- @param limit only this many of the newest; nil: all
+-- @param options nil: all; a number: only this many of the newest, also { limit = number }
 -- @return a list, oldest first, of { event ("up", "down", "failed", "unknown", "interrupted",
 --   "baseline", "fake", "adopted", "repaired", "resolved"), id = nil for a repeatable one, version,
 --   name, checksum, started_at, finished_at, duration in seconds, db_user, host, program, run,
 --   message, and for a failure sqlstate, detail, file, line, column, if known }
-function migrator:history(limit)
+function migrator:history(options)
   check_db(self)
+  local limit = arguments.read("history", options).limit
   local events = recovery.persist(self.db, self.reconnect, function()
     return self.ledger:history(self.db, limit)
   end)
@@ -250,27 +246,27 @@ local function check_adopted(self, plan)
   needed("takeover.tracking").check_unused(self.db, self.format)
 end
 
---- What `migrate` with the same options would run.
--- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
---   this many }
--- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
---   ignored = paths of .sql files that are not migrations, warnings = { { state, migration,
---   message } } of the policy
--- @raise kinds "plan" for an unknown target, and if the format's tool has applied migrations and
---   nothing was adopted, "parse" for an invalid file, "drift" for what the policy forbids
-function migrator:plan(options)
-  local plan = make_plan(self, planning.up, options_of(options, "target"))
+local function plan_up(self, options)
+  local plan = make_plan(self, planning.up, options)
   check_adopted(self, plan)
   source.check(plan, self.db.breathe, source.look)
   return plan
 end
 
+--- What `migrate` with the same options would run.
+-- @param options nil: all; a version: up to it, inclusive; or those of `migrate`
+-- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
+--   ignored = paths of .sql files that are not migrations, warnings = { { state, migration,
+--   message } } of the policy
+-- @raise kinds "plan" for an unknown target, and if the format's tool has applied migrations and
+--   nothing was adopted, "parse" for an invalid file, "drift" for what the policy forbids
+function migrator:plan(options) return plan_up(self, arguments.read("plan", options)) end
+
 --- What `rollback` with the same options would roll back.
--- @param options nil: the last one; a number of steps; or { steps = n }, { to = the version to
---   keep, 0: roll back all }
+-- @param options nil: the last one; a number of steps; or those of `rollback`
 -- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
-  return make_plan(self, planning.down, options_of(options, "steps"))
+  return make_plan(self, planning.down, arguments.read("plan_rollback", options))
 end
 
 --- What a migration of a plan would run.
@@ -334,7 +330,7 @@ end
 --- Run plans, one behind the other, with the lock held all the time.
 -- @return what each has done
 local function perform(self, plans, options)
-  local emit, is_empty = emitter(self, options and options.on_event), true
+  local emit, is_empty = emitter(self, options.on_event), true
   for _, plan in ipairs(plans) do
     for _, warning in ipairs(plan.warnings or {}) do
       emit { type = "warning", migration = warning.migration, message = warning.message }
@@ -345,7 +341,7 @@ local function perform(self, plans, options)
   check_db(self)
   warn_of_units(self, emit)
   for _, plan in ipairs(plans) do source.check(plan, self.db.breathe) end
-  local ok, result = pcall(needed("run.door").run, self, plans, emit, options or {})
+  local ok, result = pcall(needed("run.door").run, self, plans, emit, options)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end
   error(result, 0)
@@ -364,7 +360,9 @@ end
 --   percent as the server reports
 -- @return the migrations that were run
 -- @raise the error of what failed, with `migration`, `applied` and `rolled_back`
-function migrator:run(plan, options) return perform(self, { plan }, options)[1] end
+function migrator:run(plan, options)
+  return perform(self, { plan }, arguments.read("run", options))[1]
+end
 
 --- Record pending migrations as applied, without running them: for a database that already has
 -- their schema.
@@ -374,7 +372,8 @@ function migrator:run(plan, options) return perform(self, { plan }, options)[1] 
 -- @raise kind "plan" if one of them, or the rollback of an applied one, is half finished
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline requires a version") end
-  local plan = make_plan(self, planning.up, { target = version, versioned = true }, "baseline")
+  options = arguments.read("baseline", options)
+  local plan = make_plan(self, planning.up, { to = version, versioned = true }, "baseline")
   return self:run(plan, options)
 end
 
@@ -384,6 +383,7 @@ end
 -- @return a list with the migration; empty if it is already applied
 function migrator:fake(version, options)
   if version == nil then errors.raise("usage", "fake requires a version") end
+  options = arguments.read("fake", options)
   return self:run(make_plan(self, planning.one, version, "fake"), options)
 end
 
@@ -396,7 +396,7 @@ end
 -- @raise kinds "plan" for a table that does not exist, and as `baseline`; "drift" if table and
 --   files disagree
 function migrator:adopt(options)
-  options = options or {}
+  options = arguments.read("adopt", options)
   check_db(self)
   local from = needed("takeover.adopt").format(self, options.from)
   local source_of = { table = options.from_table }
@@ -412,32 +412,39 @@ function migrator:adopt(options)
   return plan
 end
 
+--- Run a plan, or only say what is in it.
+local function carry_out(self, plan, options)
+  if options.dry_run then return plan end
+  return perform(self, { plan }, options)[1]
+end
+
 --- Apply pending migrations.
--- @param options nil: all; a version: up to it, inclusive; or { target = version, steps = at most
---   this many, on_event = see `run` }
+-- @param options nil: all; a version: up to it, inclusive; or { to = version (also written target),
+--   steps = at most this many, dry_run = true: only return what would run } and those of `run`
 -- @return the migrations that were applied, in order
 -- @raise the error of what failed; its `applied` are those before. All of the failed one is rolled
 --   back
 function migrator:migrate(options)
-  options = options_of(options, "target")
-  return self:run(self:plan(options), options)
+  options = arguments.read("migrate", options)
+  return carry_out(self, plan_up(self, options), options)
 end
 
 --- Roll back applied migrations, newest first.
--- @param options nil: the last one; a number of steps; or { steps = n }, { to = the version to
---   keep, 0: roll back all }, with on_event as in `run`
+-- @param options nil: the last one; a number of steps; or one of { steps = n }, { to = the version
+--   to keep, 0: roll back all }, { all = true }, with dry_run = true: only return what would be
+--   rolled back, and those of `run`
 -- @return the migrations that were rolled back, in order
 -- @raise kind "plan" if one of them cannot be rolled back: then nothing was rolled back
 function migrator:rollback(options)
-  options = options_of(options, "steps")
-  return self:run(self:plan_rollback(options), options)
+  options = arguments.read("rollback", options)
+  return carry_out(self, make_plan(self, planning.down, options), options)
 end
 
 --- Roll back the newest migrations and apply them again; does nothing if either is refused.
--- @param options { steps = 1, on_event }
+-- @param options nil; a number of steps; or { steps = 1 } and those of `run`
 -- @return { rolled_back = migrations, applied = migrations }; an error has both fields too
 function migrator:redo(options)
-  options = options_of(options, "steps")
+  options = arguments.read("redo", options)
   local down = make_plan(self, planning.redo, options)
   local done = perform(self, { down, down.again }, options)
   return { rolled_back = done[1], applied = done[2] }
@@ -470,7 +477,7 @@ end
 -- @raise kinds "drift" for one that is replaced, "lock" during another run
 function migrator:repair(version, options)
   check_db(self)
-  options = options or {}
+  options = arguments.read("repair", options)
   local replaced = options.replaced
   if replaced and version == nil then
     errors.raise("usage", "repair accepts one replaced migration at a time: it requires a version")
@@ -494,7 +501,7 @@ function migrator:resolve(version, how, options)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
     errors.raise("usage", "resolve requires done, redo or restart")
   end
-  local emit = emitter(self, options and options.on_event)
+  local emit = emitter(self, arguments.read("resolve", options).on_event)
   return needed("upkeep.repair").settle(self, emit, function(state)
     return find(state, version)
   end, how)
@@ -509,7 +516,7 @@ end
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)
   return needed("files.create").create(self.dirs[1], self:files().list, self.naming, name, {
-    timestamp = options and options.timestamp, format = self.format,
+    timestamp = arguments.read("create", options).timestamp, format = self.format,
   })
 end
 

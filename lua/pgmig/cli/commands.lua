@@ -126,7 +126,7 @@ function M.up(run)
   local options = run.options
   local migrator = open(run)
   if options.fake then return fake(run, migrator) end
-  local plan = migrator:plan { target = options.to, steps = options.steps }
+  local plan = migrator:plan { to = options.to, steps = options.steps }
   if options.dry_run then return show(run, migrator, plan) end
   if not run.again then run.report:ignored(plan.ignored) end
   carry_out(run, migrator, plan)
@@ -140,8 +140,9 @@ end
 function M.down(run)
   local options = run.options
   local migrator = open(run)
-  local steps = options.all and math.huge or options.steps
-  local plan = migrator:plan_rollback { steps = steps, to = options.to }
+  local plan = migrator:plan_rollback {
+    steps = options.steps, to = options.to, all = options.all,
+  }
   if options.dry_run then return show(run, migrator, plan) end
   carry_out(run, migrator, plan)
 end

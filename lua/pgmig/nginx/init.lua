@@ -57,11 +57,11 @@ end
 -- mode = "check" only waits until something else has migrated. Raises nothing: errors are
 -- logged, and the gate stays closed.
 -- @param options { database = what `pgmig.connect` takes (nil: DATABASE_URL, ...); dir = folder or
---   list of them, relative to nginx's prefix; target = the version that this release requires
---   (nil: the folder's newest); mode = "migrate" or "check"; shm = "pgmig", the lua_shared_dict;
---   pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and its options
---   table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict, lock_timeout,
---   lock_wait, retries, reconnect, drift_check, pipeline }
+--   list of them, relative to nginx's prefix; to = the version that this release requires, also
+--   written target (nil: the folder's newest); mode = "migrate" or "check"; shm = "pgmig", the
+--   lua_shared_dict; pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and
+--   its options table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict,
+--   lock_timeout, lock_wait, retries, reconnect, drift_check, pipeline }
 function M.setup(options)
   if watch then return log.guard(begin_again, options) end
   local ok, err = log.guard(begin, options)

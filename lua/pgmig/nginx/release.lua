@@ -18,7 +18,7 @@ local PLACE_DIGITS = 16
 local migrator_options = options_table.of_migrator() -- they are passed on
 
 local known = {
-  database = true, dir = true, target = true, mode = true, shm = true, pool = true,
+  database = true, dir = true, to = true, target = true, mode = true, shm = true, pool = true,
   on_event = true, refuse = true,
 }
 for _, key in ipairs(migrator_options) do known[key] = true end
@@ -29,6 +29,12 @@ local function migrator_part(options)
   return part
 end
 
+--- The version that a release requires; nil: the folder's newest.
+local function target_of(options)
+  if options.to ~= nil then return options.to end
+  return options.target
+end
+
 local function check(options, mode)
   if type(options) ~= "table" then errors.raise("usage", "a table of options is required") end
   for key in pairs(options) do
@@ -37,13 +43,16 @@ local function check(options, mode)
   if mode ~= "migrate" and mode ~= "check" then
     errors.raise("usage", ("mode must be migrate or check, not %s"):format(tostring(mode)))
   end
+  if options.to ~= nil and options.target ~= nil then
+    errors.raise("usage", "option to is given twice, also as target")
+  end
   migrator.check_options(migrator_part(options))
   if options.format == "auto" then
     errors.raise("usage", "format auto is not supported here: it looks into the database", {
       hint = "name the format: `pgmig --format auto status` shows which one it is",
     })
   end
-  if not options.dir and not (mode == "check" and options.target) then
+  if not options.dir and not (mode == "check" and target_of(options) ~= nil) then
     errors.raise("usage", "dir, the migrations folder, is required")
   end
 end
@@ -89,10 +98,10 @@ function M.read(options, mode)
   mode = mode or type(options) == "table" and options.mode or "migrate"
   check(options, mode)
   local self = {
-    database = options.database, target = options.target, mode = mode,
+    database = options.database, target = target_of(options), mode = mode,
     on_event = options.on_event, dir = from_prefix(options.dir),
     options = migrator_part(options),
-    terms = mode .. " " .. tostring(options.target),
+    terms = mode .. " " .. tostring(target_of(options)),
   }
   local set = { list = {} }
   if self.dir then

@@ -189,13 +189,13 @@ end
 
 --- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
 -- other is left.
--- @param options { target = version, inclusive; steps = at most so many; versioned = true: no
+-- @param options { to = version, inclusive; steps = at most so many; versioned = true: no
 --   repeatable ones }
 -- @return a list with direction = "up"
 -- @raise kind "plan" for an unknown target
 function M.up(state, options)
   local plan = { direction = "up" }
-  local target = options.target ~= nil and check_target(state, options.target)
+  local target = options.to ~= nil and check_target(state, options.to)
   local steps = options.steps and check_steps(options.steps)
   for _, m in ipairs(state.pending) do
     if target and core.compare(m.id, target) > 0 then break end
@@ -298,7 +298,8 @@ local function check_floor(state, to)
 end
 
 --- Which applied migrations `rollback` would undo, newest first.
--- @param options { steps = how many, default 1 } or { to = version that is kept; 0: undo all }
+-- @param options { steps = how many, default 1 }, { to = version that is kept; 0: undo all } or
+--   { all = true }
 -- @return a list with direction = "down"
 -- @raise kinds "usage" for wrong steps, "plan" for an unknown version
 function M.down(state, options)
@@ -306,7 +307,7 @@ function M.down(state, options)
   local floor, steps
   if options.to ~= nil then
     floor = check_floor(state, options.to)
-  else
+  elseif not options.all then
     steps = check_steps(options.steps or 1)
   end
   for i = #state.applied, 1, -1 do
