@@ -64,7 +64,7 @@
 ---@class pgmig.Plan: pgmig.Migration[]
 ---@field direction "up"|"down"
 ---@field newest pgmig.Migration? the newest applied one
----@field ignored string[] .sql files that are not migrations
+---@field ignored string[] files that look like migrations and are none
 ---@field warnings { state: string, migration: pgmig.Migration?, message: string }[] of the policy
 
 ---@class pgmig.Happening
@@ -105,6 +105,7 @@
 ---@field applied pgmig.Migration[]
 ---@field pending pgmig.Migration[]
 ---@field ignored string[]
+---@field reasons table<string, string> why a path is ignored
 ---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
 ---@field warning string? set if the files of all applied migrations are missing
@@ -200,6 +201,8 @@ function context:stop() end
 ---@field names_differ? boolean
 ---@field lone_down? boolean
 ---@field foreign? string a Lua pattern
+---@field pattern? string how files are named, for messages
+---@field parser? fun(paths: string[]): fun(path: string): table|false|nil
 
 ---@class pgmig.Marker
 ---@field text string in lower case
@@ -517,6 +520,11 @@ function naming.parts(version) end
 ---@param rule pgmig.Rule
 ---@return pgmig.Rule
 function naming.check(rule) end
+
+---@param rule pgmig.Rule
+---@param paths string[]
+---@return fun(path: string): table|false|nil
+function naming.parser(rule, paths) end
 
 ---@class pgmig.formats
 ---@field names string[]

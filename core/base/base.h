@@ -4,7 +4,8 @@
 
 #include "pgmig.h"
 
-/* The files in a directory, as paths relative to it, in byte order. */
+/* The files in a directory, as paths relative to it, in byte order; folders
+** that were not entered have a slash behind them. */
 struct pgmig_dir {
     char **names;
     size_t count;

@@ -64,8 +64,15 @@ static int descend(struct listing *l, int parent, const char *name, int depth)
     return list(l, fd, depth + 1);
 }
 
-/* Symbolic links to folders are passed over. What cannot be read (a dangling
-** link, a FIFO) is kept, so that reading it says what is wrong. */
+static bool is_link_to_dir(int fd, const char *name, struct stat *st)
+{
+    return S_ISLNK(st->st_mode) && fstatat(fd, name, st, 0) == 0 &&
+           S_ISDIR(st->st_mode);
+}
+
+/* A folder that is not entered, such as one that a symbolic link leads to, is
+** kept with a slash behind its name. So is what cannot be read (a dangling
+** link, a FIFO), as a file: reading it says what is wrong. */
 static int take(struct listing *l, int fd, const struct dirent *entry,
                 int depth)
 {
@@ -80,12 +87,11 @@ static int take(struct listing *l, int fd, const struct dirent *entry,
     /* not every file system says a type: for DT_UNKNOWN, too, this tells */
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return 0; /* it has gone meanwhile */
-    if (S_ISDIR(st.st_mode))
-        return l->deep && depth < DEPTH_MAX ? descend(l, fd, name, depth) : 0;
-    if (S_ISLNK(st.st_mode) && fstatat(fd, name, &st, 0) == 0 &&
-        S_ISDIR(st.st_mode))
-        return 0;
-    return keep(l);
+    if (S_ISDIR(st.st_mode) && l->deep && depth < DEPTH_MAX)
+        return descend(l, fd, name, depth);
+    if (S_ISDIR(st.st_mode) || is_link_to_dir(fd, name, &st))
+        pgmig_buf_adds(&l->at, "/");
+    return l->at.failed ? pgmig_error_memory(l->err) : keep(l);
 }
 
 /* List the folder that fd is open on, and close it. */

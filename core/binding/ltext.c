@@ -67,7 +67,8 @@ static struct pgmig_dir *new_dir(lua_State *L)
 }
 
 /* list(path, deep) --> the files in it, and with deep in its folders, as
-** relative paths, sorted. Raises kind "io". */
+** relative paths, sorted; folders that were not entered end with a slash.
+** Raises kind "io". */
 static int text_list(lua_State *L)
 {
     const char *path = lpgmig_check_name(L, 1);

@@ -142,10 +142,9 @@ function migrator:files()
   local set = files.read(self.dirs, self.naming, self.format)
   if set.wrong[1] then error(set.wrong[1], 0) end
   if self.policy.ignored == "error" and set.ignored[1] then
-    errors.raise("naming", "this file " .. files.ignored(set.ignored[1]), {
-      file = set.ignored[1], hint = self.format.name == "pgmig"
-        and "NNN_description.sql, for example 001_create_users.sql"
-        or "the format's names are: " .. tostring(self.format.about),
+    errors.raise("naming", "this file " .. set.reasons[set.ignored[1]], {
+      file = set.ignored[1], hint = "rename it, move it out of the folder, or allow such files: "
+        .. "--policy ignored=warn",
     })
   end
   return set
@@ -181,9 +180,10 @@ end
 
 --- The state of the database. Creates and writes nothing; broken files are reported, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
---   repeatable = migrations that run again when they change, ignored = paths of .sql files that are
---   not migrations, problems = { { kind, message, path, migration }, ... }, warning = a message if
---   the files of all applied migrations are missing, or nil }; a migration has
+--   repeatable = migrations that run again when they change, ignored = paths of files that look
+--   like migrations and are none, reasons = why, by path, problems = { { kind, message, path,
+--   migration }, ... }, warning = a message if the files of all applied migrations are missing, or
+--   nil }; a migration has
 --   `state` (pgmig.files.migration), with a readable file `down` ("ready", "none", "empty",
 --   "irreversible"), and if it failed or is half finished, `failure` { message, at } and
 --   `unfinished` { direction, done = statements, running = the text of one whose outcome is
@@ -205,7 +205,7 @@ function migrator:status()
   return {
     applied_count = #state.applied, pending_count = #state.pending,
     applied = state.applied, pending = state.pending, repeatable = state.repeatable,
-    ignored = set.ignored, problems = problems,
+    ignored = set.ignored, reasons = set.reasons, problems = problems,
     warning = state.all_missing and drift.describe_all_missing(state) or nil, read = state.read,
   }
 end
@@ -256,8 +256,8 @@ end
 --- What `migrate` with the same options would run.
 -- @param options nil: all; a version: up to it, inclusive; or those of `migrate`
 -- @return a list of migrations with direction = "up", newest = the newest applied one or nil,
---   ignored = paths of .sql files that are not migrations, warnings = { { state, migration,
---   message } } of the policy
+--   ignored = paths of files that look like migrations and are none, warnings = { { state,
+--   migration, message } } of the policy
 -- @raise kinds "plan" for an unknown target, and if the format's tool has applied migrations and
 --   nothing was adopted, "parse" for an invalid file, "drift" for what the policy forbids
 function migrator:plan(options) return plan_up(self, arguments.read("plan", options)) end

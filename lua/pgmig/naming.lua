@@ -17,6 +17,8 @@
 -- * `lone_down`, optional: a DOWN file without its UP file is ignored
 -- * `names_differ`, optional: the two files of a pair are matched by their number alone
 -- * `foreign`, optional: a Lua pattern of migration files that cannot be run here
+-- * `pattern`, optional: how files are named, for messages
+-- * `parser(paths)`, optional: the `parse` for a folder that holds these files
 --
 -- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
 -- and a number `precedence`: of two files for the same migration, the higher one is used.
@@ -37,6 +39,7 @@ end
 --- The default rule: `NNN_description.sql` or `.lua`; `R__name.sql` or `.lua` runs again whenever
 -- it changes.
 M.default = {
+  pattern = "NNN_description.sql",
   parse = function(path)
     local repeatable = parse_repeatable(path)
     if repeatable then return repeatable end
@@ -46,6 +49,12 @@ M.default = {
   end,
   format = function(version, name) return version .. "_" .. name .. ".sql" end,
 }
+
+--- The function that tells which files of a folder are migrations.
+-- @param rule a rule
+-- @param paths the files in the folder
+-- @return fn(path), as the rule's `parse`
+function M.parser(rule, paths) return rule.parser and rule.parser(paths) or rule.parse end
 
 --- The `parse` of a rule whose migrations have a file for each direction.
 -- @param pattern a Lua pattern of paths that captures version, name, and "up" or "down"
@@ -60,6 +69,7 @@ end
 
 --- Pairs of files: `NNN_description.up.sql` and `NNN_description.down.sql`.
 M.paired = {
+  pattern = "NNN_description.up.sql and NNN_description.down.sql",
   parse = M.parse_directed "^(%d+)_(.+)%.(%a+)%.sql$",
   format = function(version, name, direction)
     return ("%s_%s.%s.sql"):format(version, name, direction)
@@ -68,6 +78,7 @@ M.paired = {
 
 --- A folder for each migration: `NNN_description/up.sql` and `down.sql`.
 M.folders = {
+  pattern = "NNN_description/up.sql and NNN_description/down.sql",
   deep = true,
   parse = M.parse_directed "^(%d+)_([^/]+)/(%a+)%.sql$",
   format = function(version, name, direction)

@@ -128,7 +128,7 @@ function M.up(run)
   if options.fake then return fake(run, migrator) end
   local plan = migrator:plan { to = options.to, steps = options.steps }
   if options.dry_run then return show(run, migrator, plan) end
-  if not run.again then run.report:ignored(plan.ignored) end
+  if not run.again then run.report:ignored(plan) end
   carry_out(run, migrator, plan)
 end
 

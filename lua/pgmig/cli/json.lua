@@ -109,8 +109,10 @@ function json:adoption(plan) self:write(adoption(plan, false)) end
 function json:adopted(plan) self:write(adoption(plan, true)) end
 
 --- Files that look like migrations, and are not applied as such.
-function json:ignored(paths)
-  for _, path in ipairs(paths) do self:write { event = "ignored", path = path } end
+function json:ignored(plan)
+  for _, path in ipairs(plan.ignored) do
+    self:write { event = "ignored", path = path, reason = plan.files.reasons[path] }
+  end
 end
 
 --- Whether progress is worth telling again: programs want it now and then.

@@ -1,6 +1,5 @@
 --- The table that `status` shows to people.
 local drift = require "pgmig.state.drift"
-local files = require "pgmig.files.list"
 local trim = require "pgmig.trim"
 local visible = require "pgmig.visible"
 
@@ -92,12 +91,6 @@ local function summary(status)
   return table.concat(parts, ", ")
 end
 
---- What is said about a file that is no migration, and looks like one.
-function M.ignored(path)
-  local example = path:find "%.sql$" and " (NNN_description.sql)" or ""
-  return ("ignored: %s %s%s"):format(path, files.ignored(path), example)
-end
-
 --- What a state means, and what to do.
 local function explain(m)
   if m.state == "unreadable" then return nil end -- its file is among the broken ones
@@ -119,7 +112,9 @@ local function write_remarks(output, status)
       if remark then output:line(output:paint(1, "red", m.state .. ":") .. " " .. remark) end
     end
   end
-  for _, path in ipairs(status.ignored) do output:line(M.ignored(path)) end
+  for _, path in ipairs(status.ignored) do
+    output:line(("ignored: %s %s"):format(path, status.reasons[path]))
+  end
   for _, problem in ipairs(status.problems) do
     output:block(output:paint(1, "red", "broken:") .. " " .. problem.message)
   end

@@ -72,7 +72,7 @@ end
 -- @param plan the migrator's plan
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
 function text:plan(plan, steps)
-  if plan.direction == "up" then self:ignored(plan.ignored) end
+  if plan.direction == "up" then self:ignored(plan) end
   for _, warning in ipairs(plan.warnings) do
     remark(self, { migration = warning.migration, message = warning.message })
   end
@@ -119,8 +119,10 @@ function text:adopted(plan, format)
 end
 
 --- Files that look like migrations, and are not applied as such.
-function text:ignored(paths)
-  for _, path in ipairs(paths) do self.output:note("pgmig: " .. status_table.ignored(path)) end
+function text:ignored(plan)
+  for _, path in ipairs(plan.ignored) do
+    self.output:note(("pgmig: ignored: %s %s"):format(path, plan.files.reasons[path]))
+  end
 end
 
 --- A plan has nothing to do.

@@ -103,6 +103,12 @@ local function halves(set, group)
   return found.up, found.down
 end
 
+--- Note a file that looks like a migration, and is not run.
+-- @param reason why, as the end of a sentence
+function M.ignore(set, path, reason)
+  set.ignored[#set.ignored + 1], set.reasons[path] = path, reason
+end
+
 --- A way back that nothing leads to.
 local function lone(set, down)
   if not set.rule.lone_down then
@@ -110,7 +116,7 @@ local function lone(set, down)
       file = down.path, hint = "restore the UP file of this number",
     })
   end
-  set.ignored[#set.ignored + 1] = down.path
+  M.ignore(set, down.path, "has no UP file with the same number")
 end
 
 local function join(set, up, down)

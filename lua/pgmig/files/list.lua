@@ -10,22 +10,30 @@ local M = {}
 --- What stands before the paths of a folder's files.
 local function prefix_of(dir) return dir:sub(-1) == "/" and dir or dir .. "/" end
 
--- Names that only a slip keeps from being a migration's: other tools and editors write them too.
-local sql_endings = { "%.sql%s*$", "%.sql%.txt$", "%.psql$", "%.pgsql$" }
+-- Names that only a slip keeps from being a migration's: other tools, editors and browsers write
+-- them too. What only a letter follows is another kind of file: a backup, a database.
+local sql_endings = { "%.s[ql]+%A*$", "%.pg?sql%A*$", "%.plpgsql%A*$", "%.ddl%A*$" }
+
+-- What may stand behind `.sql` of a file that somebody means to be run.
+local around_sql = {
+  txt = true, md = true, gz = true, xz = true, zst = true, zip = true, j2 = true, erb = true,
+  tpl = true, tmpl = true, template = true,
+}
 
 --- Whether a file's name says that it holds SQL.
 local function is_sql(name)
   local lower = name:lower()
+  if lower:find "[~#]$" then return false end -- an editor's backup
   for _, ending in ipairs(sql_endings) do
     if lower:find(ending) then return true end
   end
-  return false
+  return around_sql[lower:match "%.sql%.(%w+)$" or ""] or false
 end
 
---- Why a file is passed over, as the end of a sentence.
-function M.ignored(path)
-  if is_sql(path) then return "is not named like a migration" end
-  return "is code, but neither SQL nor Lua"
+--- Whether a file's name begins like a migration's, and then says nothing else, or Lua.
+local function is_numbered(name)
+  local ending = name:match "^%d+[_-][^.]+(.*)$"
+  return ending and (ending:find "^%.?$" or ending:lower():find "^%.lua%A*$") and true
 end
 
 --- A version as a rule gives it, as text.
@@ -78,9 +86,24 @@ local function add_repeatable(set, m)
   set.repeatable[#set.repeatable + 1] = m
 end
 
---- Whether a file that is no migration of the rule's looks like one.
-local function is_ignored(rule, name)
-  return is_sql(name) or (rule.foreign and name:find(rule.foreign))
+--- How the rule's files are named, for a message.
+local function pattern_of(rule) return rule.pattern and (" (%s)"):format(rule.pattern) or "" end
+
+--- Whether a folder that is not entered is named like a migration.
+local function is_odd_folder(rule, name)
+  local base = name:match "([^/]+)/$"
+  return base and (base:find "^%d" or is_sql(base) or rule.parse(base)) and true
+end
+
+--- Why a file that is no migration of the rule's looks like one, as the end of a sentence; nil.
+local function reason_of(rule, name)
+  if name:sub(-1) == "/" then
+    return is_odd_folder(rule, name) and "is a folder, not a file" .. pattern_of(rule) or nil
+  end
+  if is_sql(name) or is_numbered(name) then
+    return "is not named like a migration" .. pattern_of(rule)
+  end
+  return rule.foreign and name:find(rule.foreign) and "is code, but neither SQL nor Lua" or nil
 end
 
 --- A migration that is code of another tool's: known, when it has been applied.
@@ -104,24 +127,32 @@ local function check_text(prefix, name)
   })
 end
 
-local function read_file(set, prefix, name, found)
-  local rule = set.rule
-  local parsed = rule.parse(name)
+--- A file that the rule does not know.
+local function pass_over(set, prefix, name)
+  local reason = reason_of(set.rule, name)
+  if not reason then return end
+  grouping.ignore(set, prefix .. name, reason)
+  note_foreign(set, prefix, name)
+end
+
+local function read_file(set, parse, prefix, name, found)
+  local parsed
+  if name:sub(-1) ~= "/" then parsed = parse(name) end
   if parsed then check_text(prefix, name) end
   if parsed and parsed.repeatable then
     add_repeatable(set, new_repeatable(set, parsed, prefix, name))
   elseif parsed then
     found[#found + 1] = new_migration(set, parsed, prefix, name)
-  elseif parsed == nil and is_ignored(rule, name) then
-    set.ignored[#set.ignored + 1] = prefix .. name
-    note_foreign(set, prefix, name)
+  elseif parsed == nil then
+    pass_over(set, prefix, name)
   end
 end
 
 local function read_dir(set, dir, found)
-  local prefix = prefix_of(dir)
-  for _, name in ipairs(core.list(dir, set.rule.deep)) do
-    local ok, err = pcall(read_file, set, prefix, name, found)
+  local prefix, names = prefix_of(dir), core.list(dir, set.rule.deep)
+  local parse = naming.parser(set.rule, names)
+  for _, name in ipairs(names) do
+    local ok, err = pcall(read_file, set, parse, prefix, name, found)
     if not ok then
       if not errors.is(err, "naming") then error(err, 0) end
       err.file = err.file or prefix .. name
@@ -134,14 +165,14 @@ end
 -- @param dirs list of folders
 -- @param rule a naming rule (pgmig.naming)
 -- @param format how their files read (pgmig.formats); nil: as pgmig's own
--- @return { list = migrations by version, by_id = the same by id, ignored = paths of .sql files
---   that the rule does not know, foreign = migrations by id that are code of another tool's,
---   repeatable = migrations that run again, by name, wrong = errors of kind "naming" about files
---   whose names cannot be, such as two of one version }
+-- @return { list = migrations by version, by_id = the same by id, ignored = paths of files that
+--   look like migrations and are none, reasons = why, by path, foreign = migrations by id that are
+--   code of another tool's, repeatable = migrations that run again, by name, wrong = errors
+--   of kind "naming" about files whose names cannot be, such as two of one version }
 -- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
 function M.read(dirs, rule, format)
   local set = {
-    list = {}, by_id = {}, ignored = {}, repeatable = {}, by_name = {}, wrong = {},
+    list = {}, by_id = {}, ignored = {}, reasons = {}, repeatable = {}, by_name = {}, wrong = {},
     foreign = {}, rule = rule, reads_as = format and format.vocabulary and format or nil,
   }
   local found = {}

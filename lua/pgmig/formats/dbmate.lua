@@ -4,6 +4,7 @@ return {
   name = "dbmate",
   about = "NNN_name.sql with -- migrate:up and -- migrate:down",
   naming = {
+    pattern = "NNN_name.sql",
     parse = function(path)
       local version, name = path:match "^(%d+)(.*)%.sql$"
       if not version then return nil end

@@ -8,6 +8,7 @@ return {
   name = "diesel",
   about = "a folder for each migration, YYYY-MM-DD-HHMMSS_name/up.sql and down.sql",
   naming = {
+    pattern = "YYYY-MM-DD-HHMMSS_name/up.sql",
     deep = true,
     parse = function(path)
       local folder, direction = path:match "^([^/]+)/(%a+)%.sql$"

@@ -13,16 +13,19 @@ return {
   name = "flyway",
   about = "V1.2__name.sql, U1.2__name.sql and R__name.sql",
   naming = {
+    pattern = "V1.2__name.sql, U1.2__name.sql, R__name.sql",
     deep = true,
     parse = function(path)
       local file = path:match "[^/]+$"
       local repeatable = parse_repeatable(file)
       if repeatable then return repeatable end
-      local prefix, version, name = file:match "^([VU]?)(%d[%d._]-)__(.+)%.sql$"
+      local prefix, version, name = file:match "^([VU]?)(%d[%d._]-)__(.*)%.sql$"
+      if not prefix then prefix, version, name = file:match "^([VU])(%d[%d._]*)()%.sql$" end
       if not prefix then return nil end
+      local described = type(name) == "string" and name ~= ""
       return {
-        version = version:gsub("_", "."), name = name, direction = directions[prefix],
-        label = version .. "_" .. name,
+        version = version:gsub("_", "."), name = described and name or version,
+        direction = directions[prefix], label = described and version .. "_" .. name or version,
       }
     end,
     digits = naming.parts,

@@ -2,15 +2,25 @@
 -- begins no transaction; pgmig does, unless the file begins its own or holds what cannot run in it.
 local naming = require "pgmig.naming"
 
+-- The tool runs files of any ending; these hold SQL.
+local endings = { sql = true, psql = true, pgsql = true }
+
+local function parse(path)
+  local version, name, direction, ending = path:match "^(%d+)_(.*)%.(%a+)%.(%a+)$"
+  if direction ~= "up" and direction ~= "down" or not endings[ending:lower()] then return nil end
+  return { version = version, name = name, direction = direction }
+end
+
 return {
   name = "golang-migrate",
   about = "pairs NNN_name.up.sql and NNN_name.down.sql",
   naming = {
-    parse = naming.parse_directed "^(%d+)_(.*)%.(%a+)%.sql$",
+    pattern = "NNN_name.up.sql and NNN_name.down.sql",
+    parse = parse,
     format = naming.paired.format,
     lone_down = true,
     names_differ = true,
-    foreign = "^%d+_.*%.%a+%.go$",
+    foreign = "^%d+_.*%.%a+%.[^.]+$",
   },
   table = "pgmig_migrations",
   template = {

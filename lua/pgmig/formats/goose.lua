@@ -9,6 +9,7 @@ return {
   name = "goose",
   about = "NNN_name.sql with -- +goose Up and -- +goose Down",
   naming = {
+    pattern = "NNN_name.sql",
     parse = function(path)
       local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
       if language ~= "sql" and language ~= "lua" then return nil end

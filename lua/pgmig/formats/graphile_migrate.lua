@@ -1,19 +1,40 @@
 --- graphile-migrate: `migrations/committed/000001.sql` or `000001-name.sql`; it has no way back.
 -- Name the folder `migrations`, or `migrations/committed`.
+local function parse(path)
+  local file = path:match "^committed/([^/]+)$" or path
+  if file:find("/", 1, true) then return false end
+  if file:find "^current" or file:find "^after" or file:find "^before" then return false end
+  local version, name = file:match "^(%d+)([-_%w]*)%.sql$"
+  if not version or not (name == "" or name:find "^%-") then return nil end
+  return {
+    version = version, name = name == "" and version or name:sub(2), label = version .. name,
+  }
+end
+
+--- Whether a file shows that this is the folder around `committed`.
+local function is_outer(path)
+  return path:find "^committed/" or path:find "^current[./]" or path:find "^fixtures/"
+end
+
+--- There no other file is a migration.
+local function parse_in_committed(path)
+  local parsed = parse(path)
+  if parsed and not path:find "^committed/" then return nil end
+  return parsed
+end
+
 return {
   name = "graphile-migrate",
   about = "committed/NNNNNN-name.sql with --! Previous and --! Hash",
   naming = {
+    pattern = "committed/NNNNNN-name.sql",
     deep = true,
-    parse = function(path)
-      local file = path:match "^committed/([^/]+)$" or path
-      if file:find("/", 1, true) then return false end
-      if file:find "^current" or file:find "^after" then return false end
-      local version, name = file:match "^(%d+)(.*)%.sql$"
-      if not version or not (name == "" or name:find "^%-") then return nil end
-      return {
-        version = version, name = name == "" and version or name:sub(2), label = version .. name,
-      }
+    parse = parse,
+    parser = function(paths)
+      for _, path in ipairs(paths) do
+        if is_outer(path) then return parse_in_committed end
+      end
+      return parse
     end,
     format = function(version, name) return ("committed/%s-%s.sql"):format(version, name) end,
   },

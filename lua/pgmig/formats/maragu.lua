@@ -2,11 +2,23 @@
 -- of one number run in the order of their names.
 local naming = require "pgmig.naming"
 
+-- The tool takes any character for the last two dots.
+local function parse(path)
+  local stem, direction = path:match "^([%w_-]+)[^/](down)[^/]sql$"
+  if not stem then stem, direction = path:match "^([%w_-]+)[^/](up)[^/]sql$" end
+  local version, name = (stem or ""):match "^(%d+)[_-]?(.*)$"
+  if not version then return nil end
+  return {
+    version = version, name = name ~= "" and name or version, direction = direction, label = stem,
+  }
+end
+
 return {
   name = "maragu",
   about = "pairs NNN_name.up.sql and .down.sql (or _up.sql) whose numbers may repeat",
   naming = {
-    parse = naming.parse_directed "^(%d+)_(.*)[._](%a+)%.sql$",
+    pattern = "NNN_name.up.sql and NNN_name.down.sql",
+    parse = parse,
     format = naming.paired.format,
     numbers_repeat = true,
     lone_down = true,

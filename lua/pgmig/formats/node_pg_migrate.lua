@@ -23,9 +23,14 @@ return {
   name = "node-pg-migrate",
   about = "MILLISECONDS_name.sql with -- Up Migration and -- Down Migration",
   naming = {
+    pattern = "MILLISECONDS_name.sql",
     parse = function(path)
-      local version, name = path:match "^(%d+)_(.+)%.sql$"
-      return version and { version = version, name = name }
+      local version, joint, name = path:match "^(%d+)([^%w]?)(.*)%.sql$"
+      if not version then return nil end
+      return {
+        version = version, name = name ~= "" and name or version,
+        label = version .. joint .. name,
+      }
     end,
     digits = function(version) return #version == UTC and milliseconds(version) or version end,
     next = function(newest)
@@ -34,7 +39,7 @@ return {
         and ("%.0f"):format(tonumber(newest.id) + 1) or time
     end,
     format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
-    foreign = "^%d+_.*%.[cm]?[jt]s$",
+    foreign = "^%d+[^%d].*%.[cm]?[jt]s$",
   },
   template = "-- Up Migration\n-- Write your migration SQL here\n\n-- Down Migration\n"
     .. "-- Write your rollback SQL here\n",

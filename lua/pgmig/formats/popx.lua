@@ -4,21 +4,39 @@ local naming = require "pgmig.naming"
 
 local WIDTH = 20 -- digits of the longest versions
 
-local ours = { postgres = true, postgresql = true }
+local ours = { postgres = true, postgresql = true, pg = true, pgx = true }
+
+local others = {
+  mysql = true, mariadb = true, cockroach = true, cockroachdb = true, crdb = true, sqlite = true,
+  sqlite3 = true,
+}
+
+--- For which database a file is: 1: for ours only, 0: for all, false: for another; nil: who knows?
+local function precedence_of(dialect)
+  if dialect == "" or dialect == "all" then return 0 end
+  if ours[dialect] then return 1 end
+  if others[dialect] then return false end
+end
 
 return {
   name = "popx",
   about = "pairs NNN_name.up.sql, with .postgres. and .autocommit. in their names",
   naming = {
+    pattern = "NNN_name.up.sql, NNN_name.postgres.up.sql",
+    deep = true,
     parse = function(path)
-      local version, name, parts, direction = path:match "^(%d+)_([^.]+)([%w.]-)%.(%a+)%.sql$"
-      if direction ~= "up" and direction ~= "down" then return nil end
-      local dialect = parts:gsub("%.autocommit$", "")
-      if dialect ~= "" and dialect ~= ".all" and not ours[dialect:sub(2)] then return false end
+      local folder, file = path:match "^(.-)([^/]+)$"
+      local version, name, parts, direction = file:match "^(%d+)_([^.]+)([%w.]-)%.(%a+)%.sql$"
+      if direction ~= "up" and direction ~= "down" then
+        if folder ~= "" then return false end -- test data, say
+        return nil
+      end
+      local dialect, autocommit = parts:gsub("%.autocommit$", "")
+      local precedence = precedence_of(dialect:sub(2))
+      if not precedence then return precedence end
       return {
-        version = version, name = name, direction = direction,
-        precedence = ours[dialect:sub(2)] and 1 or 0,
-        transaction = parts:find "%.autocommit$" and "off" or nil,
+        version = version, name = name, direction = direction, precedence = precedence,
+        transaction = autocommit > 0 and "off" or nil,
       }
     end,
     digits = function(version) return naming.sortable(version, WIDTH) end,

@@ -3,6 +3,7 @@ return {
   name = "sql-migrate",
   about = "NNN-name.sql with -- +migrate Up and -- +migrate Down",
   naming = {
+    pattern = "NNN-name.sql",
     parse = function(path)
       local version, name = path:match "^(%d+)(.*)%.sql$"
       if not version then return nil end

@@ -3,6 +3,7 @@ return {
   name = "sqlx",
   about = "NNN_name.sql without markers, or pairs NNN_name.up.sql and .down.sql",
   naming = {
+    pattern = "NNN_name.sql, or NNN_name.up.sql and NNN_name.down.sql",
     parse = function(path)
       local version, name = path:match "^(%d+)_(.*)%.sql$"
       if not version then return nil end

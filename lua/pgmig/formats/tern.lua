@@ -3,6 +3,7 @@ return {
   name = "tern",
   about = "NNN_name.sql with ---- create above / drop below ----",
   naming = {
+    pattern = "NNN_name.sql",
     parse = function(path)
       local version, name = path:match "^(%d+)_(.+)%.sql$"
       return version and { version = version, name = name }

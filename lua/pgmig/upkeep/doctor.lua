@@ -171,6 +171,14 @@ end
 
 -- ---- files -----------------------------------------------------------------
 
+--- The command for a file that is not named like a migration, or is code.
+local function renaming(path)
+  local dir, base = path:match "^(.-)([^/]+)/?$"
+  local code = not base:lower():find "%.%a*sql" and base:match "^(.*)%.%w+$"
+  local name = code and code .. ".lua" or "NNN_description.sql"
+  return ("mv %s %s"):format(shell.path(path), shell.path(dir .. name))
+end
+
 local function look_at_files(status, add)
   for _, problem in ipairs(status.problems) do
     local m = problem.migration
@@ -179,10 +187,7 @@ local function look_at_files(status, add)
     end
   end
   for _, path in ipairs(status.ignored) do
-    local name = path:find "%.sql$" and "NNN_description.sql"
-      or path:match "([^/]*)%.%w+$" .. ".lua"
-    add("ignored", path .. " " .. files.ignored(path) .. " and is never run",
-      ("mv %s %s"):format(shell.path(path), shell.path((path:match "^(.*/)" or "") .. name)))
+    add("ignored", path .. " " .. status.reasons[path] .. " and is never run", renaming(path))
   end
 end
 
