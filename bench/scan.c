@@ -15,10 +15,12 @@
 static long count_statements(const char *text, size_t len)
 {
     struct pgmig_error err = {0};
+    const struct pgmig_source source = {
+        .text = text, .end = len, .final = true, .blank = true};
     struct pgmig_splitter sp;
     long count = 0;
 
-    pgmig_splitter_init(&sp, text, len);
+    pgmig_splitter_init(&sp, &source);
     for (;;) {
         struct pgmig_item item = pgmig_splitter_next(&sp, &err);
 

@@ -18,18 +18,20 @@ static const size_t positions[] = {0, 1, 2, 7, 100, SIZE_MAX / 2, SIZE_MAX};
 static size_t offset_of(const struct pgmig_script *s,
                         const struct pgmig_error *err)
 {
-    size_t at = s->len >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    const char *text = s->source.text;
+    size_t len = s->source.end;
+    size_t at = len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 
     for (int64_t line = err->line; line > 1; line--) {
-        const char *newline = memchr(s->text + at, '\n', s->len - at);
+        const char *newline = memchr(text + at, '\n', len - at);
 
         CHECK(newline != NULL);
-        at = (size_t)(newline - s->text) + 1;
+        at = (size_t)(newline - text) + 1;
     }
     for (int64_t column = err->column; column > 1; column--)
-        for (at++; at < s->len && ((unsigned char)s->text[at] & 0xC0) == 0x80;)
+        for (at++; at < len && ((unsigned char)text[at] & 0xC0) == 0x80;)
             at++;
-    CHECK(at <= s->len);
+    CHECK(at <= len);
     return at;
 }
 
@@ -65,7 +67,7 @@ static void check_section(const struct pgmig_script *s,
     for (size_t at = 0; at < section->statement_count; at++) {
         size_t offset = section->statements[at].start;
 
-        if (pgmig_trace(s, section->statements, at, context, &offset))
+        if (pgmig_trace(&s->source, section->statements, at, context, &offset))
             CHECK(offset > section->statements[0].start &&
                   offset <= section->statements[at].end);
         for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {

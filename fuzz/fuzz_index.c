@@ -20,8 +20,7 @@ static char *read_name(const char *text, struct pgmig_range name, size_t *len)
     return out;
 }
 
-static void check_name(const char *text, const struct pgmig_statement *st,
-                       struct pgmig_range name)
+static void check_name(const char *text, size_t size, struct pgmig_range name)
 {
     size_t len;
     size_t again_len;
@@ -30,8 +29,7 @@ static void check_name(const char *text, const struct pgmig_statement *st,
 
     if (name.end == 0)
         return;
-    CHECK(name.start >= st->start && name.end >= name.start);
-    CHECK(name.end <= st->end);
+    CHECK(name.end >= name.start && name.end <= size);
     out = read_name(text, name, &len);
     again = read_name(out, (struct pgmig_range){0, len}, &again_len);
     CHECK(strcmp(again, out) == 0);
@@ -39,16 +37,19 @@ static void check_name(const char *text, const struct pgmig_statement *st,
     free(again);
 }
 
-static void check_statement(const char *text, const struct pgmig_statement *st)
+static void check_statement(const struct pgmig_script *s,
+                            const struct pgmig_statement *st)
 {
+    const char *text = pgmig_source_at(&s->source, st->start);
+    size_t size = st->end - st->start;
     struct pgmig_index index;
 
-    pgmig_index_read(text, st, &index);
+    pgmig_index_read(text, size, &index);
     CHECK((index.action == PGMIG_INDEX_NONE) ==
           (pgmig_index_action_name(index.action) == NULL));
-    check_name(text, st, index.name);
-    check_name(text, st, index.table);
-    CHECK(index.rest.end <= st->end && index.rest.start <= index.rest.end);
+    check_name(text, size, index.name);
+    check_name(text, size, index.table);
+    CHECK(index.rest.end <= size && index.rest.start <= index.rest.end);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -62,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                            &err);
     for (int i = 0; s != NULL && i < 2; i++)
         for (size_t at = 0; at < s->sections[i].statement_count; at++)
-            check_statement(s->text, &s->sections[i].statements[at]);
+            check_statement(s, &s->sections[i].statements[at]);
     pgmig_script_free(s);
     pgmig_error_clear(&err);
     return 0;

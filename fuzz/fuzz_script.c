@@ -71,13 +71,14 @@ static struct pgmig_script *parse(const char *text, size_t len,
 /* No token of SQL stands in [start, end), but semicolons and \restrict. */
 static void check_gap(const struct pgmig_script *s, size_t start, size_t end)
 {
-    struct pgmig_lexer lx = {.text = s->text,
+    struct pgmig_lexer lx = {.text = s->source.text,
                              .len = end,
                              .pos = start,
                              .final = true,
                              .standard_strings = true};
 
-    if (start == 0 && s->len >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0)
+    if (start == 0 && s->source.end >= 3 &&
+        memcmp(s->source.text, "\xEF\xBB\xBF", 3) == 0)
         lx.pos = 3;
     for (;;) {
         struct pgmig_token tok = pgmig_lexer_next(&lx);
@@ -86,13 +87,14 @@ static void check_gap(const struct pgmig_script *s, size_t start, size_t end)
         if (tok.kind == PGMIG_TOKEN_END)
             return;
         if (tok.kind == PGMIG_TOKEN_BACKSLASH) {
-            newline = memchr(s->text + tok.start, '\n', end - tok.start);
-            lx.pos = newline ? (size_t)(newline - s->text) : end;
+            newline = memchr(s->source.text + tok.start, '\n', end - tok.start);
+            lx.pos = newline ? (size_t)(newline - s->source.text) : end;
             continue;
         }
         CHECK(tok.kind == PGMIG_TOKEN_LINE_COMMENT ||
               tok.kind == PGMIG_TOKEN_BLOCK_COMMENT ||
-              (tok.kind == PGMIG_TOKEN_SYMBOL && s->text[tok.start] == ';'));
+              (tok.kind == PGMIG_TOKEN_SYMBOL &&
+               s->source.text[tok.start] == ';'));
     }
 }
 
@@ -104,8 +106,9 @@ static size_t behind(const struct pgmig_script *s,
 
     if (st->copy_start == 0)
         return st->end;
-    newline = memchr(s->text + st->copy_end, '\n', s->len - st->copy_end);
-    return newline ? (size_t)(newline - s->text) : s->len;
+    newline = memchr(s->source.text + st->copy_end, '\n',
+                     s->source.end - st->copy_end);
+    return newline ? (size_t)(newline - s->source.text) : s->source.end;
 }
 
 static size_t check_section(const struct pgmig_script *s,
@@ -114,10 +117,11 @@ static size_t check_section(const struct pgmig_script *s,
     for (size_t i = 0; i < section->statement_count; i++) {
         const struct pgmig_statement *st = &section->statements[i];
 
-        CHECK(st->start >= at && st->end > st->start && st->end <= s->len);
+        CHECK(st->start >= at && st->end > st->start &&
+              st->end <= s->source.end);
         CHECK(st->copy_start == 0 ||
               (st->copy_start > st->end && st->copy_end >= st->copy_start &&
-               st->copy_end <= s->len));
+               st->copy_end <= s->source.end));
         if (!section->wrapped && section->transaction && i > 0)
             check_gap(s, at, st->start);
         at = behind(s, st);
@@ -136,7 +140,7 @@ static void check_alone(const struct pgmig_script *s,
     if (st->traits & PGMIG_T_COPY_IN)
         return;
     pgmig_buf_adds(&text, "-- pgmig: transaction=off\n");
-    pgmig_buf_add(&text, s->text + st->start, st->end - st->start);
+    pgmig_buf_add(&text, s->source.text + st->start, st->end - st->start);
     pgmig_buf_adds(&text, "\n;\n");
     CHECK(!text.failed);
     alone = parse(text.data, text.len, &err);
@@ -172,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     CHECK(err.kind == PGMIG_E_NONE);
-    if (!changes_strings(s->text, s->len)) {
+    if (!changes_strings(s->source.text, s->source.end)) {
         for (int i = 0; i < 2; i++) {
             const struct pgmig_section *section = &s->sections[i];
 

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "text/cursor.h"
 #include "base/error.h"
 #include "text/script.h"
 
@@ -97,8 +96,8 @@ static void compare_places(const struct pgmig_script *a,
     struct pgmig_error x = {0};
     struct pgmig_error y = {0};
 
-    pgmig_script_point(a, offset, &x);
-    pgmig_script_point(b, offset, &y);
+    pgmig_source_point(&a->source, offset, &x);
+    pgmig_source_point(&b->source, offset, &y);
     compare_errors(&x, &y);
     pgmig_error_clear(&x);
     pgmig_error_clear(&y);
@@ -125,10 +124,12 @@ static bool compare_next(struct pgmig_cursor *a, struct pgmig_cursor *b)
     struct pgmig_error y = {0};
     struct pgmig_statement s = {0};
     struct pgmig_statement t = {0};
-    int more = pgmig_cursor_next(a, &s, &x);
+    const char *sql_a;
+    const char *sql_b;
+    int more = pgmig_cursor_next(a, &s, &sql_a, &x);
     char *data[2] = {NULL, NULL};
 
-    SAME(more, pgmig_cursor_next(b, &t, &y));
+    SAME(more, pgmig_cursor_next(b, &t, &sql_b, &y));
     compare_errors(&x, &y);
     SAME(s.start, t.start);
     SAME(s.end, t.end);
@@ -136,7 +137,7 @@ static bool compare_next(struct pgmig_cursor *a, struct pgmig_cursor *b)
     SAME_TEXT(s.kind, t.kind);
     if (more != 1)
         return false;
-    SAME(memcmp(a->text + s.start, b->text + t.start, s.end - s.start), 0);
+    SAME(memcmp(sql_a, sql_b, s.end - s.start), 0);
     if (s.traits & PGMIG_T_COPY_IN) {
         data[0] = read_data(a, &x);
         data[1] = read_data(b, &y);

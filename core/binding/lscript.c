@@ -129,21 +129,21 @@ static const struct pgmig_script *check_held(lua_State *L)
 static void set_place(lua_State *L, const struct pgmig_script *script,
                       size_t offset, struct pgmig_place *place)
 {
-    pgmig_script_locate(script, offset, place);
+    pgmig_source_locate(&script->source, offset, place);
     lpgmig_set_integer(L, "line", place->line);
     lpgmig_set_integer(L, "column", place->column);
 }
 
-static void set_range(lua_State *L, const struct pgmig_script *script,
-                      const char *key, size_t start, size_t end)
+static void set_text(lua_State *L, const char *key, const char *text,
+                     size_t len)
 {
-    lua_pushlstring(L, script->text + start, end - start);
+    lua_pushlstring(L, text, len);
     lua_setfield(L, -2, key);
 }
 
 /* A name as the server reads it, where there is one. */
-static void set_name(lua_State *L, const struct pgmig_script *script,
-                     const char *key, struct pgmig_range range)
+static void set_name(lua_State *L, const char *sql, const char *key,
+                     struct pgmig_range range)
 {
     size_t room = range.end - range.start;
     char *name;
@@ -151,18 +151,17 @@ static void set_name(lua_State *L, const struct pgmig_script *script,
     if (room == 0)
         return;
     name = lua_newuserdata(L, room);
-    lua_pushlstring(L, name, pgmig_ident_read(script->text, range, name));
+    lua_pushlstring(L, name, pgmig_ident_read(sql, range, name));
     lua_setfield(L, -3, key);
     lua_pop(L, 1);
 }
 
 /* The field `index_change` of a statement about indexes. */
-static void set_index(lua_State *L, const struct pgmig_script *script,
-                      const struct pgmig_statement *st)
+static void set_index(lua_State *L, const char *sql, size_t len)
 {
     struct pgmig_index index;
 
-    pgmig_index_read(script->text, st, &index);
+    pgmig_index_read(sql, len, &index);
     if (index.action == PGMIG_INDEX_NONE)
         return;
     lua_createtable(L, 0, 5);
@@ -170,9 +169,10 @@ static void set_index(lua_State *L, const struct pgmig_script *script,
     lpgmig_set_boolean(L, "concurrently", index.concurrently);
     lpgmig_set_boolean(L, "optional", index.optional);
     lpgmig_set_boolean(L, "unique", index.unique);
-    set_name(L, script, "name", index.name);
-    set_name(L, script, "table", index.table);
-    set_range(L, script, "rest", index.rest.start, index.rest.end);
+    set_name(L, sql, "name", index.name);
+    set_name(L, sql, "table", index.table);
+    set_text(L, "rest", sql + index.rest.start,
+             index.rest.end - index.rest.start);
     lua_setfield(L, -2, "index_change");
 }
 
@@ -180,14 +180,19 @@ static void push_statement(lua_State *L, const struct pgmig_script *script,
                            const struct pgmig_statement *st,
                            struct pgmig_place *place)
 {
+    const char *sql = pgmig_source_at(&script->source, st->start);
+    size_t len = st->end - st->start;
+
     lua_createtable(L, 0, 6);
-    set_range(L, script, "sql", st->start, st->end);
+    set_text(L, "sql", sql, len);
     lpgmig_set_string(L, "kind", st->kind);
     lpgmig_set_integer(L, "offset", (lua_Integer)st->start);
     set_place(L, script, st->start, place);
     if (st->copy_start > 0)
-        set_range(L, script, "copy_data", st->copy_start, st->copy_end);
-    set_index(L, script, st);
+        set_text(L, "copy_data",
+                 pgmig_source_at(&script->source, st->copy_start),
+                 st->copy_end - st->copy_start);
+    set_index(L, sql, len);
 }
 
 static void push_statements(lua_State *L, const struct pgmig_script *script,
@@ -217,7 +222,7 @@ static void push_section(lua_State *L, const struct pgmig_script *script,
     struct pgmig_place place = {0};
 
     lua_newtable(L);
-    pgmig_script_locate(script, section->start, &place);
+    pgmig_source_locate(&script->source, section->start, &place);
     lpgmig_set_integer(L, "line", place.line);
     lpgmig_set_boolean(L, "transaction", section->transaction);
     lpgmig_set_boolean(
@@ -324,9 +329,10 @@ static int script_checksum(lua_State *L)
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[65];
-    int status = script->streamed
-                     ? pgmig_file_checksum(script->path, out, err)
-                     : pgmig_checksum(script->text, script->len, out, err);
+    int status =
+        script->streamed
+            ? pgmig_file_checksum(script->path, out, err)
+            : pgmig_checksum(script->source.text, script->source.end, out, err);
 
     if (status != 0)
         return lpgmig_error_raise(L, err);
@@ -339,7 +345,7 @@ static int script_size(lua_State *L)
 {
     const struct pgmig_script *script = lpgmig_check_script(L, 1);
 
-    lua_pushinteger(L, script->streamed ? 0 : (lua_Integer)script->len);
+    lua_pushinteger(L, (lua_Integer)script->source.end);
     return 1;
 }
 

@@ -108,7 +108,8 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
     entry->checksum = turn->checksum;
     if (script->streamed) /* it is known when the file has been run */
         return 0;
-    return pgmig_checksum(script->text, script->len, turn->checksum, err);
+    return pgmig_checksum(script->source.text, script->source.end,
+                          turn->checksum, err);
 }
 
 /* Copy the jobs: their gaps are filled in the copy, the caller's stay as they
@@ -162,14 +163,13 @@ static void end_turn(struct pgmig_apply *a)
 
 /* ---- statements ------------------------------------------------------ */
 
-/* Let a statement be the one that is sent, from a text, which may be a window
-** that the cursor soon fills anew: so it is copied, and its ranges begin at
-** 0. */
-static void take_statement(struct pgmig_apply *a, const char *text,
+/* Let a statement be the one that is sent. Its text may be in a window that the
+** cursor soon fills anew: so it is copied, and begins at 0. */
+static void take_statement(struct pgmig_apply *a, const char *sql,
                            const struct pgmig_statement *st)
 {
     a->text.len = 0;
-    pgmig_buf_add(&a->text, text + st->start, st->end - st->start);
+    pgmig_buf_add(&a->text, sql, st->end - st->start);
     a->sent = *st;
     a->sent.start = 0;
     a->sent.end = a->text.len;
@@ -194,7 +194,8 @@ static bool read_held(struct pgmig_apply *a)
     if (a->here.at >= section->statement_count)
         return false;
     a->range = section->statements[a->here.at];
-    take_statement(a, a->job.script->text, &a->range);
+    take_statement(a, pgmig_source_at(&a->job.script->source, a->range.start),
+                   &a->range);
     return true;
 }
 
@@ -233,16 +234,17 @@ static int open_cursor(struct pgmig_apply *a)
 static int read_ahead(struct pgmig_apply *a)
 {
     struct pgmig_statement st = {0};
+    const char *sql;
     int more = open_cursor(a);
 
     if (more == 0)
-        more = pgmig_cursor_next(&a->cursor, &st, &a->cause);
+        more = pgmig_cursor_next(&a->cursor, &st, &sql, &a->cause);
     if (more == 0)
         end_cursor(a);
     if (more <= 0)
         return more;
     a->ahead_range = st;
-    take_statement(a, a->cursor.text, &st);
+    take_statement(a, sql, &st);
     return a->text.failed ? pgmig_error_memory(&a->cause) : 1;
 }
 
@@ -259,7 +261,7 @@ static int supply(void *ctx, const char **data, size_t *len)
         more = pgmig_cursor_data(&a->cursor, data, len, &a->conn->error);
         a->range.copy_start = a->cursor.data_at;
     } else if (!a->supplied) {
-        *data = a->job.script->text + st->copy_start;
+        *data = pgmig_source_at(&a->job.script->source, st->copy_start);
         *len = st->copy_end - st->copy_start;
         a->range.copy_start = st->copy_start;
         more = *len > 0;
@@ -798,7 +800,7 @@ static void replace(struct pgmig_apply *a, const char *sql)
     take_statement(a, sql, &st);
     a->replaced = true;
     if (!a->text.failed)
-        pgmig_kind_classify(a->text.data, &a->sent, true);
+        pgmig_kind_classify(a->text.data, a->text.len, true, &a->sent);
 }
 
 /* Go on from a pause as the caller says; conn.h tells what is returned. The

@@ -8,7 +8,7 @@
 #define PGMIG_APPLY_H
 
 #include "ledger/sql.h"
-#include "text/cursor.h"
+#include "text/script.h"
 #include "wire/conn.h"
 
 /* What a command is for: it decides what its failure means. */

@@ -60,7 +60,7 @@ static bool read_named(const char *text, const struct pgmig_statement *st,
 {
     if (!may_need(st))
         return false;
-    pgmig_index_read(text, st, index);
+    pgmig_index_read(text + st->start, st->end - st->start, index);
     if (!(index->concurrently || index->optional) || empty(index->name))
         return false;
     return index->action == PGMIG_INDEX_REINDEX ||
@@ -137,7 +137,7 @@ void pgmig_indexed_add_note(struct pgmig_sql *s, const char *text,
 {
     struct pgmig_index index;
 
-    pgmig_index_read(text, st, &index);
+    pgmig_index_read(text + st->start, st->end - st->start, &index);
     if (index.action == PGMIG_INDEX_CREATE)
         index.name.end = index.name.start; /* it is not there yet */
     pgmig_sql_add(s, "SELECT ");

@@ -196,8 +196,8 @@ static void add_hash(struct pgmig_sql *s, const struct pgmig_job *job,
         &job->script->sections[job->section].statements[at];
     char hash[65];
 
-    if (pgmig_checksum(job->script->text + st->start, st->end - st->start, hash,
-                       s->err) != 0)
+    if (pgmig_checksum(pgmig_source_at(&job->script->source, st->start),
+                       st->end - st->start, hash, s->err) != 0)
         pgmig_sql_fail(s);
     else
         pgmig_sql_addf(s, "'%s'", hash);

@@ -12,7 +12,7 @@
 #include <strings.h>
 
 #include "base/error.h"
-#include "text/script.h"
+#include "text/source.h"
 
 #define SHOWN 60 /* bytes of a comment or placeholder in a message */
 
@@ -63,15 +63,15 @@ find_option(const struct pgmig_vocabulary *words, const struct word *w)
 
 static int refuse_option(const struct pgmig_script *script,
                          const struct pgmig_vocabulary *words,
-                         const struct word *w, struct pgmig_error *err)
+                         const struct word *w, size_t offset,
+                         struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE, "unknown option \"%.*s\"",
                     (int)(w->len < SHOWN ? w->len : SHOWN), w->text);
     if (words->option_count > 0)
         pgmig_error_hint(err, "this marker accepts the option %s",
                          words->options[0].text);
-    pgmig_script_point(script, (size_t)(w->text - script->text), err);
-    return -1;
+    return pgmig_source_point(&script->source, offset, err);
 }
 
 int pgmig_annotation_options(struct pgmig_directives to,
@@ -80,10 +80,11 @@ int pgmig_annotation_options(struct pgmig_directives to,
                              const struct pgmig_marker *marker, size_t start,
                              size_t end, struct pgmig_error *err)
 {
-    size_t at = behind_marker(marker, script->text, start, end);
+    const char *text = pgmig_source_at(&script->source, start);
+    size_t at = behind_marker(marker, text, 0, end - start);
     struct word w;
 
-    while (marker->options && next_word(&w, script->text, &at, end)) {
+    while (marker->options && next_word(&w, text, &at, end - start)) {
         const struct pgmig_marker_option *option = find_option(words, &w);
 
         /* prose behind a marker is the tools' custom, "key:value" never is:
@@ -91,7 +92,8 @@ int pgmig_annotation_options(struct pgmig_directives to,
         if (option == NULL && memchr(w.text, ':', w.len) == NULL)
             continue;
         if (option == NULL)
-            return refuse_option(script, words, &w, err);
+            return refuse_option(script, words, &w,
+                                 start + (size_t)(w.text - text), err);
         if (pgmig_directive_set(to, option->key, option->value, start, err) !=
             0)
             return -1;
@@ -107,11 +109,10 @@ int pgmig_annotation_refuse(const struct pgmig_script *script,
     int shown = (int)(end - start < SHOWN ? end - start : SHOWN);
 
     pgmig_error_set(err, PGMIG_E_PARSE, "\"%.*s\" is not supported by pgmig",
-                    shown, script->text + start);
+                    shown, pgmig_source_at(&script->source, start));
     if (marker->hint != NULL)
         pgmig_error_hint(err, "%s", marker->hint);
-    pgmig_script_point(script, start, err);
-    return -1;
+    return pgmig_source_point(&script->source, start, err);
 }
 
 /* Left alone it would be worse: the tool has taken what follows for DOWN, and
@@ -124,8 +125,7 @@ int pgmig_annotation_stray(const struct pgmig_script *script, size_t at,
     pgmig_error_hint(
         err, "put it on a line of its own after the last statement of the UP "
              "part, or reword it: the tool accepts it anywhere in the file");
-    pgmig_script_point(script, at, err);
-    return -1;
+    return pgmig_source_point(&script->source, at, err);
 }
 
 /* The message names the placeholder with its end, if that comes within SHOWN
@@ -134,7 +134,7 @@ int pgmig_annotation_unfilled(const struct pgmig_script *script,
                               const struct pgmig_vocabulary *words, size_t at,
                               size_t end, struct pgmig_error *err)
 {
-    const char *text = script->text + at;
+    const char *text = pgmig_source_at(&script->source, at);
     size_t len = end - at < SHOWN ? end - at : SHOWN;
     size_t open = strlen(words->placeholder);
     size_t close = strlen(words->placeholder_end);
@@ -154,6 +154,5 @@ int pgmig_annotation_unfilled(const struct pgmig_script *script,
     pgmig_error_hint(
         err, "set it with the key `placeholders` of pgmig.conf.lua (or the "
              "migrator's option); the value false means that it is plain text");
-    pgmig_script_point(script, at, err);
-    return -1;
+    return pgmig_source_point(&script->source, at, err);
 }

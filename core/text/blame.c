@@ -13,9 +13,8 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "text/excerpt.h"
 #include "text/kind.h"
-#include "text/script.h"
+#include "text/source.h"
 #include "text/trace.h"
 #include "base/utf8.h"
 
@@ -24,21 +23,21 @@
 /* Where in the file the error is. A server counts characters; bytes where its
 ** database has SQL_ASCII, which knows none. A position behind the statement is
 ** its end. */
-static size_t find(const struct pgmig_error *err, struct pgmig_excerpt *e,
+static size_t find(const struct pgmig_error *err, const struct pgmig_source *s,
                    const struct pgmig_statement *list, size_t at,
                    size_t position, bool bytes)
 {
     const struct pgmig_statement *st = &list[at];
-    const char *text = e->script.text + st->start;
     size_t len = st->end - st->start;
     size_t offset = st->start;
 
     if (position > 0 && bytes)
         offset += position <= len ? position - 1 : len;
     else if (position > 0)
-        offset += pgmig_utf8_offset(text, len, position - 1);
+        offset +=
+            pgmig_utf8_offset(pgmig_source_at(s, st->start), len, position - 1);
     else
-        pgmig_trace(&e->script, list, at, err->context, &offset);
+        pgmig_trace(s, list, at, err->context, &offset);
     return offset;
 }
 
@@ -57,14 +56,15 @@ static const struct unseen {
     {"\xE3\x80\x80", "ideographic space (U+3000)"},
 };
 
-/* What cannot be seen in the word at a place; NULL: nothing. */
-static const char *find_unseen(const char *text, size_t at, size_t end)
+/* What cannot be seen in the word that begins here; NULL: nothing. */
+static const char *find_unseen(const char *text, const char *end)
 {
-    for (; at < end && strchr(" \t\r\n\f\v;(),", text[at]) == NULL; at++)
+    for (; text < end && strchr(" \t\r\n\f\v;(),", *text) == NULL; text++)
         for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
             size_t len = strlen(unseen[i].bytes);
 
-            if (len <= end - at && memcmp(text + at, unseen[i].bytes, len) == 0)
+            if (len <= (size_t)(end - text) &&
+                memcmp(text, unseen[i].bytes, len) == 0)
                 return unseen[i].name;
         }
     return NULL;
@@ -73,15 +73,15 @@ static const char *find_unseen(const char *text, size_t at, size_t end)
 /* The server has stumbled over a word: does it hold what nobody sees? To it any
 ** character above ASCII belongs to a name (scan.l, ident_start), so it speaks
 ** of a column that does not exist, and shows it as one that does. */
-static void name_unseen(struct pgmig_error *err, const char *text, size_t at,
-                        size_t end)
+static void name_unseen(struct pgmig_error *err, const char *text,
+                        const char *end)
 {
     const char *name;
 
     /* syntax_error_or_access_rule_violation */
     if (err->hint != NULL || strncmp(err->sqlstate, "42", 2) != 0)
         return;
-    name = find_unseen(text, at, end);
+    name = find_unseen(text, end);
     if (name != NULL)
         pgmig_error_hint(err, "this word contains a %s: delete it", name);
 }
@@ -98,13 +98,13 @@ static bool place_in_data(struct pgmig_error *err,
 
     if (line == 0 || st->copy_start == 0)
         return false;
-    status =
-        pgmig_excerpt_line(script, st->copy_start, line, &offset, &ignored);
+    status = pgmig_source_line(&script->source, st->copy_start, line, &offset,
+                               &ignored);
     pgmig_error_clear(&ignored);
     /* copy_end is 0 while the data of a streamed script still comes */
     if (status != 0 || (st->copy_end > 0 && offset > st->copy_end))
         return false;
-    pgmig_script_point(script, offset, err);
+    pgmig_source_point(&script->source, offset, err);
     return true;
 }
 
@@ -117,27 +117,30 @@ void pgmig_blame_place(struct pgmig_error *err,
     size_t len = st->end - st->start;
     struct pgmig_error ignored = {0};
     struct pgmig_statement again = *st;
-    struct pgmig_excerpt e;
+    struct pgmig_source s;
+    const char *sql;
 
     pgmig_error_field(&err->file, script->path);
-    if (pgmig_excerpt_open(&e, script, st->start, st->end, &ignored) != 0) {
+    if (pgmig_source_show(&script->source, st->start, st->end, &s, &ignored) !=
+        0) {
         pgmig_error_clear(&ignored); /* the file has gone meanwhile */
         return;
     }
-    err->statement = pgmig_strndup(e.script.text + st->start,
-                                   len < STATEMENT_MAX ? len : STATEMENT_MAX);
+    sql = pgmig_source_at(&s, st->start);
+    err->statement =
+        pgmig_strndup(sql, len < STATEMENT_MAX ? len : STATEMENT_MAX);
     if (script->streamed) { /* its kind was not kept */
-        pgmig_kind_classify(e.script.text, &again, true);
+        pgmig_kind_classify(sql, len, true, &again);
         list = &again;
         at = 0;
     }
     if (position > 0 || !place_in_data(err, script, st)) {
-        size_t offset = find(err, &e, list, at, position, bytes);
+        size_t offset = find(err, &s, list, at, position, bytes);
 
-        pgmig_script_point(script, offset, err);
-        name_unseen(err, e.script.text, offset, st->end);
+        pgmig_source_point(&s, offset, err);
+        name_unseen(err, pgmig_source_at(&s, offset), sql + len);
     }
-    pgmig_excerpt_close(&e);
+    pgmig_source_close(&s);
 }
 
 /* The server's hint says what is wrong, this one what stays: `done` statements

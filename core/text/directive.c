@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "text/script.h"
+#include "text/source.h"
 
 /* One word of the line, as it stands in some text: no copies. */
 struct word {
@@ -201,24 +201,23 @@ int pgmig_directive_parse(struct pgmig_directives to,
                           const struct pgmig_vocabulary *words, size_t start,
                           size_t end, struct pgmig_error *err)
 {
-    const char *text = script->text;
+    const char *text = pgmig_source_at(&script->source, start);
+    size_t len = end - start;
 
-    while (end > start && isspace((unsigned char)text[end - 1]))
-        end--;
-    for (size_t at = skip_blanks(text, start, end); at < end;
-         at = skip_blanks(text, at, end)) {
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    for (size_t at = skip_blanks(text, 0, len); at < len;
+         at = skip_blanks(text, at, len)) {
         const struct pgmig_directive_rule *rule;
         struct word word;
-        size_t offset = at;
+        size_t offset = start + at;
 
-        at = read_word(&word, text, at, end);
+        at = read_word(&word, text, at, len);
         rule = find_rule(words, &word);
         if (rule != NULL && rule->value == PGMIG_VALUE_REST)
-            at = read_rest(&word, text, end);
-        if (check(&word, rule, to, words, err) != 0) {
-            pgmig_script_point(script, offset, err);
-            return -1;
-        }
+            at = read_rest(&word, text, len);
+        if (check(&word, rule, to, words, err) != 0)
+            return pgmig_source_point(&script->source, offset, err);
         if (add(to, &word, offset, err) != 0)
             return -1;
     }

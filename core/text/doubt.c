@@ -22,7 +22,6 @@
 #include "text/kind.h"
 #include "text/parser.h"
 #include "text/phrase.h"
-#include "text/script.h"
 #include "text/words.h"
 
 /* ---- comments ---------------------------------------------------------- */
@@ -71,25 +70,25 @@ static unsigned rank(const struct pgmig_doubt *d)
 static void take_line(struct pgmig_parser *p, struct pgmig_doubt *d)
 {
     struct pgmig_doubts *all = &p->doubts;
-    const char *text = p->script->text;
-    size_t end = d->end;
+    const char *text = pgmig_parser_at(p, d->start);
+    size_t len = d->end - d->start;
 
-    if (!pgmig_phrase_any(text, d->start, d->end))
+    if (!pgmig_phrase_any(text, 0, len))
         return;
-    d->heading = pgmig_heading_read(text, d->start, d->end);
+    d->heading = pgmig_heading_read(text, 0, len);
     d->below = all->worked;
     d->title = !all->spoken;
     d->sectioned = p->script->marked || all->up_named;
     all->spoken = true;
     if (names(d) == PGMIG_UP && rank(d) >= PGMIG_HEADING_LABELLED)
         all->up_named = true;
-    while (end > d->start && isspace((unsigned char)text[end - 1]))
-        end--;
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
     if (matters(p, d) && rank(d) > rank(&all->open)) {
         all->open = *d;
     } else if (all->open.end > 0) {
         all->open.told = true;
-        all->open.held = all->open.held || text[end - 1] == ';';
+        all->open.held = all->open.held || text[len - 1] == ';';
     }
 }
 
@@ -98,15 +97,14 @@ static void take_line(struct pgmig_parser *p, struct pgmig_doubt *d)
 ** what it speaks of. */
 static void take_block(struct pgmig_parser *p, const struct pgmig_doubt *block)
 {
-    const char *text = p->script->text;
     bool before = p->doubts.open.end > 0;
     struct pgmig_doubt d = *block;
 
     while (d.start < block->end) {
-        const char *newline =
-            memchr(text + d.start, '\n', block->end - d.start);
+        const char *text = pgmig_parser_at(p, d.start);
+        const char *newline = memchr(text, '\n', block->end - d.start);
 
-        d.end = newline ? (size_t)(newline - text) : block->end;
+        d.end = newline ? d.start + (size_t)(newline - text) : block->end;
         take_line(p, &d);
         d.start = d.at = d.end + 1;
     }
@@ -154,7 +152,8 @@ static bool takes_back(const struct pgmig_parser *p,
             return true;
     if (strncmp(st->kind, "ALTER", 5) != 0)
         return false;
-    pgmig_words_init(&w, p->script->text, st, p->splitter.lx.standard_strings);
+    pgmig_words_init(&w, pgmig_parser_at(p, st->start), st->end - st->start,
+                     p->splitter.lx.standard_strings);
     return !pgmig_words_find(&w, "add");
 }
 
@@ -195,12 +194,14 @@ static bool split_off(const struct pgmig_parser *p, const struct pgmig_doubt *d,
 {
     bool standard = p->splitter.lx.standard_strings;
     struct pgmig_words w;
+    const char *sql;
 
     *rest = (struct pgmig_statement){.start = d->behind, .end = st->end};
     if (!d->alone || d->behind >= st->end)
         return false;
-    pgmig_words_init(&w, p->script->text, rest, standard);
-    pgmig_kind_classify(p->script->text, rest, standard);
+    sql = pgmig_parser_at(p, rest->start);
+    pgmig_words_init(&w, sql, rest->end - rest->start, standard);
+    pgmig_kind_classify(sql, rest->end - rest->start, standard, rest);
     return (rest->traits & PGMIG_T_ANY_START) && w.parens == 0;
 }
 
@@ -306,7 +307,7 @@ static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
                             names(d) == PGMIG_UP ? "DOWN" : "UP");
         add_remedy(p, d, p->err);
     }
-    return pgmig_script_point(p->script, d->at, p->err);
+    return pgmig_parser_point(p, d->at);
 }
 
 int pgmig_doubt_check(struct pgmig_parser *p)

@@ -134,14 +134,14 @@ static char *put_part(char *out, const struct pgmig_words *w)
     return put(out, token, w->tok.end - w->tok.start);
 }
 
-size_t pgmig_ident_read(const char *text, struct pgmig_range name, char *out)
+size_t pgmig_ident_read(const char *sql, struct pgmig_range name, char *out)
 {
-    struct pgmig_statement whole = {.start = name.start, .end = name.end};
+    const char *text = sql + name.start;
     struct pgmig_words w;
     bool behind_dot = true; /* what is not may be UESCAPE and its character */
     char *end = out;
 
-    pgmig_words_init(&w, text, &whole, true);
+    pgmig_words_init(&w, text, name.end - name.start, true);
     for (; !pgmig_words_ended(&w); pgmig_words_next(&w)) {
         bool dot = text[w.tok.start] == '.';
 

@@ -137,13 +137,12 @@ static void read_alter(struct pgmig_words *w, struct pgmig_index *out)
 
 /* Literals with backslashes cannot come before the names: how strings are read
 ** does not matter here. */
-void pgmig_index_read(const char *text, const struct pgmig_statement *st,
-                      struct pgmig_index *out)
+void pgmig_index_read(const char *sql, size_t len, struct pgmig_index *out)
 {
     struct pgmig_words w;
 
     *out = (struct pgmig_index){0};
-    pgmig_words_init(&w, text, st, true);
+    pgmig_words_init(&w, sql, len, true);
     if (pgmig_words_accept(&w, "create"))
         read_create(&w, out);
     else if (pgmig_words_accept(&w, "alter"))

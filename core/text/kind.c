@@ -384,15 +384,15 @@ static int by_word(const void *word, const void *entry)
 
 /* Called for every statement, and on a thousand small migrations that is the
 ** hot path: one look-up, and no more tokens than the examiner asks for. */
-void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
-                         bool standard_strings)
+void pgmig_kind_classify(const char *sql, size_t len, bool standard_strings,
+                         struct pgmig_statement *st)
 {
     struct pgmig_words w;
     const struct first_word *first;
 
     st->kind[0] = '\0';
     st->traits = 0;
-    pgmig_words_init(&w, text, st, standard_strings);
+    pgmig_words_init(&w, sql, len, standard_strings);
     if (w.parens == 1) { /* (SELECT ...) */
         snprintf(st->kind, sizeof st->kind, "SELECT");
         st->traits |= PGMIG_T_ANY_START;
@@ -461,12 +461,11 @@ static void one_mode(struct pgmig_words *w, struct pgmig_modes *modes)
     }
 }
 
-void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
-                      struct pgmig_modes *modes)
+void pgmig_kind_modes(const char *sql, size_t len, struct pgmig_modes *modes)
 {
     struct pgmig_words w;
 
-    pgmig_words_init(&w, text, st, true);
+    pgmig_words_init(&w, sql, len, true);
     pgmig_words_next(&w); /* BEGIN, START, SET */
     if (!pgmig_words_accept(&w, "session"))
         pgmig_words_accept(&w, "local");

@@ -4,11 +4,11 @@
 
 #include "text/text.h"
 
-/* Fill in traits and kind of a statement whose start and end in `text` are set.
-** The kind is its first words in capitals, such as "CREATE INDEX CONCURRENTLY";
-** "" where it begins with no word. */
-void pgmig_kind_classify(const char *text, struct pgmig_statement *st,
-                         bool standard_strings);
+/* Fill in traits and kind of a statement, whose text is given. The kind is its
+** first words in capitals, such as "CREATE INDEX CONCURRENTLY"; "" where it
+** begins with no word. */
+void pgmig_kind_classify(const char *sql, size_t len, bool standard_strings,
+                         struct pgmig_statement *st);
 
 /* The modes that BEGIN, START TRANSACTION or SET TRANSACTION asks for. */
 struct pgmig_modes {
@@ -19,7 +19,6 @@ struct pgmig_modes {
 
 /* Add the modes of such a statement to what is there; a later word counts more
 ** than an earlier one. */
-void pgmig_kind_modes(const char *text, const struct pgmig_statement *st,
-                      struct pgmig_modes *modes);
+void pgmig_kind_modes(const char *sql, size_t len, struct pgmig_modes *modes);
 
 #endif

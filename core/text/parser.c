@@ -17,7 +17,6 @@
 #include "base/buf.h"
 #include "text/directive.h"
 #include "base/error.h"
-#include "text/script.h"
 
 /* A message to the server has less than 1 GB (PQ_LARGE_MESSAGE_LIMIT in its
 ** source), with some bytes of ours around the statement. */
@@ -25,13 +24,23 @@
 #define PGMIG_STATEMENT_MAX 0x3FFFFC00
 #endif
 
+const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset)
+{
+    return pgmig_source_at(&p->script->source, offset);
+}
+
+int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
+{
+    return pgmig_source_point(&p->script->source, offset, p->err);
+}
+
 /* The line alone, for a message that points somewhere else. */
 static int64_t line_of(const struct pgmig_parser *p, size_t offset)
 {
     struct pgmig_error place = {0};
     int64_t line;
 
-    pgmig_script_point(p->script, offset, &place);
+    pgmig_source_point(&p->script->source, offset, &place);
     line = place.line;
     pgmig_error_clear(&place);
     return line;
@@ -65,7 +74,7 @@ static bool keeps_last(const struct pgmig_parser *p)
 {
     const struct pgmig_section *section = p->section;
 
-    return p->stream == NULL || section->statement_count < 3 ||
+    return !p->script->streamed || section->statement_count < 3 ||
            (section->statements[section->statement_count - 1].traits &
             PGMIG_T_NOTABLE);
 }
@@ -95,7 +104,7 @@ static int add_statement(struct pgmig_parser *p,
 
     if (keep(p, st) != 0)
         return -1;
-    pgmig_txcheck_watch(&p->lo, p->script->text, section);
+    pgmig_txcheck_watch(&p->lo, pgmig_parser_at(p, st->start), section);
     if (section->total++ == 0)
         section->first = st->start;
     section->last = st->end;
@@ -108,17 +117,19 @@ static int add_statement(struct pgmig_parser *p,
     pgmig_error_hint(p->err,
                      "if it ends the section, end the statement above it with "
                      "a semicolon; if it is a comment, reword it");
-    return pgmig_script_point(p->script, p->cut, p->err);
+    return pgmig_parser_point(p, p->cut);
 }
 
 /* A divider in a place where it is none divides the file for its tool: the
 ** first one does. Behind DOWN another one changes nothing. */
 static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
 {
-    size_t stray = end;
+    size_t stray;
 
-    if (!p->script->sections[PGMIG_DOWN].present)
-        stray = pgmig_vocabulary_stray(p->words, p->script->text, start, end);
+    if (p->script->sections[PGMIG_DOWN].present)
+        return 0;
+    stray = start + pgmig_vocabulary_stray(p->words, pgmig_parser_at(p, start),
+                                           end - start);
     return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
 }
 
@@ -130,7 +141,7 @@ static int refuse_large(const struct pgmig_parser *p, size_t start)
         p->err, PGMIG_E_PARSE,
         "this statement or comment is larger than the server accepts (1 GB)");
     pgmig_error_hint(p->err, "split it, or load rows with COPY ... FROM stdin");
-    return pgmig_script_point(p->script, start, p->err);
+    return pgmig_parser_point(p, start);
 }
 
 /* In this order, so that a message is about what is wrong first: what the tool
@@ -142,8 +153,9 @@ static int take_statement(struct pgmig_parser *p,
 
     if (st->end - st->start > PGMIG_STATEMENT_MAX)
         return refuse_large(p, st->start);
-    unfilled = pgmig_vocabulary_placeholder(p->words, p->script->text,
-                                            st->start, st->end);
+    unfilled = st->start + pgmig_vocabulary_placeholder(
+                               p->words, pgmig_parser_at(p, st->start),
+                               st->end - st->start);
 
     if (unfilled != st->end)
         return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
@@ -188,7 +200,7 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
                         direction_name(p, section));
         pgmig_error_hint(p->err, "the first one is on line %" PRId64,
                          line_of(p, section->start));
-        return pgmig_script_point(p->script, offset, p->err);
+        return pgmig_parser_point(p, offset);
     }
     section->present = true;
     section->start = offset;
@@ -205,8 +217,7 @@ static int refuse_before(struct pgmig_parser *p, size_t offset)
         p->err,
         "it belongs to no section: move it after the marker on line %" PRId64,
         line_of(p, offset));
-    return pgmig_script_point(p->script, p->section->statements[0].start,
-                              p->err);
+    return pgmig_parser_point(p, p->section->statements[0].start);
 }
 
 /* What stands above the divider is UP. */
@@ -237,9 +248,7 @@ static int take_setting(struct pgmig_parser *p,
     struct pgmig_directives to = directives_here(p);
 
     /* its tool reads the first line only; a byte order mark is no text */
-    if (marker->first && offset > 0 &&
-        !(offset == 3 && s->origin.start == 0 &&
-          memcmp(s->text, "\xEF\xBB\xBF", 3) == 0))
+    if (marker->first && offset > pgmig_source_bom(&s->source))
         return 0;
     if (marker->whole_file)
         to = (struct pgmig_directives){&s->directives, &s->directive_count};
@@ -277,17 +286,22 @@ static int take_directive(struct pgmig_parser *p, size_t body,
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "a directive must be on a line of its own, after --, "
                         "outside parentheses");
-        return pgmig_script_point(p->script, comment->start, p->err);
+        return pgmig_parser_point(p, comment->start);
     }
     return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
                                  comment->end, p->err);
 }
 
+/* What it means, and where in the file its words begin. */
 static struct pgmig_comment read_comment(const struct pgmig_parser *p,
                                          const struct pgmig_item *item)
 {
-    return pgmig_vocabulary_read(p->words, p->script->text, item->start,
-                                 item->end, item->line_comment);
+    struct pgmig_comment c =
+        pgmig_vocabulary_read(p->words, pgmig_parser_at(p, item->start),
+                              item->end - item->start, item->line_comment);
+
+    c.body += item->start;
+    return c;
 }
 
 /* A marker counts alone on its line, or wherever its tool finds it. */
@@ -326,25 +340,18 @@ static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
 
 /* ---- items ----------------------------------------------------------- */
 
-/* Let the splitter see more of the file. The window has moved: all that holds
-** an address or an end of the text is set anew. */
+/* Let the splitter see more of the file. */
 static int see_more(struct pgmig_parser *p)
 {
-    struct pgmig_splitter *sp = &p->splitter;
-    struct pgmig_stream *s = p->stream;
-    size_t needs = pgmig_splitter_needs(sp);
+    struct pgmig_source *s = &p->script->source;
+    size_t needs = pgmig_splitter_needs(&p->splitter);
 
     /* else memory would end before the statement does */
-    if (s->len > needs && s->len - needs > PGMIG_STATEMENT_MAX)
+    if (s->end > needs && s->end - needs > PGMIG_STATEMENT_MAX)
         return refuse_large(p, needs);
-    if (pgmig_stream_more(s, needs, p->err) != 0)
+    if (pgmig_source_more(s, needs, p->err) != 0)
         return -1;
-    sp->lx.text = p->script->text = s->text;
-    sp->lx.len = p->script->len = s->len;
-    sp->lx.final = s->final;
-    sp->from = s->from;
-    sp->blank = s->blank;
-    p->script->origin = s->line;
+    pgmig_splitter_show(&p->splitter, s);
     return 0;
 }
 
@@ -352,16 +359,14 @@ static int see_more(struct pgmig_parser *p)
 ** of it is. */
 void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                        const struct pgmig_vocabulary *words,
-                       struct pgmig_stream *stream, struct pgmig_error *err)
+                       struct pgmig_error *err)
 {
     *p = (struct pgmig_parser){.script = script,
                                .words = words,
-                               .stream = stream,
                                .section = &script->sections[PGMIG_UP],
                                .cut = PGMIG_NOWHERE,
                                .err = err};
-    pgmig_splitter_init(&p->splitter, script->text, script->len);
-    p->splitter.lx.final = stream == NULL;
+    pgmig_splitter_init(&p->splitter, &script->source);
 }
 
 /* A marker ends the statement above it: that one comes first, and the marker
@@ -371,7 +376,7 @@ static bool cut_statement(struct pgmig_parser *p, struct pgmig_item *item)
     p->marker = *item;
     pgmig_splitter_cut(&p->splitter, item, p->err);
     if (item->kind == PGMIG_ITEM_ERROR) {
-        pgmig_script_point(p->script, item->start, p->err);
+        pgmig_parser_point(p, item->start);
         return false;
     }
     if (take_statement(p, &item->statement) != 0)
@@ -407,7 +412,7 @@ bool pgmig_parser_next(struct pgmig_parser *p, struct pgmig_item *item)
                 return false;
             break;
         case PGMIG_ITEM_ERROR:
-            pgmig_script_point(p->script, item->start, p->err);
+            pgmig_parser_point(p, item->start);
             return false;
         default:
             return false;

@@ -4,7 +4,7 @@
 
 #include "text/doubt.h"
 #include "text/split.h"
-#include "text/stream.h"
+#include "text/source.h"
 #include "text/txcheck.h"
 #include "text/vocabulary.h"
 
@@ -13,7 +13,6 @@
 struct pgmig_parser {
     struct pgmig_script *script;
     const struct pgmig_vocabulary *words;
-    struct pgmig_stream *stream; /* brings the text; NULL: it is all there */
     struct pgmig_splitter splitter;
     struct pgmig_section *section; /* the current one; UP before a marker */
     struct pgmig_item marker;      /* has ended a statement; comes next */
@@ -23,10 +22,16 @@ struct pgmig_parser {
     struct pgmig_error *err;
 };
 
-/* Begin; the script has its path, and its text unless a stream brings it. */
+/* Begin; the script has its source. */
 void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                        const struct pgmig_vocabulary *words,
-                       struct pgmig_stream *stream, struct pgmig_error *err);
+                       struct pgmig_error *err);
+
+/* The text at an offset, which is there: of an item until the next one. */
+const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset);
+
+/* Let p->err point at an offset. Returns -1. */
+int pgmig_parser_point(const struct pgmig_parser *p, size_t offset);
 
 /* Go on: true with a statement, or a piece of COPY data, of p->section; false
 ** at the end, and for an error. */

@@ -6,6 +6,13 @@
 ** need the whole file: that something goes up, how each section's transaction
 ** is, times that were hardly meant as they stand. They come in the order in
 ** which people should mend what they find.
+**
+** A held script hands out what parsing has found. A streamed one is parsed
+** again while it runs, with the same words; what comes must be what was checked
+** before. Nobody can know that before the file's end, so the caller commits
+** nothing until pgmig_cursor_next has returned 0: then the seal has been
+** compared (pgmig_cursor_next fails otherwise), and `checksum` is that of what
+** has run.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +24,8 @@
 #include "base/buf.h"
 #include "text/directive.h"
 #include "base/error.h"
-#include "text/locate.h"
-#include "text/parser.h"
+#include "text/source.h"
 #include "text/txcheck.h"
-#include "base/utf8.h"
 
 /* ---- checks of the whole --------------------------------------------- */
 
@@ -34,7 +39,7 @@ static int warn(struct pgmig_parser *p, size_t offset, const char *message)
 
     if (list == NULL)
         return pgmig_error_memory(p->err);
-    pgmig_script_point(s, offset, &place);
+    pgmig_source_point(&s->source, offset, &place);
     s->warnings = list;
     list[s->warning_count++] =
         (struct pgmig_warning){place.line, place.column, message};
@@ -61,7 +66,7 @@ static int refuse_unmarked(struct pgmig_parser *p)
                     pgmig_vocabulary_text(p->words, PGMIG_MARKER_UP));
     pgmig_error_hint(p->err, "the UP and DOWN statements cannot be told apart: "
                              "write that line above the UP statements");
-    return pgmig_script_point(p->script, 0, p->err);
+    return pgmig_parser_point(p, 0);
 }
 
 /* An empty UP is nearly always a template that nobody has filled in: applied,
@@ -81,8 +86,7 @@ static int check_up(struct pgmig_parser *p)
     }
     if (!up->present) {
         pgmig_error_set(p->err, PGMIG_E_PARSE, "no -- UP section");
-        return pgmig_script_point(
-            p->script, p->script->sections[PGMIG_DOWN].start, p->err);
+        return pgmig_parser_point(p, p->script->sections[PGMIG_DOWN].start);
     }
     if (up->statement_count > 0 ||
         pgmig_script_directive(p->script, PGMIG_UP, "empty") != NULL)
@@ -91,7 +95,7 @@ static int check_up(struct pgmig_parser *p)
     pgmig_error_hint(p->err,
                      "write the SQL (is the file still the template?), or the "
                      "line `-- pgmig: empty` if there is nothing to do");
-    return pgmig_script_point(p->script, up->start, p->err);
+    return pgmig_parser_point(p, up->start);
 }
 
 static bool is_own(const struct pgmig_parser *p)
@@ -196,25 +200,14 @@ static int check_section_times(struct pgmig_parser *p,
     return check_times(p, section->directives, section->directive_count);
 }
 
-/* Of a held file, before anything else; a stream does it as it reads. */
-static int check_bytes(struct pgmig_parser *p)
-{
-    const struct pgmig_script *s = p->script;
-    size_t good = pgmig_utf8_check_text(s->text, s->len);
-
-    if (good == s->len)
-        return 0;
-    return pgmig_locate_no_text(p->err, s->path, s->text, s->len, good, NULL);
-}
-
-/* A streamed file is refused for what a held one is: bytes that are no text
-** come before everything else, wherever they stand. */
-static int check_rest(struct pgmig_stream *stream, struct pgmig_error *err)
+/* A file is refused first of all for bytes that are no text, wherever they
+** stand: they are looked for in what parsing has not come to. */
+static int check_rest(struct pgmig_source *source, struct pgmig_error *err)
 {
     struct pgmig_error bytes = {0};
 
-    while (!stream->final &&
-           pgmig_stream_more(stream, stream->len, &bytes) == 0)
+    while (!source->final &&
+           pgmig_source_more(source, source->end, &bytes) == 0)
         ;
     if (bytes.kind != PGMIG_E_NONE) {
         pgmig_error_clear(err);
@@ -237,7 +230,7 @@ static int take_items(struct pgmig_parser *p)
 /* Doubts come first: a comment that was to be a marker is the reason for most
 ** of what would be found behind it. Sections are looked at for SQL before
 ** transactions are settled, which shortens their lists. */
-static int parse(struct pgmig_parser *p)
+static int check_all(struct pgmig_parser *p)
 {
     struct pgmig_script *s = p->script;
 
@@ -256,6 +249,16 @@ static int parse(struct pgmig_parser *p)
                    check_section_times(p, PGMIG_DOWN) != 0
                ? -1
                : 0;
+}
+
+static int parse(struct pgmig_script *script, struct pgmig_error *err)
+{
+    struct pgmig_parser p;
+
+    pgmig_parser_init(&p, script, script->words, err);
+    if (check_all(&p) == 0)
+        return 0;
+    return err->kind == PGMIG_E_PARSE ? check_rest(&script->source, err) : -1;
 }
 
 /* ---- reading --------------------------------------------------------- */
@@ -283,72 +286,51 @@ struct pgmig_script *pgmig_script_parse(const char *path, char *text,
                                         struct pgmig_error *err)
 {
     struct pgmig_script *script = new_script(path, words, err);
-    struct pgmig_parser p;
 
     if (script == NULL) {
         free(text);
         return NULL;
     }
-    script->text = script->owned = text;
-    script->len = len;
-    pgmig_parser_init(&p, script, words, NULL, err);
-    if (check_bytes(&p) == 0 && parse(&p) == 0)
+    if (pgmig_source_hold(&script->source, script->path, text, len, err) == 0 &&
+        parse(script, err) == 0)
         return script;
     pgmig_script_free(script);
     return NULL;
 }
 
-static int parse_stream(struct pgmig_script *script,
-                        struct pgmig_stream *stream, struct pgmig_error *err)
-{
-    struct pgmig_parser p;
-    int status;
-
-    script->streamed = true;
-    pgmig_parser_init(&p, script, script->words, stream, err);
-    status = parse(&p);
-    /* it was the stream's window, which is closed: excerpt.c reads again */
-    script->text = NULL;
-    if (status != 0 && err->kind == PGMIG_E_PARSE)
-        return check_rest(stream, err);
-    return status;
-}
-
-/* The same, of the bytes that the script's seal stands for. */
-static int parse_sealed(struct pgmig_script *script,
-                        struct pgmig_stream *stream, struct pgmig_error *err)
+/* Parse a file, and seal the bytes that the script stands for. */
+static int parse_sealed(struct pgmig_script *script, struct pgmig_error *err)
 {
     struct pgmig_seal seal = {0};
     int status = pgmig_seal_key(script->seal_key, err);
 
-    stream->seal = &seal;
+    script->source.seal = &seal;
     if (status == 0)
         status = pgmig_seal_init(&seal, script->seal_key, err);
     if (status == 0)
-        status = parse_stream(script, stream, err);
+        status = parse(script, err);
     if (status == 0)
         status = pgmig_seal_end(&seal, script->seal, err);
     pgmig_seal_free(&seal);
-    stream->seal = NULL;
     return status;
 }
 
-/* The stream is closed once the file was read: to run, it is opened anew
-** (cursor.c), and may be another file by then. */
-static struct pgmig_script *read_stream(const char *path,
+/* The file is closed once it was read: to run, it is opened anew, and may be
+** another one by then. */
+static struct pgmig_script *read_pieces(const char *path,
                                         const struct pgmig_vocabulary *words,
                                         struct pgmig_error *err)
 {
     struct pgmig_script *script = new_script(path, words, err);
-    struct pgmig_stream stream;
     int status;
 
     if (script == NULL)
         return NULL;
-    status = pgmig_stream_open(&stream, script->path, err);
+    script->streamed = true;
+    status = pgmig_source_open(&script->source, script->path, err);
     if (status == 0)
-        status = parse_sealed(script, &stream, err);
-    pgmig_stream_close(&stream);
+        status = parse_sealed(script, err);
+    pgmig_source_close(&script->source);
     if (status == 0)
         return script;
     pgmig_script_free(script);
@@ -366,14 +348,14 @@ struct pgmig_script *pgmig_script_read(const char *path,
     /* the size decides nothing but how it is read: should it change until then,
     ** either way still reads all */
     if (stream && stat(path, &st) == 0 && st.st_size > PGMIG_STREAM_BYTES)
-        return read_stream(path, words, err);
+        return read_pieces(path, words, err);
     if (pgmig_file_read(path, &text, &len, err) != 0)
         return NULL;
     return pgmig_script_parse(path, text, len, words, err);
 }
 
-/* `text` and `path` are not parsing's: a cursor has lent ones here. */
-void pgmig_script_clear(struct pgmig_script *script)
+/* What parsing has made: neither its path nor the script. */
+static void clear(struct pgmig_script *script)
 {
     for (int i = 0; i < 2; i++) {
         free(script->sections[i].statements);
@@ -382,17 +364,19 @@ void pgmig_script_clear(struct pgmig_script *script)
     }
     pgmig_directive_free(script->directives, script->directive_count);
     free(script->warnings);
+    pgmig_source_close(&script->source);
 }
 
 void pgmig_script_free(struct pgmig_script *script)
 {
     if (script == NULL)
         return;
-    pgmig_script_clear(script);
+    clear(script);
     free(script->path);
-    free(script->owned);
     free(script);
 }
+
+/* ---- asking ---------------------------------------------------------- */
 
 const char *pgmig_script_directive(const struct pgmig_script *script,
                                    enum pgmig_direction direction,
@@ -419,20 +403,140 @@ const char *pgmig_script_irreversible(const struct pgmig_script *script)
     return pgmig_script_directive(script, PGMIG_UP, "irreversible");
 }
 
-void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
-                         struct pgmig_place *place)
-{
-    pgmig_locate_from(script->text, script->len, offset, place);
-}
-
 /* Comments and literals included: for callers who may be wrong on the safe
 ** side. */
 bool pgmig_script_mentions(const struct pgmig_script *script, const char *word)
 {
+    const struct pgmig_source *s = &script->source;
     size_t n = strlen(word);
 
-    for (size_t i = 0; i + n <= script->len; i++)
-        if (strncasecmp(script->text + i, word, n) == 0)
+    for (size_t i = 0; i + n <= s->end; i++)
+        if (strncasecmp(s->text + i, word, n) == 0)
             return true;
     return false;
+}
+
+/* ---- running --------------------------------------------------------- */
+
+/* Of a streamed script the words, the path and the seal's key are the script's
+** own, so the second reading differs from the first by nothing but the file. */
+int pgmig_cursor_open(struct pgmig_cursor *c, const struct pgmig_script *script,
+                      enum pgmig_direction section, struct pgmig_error *err)
+{
+    *c = (struct pgmig_cursor){.script = script,
+                               .section = &script->sections[section],
+                               .data_done = true};
+    if (!script->streamed)
+        return 0;
+    c->again.streamed = true;
+    if (pgmig_source_open(&c->again.source, script->path, err) != 0 ||
+        pgmig_seal_init(&c->seal, script->seal_key, err) != 0)
+        return -1;
+    c->again.source.seal = &c->seal;
+    c->again.source.hasher = &c->hasher;
+    pgmig_parser_init(&c->parser, &c->again, script->words, err);
+    return pgmig_hasher_init(&c->hasher, err);
+}
+
+void pgmig_cursor_close(struct pgmig_cursor *c)
+{
+    clear(&c->again);
+    pgmig_seal_free(&c->seal);
+    pgmig_hasher_free(&c->hasher);
+}
+
+/* What has run so far is rolled back with its transaction. */
+static int changed(const struct pgmig_cursor *c, struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_IO, "the file changed while it was being run");
+    pgmig_error_hint(err, "restore the intended file, then run again");
+    pgmig_error_field(&err->file, c->script->path);
+    return -1;
+}
+
+/* The end of the file: it must have been the one that was checked. */
+static int end(struct pgmig_cursor *c, struct pgmig_error *err)
+{
+    unsigned char seal[PGMIG_SEAL_BYTES];
+
+    /* it was parsed without an error before: this is another file */
+    if (err->kind == PGMIG_E_PARSE)
+        return changed(c, err);
+    if (err->kind != PGMIG_E_NONE || pgmig_seal_end(&c->seal, seal, err) != 0)
+        return -1;
+    if (memcmp(seal, c->script->seal, sizeof seal) != 0)
+        return changed(c, err);
+    return pgmig_hasher_end(&c->hasher, c->checksum, err);
+}
+
+/* Whether a statement of the file is one of those that are run: what a
+** transactional section says of its transaction became part of ours. */
+static bool is_run(struct pgmig_cursor *c, const struct pgmig_item *item)
+{
+    const unsigned lifted =
+        PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET;
+
+    return item->kind == PGMIG_ITEM_STATEMENT &&
+           c->parser.section ==
+               &c->again.sections[c->section - c->script->sections] &&
+           !(item->statement.traits & lifted) && c->next < c->section->total;
+}
+
+int pgmig_cursor_next(struct pgmig_cursor *c, struct pgmig_statement *out,
+                      const char **sql, struct pgmig_error *err)
+{
+    struct pgmig_item item;
+
+    c->data_done = false;
+    c->data_at = 0;
+    if (!c->script->streamed) {
+        if (c->next == c->section->statement_count)
+            return 0;
+        *out = c->section->statements[c->next++];
+        *sql = pgmig_source_at(&c->script->source, out->start);
+        return 1;
+    }
+    c->parser.err = err;
+    do {
+        if (!pgmig_parser_next(&c->parser, &item))
+            return end(c, err);
+    } while (!is_run(c, &item));
+    c->next++;
+    *out = item.statement;
+    *sql = pgmig_parser_at(&c->parser, out->start);
+    return 1;
+}
+
+/* A script that is held has the data in one piece. */
+static int held_data(struct pgmig_cursor *c, const char **data, size_t *len)
+{
+    const struct pgmig_statement *st = &c->section->statements[c->next - 1];
+
+    c->data_done = true;
+    c->data_at = st->copy_start;
+    *data = pgmig_source_at(&c->script->source, st->copy_start);
+    *len = st->copy_end - st->copy_start;
+    return *len > 0 ? 1 : 0;
+}
+
+/* A COPY without its data in this reading: another file, whatever else may be
+** wrong with it. */
+int pgmig_cursor_data(struct pgmig_cursor *c, const char **data, size_t *len,
+                      struct pgmig_error *err)
+{
+    struct pgmig_item item;
+
+    if (c->data_done)
+        return 0;
+    if (!c->script->streamed)
+        return held_data(c, data, len);
+    c->parser.err = err;
+    if (!pgmig_parser_next(&c->parser, &item) || item.kind != PGMIG_ITEM_DATA)
+        return changed(c, err);
+    if (c->data_at == 0)
+        c->data_at = item.start;
+    c->data_done = item.last;
+    *data = pgmig_parser_at(&c->parser, item.start);
+    *len = item.end - item.start;
+    return *len > 0 ? 1 : 0;
 }

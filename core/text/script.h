@@ -1,21 +1,45 @@
-/* script.h -- a migration file, for the files about it. */
+/*
+** script.h -- the statements of a section, one after the other: from a script
+** that is held, or from its file, read again.
+*/
 #ifndef PGMIG_SCRIPT_H
 #define PGMIG_SCRIPT_H
 
-#include "text/text.h"
+#include "base/hasher.h"
+#include "text/parser.h"
+#include "text/seal.h"
 
-/* What txcheck.c looks at: all about transactions. */
-#define PGMIG_T_NOTABLE                                      \
-    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET | \
-     PGMIG_T_TX_REFUSED | PGMIG_T_NO_BLOCK)
+struct pgmig_cursor {
+    const struct pgmig_script *script;
+    const struct pgmig_section *section;
+    size_t next;    /* the index of the next statement */
+    size_t data_at; /* where the data of the last COPY begins */
+    bool data_done; /* it was handed out to its end */
+    /* of a streamed script: */
+    struct pgmig_script again;
+    struct pgmig_parser parser;
+    struct pgmig_seal seal;
+    struct pgmig_hasher hasher;
+    char checksum[65]; /* of the file; behind its last statement */
+};
 
-/* Free what parsing has made of a script: statements, directives, warnings.
-** Neither its text nor its path, nor the script. */
-void pgmig_script_clear(struct pgmig_script *script);
+/* Begin; close it whatever is returned. */
+PGMIG_NODISCARD int pgmig_cursor_open(struct pgmig_cursor *c,
+                                      const struct pgmig_script *script,
+                                      enum pgmig_direction section,
+                                      struct pgmig_error *err);
+void pgmig_cursor_close(struct pgmig_cursor *c);
 
-/* Let an error point into the file: file, line, column, and the line's text.
-** Its kind and message stay. Returns -1, so that a function can return it. */
-int pgmig_script_point(const struct pgmig_script *script, size_t offset,
-                       struct pgmig_error *err);
+/* The next statement, and its text, which stays until the next call: 1, 0
+** behind the last one, -1 for an error: the file is not what it was when the
+** script was read. */
+PGMIG_NODISCARD int pgmig_cursor_next(struct pgmig_cursor *c,
+                                      struct pgmig_statement *out,
+                                      const char **sql,
+                                      struct pgmig_error *err);
+
+/* The next piece of the data of the last statement, a COPY: 1, 0, -1. */
+PGMIG_NODISCARD int pgmig_cursor_data(struct pgmig_cursor *c, const char **data,
+                                      size_t *len, struct pgmig_error *err);
 
 #endif

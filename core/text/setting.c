@@ -115,13 +115,12 @@ static enum pgmig_setting hidden_setting(struct pgmig_words *w)
     return PGMIG_SETTING_NONE;
 }
 
-enum pgmig_setting pgmig_setting_of(const char *text,
-                                    const struct pgmig_statement *st,
+enum pgmig_setting pgmig_setting_of(const char *sql, size_t len,
                                     bool standard_strings)
 {
     struct pgmig_words w;
 
-    pgmig_words_init(&w, text, st, standard_strings);
+    pgmig_words_init(&w, sql, len, standard_strings);
     if (pgmig_words_accept(&w, "select"))
         return hidden_setting(&w);
     /* RESET of client_encoding leads back to the connection's UTF8 */

@@ -14,8 +14,7 @@ enum pgmig_setting {
 
 /* What a SET, RESET or set_config() does to the text behind it.
 ** `standard_strings` says how the statement itself is read. */
-enum pgmig_setting pgmig_setting_of(const char *text,
-                                    const struct pgmig_statement *st,
+enum pgmig_setting pgmig_setting_of(const char *sql, size_t len,
                                     bool standard_strings);
 
 #endif

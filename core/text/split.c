@@ -23,20 +23,37 @@
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
 
-void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
-                         size_t len)
+void pgmig_splitter_show(struct pgmig_splitter *sp,
+                         const struct pgmig_source *source)
 {
-    *sp = (struct pgmig_splitter){0};
-    sp->lx = (struct pgmig_lexer){
-        .text = text, .len = len, .final = true, .standard_strings = true};
-    sp->blank = true;
+    sp->lx.pos -= source->from - sp->from;
+    sp->lx.text = source->text;
+    sp->lx.len = source->end - source->from;
+    sp->lx.final = source->final;
+    sp->from = source->from;
+    sp->blank = source->blank;
+}
+
+void pgmig_splitter_init(struct pgmig_splitter *sp,
+                         const struct pgmig_source *source)
+{
+    *sp = (struct pgmig_splitter){.from = source->from,
+                                  .lx.standard_strings = true};
+    pgmig_splitter_show(sp, source);
 }
 
 /* An open statement is needed from its start: when it ends, it is classified,
 ** and sent, from the text. */
 size_t pgmig_splitter_needs(const struct pgmig_splitter *sp)
 {
-    return sp->open ? sp->start : sp->lx.pos;
+    return sp->open ? sp->start : sp->from + sp->lx.pos;
+}
+
+/* Where a token is in the file. */
+static size_t place(const struct pgmig_splitter *sp,
+                    const struct pgmig_token *tok)
+{
+    return sp->from + tok->start;
 }
 
 static struct pgmig_item fail(size_t at)
@@ -76,12 +93,12 @@ static bool alone(const struct pgmig_splitter *sp,
     size_t before = tok->start;
     size_t behind = skip_blanks(sp, tok->end);
 
-    while (before > sp->from && is_blank(text[before - 1]))
+    while (before > 0 && is_blank(text[before - 1]))
         before--;
     if (behind < sp->lx.len && !is_line_end(text[behind]))
         return false;
     /* its line's start was let go, and what was on it remembered */
-    if (before == sp->from)
+    if (before == 0)
         return sp->blank;
     return is_line_end(text[before - 1]) ||
            (sp->from == 0 && before == BOM_LEN &&
@@ -108,14 +125,15 @@ static bool may_set(const struct pgmig_statement *st)
 /* A SET that changes how the rest reads: follow or refuse it. A wrong guess
 ** about backslashes ends literals in the wrong place, from there to the end of
 ** the file. */
-static bool follow_setting(struct pgmig_splitter *sp,
+static bool follow_setting(struct pgmig_splitter *sp, const char *sql,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
 {
     enum pgmig_setting setting = PGMIG_SETTING_NONE;
 
     if (may_set(st))
-        setting = pgmig_setting_of(sp->lx.text, st, sp->lx.standard_strings);
+        setting =
+            pgmig_setting_of(sql, st->end - st->start, sp->lx.standard_strings);
     switch (setting) {
     case PGMIG_SETTING_STANDARD:
     case PGMIG_SETTING_ESCAPES:
@@ -150,12 +168,14 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
 {
     struct pgmig_item item = {.kind = PGMIG_ITEM_STATEMENT};
     struct pgmig_statement *st = &item.statement;
+    const char *sql;
 
     st->start = sp->start;
     st->end = sp->last;
     sp->open = false;
-    pgmig_kind_classify(sp->lx.text, st, sp->lx.standard_strings);
-    if (!follow_setting(sp, st, err))
+    sql = sp->lx.text + (st->start - sp->from);
+    pgmig_kind_classify(sql, st->end - st->start, sp->lx.standard_strings, st);
+    if (!follow_setting(sp, sql, st, err))
         return fail(st->start);
     if ((st->traits & PGMIG_T_COPY_IN) == 0)
         return item;
@@ -177,7 +197,7 @@ static struct pgmig_item finish_at(struct pgmig_splitter *sp, size_t end,
 {
     while (is_blank(sp->lx.text[end - 1]) || is_line_end(sp->lx.text[end - 1]))
         end--;
-    sp->last = end;
+    sp->last = sp->from + end;
     return finish(sp, true, err);
 }
 
@@ -236,7 +256,7 @@ static void watch_atomic(struct pgmig_splitter *sp,
         sp->closable = false;
     } else if (sp->begin && pgmig_token_is(text, tok, "atomic")) {
         sp->atomic = true;
-        sp->atomic_at = tok->start;
+        sp->atomic_at = place(sp, tok);
         sp->closable = true;
     }
 }
@@ -259,7 +279,7 @@ static void take_symbol(struct pgmig_splitter *sp,
     char c = sp->lx.text[tok->start];
 
     if (c == '(' && sp->parens++ == 0)
-        sp->paren_at = tok->start;
+        sp->paren_at = place(sp, tok);
     else if (c == ')' && sp->parens > 0)
         sp->parens--;
     sp->closable = c == ';' && sp->parens == 0;
@@ -280,8 +300,8 @@ static bool is_end_of_statement(const struct pgmig_splitter *sp,
 static void take(struct pgmig_splitter *sp, const struct pgmig_token *tok)
 {
     if (!sp->open)
-        begin_statement(sp, tok->start);
-    sp->last = tok->end;
+        begin_statement(sp, place(sp, tok));
+    sp->last = sp->from + tok->end;
     if (tok->kind == PGMIG_TOKEN_WORD) {
         take_word(sp, tok);
         return;
@@ -305,12 +325,12 @@ static void skip_dull(struct pgmig_splitter *sp)
         struct pgmig_token tok = {.start = lx->pos};
 
         if (last > 0)
-            sp->last = last;
+            sp->last = sp->from + last;
         if (lx->pos + 2 >= lx->len ||
             (lx->text[lx->pos] != '(' && lx->text[lx->pos] != ')'))
             return;
         take_symbol(sp, &tok);
-        sp->last = ++lx->pos;
+        sp->last = sp->from + ++lx->pos;
     }
 }
 
@@ -344,7 +364,7 @@ static struct pgmig_item refuse_command(const struct pgmig_splitter *sp,
                     "psql command %.*s: only SQL can be run here",
                     (int)(end - tok->start), sp->lx.text + tok->start);
     pgmig_error_hint(err, "write it in SQL, or run this file with psql");
-    return fail(tok->start);
+    return fail(place(sp, tok));
 }
 
 /* A psql command: refused, or its line is skipped (PGMIG_ITEM_END). */
@@ -374,7 +394,7 @@ static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
 
     pgmig_error_set(err, PGMIG_E_PARSE, "unterminated %s", what);
     pgmig_error_hint(err, "the %s that begins here has no end", what);
-    return fail(tok->start);
+    return fail(place(sp, tok));
 }
 
 /* An open parenthesis has swallowed the semicolons behind it: it is named here,
@@ -405,14 +425,16 @@ static struct pgmig_item comment(struct pgmig_splitter *sp,
                                .alone = outside(sp) && alone(sp, tok),
                                .line_comment =
                                    tok->kind == PGMIG_TOKEN_LINE_COMMENT,
-                               .start = tok->start,
-                               .end = tok->end};
+                               .start = place(sp, tok),
+                               .end = sp->from + tok->end};
 }
 
 static struct pgmig_item copy_data(struct pgmig_splitter *sp,
                                    struct pgmig_error *err)
 {
     struct pgmig_item item = {.kind = PGMIG_ITEM_DATA};
+    size_t start = 0;
+    size_t end = 0;
 
     if (sp->copying == PGMIG_COPYING_LINE) {
         enum pgmig_found found = pgmig_copydata_begin(&sp->lx, err);
@@ -423,7 +445,7 @@ static struct pgmig_item copy_data(struct pgmig_splitter *sp,
             return more(sp, sp->lx.pos);
         sp->copying = PGMIG_COPYING_DATA;
     }
-    switch (pgmig_copydata_next(&sp->lx, &item.start, &item.end, err)) {
+    switch (pgmig_copydata_next(&sp->lx, &start, &end, err)) {
     case PGMIG_FOUND_ERROR:
         return fail(sp->copy_at);
     case PGMIG_FOUND_MORE:
@@ -435,13 +457,17 @@ static struct pgmig_item copy_data(struct pgmig_splitter *sp,
     default:
         break;
     }
+    item.start = sp->from + start;
+    item.end = sp->from + end;
     return item;
 }
 
 /* A byte order mark at the very start is no text. */
-static void skip_bom(struct pgmig_lexer *lx)
+static void skip_bom(struct pgmig_splitter *sp)
 {
-    if (lx->pos == 0 && lx->len >= BOM_LEN &&
+    struct pgmig_lexer *lx = &sp->lx;
+
+    if (sp->from + lx->pos == 0 && lx->len >= BOM_LEN &&
         memcmp(lx->text, BOM, BOM_LEN) == 0)
         lx->pos = BOM_LEN;
 }
@@ -453,7 +479,7 @@ struct pgmig_item pgmig_splitter_next(struct pgmig_splitter *sp,
 {
     if (sp->copying != PGMIG_COPYING_NOTHING)
         return copy_data(sp, err);
-    skip_bom(&sp->lx);
+    skip_bom(sp);
     for (;;) {
         struct pgmig_token tok;
         struct pgmig_item item;

@@ -3,8 +3,8 @@
 ** cuts it: at semicolons outside literals, comments, parentheses and
 ** BEGIN ATOMIC ... END bodies. The data of a COPY follows its statement.
 **
-** The text may come in pieces: for PGMIG_ITEM_MORE show more of it, at
-** lx.text, lx.len and lx.final, from pgmig_splitter_needs() on.
+** The text may come in pieces: for PGMIG_ITEM_MORE show more of it, from
+** pgmig_splitter_needs() on. Offsets are those of the file.
 */
 #ifndef PGMIG_SPLIT_H
 #define PGMIG_SPLIT_H
@@ -26,7 +26,7 @@ struct pgmig_item {
     bool alone;        /* ... and alone on its line */
     bool line_comment; /* a comment: --, not slash-star */
     bool last;         /* data: no more of it follows */
-    size_t start, end; /* of a comment, of data */
+    size_t start, end; /* of a comment, of data; where an error is */
     struct pgmig_statement statement;
 };
 
@@ -37,29 +37,32 @@ enum pgmig_copying {
 };
 
 struct pgmig_splitter {
-    struct pgmig_lexer lx;
-    size_t from;      /* the text is there from here on */
-    bool blank;       /* nothing but blanks stands before it on its line */
-    size_t start;     /* of the statement that is open */
-    size_t last;      /* behind its last token */
-    bool open;        /* a statement has begun */
-    int parens;       /* open parentheses */
-    size_t paren_at;  /* the outermost one */
-    bool atomic;      /* in the body of BEGIN ATOMIC ... END */
-    size_t atomic_at; /* that ATOMIC */
-    int words;        /* how many words the statement has so far */
-    bool routine;     /* CREATE [OR REPLACE] FUNCTION | PROCEDURE */
-    bool begin;       /* the token before was BEGIN */
-    bool closable;    /* the token before was ATOMIC or a semicolon */
-    bool strings_set; /* standard_conforming_strings was set */
+    struct pgmig_lexer lx; /* of what is there; its offsets begin there, too */
+    size_t from;           /* where that stands in the file */
+    bool blank;            /* nothing but blanks stands before it on its line */
+    size_t start;          /* of the statement that is open */
+    size_t last;           /* behind its last token */
+    bool open;             /* a statement has begun */
+    int parens;            /* open parentheses */
+    size_t paren_at;       /* the outermost one */
+    bool atomic;           /* in the body of BEGIN ATOMIC ... END */
+    size_t atomic_at;      /* that ATOMIC */
+    int words;             /* how many words the statement has so far */
+    bool routine;          /* CREATE [OR REPLACE] FUNCTION | PROCEDURE */
+    bool begin;            /* the token before was BEGIN */
+    bool closable;         /* the token before was ATOMIC or a semicolon */
+    bool strings_set;      /* standard_conforming_strings was set */
     enum pgmig_copying copying;
     size_t copy_at; /* the COPY whose data comes */
 };
 
-/* Read a whole text; with len 0 and lx.final unset afterwards, one that comes
-** in pieces. */
-void pgmig_splitter_init(struct pgmig_splitter *sp, const char *text,
-                         size_t len);
+/* Begin with what is there of a text. */
+void pgmig_splitter_init(struct pgmig_splitter *sp,
+                         const struct pgmig_source *source);
+
+/* The window has moved, or has grown: all that was not read is in it. */
+void pgmig_splitter_show(struct pgmig_splitter *sp,
+                         const struct pgmig_source *source);
 
 /* The text is still needed from here on. */
 size_t pgmig_splitter_needs(const struct pgmig_splitter *sp);

@@ -23,6 +23,11 @@ enum pgmig_trait {
     PGMIG_T_TX_LO = 32768     /* BEGIN and COMMIT around such calls alone */
 };
 
+/* What is said about transactions; txcheck.c looks at no others. */
+#define PGMIG_T_NOTABLE                                      \
+    (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET | \
+     PGMIG_T_TX_REFUSED | PGMIG_T_NO_BLOCK)
+
 /* One statement: a range of the file's text. */
 struct pgmig_statement {
     size_t start, end;           /* without the final semicolon */
@@ -68,7 +73,7 @@ enum pgmig_index_action {
                        ** likewise; `name` is the partition's */
 };
 
-/* A piece of the statement's text; empty: there is none. */
+/* A piece of a statement's text, from its start on; empty: there is none. */
 struct pgmig_range {
     size_t start, end;
 };
@@ -85,8 +90,7 @@ struct pgmig_index {
 
 /* Read CREATE INDEX, DROP INDEX, REINDEX, or DETACH PARTITION CONCURRENTLY;
 ** action NONE for any other. */
-void pgmig_index_read(const char *text, const struct pgmig_statement *st,
-                      struct pgmig_index *out);
+void pgmig_index_read(const char *sql, size_t len, struct pgmig_index *out);
 
 /*
 ** Write a name, with what stands before it and a dot, so that functions of the
@@ -94,7 +98,7 @@ void pgmig_index_read(const char *text, const struct pgmig_statement *st,
 ** (U&"...", UESCAPE) stand for. What has no quotes stays so: the server folds
 ** its case. `out` has room for all of the range; returns how much is written.
 */
-size_t pgmig_ident_read(const char *text, struct pgmig_range name, char *out);
+size_t pgmig_ident_read(const char *sql, struct pgmig_range name, char *out);
 
 /* The name of an action: "create", ...; NULL for none. */
 const char *pgmig_index_action_name(enum pgmig_index_action action);
@@ -114,19 +118,48 @@ struct pgmig_place {
     size_t offset;     /* that was looked for: the count goes on there */
 };
 
-#define PGMIG_SEAL_BYTES 16
+struct pgmig_seal;
+struct pgmig_hasher;
+
+/* A file's text, of which a part may be there (source.c). */
+struct pgmig_source {
+    const char *path;
+    const char *text;        /* what is there of it: the bytes from ... */
+    size_t from, end;        /* ... up to these offsets of the file */
+    bool final;              /* the file ends at `end` */
+    struct pgmig_place line; /* in which `from` stands, at its start mostly */
+    bool blank;     /* nothing but blanks stands before `from` on its line */
+    char *owned;    /* the text; NULL: it is lent */
+    size_t cap;     /* room there */
+    size_t checked; /* so far the bytes are valid UTF-8 */
+    bool reading;   /* `fd` is open */
+    int fd;
+    struct pgmig_seal *seal;     /* takes what is read; NULL: nothing does */
+    struct pgmig_hasher *hasher; /* likewise */
+};
+
+/* The text at an offset of the file, which is there. */
+static inline const char *pgmig_source_at(const struct pgmig_source *s,
+                                          size_t offset)
+{
+    return s->text + (offset - s->from);
+}
 
 /*
-** A parsed migration file. A streamed one is not held: it is read again when
-** it runs, and has to be what it was.
+** Find an offset; one behind the end means the end. `place` is zeroed, or
+** the answer for a smaller offset, from which the count goes on.
 */
+void pgmig_source_locate(const struct pgmig_source *s, size_t offset,
+                         struct pgmig_place *place);
+
+#define PGMIG_SEAL_BYTES 16
+
+/* A parsed migration file. */
 struct pgmig_script {
     char *path;
-    bool streamed;
-    const char *text; /* text + offset, from the line `origin` on up to len */
-    size_t len;
-    struct pgmig_place origin;
-    char *owned; /* the whole text; NULL of a streamed one */
+    bool streamed; /* its text is not held: it is read again when it runs, and
+                   ** has to be what it was */
+    struct pgmig_source source;
     unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: random */
     unsigned char seal[PGMIG_SEAL_BYTES]; /* ... what its bytes make of it */
     const struct pgmig_vocabulary *words; /* how it was read */
@@ -243,12 +276,5 @@ const char *pgmig_script_irreversible(const struct pgmig_script *script);
 
 /* Whether what is held of its text has a word, in whatever letters. */
 bool pgmig_script_mentions(const struct pgmig_script *script, const char *word);
-
-/*
-** Find an offset; one behind the end means the end. `place` is zeroed, or
-** the answer for a smaller offset, from which the count goes on.
-*/
-void pgmig_script_locate(const struct pgmig_script *script, size_t offset,
-                         struct pgmig_place *place);
 
 #endif

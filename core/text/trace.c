@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "text/locate.h"
+#include "text/source.h"
 #include "text/words.h"
 
 #define ROUTINE "PL/pgSQL function "
@@ -33,34 +33,42 @@ static int line_number(const char *s)
     return n > 0 && n < 10000000 ? (int)n : 0;
 }
 
-/* The first non-blank of line `line` of a range. */
+/* The first non-blank of line `line` of a range; its end where it has fewer. */
 static size_t line_offset(const char *text, size_t start, size_t end, int line)
 {
-    size_t at = pgmig_locate_line(text, start, end, line);
+    while (line-- > 1) {
+        const char *newline = memchr(text + start, '\n', end - start);
 
-    while (at < end && (text[at] == ' ' || text[at] == '\t'))
-        at++;
-    return at;
+        if (newline == NULL)
+            return end;
+        start = (size_t)(newline - text) + 1;
+    }
+    while (start < end && (text[start] == ' ' || text[start] == '\t'))
+        start++;
+    return start;
+}
+
+static void read_words(struct pgmig_words *w, const struct pgmig_source *source,
+                       const struct pgmig_statement *st)
+{
+    pgmig_words_init(w, pgmig_source_at(source, st->start), st->end - st->start,
+                     true);
 }
 
 /* The body of DO or CREATE FUNCTION: its last dollar-quoted literal, which
 ** PL/pgSQL counts its lines in, what stands behind the tag on its line being
 ** line 1. Bodies in plain quotes are not looked for. */
-static bool find_body(const struct pgmig_script *script,
-                      const struct pgmig_statement *st, size_t *start,
-                      size_t *end)
+static bool find_body(struct pgmig_words *w, size_t *start, size_t *end)
 {
-    struct pgmig_words w;
     bool found = false;
 
-    pgmig_words_init(&w, script->text, st, true);
-    for (; !pgmig_words_ended(&w); pgmig_words_next(&w)) {
-        const char *tag = script->text + w.tok.start;
+    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
+        const char *tag = w->lx.text + w->tok.start;
 
-        if (w.tok.kind != PGMIG_TOKEN_STRING || *tag != '$')
+        if (w->tok.kind != PGMIG_TOKEN_STRING || *tag != '$')
             continue;
-        *start = w.tok.start + (size_t)(strchr(tag + 1, '$') - tag) + 1;
-        *end = w.tok.end;
+        *start = w->tok.start + (size_t)(strchr(tag + 1, '$') - tag) + 1;
+        *end = w->tok.end;
         found = true;
     }
     return found;
@@ -125,7 +133,7 @@ static bool read_signature(struct pgmig_words *w, struct signature *sig)
 }
 
 /* The signature of the routine that a statement creates. */
-static bool created(const struct pgmig_script *script,
+static bool created(const struct pgmig_source *source,
                     const struct pgmig_statement *st, struct signature *sig)
 {
     struct pgmig_words w;
@@ -133,7 +141,7 @@ static bool created(const struct pgmig_script *script,
     if (strcmp(st->kind, "CREATE FUNCTION") != 0 &&
         strcmp(st->kind, "CREATE PROCEDURE") != 0)
         return false;
-    pgmig_words_init(&w, script->text, st, true);
+    read_words(&w, source, st);
     while (!pgmig_words_ended(&w) && !pgmig_words_at(&w, "function") &&
            !pgmig_words_at(&w, "procedure"))
         pgmig_words_next(&w);
@@ -192,7 +200,7 @@ struct creator {
 /* All of them, by name, and of one name the last first: it may replace the
 ** others. A deep recursion in a large file asks for them thousands of times. */
 struct routines {
-    const struct pgmig_script *script;
+    const struct pgmig_source *source;
     struct creator *list;
     size_t count;
     bool sets_path; /* the file says search_path somewhere */
@@ -217,15 +225,15 @@ static int by_name(const void *a, const void *b)
 /* Without memory for them there are none: the error points at the statement.
 ** The list is that of the statements up to the one that failed: a routine that
 ** is created later cannot have been called. */
-static void collect(struct routines *r, const struct pgmig_script *script,
+static void collect(struct routines *r, const struct pgmig_source *source,
                     const struct pgmig_statement *list, size_t count)
 {
-    *r = (struct routines){.script = script};
+    *r = (struct routines){.source = source};
     for (size_t i = 0; i < count; i++) {
         struct creator made = {.at = i};
         struct creator *grown;
 
-        if (!created(script, &list[i], &made.sig))
+        if (!created(source, &list[i], &made.sig))
             continue;
         grown = pgmig_grow(r->list, r->count, sizeof *grown);
         if (grown == NULL)
@@ -236,7 +244,8 @@ static void collect(struct routines *r, const struct pgmig_script *script,
     if (r->count == 0)
         return;
     qsort(r->list, r->count, sizeof *r->list, by_name);
-    r->sets_path = memmem(script->text, script->len, "search_path", 11) != NULL;
+    r->sets_path = memmem(source->text, source->end - source->from,
+                          "search_path", 11) != NULL;
 }
 
 /* The place of the first one that has this name, or would come behind it. */
@@ -318,12 +327,11 @@ static struct creator *find_creator(const struct routines *r,
 ** only if several have that, by the number of its arguments, too. */
 static struct creator *find_routine(const struct routines *r, const char *name)
 {
-    struct pgmig_statement line = {.end = strcspn(name, "\n")};
     struct creator *found;
     struct signature said;
     struct pgmig_words w;
 
-    pgmig_words_init(&w, name, &line, true);
+    pgmig_words_init(&w, name, strcspn(name, "\n"), true);
     if (!read_signature(&w, &said))
         return NULL;
     found = find_creator(r, &said, false);
@@ -340,15 +348,17 @@ static bool is_block(const struct pgmig_statement *failed, const char *at)
 }
 
 /* The line of a statement's body. */
-static bool place(const struct pgmig_script *script,
+static bool place(const struct pgmig_source *source,
                   const struct pgmig_statement *st, int line, size_t *offset)
 {
+    struct pgmig_words w;
     size_t start;
     size_t end;
 
-    if (!find_body(script, st, &start, &end))
+    read_words(&w, source, st);
+    if (!find_body(&w, &start, &end))
         return false;
-    *offset = line_offset(script->text, start, end, line);
+    *offset = st->start + line_offset(w.lx.text, start, end, line);
     return true;
 }
 
@@ -377,12 +387,12 @@ static bool trace_line(struct routines *r, const struct pgmig_statement *list,
         return false;
     if (strncmp(name, BLOCK, sizeof BLOCK - 1) == 0)
         return is_block(&list[last], name) &&
-               place(r->script, &list[last], line, offset);
+               place(r->source, &list[last], line, offset);
     found = recall_routine(r, name);
     if (found == NULL || found->bodyless)
         return false;
     /* not looked at again for each call of a recursion */
-    found->bodyless = !place(r->script, &list[found->at], line, offset);
+    found->bodyless = !place(r->source, &list[found->at], line, offset);
     return !found->bodyless;
 }
 
@@ -400,7 +410,7 @@ int pgmig_trace_copy(const char *context)
     return line_number(context);
 }
 
-bool pgmig_trace(const struct pgmig_script *script,
+bool pgmig_trace(const struct pgmig_source *source,
                  const struct pgmig_statement *list, size_t index,
                  const char *context, size_t *offset)
 {
@@ -410,7 +420,7 @@ bool pgmig_trace(const struct pgmig_script *script,
 
     if (at == NULL)
         return false;
-    collect(&r, script, list, index + 1);
+    collect(&r, source, list, index + 1);
     for (; at != NULL && !found; at = strstr(at + 1, ROUTINE))
         found = trace_line(&r, list, index, at, offset);
     free(r.list);

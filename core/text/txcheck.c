@@ -17,15 +17,13 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "text/excerpt.h"
+#include "text/source.h"
 #include "text/kind.h"
-#include "text/script.h"
 
 static int point(const struct pgmig_script *script,
                  const struct pgmig_statement *st, struct pgmig_error *err)
 {
-    pgmig_script_point(script, st->start, err);
-    return -1;
+    return pgmig_source_point(&script->source, st->start, err);
 }
 
 /* The list has become shorter. `total` counts also those that a streamed script
@@ -49,12 +47,13 @@ static int read_modes(const struct pgmig_script *script,
                       const struct pgmig_statement *st,
                       struct pgmig_modes *modes, struct pgmig_error *err)
 {
-    struct pgmig_excerpt e;
+    struct pgmig_source s;
 
-    if (pgmig_excerpt_open(&e, script, st->start, st->end, err) != 0)
+    if (pgmig_source_show(&script->source, st->start, st->end, &s, err) != 0)
         return -1;
-    pgmig_kind_modes(e.script.text, st, modes);
-    pgmig_excerpt_close(&e);
+    pgmig_kind_modes(pgmig_source_at(&s, st->start), st->end - st->start,
+                     modes);
+    pgmig_source_close(&s);
     if (modes->refused == NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_PARSE,
@@ -80,11 +79,11 @@ static int lift(const struct pgmig_script *script,
 /* ---- large objects --------------------------------------------------- */
 
 /* BEGIN without any mode, as pg_dump writes it. */
-static bool is_bare(const char *text, const struct pgmig_statement *st)
+static bool is_bare(const char *sql, const struct pgmig_statement *st)
 {
     struct pgmig_modes modes = {0};
 
-    pgmig_kind_modes(text, st, &modes);
+    pgmig_kind_modes(sql, st->end - st->start, &modes);
     return !modes.isolation && !modes.deferrable && !modes.refused;
 }
 
@@ -92,7 +91,7 @@ static bool is_bare(const char *text, const struct pgmig_statement *st)
 ** forgets them all at its end), which pg_dump relies on when it writes
 ** lowrite(0, ...): none may be open when such a block begins, and it leaves
 ** none open. Only then do the numbers stay right without it. */
-void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *sql,
                          struct pgmig_section *section)
 {
     size_t last = section->statement_count - 1;
@@ -102,7 +101,7 @@ void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *text,
     if (w->section != section)
         *w = (struct pgmig_lo_watch){.section = section};
     if (st->traits & PGMIG_T_TX_BEGIN) {
-        w->inside = w->descriptors == 0 && is_bare(text, st);
+        w->inside = w->descriptors == 0 && is_bare(sql, st);
         w->begin = last;
         w->calls = 0;
         return;

@@ -183,16 +183,15 @@ static struct pgmig_comment as_misspelt(const struct pgmig_vocabulary *words,
 }
 
 struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
-                                           const char *text, size_t start,
-                                           size_t end, bool line_comment)
+                                           const char *text, size_t len,
+                                           bool line_comment)
 {
     size_t prefix = strlen(words->directive_prefix);
+    size_t start = 2; /* behind the dashes, or slash and star */
+    size_t end = line_comment ? len : len - 2;
     struct pgmig_comment comment;
     char folded[FOLDED];
 
-    start += 2; /* the dashes, or slash and star */
-    if (!line_comment)
-        end -= 2;
     while (start < end && isspace((unsigned char)text[start]))
         start++;
     /* a prefix makes it a directive even where nothing valid follows: a mistake
@@ -212,15 +211,15 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
 /* Byte for byte, as its tool looks for it (tern splits the file's text at the
 ** first copy): in a literal or in the middle of a line, too. */
 size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
-                              const char *text, size_t start, size_t end)
+                              const char *text, size_t len)
 {
     for (size_t i = 0; i < words->marker_count; i++) {
         const char *marker = words->markers[i].text;
-        size_t at = start + 2; /* behind its dashes */
+        size_t at = 2; /* behind its dashes */
         const char *found;
 
-        while (words->markers[i].anywhere && at < end &&
-               (found = memmem(text + at, end - at, marker, strlen(marker)))) {
+        while (words->markers[i].anywhere && at < len &&
+               (found = memmem(text + at, len - at, marker, strlen(marker)))) {
             at = (size_t)(found - text);
             /* the marker's text begins behind these, as all do */
             if (memcmp(found - 2, "--", 2) == 0)
@@ -228,7 +227,7 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
             at++;
         }
     }
-    return end;
+    return len;
 }
 
 /* ---- placeholders ---------------------------------------------------- */
@@ -257,13 +256,14 @@ static bool is_named(const struct pgmig_vocabulary *words, const char *text,
 }
 
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
-                                    const char *text, size_t start, size_t end)
+                                    const char *text, size_t len)
 {
     size_t open = words->placeholder ? strlen(words->placeholder) : 0;
+    size_t start = 0;
 
     while (open > 0) {
         const char *found =
-            memmem(text + start, end - start, words->placeholder, open);
+            memmem(text + start, len - start, words->placeholder, open);
         size_t at;
         size_t behind;
 
@@ -271,13 +271,13 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
             break;
         at = (size_t)(found - text);
         start = behind = at + open;
-        if (is_named(words, text, &behind, end))
+        if (is_named(words, text, &behind, len))
             return at;
         if (behind >
             start + open) /* the next one may hold what was seen last */
             start = behind - open;
     }
-    return end;
+    return len;
 }
 
 /* SQL in front of a section's marker may lack its semicolon: the tools divide

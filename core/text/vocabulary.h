@@ -16,23 +16,23 @@ enum pgmig_meaning {
 struct pgmig_comment {
     enum pgmig_meaning meaning;
     const struct pgmig_marker *marker; /* the one it is, or nearly is */
-    size_t body; /* where the words of a directive, or options, begin */
+    size_t body; /* where in it the words of a directive, or options, begin */
 };
 
-/* What the comment at [start, end) of a text means, its dashes, or slashes and
-** stars, included. Nothing is owned: `marker` is one of the table's. */
+/* What a comment means, its dashes, or slashes and stars, included. Nothing is
+** owned: `marker` is one of the table's. */
 struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
-                                           const char *text, size_t start,
-                                           size_t end, bool line_comment);
+                                           const char *text, size_t len,
+                                           bool line_comment);
 
-/* Where [start, end) has a marker that its tool finds anywhere; `end`: it has
+/* Where a text has a marker that its tool finds anywhere; `len`: it has
 ** none. */
 size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
-                              const char *text, size_t start, size_t end);
+                              const char *text, size_t len);
 
-/* Where a statement has a placeholder; `end` when it has none. */
+/* Where a statement has a placeholder; `len` when it has none. */
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
-                                    const char *text, size_t start, size_t end);
+                                    const char *text, size_t len);
 
 /* Whether a marker ends the statement above it. */
 bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker);

@@ -7,13 +7,12 @@
 */
 #include "text/words.h"
 
-void pgmig_words_init(struct pgmig_words *w, const char *text,
-                      const struct pgmig_statement *st, bool standard_strings)
+void pgmig_words_init(struct pgmig_words *w, const char *sql, size_t len,
+                      bool standard_strings)
 {
     *w = (struct pgmig_words){0};
-    w->lx = (struct pgmig_lexer){.text = text,
-                                 .len = st->end,
-                                 .pos = st->start,
+    w->lx = (struct pgmig_lexer){.text = sql,
+                                 .len = len,
                                  .final = true,
                                  .standard_strings = standard_strings};
     pgmig_words_next(w);

@@ -10,10 +10,10 @@ struct pgmig_words {
     int parens;             /* parentheses that are open at it */
 };
 
-/* Read a statement's text; the first token becomes the current one. `text` must
+/* Read a statement's text; the first token becomes the current one. `sql` must
 ** stay valid; a copy of the struct reads on by itself. */
-void pgmig_words_init(struct pgmig_words *w, const char *text,
-                      const struct pgmig_statement *st, bool standard_strings);
+void pgmig_words_init(struct pgmig_words *w, const char *sql, size_t len,
+                      bool standard_strings);
 
 /* Go on to the next token. */
 void pgmig_words_next(struct pgmig_words *w);

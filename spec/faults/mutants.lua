@@ -13,7 +13,7 @@ return {
   },
   ["a streamed line begins where a read has ended"] = {
     spec = "spec/unit/split_points_spec.lua",
-    { "core/text/stream.c", "return offset <= start ? s->blank", "return offset <= start ? true" },
+    { "core/text/source.c", "return offset <= start ? s->blank", "return offset <= start ? true" },
   },
   ["whoever wants to writes the journal's row"] = {
     spec = "spec/db/takeover_spec.lua",
