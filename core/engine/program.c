@@ -24,8 +24,6 @@
 #include "engine/session.h"
 #include "ledger/indexed.h"
 #include "ledger/journal.h"
-#include "ledger/rights.h"
-#include "ledger/runs.h"
 #include "ledger/state.h"
 #include "ledger/touched.h"
 
@@ -328,7 +326,7 @@ static void enter(struct pgmig_sql *s, const struct pgmig_job *job)
 {
     pgmig_state_add_note(s, job);
     pgmig_session_add_locals(s, job);
-    pgmig_rights_take(s, job);
+    pgmig_state_take_rights(s, job);
 }
 
 /* In the file's transaction: its deferred triggers have its own rights. What it
@@ -356,7 +354,7 @@ static void add_base(struct pgmig_sql *s, const struct pgmig_job *job)
     pgmig_session_add_settings(s, job);
     pgmig_state_add_note(s, job);
     pgmig_sql_addf(s, PGMIG_STATE_BASE);
-    pgmig_rights_take(s, job);
+    pgmig_state_take_rights(s, job);
 }
 
 /* A pooler's session is another one for each statement, so that it is made anew
@@ -400,7 +398,7 @@ static void add_before(struct pgmig_sql *s, const struct pgmig_job *job)
 
 static void give_rights_back(struct pgmig_sql *s)
 {
-    pgmig_rights_return(s);
+    pgmig_state_return_rights(s);
     pgmig_sql_answers(s, lock_shape);
 }
 
@@ -429,7 +427,7 @@ static void add_lock(struct pgmig_apply *a, const struct pgmig_job *job)
         return;
     }
     add_before(s, job);
-    pgmig_rights_take(s, job);
+    pgmig_state_take_rights(s, job);
     pgmig_journal_add_lock(s, job);
     give_rights_back(s);
 }
@@ -504,7 +502,7 @@ static void add_running(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     add_begin(&a->sql, job, BEGIN);
     pgmig_indexed_add_note(&a->sql, a->text.data, &a->sent);
-    pgmig_rights_take(&a->sql, job);
+    pgmig_state_take_rights(&a->sql, job);
     pgmig_journal_add_running(&a->sql, job, a->here.at, a->text.data, &a->sent,
                               a->conn->pooled);
     add_commit(&a->sql);
@@ -704,7 +702,7 @@ static void add_verdict(struct pgmig_apply *a)
     if (!a->running)
         return;
     pgmig_sql_addf(s, BEGIN "%;");
-    pgmig_rights_take(s, &a->job);
+    pgmig_state_take_rights(s, &a->job);
     pgmig_journal_add_failed(s, &a->job, pgmig_failure_is_partial(a));
     pgmig_sql_addf(s, "COMMIT%;");
 }

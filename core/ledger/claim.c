@@ -11,7 +11,6 @@
 ** tool's table) a lock takes its place, and the look is a statement behind
 ** that.
 */
-#include "ledger/layout.h"
 #include "ledger/ledger.h"
 #include "wire/conn.h"
 

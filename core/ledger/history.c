@@ -12,7 +12,6 @@
 ** PostgreSQL 14 on.
 */
 #include "ledger/journal.h"
-#include "ledger/runs.h"
 
 /*
 ** Format n is what the steps 1 to n make, of the history and, from 2, of the
@@ -64,7 +63,7 @@ static const char journal_step_3[] =
     " ADD COLUMN IF NOT EXISTS touched pg_catalog.json%;";
 
 /* IF NOT EXISTS in each step, since two runs may do this at once: the second
-** one finds all of it there, or fails as ledger.c says (created_meanwhile). */
+** one finds all of it there, or fails (operation.c, created_meanwhile). */
 void pgmig_history_add_tables(struct pgmig_sql *s)
 {
     const struct pgmig_ledger *ledger = s->ledger;

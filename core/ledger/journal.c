@@ -17,7 +17,6 @@
 
 #include "base/error.h"
 #include "ledger/indexed.h"
-#include "ledger/runs.h"
 #include "ledger/state.h"
 #include "ledger/touched.h"
 #include "wire/conn.h"
@@ -400,6 +399,66 @@ void pgmig_journal_add_change(struct pgmig_sql *s,
     pgmig_sql_addf(s, " RETURNING 1) " PROVEN "changed%;");
 }
 
+/* ---- runs ------------------------------------------------------------ */
+/*
+** Nothing is decided by these rows: they tell the next run what one that was
+** cut off was about to do (lua/pgmig/state/aftermath.lua).
+*/
+
+void pgmig_runs_add_table(struct pgmig_sql *s)
+{
+    pgmig_sql_addf(s, "CREATE TABLE IF NOT EXISTS %r (run pg_catalog.text "
+                      "PRIMARY KEY, direction pg_catalog.text NOT NULL, "
+                      "plan pg_catalog.text NOT NULL, host pg_catalog.text, "
+                      "program pg_catalog.text, db_user pg_catalog.text "
+                      "NOT NULL DEFAULT session_user, pid INTEGER, "
+                      "backend_start pg_catalog.timestamptz, "
+                      "server_start pg_catalog.timestamptz, "
+                      "started_at pg_catalog.timestamptz NOT NULL "
+                      "DEFAULT pg_catalog.now())%;");
+}
+
+/* Behind a pooler the next transaction may have another server process: then no
+** number is kept. It may be sent twice, when a connection is lost, and is there
+** once. */
+void pgmig_runs_add_begin(struct pgmig_sql *s, const struct pgmig_entry *entry,
+                          const char *plan)
+{
+    pgmig_sql_addf(
+        s,
+        "INSERT INTO %r (run, direction, plan, host, program, pid, "
+        "backend_start, server_start) SELECT %L, %L, %L, %L, %L, "
+        "CASE WHEN a.pid %= %d THEN a.pid END, "
+        "a.backend_start, pg_catalog.pg_postmaster_start_time() FROM "
+        "pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a "
+        "ON CONFLICT (run) DO NOTHING%;",
+        entry->run, entry->event, plan, entry->host, entry->program,
+        pgmig_conn_backend_pid(s->conn));
+}
+
+void pgmig_runs_add_end(struct pgmig_sql *s, const char *run)
+{
+    pgmig_sql_addf(s, "DELETE FROM %r WHERE run %= %L%;", run);
+}
+
+/* The columns of the journal's query, type by type, since they are one
+** UNION. */
+static void add_runs(struct pgmig_sql *s)
+{
+    pgmig_sql_addf(
+        s, "SELECT run, direction, host, 'run'::pg_catalog.text, "
+           "NULL::pg_catalog.text, program, plan, NULL::pg_catalog.text, pid, "
+           "backend_start::pg_catalog.text, pg_catalog.to_json(started_at) "
+           "%#>> '{}', 0::pg_catalog.int8, db_user, "
+           "server_start::pg_catalog.text, NULL::pg_catalog.text, "
+           "NULL::pg_catalog.text, NULL::pg_catalog.text, "
+           "NULL::pg_catalog.bool, NULL::pg_catalog.text, "
+           "NULL::pg_catalog.text, NULL::pg_catalog.text, "
+           "NULL::pg_catalog.text FROM %r");
+}
+
+/* ---- both lists ---------------------------------------------------------- */
+
 void pgmig_journal_add_list(struct pgmig_sql *s)
 {
     pgmig_sql_add(s, "SELECT ");
@@ -408,6 +467,6 @@ void pgmig_journal_add_list(struct pgmig_sql *s)
     /* runs that have not told their end stand in a table of their own */
     if (s->ledger->format >= 3 && s->ledger->has_runs) {
         pgmig_sql_add(s, " UNION ALL ");
-        pgmig_runs_add_list(s);
+        add_runs(s);
     }
 }

@@ -85,7 +85,26 @@ void pgmig_journal_add_change(struct pgmig_sql *s,
                               enum pgmig_ledger_change change,
                               const struct pgmig_entry *entry);
 
-/* Add the query for all rows. */
+/*
+** The runs that are under way, in a table of their own: a row for each, from
+** before its first migration to the end of its last. What is left belongs to a
+** run that has not told how it ended.
+*/
+
+/* Add what makes the table. */
+void pgmig_runs_add_table(struct pgmig_sql *s);
+
+/* Add the row of a run: the entry's run, host, program, and its direction as
+** event; `plan` is what it is about to do, a text. */
+void pgmig_runs_add_begin(struct pgmig_sql *s, const struct pgmig_entry *entry,
+                          const char *plan);
+
+/* Add its end; a row that is not there is no error. */
+void pgmig_runs_add_end(struct pgmig_sql *s, const char *run);
+
+/* Add the query for all rows, and for those of the runs, with the same columns:
+** the run as migration, its host as owner, its program as running, its plan as
+** statement. */
 void pgmig_journal_add_list(struct pgmig_sql *s);
 
 #endif

@@ -63,6 +63,37 @@ struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
 
+/* ---- tracking.c ------------------------------------------------------ */
+
+/* A copy of another tool's table; NULL: out of memory. */
+PGMIG_NODISCARD struct pgmig_layout *
+pgmig_layout_copy(const struct pgmig_layout *layout);
+void pgmig_layout_free(struct pgmig_layout *layout);
+
+/* Whether a table's columns, "a int4,b text", have those that it needs. */
+bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns);
+
+/* Add a template, with %t the table, %k, %n and %d the entry's key, name and
+** digest as literals; `entry` NULL: only the table stands in it. */
+void pgmig_layout_add(struct pgmig_sql *s, const char *text,
+                      const struct pgmig_entry *entry);
+
+/* Add what makes the table, and what widens its column for a version. */
+void pgmig_tracking_add_table(struct pgmig_sql *s);
+void pgmig_tracking_add_widening(struct pgmig_sql *s, const char *version);
+
+/* Add the query for all rows: { id, name, applied_at, applied_at_epoch }. */
+void pgmig_tracking_add_list(struct pgmig_sql *s);
+
+/* Add what lets a row take the entry's name; what writes it again, as the
+** history has it; and the row of a migration that another tool has applied. */
+void pgmig_tracking_add_name(struct pgmig_sql *s,
+                             const struct pgmig_entry *entry);
+void pgmig_tracking_add_lost_row(struct pgmig_sql *s,
+                                 const struct pgmig_entry *entry);
+void pgmig_tracking_add_adopted(struct pgmig_sql *s,
+                                const struct pgmig_entry *entry);
+
 /* ---- claim.c --------------------------------------------------------- */
 
 /*

@@ -16,7 +16,6 @@
 
 #include "wire/conn.h"
 #include "base/error.h"
-#include "ledger/layout.h"
 #include "ledger/ledger.h"
 #include "ledger/trust.h"
 

@@ -72,4 +72,19 @@ void pgmig_state_add_restore(struct pgmig_sql *s,
                                               const struct pgmig_job *),
                              const struct pgmig_job *job);
 
+/*
+** Between the statements the bookkeeping has the rights of the run. The file
+*may
+** have set a role, another session user, or row_security; they are its own
+** affair, and stay in force for its statements.
+*/
+
+/* Add what gives the rights of the run's session to the statements behind it,
+** up to the end of the transaction. */
+void pgmig_state_take_rights(struct pgmig_sql *s, const struct pgmig_job *job);
+
+/* Add what gives the file its own rights back, in the same transaction; it
+** also names the server process (PGMIG_ASK_SERVER). */
+void pgmig_state_return_rights(struct pgmig_sql *s);
+
 #endif

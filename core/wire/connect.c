@@ -70,7 +70,7 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
 /* A name that no other connection has, on any machine: it is how a server
 ** process behind a pooler is recognised, and perhaps ended (orphan.lua). Of
 ** letters, digits and a blank, since it stands as it is in comments and
-** literals (ledger.c). */
+** literals (sql.c). */
 static int make_tag(struct pgmig_conn *conn, struct pgmig_error *err)
 {
     unsigned char random[8];

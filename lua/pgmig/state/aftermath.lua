@@ -1,6 +1,6 @@
 --- Runs that have not told how they ended: killed, or without a server. The next one finds their
--- rows (core/ledger/runs.h), waits for what they may still have under way, and writes down what the
--- tables say became of it.
+-- rows (core/ledger/journal.h), waits for what they may still have under way, and writes down what
+-- the tables say became of it.
 local core = require "pgmig.core"
 local entry = require "pgmig.state.entry"
 local ledger = require "pgmig.state.ledger"
