@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config
     --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline adopt history doctor
-    repair resolve config wait'
+    repair resolve config wait help'
 
   COMPREPLY=()
   case $previous in
@@ -57,6 +57,7 @@ _pgmig() {
     repair) own='--all --replaced' ;;
     resolve) own='--done --redo --restart' ;;
     wait) own='--timeout' ;;
+    help) own=$commands ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$own $global" -- "$word")
 }

@@ -377,6 +377,12 @@ function connection:despite_signals(fn) end
 ---@return pgmig.Blocker[]?
 function connection:seen_blockers() end
 
+---@return integer
+function connection:requests() end
+
+---@return boolean
+function connection:has_lost_lock() end
+
 ---@param pause_seconds number
 function connection:sleep(pause_seconds) end
 

@@ -90,9 +90,19 @@ describe("a mistake in the words", function()
       assert.equal(2, code)
       assert.equal("", out)
       assert.truthy(err:find(case[2], 1, true), err)
-      assert.truthy(err:find("Usage: pgmig", 1, true), err)
+      assert.truthy(err:find "Usage: pgmig %l" or err:find "See `pgmig %-%-help`%.\n$", err)
     end)
   end
+
+  it("shows the commands, a line each, where none was found", function()
+    for _, words in ipairs { "", "frobnicate", "help frobnicate", "--json statsu" } do
+      local _, _, err = cli.run(words)
+      assert.matches("\nCommands:\n   status     Show what is applied and what is pending%.\n", err)
+      assert.matches("\n   help       Show the help of a command%.\nSee `pgmig %-%-help`%.\n$", err)
+    end
+    local _, _, err = cli.run "--frobnicate up"
+    assert.is_nil(err:find "Commands:")
+  end)
 
   local secret = "s3cr3t"
   local places = {

@@ -415,7 +415,17 @@ describe("create", function()
   it("makes any name fit a file", function()
     local migrator = pgmig.migrator(nil, dir)
     assert.matches("/001_drop_it___now.sql$", migrator:create "  Drop it;/ Now ")
-    assert.matches("/002_gr__e.sql$", migrator:create "größe")
+    for i, case in ipairs {
+      { "Überraschung größe", "uberraschung_grosse" },
+      { "u\204\136ber", "uber" }, -- u and a combining diaeresis: the same word
+      { "Œuvre n°5 – “fin”", "oeuvre_n_5____fin_" },
+      { "Привет, мир", "Привет__мир" },
+      { "日本語　x", "日本語_x" },
+      { "a\255b\194", "a_b_" }, -- no UTF-8
+    } do
+      assert.equal(("%s/%03d_%s.sql"):format(dir, i + 1, case[2]), migrator:create(case[1]))
+    end
+    assert.equal("usage", select(2, pcall(migrator.create, migrator, "–")).kind)
     assert.equal("usage", select(2, pcall(migrator.create, migrator, "!?")).kind)
     assert.equal("usage", select(2, pcall(migrator.create, migrator, nil)).kind)
   end)

@@ -121,7 +121,11 @@ local function global_options(parser)
     :action(function() finish { print = "pgmig " .. require "pgmig.version" } end)
 end
 
+local commands -- a line each; and whether a word is one
+
 local function command(parser, name, summary, text)
+  commands[#commands + 1] = ("   %-10s %s"):format(name:match "%S+", summary)
+  for word in name:gmatch "%S+" do commands[word] = name ~= "help" end
   local cmd = parser:command(name):summary(summary):description(summary .. "\n" .. text.about)
     :epilog(text.examples .. "\n\nOptions for all commands: pgmig --help")
     :add_help(false)
@@ -278,6 +282,14 @@ local function add_config(parser)
   })
 end
 
+local function add_help(parser)
+  command(parser, "help", "Show the help of a command.", {
+    about = "The same as pgmig COMMAND --help.",
+    examples = "Examples:\n   pgmig help\n   pgmig help up",
+  }):argument("topic"):args "?":argname "COMMAND"
+    :description "The command; without one, the help of pgmig."
+end
+
 local CONCEALED = "(a database; specify it with --database)"
 
 local function names_database(word)
@@ -296,7 +308,19 @@ local function conceal(message, words)
   return message
 end
 
+--- What follows a mistake: the usage of its command, or which commands there are.
+local function advice(at, parser, words)
+  if at ~= parser then return at:get_usage() end
+  local lines = { "Commands:", table.concat(commands, "\n") }
+  for _, word in ipairs(words) do
+    if commands[word] then lines = {} end
+  end
+  lines[#lines + 1] = "See `pgmig --help`."
+  return table.concat(lines, "\n")
+end
+
 local function build(words)
+  commands = {}
   local parser = argparse("pgmig", description, epilog)
     :add_help(false):command_target "command":help_description_margin(24)
     :usage_max_width(80)
@@ -304,11 +328,11 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_adopt, add_history, add_doctor, add_repair, add_resolve, add_config,
-    add_wait } do
+    add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)
-    finish { usage = at:get_usage(), message = conceal(message, words) }
+    finish { usage = advice(at, parser, words), message = conceal(message, words) }
   end
   return parser
 end
@@ -321,13 +345,20 @@ local function complete(options)
   return options
 end
 
+local function read(parser, words)
+  local options = parser:parse(words)
+  if options.command ~= "help" then return options end
+  if not options.topic then finish { print = parser:get_help() } end
+  return parser:parse { options.topic, "--help" }
+end
+
 --- Read a command line.
 -- @param words list of arguments
--- @return options: command, and what was given; or nil and { print = text } for --help and
+-- @return options: command, and what was given; or nil and { print = text } for help and
 --   --version, or nil and { usage, message } for a mistake
 function M.parse(words)
   local parser = build(words)
-  local ok, result = pcall(parser.parse, parser, words)
+  local ok, result = pcall(read, parser, words)
   if ok then return complete(result) end
   if type(result) ~= "table" then error(result, 0) end
   return nil, result

@@ -20,15 +20,52 @@ local template = [[
 
 ]]
 
---- A name for a file: lower case, every character but letters, digits and `_` as `_`.
+-- Letters with marks, by what they are without: such a name is the same in every way of writing
+-- Unicode, and everywhere.
+local plain_letters = {
+  a = "ÀÁÂÃÄÅĀĂĄàáâãäåāăą", ae = "Ææ", c = "ÇĆĈĊČçćĉċč", d = "ÐĎĐðďđ", e = "ÈÉÊËĒĔĖĘĚèéêëēĕėęě",
+  g = "ĜĞĠĢĝğġģ", h = "ĤĦĥħ", i = "ÌÍÎÏĨĪĬĮİìíîïĩīĭįı", j = "Ĵĵ", k = "Ķķ", l = "ĹĻĽĿŁĺļľŀł",
+  n = "ÑŃŅŇŊñńņňŋ", o = "ÒÓÔÕÖØŌŎŐòóôõöøōŏő", oe = "Œœ", r = "ŔŖŘŕŗř", s = "ŚŜŞŠśŝşš", ss = "ß",
+  t = "ŢŤŦţťŧ", th = "Þþ", u = "ÙÚÛÜŨŪŬŮŰŲùúûüũūŭůűų", w = "Ŵŵ", y = "ÝŶŸýŷÿ", z = "ŹŻŽźżž",
+}
+
+local CHARACTER = "[\128-\255][\128-\191]*" -- of more than one byte, or a stray one
+local SHAPES = { "^[\194-\223].$", "^[\224-\239]..$", "^[\240-\244]...$" }
+
+local plain = {}
+for letters, marked in pairs(plain_letters) do
+  for character in marked:gmatch(CHARACTER) do plain[character] = letters end
+end
+
+local function is_character(bytes)
+  for _, shape in ipairs(SHAPES) do
+    if bytes:find(shape) then return true end
+  end
+  return false
+end
+
+--- A character beyond ASCII, for a file's name: letters of other scripts stay, since only they can
+-- tell what the name says; signs and punctuation (Latin-1's, the general and the ideographic ones)
+-- do not.
+local function beyond_ascii(character)
+  if plain[character] then return plain[character] end
+  if not is_character(character) then return "_" end
+  if character:find "^\204[\128-\191]" or character:find "^\205[\128-\175]" then return "" end
+  if character:find "^\194" or character:find "^\195[\151\183]" then return "_" end
+  if character:find "^\226\128" or character:find "^\227\128" then return "_" end
+  return character
+end
+
+--- A name for a file: lower case, every character but letters, digits and `_` as `_`, letters with
+-- marks without them.
 -- @raise kind "usage" when nothing is left
 function M.sanitise(name)
   if type(name) ~= "string" then
     errors.raise("usage", "a migration name must be a string, not a " .. type(name))
   end
   local trimmed = trim.both(name:lower())
-  local clean = trimmed:gsub("[\128-\191]", ""):gsub("[^%w_]", "_")
-  if not clean:find "%w" then
+  local clean = trimmed:gsub("[^%w_\128-\255]", "_"):gsub(CHARACTER, beyond_ascii)
+  if not clean:find "[%w\128-\255]" then
     errors.raise("usage", ("the name %q contains no letter or digit"):format(name), {
       hint = "for example: create add_orders_table",
     })
