@@ -377,22 +377,6 @@ function connection:despite_signals(fn) end
 ---@return pgmig.Blocker[]?
 function connection:seen_blockers() end
 
----@return boolean
-function connection:is_open() end
-
----@param spare boolean
-function connection:spare_snapshots(spare) end
-
-function connection:forget_seen() end
-
-function connection:hear() end
-
----@return integer
-function connection:requests() end
-
----@return boolean
-function connection:has_lost_lock() end
-
 ---@param pause_seconds number
 function connection:sleep(pause_seconds) end
 

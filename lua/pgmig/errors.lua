@@ -11,7 +11,7 @@
 -- "aborted", "in progress", "unknown"). `tostring(err)` is the readable text.
 -- @module pgmig.errors
 local core = require "pgmig.core"
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -44,7 +44,7 @@ local function marked(margin, text, at)
   local chars, column, before, behind = window(characters(text), at or 1)
   local pad = { (" "):rep(#margin + #before) }
   for i, char in ipairs(chars) do
-    local shown = visible.line(char)
+    local shown = texts.line(char)
     chars[i] = shown
     if i < column then
       pad[#pad + 1] = char == "\t" and "\t" or (" "):rep(shown == char and 1 or #shown)
@@ -71,7 +71,7 @@ end
 --- `file:line:column: `, as far as it is known.
 local function place(err)
   local parts = {}
-  if err.file then parts[1] = visible.line(err.file) end
+  if err.file then parts[1] = texts.line(err.file) end
   if err.line then parts[#parts + 1] = tostring(err.line) end
   if err.line and err.column then parts[#parts + 1] = tostring(err.column) end
   return #parts > 0 and table.concat(parts, ":") .. ": " or ""
@@ -79,14 +79,14 @@ end
 
 --- The readable text of the error: one line, then the details.
 function error_metatable.__tostring(err)
-  local lines = { place(err) .. visible.field(tostring(err.message)) }
+  local lines = { place(err) .. texts.field(tostring(err.message)) }
   if err.text and err.line then
     lines[#lines + 1] = marked(("%5d | "):format(err.line), err.text, err.column)
   end
   if err.query then lines[#lines + 1] = built(err) end
-  if err.detail then lines[#lines + 1] = "DETAIL: " .. visible.field(err.detail) end
-  if err.hint then lines[#lines + 1] = "HINT: " .. visible.field(err.hint) end
-  if err.context then lines[#lines + 1] = "CONTEXT: " .. visible.field(err.context) end
+  if err.detail then lines[#lines + 1] = "DETAIL: " .. texts.field(err.detail) end
+  if err.hint then lines[#lines + 1] = "HINT: " .. texts.field(err.hint) end
+  if err.context then lines[#lines + 1] = "CONTEXT: " .. texts.field(err.context) end
   if err.sqlstate then lines[#lines + 1] = "SQLSTATE: " .. err.sqlstate end
   return table.concat(lines, "\n")
 end

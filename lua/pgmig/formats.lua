@@ -20,7 +20,7 @@ local errors = require "pgmig.errors"
 local lua_file = require "pgmig.files.lua_file"
 local naming = require "pgmig.naming"
 local settings_file = require "pgmig.settings_file"
-local trim = require "pgmig.trim"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -62,7 +62,7 @@ local function fill(self, text)
     local from, open = text:find(words.placeholder, behind, true)
     local close, last = text:find(words.placeholder_end, (open or #text) + 1, true)
     if not (from and close) then break end
-    local value = values[trim.both(text:sub(open + 1, close - 1))]
+    local value = values[texts.trim(text:sub(open + 1, close - 1))]
     parts[#parts + 1] = text:sub(behind, from - 1)
     parts[#parts + 1] = value or text:sub(from, last)
     behind = last + 1

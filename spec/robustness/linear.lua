@@ -6,7 +6,7 @@ local core = require "pgmig.core"
 local counted = require "counted"
 local detect = require "pgmig.takeover.detect"
 local dotenv = require "pgmig.cli.dotenv"
-local excerpt = require "pgmig.excerpt"
+local texts = require "pgmig.texts"
 local formats = require "pgmig.formats"
 local output = require "pgmig.cli.output"
 local pgmig = require "pgmig"
@@ -67,7 +67,7 @@ local function read(text, format)
   if not ok then return end
   local up = script:describe().up
   for i, statement in ipairs(up and up.statements or {}) do
-    excerpt.line(statement.sql)
+    texts.excerpt(statement.sql)
     script:statement("up", i)
   end
 end

@@ -1,5 +1,5 @@
 local core = require "pgmig.core"
-local hosts = require "pgmig.db.hosts"
+local dial = require "pgmig.db.dial"
 
 local function resolve(name)
   local addresses = { one = { "192.0.2.1", "2001:db8::1" }, two = { "192.0.2.2" } }
@@ -13,9 +13,9 @@ local function listed(parameters)
     keywords[#keywords + 1], values[#values + 1] = keyword, value
   end
   local given = #keywords
-  local ok, list = pcall(hosts.list, { core.hosts(keywords, values) }, resolve)
+  local ok, list = pcall(dial.hosts, { core.hosts(keywords, values) }, resolve)
   if not ok then return list.message end
-  local k, v = hosts.with(keywords, values, list)
+  local k, v = dial.with_hosts(keywords, values, list)
   local added = {}
   for i = given + 1, #k do added[#added + 1] = k[i] .. "=" .. v[i] end
   return table.concat(added, " ")

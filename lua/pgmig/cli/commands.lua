@@ -1,7 +1,7 @@
 --- The commands: each asks the migrator and hands the answer to the reporter.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local patience = require "pgmig.cli.patience"
+local loop = require "pgmig.db.loop"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
@@ -234,7 +234,7 @@ function M.wait(run)
       errors.raise("connect", ("the database accepted no connection within %g s"):format(limit),
         { detail = err.message })
     end
-    patience.pause(PAUSE)
+    loop.pause(PAUSE)
   end
 end
 

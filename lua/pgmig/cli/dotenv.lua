@@ -2,7 +2,7 @@
 -- and the dotenv libraries read it, where they agree; it may hold much that is for other programs.
 local errors = require "pgmig.errors"
 local settings_file = require "pgmig.settings_file"
-local trim = require "pgmig.trim"
+local texts = require "pgmig.texts"
 
 local M = {}
 local variables = {}
@@ -128,7 +128,7 @@ end
 local function plain(text, at)
   local raw, behind = text:match("^([^\n]*)()", at)
   local comment = raw:find "^#" or raw:find "%s#"
-  return trim.right(comment and raw:sub(1, comment - 1) or raw), behind, expand
+  return texts.trim_right(comment and raw:sub(1, comment - 1) or raw), behind, expand
 end
 
 -- ---- lines ---------------------------------------------------------------------

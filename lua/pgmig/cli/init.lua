@@ -1,12 +1,12 @@
 --- The command line program: from its words to its exit code.
 local core = require "pgmig.core"
+local dial = require "pgmig.db.dial"
 local errors = require "pgmig.errors"
-local failure = require "pgmig.cli.failure"
+local loop = require "pgmig.db.loop"
 local options = require "pgmig.cli.options"
+local outcome = require "pgmig.cli.outcome"
 local output = require "pgmig.cli.output"
-local patience = require "pgmig.cli.patience"
-local record = require "pgmig.cli.record"
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -26,7 +26,7 @@ local function end_early(ending)
     out:block(ending.print)
     return finish(out, 0)
   end
-  out:error("pgmig: " .. visible.field(ending.message) .. "\n" .. ending.usage)
+  out:error("pgmig: " .. texts.field(ending.message) .. "\n" .. ending.usage)
   return MISUSED
 end
 
@@ -34,20 +34,20 @@ local function new_run(given)
   local out = output.new(given)
   local reporter = given.json and "pgmig.cli.json" or "pgmig.cli.text"
   return {
-    options = given, output = out, record = record.new(),
+    options = given, output = out, record = outcome.record(),
     report = require(reporter).new(out, given),
   }
 end
 
---- Report a failure.
+--- Report a outcome.
 local function failed(run, err)
   if not errors.is(err) then
     run.output:error("pgmig: internal error, please report this bug\n" .. tostring(err))
     return BROKEN
   end
   if run.options.json then run.report:failed(err, run.record) end
-  run.output:error(failure.describe(err, run.record))
-  return failure.exit_code(err, run.record)
+  run.output:error(outcome.describe(err, run.record))
+  return outcome.exit_code(err, run.record)
 end
 
 --- A foreign error gets its traceback; ours are for people as they are.
@@ -56,18 +56,55 @@ local function traced(err)
   return debug.traceback(err, 2)
 end
 
-local signal_names = { [2] = "SIGINT", [15] = "SIGTERM" }
-
 --- A signal that came while the program was starting.
 local function check_signal()
   local signal = core.interrupted()
-  if not signal then return end
-  errors.raise("interrupted", "interrupted by " .. signal_names[signal], { signal = signal })
+  if signal then loop.raise_interrupted(signal) end
 end
+
+-- ---- no connection left --------------------------------------------------------
+-- A run needs two connections. Where the server has none left, several that start at once may each
+-- have one and wait for the other for ever: who finds no second one lets go of the first.
+
+local FIRST_PAUSE, LAST_PAUSE = 0.2, 3 -- seconds between two attempts
+
+-- The commands that wait for others' runs, too.
+local patient = { up = true, down = true, redo = true, baseline = true, adopt = true }
+
+--- Whether a command has failed for want of a connection, before it has done anything.
+local function has_no_room(run, err)
+  return patient[run.options.command] and errors.is(err, "connect") and run.settings
+    and run.record:untouched() and dial.is_full(err.message)
+end
+
+--- Carry a command out, again and again while there is no connection for it: for as long as it
+-- would wait for another run.
+-- @param run the run; `run.again` is set from the second attempt on
+-- @param attempt fn() returns whether it has succeeded, and the result or error
+-- @return as `attempt`
+local function insist(run, attempt)
+  local began, pause = core.now(), FIRST_PAUSE
+  while true do
+    local ok, result = attempt()
+    if ok or not has_no_room(run, result) then return ok, result end
+    if core.now() + pause > began + run.settings.values.lock_wait then return ok, result end
+    if not run.again then
+      run.report:event {
+        type = "waiting", message = "waiting for a connection: " .. result.message,
+      }
+    end
+    run.again = true
+    local waited, why = pcall(loop.pause, pause * (0.5 + core.random()))
+    if not waited then return false, why end
+    pause = math.min(pause * 1.5, LAST_PAUSE)
+  end
+end
+
+-- ---- a command -----------------------------------------------------------------
 
 local function carry_out(run)
   local command = require("pgmig.cli.commands")[run.options.command]
-  local ok, result = patience.insist(run, function()
+  local ok, result = insist(run, function()
     local ok, result = xpcall(function()
       check_signal()
       return command(run)

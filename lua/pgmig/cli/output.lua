@@ -2,7 +2,7 @@
 -- terminal that line stays the lowest: it is taken away before any other is written. All is written
 -- whole, also where a write does not wait; a reader that has gone away ends nothing.
 local core = require "pgmig.core"
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 local output = {}
@@ -70,7 +70,7 @@ function output:paint(stream, color, text)
 end
 
 --- What is written for a text, in which nothing but our colours does anything to a terminal.
--- @param show of pgmig.visible
+-- @param show of pgmig.texts
 local function rendered(text, show)
   if type(text) == "string" then return show(text) end
   local pieces = {}
@@ -106,7 +106,7 @@ end
 function output:running(text)
   if not self.progress or self.pinned then return end
   local blank = erasure(self)
-  text = visible.line(text):sub(1, M.width()):gsub("[\194-\244][\128-\191]*$", "")
+  text = texts.line(text):sub(1, M.width()):gsub("[\194-\244][\128-\191]*$", "")
   self.shown = #text
   put(self, blank, text)
 end
@@ -117,7 +117,7 @@ end
 function output:pin(text, columns)
   if not self.progress then return end
   local rest = (" "):rep(math.min(self.shown, M.width()) - columns)
-  self.pinned = { text = visible.line(text), columns = columns }
+  self.pinned = { text = texts.line(text), columns = columns }
   put(self, "\r", pinned(self), rest)
 end
 
@@ -132,7 +132,7 @@ local function write(self, text, show)
 end
 
 --- Write a line to standard output, at once: it is there when its migration is, also in a pipe.
-function output:always(text) write(self, text, visible.line) end
+function output:always(text) write(self, text, texts.line) end
 
 --- Write a line to standard output, unless only errors are wanted.
 function output:line(text)
@@ -142,14 +142,14 @@ end
 --- Write a list of lines to standard output in one piece, unless only errors are wanted.
 function output:lines(list)
   if self.quiet then return end
-  local texts = {}
-  for i, line in ipairs(list) do texts[i] = rendered(line, visible.line) end
-  put(self, erasure(self), table.concat(texts, "\n"), "\n", pinned(self))
+  local rows = {}
+  for i, line in ipairs(list) do rows[i] = rendered(line, texts.line) end
+  put(self, erasure(self), table.concat(rows, "\n"), "\n", pinned(self))
 end
 
 --- Write a text of several lines to standard output, unless only errors are wanted.
 function output:block(text)
-  if not self.quiet then write(self, text, visible.text) end
+  if not self.quiet then write(self, text, texts.visible) end
 end
 
 local function remark(self, text)
@@ -160,15 +160,15 @@ local function remark(self, text)
 end
 
 --- Write a remark for people to standard error, unless only errors are wanted.
-function output:note(text) remark(self, visible.line(text)) end
+function output:note(text) remark(self, texts.line(text)) end
 
 --- Write a remark of several lines.
-function output:notes(text) remark(self, visible.text(text)) end
+function output:notes(text) remark(self, texts.visible(text)) end
 
 --- Write a text of several lines to standard error: the last of all.
 function output:error(text)
   self:clear()
-  tell(visible.text(text))
+  tell(texts.visible(text))
 end
 
 --- The end: whether everything that was written to standard output has arrived there, or nobody was

@@ -1,7 +1,6 @@
 --- The table that `status` shows to people.
 local drift = require "pgmig.state.drift"
-local trim = require "pgmig.trim"
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -22,7 +21,7 @@ end
 
 --- The cells of a migration's row.
 local function cells_of(m)
-  return m.state, visible.line(m.label), time(m.applied_at), no_way_back[m.down] or ""
+  return m.state, texts.line(m.label), time(m.applied_at), no_way_back[m.down] or ""
 end
 
 --- Characters, not bytes: names may be UTF-8.
@@ -56,7 +55,7 @@ local function line_of(output, columns, color, state, name, at, note)
   local line = output:paint(1, color, pad(state, #state, columns[1]))
   local rest = "  " .. pad(name, width(name), columns[2]) .. "  "
   if note ~= "" then return line .. rest .. pad(at, #at, columns[3]) .. "  " .. note end
-  return line .. trim.right(rest .. at)
+  return line .. texts.trim_right(rest .. at)
 end
 
 local AT_ONCE = 500 -- lines

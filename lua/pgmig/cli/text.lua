@@ -1,9 +1,8 @@
 --- Reports for people.
-local bar = require "pgmig.cli.bar"
-local excerpt = require "pgmig.excerpt"
+local texts = require "pgmig.texts"
 local needed = require "pgmig.needed"
-local visible = require "pgmig.visible"
 
+local bar = needed "cli.bar"
 local status_table = needed "cli.status_table"
 
 local M = {}
@@ -15,7 +14,7 @@ text.__index = text
 -- @param options verbose: show statements whole
 function M.new(output, options)
   return setmetatable({
-    output = output, verbose = options.verbose, bar = bar.new(output),
+    output = output, verbose = options.verbose, bar = output.progress and bar.new(output),
   }, text)
 end
 
@@ -27,15 +26,15 @@ local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) e
 local function origin(event)
   local m = event.migration
   if not m then return "" end
-  return visible.line(event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
+  return texts.line(event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
 end
 
 local function remark(self, event)
   local lines = {
-    origin(event) .. (event.severity or "WARNING") .. ": " .. visible.field(event.message),
+    origin(event) .. (event.severity or "WARNING") .. ": " .. texts.field(event.message),
   }
-  if event.detail then lines[#lines + 1] = "DETAIL: " .. visible.field(event.detail) end
-  if event.hint then lines[#lines + 1] = "HINT: " .. visible.field(event.hint) end
+  if event.detail then lines[#lines + 1] = "DETAIL: " .. texts.field(event.detail) end
+  if event.hint then lines[#lines + 1] = "HINT: " .. texts.field(event.hint) end
   self.output:notes(table.concat(lines, "\n"))
 end
 
@@ -62,8 +61,8 @@ end
 function text:statements(step)
   if step.problem then return end
   for _, statement in ipairs(step.statements) do
-    local sql = self.verbose and statement.sql or excerpt.line(statement.sql)
-    local place = ("  %s:%d: "):format(visible.line(step.migration.path), statement.line)
+    local sql = self.verbose and statement.sql or texts.excerpt(statement.sql)
+    local place = ("  %s:%d: "):format(texts.line(step.migration.path), statement.line)
     self.output:block(place .. sql)
   end
 end
@@ -155,7 +154,7 @@ end
 --- A statement has run (--verbose).
 function text:statement(ctx)
   local s = ctx.statement
-  self.output:line(("  %s:%d: %s  (%s)"):format(ctx.migration.path, s.line, excerpt.line(ctx.sql),
+  self.output:line(("  %s:%d: %s  (%s)"):format(ctx.migration.path, s.line, texts.excerpt(ctx.sql),
     milliseconds(ctx.duration)))
 end
 
@@ -172,9 +171,9 @@ local function account(e)
   if e.file then
     words[1] = table.concat({ e.file, e.line, e.column }, ":") .. ":"
   end
-  words[#words + 1] = excerpt.line(e.message)
+  words[#words + 1] = texts.excerpt(e.message)
   if e.sqlstate then words[#words + 1] = ("(SQLSTATE %s)"):format(e.sqlstate) end
-  if e.detail then words[#words + 1] = "DETAIL: " .. excerpt.line(e.detail) end
+  if e.detail then words[#words + 1] = "DETAIL: " .. texts.excerpt(e.detail) end
   return "- " .. table.concat(words, " ")
 end
 
@@ -203,7 +202,7 @@ end
 function text:findings(findings)
   for _, finding in ipairs(findings) do
     self.output:block(self.output:paint(1, "yellow", finding.kind .. ":") .. " "
-      .. visible.field(finding.message))
+      .. texts.field(finding.message))
     self.output:line("   " .. finding.remedy)
   end
   self.output:line(#findings == 0 and "all is well" or count(#findings, "finding"))
@@ -245,7 +244,7 @@ local on = {
   blocked = function(self, event)
     for _, b in ipairs(event.blockers) do
       self.output:note(("pgmig: waiting for a lock that pid %d holds (%s): %s"):format(b.pid,
-        b.application_name or "?", excerpt.line(b.query or "query hidden")))
+        b.application_name or "?", texts.excerpt(b.query or "query hidden")))
     end
   end,
   retry = function(self, event)
@@ -265,7 +264,7 @@ local on = {
 function text:event(event)
   local handle = on[event.type]
   if handle then handle(self, event) end
-  self.bar:event(event)
+  if self.bar then self.bar:event(event) end
 end
 
 return M

@@ -1,6 +1,6 @@
 --- Who is in the way of a request that waits for a lock.
 local errors = require "pgmig.errors"
-local excerpt = require "pgmig.excerpt"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -26,7 +26,7 @@ function M.describe(b)
   if not b.pid then return "a prepared transaction" end
   return ("pid %d (%s, user %s), %s since %s: %s"):format(b.pid, b.application_name or "?",
     b.user or "?", b.state or "state hidden", b.since or "?",
-    excerpt.line(b.query or "query hidden"))
+    texts.excerpt(b.query or "query hidden"))
 end
 
 --- Let an error say who was in the way.

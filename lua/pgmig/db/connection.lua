@@ -5,91 +5,29 @@ local core = require "pgmig.core"
 local dial = require "pgmig.db.dial"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
-local hosts = require "pgmig.db.hosts"
 local limits = require "pgmig.limits"
 local loop = require "pgmig.db.loop"
 local needed = require "pgmig.needed"
 local known = require "pgmig.options"
-local usage = require "pgmig.db.usage"
 
 local session = needed "db.session"
 
 local unpack = unpack or table.unpack
 
 local M = {}
-local connection = {}
+local internal = {} -- methods for pgmig's own modules, which are no part of the interface
+local connection = setmetatable({}, { __index = internal })
 connection.__index = connection
 
 local RESPONSE_TIMEOUT = known.default "response_timeout" -- seconds
 
 -- ---- connecting ------------------------------------------------------------
 
--- Options of `connect` that are not libpq's.
-local own_options = {
-  url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
-  resolve = true, breathe = true, environment = true,
-}
-
--- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
--- a number.
-local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_count = 3 }
-
---- A parameter's or variable's value as libpq takes it.
-local function text_of(name, value)
-  local kind = type(value)
-  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    errors.raise("usage", ("connect: %s must be a string or a number, not a %s"):format(name, kind))
-  end
-  local text = tostring(value)
-  if text:find "%z" then errors.raise("usage", ("connect: %s contains a NUL byte"):format(name)) end
-  return text
-end
-
---- Variables for libpq alone as the core takes them: names and values in turn; nil for none.
-local function variables(options)
-  if not options.environment then return nil end
-  local list = {}
-  for name, value in pairs(options.environment) do
-    list[#list + 1] = name
-    list[#list + 1] = text_of(name, value)
-  end
-  return list
-end
-
---- Two lists for the core: libpq's key words and their values.
-local function parameters(options)
-  local keywords, values = {}, {}
-  local function add(keyword, value)
-    keywords[#keywords + 1] = keyword
-    values[#values + 1] = text_of(keyword, value)
-  end
-  for keyword, value in pairs(keepalives) do add(keyword, value) end -- the first: others override
-  local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
-  if database and database ~= "" then add("dbname", database) end
-  for keyword, value in pairs(options) do
-    if type(keyword) ~= "string" then
-      errors.raise("usage", "connect: a table of options must have named fields, as in { url = ... "
-        .. "}")
-    end
-    if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
-  end
-  if options.dbname and options.dbname ~= database then add("dbname", options.dbname) end
-  add("fallback_application_name", "pgmig")
-  add("client_encoding", "UTF8")
-  return keywords, values
-end
-
-local function of_options(self) return parameters(self.options) end
-
 local function check_options(source)
   if source == nil then return {} end
   if type(source) == "string" then return { url = source } end
   if type(source) == "table" then return source end
   errors.raise("usage", "connect takes a URL or a table of options, not a " .. type(source))
-end
-
-local function open(self, keywords, values, deadline)
-  dial.open(self, keywords, values, variables(self.options), deadline)
 end
 
 local function nothing() end
@@ -128,7 +66,7 @@ function M.connect(source)
     nominated = {}, -- see pgmig.db.session
     request_count = 0,
   }, connection)
-  open(self, parameters(options))
+  dial.open(self)
   return self
 end
 
@@ -136,18 +74,7 @@ end
 -- @param source as of `connect`
 -- @raise kind "usage" for an invalid connection string
 function M.place(source)
-  local options = check_options(source)
-  local keywords, values = parameters(options)
-  return hosts.place(keywords, values, variables(options))
-end
-
---- The parameters of an auxiliary connection: to the server that the main one has found.
-local function beside(self)
-  local keywords, values = parameters(self.options)
-  for keyword, value in pairs(self.main.peer or {}) do
-    keywords[#keywords + 1], values[#values + 1] = keyword, value
-  end
-  return keywords, values
+  return dial.place(check_options(source))
 end
 
 --- Reconnect with the same parameters after the connection was lost.
@@ -155,8 +82,7 @@ end
 -- @raise kind "connect"
 function connection:reconnect(deadline)
   self.handle:close()
-  local keywords, values = (self.main and beside or of_options)(self)
-  open(self, keywords, values, deadline)
+  dial.open(self, deadline)
 end
 
 --- A second connection to the same server and database, which a signal closes at once.
@@ -172,19 +98,25 @@ function connection:beside(application_name, deadline, wait)
     connect_timeout = self.connect_timeout, response_timeout = self.response_timeout,
     request_count = 0,
   }, connection)
-  local keywords, values = beside(other)
-  open(other, keywords, values, deadline)
+  dial.open(other, deadline)
   return other
 end
 
 --- Whether the connection is lost or closed.
 function connection:is_lost() return self.handle:is_lost() end
 
+--- Remember which server process serves it.
+-- @param row of an answer with `core.served_columns`
+function internal:note_server(row)
+  local is_own = row.pid == self.pid -- else a pooler answers through any
+  self.served = is_own and row or nil
+end
+
 --- Whether it has not been closed.
-function connection:is_open() return self.handle:is_open() end
+function internal:is_open() return self.handle:is_open() end
 
 --- How many requests there were, a COPY among them.
-function connection:requests() return self.request_count end
+function internal:requests() return self.request_count end
 
 -- ---- the loop --------------------------------------------------------------
 
@@ -220,17 +152,17 @@ function connection:despite_signals(fn)
 end
 
 --- A migration without a transaction is under way, or no longer; see pgmig.db.watch.
-function connection:spare_snapshots(spare)
+function internal:spare_snapshots(spare)
   if self.watch then self.watch:spare_snapshots(spare) end
 end
 
 --- What was seen of the last request is over; see pgmig.db.watch.
-function connection:forget_seen()
+function internal:forget_seen()
   if self.watch then self.watch:forget() end
 end
 
 --- Whether the lock's connection was seen to be broken.
-function connection:has_lost_lock() return self.watch ~= nil and self.watch.lock_lost end
+function internal:has_lost_lock() return self.watch ~= nil and self.watch.lock_lost end
 
 --- Who was seen in the way of the last request; nil: nobody.
 function connection:seen_blockers() return self.watch and self.watch.blockers end
@@ -259,7 +191,7 @@ local function raise(self, err)
 end
 
 --- Hand out the notices that have come.
-function connection:hear()
+function internal:hear()
   for notice in self.handle.notice, self.handle do
     if self.notice_handler then self.notice_handler(notice) end
   end
@@ -283,6 +215,39 @@ end
 --- Raise kind "interrupted" if a signal was received since the connection was made.
 function connection:check_interrupted()
   if self.signal then loop.raise_interrupted(self.signal) end
+end
+
+-- ---- who uses it -------------------------------------------------------------
+-- One coroutine at a time: what another one asks in the middle of a request, a transaction or a run
+-- would become part of it.
+
+local MAIN = {} -- the main thread, where Lua 5.1 has no name for it
+
+local function running() return coroutine.running() or MAIN end
+
+--- Whether the running coroutine is the owner, or was resumed by it, directly or not.
+local function is_owner(owner)
+  return owner == running() or owner == MAIN or coroutine.status(owner) == "normal"
+end
+
+local function pack(...) return { n = select("#", ...), ... } end
+
+--- Call a function while the connection belongs to the running coroutine.
+-- @param fn the function; ... its arguments
+-- @return what it returns
+-- @raise kind "usage" when the connection belongs to another one, and what `fn` raises
+function internal:hold(fn, ...)
+  if self.owner and is_owner(self.owner) then return fn(...) end
+  if self.owner then
+    errors.raise("usage", "this connection is in use by another coroutine", {
+      hint = "give each coroutine, such as each request of a web server, a connection of its own",
+    })
+  end
+  self.owner = running()
+  local result = pack(pcall(fn, ...))
+  self.owner = nil
+  if not result[1] then error(result[2], 0) end
+  return unpack(result, 2, result.n)
 end
 
 -- ---- SQL -------------------------------------------------------------------
@@ -323,13 +288,13 @@ end
 -- @raise kinds "sql", and "usage" if another coroutine is using the connection
 function connection:query(sql, ...)
   session.nominate(self.nominated, sql)
-  return usage.hold(self, query, self, "send", nil, sql, ...)
+  return self:hold(query, self, "send", nil, sql, ...)
 end
 
 --- Like query, but the server must respond within the connection's response timeout.
 -- @raise kinds "sql", and "connect" if it does not respond
 function connection:ask(sql, ...)
-  return usage.hold(self, query, self, "send", self:patience(), sql, ...)
+  return self:hold(query, self, "send", self:patience(), sql, ...)
 end
 
 --- Like ask, but the response must have a given shape: for pgmig's own queries.
@@ -338,7 +303,7 @@ end
 -- @param ... as of `query`
 -- @raise kind "connect" also if the response has another shape: then the connection is closed
 function connection:ask_rows(shape, sql, ...)
-  return usage.hold(self, query, self, "ask", self:patience(), shape, sql, ...)
+  return self:hold(query, self, "ask", self:patience(), shape, sql, ...)
 end
 
 --- The first row of such a response; nil only if the shape allows no row.
@@ -357,10 +322,8 @@ end
 -- @raise kind "sql"
 function connection:exec(script)
   session.nominate(self.nominated, script)
-  return usage.hold(self, exec, self, script)
+  return self:hold(exec, self, script)
 end
-
-local function pack(...) return { n = select("#", ...), ... } end
 
 local function transact(self, fn)
   if self.handle:transaction_status() ~= "idle" then
@@ -383,7 +346,7 @@ end
 --- Run `fn(db)` in a transaction: committed when it returns, rolled back when it raises. Until
 -- then, no other coroutine may use the connection.
 -- @return what fn returns
-function connection:transaction(fn) return usage.hold(self, transact, self, fn) end
+function connection:transaction(fn) return self:hold(transact, self, fn) end
 
 -- ---- COPY ------------------------------------------------------------------
 
@@ -454,7 +417,7 @@ end
 -- @param peer FROM STDIN: the data, a string or a function that returns pieces, then nil;
 --   TO STDOUT: a function that takes pieces, or nil
 -- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
-function connection:copy(sql, peer) return usage.hold(self, copy, self, sql, peer) end
+function connection:copy(sql, peer) return self:hold(copy, self, sql, peer) end
 
 -- ---- the rest --------------------------------------------------------------
 

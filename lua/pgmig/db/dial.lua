@@ -1,14 +1,210 @@
 --- Connecting: to the first of several hosts that answers, each within its time, as libpq does in
--- the calls that wait.
+-- the calls that wait. Names are looked up before libpq sees them: it would wait for the answer,
+-- and it leaves a silent host only in calls that wait.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local hosts = require "pgmig.db.hosts"
 local loop = require "pgmig.db.loop"
-local needed = require "pgmig.needed"
-
-local connect_hint = needed "db.connect_hint"
 
 local M = {}
+
+-- ---- what is given -------------------------------------------------------------
+
+-- Options of `connect` that are not libpq's.
+local own_options = {
+  url = true, database = true, wait = true, connect_timeout = true, response_timeout = true,
+  resolve = true, breathe = true, environment = true,
+}
+
+-- A machine or a network that is gone is noticed in half a minute, not in two hours. Seconds, and
+-- a number.
+local keepalives = { keepalives_idle = 10, keepalives_interval = 5, keepalives_count = 3 }
+
+--- A parameter's or variable's value as libpq takes it.
+local function text_of(name, value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    errors.raise("usage", ("connect: %s must be a string or a number, not a %s"):format(name, kind))
+  end
+  local text = tostring(value)
+  if text:find "%z" then errors.raise("usage", ("connect: %s contains a NUL byte"):format(name)) end
+  return text
+end
+
+--- Variables for libpq alone as the core takes them: names and values in turn; nil for none.
+local function variables(options)
+  if not options.environment then return nil end
+  local list = {}
+  for name, value in pairs(options.environment) do
+    list[#list + 1] = name
+    list[#list + 1] = text_of(name, value)
+  end
+  return list
+end
+
+--- Two lists for the core: libpq's key words and their values.
+-- @param peer those of the server that is meant, where another connection has found it; nil
+local function parameters(options, peer)
+  local keywords, values = {}, {}
+  local function add(keyword, value)
+    keywords[#keywords + 1] = keyword
+    values[#values + 1] = text_of(keyword, value)
+  end
+  for keyword, value in pairs(keepalives) do add(keyword, value) end -- the first: others override
+  local database = options.url or options.database or options.dbname or os.getenv "DATABASE_URL"
+  if database and database ~= "" then add("dbname", database) end
+  for keyword, value in pairs(options) do
+    if type(keyword) ~= "string" then
+      errors.raise("usage", "connect: a table of options must have named fields, as in { url = ... "
+        .. "}")
+    end
+    if not own_options[keyword] and keyword ~= "dbname" then add(keyword, value) end
+  end
+  if options.dbname and options.dbname ~= database then add("dbname", options.dbname) end
+  add("fallback_application_name", "pgmig")
+  add("client_encoding", "UTF8")
+  for keyword, value in pairs(peer or {}) do add(keyword, value) end
+  return keywords, values
+end
+
+-- ---- the hosts -----------------------------------------------------------------
+
+--- The parts of a list with commas; an empty one stands for the default.
+local function split(list)
+  local parts = {}
+  for part in ((list or "") .. ","):gmatch "([^,]*)," do parts[#parts + 1] = part end
+  return parts
+end
+
+local function is_socket(host) return host == "" or host:find "^[/@]" ~= nil end
+
+local function is_address(host) return host:find "^[%d.]+$" or host:find ":" end
+
+--- An address as libpq will tell it.
+local function canonical(address)
+  if not is_address(address) then return address end
+  return (core.resolve(address) or { address })[1] -- asks nobody
+end
+
+--- The addresses of one host: what is given, what its name leads to, or none to be found.
+-- @param failures noted there: { message, hint }
+local function addresses(host, given, resolve, failures)
+  if given ~= "" then return { canonical(given) } end
+  if is_socket(host) then return { "" } end
+  if is_address(host) then return { canonical(host) } end
+  local list, why, hint = resolve(host)
+  if list and list[1] then return list end
+  failures[#failures + 1] = {
+    message = ("could not look up host %s: %s"):format(host, why or "no address "
+      .. "found"), hint = hint,
+  }
+  return {}
+end
+
+local function messages(failures)
+  local list = {}
+  for i, failure in ipairs(failures) do list[i] = failure.message end
+  return table.concat(list, "; ")
+end
+
+--- Whether libpq refuses a list that goes with the hosts, and says so.
+local function is_odd(list, hosts) return #list > 1 and #list ~= #hosts end
+
+--- Every host with each of its addresses, in the order in which libpq tries them.
+-- @param known what `core.hosts` returns, as a list
+-- @param resolve fn(name) returns a list of addresses, or nil, why and a hint
+-- @return a list of { host, hostaddr, port }, with shortened = whether hosts are left out; nil
+--   where libpq refuses what is given, and says so
+-- @return which hosts have no address, as a sentence; nil
+-- @raise kind "connect" when none has one
+function M.hosts(known, resolve)
+  local given, ports = split(known[2]), split(known[3])
+  local hosts = split(known[1] or (","):rep(#given - 1))
+  if is_odd(ports, hosts) or is_odd(given, hosts) then return nil end
+  local list, failures = {}, {}
+  for i, one in ipairs(hosts) do
+    for _, address in ipairs(addresses(one, given[i] or "", resolve, failures)) do
+      list[#list + 1] = { host = one, hostaddr = address, port = ports[i] or ports[1] }
+    end
+  end
+  if not list[1] then errors.raise("connect", messages(failures), { hint = failures[1].hint }) end
+  list.shortened = failures[1] ~= nil
+  return list, failures[1] and messages(failures)
+end
+
+--- libpq's lists with the hosts of a list in place of those that they name: copies.
+-- @param list as of `hosts`; nil, or all of it a socket's folder: they are not changed
+function M.with_hosts(keywords, values, list)
+  local whole = list and #list == 1 and not list.shortened
+  if not list or whole and list[1].hostaddr == "" then return keywords, values end
+  -- libpq takes a blank value for none at all, and would go on with the whole list
+  if #list == 1 and not whole then list = { list[1], list[1] } end
+  local k, v = {}, {}
+  for i, keyword in ipairs(keywords) do k[i], v[i] = keyword, values[i] end
+  for _, field in ipairs { "host", "hostaddr", "port" } do
+    local parts = {}
+    for i, one in ipairs(list) do parts[i] = one[field] end
+    k[#k + 1], v[#v + 1] = field, table.concat(parts, ",")
+  end
+  return k, v
+end
+
+--- Where a connection would go: hosts, ports, database, user and options, as a text.
+-- @param options of `connect`
+-- @raise kind "usage"
+function M.place(options)
+  local keywords, values = parameters(options)
+  local parts = { core.hosts(keywords, values, variables(options)) }
+  for i = 1, 6 do parts[i] = parts[i] or "" end
+  return table.concat(parts, "\0", 1, 6)
+end
+
+-- ---- refusals ------------------------------------------------------------------
+
+local POOLER = "a pooler in between does not pass %s on (options in the connection string, "
+  .. "PGOPTIONS): set it on the server with ALTER ROLE ... SET or ALTER DATABASE ... SET, connect "
+  .. "directly to the server, or let pgbouncer ignore it: ignore_startup_parameters = %s"
+
+local remedies = {
+  { "unsupported startup parameter in options: ([%w_.]+)", function(name)
+    return POOLER:format(name, "options")
+  end },
+  { "unsupported startup parameter: ([%w_.]+)", function(name)
+    return POOLER:format(name, name)
+  end },
+  { "fe_sendauth: no password supplied", function()
+    return "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
+  end },
+  { "server does not support SSL, but SSL was required", function()
+    return "it is required by sslmode in the connection string, PGSSLMODE, or a service file"
+  end },
+}
+
+--- What helps when a connection is refused: servers and poolers name what they refuse, and no more.
+-- @return a hint; nil
+local function hint_of(message)
+  for _, remedy in ipairs(remedies) do
+    local found = message:match(remedy[1])
+    if found then return remedy[2](found) end
+  end
+end
+
+-- Nothing but the words tells these from other refusals: libpq keeps no SQLSTATE of them. The
+-- server's are translated where lc_messages is another language; they are not known then.
+local full = {
+  "too many connections for ", "too many clients already",
+  "remaining connection slots are reserved",
+  "no more connections allowed", -- pgbouncer
+}
+
+--- Whether a message says that there is no connection left for now.
+function M.is_full(message)
+  for _, words in ipairs(full) do
+    if message:find(words, 1, true) then return true end
+  end
+  return false
+end
+
+-- ---- their time ----------------------------------------------------------------
 
 local CONNECT_TIMEOUT = 15 -- seconds
 
@@ -94,7 +290,7 @@ local function complete(err, notes)
   if not errors.is(err) then return err end
   if errors.is(err, "sql") then err.kind = "connect" end
   if err.kind ~= "connect" then return err end
-  err.hint = err.hint or connect_hint.of(err.message)
+  err.hint = err.hint or hint_of(err.message)
   local lines = { err.detail }
   for _, note in ipairs(notes) do lines[#lines + 1] = note end
   err.detail = lines[1] and table.concat(lines, "\n")
@@ -108,19 +304,18 @@ end
 
 --- Connect a new handle and make it the connection's. libpq goes from host to host by itself, but
 -- for one that is silent: it is left out, and the others are tried again.
--- @param self the connection
--- @param keywords libpq's key words
--- @param values their values
--- @param environment variables for libpq alone: names and values in turn; nil
+-- @param self the connection; an auxiliary one goes to the server that its `main` has found
 -- @param deadline a time of `core.now()`; nil: each host has its time
 -- @raise kinds "connect", "usage", "interrupted"
-function M.open(self, keywords, values, environment, deadline)
+function M.open(self, deadline)
+  local keywords, values = parameters(self.options, self.main and self.main.peer)
+  local environment = variables(self.options)
   local known = { core.hosts(keywords, values, environment) }
   local seconds = seconds_of(self, known)
-  local list, left_out = hosts.list(known, resolver(self, seconds))
+  local list, left_out = M.hosts(known, resolver(self, seconds))
   local notes = { left_out }
   while true do
-    local k, v = hosts.with(keywords, values, list)
+    local k, v = M.with_hosts(keywords, values, list)
     local ok, err, host = attempt(self, k, v, environment, seconds, deadline)
     if ok then break end
     self.handle:close()

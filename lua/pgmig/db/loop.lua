@@ -30,6 +30,14 @@ function M.raise_interrupted(signal)
   errors.raise("interrupted", M.interruption(signal), { signal = signal })
 end
 
+--- Wait for some time, without a connection.
+-- @param seconds how long
+-- @raise kind "interrupted"
+function M.pause(seconds)
+  local signal = drivers.blocking(nil, nil, core.now() + seconds)
+  if signal then errors.raise("interrupted", "interrupted while waiting", { signal = signal }) end
+end
+
 -- ---- limits ------------------------------------------------------------------
 
 --- What differs when data has gone or come meanwhile.

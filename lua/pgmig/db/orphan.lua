@@ -113,13 +113,6 @@ function M.sweep(db)
   for _, tag in ipairs(db.lost_tags or {}) do count_tagged(db, tag, true) end
 end
 
---- Remember which process serves a connection.
--- @param row of an answer with `core.served_columns`
-function M.note(db, row)
-  local is_own = row.pid == db:backend_pid() -- else a pooler answers through any
-  db.served = is_own and row or nil
-end
-
 --- What is left of a connection can be found by, once it is lost.
 -- @return { tag, pid, backend_start, server_start }; without the latter where nobody has noted them
 function M.identity(db)
@@ -136,7 +129,7 @@ end
 function M.fence(db, lost)
   local own = db:ask_row("1 " .. core.served_shape, "SELECT " .. core.served_columns)
   db.handle:served_by(own.pid)
-  M.note(db, own)
+  db:note_server(own)
   if not db.served then return fence_tagged(db, lost.tag) end
   if not lost.backend_start then return end
   M.wait(db, {

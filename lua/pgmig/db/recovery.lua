@@ -2,7 +2,6 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
-local usage = require "pgmig.db.usage"
 
 local orphan = needed "db.orphan"
 local session = needed "db.session"
@@ -81,7 +80,7 @@ end
 --- Call a function that reads or may be repeated, again with a new connection when it loses its
 -- own.
 -- @return what it returns
-function M.persist(db, budget, fn) return usage.hold(db, persist, db, budget, fn) end
+function M.persist(db, budget, fn) return db:hold(persist, db, budget, fn) end
 
 -- ---- what may be tried again --------------------------------------------------
 

@@ -1,7 +1,7 @@
 --- New migration files.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local trim = require "pgmig.trim"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -63,7 +63,7 @@ function M.sanitise(name)
   if type(name) ~= "string" then
     errors.raise("usage", "a migration name must be a string, not a " .. type(name))
   end
-  local trimmed = trim.both(name:lower())
+  local trimmed = texts.trim(name:lower())
   local clean = trimmed:gsub("[^%w_\128-\255]", "_"):gsub(CHARACTER, beyond_ascii)
   if not clean:find "[%w\128-\255]" then
     errors.raise("usage", ("the name %q contains no letter or digit"):format(name), {
@@ -124,7 +124,7 @@ end
 local header = "-- Migration: %s\n-- Created: %s\n\n"
 
 --- What a new file says, for each direction; nil: no such file is written.
-local function texts(template_of, clean, created)
+local function contents(template_of, clean, created)
   local head = header:format(clean, created)
   if not template_of then
     return head .. "-- Write your migration SQL here\n", head .. "-- Write your rollback SQL here\n"
@@ -151,7 +151,7 @@ function M.create(dir, list, rule, name, options)
     core.create_file(folder .. up, format.template or template:format(clean, created))
     return folder .. up
   end
-  local up_text, down_text = texts(format.template, clean, created)
+  local up_text, down_text = contents(format.template, clean, created)
   core.create_file(folder .. up, up_text)
   if not down_text then return folder .. up end
   core.create_file(folder .. down, down_text)

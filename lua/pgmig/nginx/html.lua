@@ -1,6 +1,6 @@
 --- HTML, built from elements: every text and attribute in it is escaped, because nothing else can
 -- be put in.
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -10,7 +10,7 @@ local entities = {
   ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;",
 }
 
-local function escape(text) return (visible.text(tostring(text)):gsub("[&<>\"']", entities)) end
+local function escape(text) return (texts.visible(tostring(text)):gsub("[&<>\"']", entities)) end
 
 local function new(text) return setmetatable({ text = text }, markup) end
 

@@ -1,6 +1,6 @@
 --- Into nginx's error log. It prints a table that is raised as "unknown reason", so nothing that
 -- pgmig raises may reach it: `guard` writes the text.
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -14,7 +14,7 @@ end
 -- @param level "debug", "info" (nginx's notice), "warn" or "error"
 -- @param message a text
 function M.write(level, message)
-  ngx.log(level_of(level), "pgmig: ", visible.field(message))
+  ngx.log(level_of(level), "pgmig: ", texts.field(message))
 end
 
 --- Call a function; what it raises is logged.

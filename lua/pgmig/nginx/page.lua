@@ -1,5 +1,5 @@
 --- The page of `pgmig.nginx.dashboard`: from what is known to HTML.
-local excerpt = require "pgmig.excerpt"
+local texts = require "pgmig.texts"
 local html = require "pgmig.nginx.html"
 
 local M = {}
@@ -141,7 +141,7 @@ local function holder(found, status)
       who.user or "?")),
     row("from", who.client), row("since", moment(who.since)),
     row("for", duration(who.seconds)), row("its worker", who.worker and "process " .. who.worker),
-    row("runs", who.query and element("code", {}, excerpt.line(who.query)))))
+    row("runs", who.query and element("code", {}, texts.excerpt(who.query)))))
 end
 
 --- What keeps the schema from being ready: it is tried again.

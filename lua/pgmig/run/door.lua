@@ -8,7 +8,6 @@ local recovery = require "pgmig.db.recovery"
 local resume = require "pgmig.run.resume"
 local run = require "pgmig.run.run"
 local state = require "pgmig.state.compare"
-local usage = require "pgmig.db.usage"
 local watches = require "pgmig.db.watch"
 
 local M = {}
@@ -42,7 +41,9 @@ end
 local function prepare_plan(migrator, held, plan, emit)
   local ok, settled, warnings = pcall(function()
     local left_out, fresh = state.decide(migrator, plan, emit)
-    resume.check_journal(migrator.ledger, plan.files and plan.files.list or plan)
+    if migrator.ledger:lacks_journal() then
+      resume.check_left(plan.files and plan.files.list or plan)
+    end
     recovery.insist(migrator.db, migrator.retries, function(err, delay)
       emit { type = "waiting", blockers = err.blockers, message = ("%s; trying again in %.1f s")
         :format(err.message, delay) }
@@ -143,7 +144,7 @@ end
 -- @return what `fn` returns
 -- @raise kind "lock" when another run has the lock for too long
 function M.write(migrator, emit, fn, limit)
-  return usage.hold(migrator.db, write, migrator, emit, fn, limit)
+  return migrator.db:hold(write, migrator, emit, fn, limit)
 end
 
 --- Let an error of the second plan say what the first has done.

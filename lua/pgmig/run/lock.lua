@@ -6,7 +6,7 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local excerpt = require "pgmig.excerpt"
+local texts = require "pgmig.texts"
 local loop = require "pgmig.db.loop"
 local orphan = require "pgmig.db.orphan"
 local recovery = require "pgmig.db.recovery"
@@ -42,7 +42,7 @@ local function try(self)
       pg_catalog.pg_try_advisory_xact_lock(%d, %d), %s]]):format(
     tagged(self), newer and " SET LOCAL transaction_timeout = 0;" or "", CLASS,
     self.conn:quote_literal(self.key), WORKER, self.worker, core.served_columns))
-  orphan.note(self.conn, row)
+  self.conn:note_server(row)
   if row.held then return true end
   self.conn:ask_rows("-", "ROLLBACK")
   return false
@@ -96,7 +96,7 @@ function M.describe(who)
   if who.since then parts[#parts + 1] = "since " .. who.since end
   if who.worker then
     parts[#parts + 1] = ("its worker pid %d: %s"):format(who.worker,
-      excerpt.line(who.query or "query hidden"))
+      texts.excerpt(who.query or "query hidden"))
   end
   return table.concat(parts, ", ")
 end

@@ -181,11 +181,9 @@ local function has_failed_half_way(m)
 end
 
 --- Refuse to make a journal anew that is gone and would say how far a migration has come.
--- @param tables of pgmig.state.ledger, probed
 -- @param list all migrations that there are
 -- @raise kind "unknown"
-function M.check_journal(tables, list)
-  if not tables:lacks_journal() then return end
+function M.check_left(list)
   for _, m in ipairs(list) do
     if has_failed_half_way(m) then
       errors.raise("unknown", ("the journal, which recorded the progress of %s, no longer "

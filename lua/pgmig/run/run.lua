@@ -1,7 +1,6 @@
 --- Running a plan: one migration after another, each tried until its end is known.
 local attempts = require "pgmig.run.attempt"
 local core = require "pgmig.core"
-local entry = require "pgmig.state.entry"
 local errors = require "pgmig.errors"
 local identity = require "pgmig.run.identity"
 local ledger = require "pgmig.state.ledger"
@@ -330,7 +329,7 @@ end
 local function note_begin(self)
   local ok, err = pcall(recovery.persist, self.db, self.reconnect, function()
     self.ledger:begin_run(self.db, self.plan.direction, self.plan,
-      entry.new(self.plan[1], self.token, {}))
+      ledger.entry(self.plan[1], self.token, {}))
   end)
   self.noted = ok
   if not ok and not errors.is(err, "sql") then error(err, 0) end

@@ -1,7 +1,7 @@
 --- A migration of a run: what of its file runs, what the core is told about it, and what hooks do
 -- at its pauses. Attempts at it are those of pgmig.run.attempt.
 local core = require "pgmig.core"
-local entry = require "pgmig.state.entry"
+local new_entry = require("pgmig.state.ledger").entry
 local errors = require "pgmig.errors"
 local lua_file = require "pgmig.files.lua_file"
 local session = require "pgmig.db.session"
@@ -28,9 +28,9 @@ function M.new(run, plan, m)
 end
 
 --- What the history says of it.
--- @param fields see pgmig.state.entry
+-- @param fields see pgmig.state.ledger
 function step:entry(fields)
-  local said = entry.new(self.m, self.run.token, fields)
+  local said = new_entry(self.m, self.run.token, fields)
   if self.run.ledger.shared then self.run.ledger.shared:complete(said, self.m) end
   return said
 end

@@ -2,7 +2,6 @@
 -- rows (core/ledger/journal.h), waits for what they may still have under way, and writes down what
 -- the tables say became of it.
 local core = require "pgmig.core"
-local entry = require "pgmig.state.entry"
 local ledger = require "pgmig.state.ledger"
 
 local M = {}
@@ -95,7 +94,7 @@ function M.settle(migrator, read, at_work, emit)
   for _, left in ipairs(read.left) do
     local message, m = M.describe(left, read, at_work[left.run])
     if m then
-      migrator.ledger:record(migrator.db, "none", entry.new(m, left.run, {
+      migrator.ledger:record(migrator.db, "none", ledger.entry(m, left.run, {
         event = "interrupted", message = message, host = left.host, program = left.program,
       }))
       emit { type = "warning", message = M.label(m) .. ": " .. message }

@@ -3,12 +3,12 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
-local placement = require "pgmig.state.placement"
+local placement = needed "state.placement"
 local privileges = needed "state.privileges"
 local session = require "pgmig.db.session"
+local version = require "pgmig.version"
 
 local blockers = needed "db.blockers"
-local orphan = needed "db.orphan"
 
 local M = {}
 local ledger = {}
@@ -35,6 +35,27 @@ function M.key(m) return m.id or M.repeatable_key(m.name) end
 
 --- The same, of a repeatable migration's name.
 function M.repeatable_key(name) return "repeatable:" .. name end
+
+--- What the history says of an event.
+-- @param m the migration
+-- @param run the run's token, `core.token()`
+-- @param fields event, checksum, message, seconds = how long ago it began, applied_at; owner and
+--   revision of the journal's row that it is about; of a failure also error = { sqlstate, detail,
+--   file, line, column }; host and program of another run
+-- @return { event, version, name, checksum, host, program, run, message, seconds, applied_at,
+--   owner, revision, sqlstate, detail, file, line, column }
+function M.entry(m, run, fields)
+  local err = fields.error or {}
+  return {
+    event = fields.event, version = m.id, name = m.name, checksum = fields.checksum,
+    host = fields.host or core.hostname(), run = run,
+    program = fields.program or "pgmig " .. version,
+    message = fields.message, seconds = fields.seconds, applied_at = fields.applied_at,
+    owner = fields.owner, revision = fields.revision,
+    sqlstate = err.sqlstate, detail = err.detail, file = err.file, line = err.line,
+    column = err.column,
+  }
+end
 
 --- The tracking table's name, without its schema.
 function ledger:bare_name() return self.name:match "[^.]+$" end
@@ -152,6 +173,12 @@ local function rows(self, db, operation, argument)
   return db.handle:rows()
 end
 
+--- Whether another schema's table may be meant: it is not where it was looked for, or it is empty,
+-- and the name says no schema.
+local function may_be_elsewhere(self, exists)
+  return self.handle:exists() == exists and not self.name:find(".", 1, true)
+end
+
 --- A function that looks for such tables in other schemas.
 local function elsewhere(self, db)
   return function(used) return rows(self, db, "elsewhere", used) end
@@ -159,7 +186,7 @@ end
 
 --- Refuse an empty table where there is a fuller one.
 local function check_empty(self, db, list, checksums)
-  if list.count > 0 or next(checksums) then return end
+  if list.count > 0 or next(checksums) or not may_be_elsewhere(self, true) then return end
   placement.check_empty(self, db, elsewhere(self, db))
 end
 
@@ -179,10 +206,10 @@ function ledger:probe(db, meanwhile)
   local found, problem = pcall(finish, self, db) -- whatever that raised: an answer is on its way
   if not ok then error(err, 0) end
   if not found then refuse(self, db, "probe", problem) end
-  orphan.note(db, db.handle:rows()[1])
+  db:note_server(db.handle:rows()[1])
   if self.handle:doubted() then operate(self, db, "trust") end
-  placement.check_missing(self, db, elsewhere(self, db))
-  placement.check_visible(self)
+  if may_be_elsewhere(self, false) then placement.check_missing(self, db, elsewhere(self, db)) end
+  if self.handle:hidden() then placement.refuse_hidden(self) end
 end
 
 --- The tracking table's rows as the last result has them; nil: there is no table.
@@ -358,7 +385,7 @@ end
 --- Record an event, with what changes together with it.
 -- @param change "none", "name", "row", "done", "redo" or "restart" (pgmig.h, enum
 --   pgmig_ledger_change)
--- @param entry of pgmig.state.entry; for a change of the journal's row, with its owner and revision
+-- @param entry of entry; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
   db.handle:record(self.handle, change, entry)
   finish(self, db)
@@ -381,7 +408,7 @@ function ledger:end_run(db, token)
 end
 
 --- Take over a migration in the journal.
--- @param entry as of `pgmig.state.entry`, with owner and revision as the row was read
+-- @param entry as of `entry`, with owner and revision as the row was read
 -- @param by the new owner
 -- @return the row as it is now; nil when it is no longer as it was read
 function ledger:take(db, entry, by)
@@ -392,7 +419,7 @@ function ledger:take(db, entry, by)
 end
 
 --- Give an INVALID index a name that nobody else gives, as long as the row is as it was read.
--- @param entry as of `pgmig.state.entry`, with owner and revision
+-- @param entry as of `entry`, with owner and revision
 -- @param index { oid, name = qualified and quoted, set_aside = the new name }
 -- @raise SQLSTATE 22012: another run has taken the row over; 2201E: the index is another one, or
 --   not INVALID
@@ -402,7 +429,7 @@ function ledger:set_aside(db, entry, index)
 end
 
 --- Record migrations that another tool has applied, all in one transaction.
--- @param entries list as of `pgmig.state.entry`, with applied_at
+-- @param entries list as of `entry`, with applied_at
 function ledger:adopt(db, entries)
   db.handle:adopt(self.handle, entries)
   finish(self, db)

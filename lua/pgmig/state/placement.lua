@@ -31,14 +31,10 @@ local function refuse(ledger, db, places, message)
   })
 end
 
---- Whether a table's schema was given: then that one is meant.
-local function is_placed(ledger) return ledger.name:find(".", 1, true) ~= nil end
-
 --- Refuse to begin a new table where another schema has one.
 -- @param elsewhere fn(used) returns the places of such tables, { schema, barred }
 -- @raise kind "plan"
 function M.check_missing(ledger, db, elsewhere)
-  if ledger.handle:exists() or is_placed(ledger) then return end
   local places = elsewhere()
   if not places[1] then return end
   refuse(ledger, db, places, "there is no table %s in the schemas of this session's search_path, "
@@ -49,7 +45,6 @@ end
 -- @param elsewhere as in `check_missing`
 -- @raise kind "plan"
 function M.check_empty(ledger, db, elsewhere)
-  if not ledger.handle:exists() or is_placed(ledger) then return end
   local places = elsewhere "used"
   if not places[1] then return end
   refuse(ledger, db, places, "the table %s that this session's search_path finds is empty, but %s "
@@ -58,9 +53,8 @@ end
 
 --- Refuse to read what row-level security may hide.
 -- @raise kind "plan"
-function M.check_visible(ledger)
+function M.refuse_hidden(ledger)
   local hidden = ledger.handle:hidden()
-  if not hidden then return end
   local forced = ("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"):format(hidden)
   errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(hidden), {
     hint = "all rows are visible to the table's owner, unless row-level security is forced on it, "

@@ -1,6 +1,5 @@
 --- Taking over from another tool: its table's rows become pgmig's.
 local core = require "pgmig.core"
-local entry = require "pgmig.state.entry"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
@@ -218,7 +217,7 @@ end
 local function entries_of(plan)
   local list, token = {}, core.token()
   for i, m in ipairs(plan) do
-    list[i] = entry.new(m, token, {
+    list[i] = ledger.entry(m, token, {
       event = "adopted", message = "applied by " .. plan.from, applied_at = plan.applied_at[m],
       checksum = not m.foreign and core.file_checksum(m.path) or nil,
     })

@@ -3,7 +3,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
 local tracking = require "pgmig.takeover.tracking"
-local trim = require "pgmig.trim"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -38,7 +38,7 @@ end
 local function line_of(patterns, text)
   if not (patterns and patterns[1]) then return nil end
   for line in text:gmatch "[^\r\n]+" do
-    if first_match(patterns, line) then return trim.both(line) end
+    if first_match(patterns, line) then return texts.trim(line) end
   end
 end
 

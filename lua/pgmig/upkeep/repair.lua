@@ -2,7 +2,6 @@
 -- for a run: what a person has decided is about what was there before it.
 local core = require "pgmig.core"
 local drift = require "pgmig.state.drift"
-local entry = require "pgmig.state.entry"
 local errors = require "pgmig.errors"
 local ledger = require "pgmig.state.ledger"
 local locked = require "pgmig.run.door"
@@ -46,7 +45,7 @@ local function checksum_of(m)
 end
 
 local function entry_of(m, run, message)
-  return entry.new(m, run, { event = "repaired", message = message, checksum = checksum_of(m) })
+  return ledger.entry(m, run, { event = "repaired", message = message, checksum = checksum_of(m) })
 end
 
 local function check_replaced(list)
@@ -124,7 +123,7 @@ end
 
 --- Write down what a person says, if the journal is still as that person has seen it.
 local function record_settled(migrator, m, how, run)
-  local said = entry.new(m, run, {
+  local said = ledger.entry(m, run, {
     event = "resolved", message = messages[how],
     owner = m.unfinished.owner, revision = m.unfinished.revision,
   })

@@ -1,9 +1,41 @@
---- A failure for people: what happened, where the database stands now, what to do next.
+--- What a command has done so far, and when it fails, for people: what happened, where the database
+-- stands now, what to do next.
 local errors = require "pgmig.errors"
 local source = require "pgmig.files.source"
-local visible = require "pgmig.visible"
+local texts = require "pgmig.texts"
 
 local M = {}
+
+-- ---- what was done -----------------------------------------------------------
+
+local methods = {} -- of a record
+methods.__index = methods
+
+--- Make an empty record.
+-- @return { applied, rolled_back, recorded = finished migrations, in order; current = the one that
+--   has begun and not ended, and its direction }
+function M.record()
+  return setmetatable({ applied = {}, rolled_back = {}, recorded = {} }, methods)
+end
+
+--- Take in an event of the migrator.
+function methods:event(event)
+  if event.type == "start" then
+    self.current, self.direction = event.migration, event.direction
+  elseif self[event.type] and event.migration then
+    table.insert(self[event.type], event.migration)
+    self.current = nil
+  elseif event.type == "skipped" then
+    self.current = nil
+  end
+end
+
+--- Whether nothing has happened to the database.
+function methods:untouched()
+  return not self.current and #self.applied + #self.rolled_back + #self.recorded == 0
+end
+
+-- ---- failures -----------------------------------------------------------------
 
 local MOST_NAMES = 10
 
@@ -68,11 +100,11 @@ end
 
 --- The text for people.
 -- @param err an error of pgmig's
--- @param record what the run had done before (pgmig.cli.record)
+-- @param record what the run had done before
 function M.describe(err, record)
   local lines = { "pgmig: " .. tostring(err) }
   for _, line in ipairs(standing(err, record)) do
-    lines[#lines + 1] = "pgmig: " .. visible.line(line)
+    lines[#lines + 1] = "pgmig: " .. texts.line(line)
   end
   local next_step = remedy(err, record)
   if next_step then lines[#lines + 1] = "pgmig: " .. next_step end
