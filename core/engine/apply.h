@@ -1,8 +1,9 @@
 /*
-** apply.h -- what the three files about a migration under way share.
+** apply.h -- what the files about a run of migrations share.
 **
-** program.c lists what a migration does, apply.c sends it and reads the
-** answers, failure.c says what a failure means.
+** program.c lists what a migration does, statement.c has its next statement,
+** execute.c sends all that and reads the answers, failure.c says what a failure
+** means. apply.c is the caller's side of it.
 */
 #ifndef PGMIG_APPLY_H
 #define PGMIG_APPLY_H
@@ -106,6 +107,32 @@ struct pgmig_apply {
     size_t group;  /* where that BEGIN stands, else the statement */
     struct pgmig_buf behind; /* SQL that is sent with it, behind it */
 };
+
+/* ---- execute.c ------------------------------------------------------- */
+
+/* Begin with the first migration; go on from a pause as the caller says. */
+void pgmig_execute_start(struct pgmig_apply *a);
+void pgmig_execute_resume(struct pgmig_apply *a, enum pgmig_resume how,
+                          const char *sql);
+
+/* ---- statement.c ----------------------------------------------------- */
+
+/* Take the next statement of a file that is held: false behind the last one. */
+bool pgmig_statement_read_held(struct pgmig_apply *a);
+
+/* Take the next one that is sent ahead: 1, 0 behind the last one, -1 for an
+** error, which is `cause`. */
+int pgmig_statement_read_ahead(struct pgmig_apply *a);
+
+/* Let SQL take its place. */
+void pgmig_statement_replace(struct pgmig_apply *a, const char *sql);
+
+/* Send it, as a message of its own: -1 when it was not sent, which the
+** connection tells, or `error` where there was no memory for the text. */
+PGMIG_NODISCARD int pgmig_statement_send(struct pgmig_apply *a);
+
+/* Let go of the file. */
+void pgmig_statement_close(struct pgmig_apply *a);
 
 /* ---- program.c ------------------------------------------------------- */
 

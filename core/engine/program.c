@@ -13,7 +13,8 @@
 ** settings, never with the file's. And nothing that code of the file could
 ** still do (in a deferred trigger, by a setting) comes behind the proof.
 **
-** Sending is apply.c's, the words for what goes wrong are failure.c's; the SQL
+** Sending is execute.c's, the words for what goes wrong are failure.c's; the
+*SQL
 ** on the tables is the ledger's.
 */
 #include <stdio.h>
@@ -648,24 +649,22 @@ static void settle(struct pgmig_apply *a, const struct pgmig_job *job)
         a->job.revision++;
 }
 
-/* All statements are done: commit what the file's tool would. */
+/* All statements are done: commit what the file's tool would. For a transaction
+** that the file itself has left open nothing is written: the migration would
+*end
+** while its last changes are not committed. */
 static void end_group(struct pgmig_apply *a, const struct pgmig_job *job)
 {
-    if (!a->grouped || !a->section->unended ||
-        pgmig_conn_tx(a->conn) != PGMIG_TX_OPEN)
-        return;
-    a->sql.role = PGMIG_ROLE_DONE;
-    a->grouped = false;
-    write_down(a, job, a->here.at - 1);
-}
+    enum pgmig_tx tx = pgmig_conn_tx(a->conn);
 
-/* No transaction of the file's own is left: nothing is written for it, and the
-** migration would end while its last changes are not committed. */
-static void check_left(struct pgmig_apply *a, const struct pgmig_job *job)
-{
-    (void)job;
-    if (pgmig_conn_tx(a->conn) == PGMIG_TX_IDLE)
+    if (tx == PGMIG_TX_IDLE)
         return;
+    if (a->grouped && a->section->unended && tx == PGMIG_TX_OPEN) {
+        a->sql.role = PGMIG_ROLE_DONE;
+        a->grouped = false;
+        write_down(a, job, a->here.at - 1);
+        return;
+    }
     (void)pgmig_failure_refuse(a, false,
                                "the migration left a transaction open", NULL);
     pgmig_sql_fail(&a->sql);
@@ -776,7 +775,6 @@ static const struct pgmig_step journaled[] = {
     PAUSE(PGMIG_PAUSE_AFTER),
     AGAIN,
     SEND(end_group, written),
-    SEND(check_left, NULL),
     PAUSE(PGMIG_PAUSE_CLOSING),
     SEND(close_journal, committed),
     END};

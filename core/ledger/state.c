@@ -7,7 +7,8 @@
 ** state are the same text and can be compared as such (json has no =).
 **
 ** What no view tells is not here: a library that LOAD has loaded, which is
-** loaded again (engine/apply.c); a setting whose name has a dot and stands in
+** loaded again (engine/statement.c); a setting whose name has a dot and stands
+*in
 ** no text of the file.
 */
 #include "ledger/state.h"

@@ -160,7 +160,7 @@ void pgmig_conn_expect(struct pgmig_conn *conn, const char *shape)
 
 /* A request of several commands has as many results; the last one is the
 ** connection's, unless all are asked for. Their number says which command a
-** failure belongs to (engine/apply.c). */
+** failure belongs to (engine/execute.c). */
 static void keep_result(struct pgmig_conn *conn, PGresult *res)
 {
     bool has_rows = PQresultStatus(res) == PGRES_TUPLES_OK;

@@ -10,6 +10,8 @@ local version = require "pgmig.version"
 
 local blockers = needed "db.blockers"
 
+local hostname = core.hostname() -- asked once: a run may make a thousand entries
+
 local M = {}
 local ledger = {}
 ledger.__index = ledger
@@ -48,7 +50,7 @@ function M.entry(m, run, fields)
   local err = fields.error or {}
   return {
     event = fields.event, version = m.id, name = m.name, checksum = fields.checksum,
-    host = fields.host or core.hostname(), run = run,
+    host = fields.host or hostname, run = run,
     program = fields.program or "pgmig " .. version,
     message = fields.message, seconds = fields.seconds, applied_at = fields.applied_at,
     owner = fields.owner, revision = fields.revision,
