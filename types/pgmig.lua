@@ -386,9 +386,21 @@ function connection:close() end
 ---@param observer fun()?
 function connection:run(limit, observer) end
 
----@param method string?
+---@param operation userdata? the core's object that it is of; nil: a request
+---@param ... any what its finish takes
 ---@return any
-function connection:finish(method) end
+function connection:finish(operation, ...) end
+
+---@param ledger userdata the core's
+---@param jobs table[] as of core.apply
+---@return userdata run the core's
+function connection:apply(ledger, jobs) end
+
+---@return integer? bytes
+---@return integer? size
+---@return integer? done
+---@return string? kind
+function connection:progress() end
 
 ---@class pgmig.Migrator
 local migrator = {}

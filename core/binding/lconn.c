@@ -20,26 +20,37 @@
 /* ---- life ------------------------------------------------------------ */
 
 /* The only check that a closed connection passes. */
-static struct lconn *check_object(lua_State *L)
+static struct lconn *check_object(lua_State *L, int arg)
 {
-    return luaL_checkudata(L, 1, LPGMIG_CONN);
+    return luaL_checkudata(L, arg, LPGMIG_CONN);
 }
 
-struct lconn *lconn_check(lua_State *L)
+void lconn_demand_open(lua_State *L, const struct lconn *lc)
 {
-    struct lconn *lc = check_object(L);
-
     if (lc->conn == NULL || lc->closing)
         lpgmig_error_usage(L, "the connection is closed");
+}
+
+void lconn_demand_free(lua_State *L, const struct lconn *lc)
+{
+    lconn_demand_open(L, lc);
+    if (lc->held > 0)
+        lpgmig_error_usage(L, "the connection is in use");
+}
+
+struct lconn *lconn_check(lua_State *L, int arg)
+{
+    struct lconn *lc = check_object(L, arg);
+
+    lconn_demand_open(L, lc);
     return lc;
 }
 
-struct lconn *lconn_check_free(lua_State *L)
+struct lconn *lconn_check_free(lua_State *L, int arg)
 {
-    struct lconn *lc = lconn_check(L);
+    struct lconn *lc = check_object(L, arg);
 
-    if (lc->held > 0)
-        lpgmig_error_usage(L, "the connection is in use");
+    lconn_demand_free(L, lc);
     return lc;
 }
 
@@ -78,18 +89,17 @@ static int close_now(lua_State *L, struct lconn *lc)
 /* conn:close(); also __gc and __close. A second call does nothing. */
 static int conn_close(lua_State *L)
 {
-    struct lconn *lc = check_object(L);
+    struct lconn *lc = check_object(L, 1);
 
     lc->closing = true;
     return lc->held > 0 ? 0 : close_now(L, lc);
 }
 
 /* In protected mode, since what is held has to be let go of also behind an
-** error. The copy of the connection at index 1 is none of the function's
+** error. The copy of the object at index 1 is none of the function's
 ** arguments. */
-int lconn_hold(lua_State *L, lua_CFunction fn)
+int lconn_hold(lua_State *L, struct lconn *lc, lua_CFunction fn)
 {
-    struct lconn *lc = lconn_check(L);
     int failed;
 
     lua_pushvalue(L, 1); /* it must not be collected before the end */
@@ -229,7 +239,7 @@ static int conn_step(lua_State *L)
                                         [PGMIG_WANT_WRITE] = "w",
                                         [PGMIG_WANT_READ | PGMIG_WANT_WRITE] =
                                             "rw"};
-    unsigned want = pgmig_conn_step(lconn_check_free(L)->conn);
+    unsigned want = pgmig_conn_step(lconn_check_free(L, 1)->conn);
 
     if (want == 0)
         lua_pushboolean(L, 0);
@@ -241,7 +251,7 @@ static int conn_step(lua_State *L)
 /* conn:fd() --> the socket's number; ask again after every step. */
 static int conn_fd(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_conn_fd(lconn_check(L)->conn));
+    lua_pushinteger(L, pgmig_conn_fd(lconn_check(L, 1)->conn));
     return 1;
 }
 
@@ -283,7 +293,8 @@ static int send(lua_State *L, int arg)
     for (int i = 0; i < n; i++)
         params[i] = parameter(L, arg + 1 + i);
     return lconn_started(
-        L, pgmig_conn_send(lconn_check_free(L)->conn, sql, len, n, params, err),
+        L,
+        pgmig_conn_send(lconn_check_free(L, 1)->conn, sql, len, n, params, err),
         err);
 }
 
@@ -302,7 +313,7 @@ static int conn_ask(lua_State *L)
 
     luaL_argcheck(L, pgmig_answer_is_shape(shape), 2, "shape expected");
     (void)send(L, 3);
-    lc = lconn_check(L);
+    lc = lconn_check(L, 1);
     pgmig_conn_expect(lc->conn, shape);
     lconn_keep(L, lc, LCONN_SHAPE, 2);
     return 0;
@@ -312,7 +323,7 @@ static int conn_ask(lua_State *L)
 static int conn_finish(lua_State *L)
 {
     struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check_free(L);
+    struct lconn *lc = lconn_check_free(L, 1);
 
     return lconn_started(L, pgmig_conn_finish(lc->conn, err), err);
 }
@@ -327,7 +338,7 @@ static int conn_transaction_status(lua_State *L)
                                         [PGMIG_TX_FAILED] = "failed",
                                         [PGMIG_TX_NONE] = "none"};
 
-    lua_pushstring(L, names[pgmig_conn_tx(lconn_check(L)->conn)]);
+    lua_pushstring(L, names[pgmig_conn_tx(lconn_check(L, 1)->conn)]);
     return 1;
 }
 
@@ -335,14 +346,14 @@ static int conn_transaction_status(lua_State *L)
 ** wait for that. */
 static int conn_cancel(lua_State *L)
 {
-    pgmig_conn_cancel(lconn_check(L)->conn);
+    pgmig_conn_cancel(lconn_check(L, 1)->conn);
     return 0;
 }
 
 /* conn:cancelling() --> whether that is still on its way. */
 static int conn_cancelling(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_conn_cancelling(lconn_check(L)->conn));
+    lua_pushboolean(L, pgmig_conn_cancelling(lconn_check(L, 1)->conn));
     return 1;
 }
 
@@ -352,13 +363,13 @@ static int conn_abandon(lua_State *L)
 {
     const char *reason = luaL_optstring(L, 2, NULL);
 
-    pgmig_conn_abandon(lconn_check(L)->conn, reason);
+    pgmig_conn_abandon(lconn_check(L, 1)->conn, reason);
     return 0;
 }
 
 static int conn_tostring(lua_State *L)
 {
-    const struct lconn *lc = check_object(L);
+    const struct lconn *lc = check_object(L, 1);
 
     if (lc->conn == NULL)
         lua_pushliteral(L, "pgmig connection (closed)");
@@ -371,7 +382,7 @@ static int conn_tostring(lua_State *L)
 /* conn:is_open() --> false after close. */
 static int conn_is_open(lua_State *L)
 {
-    const struct lconn *lc = check_object(L);
+    const struct lconn *lc = check_object(L, 1);
 
     lua_pushboolean(L, lc->conn != NULL && !lc->closing);
     return 1;
@@ -381,49 +392,64 @@ static int conn_is_open(lua_State *L)
 ** it is not known. */
 static int conn_server_pid(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_conn_server_pid(lconn_check(L)->conn));
+    lua_pushinteger(L, pgmig_conn_server_pid(lconn_check(L, 1)->conn));
     return 1;
 }
 
 /* conn:served_by(pid): pg_backend_pid() says this one; see pgmig.h. */
 static int conn_served_by(lua_State *L)
 {
-    struct lconn *lc = lconn_check(L);
+    struct lconn *lc = lconn_check(L, 1);
 
     pgmig_conn_served_by(lc->conn, (int)luaL_checkinteger(L, 2));
     return 0;
+}
+
+static int push_session_tag(lua_State *L)
+{
+    lua_pushstring(L, pgmig_conn_session_tag(lconn_check(L, 1)->conn));
+    return 1;
 }
 
 /* conn:session_tag() --> the application_name of its transactions behind a
 ** pooler. */
 static int conn_session_tag(lua_State *L)
 {
-    lua_pushstring(L, pgmig_conn_session_tag(lconn_check(L)->conn));
+    return lconn_hold(L, lconn_check(L, 1), push_session_tag);
+}
+
+static int push_sent(lua_State *L)
+{
+    const char *sent = pgmig_conn_sent(lconn_check(L, 1)->conn);
+
+    lua_pushstring(L, *sent ? sent : NULL);
     return 1;
 }
 
 /* conn:sent() --> how the last request begins; nil in a pipeline. */
 static int conn_sent(lua_State *L)
 {
-    const char *sent = pgmig_conn_sent(lconn_check(L)->conn);
+    return lconn_hold(L, lconn_check(L, 1), push_sent);
+}
 
-    lua_pushstring(L, *sent ? sent : NULL);
-    return 1;
+static int push_peer(lua_State *L)
+{
+    const char *host;
+    const char *address;
+    const char *port;
+
+    pgmig_conn_peer(lconn_check(L, 1)->conn, &host, &address, &port);
+    lua_pushstring(L, host);
+    lua_pushstring(L, address);
+    lua_pushstring(L, port);
+    return 3;
 }
 
 /* conn:peer() --> host, address and port of the server; address "" for a
 ** socket's folder. */
 static int conn_peer(lua_State *L)
 {
-    const char *host;
-    const char *address;
-    const char *port;
-
-    pgmig_conn_peer(lconn_check(L)->conn, &host, &address, &port);
-    lua_pushstring(L, host);
-    lua_pushstring(L, address);
-    lua_pushstring(L, port);
-    return 3;
+    return lconn_hold(L, lconn_check(L, 1), push_peer);
 }
 
 /* conn:traffic() --> pieces of data that went or came, bytes on their way */
@@ -432,7 +458,7 @@ static int conn_traffic(lua_State *L)
     size_t moved;
     int unsent;
 
-    pgmig_conn_traffic(lconn_check(L)->conn, &moved, &unsent);
+    pgmig_conn_traffic(lconn_check(L, 1)->conn, &moved, &unsent);
     lua_pushinteger(L, (lua_Integer)moved);
     lua_pushinteger(L, unsent);
     return 2;
@@ -441,7 +467,7 @@ static int conn_traffic(lua_State *L)
 /* conn:is_lost() --> whether the connection is gone, or closed. */
 static int conn_is_lost(lua_State *L)
 {
-    const struct lconn *lc = check_object(L);
+    const struct lconn *lc = check_object(L, 1);
 
     lua_pushboolean(L, lc->conn == NULL || lc->closing ||
                            pgmig_conn_lost(lc->conn));
@@ -451,21 +477,21 @@ static int conn_is_lost(lua_State *L)
 /* conn:backend_pid() --> the process that serves it. */
 static int conn_backend_pid(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_conn_backend_pid(lconn_check(L)->conn));
+    lua_pushinteger(L, pgmig_conn_backend_pid(lconn_check(L, 1)->conn));
     return 1;
 }
 
 /* conn:server_version() --> as 150004. */
 static int conn_server_version(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_conn_server_version(lconn_check(L)->conn));
+    lua_pushinteger(L, pgmig_conn_server_version(lconn_check(L, 1)->conn));
     return 1;
 }
 
 /* conn:connect_timeout() --> libpq's, in seconds; 0 for none. */
 static int conn_connect_timeout(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_conn_connect_timeout(lconn_check(L)->conn));
+    lua_pushinteger(L, pgmig_conn_connect_timeout(lconn_check(L, 1)->conn));
     return 1;
 }
 
@@ -480,7 +506,7 @@ static int push_quoted(lua_State *L, quote *make)
     const char *s = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
     char **quoted = lpgmig_own_text(L);
-    struct lconn *lc = lconn_check(L);
+    struct lconn *lc = lconn_check(L, 1);
 
     luaL_argcheck(L, strlen(s) == len, 2, "text contains a NUL byte");
     *quoted = make(lc->conn, s, len, err);
@@ -503,7 +529,8 @@ static int conn_quote_ident(lua_State *L)
     return push_quoted(L, pgmig_conn_quote_ident);
 }
 
-/* One class out of four files: each call adds its methods to the same table. */
+/* One class out of three files: each call adds its methods to the same table.
+ */
 void lpgmig_open_conn(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"open", conn_open},
@@ -542,7 +569,6 @@ void lpgmig_open_conn(lua_State *L)
     lpgmig_class(L, LPGMIG_CONN, methods);
     lpgmig_class(L, LPGMIG_CONN, lconn_result_methods);
     lpgmig_class(L, LPGMIG_CONN, lconn_copy_methods);
-    lpgmig_class(L, LPGMIG_CONN, lconn_apply_methods);
     lpgmig_set(L, functions);
     lpgmig_set_string(L, "served_columns", PGMIG_ASK_SERVED);
     lpgmig_set_string(L, "served_shape", PGMIG_SERVED_SHAPE);

@@ -18,16 +18,18 @@ struct lconn {
     bool closing; /* it is closed behind them */
 };
 
-/* The connection at argument 1; raises kind "usage" when it is closed. */
-struct lconn *lconn_check(lua_State *L);
+/* Raise kind "usage" for a connection that is closed; and, where something is
+** to be changed, while a method looks at what it holds. */
+void lconn_demand_open(lua_State *L, const struct lconn *lc);
+void lconn_demand_free(lua_State *L, const struct lconn *lc);
 
-/* The same, for a method that changes something: refused while another one
-** looks at what the connection holds. */
-struct lconn *lconn_check_free(lua_State *L);
+/* The connection at `arg`, open, or free as well. */
+struct lconn *lconn_check(lua_State *L, int arg);
+struct lconn *lconn_check_free(lua_State *L, int arg);
 
 /* Call a function with the arguments of a method, which looks at what the
-** connection holds. */
-int lconn_hold(lua_State *L, lua_CFunction fn);
+** connection holds; the object at argument 1 keeps that alive. */
+int lconn_hold(lua_State *L, struct lconn *lc, lua_CFunction fn);
 
 /* Keep the value at `arg` alive in a place of the connection's; forget it. */
 enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2, LCONN_SHAPE = 3 };
@@ -38,9 +40,8 @@ void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place);
 /* Return nothing, or raise the error of an operation that did not start. */
 int lconn_started(lua_State *L, int status, struct pgmig_error *err);
 
-/* Methods about results, COPY, and the ledger with its migrations. */
+/* Methods about results and COPY. */
 extern const luaL_Reg lconn_result_methods[];
 extern const luaL_Reg lconn_copy_methods[];
-extern const luaL_Reg lconn_apply_methods[];
 
 #endif

@@ -4,7 +4,7 @@
 /* conn:copying() --> "in", "out" or false. */
 static int conn_copying(lua_State *L)
 {
-    const struct pgmig_conn *conn = lconn_check(L)->conn;
+    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
 
     if (pgmig_conn_copying_in(conn))
         lua_pushliteral(L, "in");
@@ -21,7 +21,7 @@ static int conn_copy_put(lua_State *L)
     size_t len;
     const char *data = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check_free(L);
+    struct lconn *lc = lconn_check_free(L, 1);
 
     return lconn_started(L, pgmig_conn_copy_put(lc->conn, data, len, err), err);
 }
@@ -31,7 +31,7 @@ static int conn_copy_end(lua_State *L)
 {
     const char *reason = luaL_optstring(L, 2, NULL);
     struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check_free(L);
+    struct lconn *lc = lconn_check_free(L, 1);
 
     return lconn_started(L, pgmig_conn_copy_end(lc->conn, reason, err), err);
 }
@@ -40,7 +40,7 @@ static int conn_copy_end(lua_State *L)
 static int conn_copy_get(lua_State *L)
 {
     struct pgmig_error *err = lpgmig_error_new(L);
-    struct lconn *lc = lconn_check_free(L);
+    struct lconn *lc = lconn_check_free(L, 1);
 
     return lconn_started(L, pgmig_conn_copy_get(lc->conn, err), err);
 }
@@ -48,7 +48,7 @@ static int conn_copy_get(lua_State *L)
 static int push_copy_data(lua_State *L)
 {
     size_t len;
-    const char *data = pgmig_conn_copy_data(lconn_check(L)->conn, &len);
+    const char *data = pgmig_conn_copy_data(lconn_check(L, 1)->conn, &len);
 
     lua_pushlstring(L, data ? data : "", len);
     return 1;
@@ -57,7 +57,7 @@ static int push_copy_data(lua_State *L)
 /* conn:copy_data() --> what was received. */
 static int conn_copy_data(lua_State *L)
 {
-    return lconn_hold(L, push_copy_data);
+    return lconn_hold(L, lconn_check(L, 1), push_copy_data);
 }
 
 const luaL_Reg lconn_copy_methods[] = {

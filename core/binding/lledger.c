@@ -1,13 +1,14 @@
 /*
 ** lledger.c -- the tables of the bookkeeping.
 **
-** A ledger asks the server nothing: lapply.c starts its operations on a
-** connection, and here is what the last probe has found. It lives on its own:
-** one ledger may be asked about through several connections.
+** A ledger lives on its own: one may be asked about through several
+** connections. An operation is started on a connection, which keeps the ledger
+** until it has ended; what it is given is used up by then. Between operations a
+** ledger knows what its last probe has found.
 */
 #include <stdlib.h>
 
-#include "binding/lpgmig.h"
+#include "binding/lconn.h"
 
 struct lledger {
     struct pgmig_ledger *ledger;
@@ -40,18 +41,22 @@ static int ledger_new(lua_State *L)
     return 1;
 }
 
-/* Strings only: lua_tostring makes a new one of a number, which no table
-** keeps. */
-static const char *text_field(lua_State *L, int arg, const char *key)
+static int ledger_gc(lua_State *L)
 {
-    const char *s;
+    struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
 
-    lpgmig_get_field(L, arg, key);
-    if (lua_type(L, -1) != LUA_TSTRING) /* a number's text, nobody keeps */
-        luaL_error(L, "field %s: string expected", key);
-    s = lua_tostring(L, -1);
-    lua_pop(L, 1); /* the table at `arg` keeps it */
-    return s;
+    pgmig_ledger_free(ll->ledger);
+    ll->ledger = NULL;
+    return 0;
+}
+
+static int ledger_tostring(lua_State *L)
+{
+    const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
+    const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
+
+    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not probed");
+    return 1;
 }
 
 /*
@@ -60,33 +65,24 @@ static const char *text_field(lua_State *L, int arg, const char *key)
 */
 static int ledger_share(lua_State *L)
 {
+    static const struct lpgmig_field fields[] = {
+        {"columns", LPGMIG_NEEDED, offsetof(struct pgmig_layout, columns)},
+        {"key", LPGMIG_NEEDED, offsetof(struct pgmig_layout, key)},
+        {"create", LPGMIG_NEEDED, offsetof(struct pgmig_layout, create)},
+        {"list", LPGMIG_NEEDED, offsetof(struct pgmig_layout, list)},
+        {"claim", LPGMIG_NEEDED, offsetof(struct pgmig_layout, claim)},
+        {"release", LPGMIG_NEEDED, offsetof(struct pgmig_layout, release)},
+        {"there", LPGMIG_NEEDED, offsetof(struct pgmig_layout, there)},
+        {"locked", LPGMIG_FLAG, offsetof(struct pgmig_layout, locked)},
+        {NULL, LPGMIG_TEXT, 0}};
     struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
     struct pgmig_layout layout = {0};
     struct pgmig_error *err;
 
-    luaL_checktype(L, 2, LUA_TTABLE);
-    layout.columns = text_field(L, 2, "columns");
-    layout.key = text_field(L, 2, "key");
-    layout.create = text_field(L, 2, "create");
-    layout.list = text_field(L, 2, "list");
-    layout.claim = text_field(L, 2, "claim");
-    layout.release = text_field(L, 2, "release");
-    layout.there = text_field(L, 2, "there");
-    lpgmig_get_field(L, 2, "locked");
-    layout.locked = lua_toboolean(L, -1);
+    lpgmig_snapshot(L, 2, 1);
+    lpgmig_read(L, 2, "layout", fields, &layout);
     err = lpgmig_error_new(L);
-    if (pgmig_ledger_share(ledger, &layout, err) != 0)
-        return lpgmig_error_raise(L, err);
-    return 0;
-}
-
-static int ledger_gc(lua_State *L)
-{
-    struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
-
-    pgmig_ledger_free(ll->ledger);
-    ll->ledger = NULL;
-    return 0;
+    return lconn_started(L, pgmig_ledger_share(ledger, &layout, err), err);
 }
 
 /* ledger:set_patience(milliseconds): how long it waits for locks. */
@@ -97,19 +93,253 @@ static int ledger_set_patience(lua_State *L)
     return 0;
 }
 
+/* ---- entries --------------------------------------------------------- */
+
+void lpgmig_read_entry(lua_State *L, int arg, struct pgmig_entry *entry)
+{
+    static const struct lpgmig_field fields[] = {
+        {"event", LPGMIG_TEXT, offsetof(struct pgmig_entry, event)},
+        {"version", LPGMIG_TEXT, offsetof(struct pgmig_entry, version)},
+        {"name", LPGMIG_NEEDED, offsetof(struct pgmig_entry, name)},
+        {"checksum", LPGMIG_TEXT, offsetof(struct pgmig_entry, checksum)},
+        {"host", LPGMIG_TEXT, offsetof(struct pgmig_entry, host)},
+        {"program", LPGMIG_TEXT, offsetof(struct pgmig_entry, program)},
+        {"run", LPGMIG_TEXT, offsetof(struct pgmig_entry, run)},
+        {"message", LPGMIG_TEXT, offsetof(struct pgmig_entry, message)},
+        {"applied_at", LPGMIG_TEXT, offsetof(struct pgmig_entry, applied_at)},
+        {"key", LPGMIG_TEXT, offsetof(struct pgmig_entry, key)},
+        {"digest", LPGMIG_TEXT, offsetof(struct pgmig_entry, digest)},
+        {"sqlstate", LPGMIG_TEXT, offsetof(struct pgmig_entry, sqlstate)},
+        {"detail", LPGMIG_TEXT, offsetof(struct pgmig_entry, detail)},
+        {"file", LPGMIG_TEXT, offsetof(struct pgmig_entry, file)},
+        {"line", LPGMIG_INT64, offsetof(struct pgmig_entry, line)},
+        {"column", LPGMIG_INT64, offsetof(struct pgmig_entry, column)},
+        {"seconds", LPGMIG_NUMBER, offsetof(struct pgmig_entry, seconds)},
+        {"owner", LPGMIG_TEXT, offsetof(struct pgmig_entry, owner)},
+        {"revision", LPGMIG_LONG, offsetof(struct pgmig_entry, revision)},
+        {NULL, LPGMIG_TEXT, 0}};
+
+    lpgmig_read(L, arg, "entry", fields, entry);
+}
+
+/* The entry at `arg`, of which a copy takes its place. */
+static struct pgmig_entry check_entry(lua_State *L, int arg)
+{
+    struct pgmig_entry entry = {0};
+
+    lpgmig_snapshot(L, arg, 1);
+    lpgmig_read_entry(L, arg, &entry);
+    return entry;
+}
+
+/* The same with an owner: the journal's row that it is about has one. */
+static struct pgmig_entry check_owned(lua_State *L, int arg)
+{
+    struct pgmig_entry entry = check_entry(L, arg);
+
+    luaL_argcheck(L, entry.owner != NULL, arg, "owner expected");
+    return entry;
+}
+
+/* The entries of the list at `arg`, in memory of Lua's on the stack: it goes
+** with the call, whichever way that ends. A copy takes the list's place. */
+static struct pgmig_entry *check_entries(lua_State *L, int arg, size_t *count)
+{
+    struct pgmig_entry *list;
+
+    lpgmig_snapshot(L, arg, 2);
+    *count = lpgmig_length(L, arg);
+    list = lua_newuserdata(L, (*count + 1) * sizeof *list);
+    for (size_t i = 0; i < *count; i++) {
+        lua_rawgeti(L, arg, (int)i + 1);
+        list[i] = (struct pgmig_entry){0};
+        lpgmig_read_entry(L, lua_gettop(L), &list[i]);
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+/* ---- operations on a connection -------------------------------------- */
+
+/* The operation of the ledger at argument 1 has started, or has not. If so, the
+** connection keeps the ledger until it has ended. */
+static int started(lua_State *L, struct lconn *lc, int status,
+                   struct pgmig_error *err)
+{
+    if (status != 0)
+        return lpgmig_error_raise(L, err);
+    lconn_keep(L, lc, LCONN_LEDGER, 1);
+    lc->ledger = lpgmig_check_ledger(L, 1);
+    return 0;
+}
+
+/*
+** ledger:start(conn, "probe" | "prepare" | "advance" | "widen" | "list" |
+** "marks" | "history" | "journal" | "elsewhere" | "read" | "trust" [,
+** argument]) starts an operation on the tables; as all that follow,
+** ledger:finish(conn) ends it.
+*/
+static int ledger_start(lua_State *L)
+{
+    static const char *const names[] = {[PGMIG_LEDGER_PROBE] = "probe",
+                                        [PGMIG_LEDGER_PREPARE] = "prepare",
+                                        [PGMIG_LEDGER_ADVANCE] = "advance",
+                                        [PGMIG_LEDGER_WIDEN] = "widen",
+                                        [PGMIG_LEDGER_LIST] = "list",
+                                        [PGMIG_LEDGER_MARKS] = "marks",
+                                        [PGMIG_LEDGER_HISTORY] = "history",
+                                        [PGMIG_LEDGER_JOURNAL] = "journal",
+                                        [PGMIG_LEDGER_ELSEWHERE] = "elsewhere",
+                                        [PGMIG_LEDGER_READ] = "read",
+                                        [PGMIG_LEDGER_TRUST] = "trust",
+                                        NULL};
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    int op = luaL_checkoption(L, 3, NULL, names);
+    const char *argument = luaL_optstring(L, 4, NULL);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    luaL_argcheck(L, argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
+                  "version expected");
+    return started(L, lc,
+                   pgmig_ledger_start(ledger, lc->conn,
+                                      (enum pgmig_ledger_op)op, argument, err),
+                   err);
+}
+
+/* ledger:finish(conn) after the last step: raises its error. */
+static int ledger_finish(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+    int status;
+
+    if (lc->ledger != ledger || !pgmig_conn_ended(lc->conn))
+        return lpgmig_error_usage(L, "no ledger operation has ended");
+    status = pgmig_ledger_finish(ledger, lc->conn, err);
+    /* before anything can be raised: it has ended, well or not */
+    lc->ledger = NULL;
+    lconn_forget(L, lc, LCONN_LEDGER);
+    return lconn_started(L, status, err);
+}
+
+/*
+** ledger:record(conn, change, entry) starts to record an event, and its change:
+** "none", "name", "row", "done", "redo" or "restart".
+*/
+static int ledger_record(lua_State *L)
+{
+    static const char *const changes[] = {[PGMIG_CHANGE_NONE] = "none",
+                                          [PGMIG_CHANGE_NAME] = "name",
+                                          [PGMIG_CHANGE_ROW] = "row",
+                                          [PGMIG_CHANGE_DONE] = "done",
+                                          [PGMIG_CHANGE_REDO] = "redo",
+                                          [PGMIG_CHANGE_RESTART] = "restart",
+                                          NULL};
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    int change = luaL_checkoption(L, 3, NULL, changes);
+    struct pgmig_entry entry = check_entry(L, 4);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    return started(L, lc,
+                   pgmig_ledger_record(ledger, lc->conn,
+                                       (enum pgmig_ledger_change)change, &entry,
+                                       err),
+                   err);
+}
+
+/*
+** ledger:take(conn, entry, owner) starts to take over the journal's row of
+** entry.owner; conn:rows() has the row then, or none.
+*/
+static int ledger_take(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    struct pgmig_entry entry = check_owned(L, 3);
+    const char *by = luaL_checkstring(L, 4);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    return started(L, lc, pgmig_ledger_take(ledger, lc->conn, &entry, by, err),
+                   err);
+}
+
+/*
+** ledger:set_aside(conn, entry, { role, oid, name, set_aside }) starts to
+** rename an INVALID index, for entry.owner.
+*/
+static int ledger_set_aside(lua_State *L)
+{
+    static const struct lpgmig_field fields[] = {
+        {"role", LPGMIG_TEXT, offsetof(struct pgmig_debris, role)},
+        {"oid", LPGMIG_NEEDED, offsetof(struct pgmig_debris, oid)},
+        {"name", LPGMIG_NEEDED, offsetof(struct pgmig_debris, name)},
+        {"set_aside", LPGMIG_NEEDED, offsetof(struct pgmig_debris, set_aside)},
+        {NULL, LPGMIG_TEXT, 0}};
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    struct pgmig_entry entry = check_owned(L, 3);
+    struct pgmig_debris index = {0};
+    struct pgmig_error *err;
+    struct lconn *lc;
+
+    lpgmig_snapshot(L, 4, 1);
+    lpgmig_read(L, 4, "index", fields, &index);
+    err = lpgmig_error_new(L);
+    lc = lconn_check_free(L, 2);
+    return started(
+        L, lc, pgmig_ledger_set_aside(ledger, lc->conn, &entry, &index, err),
+        err);
+}
+
+/* ledger:begin_run(conn, entry, plan) starts to note that a run begins: the
+** entry's run, host, program, and direction as event; plan: a text. */
+static int ledger_begin_run(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    struct pgmig_entry entry = check_entry(L, 3);
+    const char *plan = luaL_checkstring(L, 4);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    return started(L, lc,
+                   pgmig_ledger_begin_run(ledger, lc->conn, &entry, plan, err),
+                   err);
+}
+
+/* ledger:end_run(conn, run) starts to note that it has ended. */
+static int ledger_end_run(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    const char *run = luaL_checkstring(L, 3);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    return started(L, lc, pgmig_ledger_end_run(ledger, lc->conn, run, err),
+                   err);
+}
+
+/* ledger:adopt(conn, entries) starts to record what another tool has
+** applied. */
+static int ledger_adopt(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    size_t count;
+    const struct pgmig_entry *entries = check_entries(L, 3, &count);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    return started(
+        L, lc, pgmig_ledger_adopt(ledger, lc->conn, entries, count, err), err);
+}
+
+/* ---- what the last probe found --------------------------------------- */
+
 /* ledger:exists() --> whether the last probe found the table. */
 static int ledger_exists(lua_State *L)
 {
     lua_pushboolean(L, pgmig_ledger_exists(lpgmig_check_ledger(L, 1)));
-    return 1;
-}
-
-static int ledger_tostring(lua_State *L)
-{
-    const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
-    const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
-
-    lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not probed");
     return 1;
 }
 
@@ -180,6 +410,8 @@ static int ledger_fits(lua_State *L)
     return 1;
 }
 
+/* ---- whose the tables are --------------------------------------------- */
+
 /* objection(tables) --> an SQL expression: what speaks against using the tables
 ** whose oids are in an array, an SQL expression itself; see `refuse`. */
 static int objection(lua_State *L)
@@ -210,8 +442,16 @@ void lpgmig_open_ledger(lua_State *L)
                                          {"objection", objection},
                                          {"refuse", refuse},
                                          {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"exists", ledger_exists},
+    static const luaL_Reg methods[] = {{"start", ledger_start},
+                                       {"finish", ledger_finish},
+                                       {"record", ledger_record},
+                                       {"take", ledger_take},
+                                       {"set_aside", ledger_set_aside},
+                                       {"begin_run", ledger_begin_run},
+                                       {"end_run", ledger_end_run},
+                                       {"adopt", ledger_adopt},
                                        {"share", ledger_share},
+                                       {"exists", ledger_exists},
                                        {"complete", ledger_complete},
                                        {"format", ledger_format},
                                        {"journaled", ledger_journaled},

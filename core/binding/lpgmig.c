@@ -95,6 +95,101 @@ void lpgmig_get_field(lua_State *L, int arg, const char *key)
     lua_rawget(L, arg < 0 ? arg - 1 : arg);
 }
 
+/* By lua_next and raw access, so that no metamethod runs meanwhile. */
+void lpgmig_snapshot(lua_State *L, int arg, int levels)
+{
+    luaL_checktype(L, arg, LUA_TTABLE);
+    luaL_checkstack(L, 8, "tables too deep");
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, arg) != 0) {
+        if (levels > 1 && lua_istable(L, -1))
+            lpgmig_snapshot(L, lua_gettop(L), levels - 1);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+    lua_replace(L, arg);
+}
+
+/* The string on the top of the stack. A number's is refused: lua_tostring would
+** make it, and nobody would keep it. */
+static const char *read_text(lua_State *L, const char *what, const char *key)
+{
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "%s: field %s: string expected", what, key);
+    return lua_tostring(L, -1);
+}
+
+#define COUNT_MAX 9007199254740992 /* 2^53: doubles count so far */
+
+/* The number on the top of the stack. */
+static void read_number(lua_State *L, const char *what,
+                        const struct lpgmig_field *field, void *to)
+{
+    lua_Number n = lua_tonumber(L, -1);
+
+    if (!lua_isnumber(L, -1))
+        luaL_error(L, "%s: field %s: number expected", what, field->name);
+    if (field->type != LPGMIG_NUMBER && !(n >= 0 && n <= COUNT_MAX))
+        luaL_error(L, "%s: field %s: count expected", what, field->name);
+    switch (field->type) {
+    case LPGMIG_INT64:
+        *(int64_t *)to = (int64_t)n;
+        break;
+    case LPGMIG_LONG:
+        *(long *)to = (long)n;
+        break;
+    case LPGMIG_SIZE:
+        *(size_t *)to = (size_t)n;
+        break;
+    default:
+        *(double *)to = n;
+        break;
+    }
+}
+
+static void read_field(lua_State *L, const char *what,
+                       const struct lpgmig_field *field, void *to)
+{
+    if (field->type == LPGMIG_FLAG)
+        *(bool *)to = lua_toboolean(L, -1);
+    else if (field->type == LPGMIG_TEXT || field->type == LPGMIG_NEEDED)
+        *(const char **)to = read_text(L, what, field->name);
+    else
+        read_number(L, what, field, to);
+}
+
+void lpgmig_read(lua_State *L, int arg, const char *what,
+                 const struct lpgmig_field *fields, void *out)
+{
+    if (!lua_istable(L, arg))
+        luaL_error(L, "%s: table expected", what);
+    for (; fields->name != NULL; fields++) {
+        lpgmig_get_field(L, arg, fields->name);
+        if (!lua_isnil(L, -1) || fields->type == LPGMIG_NEEDED)
+            read_field(L, what, fields, (char *)out + fields->at);
+        lua_pop(L, 1);
+    }
+}
+
+int lpgmig_read_choice(lua_State *L, int arg, const char *what, const char *key,
+                       const char *const *names, int otherwise)
+{
+    const char *word = NULL;
+
+    lpgmig_get_field(L, arg, key);
+    if (!lua_isnil(L, -1) || otherwise < 0)
+        word = read_text(L, what, key);
+    lua_pop(L, 1); /* the table keeps it */
+    if (word == NULL)
+        return otherwise;
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(names[i], word) == 0)
+            return i;
+    return luaL_error(L, "%s: field %s: unknown word %s", what, key, word);
+}
+
 void lpgmig_set_string(lua_State *L, const char *key, const char *value)
 {
     if (value == NULL)
@@ -167,6 +262,7 @@ int luaopen_pgmig_core(lua_State *L)
     lpgmig_open_script(L);
     lpgmig_open_vocabulary(L);
     lpgmig_open_conn(L);
+    lpgmig_open_apply(L);
     lpgmig_open_ledger(L);
     lpgmig_open_system(L);
     lpgmig_open_lookup(L);

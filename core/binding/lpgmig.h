@@ -10,11 +10,13 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stddef.h>
 
 #include "ledger/tables.h"
 #include "wire/wire.h"
 
 #define LPGMIG_CONN "pgmig.conn"
+#define LPGMIG_APPLY "pgmig.apply"
 #define LPGMIG_SCRIPT "pgmig.script"
 #define LPGMIG_LEDGER "pgmig.ledger"
 #define LPGMIG_VOCABULARY "pgmig.vocabulary"
@@ -48,9 +50,42 @@ const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count);
 /* Give the class `name` these methods and metamethods. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
 
-/* Push a field of the table at `arg`; no metamethod is asked, which could do
-** anything meanwhile. */
+/* Replace the table at `arg` with a copy, and what it holds so many levels
+** deep: the caller's own may change, and lose its strings, at any moment. No
+** metamethod is asked, here and below, which could do anything meanwhile. */
+void lpgmig_snapshot(lua_State *L, int arg, int levels);
+
+/* Push a field of the table at `arg`. */
 void lpgmig_get_field(lua_State *L, int arg, const char *key);
+
+/* A field of a table, and its place in a struct, which keeps what it has where
+** the field is missing. */
+struct lpgmig_field {
+    const char *name; /* NULL ends a list of them */
+    enum lpgmig_type {
+        LPGMIG_TEXT,   /* const char *, which the table keeps alive */
+        LPGMIG_NEEDED, /* the same, never missing */
+        LPGMIG_FLAG,   /* bool: whatever the value is */
+        LPGMIG_NUMBER, /* double */
+        LPGMIG_INT64,  /* int64_t, long, size_t: a count */
+        LPGMIG_LONG,
+        LPGMIG_SIZE
+    } type;
+    size_t at; /* offsetof */
+};
+
+/* Read the fields of the table at `arg` into a struct; `what` names the table
+** in errors. */
+void lpgmig_read(lua_State *L, int arg, const char *what,
+                 const struct lpgmig_field *fields, void *out);
+
+/* The place among `names` of the word in a field of the table at `arg`;
+** `otherwise` where it is missing, which -1 does not allow. */
+int lpgmig_read_choice(lua_State *L, int arg, const char *what, const char *key,
+                       const char *const *names, int otherwise);
+
+/* Read the entry of the history at `arg`, a table, which keeps its strings. */
+void lpgmig_read_entry(lua_State *L, int arg, struct pgmig_entry *entry);
 
 /* Set functions in the table on the top of the stack. */
 void lpgmig_set(lua_State *L, const luaL_Reg *functions);
@@ -77,6 +112,7 @@ void lpgmig_open_text(lua_State *L);
 void lpgmig_open_script(lua_State *L);
 void lpgmig_open_vocabulary(lua_State *L);
 void lpgmig_open_conn(lua_State *L);
+void lpgmig_open_apply(lua_State *L);
 void lpgmig_open_ledger(lua_State *L);
 void lpgmig_open_system(lua_State *L);
 void lpgmig_open_lookup(lua_State *L);

@@ -71,7 +71,7 @@ static void push_row(lua_State *L, const struct pgmig_conn *conn, int row)
 
 static int push_rows(lua_State *L)
 {
-    const struct pgmig_conn *conn = lconn_check(L)->conn;
+    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
     int rows = pgmig_conn_rows(conn);
 
     lua_createtable(L, rows, 0);
@@ -85,14 +85,14 @@ static int push_rows(lua_State *L)
 /* conn:rows() --> the last result's rows, tables by column name. */
 static int conn_rows(lua_State *L)
 {
-    return lconn_hold(L, push_rows);
+    return lconn_hold(L, lconn_check(L, 1), push_rows);
 }
 
 /* A nil would be a hole in a list: so NULL is false here, and missing in a
 ** row. */
 static int push_columns(lua_State *L)
 {
-    const struct pgmig_conn *conn = lconn_check(L)->conn;
+    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
     int rows = pgmig_conn_rows(conn);
     int columns = pgmig_conn_columns(conn);
 
@@ -121,12 +121,12 @@ static int push_columns(lua_State *L)
 ** name, each a list of values; NULL is false. */
 static int conn_columns(lua_State *L)
 {
-    return lconn_hold(L, push_columns);
+    return lconn_hold(L, lconn_check(L, 1), push_columns);
 }
 
 static int push_next(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_conn_next_result(lconn_check(L)->conn));
+    lua_pushboolean(L, pgmig_conn_next_result(lconn_check(L, 1)->conn));
     return 1;
 }
 
@@ -134,19 +134,19 @@ static int push_next(lua_State *L)
 ** several, which now is the last result. */
 static int conn_next_result(lua_State *L)
 {
-    return lconn_hold(L, push_next);
+    return lconn_hold(L, lconn_check(L, 1), push_next);
 }
 
 static int push_tag(lua_State *L)
 {
-    lua_pushstring(L, pgmig_conn_tag(lconn_check(L)->conn));
+    lua_pushstring(L, pgmig_conn_tag(lconn_check(L, 1)->conn));
     return 1;
 }
 
 /* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
 static int conn_tag(lua_State *L)
 {
-    return lconn_hold(L, push_tag);
+    return lconn_hold(L, lconn_check(L, 1), push_tag);
 }
 
 static void release_notice(void *notice)
@@ -161,7 +161,7 @@ static int conn_notice(lua_State *L)
 {
     struct pgmig_notice *notice = lpgmig_own(L, sizeof *notice, release_notice);
 
-    if (!pgmig_conn_notice(lconn_check(L)->conn, notice))
+    if (!pgmig_conn_notice(lconn_check(L, 1)->conn, notice))
         return 0;
     lua_newtable(L);
     lpgmig_set_string(L, "severity", notice->severity);

@@ -159,9 +159,11 @@ describe("a large file", function()
     file:write "\\.\n"
     file:close()
     local waits, deaf = 0, 0 -- deaf: the data was not all sent, and nobody would tell to go on
-    local feeding = pgmig.connect { url = url, wait = function(handle, want, deadline)
-      local told, bytes, size = pcall(handle.progress, handle)
-      if told and bytes and bytes > 100 and bytes < size - 1000000 then
+    local feeding
+    feeding = pgmig.connect { url = url, wait = function(handle, want, deadline)
+      local bytes, size
+      if feeding and feeding.applying then bytes, size = feeding.applying:progress() end
+      if bytes and bytes > 100 and bytes < size - 1000000 then
         waits = waits + 1
         if not want:find "w" then deaf = deaf + 1 end
       end

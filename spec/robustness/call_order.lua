@@ -62,9 +62,9 @@ function make.ledger()
   if chance(10) then return ledger end
   local conn = make.conn()
   for _, operation in ipairs { "probe", "prepare", "probe" } do
-    conn:ledger(ledger, operation)
+    ledger:start(conn, operation)
     run(conn)
-    if not pcall(conn.finish_ledger, conn) then break end
+    if not pcall(ledger.finish, ledger, conn) then break end
   end
   conn:close()
   return ledger
@@ -129,20 +129,49 @@ end
 
 local function conn() return any(pool.conn) end
 
-local function resume(c)
-  c:resume(any { "go_on", "go_on", "skip", "replace", "give_up" }, any(statements))
+local running = {} -- the last run of a connection
+local asked = setmetatable({}, { __mode = "kv" }) -- its last ledger: the connection keeps it
+
+local function apply(c) running[c] = core.apply(c, any(pool.ledger), any(pool.jobs)) end
+
+--- A run; one that has ended as well.
+local function a_run()
+  local c = conn()
+  if not running[c] then apply(c) end
+  return running[c]
+end
+
+local function resume(a)
+  a:resume(any { "go_on", "go_on", "skip", "replace", "give_up" }, any(statements))
+end
+
+--- Start an operation of any ledger.
+local function ask(c, method, ...)
+  local ledger = any(pool.ledger)
+  ledger[method](ledger, c, ...)
+  asked[c] = ledger
+end
+
+local function finish_ledger(c)
+  local ledger = asked[c] or any(pool.ledger)
+  ledger:finish(c)
 end
 
 --- Start something.
 local starts = {
-  function(c) c:apply(any(pool.ledger), any(pool.jobs)) end,
-  function(c) c:apply(any(pool.ledger), any(pool.jobs)) end,
+  apply, apply,
   function(c) c:send(any(statements)) end,
-  function(c)
-    c:ledger(any(pool.ledger), any { "probe", "prepare", "list", "marks", "history" })
-  end,
-  function(c) c:record(any(pool.ledger), "none", entry()) end,
+  function(c) ask(c, "start", any { "probe", "prepare", "list", "marks", "history" }) end,
+  function(c) ask(c, "record", "none", entry()) end,
 }
+
+--- Nobody speaks for its run any more, which can still be stepped.
+local function drop(c)
+  running[c] = nil
+  collectgarbage()
+  run(c)
+  c:close()
+end
 
 --- What a driver would do next.
 local function proceed(c)
@@ -153,13 +182,13 @@ local function proceed(c)
     if chance(50) then c:copy_put(fresh "" .. "\n") else c:copy_end() end
   elseif c:copying() == "out" then
     c:copy_get()
-  elseif not pcall(c.paused, c) then -- no migration is under way
-    if not pcall(c.finish_ledger, c) then c:finish() end
+  elseif not (running[c] and pcall(running[c].paused, running[c])) then -- no migration
+    if not pcall(finish_ledger, c) then c:finish() end
     if c:transaction_status() ~= "idle" then c:send "ROLLBACK" else any(starts)(c) end
-  elseif c:paused() then
-    if chance(20) then c:send(any(statements)) else resume(c) end
+  elseif running[c]:paused() then
+    if chance(20) then c:send(any(statements)) else resume(running[c]) end
   else
-    c:outcome()
+    running[c]:finish()
   end
 end
 
@@ -176,10 +205,13 @@ end
 table.sort(functions)
 
 local methods = {
-  conn = { "send", "ledger", "record", "adopt", "take", "apply", "resume", "copy_put", "copy_end",
-    "abandon", "quote_literal", "quote_ident", "step", "outcome", "finish_ledger" },
+  conn = { "send", "ask", "copy_put", "copy_end", "abandon", "quote_literal", "quote_ident",
+    "step" },
+  apply = { "paused", "resume", "progress", "committed", "seconds", "stop", "transaction_id",
+    "finish" },
   script = { "statement", "directive", "empty", "size", "transaction", "describe" },
-  ledger = { "share", "fits", "exists" },
+  ledger = { "start", "record", "take", "set_aside", "adopt", "begin_run", "end_run", "finish",
+    "share", "fits", "exists" },
 }
 
 local numbers = { 0, -1, 1, 2.5, 3, 1e9, 1e300, 1 / 0, -1 / 0, 0 / 0, 2 ^ 53 }
@@ -200,8 +232,8 @@ end
 local calls_of = {
   function() core[any(functions)](anything(), anything(), anything(), anything()) end,
   function()
-    local kind = any { "conn", "script", "ledger" }
-    local object = any(pool[kind])
+    local kind = any { "conn", "apply", "script", "ledger" }
+    local object = kind == "apply" and a_run() or any(pool[kind])
     object[any(methods[kind])](chance(90) and object or anything(), anything(), anything(),
       anything())
   end,
@@ -220,27 +252,32 @@ local calls_of = {
   function() conn():copy_get() end,
   function() conn():copy_data() end,
   function() conn():transaction_status() end,
-  function() conn():progress() end,
-  function() conn():committed() end,
-  function() conn():transaction_id() end,
-  function() conn():take(any(pool.ledger), entry(), fresh "owner") end,
+  function() conn():peer() end,
+  function() conn():sent() end,
+  function() conn():session_tag() end,
+  function() a_run():progress() end,
+  function() a_run():committed() end,
+  function() a_run():seconds(math.random(3)) end,
+  function() a_run():transaction_id() end,
+  function() tostring(a_run()) end,
+  function() ask(conn(), "take", entry(), fresh "owner") end,
   function() conn():traffic() end,
   function() conn():is_lost() end,
   function() conn():quote_literal(fresh "it's") end,
   function() conn():quote_ident(fresh "it\"s") end,
-  function() conn():ledger(any(pool.ledger), any { "probe", "prepare", "advance", "list", "marks",
+  function() ask(conn(), "start", any { "probe", "prepare", "advance", "list", "marks",
     "history", "journal", "elsewhere", "trust" }, chance(30) and "3" or nil) end,
-  function() conn():ledger(any(pool.ledger), "widen", any { "1", ("9"):rep(12) }) end,
-  function() conn():finish_ledger() end,
-  function() conn():record(any(pool.ledger), any { "none", "name", "done", "redo", "restart" },
-    entry()) end,
-  function() conn():adopt(any(pool.ledger), { entry(), entry() }) end,
-  function() conn():apply(any(pool.ledger), any(pool.jobs)) end,
+  function() ask(conn(), "start", "widen", any { "1", ("9"):rep(12) }) end,
+  function() finish_ledger(conn()) end,
+  function() ask(conn(), "record", any { "none", "name", "done", "redo", "restart" }, entry()) end,
+  function() ask(conn(), "adopt", { entry(), entry() }) end,
+  function() apply(conn()) end,
   function() conn():step() end,
-  function() conn():paused() end,
-  function() resume(conn()) end,
-  function() conn():outcome() end,
-  function() conn():stop() end,
+  function() a_run():paused() end,
+  function() resume(a_run()) end,
+  function() a_run():finish() end,
+  function() a_run():stop() end,
+  function() if chance(5) then drop(conn()) end end,
   function() if chance(5) then conn():abandon(fresh "reason") end end,
   function() if chance(5) then conn():cancel() end end,
   function() if chance(5) then conn():close() end end,
@@ -299,12 +336,19 @@ for _ = 1, tonumber(calls) do
     local kind = any(order)
     local at = math.random(POOL)
     local ok, new = pcall(make[kind])
-    if ok then pool[kind][at] = new else check(new) end
+    if not ok then
+      check(new)
+    else
+      running[pool[kind][at]], pool[kind][at] = nil, new
+    end
   end
   local ok, raised
   if chance(60) then ok, raised = pcall(proceed, conn()) else ok, raised = pcall(any(calls_of)) end
   if not ok then check(raised) end
   for i = 1, POOL do
-    if not pool.conn[i]:is_open() or pool.conn[i]:is_lost() then pool.conn[i] = make.conn() end
+    local c = pool.conn[i]
+    if not c:is_open() or c:is_lost() then
+      running[c], pool.conn[i] = nil, make.conn()
+    end
   end
 end

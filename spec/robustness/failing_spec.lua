@@ -129,6 +129,16 @@ local CALLS = [[
   conn:finish()
   local ledger = core.ledger "t"
   local script = core.parse_script("CREATE INDEX i ON t (a);\n", "001_x.sql")
+  local jobs = { {
+    script = core.parse_script("SELECT 1;", "2_a.sql"), direction = "up", section = "up",
+    owner = "o", entry = { name = "a", version = "2" }, session = { reset = { "SET a.b = 1" } },
+  } }
+  local kept = core.ledger "kept"
+  for _, operation in ipairs { "probe", "prepare", "probe" } do
+    kept:start(conn, operation)
+    run()
+    kept:finish(conn)
+  end
   arm()
   for _, call in ipairs {
     function() core.hosts({ "host", "user" }, { "h", "u" }) end,
@@ -145,7 +155,15 @@ local CALLS = [[
     function() script:describe() end, function() script:statement("up", 1) end,
     function() core.open({ "dbname" }, { %q }) end,
     function() conn:ask("1 n:int", "SELECT 1 AS n") run() conn:finish() conn:rows() end,
-    function() conn:ledger(ledger, "probe") run() conn:finish_ledger() end,
+    function() ledger:start(conn, "probe") run() ledger:finish(conn) end,
+    function() kept:record(conn, "none", { name = "a", event = "up" }) run() kept:finish(conn) end,
+    function()
+      local apply = core.apply(conn, kept, jobs)
+      run()
+      apply:progress()
+      apply:transaction_id()
+      apply:finish()
+    end,
     function() conn:send "SELECT no" run() conn:finish() end,
   } do pcall(call) end
   conn:close()

@@ -197,13 +197,30 @@ function internal:hear()
   end
 end
 
---- End an operation with the core's `method`, which raises its error.
-function connection:finish(method)
-  local handle = self.handle
+--- End an operation.
+-- @param operation the core's object that it is of, which raises its error; nil: a request
+-- @param ... what its `finish` takes
+-- @return what that returns
+function connection:finish(operation, ...)
+  local ending = operation or self.handle
   self:hear()
-  local ok, result = pcall(handle[method or "finish"], handle)
+  local ok, result = pcall(ending.finish, ending, ...)
   if not ok then raise(self, result) end
   return result
+end
+
+--- Start migrations.
+-- @param ledger the core's
+-- @param jobs as of `core.apply`
+-- @return the run, the core's
+function connection:apply(ledger, jobs)
+  self.applying = core.apply(self.handle, ledger, jobs)
+  return self.applying
+end
+
+--- How far the migration under way is, as the core's run says it; nothing without one.
+function connection:progress()
+  if self.applying then return self.applying:progress() end
 end
 
 --- Call `fn(notice)` for each notice that the server sends; nil: for none.

@@ -91,7 +91,7 @@ local function interrupt(self, signal)
   end
   self.signal = signal
   self.give_up_at = core.now() + self.response_timeout
-  self.handle:stop()
+  if self.applying then self.applying:stop() end
   cancel(self)
 end
 

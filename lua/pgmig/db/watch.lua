@@ -116,9 +116,9 @@ end
 -- what runs next may.
 local function waits_for_snapshots(self)
   if self.spares then return true end
-  local handle = self.db.handle
-  local kind = select(4, handle:progress())
-  local text = (kind or "") .. (handle:sent() or "")
+  local db = self.db
+  local kind = select(4, db:progress())
+  local text = (kind or "") .. (db.handle:sent() or "")
   return text:upper():find("CONCURRENTLY", 1, true) ~= nil
 end
 

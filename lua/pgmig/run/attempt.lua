@@ -54,18 +54,18 @@ end
 -- committed when the attempt is over: hooks may use the connection then.
 local function tell(self)
   local run = self.run
-  local committed, committing = self.handle:committed()
+  local committed, committing = self.apply:committed()
   self.committing = committing
   run.db:hear()
   while #self.steps > 1 and self.done < committed do
     self.done = self.done + 1
-    run:finish(self.steps[self.done], self.handle:seconds(self.done))
+    run:finish(self.steps[self.done], self.apply:seconds(self.done))
     local following = self.steps[self.done + 1]
     if following then run:begin(following) end
     tell_notices(self)
   end
   -- without the lock no further migration begins
-  if run.db:has_lost_lock() then self.handle:stop() end
+  if run.db:has_lost_lock() then self.apply:stop() end
 end
 
 --- What a listener raises ends the attempt, and is raised behind it.
@@ -74,7 +74,7 @@ local function observe(self)
   local ok, err = pcall(tell, self)
   if ok then return end
   self.raised = err
-  if self.run.db:is_open() then self.handle:stop() end
+  if self.run.db:is_open() then self.apply:stop() end
 end
 
 -- ---- at a pause ---------------------------------------------------------------
@@ -113,7 +113,7 @@ local function pass(self, point, index)
   if is_touched then doubted, why = doubt(self) end
   local raised = not ok and how or why
   if doubted or raised then how, sql = "give_up", nil end
-  self.handle:resume(how, sql)
+  self.apply:resume(how, sql)
   return doubted, raised
 end
 
@@ -122,7 +122,7 @@ end
 --- The end. A statement of a hook's may have ended the transaction before it failed.
 local function outcome_of(self)
   local db, step = self.run.db, self.steps[1]
-  local ok, outcome = pcall(db.finish, db, "outcome")
+  local ok, outcome = pcall(db.finish, db, self.apply)
   if ok then return outcome end
   if step.replaced and step.transaction_id and not db:is_lost() then
     local fate = identity.fate(db, step.transaction_id)
@@ -134,16 +134,16 @@ end
 --- Step from pause to pause. A hook that raises makes the migration give up.
 -- @return the core's outcome
 local function drive(self)
-  local db, handle, step = self.run.db, self.handle, self.steps[1]
+  local db, apply, step = self.run.db, self.apply, self.steps[1]
   local doubted, raised, point, index
   local function observer() observe(self) end
   repeat
     db:run(nil, observer)
-    step:runs_in(handle:transaction_id())
-    point, index = handle:paused()
+    step:runs_in(apply:transaction_id())
+    point, index = apply:paused()
     if point then doubted, raised = pass(self, point, index) end
   until not point
-  self.seconds = step:goes_ahead() and handle:seconds(1) or nil
+  self.seconds = step:goes_ahead() and apply:seconds(1) or nil
   local outcome = outcome_of(self)
   if doubted then raised = verdict(step, doubted, raised) end
   if raised then error(raised, 0) end
@@ -168,13 +168,13 @@ end
 function M.run(run, steps, start)
   local db, jobs = run.db, {}
   local self = {
-    run = run, steps = steps, handle = db.handle, done = 0, notices = {}, heard = 0, told = 0,
+    run = run, steps = steps, done = 0, notices = {}, heard = 0, told = 0,
     committing = 0,
   }
   for i, step in ipairs(steps) do jobs[i] = step:job(start) end
   db:on_notice(function(notice) hear(self, notice) end)
   db:spare_snapshots(not steps[1].transaction)
-  db.handle:apply(run.ledger.handle, jobs)
+  self.apply = db:apply(run.ledger.handle, jobs)
   local ok, result = pcall(drive, self)
   if #steps > 1 then db:on_notice(nil) end
   for i = self.done + 2, #steps do steps[i]:was_not_reached() end

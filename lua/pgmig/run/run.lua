@@ -178,7 +178,7 @@ end
 --- How far the run is, and its migration under way.
 local function progress_event(self, step, statement, seen)
   local bytes, size, kind, _
-  if statement or seen then bytes, size, _, kind = self.db.handle:progress() end
+  if statement or seen then bytes, size, _, kind = self.db:progress() end
   seen = seen or {}
   if size == 0 then bytes, size = nil, nil end -- of a Lua migration
   return {

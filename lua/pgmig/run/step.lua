@@ -263,7 +263,7 @@ function recorded.may_watch() return false end
 
 --- What the core has to do.
 -- @param resume for transaction=off: { revision, done } of pgmig.run.resume; nil: from the start
--- @return a job (conn:apply)
+-- @return a job (core.apply)
 function step:job(resume)
   local run = self.run
   return {

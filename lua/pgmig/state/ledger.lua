@@ -77,7 +77,7 @@ end
 local function finish(self, db)
   local ok, err = pcall(function()
     db:run(db:patience())
-    db:finish "finish_ledger"
+    db:finish(self.handle, db.handle)
   end)
   if ok then return end
   name_blockers(self, db, err)
@@ -97,7 +97,7 @@ end
 
 local function perform(self, db, operation, argument)
   set_patience(self, db, operation)
-  db.handle:ledger(self.handle, operation, argument)
+  self.handle:start(db.handle, operation, argument)
   finish(self, db)
 end
 
@@ -202,7 +202,7 @@ end
 -- @raise kind "plan" for tables that are not ours, and what `meanwhile` raises
 function ledger:probe(db, meanwhile)
   set_patience(self, db)
-  db.handle:ledger(self.handle, "probe")
+  self.handle:start(db.handle, "probe")
   local ok, err = true, nil
   if meanwhile then ok, err = pcall(meanwhile) end
   local found, problem = pcall(finish, self, db) -- whatever that raised: an answer is on its way
@@ -389,7 +389,7 @@ end
 --   pgmig_ledger_change)
 -- @param entry of entry; for a change of the journal's row, with its owner and revision
 function ledger:record(db, change, entry)
-  db.handle:record(self.handle, change, entry)
+  self.handle:record(db.handle, change, entry)
   finish(self, db)
 end
 
@@ -399,13 +399,13 @@ end
 -- @param fields { run, host, program, name } as of an entry
 function ledger:begin_run(db, direction, plan, fields)
   fields.event = direction
-  db.handle:begin_run(self.handle, fields, plan_text(plan))
+  self.handle:begin_run(db.handle, fields, plan_text(plan))
   finish(self, db)
 end
 
 --- Note that a run has ended.
 function ledger:end_run(db, token)
-  db.handle:end_run(self.handle, token)
+  self.handle:end_run(db.handle, token)
   finish(self, db)
 end
 
@@ -414,7 +414,7 @@ end
 -- @param by the new owner
 -- @return the row as it is now; nil when it is no longer as it was read
 function ledger:take(db, entry, by)
-  db.handle:take(self.handle, entry, by)
+  self.handle:take(db.handle, entry, by)
   finish(self, db)
   local row = db.handle:rows()[1]
   return row and journal_row(row)
@@ -426,14 +426,14 @@ end
 -- @raise SQLSTATE 22012: another run has taken the row over; 2201E: the index is another one, or
 --   not INVALID
 function ledger:set_aside(db, entry, index)
-  db.handle:set_aside(self.handle, entry, index)
+  self.handle:set_aside(db.handle, entry, index)
   finish(self, db)
 end
 
 --- Record migrations that another tool has applied, all in one transaction.
 -- @param entries list as of `entry`, with applied_at
 function ledger:adopt(db, entries)
-  db.handle:adopt(self.handle, entries)
+  self.handle:adopt(db.handle, entries)
   finish(self, db)
 end
 
