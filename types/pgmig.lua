@@ -605,11 +605,12 @@ function nginx.on_exit() end
 local testing = {}
 
 ---A connection to a new database with all migrations applied; it has database_name and database_url.
----@param options { dir: string|string[]?, table: string?, url: string? }?
+---Beside these options it takes those of pgmig.migrator.
+---@param options { dir: string|string[]?, url: string?, table: string?, format: string|table?, naming: table?, placeholders: table|false? }?
 ---@return pgmig.Connection
 function testing.database(options) end
 
----@param db pgmig.Connection
+---@param db pgmig.Connection?
 function testing.drop(db) end
 
 ---@class pgmig.scratch.Server
@@ -628,7 +629,7 @@ function server:stop() end
 ---@class pgmig.scratch
 local scratch = {}
 
----@param options { settings: table<string, string>? }?
+---@param options { settings: table<string, string>?, memory: boolean? }?
 ---@return pgmig.scratch.Server
 function scratch.start(options) end
 

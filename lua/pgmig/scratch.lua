@@ -19,9 +19,13 @@ server.__index = server
 local START_LIMIT = 120 -- seconds; the shell below gives up earlier
 local FOLDER_LIMIT = 70 -- bytes; the path of a unix socket has at most 107
 local LOG_SHOWN = 4000 -- bytes of the server's log in an error
+local MEMORY = "/dev/shm" -- the folder that is memory, where the system has one
+local MEMORY_ROOM = 1024 -- MB; a server with a few copies of a database needs a tenth
 
--- Speed, not safety: nothing here outlives the process. unix_socket_directories is the folder.
+-- Speed, not safety: nothing here outlives the process. unix_socket_directories is the folder, and
+-- shared memory is in it, too: what a killed server leaves goes with it.
 local defaults = {
+  dynamic_shared_memory_type = "mmap",
   fsync = "off",
   full_page_writes = "off",
   listen_addresses = "",
@@ -111,9 +115,23 @@ local function server_programs()
   return bin
 end
 
-local function make_folder()
-  local base = os.getenv "TMPDIR" or ""
-  if base == "" or #base > FOLDER_LIMIT then base = "/tmp" end
+--- Whether there is a folder in memory with room for a server, and memory behind the room.
+local function memory_has_room()
+  local kind, blocks, size = output("stat -f -c '%T %a %S' " .. MEMORY .. " 2>/dev/null")
+    :match "^(%S+) (%d+) (%d+)$"
+  local available = read_file "/proc/meminfo":match "MemAvailable: *(%d+) kB"
+  return kind == "tmpfs" and available ~= nil
+    and math.min(blocks * size / 2 ^ 20, available / 2 ^ 10) >= MEMORY_ROOM
+end
+
+--- Where temporary folders are made.
+local function base_folder(in_memory)
+  local named = os.getenv "TMPDIR" or ""
+  if named ~= "" and #named <= FOLDER_LIMIT then return named end
+  return in_memory and memory_has_room() and MEMORY or "/tmp"
+end
+
+local function make_folder(base)
   local folder = output(("folder=$(mktemp -d %s) && mkfifo \"$folder/outcome\" && echo \"$folder\"")
     :format(quote(base .. "/pgmig.XXXXXX")))
   if folder == "" then error("cannot create a temporary folder in " .. base, 0) end
@@ -155,14 +173,16 @@ end
 local running = {}
 
 --- Start a server. Takes half a second.
--- @param options { settings = lines of postgresql.conf, by name }
+-- @param options { settings = lines of postgresql.conf, by name; memory = true: its folder is in
+--   memory, where TMPDIR names no other and there is room; nil: in TMPDIR, or /tmp }
 -- @return the server: `host` (folder of its socket), `port`, `password` of postgres for TCP, `log`
 --   (path), and the methods `url` and `stop`
 -- @raise a string: what is missing, or the log of a server that did not start
 function M.start(options)
+  options = options or {}
   local bin = server_programs()
-  local folder = make_folder()
-  local settings = with_defaults(options and options.settings, folder)
+  local folder = make_folder(base_folder(options.memory))
+  local settings = with_defaults(options.settings, folder)
   local pipe = watch(folder, bin, settings_text(settings))
   local outcome = output(("timeout %d head -n 1 %s/outcome"):format(START_LIMIT, quote(folder)))
   if outcome ~= "ready" then

@@ -65,6 +65,33 @@ describe("a scratch server", function()
       support.psql(support.server():url("a b/c?d=%41"), "SELECT current_database()"))
   end)
 
+  describe("in memory", function()
+    -- The folder of a server that another process starts, after the commands `first`.
+    local function place(first)
+      local code = 'print((require("pgmig.scratch").start { memory = true }.host))'
+      local command = support.lua_command(code):gsub("%S+$", "- <%0") -- a mount may hide the file
+      local _, out, err = support.run(first .. command)
+      return assert(out:match "^(/%S+)/pgmig%.%w+/s\n$", err)
+    end
+
+    local function only(megabytes)
+      local mount = "mount -t tmpfs -o size=" .. megabytes .. "M none /dev/shm"
+      return "unshare --mount sh -c '" .. mount .. " && exec env \"$@\"' - "
+    end
+
+    it("is where TMPDIR says, if it says something", function()
+      local dir = support.tempdir()
+      support.run("chmod 755 " .. dir:match "^(.*)/" .. " " .. dir)
+      assert.equal(dir, place("TMPDIR=" .. dir .. " "))
+    end)
+
+    it("is in /dev/shm, where there is room, else in /tmp", function()
+      if support.run(only(1) .. "true") ~= 0 then pending "needs root and mounts" end
+      assert.equal("/tmp", place("TMPDIR= " .. only(500)))
+      assert.equal("/dev/shm", place("TMPDIR= " .. only(1500)))
+    end)
+  end)
+
   it("takes settings", function()
     local server = scratch.start { settings = { application_name = "it's", max_connections = 7 } }
     local shown = support.psql(server:url(), "SHOW max_connections")
