@@ -11,7 +11,9 @@
 --   placeholders = false }; `read(path)` returns a file's text or nil
 -- * `fill(text, values)`: replaces placeholders that have no closing delimiter
 -- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
---   tool has, first = of how a file begins, paths = of file paths, never = of paths it never has }
+--   tool has, first = of how a file begins, paths = of file paths, names = of file names without
+--   their folder, folder = fn(paths) returns what in all of them does, never = patterns of paths
+--   it never has, always = true: its folders always have one of these }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
 -- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
 -- @module pgmig.formats
@@ -26,8 +28,9 @@ local M = {}
 
 --- The formats there are.
 M.names = {
-  "dbmate", "diesel", "flyway", "golang-migrate", "goose", "graphile-migrate", "maragu",
-  "node-pg-migrate", "pgmig", "popx", "sql-migrate", "sqlx", "tern",
+  "dbmate", "diesel", "flyway", "golang-migrate", "goose", "graphile-migrate", "hasura", "maragu",
+  "node-pg-migrate", "pgmig", "popx", "postgres-migrations", "refinery", "sql-migrate", "sqlx",
+  "tern",
 }
 
 local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migrate" }

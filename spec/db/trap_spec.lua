@@ -207,12 +207,15 @@ describe("with a trap for every name in the path,", function()
     ["graphile-migrate"] = {
       ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\n" .. UP,
     },
+    hasura = { ["1620138136207_a/up.sql"] = UP, ["1620138136207_a/down.sql"] = DOWN },
     maragu = pair,
     ["node-pg-migrate"] = {
       ["1718000000000_a.sql"] = both "-- Up Migration\n%s-- Down Migration\n%s",
     },
     pgmig = { ["001_a.sql"] = both "-- UP\n%s-- DOWN\n%s" },
     popx = pair,
+    ["postgres-migrations"] = { ["1-a.sql"] = UP },
+    refinery = { ["V1__a.sql"] = UP },
     ["sql-migrate"] = { ["1-a.sql"] = both "-- +migrate Up\n%s-- +migrate Down\n%s" },
     sqlx = pair,
     tern = { ["001_a.sql"] = both "%s---- create above / drop below ----\n%s" },
@@ -231,6 +234,18 @@ describe("with a trap for every name in the path,", function()
       CREATE TABLE graphile_migrate.migrations (hash pg_catalog.text, previous_hash pg_catalog.text,
         filename pg_catalog.text, date pg_catalog.timestamptz);
       INSERT INTO graphile_migrate.migrations VALUES ('sha1:1', NULL, '000001.sql', NULL)]],
+    hasura = [[CREATE SCHEMA hdb_catalog;
+      CREATE TABLE hdb_catalog.hdb_version (hasura_uuid pg_catalog.uuid, version pg_catalog.text,
+        cli_state pg_catalog.jsonb);
+      INSERT INTO hdb_catalog.hdb_version (cli_state)
+        VALUES ('{"migrations": {"default": {"1620138136207": false}}}')]],
+    ["postgres-migrations"] = [[CREATE TABLE public.migrations (id integer,
+        name varchar, hash varchar, executed_at timestamp);
+      INSERT INTO public.migrations VALUES (0, 'create-migrations-table', '', pg_catalog.now()),
+        (1, 'a', '', pg_catalog.now())]],
+    refinery = [[CREATE TABLE public.refinery_schema_history (version integer, name varchar,
+        applied_on varchar, checksum varchar);
+      INSERT INTO public.refinery_schema_history VALUES (1, 'a', '2024-01-15T10:30:00.5Z', '')]],
     maragu = [[CREATE TABLE public.migrations (version pg_catalog.text);
       INSERT INTO public.migrations VALUES ('1_a')]],
     pgmig = [[CREATE TABLE public.schema_migrations (version integer PRIMARY KEY,

@@ -1,8 +1,6 @@
 local pgmig = require "pgmig"
-local detect = require "pgmig.takeover.detect"
 local formats = require "pgmig.formats"
 local history = require "spec.support.history"
-local support = require "spec.support"
 
 local naming, fails = pgmig.naming, history.fails
 
@@ -321,69 +319,5 @@ describe("versions", function()
       assert.is_true(naming.sortable(sorted[i - 1], 20) < naming.sortable(sorted[i], 20), sorted[i])
     end
     assert.equal("naming", fails(naming.sortable, ("1"):rep(21), 20).kind)
-  end)
-end)
-
-describe("the format of a folder", function()
-  local dir
-  before_each(function() dir = support.tempdir() end)
-
-  local function folder(files)
-    history.write(dir, files)
-    return { dir }
-  end
-
-  local certain = {
-    goose = { ["00001_a.sql"] = "-- +goose Up\nSELECT 1;\n" },
-    dbmate = { ["20240115103000_a.sql"] = "-- migrate:up\nSELECT 1;\n" },
-    ["sql-migrate"] = { ["1-a.sql"] = "-- +migrate Up\nSELECT 1;\n" },
-    tern = { ["001_a.sql"] = "SELECT 1;\n---- create above / drop below ----\n" },
-    ["node-pg-migrate"] = { ["1718000000000_a.sql"] = "-- Up Migration\nSELECT 1;\n" },
-    ["graphile-migrate"] = { ["committed/000001.sql"] = "--! Previous: -\n--! Hash: sha1:1\n\n;" },
-    flyway = { ["V1__a.sql"] = "SELECT 1;", ["R__b.sql"] = "SELECT 1;" },
-    diesel = { ["2024-01-15-103000_a/up.sql"] = "SELECT 1;" },
-    popx = { ["20240115103000_a.postgres.up.sql"] = "SELECT 1;" },
-    sqlx = { ["20240115103000_a.sql"] = "-- no-transaction\nVACUUM;\n" },
-    maragu = { ["0001_a.up.sql"] = "SELECT 1;", ["0001_b.up.sql"] = "SELECT 1;" },
-    pgmig = { ["001_a.sql"] = "-- UP\nSELECT 1;\n" },
-  }
-  for format, files in pairs(certain) do
-    it("is found with certainty: " .. format, function()
-      assert.equal(format, detect.format(folder(files)))
-    end)
-  end
-
-  it("is not told by prose about migrations", function()
-    assert.equal("popx", detect.format(folder {
-      ["20150101000001000000_a.postgres.up.sql"] = "SELECT 1;",
-      ["20150101000001000000_a.postgres.down.sql"] = "-- Down migrations are not available.\n",
-    }))
-  end)
-
-  it("is not told by the half of a line that was read", function()
-    local line = "-- Up Migration" .. " of the first table"
-    local head = ("SELECT 1;\n"):rep(6600):sub(1, 65536 - #"-- Up Migration" - 1) .. "\n"
-    local err = fails(detect.format, folder { ["1718000000000_a.sql"] = head .. line .. "\n" })
-    assert.matches("several formats", err.message)
-  end)
-
-  it("is never guessed: the candidates are named, and why", function()
-    local err = fails(detect.format, folder { ["0001_a.up.sql"] = "SELECT 1;" })
-    assert.equal("usage", err.kind)
-    assert.matches("several formats: golang-migrate, popx, sqlx", err.message, 1, true)
-    assert.matches("popx (pairs", err.detail, 1, true)
-    assert.matches("--format", err.hint, 1, true)
-  end)
-
-  it("is refused when markers of two tools are there, or nothing fits", function()
-    local err = fails(detect.format, folder {
-      ["1_a.sql"] = "-- +goose Up\nSELECT 1;\n", ["2_b.sql"] = "-- migrate:up\nSELECT 1;\n",
-    })
-    assert.matches("dbmate, goose", err.message)
-    assert.matches("2_b.sql", err.detail)
-    dir = support.tempdir()
-    assert.matches("no known format fits", fails(detect.format, folder { ["a.sql"] = ";" }).message)
-    dir = support.tempdir()
-    assert.matches("no known format fits", fails(detect.format, { dir }).message)
   end)
 end)

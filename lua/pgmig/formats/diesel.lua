@@ -42,7 +42,10 @@ return {
     transaction = "own",
     untransacted = "-- pgmig: transaction=off",
   },
-  signs = { paths = { "^%d[^/]*/up%.sql$" } },
+  signs = { paths = {
+    "^%d%d%d%d%-%d%d%-%d%d%-%d%d%d%d%d%d[^/]*/up%.sql$", "^0+_diesel_initial_setup/",
+    "^%d[^/]*/metadata%.toml$",
+  } },
   tracking = {
     table = "__diesel_schema_migrations",
     columns = { "version", "run_on" },

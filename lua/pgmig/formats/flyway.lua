@@ -9,6 +9,19 @@ local function parse_repeatable(path)
   return name and { name = name, repeatable = true, label = "R__" .. name }
 end
 
+--- A file that undoes another one: to refinery it would be one more with that number.
+local function undone_in(paths)
+  local versions = {}
+  for _, path in ipairs(paths) do
+    local version = path:match "^V(%d[%d._]-)__" or path:match "/V(%d[%d._]-)__[^/]*$"
+    if version then versions[version] = path end
+  end
+  for _, path in ipairs(paths) do
+    local version = path:match "^U(%d[%d._]-)__" or path:match "/U(%d[%d._]-)__[^/]*$"
+    if versions[version or ""] then return ("%s undoes %s"):format(path, versions[version]) end
+  end
+end
+
 return {
   name = "flyway",
   about = "V1.2__name.sql, U1.2__name.sql and R__name.sql",
@@ -58,7 +71,14 @@ return {
     placeholder = "${",
     placeholder_end = "}",
   },
-  signs = { paths = { "^[^/]*V%d[%d._]*__.+%.sql$", "/V%d[%d._]*__.+%.sql$", "^%d+__.+%.sql$" } },
+  signs = {
+    names = {
+      "^R__.+%.sql$", "^B%d[%d._]*__.+%.sql$", "^V%d+[._]%d[%d._]*__.+%.sql$",
+      "^[VUR][%d._]*__.*%.sql%.conf$", "^[VR][%d._]*__.*%.java$",
+      "^before%u%l+.*%.sql$", "^after%u%l+.*%.sql$",
+    },
+    folder = undone_in,
+  },
   tracking = {
     table = "flyway_schema_history",
     columns = { "installed_rank", "version", "description", "type", "script", "success" },

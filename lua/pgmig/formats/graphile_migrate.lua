@@ -57,7 +57,7 @@ return {
       return colon == "" and values[name] or nil
     end))
   end,
-  signs = { lines = { "^%-%-! Previous: ", "^%-%-! Hash: " } },
+  signs = { lines = { "^%-%-! Previous: ", "^%-%-! Hash: " }, always = true },
   tracking = {
     table = "graphile_migrate.migrations",
     columns = { "hash", "previous_hash", "filename", "date" },

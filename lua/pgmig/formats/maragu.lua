@@ -29,7 +29,7 @@ return {
     down = "-- Write your rollback SQL here\n",
   },
   vocabulary = { empty = true, transaction = "own" },
-  signs = { paths = { "^%d+_.*_up%.sql$", "^%d+_.*_down%.sql$" } },
+  signs = {},
   tracking = {
     table = "migrations",
     columns = { "version" },

@@ -53,10 +53,7 @@ return {
     untransacted = "-- pgmig: transaction=off",
   },
   signs = {
-    never = {
-      "%.up%.sql$", "%.down%.sql$", "^%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?_",
-      "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_",
-    },
+    never = { "%.up%.sql$", "%.down%.sql$", "^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_" },
     lines = {
       "^%s*%-%-[%s-]*[uU][pP]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]%s*$",
       "^%s*%-%-[%s-]*[dD][oO][wW][nN]%s+[mM][iI][gG][rR][aA][tT][iI][oO][nN]%s*$",

@@ -18,6 +18,17 @@ local function precedence_of(dialect)
   if others[dialect] then return false end
 end
 
+--- Files for several databases that are the same migration.
+local function dialects_in(paths)
+  local seen = {}
+  for _, path in ipairs(paths) do
+    local stem, dialect, rest = path:match "^(%d+_[^.]+)%.(%w+)(%.%a+%.sql)$"
+    local key = dialect and precedence_of(dialect) ~= nil and stem .. rest
+    if key and seen[key] then return ("%s beside %s"):format(path, seen[key]) end
+    if key then seen[key] = path end
+  end
+end
+
 return {
   name = "popx",
   about = "pairs NNN_name.up.sql, with .postgres. and .autocommit. in their names",
@@ -59,10 +70,8 @@ return {
     placeholder_end = "}}",
   },
   signs = {
-    paths = {
-      "^%d+_[^.]+%.autocommit%.%a+%.sql$", "^%d+_[^.]+%.postgres%.", "^%d+_[^.]+%.mysql%.",
-      "^%d+_[^.]+%.cockroach%.", "^%d+_[^.]+%.sqlite3?%.",
-    },
+    names = { "^%d+_[^.]+%.%w+%.autocommit%.%a+%.sql$", "^%d+_[^.]+%.autocommit%.%a+%.sql$" },
+    folder = dialects_in,
     lines = { "{{%-?%s*index%s+%.Options%s", "{{%-?%s*if%s+%.Is%u" },
   },
   tracking = {

@@ -1,15 +1,18 @@
---- Which tool's folder this is: with certainty, or not at all.
+--- Which tool's folder this is: with certainty, or not at all. Only what no other tool's folder has
+-- makes it certain, or the tool's table in the database; that no other format fits does not.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
-local tracking = require "pgmig.takeover.tracking"
+local naming = require "pgmig.naming"
+local strangers = require "pgmig.takeover.strangers"
 local texts = require "pgmig.texts"
+local tracking = require "pgmig.takeover.tracking"
 
 local M = {}
 
 local HEAD = 65536 -- bytes of a file that are looked at
 
--- ---- the folder ------------------------------------------------------------
+-- ---- a file ----------------------------------------------------------------
 
 local function head_of(path)
   local ok, text = pcall(core.read_file, path, HEAD)
@@ -18,15 +21,24 @@ local function head_of(path)
   return text
 end
 
---- Look at the folders' files, one after the other.
--- @param fn called with { name, text = the beginning of an .sql file }
-local function each_file(dirs, fn)
-  for _, dir in ipairs(dirs) do
-    for _, name in ipairs(core.list(dir, true)) do
-      local path = dir:gsub("/*$", "") .. "/" .. name
-      fn { name = name, text = name:find "%.sql$" and head_of(path) }
-    end
+--- The lines that may be a tool's: comments, and those with a template.
+local function telling_lines(text)
+  local lines = {}
+  for line in text:gmatch "[^\r\n]+" do
+    if line:find "^%s*[-#]" or line:find("{{", 1, true) then lines[#lines + 1] = line end
   end
+  return lines
+end
+
+--- A file of a folder. One of SQL has text = its beginning, and lines.
+local function new_file(prefix, path)
+  local base = path:match "[^/]+$"
+  local file = { path = path, base = base, nested = path ~= base }
+  if base:lower():find "%.%a*sql$" then
+    file.text = head_of(prefix .. path)
+    file.lines = telling_lines(file.text)
+  end
+  return file
 end
 
 local function first_match(patterns, text)
@@ -35,108 +47,161 @@ local function first_match(patterns, text)
   end
 end
 
-local function line_of(patterns, text)
-  if not (patterns and patterns[1]) then return nil end
-  for line in text:gmatch "[^\r\n]+" do
+local function line_of(patterns, lines)
+  for _, line in ipairs(patterns and lines or {}) do
     if first_match(patterns, line) then return texts.trim(line) end
   end
 end
 
---- What in a file only this tool's folders have; nil.
-local function sign_of(format, file)
-  local signs = format.signs or {}
-  if first_match(signs.paths, file.name) then return "its name: " .. file.name end
-  if not file.text then return nil end
-  if first_match(signs.first, file.text) then return ("the first line of %s"):format(file.name) end
-  local line = line_of(signs.lines, file.text)
-  return line and ("%s in %s"):format(line, file.name)
+--- What only this tool's files say; nil.
+local function said_in(signs, file)
+  if first_match(signs.first, file.text) then return "the first line of " .. file.path end
+  local line = line_of(signs.lines, file.lines)
+  return line and ("%s in %s"):format(line, file.path)
 end
 
---- Whether two files would be the same migration's; such a folder is of a format that allows it.
-local function note_repeated(seen, parsed)
-  if parsed.repeatable then return false end
-  local key = ("%s %s %s"):format(parsed.version, parsed.direction or "up", parsed.precedence or 0)
-  local repeated = seen[key] ~= nil
-  seen[key] = true
-  return repeated
-end
+-- ---- a tool whose folder it may be -----------------------------------------
 
---- A format whose folder it may be.
-local function new_candidate(name)
-  local format = formats.find(name)
+--- @param tool a format, or one of `strangers`
+local function new_candidate(tool)
+  local words = tool.vocabulary
   return {
-    name = name, format = format, seen = {}, repeated = false,
-    fits = not (format.vocabulary and format.vocabulary.marked),
+    tool = tool, name = tool.name, signs = tool.signs or {}, rule = tool.naming,
+    marked = words ~= nil and words.marked or false, count = 0,
   }
 end
 
---- Whether a file is named as the format's are.
-local function note_name(c, file)
-  local parsed = file.text and c.format.naming.parse(file.name)
-  local signs = c.format.signs or {}
-  if file.text and (parsed == nil or first_match(signs.never, file.name)) then c.fits = false end
-  if parsed and c.fits then c.repeated = note_repeated(c.seen, parsed) or c.repeated end
+--- Whether other tools would take a file for a migration.
+local function is_numbered(base)
+  return base:find "^%d" or base:find "^[VUB]%d" or base:find "^R__"
 end
 
---- Whether all files are, and have what the format needs.
-local function fits(c)
-  return c.fits and next(c.seen) ~= nil
-    and c.repeated == (c.format.naming.numbers_repeat or false)
+--- What a file's name is to the tool: whether it is its migration, or may not be in its folder.
+local function note_name(c, file)
+  local parsed = file.text and c.parse(file.path)
+  if parsed and not first_match(c.signs.never, file.path) then
+    c.count = c.count + 1
+    return true
+  end
+  local known = parsed == false or first_match(c.signs.names, file.base)
+  if file.text and not known and is_numbered(file.base) then c.misfit = c.misfit or file.path end
+  return false
+end
+
+local function note(c, file)
+  if file.nested and c.rule and not c.rule.deep then return end -- nothing to this tool
+  local own = not c.rule or note_name(c, file)
+  local named = first_match(c.signs.paths, file.path) or first_match(c.signs.names, file.base)
+  if named then c.named = c.named or "its name: " .. file.path end
+  if not (own and file.text) or (c.said and not c.marked) then return end
+  local said = said_in(c.signs, file)
+  c.said = c.said or said
+  if c.marked and not said and file.text:find "%S" then c.unmarked = c.unmarked or file.path end
+end
+
+--- Look at a folder's files, one after the other.
+local function look(candidates, dir)
+  local prefix, paths = dir:gsub("/*$", "") .. "/", {}
+  for _, path in ipairs(core.list(dir, true)) do
+    if path:sub(-1) ~= "/" then paths[#paths + 1] = path end
+  end
+  for _, c in ipairs(candidates) do
+    c.parse = c.rule and naming.parser(c.rule, paths)
+    c.named = c.named or c.signs.folder and c.signs.folder(paths)
+  end
+  for _, path in ipairs(paths) do
+    local file = new_file(prefix, path)
+    for _, c in ipairs(candidates) do note(c, file) end
+  end
+end
+
+--- What makes it certain that the folder is this tool's; nil.
+local function proof(c)
+  if c.unmarked then return nil end
+  return c.said or not c.misfit and c.named or nil
+end
+
+--- Why the folder may be this tool's; nil when it is not.
+local function suspicion(c)
+  if c.unmarked and c.said then return ("%s, but not in %s"):format(c.said, c.unmarked) end
+  local needs_sign = c.marked or c.signs.always or not c.rule
+  return c.count > 0 and not c.misfit and not needs_sign and c.tool.about or nil
 end
 
 -- ---- the verdict -----------------------------------------------------------
 
+--- What somebody does who knows that it is this tool's.
+local function choice(c)
+  return c.rule and "--format " .. c.name or ("for %s %s"):format(c.name, c.tool.advice)
+end
+
 local function refuse(candidates, dirs)
-  local lines, names = {}, {}
+  local whys, names, choices = {}, {}, {}
   for i, c in ipairs(candidates) do
-    names[i] = c.name
-    lines[i] = ("%s (%s)"):format(c.name, c.why)
+    names[i], whys[i], choices[i] = c.name, ("%s (%s)"):format(c.name, c.why), choice(c)
   end
   if #names == 0 then
     errors.raise("usage", "no known format fits all files of " .. table.concat(dirs, ", "), {
       hint = "choose one with --format (option `format`), or write your own: docs/formats.md",
     })
   end
-  errors.raise("usage", "the folder matches several formats: " .. table.concat(names, ", "), {
-    detail = table.concat(lines, "; "),
-    hint = "choose one with --format (option `format`)",
+  local message = #names > 1 and "the folder matches several formats: " .. table.concat(names, ", ")
+    or ("the folder may be one of %s, but nothing makes it certain"):format(names[1])
+  errors.raise("usage", message, {
+    detail = table.concat(whys, "; "),
+    hint = "choose with the option `format`: " .. table.concat(choices, ", or "),
   })
-end
-
-local function only(candidates)
-  return candidates[1] and not candidates[2] and candidates[1].name
 end
 
 --- The candidates whose tracking table is in the database.
 local function known_there(candidates, db)
   local there = {}
   for _, c in ipairs(candidates) do
-    local how = formats.find(c.name).tracking
+    local how = c.tool.tracking
     if db and how and tracking.exists(db, how) then there[#there + 1] = c end
   end
   return there
+end
+
+--- The name of a tool's format.
+local function format_of(c)
+  if c.rule then return c.name end
+  errors.raise("usage", ("the folder is one of %s, for which pgmig has no format"):format(c.name), {
+    detail = c.why, hint = c.tool.advice,
+  })
+end
+
+local function all_candidates()
+  local all = {}
+  for i, name in ipairs(formats.names) do all[i] = new_candidate(formats.find(name)) end
+  for _, tool in ipairs(strangers) do all[#all + 1] = new_candidate(tool) end
+  return all
+end
+
+--- Those for which `why` finds a reason, which they remember.
+local function those(candidates, why)
+  local found = {}
+  for _, c in ipairs(candidates) do
+    c.why = why(c)
+    if c.why then found[#found + 1] = c end
+  end
+  return found
 end
 
 --- Find the format of folders.
 -- @param dirs the folders
 -- @param db a connection, whose tracking tables help to tell formats that look alike; or nil
 -- @return its name
--- @raise kind "usage" with the candidates when more than one fits, or none
+-- @raise kind "usage" with the candidates when none is certain
 function M.format(dirs, db)
-  local all, sure, possible = {}, {}, {}
-  for i, name in ipairs(formats.names) do all[i] = new_candidate(name) end
-  each_file(dirs, function(file)
-    for _, c in ipairs(all) do
-      c.sign = c.sign or sign_of(c.format, file)
-      note_name(c, file)
-    end
-  end)
-  for _, c in ipairs(all) do
-    if c.sign then sure[#sure + 1] = { name = c.name, why = c.sign } end
-    if fits(c) then possible[#possible + 1] = { name = c.name, why = c.format.about } end
-  end
-  local candidates = sure[1] and sure or possible
-  return only(candidates) or only(known_there(candidates, db)) or refuse(candidates, dirs)
+  local all = all_candidates()
+  for _, dir in ipairs(dirs) do look(all, dir) end
+  local certain = those(all, proof)
+  if certain[1] and not certain[2] then return format_of(certain[1]) end
+  local candidates = certain[1] and certain or those(all, suspicion)
+  local there = known_there(candidates, db)
+  if there[1] and not there[2] then return format_of(there[1]) end
+  return refuse(candidates, dirs)
 end
 
 return M
