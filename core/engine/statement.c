@@ -94,7 +94,7 @@ static int open_cursor(struct pgmig_apply *a)
 int pgmig_statement_read_ahead(struct pgmig_apply *a)
 {
     struct pgmig_statement st = {0};
-    const char *sql;
+    const char *sql = NULL;
     int more = open_cursor(a);
 
     if (more == 0)

@@ -211,6 +211,16 @@ const char *pgmig_conn_tag(const struct pgmig_conn *conn)
     return conn->result ? PQcmdStatus(conn->result) : "";
 }
 
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_IN;
+}
+
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_OUT;
+}
+
 /* While a request or a pipeline is under way (PQTRANS_ACTIVE) nobody can say:
 ** that counts as no connection, so that nobody takes it for idle. */
 enum pgmig_tx pgmig_conn_tx(const struct pgmig_conn *conn)

@@ -259,10 +259,10 @@ static const char *kept_fault(const struct pgmig_conn *conn)
 /* What cannot be right when the request is answered, without an error. */
 static const char *fault_of(const struct pgmig_conn *conn)
 {
-    if (has_error(conn) || pgmig_conn_lost(conn))
+    if (has_error(conn))
         return NULL;
     if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
-        return "an invalid transaction status";
+        return pgmig_conn_lost(conn) ? NULL : "an invalid transaction status";
     /* not even an empty query is answered by nothing (EmptyQueryResponse) */
     if (conn->results == 0)
         return "the end of a request without a result";

@@ -158,13 +158,3 @@ const char *pgmig_conn_copy_data(const struct pgmig_conn *conn, size_t *len)
     *len = conn->copy.len;
     return conn->copy.len > 0 ? conn->copy.data : NULL;
 }
-
-bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
-{
-    return conn->phase == PGMIG_PHASE_COPY_IN;
-}
-
-bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
-{
-    return conn->phase == PGMIG_PHASE_COPY_OUT;
-}
