@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "wire/conceal.h"
+#include "wire/refusal.h"
 
 /* After fork() two processes would read from one socket, and each would get a
 ** part of the other's answers. */
@@ -60,7 +61,11 @@ static size_t telling(const char *text, bool connecting)
 ** of the text is said. */
 void pgmig_conn_fail(struct pgmig_conn *conn)
 {
+    bool connecting = conn->phase == PGMIG_PHASE_CONNECT;
     char *concealed = pgmig_conceal(conn->pg, PQerrorMessage(conn->pg));
+    const char *code = connecting && concealed
+                           ? pgmig_refusal_read(conn->pg, concealed)
+                           : NULL;
     const char *text = conn->abandoned ? conn->abandoned : concealed;
     size_t first;
     size_t len;
@@ -68,9 +73,9 @@ void pgmig_conn_fail(struct pgmig_conn *conn)
     if (text == NULL || *text == '\0')
         text = "the connection was lost";
     first = strcspn(text, "\n");
-    len = telling(text, conn->phase == PGMIG_PHASE_CONNECT);
+    len = telling(text, connecting);
     pgmig_error_set(&conn->error, PGMIG_E_CONNECT, "%.*s", (int)first, text);
-    conn->error.code = conn->unanswered ? "no_answer" : NULL;
+    conn->error.code = conn->unanswered ? "no_answer" : code;
     first += strspn(text + first, "\n\t ");
     if (len > first)
         conn->error.detail = pgmig_strndup(text + first, len - first);

@@ -17,6 +17,7 @@
 #include "wire/connstring.h"
 #include "base/environment.h"
 #include "base/error.h"
+#include "wire/refusal.h"
 #include "wire/report.h"
 
 /* ---- opening and closing --------------------------------------------- */
@@ -54,6 +55,7 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
     if (conn->pg == NULL)
         return -1;
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
+    pgmig_refusal_expect(conn->pg);
     /* as the manual wants it before the first PQconnectPoll */
     conn->polling = PGRES_POLLING_WRITING;
     if (pgmig_connstring_check_values(conn->pg, err) != 0)
@@ -148,6 +150,7 @@ unsigned pgmig_connect_step(struct pgmig_conn *conn)
         return PGMIG_WANT_READ;
     case PGRES_POLLING_OK:
         conn->phase = PGMIG_PHASE_IDLE;
+        pgmig_refusal_forget(conn->pg);
         if (PQsetnonblocking(conn->pg, 1) != 0)
             pgmig_conn_fail(conn);
         return 0;

@@ -192,6 +192,46 @@ describe("a connection", function()
       end
     end)
 
+    --- What a server answers that has no connection left for a role, in German.
+    local FULL = [[S FATAL|V FATAL|C 53300|M zu viele Verbindungen von Rolle »poor«|F miscinit.c|]]
+      .. "L 781|R InitializeSessionUserId|"
+
+    --- A server that refuses each connection with these fields, for 20 seconds at most.
+    local function refusing_server(fields)
+      local socket_dir = support.tempdir()
+      local listener = io.popen(("exec perl -MIO::Socket::UNIX -e '" ..
+        "$f = shift; $f =~ s/(^|\\|)(\\w) /$1$2/g; $f =~ tr/|/\\0/; alarm 20; " ..
+        "$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 5); print \"$$\\n\"; " ..
+        "close STDOUT; while ($c = $s->accept) { sysread $c, $b, 9999; " ..
+        "syswrite $c, \"E\" . pack(\"N\", 5 + length $f) . $f . \"\\0\"; close $c }' %s")
+        :format(socket_dir .. "/.s.PGSQL.5432", support.quote(fields)))
+      local pid = assert(listener:read "*n")
+      finally(function()
+        support.run("kill " .. pid)
+        listener:close()
+      end)
+      return socket_dir
+    end
+
+    it("for want of connections has a code, in any language, and says no more", function()
+      pgmig.connect(url):exec "CREATE ROLE poor LOGIN CONNECTION LIMIT 0"
+      finally(function() db:exec "DROP ROLE poor" end)
+      local err = fails(pgmig.connect, { url = url, user = "poor" })
+      assert.equal("too_many_connections", err.code)
+      assert.matches('FATAL:  too many connections for role "poor"$', err.message)
+      assert.is_nil(err.detail)
+      local full = refusing_server(FULL)
+      err = fails(pgmig.connect, "host=/nowhere," .. full)
+      assert.equal("too_many_connections", err.code)
+      assert.matches("/nowhere", err.message)
+      assert.matches("FATAL:  zu viele Verbindungen von Rolle »poor«$", err.detail)
+      assert.is_nil(tostring(err):find "53300")
+      assert.is_nil(tostring(err):find "miscinit")
+      err = fails(pgmig.connect, { url = url, user = "nobody at all" })
+      assert.is_nil(err.code)
+      assert.matches('FATAL:  role "nobody at all" does not exist$', err.message)
+    end)
+
     --- A server that accepts connections and says nothing, for 20 seconds at most.
     local function silent_server()
       local socket_dir = support.tempdir()

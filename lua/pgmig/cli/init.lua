@@ -74,7 +74,7 @@ local patient = { up = true, down = true, redo = true, baseline = true, adopt = 
 --- Whether a command has failed for want of a connection, before it has done anything.
 local function has_no_room(run, err)
   return patient[run.options.command] and errors.is(err, "connect") and run.settings
-    and run.record:untouched() and dial.is_full(err.message)
+    and run.record:untouched() and dial.is_full(err)
 end
 
 --- Carry a command out, again and again while there is no connection for it: for as long as it

@@ -171,37 +171,30 @@ local remedies = {
   { "unsupported startup parameter: ([%w_.]+)", function(name)
     return POOLER:format(name, name)
   end },
-  { "fe_sendauth: no password supplied", function()
-    return "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
-  end },
   { "server does not support SSL, but SSL was required", function()
     return "it is required by sslmode in the connection string, PGSSLMODE, or a service file"
   end },
 }
 
---- What helps when a connection is refused: servers and poolers name what they refuse, and no more.
+--- What helps when a connection is refused. A missing password has a code. What pgbouncer does not
+-- pass on has none of its own, but it knows no other language; nor has libpq's word of TLS, which
+-- has no hint where the host program has it translated.
 -- @return a hint; nil
-local function hint_of(message)
+local function hint_of(err)
+  if err.code == "no_password" then
+    return "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
+  end
   for _, remedy in ipairs(remedies) do
-    local found = message:match(remedy[1])
+    local found = err.message:match(remedy[1])
     if found then return remedy[2](found) end
   end
 end
 
--- Nothing but the words tells these from other refusals: libpq keeps no SQLSTATE of them. The
--- server's are translated where lc_messages is another language; they are not known then.
-local full = {
-  "too many connections for ", "too many clients already",
-  "remaining connection slots are reserved",
-  "no more connections allowed", -- pgbouncer
-}
-
---- Whether a message says that there is no connection left for now.
-function M.is_full(message)
-  for _, words in ipairs(full) do
-    if message:find(words, 1, true) then return true end
-  end
-  return false
+--- Whether an error says that there is no connection left for now: the server by its SQLSTATE,
+-- pgbouncer, whose own errors all have the same one, in English only.
+function M.is_full(err)
+  return err.code == "too_many_connections"
+    or err.message:find("no more connections allowed", 1, true) ~= nil
 end
 
 -- ---- their time ----------------------------------------------------------------
@@ -290,7 +283,7 @@ local function complete(err, notes)
   if not errors.is(err) then return err end
   if errors.is(err, "sql") then err.kind = "connect" end
   if err.kind ~= "connect" then return err end
-  err.hint = err.hint or hint_of(err.message)
+  err.hint = err.hint or hint_of(err)
   local lines = { err.detail }
   for _, note in ipairs(notes) do lines[#lines + 1] = note end
   err.detail = lines[1] and table.concat(lines, "\n")
