@@ -111,6 +111,24 @@ static int text_parse_script(lua_State *L)
     return 1;
 }
 
+/* empty_script(path, transaction) --> a script without statements, for what is
+** no SQL file; whether its sections run in a transaction. */
+static int text_empty_script(lua_State *L)
+{
+    const char *path = lpgmig_check_name(L, 1);
+    bool transaction = lua_toboolean(L, 2);
+    struct pgmig_error *err;
+    struct pgmig_script **script;
+
+    lua_settop(L, 3);
+    err = lpgmig_error_new(L);
+    script = new_script(L, 3);
+    *script = pgmig_script_empty(path, transaction, err);
+    if (*script == NULL)
+        return lpgmig_error_raise(L, err);
+    return 1;
+}
+
 /* ---- a script as tables ---------------------------------------------- */
 
 /* The script at argument 1; a streamed one has no text to show. */
@@ -420,6 +438,7 @@ void lpgmig_open_script(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"read_script", text_read_script},
                                          {"parse_script", text_parse_script},
+                                         {"empty_script", text_empty_script},
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {{"describe", script_describe},
                                        {"statement", script_statement},

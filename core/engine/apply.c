@@ -28,10 +28,13 @@ static int fill_in(struct pgmig_turn *turn, struct pgmig_error *err)
             "more statements are marked as done than the migration has");
     if (entry->event == NULL)
         entry->event = turn->job.direction == PGMIG_UP ? "up" : "down";
-    if (entry->checksum != NULL)
+    /* a script without a text has none, and that of a streamed one is known
+    ** when the file has been run */
+    if (entry->checksum != NULL ||
+        (script->source.text == NULL && !script->streamed))
         return 0;
     entry->checksum = turn->checksum;
-    if (script->streamed) /* it is known when the file has been run */
+    if (script->streamed)
         return 0;
     return pgmig_checksum(script->source.text, script->source.end,
                           turn->checksum, err);

@@ -298,6 +298,40 @@ struct pgmig_script *pgmig_script_parse(const char *path, char *text,
     return NULL;
 }
 
+static int fill_empty(struct pgmig_script *script,
+                      enum pgmig_direction direction, bool transaction,
+                      struct pgmig_error *err)
+{
+    struct pgmig_section *section = &script->sections[direction];
+    struct pgmig_directives to = {&section->directives,
+                                  &section->directive_count};
+
+    section->present = true;
+    section->transaction = transaction;
+    if (pgmig_directive_set(to, "empty", "", 0, err) != 0)
+        return -1;
+    return transaction
+               ? pgmig_txcheck(script, section, script->words, false, err)
+               : 0;
+}
+
+struct pgmig_script *pgmig_script_empty(const char *path, bool transaction,
+                                        struct pgmig_error *err)
+{
+    struct pgmig_script *script =
+        new_script(path, &pgmig_vocabulary_default, err);
+
+    if (script == NULL)
+        return NULL;
+    script->source.path = script->path;
+    script->marked = true;
+    if (fill_empty(script, PGMIG_UP, transaction, err) == 0 &&
+        fill_empty(script, PGMIG_DOWN, transaction, err) == 0)
+        return script;
+    pgmig_script_free(script);
+    return NULL;
+}
+
 /* Parse a file, and seal the bytes that the script stands for. */
 static int parse_sealed(struct pgmig_script *script, struct pgmig_error *err)
 {

@@ -266,6 +266,11 @@ pgmig_script_parse(const char *path, char *text, size_t len,
                    const struct pgmig_vocabulary *words,
                    struct pgmig_error *err);
 
+/* A script without statements, of what is no SQL file: both its sections are
+** empty on purpose, and run in a transaction or not. */
+PGMIG_NODISCARD struct pgmig_script *
+pgmig_script_empty(const char *path, bool transaction, struct pgmig_error *err);
+
 /* The value of a section's directive, else the file's, else NULL. */
 const char *pgmig_script_directive(const struct pgmig_script *script,
                                    enum pgmig_direction direction,

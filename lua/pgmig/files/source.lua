@@ -7,9 +7,6 @@ local way_back = require "pgmig.files.way_back"
 
 local M = {}
 
--- A Lua migration has no statements of its own; its transaction is a script's all the same.
-local no_statements = "%s-- UP\n-- pgmig: empty\n-- DOWN\n-- pgmig: empty\n"
-
 local function check_file(m)
   if not m.missing then return end
   if m.foreign then
@@ -57,18 +54,13 @@ local function fail_for(path)
   return function(raised) file_error(path, raised) end
 end
 
-local function script_of(path, transactional)
-  local head = transactional and "" or "-- pgmig: transaction=off\n"
-  return core.parse_script(no_statements:format(head), path)
-end
-
 --- Load a Lua migration, which runs its top level.
 local function read_lua(m)
   local text = text_of(m.path)
   local functions = lua_file.run(m.path, text, fail_for(m.path))
   check_functions(m.path, functions)
   return {
-    script = script_of(m.path, functions.transaction ~= false), functions = functions,
+    script = core.empty_script(m.path, functions.transaction ~= false), functions = functions,
     checksum = core.checksum(text),
   }
 end
@@ -78,7 +70,7 @@ local function look_at_lua(m)
   local text = text_of(m.path)
   lua_file.compile(m.path, text, fail_for(m.path))
   local said = lua_glance.look(text)
-  return { script = script_of(m.path, said.transaction), said = said }
+  return { script = core.empty_script(m.path, said.transaction), said = said }
 end
 
 -- ---- SQL files -------------------------------------------------------------

@@ -65,7 +65,7 @@ function recorded.code() return nil end
 function step:read_script() return source.script(self.m, self.direction) end
 
 function recorded:read_script()
-  return core.parse_script("-- UP\n-- pgmig: empty\n", self.m.path), "up"
+  return core.empty_script(self.m.path, true), "up"
 end
 
 --- Read the file: once for all attempts.
