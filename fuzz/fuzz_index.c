@@ -42,11 +42,10 @@ static void check_statement(const struct pgmig_script *s,
 {
     const char *text = pgmig_source_at(&s->source, st->start);
     size_t size = st->end - st->start;
-    struct pgmig_index index;
+    struct pgmig_index index = st->index;
 
-    pgmig_index_read(text, size, &index);
     CHECK((index.action == PGMIG_INDEX_NONE) ==
-          (pgmig_index_action_name(index.action) == NULL));
+          (pgmig_classify_action(index.action) == NULL));
     check_name(text, size, index.name);
     check_name(text, size, index.table);
     CHECK(index.rest.end <= size && index.rest.start <= index.rest.end);

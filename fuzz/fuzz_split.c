@@ -90,7 +90,7 @@ static void compare(const struct side *a, const struct side *b)
 
     CHECK(a->item.kind == b->item.kind);
     CHECK(a->item.alone == b->item.alone);
-    CHECK(x->traits == y->traits && strcmp(x->kind, y->kind) == 0);
+    CHECK(x->traits == y->traits && strcmp(x->name, y->name) == 0);
     CHECK(a->item.kind != PGMIG_ITEM_ERROR ||
           strcmp(a->err.message, b->err.message) == 0);
     if (a->item.kind == PGMIG_ITEM_STATEMENT) {

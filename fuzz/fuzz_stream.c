@@ -134,7 +134,8 @@ static bool compare_next(struct pgmig_cursor *a, struct pgmig_cursor *b)
     SAME(s.start, t.start);
     SAME(s.end, t.end);
     SAME(s.traits, t.traits);
-    SAME_TEXT(s.kind, t.kind);
+    SAME(s.kind, t.kind);
+    SAME_TEXT(s.name, t.name);
     if (more != 1)
         return false;
     SAME(memcmp(sql_a, sql_b, s.end - s.start), 0);

@@ -175,22 +175,20 @@ static void set_name(lua_State *L, const char *sql, const char *key,
 }
 
 /* The field `index_change` of a statement about indexes. */
-static void set_index(lua_State *L, const char *sql, size_t len)
+static void set_index(lua_State *L, const char *sql,
+                      const struct pgmig_index *index)
 {
-    struct pgmig_index index;
-
-    pgmig_index_read(sql, len, &index);
-    if (index.action == PGMIG_INDEX_NONE)
+    if (index->action == PGMIG_INDEX_NONE)
         return;
     lua_createtable(L, 0, 5);
-    lpgmig_set_string(L, "action", pgmig_index_action_name(index.action));
-    lpgmig_set_boolean(L, "concurrently", index.concurrently);
-    lpgmig_set_boolean(L, "optional", index.optional);
-    lpgmig_set_boolean(L, "unique", index.unique);
-    set_name(L, sql, "name", index.name);
-    set_name(L, sql, "table", index.table);
-    set_text(L, "rest", sql + index.rest.start,
-             index.rest.end - index.rest.start);
+    lpgmig_set_string(L, "action", pgmig_classify_action(index->action));
+    lpgmig_set_boolean(L, "concurrently", index->concurrently);
+    lpgmig_set_boolean(L, "optional", index->optional);
+    lpgmig_set_boolean(L, "unique", index->unique);
+    set_name(L, sql, "name", index->name);
+    set_name(L, sql, "table", index->table);
+    set_text(L, "rest", sql + index->rest.start,
+             index->rest.end - index->rest.start);
     lua_setfield(L, -2, "index_change");
 }
 
@@ -203,14 +201,14 @@ static void push_statement(lua_State *L, const struct pgmig_script *script,
 
     lua_createtable(L, 0, 6);
     set_text(L, "sql", sql, len);
-    lpgmig_set_string(L, "kind", st->kind);
+    lpgmig_set_string(L, "kind", st->name);
     lpgmig_set_integer(L, "offset", (lua_Integer)st->start);
     set_place(L, script, st->start, place);
     if (st->copy_start > 0)
         set_text(L, "copy_data",
                  pgmig_source_at(&script->source, st->copy_start),
                  st->copy_end - st->copy_start);
-    set_index(L, sql, len);
+    set_index(L, sql, &st->index);
 }
 
 static void push_statements(lua_State *L, const struct pgmig_script *script,

@@ -211,7 +211,7 @@ void pgmig_apply_progress(const struct pgmig_apply *a,
     }
     out->bytes = at > section->first ? at - section->first : 0;
     if (!a->job.script->streamed && a->here.at < section->statement_count)
-        out->kind = section->statements[a->here.at].kind;
+        out->kind = section->statements[a->here.at].name;
 }
 
 bool pgmig_apply_ended(const struct pgmig_apply *a)

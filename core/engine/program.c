@@ -237,7 +237,7 @@ bool pgmig_program_done_before(const struct pgmig_apply *a)
 bool pgmig_program_must_look(const struct pgmig_apply *a)
 {
     return (a->sent.traits & (PGMIG_T_COPY_IN | PGMIG_T_COPY_OUT)) != 0 ||
-           pgmig_indexed_named(a->text.data, &a->sent);
+           pgmig_indexed_named(&a->sent);
 }
 
 /* It may not end the transaction that the bookkeeping needs. The status tells

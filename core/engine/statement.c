@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "engine/apply.h"
-#include "text/kind.h"
+#include "text/classify.h"
 
 /* Let a statement be the one that is sent. Its text may be in a window that the
 ** cursor soon fills anew: so it is copied, and begins at 0. */
@@ -33,7 +33,7 @@ void pgmig_statement_replace(struct pgmig_apply *a, const char *sql)
     take_statement(a, sql, &st);
     a->replaced = true;
     if (!a->text.failed)
-        pgmig_kind_classify(a->text.data, a->text.len, true, &a->sent);
+        pgmig_classify(&a->sent, a->text.data, a->text.len, true);
 }
 
 /* What an attempt before has done is left out, but for the libraries that its
@@ -41,7 +41,7 @@ void pgmig_statement_replace(struct pgmig_apply *a, const char *sql)
 static bool is_left_out(const struct pgmig_apply *a)
 {
     return pgmig_program_done_before(a) &&
-           strcmp(a->section->statements[a->here.at].kind, "LOAD") != 0;
+           a->section->statements[a->here.at].kind != PGMIG_KIND_LOAD;
 }
 
 /* The next statement of a file that is held: false behind the last one. */

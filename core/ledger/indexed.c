@@ -45,33 +45,17 @@ static const char query[] =
     "ON n.oid %= c.relnamespace "
     "WHERE NOT i.indisvalid AND c.relkind %= 'i' AND ";
 
-/* What kind.c calls the statements that may need it: most do not begin so. */
-static bool may_need(const struct pgmig_statement *st)
-{
-    return strncmp(st->kind, "CREATE INDEX", 12) == 0 ||
-           strncmp(st->kind, "REINDEX", 7) == 0;
-}
-
 /* Only what can leave or meet an INVALID index without an error: CONCURRENTLY,
 ** and IF NOT EXISTS. A name must be there to look for; that of a new index
 ** counts in its table's schema. */
-static bool read_named(const char *text, const struct pgmig_statement *st,
-                       struct pgmig_index *index)
+bool pgmig_indexed_named(const struct pgmig_statement *st)
 {
-    if (!may_need(st))
-        return false;
-    pgmig_index_read(text + st->start, st->end - st->start, index);
+    const struct pgmig_index *index = &st->index;
+
     if (!(index->concurrently || index->optional) || empty(index->name))
         return false;
     return index->action == PGMIG_INDEX_REINDEX ||
            (index->action == PGMIG_INDEX_CREATE && !empty(index->table));
-}
-
-bool pgmig_indexed_named(const char *text, const struct pgmig_statement *st)
-{
-    struct pgmig_index index;
-
-    return read_named(text, st, &index);
 }
 
 /* A new index is in its table's schema; the server cuts long names, as the type
@@ -101,15 +85,15 @@ static void add_rebuilt(struct pgmig_sql *s, const char *text,
 bool pgmig_indexed_add_invalid(struct pgmig_sql *s, const char *text,
                                const struct pgmig_statement *st)
 {
-    struct pgmig_index index;
+    const struct pgmig_index *index = &st->index;
 
-    if (!read_named(text, st, &index))
+    if (!pgmig_indexed_named(st))
         return false;
     pgmig_sql_addf(s, query);
-    if (index.action == PGMIG_INDEX_REINDEX)
-        add_rebuilt(s, text, &index);
+    if (index->action == PGMIG_INDEX_REINDEX)
+        add_rebuilt(s, text, index);
     else
-        add_created(s, text, &index);
+        add_created(s, text, index);
     pgmig_sql_answers(s, "* _:text");
     return true;
 }
@@ -135,9 +119,8 @@ static void add_noted(struct pgmig_sql *s, const char *setting,
 void pgmig_indexed_add_note(struct pgmig_sql *s, const char *text,
                             const struct pgmig_statement *st)
 {
-    struct pgmig_index index;
+    struct pgmig_index index = st->index;
 
-    pgmig_index_read(text + st->start, st->end - st->start, &index);
     if (index.action == PGMIG_INDEX_CREATE)
         index.name.end = index.name.start; /* it is not there yet */
     pgmig_sql_add(s, "SELECT ");

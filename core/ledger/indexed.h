@@ -1,9 +1,9 @@
 /*
 ** indexed.h -- the indexes that a statement is about, in the catalogs.
 **
-** index.c reads what a statement says of indexes; here is the SQL that finds
-** them, with the search path and the rights that the statement has: their oids
-** are what counts from then on (lua/pgmig/state/indexes.lua).
+** What a statement says of them is read in classify.c; here is the SQL that
+** finds them, with its search path and its rights: their oids are what counts
+** from then on (lua/pgmig/state/indexes.lua).
 */
 #ifndef PGMIG_INDEXED_H
 #define PGMIG_INDEXED_H
@@ -11,7 +11,7 @@
 #include "ledger/sql.h"
 
 /* Whether a statement names an index that has to be looked at. */
-bool pgmig_indexed_named(const char *text, const struct pgmig_statement *st);
+bool pgmig_indexed_named(const struct pgmig_statement *st);
 
 /*
 ** Add the query for INVALID indexes of the name that the statement has given:

@@ -13,8 +13,8 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "text/kind.h"
 #include "text/source.h"
+#include "text/classify.h"
 #include "text/trace.h"
 #include "base/utf8.h"
 
@@ -130,7 +130,7 @@ void pgmig_blame_place(struct pgmig_error *err,
     err->statement =
         pgmig_strndup(sql, len < STATEMENT_MAX ? len : STATEMENT_MAX);
     if (script->streamed) { /* its kind was not kept */
-        pgmig_kind_classify(sql, len, true, &again);
+        pgmig_classify(&again, sql, len, true);
         list = &again;
         at = 0;
     }

@@ -19,9 +19,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "text/kind.h"
 #include "text/parser.h"
 #include "text/phrase.h"
+#include "text/classify.h"
 #include "text/words.h"
 
 /* ---- comments ---------------------------------------------------------- */
@@ -143,15 +143,10 @@ void pgmig_doubt_comment(struct pgmig_parser *p, const struct pgmig_item *item,
 static bool takes_back(const struct pgmig_parser *p,
                        const struct pgmig_statement *st)
 {
-    static const char *const kinds[] = {"DROP", "DELETE", "TRUNCATE", "REVOKE",
-                                        "UPDATE"};
     struct pgmig_words w;
 
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strncmp(st->kind, kinds[i], strlen(kinds[i])) == 0)
-            return true;
-    if (strncmp(st->kind, "ALTER", 5) != 0)
-        return false;
+    if (st->kind != PGMIG_KIND_ALTER)
+        return st->traits & PGMIG_T_TAKES;
     pgmig_words_init(&w, pgmig_parser_at(p, st->start), st->end - st->start,
                      p->splitter.lx.standard_strings);
     return !pgmig_words_find(&w, "add");
@@ -201,7 +196,7 @@ static bool split_off(const struct pgmig_parser *p, const struct pgmig_doubt *d,
         return false;
     sql = pgmig_parser_at(p, rest->start);
     pgmig_words_init(&w, sql, rest->end - rest->start, standard);
-    pgmig_kind_classify(sql, rest->end - rest->start, standard, rest);
+    pgmig_classify(rest, sql, rest->end - rest->start, standard);
     return (rest->traits & PGMIG_T_ANY_START) && w.parens == 0;
 }
 
@@ -240,7 +235,7 @@ void pgmig_doubt_statement(struct pgmig_parser *p,
     if (st->traits & around)
         return; /* neither direction's */
     /* a statement ROLLBACK explains the word in the comment above it */
-    if (d.end > 0 && strncmp(st->kind, "ROLLBACK", 8) != 0) {
+    if (d.end > 0 && st->kind != PGMIG_KIND_ROLLBACK) {
         if (d.inside && !split_off(p, &d, st, &rest))
             d.end = 0;
         else if (heads(p, &d, takes_back(p, d.inside ? &rest : st)))

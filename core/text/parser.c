@@ -104,7 +104,7 @@ static int add_statement(struct pgmig_parser *p,
 
     if (keep(p, st) != 0)
         return -1;
-    pgmig_txcheck_watch(&p->lo, pgmig_parser_at(p, st->start), section);
+    pgmig_txcheck_watch(&p->lo, section);
     if (section->total++ == 0)
         section->first = st->start;
     section->last = st->end;

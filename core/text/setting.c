@@ -1,5 +1,5 @@
 /*
-** setting.c -- statements that change how the rest of a file reads.
+** setting.c -- what changes how the rest of a file reads.
 **
 ** Two settings do: standard_conforming_strings says whether a backslash in
 ** '...' takes the next character, client_encoding what bytes are characters.
@@ -10,9 +10,6 @@
 
 #include <string.h>
 #include <strings.h>
-
-#include "text/words.h"
-
 /* The token's text without the quotes of a literal or a name, as much of it as
 ** `out` holds: what is longer is none of the words that are looked for. Escapes
 ** in it are not undone. */
@@ -97,44 +94,32 @@ static enum pgmig_setting encoding_setting(struct pgmig_words *w)
     return listed(value, utf8) ? PGMIG_SETTING_NONE : PGMIG_SETTING_ENCODING;
 }
 
-/* set_config('standard_conforming_strings', ...) anywhere in a SELECT: it may
-** be called for some rows only, or with a value that is calculated, so it
-** cannot be followed. pg_dump's own, of search_path, is none of that. */
-static enum pgmig_setting hidden_setting(struct pgmig_words *w)
+/* RESET of client_encoding leads back to the connection's UTF8. */
+enum pgmig_setting pgmig_setting_reset(const struct pgmig_words *w)
 {
-    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
-        if (!pgmig_words_accept(w, "set_config"))
-            continue;
-        if (w->tok.kind == PGMIG_TOKEN_SYMBOL)
-            pgmig_words_next(w);
-        if (names(w, "standard_conforming_strings"))
-            return PGMIG_SETTING_HIDDEN;
-        if (names(w, "client_encoding"))
-            return PGMIG_SETTING_ENCODING;
-    }
-    return PGMIG_SETTING_NONE;
+    return names(w, "standard_conforming_strings") || names(w, "all")
+               ? PGMIG_SETTING_STANDARD
+               : PGMIG_SETTING_NONE;
 }
 
-enum pgmig_setting pgmig_setting_of(const char *sql, size_t len,
-                                    bool standard_strings)
+/* It may be called for some rows only, or with a value that is calculated, so
+** it cannot be followed. pg_dump's own, of search_path, is none of that. */
+enum pgmig_setting pgmig_setting_called(struct pgmig_words w)
 {
-    struct pgmig_words w;
+    pgmig_words_next(&w);
+    if (w.tok.kind == PGMIG_TOKEN_SYMBOL)
+        pgmig_words_next(&w);
+    if (names(&w, "standard_conforming_strings"))
+        return PGMIG_SETTING_HIDDEN;
+    return names(&w, "client_encoding") ? PGMIG_SETTING_ENCODING
+                                        : PGMIG_SETTING_NONE;
+}
 
-    pgmig_words_init(&w, sql, len, standard_strings);
-    if (pgmig_words_accept(&w, "select"))
-        return hidden_setting(&w);
-    /* RESET of client_encoding leads back to the connection's UTF8 */
-    if (pgmig_words_accept(&w, "reset"))
-        return names(&w, "standard_conforming_strings") || names(&w, "all")
-                   ? PGMIG_SETTING_STANDARD
-                   : PGMIG_SETTING_NONE;
-    if (!pgmig_words_accept(&w, "set"))
-        return PGMIG_SETTING_NONE;
-    if (!pgmig_words_accept(&w, "session"))
-        pgmig_words_accept(&w, "local");
-    if (accept_name(&w, "standard_conforming_strings"))
-        return strings_setting(&w);
-    if (accept_name(&w, "client_encoding") || accept_name(&w, "names"))
-        return encoding_setting(&w);
+enum pgmig_setting pgmig_setting_assigned(struct pgmig_words *w)
+{
+    if (accept_name(w, "standard_conforming_strings"))
+        return strings_setting(w);
+    if (accept_name(w, "client_encoding") || accept_name(w, "names"))
+        return encoding_setting(w);
     return PGMIG_SETTING_NONE;
 }

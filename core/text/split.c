@@ -17,8 +17,7 @@
 
 #include "text/copydata.h"
 #include "base/error.h"
-#include "text/kind.h"
-#include "text/setting.h"
+#include "text/classify.h"
 
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
@@ -115,29 +114,17 @@ static bool refuse_setting(const char *message, const char *hint,
     return false;
 }
 
-/* The statements that pgmig_setting_of knows, by their first letters: SET,
-** SELECT, RESET. It is asked for every statement, and few are. */
-static bool may_set(const struct pgmig_statement *st)
-{
-    return strncmp(st->kind, "SE", 2) == 0 || strncmp(st->kind, "RES", 3) == 0;
-}
-
 /* A SET that changes how the rest reads: follow or refuse it. A wrong guess
 ** about backslashes ends literals in the wrong place, from there to the end of
 ** the file. */
-static bool follow_setting(struct pgmig_splitter *sp, const char *sql,
+static bool follow_setting(struct pgmig_splitter *sp,
                            const struct pgmig_statement *st,
                            struct pgmig_error *err)
 {
-    enum pgmig_setting setting = PGMIG_SETTING_NONE;
-
-    if (may_set(st))
-        setting =
-            pgmig_setting_of(sql, st->end - st->start, sp->lx.standard_strings);
-    switch (setting) {
+    switch (st->setting) {
     case PGMIG_SETTING_STANDARD:
     case PGMIG_SETTING_ESCAPES:
-        sp->lx.standard_strings = setting == PGMIG_SETTING_STANDARD;
+        sp->lx.standard_strings = st->setting == PGMIG_SETTING_STANDARD;
         sp->strings_set = true;
         return true;
     case PGMIG_SETTING_ENCODING:
@@ -154,7 +141,8 @@ static bool follow_setting(struct pgmig_splitter *sp, const char *sql,
     }
     /* SET is undone with the transaction, or back to the savepoint, that it
     ** stands in (manual, SET): which one that is, nobody follows here */
-    if (sp->strings_set && strcmp(st->kind, "ROLLBACK") == 0)
+    if (sp->strings_set && st->kind == PGMIG_KIND_ROLLBACK &&
+        !(st->traits & PGMIG_T_NO_BLOCK))
         return refuse_setting(
             "ROLLBACK TO in a file that sets standard_conforming_strings",
             "it may revert the setting: put one of them in another migration",
@@ -174,8 +162,8 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
     st->end = sp->last;
     sp->open = false;
     sql = sp->lx.text + (st->start - sp->from);
-    pgmig_kind_classify(sql, st->end - st->start, sp->lx.standard_strings, st);
-    if (!follow_setting(sp, sql, st, err))
+    pgmig_classify(st, sql, st->end - st->start, sp->lx.standard_strings);
+    if (!follow_setting(sp, st, err))
         return fail(st->start);
     if ((st->traits & PGMIG_T_COPY_IN) == 0)
         return item;

@@ -20,7 +20,8 @@ enum pgmig_trait {
     PGMIG_T_LO_CALL = 4096,   /* calls functions of large objects, only them */
     PGMIG_T_LO_OPEN = 8192,   /* leaves one more large object open */
     PGMIG_T_LO_CLOSE = 16384, /* ... one fewer */
-    PGMIG_T_TX_LO = 32768     /* BEGIN and COMMIT around such calls alone */
+    PGMIG_T_TX_LO = 32768,    /* BEGIN and COMMIT around such calls alone */
+    PGMIG_T_TAKES = 65536     /* takes something away: DROP, DELETE, ... */
 };
 
 /* What is said about transactions; txcheck.c looks at no others. */
@@ -28,12 +29,69 @@ enum pgmig_trait {
     (PGMIG_T_TX_BEGIN | PGMIG_T_TX_COMMIT | PGMIG_T_TX_SET | \
      PGMIG_T_TX_REFUSED | PGMIG_T_NO_BLOCK)
 
-/* One statement: a range of the file's text. */
+/* The statements that something depends on, beyond their traits. */
+enum pgmig_kind {
+    PGMIG_KIND_OTHER,
+    PGMIG_KIND_ALTER,
+    PGMIG_KIND_DO,
+    PGMIG_KIND_LOAD,
+    PGMIG_KIND_ROLLBACK, /* of all, to a savepoint, or PREPARED */
+    PGMIG_KIND_ROUTINE   /* CREATE FUNCTION, CREATE PROCEDURE */
+};
+
+/* What a statement does to how the rest of the file reads. */
+enum pgmig_setting {
+    PGMIG_SETTING_NONE,
+    PGMIG_SETTING_STANDARD, /* standard_conforming_strings becomes on */
+    PGMIG_SETTING_ESCAPES,  /* ... off: backslashes in '' are escapes */
+    PGMIG_SETTING_ENCODING, /* client_encoding becomes other than UTF-8 */
+    PGMIG_SETTING_HIDDEN    /* set_config('standard_conforming_strings', ...) */
+};
+
+/* The modes that BEGIN, START TRANSACTION or SET TRANSACTION asks for. */
+struct pgmig_modes {
+    const char *isolation;  /* "SERIALIZABLE", ...; NULL: not said */
+    const char *deferrable; /* "DEFERRABLE", "NOT DEFERRABLE"; NULL */
+    const char *refused;    /* what cannot be kept, in words; NULL: nothing */
+};
+
+/* What a statement does to indexes. */
+enum pgmig_index_action {
+    PGMIG_INDEX_NONE,
+    PGMIG_INDEX_CREATE,
+    PGMIG_INDEX_DROP,
+    PGMIG_INDEX_REINDEX,       /* of one index */
+    PGMIG_INDEX_REINDEX_TABLE, /* of all indexes of a table */
+    PGMIG_INDEX_DETACH /* of a partition, concurrently: no index, but settled
+                       ** likewise; `name` is the partition's */
+};
+
+/* A piece of a statement's text, from its start on; empty: there is none. */
+struct pgmig_range {
+    uint32_t start, end;
+};
+
+struct pgmig_index {
+    enum pgmig_index_action action;
+    bool unique;
+    bool concurrently;
+    bool optional;            /* IF NOT EXISTS, IF EXISTS */
+    struct pgmig_range name;  /* of the index, as it is written */
+    struct pgmig_range table; /* of its table, where that is written */
+    struct pgmig_range rest;  /* of CREATE INDEX: what stands behind that */
+};
+
+/* One statement: a range of the file's text, and what that says. */
 struct pgmig_statement {
     size_t start, end;           /* without the final semicolon */
     size_t copy_start, copy_end; /* inline COPY data, else 0, 0 */
-    unsigned traits;             /* enum pgmig_trait */
-    char kind[32];               /* "CREATE TABLE", "INSERT", ... */
+    enum pgmig_kind kind;
+    unsigned traits; /* enum pgmig_trait */
+    char name[32];   /* its first words: "CREATE INDEX CONCURRENTLY"; "" where
+                     ** it begins with no word */
+    enum pgmig_setting setting;
+    struct pgmig_modes modes;
+    struct pgmig_index index;
 };
 
 /* One `key=value` of a `-- pgmig:` line. */
@@ -62,36 +120,6 @@ struct pgmig_section {
     char begin[96];   /* how its transaction is begun: isolation and mode */
 };
 
-/* What a statement does to indexes. */
-enum pgmig_index_action {
-    PGMIG_INDEX_NONE,
-    PGMIG_INDEX_CREATE,
-    PGMIG_INDEX_DROP,
-    PGMIG_INDEX_REINDEX,       /* of one index */
-    PGMIG_INDEX_REINDEX_TABLE, /* of all indexes of a table */
-    PGMIG_INDEX_DETACH /* of a partition, concurrently: no index, but settled
-                       ** likewise; `name` is the partition's */
-};
-
-/* A piece of a statement's text, from its start on; empty: there is none. */
-struct pgmig_range {
-    size_t start, end;
-};
-
-struct pgmig_index {
-    enum pgmig_index_action action;
-    bool unique;
-    bool concurrently;
-    bool optional;            /* IF NOT EXISTS, IF EXISTS */
-    struct pgmig_range name;  /* of the index, as it is written */
-    struct pgmig_range table; /* of its table, where that is written */
-    struct pgmig_range rest;  /* of CREATE INDEX: what stands behind that */
-};
-
-/* Read CREATE INDEX, DROP INDEX, REINDEX, or DETACH PARTITION CONCURRENTLY;
-** action NONE for any other. */
-void pgmig_index_read(const char *sql, size_t len, struct pgmig_index *out);
-
 /*
 ** Write a name, with what stands before it and a dot, so that functions of the
 ** server read it: without comments, and with the characters that its escapes
@@ -101,7 +129,7 @@ void pgmig_index_read(const char *sql, size_t len, struct pgmig_index *out);
 size_t pgmig_ident_read(const char *sql, struct pgmig_range name, char *out);
 
 /* The name of an action: "create", ...; NULL for none. */
-const char *pgmig_index_action_name(enum pgmig_index_action action);
+const char *pgmig_classify_action(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {

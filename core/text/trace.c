@@ -138,8 +138,7 @@ static bool created(const struct pgmig_source *source,
 {
     struct pgmig_words w;
 
-    if (strcmp(st->kind, "CREATE FUNCTION") != 0 &&
-        strcmp(st->kind, "CREATE PROCEDURE") != 0)
+    if (st->kind != PGMIG_KIND_ROUTINE)
         return false;
     read_words(&w, source, st);
     while (!pgmig_words_ended(&w) && !pgmig_words_at(&w, "function") &&
@@ -344,7 +343,7 @@ static struct creator *find_routine(const struct routines *r, const char *name)
 ** others were run by EXECUTE. */
 static bool is_block(const struct pgmig_statement *failed, const char *at)
 {
-    return strcmp(failed->kind, "DO") == 0 && strstr(at, ROUTINE BLOCK) == NULL;
+    return failed->kind == PGMIG_KIND_DO && strstr(at, ROUTINE BLOCK) == NULL;
 }
 
 /* The line of a statement's body. */

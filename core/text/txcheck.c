@@ -18,7 +18,6 @@
 
 #include "base/error.h"
 #include "text/source.h"
-#include "text/kind.h"
 
 static int point(const struct pgmig_script *script,
                  const struct pgmig_statement *st, struct pgmig_error *err)
@@ -41,24 +40,23 @@ static void drop_first(struct pgmig_section *section)
     keep_first(section, section->statement_count - 1);
 }
 
-/* What a BEGIN or SET TRANSACTION asks for. Of a streamed script its text is
-** gone by now, and read again. */
-static int read_modes(const struct pgmig_script *script,
+/* Add the modes that a BEGIN or SET TRANSACTION asks for; a later one counts
+** more than an earlier one. */
+static int take_modes(const struct pgmig_script *script,
                       const struct pgmig_statement *st,
                       struct pgmig_modes *modes, struct pgmig_error *err)
 {
-    struct pgmig_source s;
+    const struct pgmig_modes *said = &st->modes;
 
-    if (pgmig_source_show(&script->source, st->start, st->end, &s, err) != 0)
-        return -1;
-    pgmig_kind_modes(pgmig_source_at(&s, st->start), st->end - st->start,
-                     modes);
-    pgmig_source_close(&s);
-    if (modes->refused == NULL)
+    if (said->isolation != NULL)
+        modes->isolation = said->isolation;
+    if (said->deferrable != NULL)
+        modes->deferrable = said->deferrable;
+    if (said->refused == NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_PARSE,
                     "a migration cannot run in a transaction with %s",
-                    modes->refused);
+                    said->refused);
     pgmig_error_hint(err, "its tracking row is written in the same "
                           "transaction; remove this mode");
     return point(script, st, err);
@@ -70,7 +68,7 @@ static int lift(const struct pgmig_script *script,
                 struct pgmig_section *section, struct pgmig_modes *modes,
                 struct pgmig_error *err)
 {
-    if (read_modes(script, &section->statements[0], modes, err) != 0)
+    if (take_modes(script, &section->statements[0], modes, err) != 0)
         return -1;
     drop_first(section);
     return 0;
@@ -79,19 +77,18 @@ static int lift(const struct pgmig_script *script,
 /* ---- large objects --------------------------------------------------- */
 
 /* BEGIN without any mode, as pg_dump writes it. */
-static bool is_bare(const char *sql, const struct pgmig_statement *st)
+static bool is_bare(const struct pgmig_statement *st)
 {
-    struct pgmig_modes modes = {0};
+    const struct pgmig_modes *said = &st->modes;
 
-    pgmig_kind_modes(sql, st->end - st->start, &modes);
-    return !modes.isolation && !modes.deferrable && !modes.refused;
+    return !said->isolation && !said->deferrable && !said->refused;
 }
 
 /* A transaction counts its descriptors from 0 (src/backend/libpq/be-fsstubs.c
 ** forgets them all at its end), which pg_dump relies on when it writes
 ** lowrite(0, ...): none may be open when such a block begins, and it leaves
 ** none open. Only then do the numbers stay right without it. */
-void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *sql,
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w,
                          struct pgmig_section *section)
 {
     size_t last = section->statement_count - 1;
@@ -101,7 +98,7 @@ void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *sql,
     if (w->section != section)
         *w = (struct pgmig_lo_watch){.section = section};
     if (st->traits & PGMIG_T_TX_BEGIN) {
-        w->inside = w->descriptors == 0 && is_bare(sql, st);
+        w->inside = w->descriptors == 0 && is_bare(st);
         w->begin = last;
         w->calls = 0;
         return;
@@ -180,7 +177,7 @@ static int refuse_open(const struct pgmig_script *script,
                        const struct pgmig_statement *st,
                        struct pgmig_error *err)
 {
-    pgmig_error_set(err, PGMIG_E_PARSE, "%s without COMMIT", st->kind);
+    pgmig_error_set(err, PGMIG_E_PARSE, "%s without COMMIT", st->name);
     pgmig_error_hint(err, "write COMMIT where its transaction ends, or delete "
                           "it");
     return point(script, st, err);
@@ -194,12 +191,12 @@ static int check_idle(const struct pgmig_script *script,
 {
     struct pgmig_modes modes = {0};
 
-    if (read_modes(script, st, &modes, err) != 0)
+    if (take_modes(script, st, &modes, err) != 0)
         return -1;
     if (modes.isolation == NULL && modes.deferrable == NULL)
         return 0;
     pgmig_error_set(err, PGMIG_E_PARSE,
-                    "%s in a transaction that has already begun", st->kind);
+                    "%s in a transaction that has already begun", st->name);
     pgmig_error_hint(err, "its transaction modes could not be set there: "
                           "delete it, or put it before all other statements");
     return point(script, st, err);
@@ -232,7 +229,7 @@ static int unwrap_own(const struct pgmig_script *script,
         ** would have been kept */
         if (!closed && words->unwrapped)
             return refuse_open(script, &list[i], err);
-        if ((i == 0 ? read_modes(script, &list[i], modes, err)
+        if ((i == 0 ? take_modes(script, &list[i], modes, err)
                     : check_idle(script, &list[i], err)) != 0)
             return -1;
     }
@@ -248,7 +245,7 @@ static int refuse(const struct pgmig_script *script,
 {
     if (st->traits & PGMIG_T_NO_BLOCK) {
         pgmig_error_set(err, PGMIG_E_PARSE,
-                        "%s cannot run inside a transaction", st->kind);
+                        "%s cannot run inside a transaction", st->name);
         pgmig_error_hint(err,
                          "add the line `%s` to this section, preferably in a "
                          "migration of its own",
@@ -256,7 +253,7 @@ static int refuse(const struct pgmig_script *script,
     } else {
         pgmig_error_set(err, PGMIG_E_PARSE,
                         "%s in a migration that runs in a transaction",
-                        st->kind);
+                        st->name);
         pgmig_error_hint(err,
                          "pgmig begins and commits the transaction itself; "
                          "delete it, or add the line `%s`",
@@ -316,7 +313,7 @@ static int refuse_end(const struct pgmig_script *script,
     pgmig_error_set(
         err, PGMIG_E_PARSE,
         "%s ends the tool's transaction, and nothing in it would be kept",
-        st->kind);
+        st->name);
     pgmig_error_hint(
         err, "delete it together with what it rolls back, or write COMMIT");
     return point(script, st, err);
@@ -328,8 +325,8 @@ static int refuse_chain(const struct pgmig_script *script,
 {
     pgmig_error_set(err, PGMIG_E_PARSE,
                     "%s AND CHAIN begins a transaction without a BEGIN",
-                    st->kind);
-    pgmig_error_hint(err, "write %s; BEGIN; instead", st->kind);
+                    st->name);
+    pgmig_error_hint(err, "write %s; BEGIN; instead", st->name);
     return point(script, st, err);
 }
 
@@ -344,7 +341,7 @@ static int refuse_inside(const struct pgmig_script *script,
         return refuse(script, st, words->untransacted, err);
 
     pgmig_error_set(err, PGMIG_E_PARSE, "%s cannot run inside a transaction",
-                    st->kind);
+                    st->name);
     pgmig_error_hint(err, "move it out of the file's own BEGIN ... COMMIT");
     return point(script, st, err);
 }

@@ -18,7 +18,7 @@ struct pgmig_lo_watch {
 
 /* The last statement of a section has come: where it is the COMMIT of such a
 ** block, it and its BEGIN become PGMIG_T_TX_LO. */
-void pgmig_txcheck_watch(struct pgmig_lo_watch *w, const char *sql,
+void pgmig_txcheck_watch(struct pgmig_lo_watch *w,
                          struct pgmig_section *section);
 
 /*
