@@ -270,9 +270,9 @@ static int apply_resume(lua_State *L)
         L, pgmig_apply_resume(check_free(L)->apply, how, sql, err), err);
 }
 
-static int push_transaction(lua_State *L)
+static int push_transaction(lua_State *L, struct lconn *lc)
 {
-    lua_pushstring(L, pgmig_apply_transaction(check(L)->apply));
+    lua_pushstring(L, pgmig_apply_transaction(lc->apply));
     return 1;
 }
 
@@ -283,11 +283,11 @@ static int apply_transaction_id(lua_State *L)
     return lconn_hold(L, check(L), push_transaction);
 }
 
-static int push_progress(lua_State *L)
+static int push_progress(lua_State *L, struct lconn *lc)
 {
     struct pgmig_progress progress;
 
-    pgmig_apply_progress(check(L)->apply, &progress);
+    pgmig_apply_progress(lc->apply, &progress);
     lua_pushinteger(L, (lua_Integer)progress.bytes);
     lua_pushinteger(L, (lua_Integer)progress.size);
     lua_pushinteger(L, (lua_Integer)progress.done);

@@ -95,22 +95,33 @@ static int conn_close(lua_State *L)
     return lc->held > 0 ? 0 : close_now(L, lc);
 }
 
-/* In protected mode, since what is held has to be let go of also behind an
-** error. The copy of the object at index 1 is none of the function's
-** arguments. */
-int lconn_hold(lua_State *L, struct lconn *lc, lua_CFunction fn)
+struct held {
+    lconn_look *look;
+    struct lconn *lc;
+};
+
+static int call_look(lua_State *L)
 {
+    const struct held *held = lua_touserdata(L, 1);
+
+    return held->look(L, held->lc);
+}
+
+/* In protected mode, since what is held has to be let go of also behind an
+** error. The method's arguments keep the object alive. */
+int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look)
+{
+    struct held held = {look, lc};
+    int top = lua_gettop(L);
     int failed;
 
-    lua_pushvalue(L, 1); /* it must not be collected before the end */
-    lua_insert(L, 1);
-    lua_pushcfunction(L, fn);
-    lua_insert(L, 2);
+    lua_pushcfunction(L, call_look);
+    lua_pushlightuserdata(L, &held);
     lc->held++;
-    failed = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    failed = lua_pcall(L, 1, LUA_MULTRET, 0);
     if (--lc->held == 0 && lc->closing)
         close_now(L, lc);
-    return failed ? lua_error(L) : lua_gettop(L) - 1;
+    return failed ? lua_error(L) : lua_gettop(L) - top;
 }
 
 /* All places of the list are made here, where an error does no harm: filling
@@ -405,9 +416,9 @@ static int conn_served_by(lua_State *L)
     return 0;
 }
 
-static int push_session_tag(lua_State *L)
+static int push_session_tag(lua_State *L, struct lconn *lc)
 {
-    lua_pushstring(L, pgmig_conn_session_tag(lconn_check(L, 1)->conn));
+    lua_pushstring(L, pgmig_conn_session_tag(lc->conn));
     return 1;
 }
 
@@ -418,9 +429,9 @@ static int conn_session_tag(lua_State *L)
     return lconn_hold(L, lconn_check(L, 1), push_session_tag);
 }
 
-static int push_sent(lua_State *L)
+static int push_sent(lua_State *L, struct lconn *lc)
 {
-    const char *sent = pgmig_conn_sent(lconn_check(L, 1)->conn);
+    const char *sent = pgmig_conn_sent(lc->conn);
 
     lua_pushstring(L, *sent ? sent : NULL);
     return 1;
@@ -432,13 +443,13 @@ static int conn_sent(lua_State *L)
     return lconn_hold(L, lconn_check(L, 1), push_sent);
 }
 
-static int push_peer(lua_State *L)
+static int push_peer(lua_State *L, struct lconn *lc)
 {
     const char *host;
     const char *address;
     const char *port;
 
-    pgmig_conn_peer(lconn_check(L, 1)->conn, &host, &address, &port);
+    pgmig_conn_peer(lc->conn, &host, &address, &port);
     lua_pushstring(L, host);
     lua_pushstring(L, address);
     lua_pushstring(L, port);
@@ -529,7 +540,7 @@ static int conn_quote_ident(lua_State *L)
     return push_quoted(L, pgmig_conn_quote_ident);
 }
 
-/* One class out of three files: each call adds its methods to the same table.
+/* One class out of two files: each call adds its methods to the same table.
  */
 void lpgmig_open_conn(lua_State *L)
 {
@@ -568,7 +579,6 @@ void lpgmig_open_conn(lua_State *L)
 
     lpgmig_class(L, LPGMIG_CONN, methods);
     lpgmig_class(L, LPGMIG_CONN, lconn_result_methods);
-    lpgmig_class(L, LPGMIG_CONN, lconn_copy_methods);
     lpgmig_set(L, functions);
     lpgmig_set_string(L, "served_columns", PGMIG_ASK_SERVED);
     lpgmig_set_string(L, "served_shape", PGMIG_SERVED_SHAPE);

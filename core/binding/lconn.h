@@ -27,9 +27,12 @@ void lconn_demand_free(lua_State *L, const struct lconn *lc);
 struct lconn *lconn_check(lua_State *L, int arg);
 struct lconn *lconn_check_free(lua_State *L, int arg);
 
-/* Call a function with the arguments of a method, which looks at what the
-** connection holds; the object at argument 1 keeps that alive. */
-int lconn_hold(lua_State *L, struct lconn *lc, lua_CFunction fn);
+/* Pushes something that the connection holds, and returns how many values. */
+typedef int lconn_look(lua_State *L, struct lconn *lc);
+
+/* Call it, and return what it returns: the connection stays until then, also
+** when it is closed meanwhile. */
+int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look);
 
 /* Keep the value at `arg` alive in a place of the connection's; forget it. */
 enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2, LCONN_SHAPE = 3 };
@@ -42,6 +45,5 @@ int lconn_started(lua_State *L, int status, struct pgmig_error *err);
 
 /* Methods about results and COPY. */
 extern const luaL_Reg lconn_result_methods[];
-extern const luaL_Reg lconn_copy_methods[];
 
 #endif

@@ -1,5 +1,5 @@
 /*
-** lresult.c -- what a request gave: rows, tag, notices.
+** lresult.c -- what a request gave: rows, tag, notices, and the data of a COPY.
 **
 ** Values become what Lua has for them, by the type that the server names; text
 ** where Lua has nothing that holds the value exactly. All of this builds tables
@@ -53,30 +53,52 @@ static void push_value(lua_State *L, const char *value, size_t len,
     lua_pushlstring(L, value, len);
 }
 
-static void push_row(lua_State *L, const struct pgmig_conn *conn, int row)
-{
-    int columns = pgmig_conn_columns(conn);
+/* What all rows have in common. */
+struct heading {
+    int count;       /* of the columns */
+    int names;       /* where the first one's is on the stack */
+    unsigned *types; /* of their values */
+};
 
-    lua_createtable(L, 0, columns);
-    for (int i = 0; i < columns; i++) {
+/* Push the columns' names, once for all rows. */
+static struct heading push_heading(lua_State *L, const struct pgmig_conn *conn)
+{
+    struct heading h = {.count = pgmig_conn_columns(conn)};
+
+    luaL_checkstack(L, h.count + 8, "too many columns");
+    h.types = lua_newuserdata(L, ((size_t)h.count + 1) * sizeof *h.types);
+    h.names = lua_gettop(L) + 1;
+    for (int i = 0; i < h.count; i++) {
+        h.types[i] = pgmig_conn_column_type(conn, i);
+        lua_pushstring(L, pgmig_conn_column_name(conn, i));
+    }
+    return h;
+}
+
+static void push_row(lua_State *L, const struct pgmig_conn *conn,
+                     const struct heading *h, int row)
+{
+    lua_createtable(L, 0, h->count);
+    for (int i = 0; i < h->count; i++) {
         size_t len;
         const char *value = pgmig_conn_value(conn, row, i, &len);
 
         if (value == NULL)
             continue; /* NULL is nil */
-        push_value(L, value, len, pgmig_conn_column_type(conn, i));
-        lua_setfield(L, -2, pgmig_conn_column_name(conn, i));
+        lua_pushvalue(L, h->names + i);
+        push_value(L, value, len, h->types[i]);
+        lua_rawset(L, -3);
     }
 }
 
-static int push_rows(lua_State *L)
+static int push_rows(lua_State *L, struct lconn *lc)
 {
-    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
-    int rows = pgmig_conn_rows(conn);
+    int rows = pgmig_conn_rows(lc->conn);
+    struct heading h = push_heading(L, lc->conn);
 
     lua_createtable(L, rows, 0);
     for (int i = 0; i < rows; i++) {
-        push_row(L, conn, i);
+        push_row(L, lc->conn, &h, i);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
@@ -90,9 +112,9 @@ static int conn_rows(lua_State *L)
 
 /* A nil would be a hole in a list: so NULL is false here, and missing in a
 ** row. */
-static int push_columns(lua_State *L)
+static int push_columns(lua_State *L, struct lconn *lc)
 {
-    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
+    const struct pgmig_conn *conn = lc->conn;
     int rows = pgmig_conn_rows(conn);
     int columns = pgmig_conn_columns(conn);
 
@@ -124,9 +146,9 @@ static int conn_columns(lua_State *L)
     return lconn_hold(L, lconn_check(L, 1), push_columns);
 }
 
-static int push_next(lua_State *L)
+static int push_next(lua_State *L, struct lconn *lc)
 {
-    lua_pushboolean(L, pgmig_conn_next_result(lconn_check(L, 1)->conn));
+    lua_pushboolean(L, pgmig_conn_next_result(lc->conn));
     return 1;
 }
 
@@ -137,9 +159,9 @@ static int conn_next_result(lua_State *L)
     return lconn_hold(L, lconn_check(L, 1), push_next);
 }
 
-static int push_tag(lua_State *L)
+static int push_tag(lua_State *L, struct lconn *lc)
 {
-    lua_pushstring(L, pgmig_conn_tag(lconn_check(L, 1)->conn));
+    lua_pushstring(L, pgmig_conn_tag(lc->conn));
     return 1;
 }
 
@@ -159,8 +181,11 @@ static void release_notice(void *notice)
 ** raises. */
 static int conn_notice(lua_State *L)
 {
-    struct pgmig_notice *notice = lpgmig_own(L, sizeof *notice, release_notice);
+    struct pgmig_notice *notice;
 
+    if (!pgmig_conn_has_notice(lconn_check(L, 1)->conn))
+        return 0; /* mostly: it is asked between any two steps */
+    notice = lpgmig_own(L, sizeof *notice, release_notice);
     if (!pgmig_conn_notice(lconn_check(L, 1)->conn, notice))
         return 0;
     lua_newtable(L);
@@ -174,7 +199,75 @@ static int conn_notice(lua_State *L)
     return 1;
 }
 
-const luaL_Reg lconn_result_methods[] = {
-    {"rows", conn_rows},     {"columns", conn_columns},
-    {"tag", conn_tag},       {"next_result", conn_next_result},
-    {"notice", conn_notice}, {NULL, NULL}};
+/* ---- COPY ------------------------------------------------------------ */
+
+/* conn:copying() --> "in", "out" or false. */
+static int conn_copying(lua_State *L)
+{
+    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
+
+    if (pgmig_conn_copying_in(conn))
+        lua_pushliteral(L, "in");
+    else if (pgmig_conn_copying_out(conn))
+        lua_pushliteral(L, "out");
+    else
+        lua_pushboolean(L, 0);
+    return 1;
+}
+
+/* conn:copy_put(data) starts sending data to a COPY ... FROM STDIN. */
+static int conn_copy_put(lua_State *L)
+{
+    size_t len;
+    const char *data = luaL_checklstring(L, 2, &len);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 1);
+
+    return lconn_started(L, pgmig_conn_copy_put(lc->conn, data, len, err), err);
+}
+
+/* conn:copy_end([reason]) starts ending it; a reason makes it fail. */
+static int conn_copy_end(lua_State *L)
+{
+    const char *reason = luaL_optstring(L, 2, NULL);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 1);
+
+    return lconn_started(L, pgmig_conn_copy_end(lc->conn, reason, err), err);
+}
+
+/* conn:copy_get() starts receiving from a COPY ... TO STDOUT. */
+static int conn_copy_get(lua_State *L)
+{
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = lconn_check_free(L, 1);
+
+    return lconn_started(L, pgmig_conn_copy_get(lc->conn, err), err);
+}
+
+static int push_copy_data(lua_State *L, struct lconn *lc)
+{
+    size_t len;
+    const char *data = pgmig_conn_copy_data(lc->conn, &len);
+
+    lua_pushlstring(L, data ? data : "", len);
+    return 1;
+}
+
+/* conn:copy_data() --> what was received. */
+static int conn_copy_data(lua_State *L)
+{
+    return lconn_hold(L, lconn_check(L, 1), push_copy_data);
+}
+
+const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
+                                         {"columns", conn_columns},
+                                         {"tag", conn_tag},
+                                         {"next_result", conn_next_result},
+                                         {"notice", conn_notice},
+                                         {"copying", conn_copying},
+                                         {"copy_put", conn_copy_put},
+                                         {"copy_end", conn_copy_end},
+                                         {"copy_get", conn_copy_get},
+                                         {"copy_data", conn_copy_data},
+                                         {NULL, NULL}};

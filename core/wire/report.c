@@ -116,6 +116,11 @@ void pgmig_notice_clear(struct pgmig_notice *notice)
     *notice = (struct pgmig_notice){0};
 }
 
+bool pgmig_conn_has_notice(const struct pgmig_conn *conn)
+{
+    return conn->notice_count > 0;
+}
+
 /* The list is moved up when it is empty or a whole length was taken, not for
 ** each notice: taking n of them costs n steps. */
 bool pgmig_conn_notice(struct pgmig_conn *conn, struct pgmig_notice *out)

@@ -25,6 +25,9 @@ bool pgmig_answer_is_shape(const char *text);
 ** them (PGMIG_LEDGER_READ); false when there is none. */
 bool pgmig_conn_next_result(struct pgmig_conn *conn);
 
+/* Whether pgmig_conn_notice has one to give. */
+bool pgmig_conn_has_notice(const struct pgmig_conn *conn);
+
 /* COPY: the operation ended because the server waits for, or sends, data. */
 bool pgmig_conn_copying_in(const struct pgmig_conn *conn);
 bool pgmig_conn_copying_out(const struct pgmig_conn *conn);
