@@ -107,7 +107,7 @@ describe("the format of a folder", function()
       local err = fails(detect.format, folder(row[2]))
       assert.equal("usage", err.kind)
       local several = err.message:match "several formats: (.*)$"
-      assert.equal(row[1], several or err.message:match "may be one of (.-),")
+      assert.equal(row[1], several or err.message:match "may be a folder of (.-),")
       for name in row[1]:gmatch "[^ ,]+" do
         local known = name:find "^%l" and name ~= "movine"
         local choice = (known and "--format " or "for ") .. name
@@ -121,7 +121,7 @@ describe("the format of a folder", function()
     it("may be none of pgmig's: " .. row[1], function()
       local err = fails(detect.format, folder(row[2]))
       assert.equal("usage", err.kind)
-      assert.matches("is one of " .. row[1] .. ", for which pgmig has no", err.message, 1, true)
+      assert.matches("is a folder of " .. row[1] .. ", for which pgmig has no", err.message, 1, true)
       assert.is_string(err.hint)
     end)
   end

@@ -146,7 +146,7 @@ local function refuse(candidates, dirs)
     })
   end
   local message = #names > 1 and "the folder matches several formats: " .. table.concat(names, ", ")
-    or ("the folder may be one of %s, but nothing makes it certain"):format(names[1])
+    or ("this may be a folder of %s, but nothing makes it certain"):format(names[1])
   errors.raise("usage", message, {
     detail = table.concat(whys, "; "),
     hint = "choose with the option `format`: " .. table.concat(choices, ", or "),
@@ -166,7 +166,7 @@ end
 --- The name of a tool's format.
 local function format_of(c)
   if c.rule then return c.name end
-  errors.raise("usage", ("the folder is one of %s, for which pgmig has no format"):format(c.name), {
+  errors.raise("usage", ("this is a folder of %s, for which pgmig has no format"):format(c.name), {
     detail = c.why, hint = c.tool.advice,
   })
 end
