@@ -56,6 +56,29 @@ describe("settings", function()
     assert.equal("1s", (shown "lock_timeout"))
   end)
 
+  it("that .env gives and nobody can read stop only what needs them", function()
+    local url = "-d " .. cli.quote(support.database())
+    assert.equal(0, (support.run("mkdir " .. dir .. "/migrations")))
+    for line, works in pairs {
+      ["DATABASE_URL=${NIX}"] = { create = true, url .. " status" },
+      ["PGMIG_LOCK_TIMEOUT=${NIX}"] = { create = true, url .. " status", url .. " doctor" },
+      ["PGMIG_LOCK_WAIT=soon"] = { create = true, url .. " history" },
+      ["PGPASSWORD=\"a\" b"] = { create = true },
+      ["PGMIG_TABLE='a"] = { create = true },
+      ["no sense"] = { create = true },
+      ["PGMIG_DIR=${NIX}"] = {}, ["PGMIG_FORMAT=${NIX}"] = {},
+    } do
+      support.write(dir, ".env", line .. "\n")
+      assert.equal(works.create and 0 or 2, (run "create x"), line)
+      for _, words in ipairs(works) do assert.equal(0, (run(words)), line .. " " .. words) end
+      local code, _, err = run((line:find "^DATABASE" and "" or url) .. " up")
+      assert.equal(2, code)
+      assert.matches("pgmig: .env:?1?: ", err)
+    end
+    support.write(dir, ".env", "PGMIG_LOCK_TIMEOUT=${NIX}\n")
+    assert.matches("unreadable: .*NIX", (shown "lock_timeout"))
+  end)
+
   it("refuse a .env line that is none, with its number", function()
     support.write(dir, ".env", "A=1\nno sense\n")
     local code, _, err = run "config"

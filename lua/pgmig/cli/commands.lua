@@ -11,8 +11,7 @@ local WAIT_LIMIT = 60 -- seconds
 local PAUSE = 0.2 -- seconds between two attempts of `wait`
 
 --- The migrator, with a connection or without.
-local function new_migrator(run, db)
-  local options = settings.migrator_options(run.settings)
+local function new_migrator(run, db, options)
   local migrator = pgmig.migrator(db, run.settings.values.dir, options)
   if not run.options.verbose then return migrator end
   return migrator:on("after_statement", function(ctx) run.report:statement(ctx) end)
@@ -30,10 +29,12 @@ local function connect(found, options)
 end
 
 --- Connect, and make the migrator. `run.db` is closed when the command ends.
-local function open(run)
+-- @param purpose "look" for a command that applies nothing; nil
+local function open(run, purpose)
   run.settings = settings.read(run.options)
+  local options = settings.migrator_options(run.settings, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
-  return new_migrator(run, run.db)
+  return new_migrator(run, run.db, options)
 end
 
 -- ---- looking ---------------------------------------------------------------
@@ -59,7 +60,7 @@ local function tell_unclear(run, err)
 end
 
 function M.status(run)
-  local migrator = open(run)
+  local migrator = open(run, "look")
   local ok, status = pcall(migrator.status, migrator)
   if not ok then return tell_unclear(run, status) end
   run.report:status(status)
@@ -67,11 +68,11 @@ function M.status(run)
 end
 
 function M.history(run)
-  run.report:history(open(run):history(run.options.limit))
+  run.report:history(open(run, "look"):history(run.options.limit))
 end
 
 function M.doctor(run)
-  local findings = open(run):doctor()
+  local findings = open(run, "look"):doctor()
   run.report:findings(findings)
   return run.options.exit_code and #findings > 0 and 3 or 0
 end
@@ -202,12 +203,14 @@ end
 function M.create(run)
   local options = run.options
   run.settings = settings.read(options)
-  local migrator = new_migrator(run)
+  local migrator = new_migrator(run, nil, settings.migrator_options(run.settings, "create"))
   run.report:created(migrator:create(options.name, { timestamp = options.timestamp }))
 end
 
 function M.config(run)
-  run.report:settings(settings.describe(settings.read(run.options)))
+  local found = settings.read(run.options)
+  run.report:settings(settings.describe(found))
+  found.env:check()
 end
 
 --- Try to connect once; the error when nobody answers.

@@ -133,8 +133,13 @@ end
 
 -- ---- lines ---------------------------------------------------------------------
 
-local function refuse(path, line, message, hint)
-  errors.raise("usage", message, { file = path, line = line, hint = hint })
+local function new_error(path, line, message, hint)
+  return errors.new("usage", message, { file = path, line = line, hint = hint, in_env = true })
+end
+
+--- Note a line that nobody can read; the first one is told.
+local function note(self, line, message, hint)
+  self.broken = self.broken or new_error(self.path, line, message, hint)
 end
 
 --- Read the value at a place.
@@ -144,8 +149,9 @@ local function read_value(self, text, at, line)
   local in_quotes = text:find("^[\"']", at)
   local raw, behind, convert = (in_quotes and quoted or plain)(text, at)
   if not raw then
-    refuse(self.path, line, "unterminated quoted value",
+    note(self, line, "unterminated quoted value",
       "the quoted value that begins on this line has no end")
+    return nil, "its quote has no end", #text
   end
   local value, problem = convert(raw, function(name) return self:look_up(name) end)
   if in_quotes and not nothing_behind(text, behind) then
@@ -178,8 +184,8 @@ local function read_entry(self, text, at, line)
   at = text:match("^export[ \t]+()[%w_]", at) or at
   local name, behind = read_name(text, at)
   if not name then
-    if is_bare_name(text, at) then return text:match("^[^\n]*()", at) end
-    refuse(self.path, line, "this line is not NAME=value")
+    if not is_bare_name(text, at) then note(self, line, "this line is not NAME=value") end
+    return text:match("^[^\n]*()", at)
   end
   local value, problem, line_end = read_value(self, text, behind, line)
   self.values[name], self.problems[name], self.lines[name] = value, problem, line
@@ -203,9 +209,10 @@ end
 -- ---- the file ------------------------------------------------------------------
 
 --- The text as lines of UTF-8, each with its end.
-local function normal(path, text)
+local function normal(self, text)
   if text:find "^\255\254" or text:find "^\254\255" then
-    refuse(path, nil, "this file is UTF-16", "save it as UTF-8")
+    note(self, nil, "this file is UTF-16", "save it as UTF-8")
+    return ""
   end
   return (text:gsub("^\239\187\191", ""):gsub("\r\n", "\n"):gsub("\r$", "")) .. "\n"
 end
@@ -222,19 +229,25 @@ end
 -- @raise kind "usage" for a value that cannot be understood
 function variables:get(name)
   if self.problems[name] then
-    refuse(self.path, self.lines[name], ("the value of %s cannot be used: %s"):format(name,
-      self.problems[name]), "in single quotes a value is taken literally")
+    error(new_error(self.path, self.lines[name], ("the value of %s cannot be used: "
+      .. "%s"):format(name, self.problems[name]), "in single quotes a value is taken literally"), 0)
   end
   return self.values[name]
 end
 
+--- Refuse a file with lines that nobody can read: each may be meant to give a value.
+-- @raise kind "usage" with the first
+function variables:check()
+  if self.broken then error(self.broken, 0) end
+end
+
 --- Read a file of variables.
 -- @param path its path
--- @return an object with `get(name)`; without any when there is no such file
--- @raise kind "usage" for a line that is no `NAME=value`, and a file that cannot be read
+-- @return an object with `get(name)` and `check()`; without any values when there is no such file
+-- @raise kind "usage" for a file that cannot be read
 function M.read(path)
   local self = setmetatable({ path = path, values = {}, problems = {}, lines = {} }, variables)
-  read_entries(self, normal(path, settings_file.read(path) or ""))
+  read_entries(self, normal(self, settings_file.read(path) or ""))
   return self
 end
 

@@ -13,7 +13,7 @@ local dotenv = needed "cli.dotenv"
 local M = {}
 
 -- Without the file.
-local no_variables = { get = function() return nil end }
+local no_variables = { get = function() return nil end, check = function() end }
 
 local AUTO = "(depends on the format)"
 
@@ -97,6 +97,14 @@ local function converted(setting, value, source)
   errors.raise("usage", ("%s: %s must be %s"):format(source, setting.key, expected))
 end
 
+--- The same of what may be in `.env`.
+local function converted_from(setting, value, source)
+  local ok, result = pcall(converted, setting, value, source)
+  if ok then return result end
+  if errors.is(result, "usage") then result.in_env = tostring(source):find "^%.env" ~= nil end
+  error(result, 0)
+end
+
 --- libpq's variables that only `.env` has, for libpq; the real ones it reads by itself.
 -- @return a table by name; nil when there are none
 local function environment(env)
@@ -113,23 +121,46 @@ end
 
 --- The tracking table that a format asks for; nil: the usual one.
 local function own_table(values)
+  if not values.format then return nil end
   if values.format == "auto" then return AUTO end
   local format = formats.find(values.format)
   return values.shared and format.shared and format.tracking.table or format.table
 end
 
+--- Call a function for a setting; an error about what `.env` gives to it waits until it is needed.
+-- @return what the function returns
+local function deferring(found, key, fn, ...)
+  local ok, value, source = pcall(fn, ...)
+  if ok then return value, source end
+  if not (errors.is(value, "usage") and value.in_env) then error(value, 0) end
+  found.problems[key] = value
+end
+
+--- Read `.env`; what it gives is found out name by name.
+local function read_env(found)
+  if not core.exists ".env" then return no_variables end
+  local env = dotenv.read ".env"
+  found.env = env
+  return env
+end
+
 --- Find all settings.
 -- @param options the command line's options
--- @return { values = by key, sources = by key }; values.dir is a list
+-- @return { values = by key, sources = by key, problems = errors by key about what `.env` gives };
+--   values.dir is a list
 -- @raise kind "usage"
 function M.read(options)
-  local env = core.exists ".env" and dotenv.read ".env" or no_variables
+  local found = { values = {}, sources = {}, problems = {}, env = no_variables }
+  local env = read_env(found)
   local file, path = read_config(options, env)
-  local found = { values = {}, sources = {} }
   for _, setting in ipairs(all.list) do
-    local value, source = find(setting, options, env, file, path)
-    found.values[setting.key] = converted(setting, value, source)
-    found.sources[setting.key] = source
+    local key = setting.key
+    local value, source = deferring(found, key, find, setting, options, env, file, path)
+    if not found.problems[key] then
+      value = deferring(found, key, converted_from, setting, value, source)
+    end
+    found.values[key] = value
+    found.sources[key] = source
   end
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
@@ -138,22 +169,44 @@ function M.read(options)
   end
   local own = own_table(found.values)
   if found.sources.table == "default" and own then found.values.table = own end
-  found.environment = environment(env)
+  found.environment = deferring(found, "environment", environment, env)
   return found
 end
 
+--- Raise what is wrong with those that are needed.
+local function need(settings, keys)
+  for _, key in ipairs(keys) do
+    if settings.problems[key] then error(settings.problems[key], 0) end
+  end
+end
+
 --- What `pgmig.connect` takes.
+-- @raise kind "usage" for what `.env` gives and nobody can read: any line of it may be meant
 function M.connection(settings)
+  need(settings, { "database", "environment", "response_timeout" })
+  settings.env:check()
   return {
     url = settings.values.database, environment = settings.environment,
     response_timeout = settings.values.response_timeout,
   }
 end
 
+-- What commands do without that apply nothing; `create` needs no more than the folder's format.
+local for_runs = { lock_timeout = true, lock_wait = true, retries = true, pipeline = true }
+
+local function is_needed(key, purpose)
+  if purpose == "create" then return key == "format" or key == "naming" end
+  return not (purpose == "look" and for_runs[key])
+end
+
 --- The options of `pgmig.migrator`.
-function M.migrator_options(settings)
+-- @param purpose "create" or "look", which do without some; nil: any other
+-- @raise kind "usage" for what `.env` gives to those that are needed and nobody can read
+function M.migrator_options(settings, purpose)
   local values, options = settings.values, {}
+  need(settings, { "dir" })
   for _, key in ipairs(all.of_migrator()) do
+    if is_needed(key, purpose) then need(settings, { key }) end
     options[key] = values[key]
   end
   if options.table == AUTO then options.table = nil end
@@ -233,7 +286,7 @@ local function shown(key, value)
   return tostring(value)
 end
 
---- The settings as they may be shown.
+--- The settings as they may be shown; of what `.env` says and nobody can read, what is wrong.
 -- @return a list of { key, value = text, source = text }
 function M.describe(settings)
   local list = {}
@@ -241,7 +294,10 @@ function M.describe(settings)
     local key = setting.key
     local source = settings.sources[key]
     if key == "database" and not source and settings.environment then source = ".env: PG*" end
-    list[i] = { key = key, value = shown(key, settings.values[key]), source = source or "default" }
+    local problem = settings.problems[key]
+    local value = problem and ("(unreadable: %s)"):format(problem.message)
+      or shown(key, settings.values[key])
+    list[i] = { key = key, value = value, source = source or (problem and ".env") or "default" }
   end
   return list
 end
