@@ -112,6 +112,19 @@ function internal:note_server(row)
   self.served = is_own and row or nil
 end
 
+--- A name that only this connection has.
+function internal:session_tag() return self.handle:session_tag() end
+
+--- The process that serves it now; 0 where that is not known, another one behind a pooler.
+function internal:server_pid() return self.handle:server_pid() end
+
+--- "idle", "open", "failed", or "none" without a connection.
+function internal:transaction_status() return self.handle:transaction_status() end
+
+--- Give up what is under way: no answer will come.
+-- @param reason why; nil: none came in time
+function internal:abandon(reason) self.handle:abandon(reason) end
+
 --- Whether it has not been closed.
 function internal:is_open() return self.handle:is_open() end
 
@@ -150,6 +163,23 @@ function connection:despite_signals(fn)
   fn()
   self.signal = signal
 end
+
+--- A signal has come while somebody else was waiting.
+function internal:note_signal(signal) self.signal = self.signal or signal end
+
+--- Let another driver wait for what a function asks; that is one request.
+-- @return as of `pcall`
+function internal:driven_by(wait, fn, ...)
+  local own = self.wait
+  self.wait = wait
+  local ok, result = pcall(fn, self, ...)
+  self.wait = own
+  return ok, result
+end
+
+--- What a session is like that a migration begins with (pgmig.db.session).
+-- @param noted what `session.note` has returned; nil: as it is
+function internal:keep_session(noted) self.session = noted end
 
 --- A migration without a transaction is under way, or no longer; see pgmig.db.watch.
 function internal:spare_snapshots(spare)
@@ -343,13 +373,13 @@ function connection:exec(script)
 end
 
 local function transact(self, fn)
-  if self.handle:transaction_status() ~= "idle" then
+  if self:transaction_status() ~= "idle" then
     errors.raise("usage", "a transaction is already open on this connection")
   end
   self:exec "BEGIN"
   local result = pack(pcall(fn, self))
   if not result[1] then
-    if self.handle:is_open() and self.handle:transaction_status() ~= "none" then
+    if self:is_open() and self:transaction_status() ~= "none" then
       self:exec "ROLLBACK"
     end
     error(result[2], 0)

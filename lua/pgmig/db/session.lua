@@ -97,7 +97,7 @@ local BEFORE = [[
 -- @param unfit of `ledger.handle:unfit`
 -- @return SQL that takes it back; nil: nothing was done
 function M.suit(db, unfit)
-  if not unfit or db.handle:server_pid() ~= db:backend_pid() then return nil end
+  if not unfit or db:server_pid() ~= db:backend_pid() then return nil end
   local own, set, back = {}, {}, {}
   local named = db:quote_literal("{" .. unfit .. "}")
   for _, row in ipairs(db:ask_rows("* name:text value:text", BEFORE:format(named))) do

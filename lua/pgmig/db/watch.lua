@@ -139,19 +139,19 @@ end
 
 --- Whether one server process serves the connection, and it alone; as far as that is known.
 local function is_served_alone(self)
-  return self.db.handle:server_pid() == self.db:backend_pid()
+  return self.db:server_pid() == self.db:backend_pid()
 end
 
 --- The text of a look's question. It has no parameters: with them the server would keep an answer's
 -- snapshot in a transaction, such as the lock's, up to the next question.
 local function question(self, views)
   local db, lock = self.db, self.lock and self.lock.conn
-  local pid = db.handle:server_pid()
+  local pid = db:server_pid()
   local function literal(value)
     return value ~= nil and db:quote_literal(tostring(value)) or "NULL"
   end
   return QUERY:format(literal(is_served_alone(self)), literal(pid ~= 0 and pid or nil),
-    literal(self.transaction), literal(db.handle:session_tag()), literal(db.handle:sent()),
+    literal(self.transaction), literal(db:session_tag()), literal(db.handle:sent()),
     literal(lock and lock:backend_pid()), views)
 end
 
@@ -174,8 +174,6 @@ end
 
 -- ---- what was seen -------------------------------------------------------------
 
-local function give_up(self, reason) self.db.handle:abandon(reason) end
-
 local function is_late(self, since)
   return core.now() - math.max(since, self.moved_at) >= self.db.response_timeout
 end
@@ -184,7 +182,7 @@ end
 local function note_quiet(self, quiet)
   self.quiet_since = quiet and (self.quiet_since or core.now()) or nil
   if quiet and is_late(self, self.quiet_since) then
-    give_up(self, "the server's response was lost")
+    self.db:abandon("the server's response was lost")
   end
 end
 
@@ -198,7 +196,7 @@ end
 
 local function note_absent(self, there)
   self.absent = there and 0 or self.absent + 1
-  if self.absent >= ABSENT_LOOKS then give_up(self, "the server process no longer exists") end
+  if self.absent >= ABSENT_LOOKS then self.db:abandon("the server process no longer exists") end
 end
 
 local function note_blockers(self, rows)
@@ -226,7 +224,7 @@ end
 --- Nobody can look. The connection is given up only when all is silent.
 local function conclude_blind(self, seen)
   self.due = core.now() + math.min(BLIND, self.db.response_timeout)
-  if seen.silent and is_late(self, self.began) then return self.db.handle:abandon() end
+  if seen.silent and is_late(self, self.began) then return self.db:abandon() end
   tell_progress(self, {}, seen.long)
 end
 
@@ -280,7 +278,7 @@ function watch:settle()
     local handle, want, deadline = resume(self)
     local signal = handle and self.db.wait(handle, want, deadline)
     if signal then
-      self.db.signal = self.db.signal or signal
+      self.db:note_signal(signal)
       break
     end
   end

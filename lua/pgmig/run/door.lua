@@ -115,7 +115,7 @@ end
 
 --- A run begins and commits transactions of its own.
 local function check_idle(db)
-  local status = db.handle:transaction_status()
+  local status = db:transaction_status()
   if status == "idle" or db:is_lost() then return end -- a lost one is replaced
   errors.raise("usage", "a transaction is open on this connection", {
     hint = "commit or roll it back before migrating; a hook cannot start another run on it",

@@ -11,7 +11,7 @@ local M = {}
 -- @return "same", "ended", or "failed": a statement in it has failed, and it cannot be asked which
 --   one it is
 function M.state(db, id)
-  local status = db.handle:transaction_status()
+  local status = db:transaction_status()
   if status ~= "open" then return status == "failed" and "failed" or "ended" end
   local now = db:ask_row("1 id:text?",
     "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text AS id")

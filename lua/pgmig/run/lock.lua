@@ -25,7 +25,7 @@ local REMINDER = 15 -- seconds between two reports of who is waited for
 -- is found then (pgmig.db.orphan).
 local function tagged(self)
   if self.db.served then return "" end
-  return ("SET LOCAL application_name = '%s';"):format(self.conn.handle:session_tag())
+  return ("SET LOCAL application_name = '%s';"):format(self.conn:session_tag())
 end
 
 --- Ask for the lock: true when it is held from now on. The database's defaults must not end the
@@ -232,7 +232,7 @@ end
 
 --- Whether its transaction is open, as far as is known.
 function lock:is_open()
-  return self.conn ~= nil and self.conn.handle:transaction_status() == "open"
+  return self.conn ~= nil and self.conn:transaction_status() == "open"
 end
 
 --- Whether the lock is still held.
@@ -246,10 +246,9 @@ function lock:held() return self:answers() and self:is_open() end
 function lock:lend(shape, sql)
   local conn = self.conn
   if not conn then return nil end
-  local own = conn.wait
-  conn.wait, self.lent = loop.aside, true
-  local ok, rows = pcall(conn.ask_rows, conn, shape, sql)
-  conn.wait, self.lent = own, false
+  self.lent = true
+  local ok, rows = conn:driven_by(loop.aside, conn.ask_rows, shape, sql)
+  self.lent = false
   return ok and rows or nil
 end
 

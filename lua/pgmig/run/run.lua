@@ -4,6 +4,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local identity = require "pgmig.run.identity"
 local ledger = require "pgmig.state.ledger"
+local planning = require "pgmig.state.plan"
 local recovery = require "pgmig.db.recovery"
 local resume = require "pgmig.run.resume"
 local retry = require "pgmig.run.retry"
@@ -20,10 +21,9 @@ local MAX_RACES = 5 -- another run may be first; then its work shows in the tabl
 --- Whether the tables show that the migration has been done; and whether by this run, whose COMMIT
 -- was carried out though its answer was lost.
 local function settled(step, known)
-  local marks, key = known.marks, ledger.key(step.m)
-  local ours = marks.run[key] == step.run.token
-  if step.m.repeatable then return marks.checksum[key] == step:checksum(), ours end
-  return (known.rows.there[step.m.id] ~= nil) == (step.direction == "up"), ours
+  local function checksum() return step:checksum() end
+  local done = planning.is_done(step.m, step.direction, known, checksum)
+  return done, known.marks.run[ledger.key(step.m)] == step.run.token
 end
 
 --- What the tables say of a migration: "done", "given_up" (another run did it), or nil.
@@ -369,16 +369,16 @@ function M.run(options, plan)
   local ok, err = pcall(function()
     back = session.suit(self.db, self.ledger.handle:unfit())
     self.hooks:fire("before_all", { direction = plan.direction, db = self.db, plan = plan })
-    self.db.session = recovery.persist(self.db, self.reconnect, function()
+    self.db:keep_session(recovery.persist(self.db, self.reconnect, function()
       return session.note(self.db)
-    end)
+    end))
     note_begin(self)
     local at = 1
     while at <= #plan and not (self.stop and self.stop()) do
       at = advance(self, self:step(at), at)
     end
   end)
-  self.db.session = outer
+  self.db:keep_session(outer)
   note_end(self)
   if not ok then complete(err, nil, self.done, plan.direction) end
   ok, err = pcall(after_all, self, plan, ok, err)

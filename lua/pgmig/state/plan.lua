@@ -265,6 +265,17 @@ function M.check_unfinished(state, plan)
   end
 end
 
+--- Whether the tables show that a migration has been done.
+-- @param direction "up" or "down"
+-- @param read what `ledger:read` returned
+-- @param checksum fn(m) returns that of its file
+function M.is_done(m, direction, read, checksum)
+  if m.repeatable then return read.marks.checksum[ledger.key(m)] == checksum(m) end
+  return (read.rows.there[m.id] ~= nil) == (direction == "up")
+end
+
+local function checksum_of(m) return core.file_checksum(m.path) end
+
 --- Leave out of a plan what another run has done meanwhile, and note how it has failed.
 -- @param plan a list with its direction
 -- @param read what `ledger:read` returned just now
@@ -273,15 +284,9 @@ function M.drop_settled(plan, read)
   local settled, left = {}, 0
   for i = 1, #plan do
     local m = plan[i]
-    local done
-    if m.repeatable then
-      done = read.marks.checksum[ledger.key(m)] == core.file_checksum(m.path)
-    else
-      done = (read.rows.there[m.id] ~= nil) == (plan.direction == "up")
-    end
     m.failure = failure_of(m, read.marks)
     plan[i] = nil
-    if done then
+    if M.is_done(m, plan.direction, read, checksum_of) then
       settled[#settled + 1] = m
     else
       left = left + 1
