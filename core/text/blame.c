@@ -161,8 +161,20 @@ static void advise_outside(struct pgmig_error *err, size_t done)
     free(own);
 }
 
-/* By SQLSTATE (manual, Appendix A); only statement_timeout has no code of its
-** own and is told by its message, in English. */
+/* Why a statement was canceled, the server says in its message alone: a timeout
+** and somebody's request share SQLSTATE and place in its source. So where the
+** message is not in English both are possible, and the advice says so. */
+static void advise_canceled(struct pgmig_error *err)
+{
+    if (strstr(err->message, "statement timeout") != NULL)
+        pgmig_error_hint(err, "it exceeded statement_timeout; the line `-- "
+                              "pgmig: statement_timeout=0` removes the limit");
+    else if (strncmp(err->message, "canceling ", 10) != 0)
+        pgmig_error_hint(err, "if it exceeded statement_timeout, the line `-- "
+                              "pgmig: statement_timeout=0` removes the limit");
+}
+
+/* By SQLSTATE (manual, Appendix A). */
 void pgmig_blame_advise(struct pgmig_error *err,
                         const struct pgmig_section *section, size_t at)
 {
@@ -183,8 +195,6 @@ void pgmig_blame_advise(struct pgmig_error *err,
     else if (strcmp(state, "55P03") == 0)
         pgmig_error_hint(err, "another session holds the lock; run again, or "
                               "wait longer with `-- pgmig: lock_timeout=30s`");
-    else if (strcmp(state, "57014") == 0 &&
-             strstr(err->message, "statement timeout") != NULL)
-        pgmig_error_hint(err, "it exceeded statement_timeout; the line `-- "
-                              "pgmig: statement_timeout=0` removes the limit");
+    else if (strcmp(state, "57014") == 0)
+        advise_canceled(err);
 }

@@ -135,7 +135,17 @@ describe("a migration", function()
 
   it("stops at its statement_timeout", function()
     support.write(dir, "001_slow.sql", "-- pgmig: statement_timeout=10ms\nSELECT pg_sleep(60);")
-    assert.equal("57014", fails().sqlstate)
+    local err = fails()
+    assert.equal("57014", err.sqlstate)
+    assert.matches("^it exceeded statement_timeout; ", err.hint)
+  end)
+
+  it("says what may have canceled it where the server speaks another language", function()
+    local raise = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57014', MESSAGE = '%s'; END $$;"
+    support.write(dir, "001_slow.sql", raise:format "storniere Anfrage wegen Zeitüberschreitung")
+    assert.matches("^if it exceeded statement_timeout, ", fails().hint)
+    support.write(dir, "001_slow.sql", raise:format "canceling statement due to user request")
+    assert.is_nil(fails().hint)
   end)
 
   it("may use savepoints", function()
