@@ -45,7 +45,7 @@ static void check_statement(const struct pgmig_script *s,
     struct pgmig_index index = st->index;
 
     CHECK((index.action == PGMIG_INDEX_NONE) ==
-          (pgmig_classify_action(index.action) == NULL));
+          (pgmig_index_action_name(index.action) == NULL));
     check_name(text, size, index.name);
     check_name(text, size, index.table);
     CHECK(index.rest.end <= size && index.rest.start <= index.rest.end);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hasher.h"
+#include "base/checksum.h"
 #include "base/utf8.h"
-#include "base/visible.h"
+#include "base/utf8.h"
 #include "check.h"
 #include "text/text.h"
 

@@ -1,19 +1,26 @@
 /*
-** checksum.c -- SHA-256 of a migration's text, the same on every checkout.
+** checksum.c -- what a file's bytes come to: its checksum, other tools' digests
+** of it, and the seal of a reading.
 **
-** The history keeps checksums for as long as there is a database, so what is
+** A checksum is SHA-256 of a migration's text, the same on every checkout. The
+** history keeps checksums for as long as there is a database, so what is
 ** hashed can never change: the file's bytes without a leading byte order mark,
 ** and with every CRLF as LF. Nothing else is evened out; a lone CR, blanks at a
 ** line's end and a missing last line end all count.
 */
+#include "base/checksum.h"
+
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hasher.h"
 
 #define PIECE 65536 /* bytes of a file read at once */
 
@@ -77,13 +84,13 @@ void pgmig_hasher_add(struct pgmig_hasher *d, const char *text, size_t len)
     update(d, text, len);
 }
 
-void pgmig_hex(const unsigned char *digest, size_t len, char *out)
+static void hex(const unsigned char *digest, size_t len, char *out)
 {
-    static const char hex[] = "0123456789abcdef";
+    static const char digits[] = "0123456789abcdef";
 
     for (size_t i = 0; i < len; i++) {
-        out[2 * i] = hex[digest[i] >> 4];
-        out[2 * i + 1] = hex[digest[i] & 15];
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
     }
     out[2 * len] = '\0';
 }
@@ -98,7 +105,7 @@ int pgmig_hasher_end(struct pgmig_hasher *d, char out[65],
         EVP_DigestUpdate(d->ctx, "\r", 1);
     if (EVP_DigestFinal_ex(d->ctx, digest, NULL) != 1)
         return unavailable(err);
-    pgmig_hex(digest, 32, out);
+    hex(digest, 32, out);
     return 0;
 }
 
@@ -189,4 +196,125 @@ int pgmig_files_compare(const char *const *paths, const char *const *checksums,
     }
     pgmig_hasher_free(&h);
     return status;
+}
+
+/* ---- what other tools compute -------------------------------------------- */
+
+/* Their tracking tables hold it. Where pgmig takes such a table over it
+** compares, and where it shares the table with the tool it writes; so these
+** have to be the tool's own to the bit, whatever one may think of them. */
+
+static int sha384(const char *text, size_t len, char out[97],
+                  struct pgmig_error *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+
+    if (EVP_Digest(text, len, digest, NULL, EVP_sha384(), NULL) != 1)
+        return pgmig_error_set(err, PGMIG_E_IO, "SHA-384 is not available");
+    hex(digest, 48, out);
+    return 0;
+}
+
+/* One byte more of the CRC-32 of ISO 3309 (zlib's and Java's; the polynomial is
+** mirrored), bit by bit: files are small and this is rare. */
+static uint32_t crc32_of(uint32_t crc, unsigned char byte)
+{
+    crc ^= byte;
+    for (int i = 0; i < 8; i++)
+        crc = (crc >> 1) ^ ((crc & 1) ? 0xEDB88320U : 0U);
+    return crc;
+}
+
+/* Flyway reads a file line by line and never sees how lines end, so no CR or LF
+** counts. It keeps the number as Java's int, which has a sign. */
+static void crc32_of_lines(const char *text, size_t len, char out[97])
+{
+    uint32_t crc = 0xFFFFFFFFU;
+
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != '\n' && text[i] != '\r')
+            crc = crc32_of(crc, (unsigned char)text[i]);
+    snprintf(out, 97, "%" PRId32, (int32_t)~crc);
+}
+
+int pgmig_digest(enum pgmig_digest kind, const char *text, size_t len,
+                 char out[97], struct pgmig_error *err)
+{
+    if (kind == PGMIG_DIGEST_SHA384)
+        return sha384(text, len, out, err);
+    /* sqlx hashes a byte order mark as it is there, Flyway leaves it out */
+    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        text += 3;
+        len -= 3;
+    }
+    crc32_of_lines(text, len, out);
+    return 0;
+}
+
+/* ---- seals --------------------------------------------------------------- */
+
+/* The first reading of a file checks it, the second one runs it: the seal is
+** what says that they were of one file. It is never written down, and two seals
+** are compared only under the same key. */
+
+static int no_gcm(struct pgmig_error *err)
+{
+    return pgmig_error_set(err, PGMIG_E_IO, "AES-128-GCM is not available");
+}
+
+int pgmig_seal_key(unsigned char key[PGMIG_SEAL_BYTES], struct pgmig_error *err)
+{
+    if (RAND_bytes(key, PGMIG_SEAL_BYTES) == 1)
+        return 0;
+    return pgmig_error_set(err, PGMIG_E_IO, "no random bytes are available");
+}
+
+/* The key is the script's, and used once for each reading of its file; a
+** constant iv is safe since no two seals are ever shown to anybody. */
+int pgmig_seal_init(struct pgmig_seal *s,
+                    const unsigned char key[PGMIG_SEAL_BYTES],
+                    struct pgmig_error *err)
+{
+    static const unsigned char iv[12]; /* of one use, as the key is */
+
+    *s = (struct pgmig_seal){.ctx = EVP_CIPHER_CTX_new()};
+    if (s->ctx == NULL)
+        return pgmig_error_memory(err);
+    return EVP_EncryptInit_ex(s->ctx, EVP_aes_128_gcm(), NULL, key, iv) == 1
+               ? 0
+               : no_gcm(err);
+}
+
+/* All is authenticated, nothing encrypted. */
+void pgmig_seal_add(struct pgmig_seal *s, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        int piece = len < INT_MAX ? (int)len : INT_MAX;
+        int written;
+
+        EVP_EncryptUpdate(s->ctx, NULL, &written, (const unsigned char *)bytes,
+                          piece);
+        bytes += piece;
+        len -= (size_t)piece;
+    }
+}
+
+/* The tag of GCM is the seal. No text was encrypted: `nothing` stays so. */
+int pgmig_seal_end(struct pgmig_seal *s, unsigned char out[PGMIG_SEAL_BYTES],
+                   struct pgmig_error *err)
+{
+    unsigned char nothing[EVP_MAX_BLOCK_LENGTH];
+    int written;
+
+    if (EVP_EncryptFinal_ex(s->ctx, nothing, &written) == 1 &&
+        EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, PGMIG_SEAL_BYTES,
+                            out) == 1)
+        return 0;
+    return no_gcm(err);
+}
+
+void pgmig_seal_free(struct pgmig_seal *s)
+{
+    EVP_CIPHER_CTX_free(s->ctx);
+    s->ctx = NULL;
 }

@@ -1,8 +1,8 @@
-/* utf8.h -- PostgreSQL's idea of valid UTF-8, and counting characters. */
+/* utf8.h -- text as UTF-8: checked, counted, and shown. */
 #ifndef PGMIG_UTF8_H
 #define PGMIG_UTF8_H
 
-#include <stddef.h>
+#include "base/base.h"
 
 /* The offset of the first invalid sequence, or len when there is none. */
 size_t pgmig_utf8_check(const char *text, size_t len);
@@ -19,5 +19,18 @@ size_t pgmig_utf8_offset(const char *text, size_t len, size_t n);
 /* Write the UTF-8 of a character, U+10FFFF at most: how many bytes that are, at
 ** most 4. */
 size_t pgmig_utf8_encode(unsigned long character, char out[4]);
+
+/*
+** A copy (malloc) in which every character can be seen that would do something
+** else to a terminal or a log than to be shown: control characters as \x1b,
+** those beyond ASCII and marks of the writing direction as \u202e, bytes that
+** are no UTF-8 as \xff. Tabs stay, and the ends of lines, unless `one_line`
+** wants them as \n, too. NULL without memory.
+*/
+PGMIG_NODISCARD char *pgmig_visible(const char *text, size_t len, bool one_line,
+                                    size_t *out_len);
+
+/* Whether a text has printable ASCII only, and so is shown as it is. */
+bool pgmig_visible_is_plain(const char *text, size_t len);
 
 #endif

@@ -181,7 +181,7 @@ static void set_index(lua_State *L, const char *sql,
     if (index->action == PGMIG_INDEX_NONE)
         return;
     lua_createtable(L, 0, 5);
-    lpgmig_set_string(L, "action", pgmig_classify_action(index->action));
+    lpgmig_set_string(L, "action", pgmig_index_action_name(index->action));
     lpgmig_set_boolean(L, "concurrently", index->concurrently);
     lpgmig_set_boolean(L, "optional", index->optional);
     lpgmig_set_boolean(L, "unique", index->unique);

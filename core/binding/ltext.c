@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "binding/lpgmig.h"
-#include "base/visible.h"
+#include "base/utf8.h"
 
 /*
 ** version(digits) --> the version's one form: digits without leading zeros.

@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/index.h"
+#include "text/lexer.h"
 #include "text/setting.h"
-#include "text/words.h"
 
 /* Looks at what follows the first word, adds to the statement's name, notes
  *what
@@ -67,70 +68,8 @@ static void object(struct pgmig_words *w, struct pgmig_statement *st)
     add_word(st, w);
 }
 
-/* ---- indexes --------------------------------------------------------- */
-
-/* Commands with CONCURRENTLY can leave an INVALID index behind when they fail
-** (manual, CREATE INDEX, "Building Indexes Concurrently"): core/ledger asks the
-** catalogs for it, and needs the names as they are written. As gram.y has them
-** (IndexStmt, DropStmt, ReindexStmt); what does not fit leaves ranges empty. */
-
-static bool at_name(const struct pgmig_words *w)
-{
-    return w->tok.kind == PGMIG_TOKEN_WORD || w->tok.kind == PGMIG_TOKEN_QUOTED;
-}
-
-static bool at_dot(const struct pgmig_words *w)
-{
-    return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == '.';
-}
-
-/* A part of a name, and UESCAPE '!' behind it, which belongs to U&"..." (manual
-** 4.1.1 "Identifiers and Key Words"); returns where it ends. */
-static size_t read_part(struct pgmig_words *w)
-{
-    bool quoted = w->tok.kind == PGMIG_TOKEN_QUOTED;
-    size_t end = w->tok.end;
-
-    pgmig_words_next(w);
-    if (!quoted || !pgmig_words_accept(w, "uescape"))
-        return end;
-    end = w->tok.end;
-    pgmig_words_next(w);
-    return end;
-}
-
-/* A statement of more than 4 GB is refused as soon as it is classified. */
-static struct pgmig_range range(size_t start, size_t end)
-{
-    return (struct pgmig_range){(uint32_t)start, (uint32_t)end};
-}
-
-/* A name, with what stands before it and a dot. */
-static struct pgmig_range read_name(struct pgmig_words *w)
-{
-    size_t start = w->tok.start;
-    size_t end = start;
-
-    while (at_name(w)) {
-        end = read_part(w);
-        if (!at_dot(w))
-            break;
-        pgmig_words_next(w);
-    }
-    return range(start, end);
-}
-
-/* IF EXISTS, IF NOT EXISTS. */
-static bool read_optional(struct pgmig_words *w)
-{
-    if (!pgmig_words_accept(w, "if"))
-        return false;
-    pgmig_words_accept(w, "not");
-    return pgmig_words_accept(w, "exists");
-}
-
 /* CONCURRENTLY commits several times on its way, and so cannot run in a
-** transaction block. */
+** transaction block (manual, CREATE INDEX, "Building Indexes Concurrently"). */
 static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
 {
     if (!pgmig_words_at(w, "concurrently"))
@@ -140,61 +79,6 @@ static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
     st->index.concurrently = true;
     return PGMIG_T_NO_BLOCK;
 }
-
-/* The index may have no name: then the server makes one up, of the table's and
-** the columns' (DefineIndex, ChooseIndexName), which cannot be known here. */
-static unsigned create_index(struct pgmig_words *w, struct pgmig_statement *st)
-{
-    struct pgmig_index *index = &st->index;
-    unsigned traits = concurrently(w, st);
-
-    index->action = PGMIG_INDEX_CREATE;
-    index->optional = read_optional(w);
-    if (!pgmig_words_at(w, "on"))
-        index->name = read_name(w);
-    if (!pgmig_words_accept(w, "on"))
-        return traits;
-    pgmig_words_accept(w, "only");
-    index->table = read_name(w);
-    index->rest = range(index->table.end, w->lx.len);
-    return traits;
-}
-
-/* Of several names in one DROP the first: with CONCURRENTLY the server allows
-** no more than one (manual, DROP INDEX). */
-static unsigned drop_index(struct pgmig_words *w, struct pgmig_statement *st)
-{
-    unsigned traits = concurrently(w, st);
-
-    st->index.action = PGMIG_INDEX_DROP;
-    st->index.optional = read_optional(w);
-    st->index.name = read_name(w);
-    return traits;
-}
-
-/* ALTER TABLE IF EXISTS name DETACH PARTITION name CONCURRENTLY. It works in
-** two transactions: between them the partition is "pending", and only DETACH
-** ... FINALIZE ends that (manual, ALTER TABLE). */
-static void read_detach(struct pgmig_words w, struct pgmig_index *out)
-{
-    struct pgmig_range table;
-    struct pgmig_range partition;
-
-    read_optional(&w);
-    pgmig_words_accept(&w, "only");
-    table = read_name(&w);
-    if (!pgmig_words_accept(&w, "detach") ||
-        !pgmig_words_accept(&w, "partition"))
-        return;
-    partition = read_name(&w);
-    if (pgmig_words_at(&w, "concurrently"))
-        *out = (struct pgmig_index){.action = PGMIG_INDEX_DETACH,
-                                    .concurrently = true,
-                                    .name = partition,
-                                    .table = table};
-}
-
-/* ---- objects --------------------------------------------------------- */
 
 /* The server calls PreventInTransactionBlock
 ** (src/backend/access/transam/xact.c) for these. Not for CREATE SUBSCRIPTION in
@@ -207,6 +91,7 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
         "default",   "constraint", "procedural", NULL};
     static const char *const alone[] = {"database", "tablespace", NULL};
     static const char *const routines[] = {"function", "procedure", NULL};
+    unsigned traits;
 
     for (; at_any(w, modifiers); pgmig_words_next(w))
         st->index.unique = st->index.unique || pgmig_words_at(w, "unique");
@@ -215,7 +100,11 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
         return PGMIG_T_NO_BLOCK;
     if (at_any(w, routines))
         st->kind = PGMIG_KIND_ROUTINE;
-    return pgmig_words_accept(w, "index") ? create_index(w, st) : 0;
+    if (!pgmig_words_accept(w, "index"))
+        return 0;
+    traits = concurrently(w, st);
+    pgmig_index_create(w, &st->index);
+    return traits;
 }
 
 static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
@@ -235,17 +124,23 @@ static unsigned alter(struct pgmig_words *w, struct pgmig_statement *st)
     table = *w;
     if (!pgmig_words_accept(&table, "table") || !pgmig_words_find(w, "detach"))
         return 0;
-    read_detach(table, &st->index);
+    pgmig_index_detach(table, &st->index);
     return pgmig_words_find(w, "concurrently") ? PGMIG_T_NO_BLOCK : 0;
 }
 
 /* What removes files at once cannot be rolled back. */
 static unsigned drop(struct pgmig_words *w, struct pgmig_statement *st)
 {
+    unsigned traits;
+
     object(w, st);
     if (pgmig_words_at(w, "database") || pgmig_words_at(w, "tablespace"))
         return PGMIG_T_NO_BLOCK;
-    return pgmig_words_accept(w, "index") ? drop_index(w, st) : 0;
+    if (!pgmig_words_accept(w, "index"))
+        return 0;
+    traits = concurrently(w, st);
+    pgmig_index_drop(w, &st->index);
+    return traits;
 }
 
 /* An option in parentheses that is not turned off: without a value it is on
@@ -285,10 +180,7 @@ static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
         index->action = PGMIG_INDEX_REINDEX_TABLE;
     pgmig_words_next(w);
     traits |= concurrently(w, st);
-    if (index->action == PGMIG_INDEX_REINDEX)
-        index->name = read_name(w);
-    else if (index->action == PGMIG_INDEX_REINDEX_TABLE)
-        index->table = read_name(w);
+    pgmig_index_reindex(w, index);
     return traits;
 }
 
@@ -496,7 +388,7 @@ static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
     int opened = 0;
 
     for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
-        if (!at_name(w))
+        if (!pgmig_words_at_name(w))
             continue;
         if (st->setting == PGMIG_SETTING_NONE &&
             pgmig_words_at(w, "set_config"))
@@ -632,16 +524,4 @@ void pgmig_classify(struct pgmig_statement *st, const char *sql, size_t len,
         return;
     pgmig_words_next(&w);
     st->traits |= first->examine(&w, st);
-}
-
-const char *pgmig_classify_action(enum pgmig_index_action action)
-{
-    static const char *const names[] = {[PGMIG_INDEX_CREATE] = "create",
-                                        [PGMIG_INDEX_DROP] = "drop",
-                                        [PGMIG_INDEX_REINDEX] = "reindex",
-                                        [PGMIG_INDEX_REINDEX_TABLE] =
-                                            "reindex_table",
-                                        [PGMIG_INDEX_DETACH] = "detach"};
-
-    return names[action];
 }

@@ -5,16 +5,23 @@
 ** values of the wrong form and repetitions are errors, since a misspelt
 ** `transaction=off` that is passed over would run the file in another way than
 ** its author meant. What a directive does is not known here.
+**
+** Where another tool's marker has options ("-- +migrate Up notransaction"),
+** they become the directives that mean the same, and everything else goes its
+** usual way. What cannot be kept is refused in place of being passed over.
 */
 #include "text/directive.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/error.h"
 #include "text/source.h"
+
+#define SHOWN 60 /* bytes of a comment in a message */
 
 /* One word of the line, as it stands in some text: no copies. */
 struct word {
@@ -240,4 +247,106 @@ void pgmig_directive_free(struct pgmig_directive *list, size_t count)
         free(list[i].value);
     }
     free(list);
+}
+
+/* ---- another tool's words ------------------------------------------------ */
+
+/* A piece of a text between blanks. */
+struct piece {
+    const char *text;
+    size_t len;
+};
+
+/* False at the end. *at goes behind the word. */
+static bool next_piece(struct piece *w, const char *text, size_t *at,
+                       size_t end)
+{
+    while (*at < end && isspace((unsigned char)text[*at]))
+        (*at)++;
+    w->text = text + *at;
+    while (*at < end && !isspace((unsigned char)text[*at]))
+        (*at)++;
+    w->len = (size_t)(text + *at - w->text);
+    return w->len > 0;
+}
+
+/* Behind the words that the marker itself has: as many are passed over, since
+** blanks between them may be any (vocabulary.c, fold). */
+static size_t behind_marker(const struct pgmig_marker *marker, const char *text,
+                            size_t start, size_t end)
+{
+    size_t len = strlen(marker->text);
+    size_t at = 0;
+    struct piece w;
+
+    while (next_piece(&w, marker->text, &at, len))
+        next_piece(&w, text, &start, end);
+    return start;
+}
+
+/* Without case, as markers are compared (vocabulary.c). */
+static const struct pgmig_marker_option *
+find_option(const struct pgmig_vocabulary *words, const struct piece *w)
+{
+    for (size_t i = 0; i < words->option_count; i++) {
+        const char *text = words->options[i].text;
+
+        if (strlen(text) == w->len && strncasecmp(text, w->text, w->len) == 0)
+            return &words->options[i];
+    }
+    return NULL;
+}
+
+static int refuse_option(const struct pgmig_script *script,
+                         const struct pgmig_vocabulary *words,
+                         const struct piece *w, size_t offset,
+                         struct pgmig_error *err)
+{
+    pgmig_error_set(err, PGMIG_E_PARSE, "unknown option \"%.*s\"",
+                    (int)(w->len < SHOWN ? w->len : SHOWN), w->text);
+    if (words->option_count > 0)
+        pgmig_error_hint(err, "this marker accepts the option %s",
+                         words->options[0].text);
+    return pgmig_source_point(&script->source, offset, err);
+}
+
+int pgmig_directive_options(struct pgmig_directives to,
+                            const struct pgmig_script *script,
+                            const struct pgmig_vocabulary *words,
+                            const struct pgmig_marker *marker, size_t start,
+                            size_t end, struct pgmig_error *err)
+{
+    const char *text = pgmig_source_at(&script->source, start);
+    size_t at = behind_marker(marker, text, 0, end - start);
+    struct piece w;
+
+    while (marker->options && next_piece(&w, text, &at, end - start)) {
+        const struct pgmig_marker_option *option = find_option(words, &w);
+
+        /* prose behind a marker is the tools' custom, "key:value" never is:
+        ** dbmate's "transaction:flase" would be lost without a word */
+        if (option == NULL && memchr(w.text, ':', w.len) == NULL)
+            continue;
+        if (option == NULL)
+            return refuse_option(script, words, &w,
+                                 start + (size_t)(w.text - text), err);
+        if (pgmig_directive_set(to, option->key, option->value, start, err) !=
+            0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The comment itself is quoted, as people will look for it in the file. */
+int pgmig_directive_refuse(const struct pgmig_script *script,
+                           const struct pgmig_marker *marker, size_t start,
+                           size_t end, struct pgmig_error *err)
+{
+    int shown = (int)(end - start < SHOWN ? end - start : SHOWN);
+
+    pgmig_error_set(err, PGMIG_E_PARSE, "\"%.*s\" is not supported by pgmig",
+                    shown, pgmig_source_at(&script->source, start));
+    if (marker->hint != NULL)
+        pgmig_error_hint(err, "%s", marker->hint);
+    return pgmig_source_point(&script->source, start, err);
 }

@@ -33,4 +33,20 @@ const char *pgmig_directive_find(const struct pgmig_directive *list,
 /* Free a list and its strings; NULL is an empty one. */
 void pgmig_directive_free(struct pgmig_directive *list, size_t count);
 
+/*
+** Add what the words behind a section's marker say. A word that is no option
+** is let go, as the tools do; one that looks like an option is an error.
+** [start, end) is the comment's text behind its dashes.
+*/
+PGMIG_NODISCARD int pgmig_directive_options(
+    struct pgmig_directives to, const struct pgmig_script *script,
+    const struct pgmig_vocabulary *words, const struct pgmig_marker *marker,
+    size_t start, size_t end, struct pgmig_error *err);
+
+/* Refuse what a marker asks for; [start, end) as above. */
+PGMIG_NODISCARD int pgmig_directive_refuse(const struct pgmig_script *script,
+                                           const struct pgmig_marker *marker,
+                                           size_t start, size_t end,
+                                           struct pgmig_error *err);
+
 #endif

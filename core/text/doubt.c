@@ -22,7 +22,7 @@
 #include "text/parser.h"
 #include "text/phrase.h"
 #include "text/classify.h"
-#include "text/words.h"
+#include "text/lexer.h"
 
 /* ---- comments ---------------------------------------------------------- */
 

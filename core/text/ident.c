@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "text/words.h"
+#include "text/lexer.h"
 
 #define DEFAULT_ESCAPE '\\'
 

@@ -10,10 +10,10 @@
 */
 #include "text/parser.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "text/annotation.h"
 #include "base/buf.h"
 #include "text/directive.h"
 #include "base/error.h"
@@ -23,6 +23,8 @@
 #ifndef PGMIG_STATEMENT_MAX
 #define PGMIG_STATEMENT_MAX 0x3FFFFC00
 #endif
+
+#define SHOWN 60 /* bytes of a placeholder in a message */
 
 const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset)
 {
@@ -120,6 +122,19 @@ static int add_statement(struct pgmig_parser *p,
     return pgmig_parser_point(p, p->cut);
 }
 
+/* Left alone it would be worse: the tool has taken what follows for DOWN, and
+** pgmig would run it as UP. */
+static int refuse_stray(const struct pgmig_parser *p, size_t at)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "this format's tool would split the file here");
+    pgmig_error_hint(
+        p->err,
+        "put it on a line of its own after the last statement of the UP "
+        "part, or reword it: the tool accepts it anywhere in the file");
+    return pgmig_parser_point(p, at);
+}
+
 /* A divider in a place where it is none divides the file for its tool: the
 ** first one does. Behind DOWN another one changes nothing. */
 static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
@@ -130,7 +145,7 @@ static int check_stray(const struct pgmig_parser *p, size_t start, size_t end)
         return 0;
     stray = start + pgmig_vocabulary_stray(p->words, pgmig_parser_at(p, start),
                                            end - start);
-    return stray == end ? 0 : pgmig_annotation_stray(p->script, stray, p->err);
+    return stray == end ? 0 : refuse_stray(p, stray);
 }
 
 /* Sent, it would only cost the connection: the server takes a longer message
@@ -142,6 +157,35 @@ static int refuse_large(const struct pgmig_parser *p, size_t start)
         "this statement or comment is larger than the server accepts (1 GB)");
     pgmig_error_hint(p->err, "split it, or load rows with COPY ... FROM stdin");
     return pgmig_parser_point(p, start);
+}
+
+/* The message names the placeholder with its end, if that comes within SHOWN
+** bytes; one without an end mark goes on as long as a name does. */
+static int refuse_unfilled(const struct pgmig_parser *p, size_t at, size_t end)
+{
+    const struct pgmig_vocabulary *words = p->words;
+    const char *text = pgmig_parser_at(p, at);
+    size_t len = end - at < SHOWN ? end - at : SHOWN;
+    size_t open = strlen(words->placeholder);
+    size_t close = strlen(words->placeholder_end);
+    const char *last = NULL;
+
+    if (close > 0 && len > open)
+        last = memmem(text + open, len - open, words->placeholder_end, close);
+    for (size_t i = open; close == 0 && i < len; i++)
+        if (isalnum((unsigned char)text[i]) || text[i] == '_')
+            last = text + i + 1;
+        else
+            break;
+    if (last != NULL)
+        len = (size_t)(last - text) + close;
+    pgmig_error_set(p->err, PGMIG_E_PARSE, "placeholder %.*s has no value",
+                    (int)len, text);
+    pgmig_error_hint(
+        p->err,
+        "set it with the key `placeholders` of pgmig.conf.lua (or the "
+        "migrator's option); the value false means that it is plain text");
+    return pgmig_parser_point(p, at);
 }
 
 /* In this order, so that a message is about what is wrong first: what the tool
@@ -158,8 +202,7 @@ static int take_statement(struct pgmig_parser *p,
                                st->end - st->start);
 
     if (unfilled != st->end)
-        return pgmig_annotation_unfilled(p->script, p->words, unfilled, st->end,
-                                         p->err);
+        return refuse_unfilled(p, unfilled, st->end);
     if (check_stray(p, st->start, st->end) != 0 || add_statement(p, st) != 0)
         return -1;
     pgmig_doubt_statement(p, st);
@@ -268,14 +311,14 @@ static int take_marker(struct pgmig_parser *p,
         marker->kind == PGMIG_MARKER_END)
         return 0;
     if (marker->kind == PGMIG_MARKER_REFUSED)
-        return pgmig_annotation_refuse(p->script, marker, comment->body,
-                                       item->end, p->err);
+        return pgmig_directive_refuse(p->script, marker, comment->body,
+                                      item->end, p->err);
     if (marker->kind == PGMIG_MARKER_SETTING)
         return take_setting(p, marker, item->start);
     if (take_section(p, marker, item->start) != 0)
         return -1;
-    return pgmig_annotation_options(directives_here(p), p->script, p->words,
-                                    marker, comment->body, item->end, p->err);
+    return pgmig_directive_options(directives_here(p), p->script, p->words,
+                                   marker, comment->body, item->end, p->err);
 }
 
 /* Anywhere else it would look as if it counted, and would not. */

@@ -5,9 +5,7 @@
 #ifndef PGMIG_SCRIPT_H
 #define PGMIG_SCRIPT_H
 
-#include "base/hasher.h"
 #include "text/parser.h"
-#include "text/seal.h"
 
 struct pgmig_cursor {
     const struct pgmig_script *script;

@@ -2,7 +2,7 @@
 #ifndef PGMIG_SETTING_H
 #define PGMIG_SETTING_H
 
-#include "text/words.h"
+#include "text/lexer.h"
 
 /* What SET does that goes on at the current token, with a setting's name. */
 enum pgmig_setting pgmig_setting_assigned(struct pgmig_words *w);

@@ -19,9 +19,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hasher.h"
 #include "base/utf8.h"
-#include "text/seal.h"
 
 #ifndef PGMIG_STREAM_PIECE
 #define PGMIG_STREAM_PIECE 262144 /* bytes read at once */

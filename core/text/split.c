@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#include "text/copydata.h"
 #include "base/error.h"
 #include "text/classify.h"
 
@@ -104,10 +103,10 @@ static bool alone(const struct pgmig_splitter *sp,
             memcmp(text, BOM, BOM_LEN) == 0);
 }
 
-/* ---- the end of a statement ------------------------------------------ */
+/* ---- the end of a statement ---------------------------------------------- */
 
-static bool refuse_setting(const char *message, const char *hint,
-                           struct pgmig_error *err)
+static bool refuse(const char *message, const char *hint,
+                   struct pgmig_error *err)
 {
     pgmig_error_set(err, PGMIG_E_PARSE, "%s", message);
     pgmig_error_hint(err, "%s", hint);
@@ -129,13 +128,12 @@ static bool follow_setting(struct pgmig_splitter *sp,
         return true;
     case PGMIG_SETTING_ENCODING:
         /* offsets, columns and the check for UTF-8 rest upon it */
-        return refuse_setting("a migration cannot change client_encoding",
-                              "save the file as UTF-8 and delete this line",
-                              err);
+        return refuse("a migration cannot change client_encoding",
+                      "save the file as UTF-8 and delete this line", err);
     case PGMIG_SETTING_HIDDEN:
-        return refuse_setting(
-            "set_config changes how the rest of the file is read",
-            "write SET standard_conforming_strings = ... instead", err);
+        return refuse("set_config changes how the rest of the file is read",
+                      "write SET standard_conforming_strings = ... instead",
+                      err);
     default:
         break;
     }
@@ -143,7 +141,7 @@ static bool follow_setting(struct pgmig_splitter *sp,
     ** stands in (manual, SET): which one that is, nobody follows here */
     if (sp->strings_set && st->kind == PGMIG_KIND_ROLLBACK &&
         !(st->traits & PGMIG_T_NO_BLOCK))
-        return refuse_setting(
+        return refuse(
             "ROLLBACK TO in a file that sets standard_conforming_strings",
             "it may revert the setting: put one of them in another migration",
             err);
@@ -168,7 +166,10 @@ static struct pgmig_item finish(struct pgmig_splitter *sp, bool semicolon,
     if ((st->traits & PGMIG_T_COPY_IN) == 0)
         return item;
     if (!semicolon) {
-        pgmig_copydata_missing(err);
+        refuse("COPY ... FROM STDIN without data",
+               "end it with a semicolon; its data begins on the next line and "
+               "ends with a line that contains only \\.",
+               err);
         return fail(st->start);
     }
     /* pgmig_splitter_next goes on with the data; copy_at is where an error in
@@ -198,7 +199,7 @@ bool pgmig_splitter_cut(struct pgmig_splitter *sp, struct pgmig_item *out,
     return true;
 }
 
-/* ---- tokens ---------------------------------------------------------- */
+/* ---- tokens -------------------------------------------------------------- */
 
 static void begin_statement(struct pgmig_splitter *sp, size_t at)
 {
@@ -322,7 +323,7 @@ static void skip_dull(struct pgmig_splitter *sp)
     }
 }
 
-/* ---- psql commands --------------------------------------------------- */
+/* ---- psql commands ------------------------------------------------------- */
 
 /* pg_dump of August 2025 and later writes \restrict and \unrestrict around a
 ** dump, so that psql runs no command that a hostile server has put into it
@@ -372,7 +373,109 @@ static struct pgmig_item take_command(struct pgmig_splitter *sp,
     return (struct pgmig_item){.kind = PGMIG_ITEM_END};
 }
 
-/* ---- items ----------------------------------------------------------- */
+/* ---- COPY data ----------------------------------------------------------- */
+
+/* As psql reads it from a script (src/bin/psql/copy.c, handleCopyIn): it begins
+** on the line behind the statement's, and ends before a line that holds only \.
+** and a line end, LF or CRLF. Nothing else in it means anything, whatever
+** FORMAT the COPY has: no quotes, no comments, no semicolons. The lines are
+** handed out as they are; an error of the data is the server's to find. */
+
+/* The rest of the COPY's line (PGMIG_ITEM_END: there is none left). psql would
+** run more SQL on it, but behind the data: what reads in one order and runs in
+** another is refused. A comment may stand there. */
+static struct pgmig_item skip_line(struct pgmig_splitter *sp,
+                                   struct pgmig_error *err)
+{
+    struct pgmig_lexer *lx = &sp->lx;
+    const char *line = lx->text + lx->pos;
+    const char *newline = memchr(line, '\n', lx->len - lx->pos);
+    size_t len = newline ? (size_t)(newline - line) : lx->len - lx->pos;
+    size_t at = 0;
+
+    if (newline == NULL && !lx->final)
+        return more(sp, lx->pos);
+    while (at < len && strchr(" \t\r\f\v", line[at]) != NULL)
+        at++;
+    if (at < len && (len - at < 2 || memcmp(line + at, "--", 2) != 0)) {
+        refuse("text after COPY ... FROM STDIN on the same line",
+               "COPY data begins on the next line: move or delete the text "
+               "behind COPY",
+               err);
+        return fail(sp->copy_at);
+    }
+    lx->pos += newline ? len + 1 : len;
+    sp->copying = PGMIG_COPYING_DATA;
+    return (struct pgmig_item){.kind = PGMIG_ITEM_END};
+}
+
+static bool is_end_marker(const char *line, size_t len)
+{
+    if (len > 0 && line[len - 1] == '\r')
+        len--;
+    return len == 2 && line[0] == '\\' && line[1] == '.';
+}
+
+/* psql takes the end of a file for the end of the data, too; it is more likely
+** that the marker was lost, and with it what follows. */
+static struct pgmig_item refuse_data(const struct pgmig_splitter *sp,
+                                     struct pgmig_error *err)
+{
+    refuse("unterminated COPY data",
+           "the data of this COPY has no end: end it with a line that contains "
+           "only \\.",
+           err);
+    return fail(sp->copy_at);
+}
+
+/* The lines that are there, up to the marker; only whole ones: half of a line
+** could be half of the end marker. */
+static struct pgmig_item take_lines(struct pgmig_splitter *sp,
+                                    struct pgmig_error *err)
+{
+    struct pgmig_lexer *lx = &sp->lx;
+    struct pgmig_item item = {.kind = PGMIG_ITEM_DATA,
+                              .start = sp->from + lx->pos};
+    size_t at = lx->pos;
+
+    while (at < lx->len) {
+        const char *line = lx->text + at;
+        const char *newline = memchr(line, '\n', lx->len - at);
+        size_t len = newline ? (size_t)(newline - line) : lx->len - at;
+
+        if (newline == NULL && !lx->final)
+            break;
+        item.end = sp->from + at;
+        at += newline ? len + 1 : len;
+        if (!is_end_marker(line, len))
+            continue;
+        item.last = true;
+        lx->pos = at;
+        sp->copying = PGMIG_COPYING_NOTHING;
+        return item;
+    }
+    if (lx->final)
+        return refuse_data(sp, err);
+    if (at == lx->pos)
+        return more(sp, at);
+    item.end = sp->from + at;
+    lx->pos = at;
+    return item;
+}
+
+static struct pgmig_item copy_data(struct pgmig_splitter *sp,
+                                   struct pgmig_error *err)
+{
+    if (sp->copying == PGMIG_COPYING_LINE) {
+        struct pgmig_item rest = skip_line(sp, err);
+
+        if (rest.kind != PGMIG_ITEM_END)
+            return rest;
+    }
+    return take_lines(sp, err);
+}
+
+/* ---- items --------------------------------------------------------------- */
 
 static struct pgmig_item unterminated(const struct pgmig_splitter *sp,
                                       const struct pgmig_token *tok,
@@ -415,39 +518,6 @@ static struct pgmig_item comment(struct pgmig_splitter *sp,
                                    tok->kind == PGMIG_TOKEN_LINE_COMMENT,
                                .start = place(sp, tok),
                                .end = sp->from + tok->end};
-}
-
-static struct pgmig_item copy_data(struct pgmig_splitter *sp,
-                                   struct pgmig_error *err)
-{
-    struct pgmig_item item = {.kind = PGMIG_ITEM_DATA};
-    size_t start = 0;
-    size_t end = 0;
-
-    if (sp->copying == PGMIG_COPYING_LINE) {
-        enum pgmig_found found = pgmig_copydata_begin(&sp->lx, err);
-
-        if (found == PGMIG_FOUND_ERROR)
-            return fail(sp->copy_at);
-        if (found == PGMIG_FOUND_MORE)
-            return more(sp, sp->lx.pos);
-        sp->copying = PGMIG_COPYING_DATA;
-    }
-    switch (pgmig_copydata_next(&sp->lx, &start, &end, err)) {
-    case PGMIG_FOUND_ERROR:
-        return fail(sp->copy_at);
-    case PGMIG_FOUND_MORE:
-        return more(sp, sp->lx.pos);
-    case PGMIG_FOUND_END:
-        item.last = true;
-        sp->copying = PGMIG_COPYING_NOTHING;
-        break;
-    default:
-        break;
-    }
-    item.start = sp->from + start;
-    item.end = sp->from + end;
-    return item;
 }
 
 /* A byte order mark at the very start is no text. */

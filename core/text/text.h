@@ -3,6 +3,7 @@
 #define PGMIG_TEXT_H
 
 #include "base/base.h"
+#include "base/checksum.h"
 
 /* What the engine must know of a statement; a set of bits. */
 enum pgmig_trait {
@@ -129,7 +130,7 @@ struct pgmig_section {
 size_t pgmig_ident_read(const char *sql, struct pgmig_range name, char *out);
 
 /* The name of an action: "create", ...; NULL for none. */
-const char *pgmig_classify_action(enum pgmig_index_action action);
+const char *pgmig_index_action_name(enum pgmig_index_action action);
 
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
@@ -145,9 +146,6 @@ struct pgmig_place {
     size_t before;     /* characters of it in front of `start`: not held */
     size_t offset;     /* that was looked for: the count goes on there */
 };
-
-struct pgmig_seal;
-struct pgmig_hasher;
 
 /* A file's text, of which a part may be there (source.c). */
 struct pgmig_source {
@@ -179,8 +177,6 @@ static inline const char *pgmig_source_at(const struct pgmig_source *s,
 */
 void pgmig_source_locate(const struct pgmig_source *s, size_t offset,
                          struct pgmig_place *place);
-
-#define PGMIG_SEAL_BYTES 16
 
 /* A parsed migration file. */
 struct pgmig_script {

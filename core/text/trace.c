@@ -6,8 +6,10 @@
 ** (pl_exec.c, plpgsql_exec_error_callback), the innermost call first. The first
 ** line of it that is about a routine of this file, or about the DO itself, is
 ** the place; N counts from the beginning of the body, so the body has to be
-** found. With lc_messages other than English nothing is found, and the error
-** points at the statement.
+** found. No other field of an error says any of this (protocol manual, "Error
+** and Notice Message Fields"), and CONTEXT is in the server's language: where
+** lc_messages is not English nothing is found, and the error points at the
+** statement, or at the COPY.
 */
 #include "text/trace.h"
 
@@ -15,8 +17,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "text/lexer.h"
 #include "text/source.h"
-#include "text/words.h"
 
 #define ROUTINE "PL/pgSQL function "
 #define BLOCK "inline_code_block "
@@ -85,16 +87,6 @@ struct signature {
     int args;                    /* how many of them go in */
 };
 
-static bool is_name(const struct pgmig_words *w)
-{
-    return w->tok.kind == PGMIG_TOKEN_WORD || w->tok.kind == PGMIG_TOKEN_QUOTED;
-}
-
-static bool at_symbol(const struct pgmig_words *w, char c)
-{
-    return w->tok.kind == PGMIG_TOKEN_SYMBOL && w->lx.text[w->tok.start] == c;
-}
-
 /* Pass over the arguments: from behind ( to ). CONTEXT has the types of those
 ** that go in (regprocedure's way), the file may have names, modes and defaults,
 ** too: only how many there are can be compared. */
@@ -109,7 +101,7 @@ static bool read_arguments(struct pgmig_words *w, struct signature *sig)
             return false;
         if (first && !pgmig_words_at(w, "out"))
             sig->args++;
-        first = w->parens == 1 && at_symbol(w, ',');
+        first = w->parens == 1 && pgmig_words_at_symbol(w, ',');
     }
     sig->args_end = w->tok.start;
     return true;
@@ -119,13 +111,13 @@ static bool read_arguments(struct pgmig_words *w, struct signature *sig)
 static bool read_signature(struct pgmig_words *w, struct signature *sig)
 {
     *sig = (struct signature){.text = w->lx.text};
-    while (is_name(w)) {
+    while (pgmig_words_at_name(w)) {
         sig->schema = sig->name;
         sig->name = w->tok;
         pgmig_words_next(w);
-        if (at_symbol(w, '('))
+        if (pgmig_words_at_symbol(w, '('))
             return read_arguments(w, sig);
-        if (!at_symbol(w, '.'))
+        if (!pgmig_words_at_symbol(w, '.'))
             return false;
         pgmig_words_next(w);
     }
