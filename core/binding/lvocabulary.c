@@ -2,19 +2,21 @@
 ** lvocabulary.c -- a format's words, from a Lua table.
 **
 ** A vocabulary is read by the core over and over, so it is made once, of C
-** structs that point to Lua's strings. Every string and every array that it
-** points to is put into one table in the registry (the anchor) when it is
-** found: the caller's table may change afterwards, and the words do not.
+** structs that point to Lua's strings. A copy of the caller's table keeps
+*these,
+** in the registry, and the arrays as well: the caller's own may change
+** afterwards, and the words do not.
 */
 #include <string.h>
 
 #include "binding/lpgmig.h"
 
-/* The strings belong to Lua: a table in the registry keeps them. */
 struct lvocabulary {
     struct pgmig_vocabulary words;
-    int anchor;
+    int anchor; /* keeps the copy, in the registry */
 };
+
+#define LEVELS 3 /* a table, its lists, their items */
 
 const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg)
 {
@@ -37,137 +39,77 @@ static int vocabulary_gc(lua_State *L)
     return 0;
 }
 
-/* ---- fields ---------------------------------------------------------- */
-
-/* Keep the value on the top of the stack, and pop it. luaL_ref puts it behind
-** the others; its number is forgotten, as nothing of a vocabulary is let go of
-** before all of it is. */
-static void keep(lua_State *L, int anchor)
+/* Memory for a list's items that lives as long as the copy at index `words`,
+** which keeps it in a field of its own. A byte more, as a list may be empty. */
+static void *allocate(lua_State *L, int words, const char *key, size_t count,
+                      size_t size)
 {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, anchor);
-    lua_insert(L, -2);
-    (void)luaL_ref(L, -2);
-    lua_pop(L, 1);
+    void *memory = lua_newuserdata(L, count * size + 1);
+
+    memset(memory, 0, count * size + 1);
+    lua_setfield(L, words, key);
+    return memory;
 }
 
-/* A string field of the table on the top of the stack; NULL: none. */
-static const char *text_field(lua_State *L, int anchor, const char *key)
+/* Push the list in a field of the copy at index `words`, an empty one where it
+** is missing; how many items it has. */
+static size_t push_list(lua_State *L, int words, const char *key)
 {
-    const char *s;
-
-    lpgmig_get_field(L, -1, key);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        return NULL;
-    }
-    if (lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "vocabulary: %s must be a string", key);
-    s = lua_tostring(L, -1);
-    keep(L, anchor);
-    return s;
-}
-
-static const char *needed_field(lua_State *L, int anchor, const char *key)
-{
-    const char *s = text_field(L, anchor, key);
-
-    if (s == NULL)
-        luaL_error(L, "vocabulary: %s is missing", key);
-    return s;
-}
-
-static bool flag_field(lua_State *L, const char *key)
-{
-    bool value;
-
-    lpgmig_get_field(L, -1, key);
-    value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* Push the list in a field; how many items it has. */
-static size_t push_list(lua_State *L, const char *key)
-{
-    size_t count = 0;
-
-    lpgmig_get_field(L, -1, key);
+    lpgmig_get_field(L, words, key);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
         lua_newtable(L);
     }
     if (!lua_istable(L, -1))
-        luaL_error(L, "vocabulary: %s must be a list", key);
-    for (;; count++) {
-        bool there;
-
-        lua_rawgeti(L, -1, (int)count + 1);
-        there = !lua_isnil(L, -1);
-        lua_pop(L, 1);
-        if (!there)
-            return count;
-    }
-}
-
-/* Memory that lives as long as the vocabulary. A byte more, as a list may be
-** empty. */
-static void *allocate(lua_State *L, int anchor, size_t count, size_t size)
-{
-    void *memory = lua_newuserdata(L, count * size + 1);
-
-    memset(memory, 0, count * size + 1);
-    keep(L, anchor);
-    return memory;
+        luaL_error(L, "vocabulary: field %s: list expected", key);
+    return lpgmig_length(L, lua_gettop(L));
 }
 
 /* ---- markers --------------------------------------------------------- */
 
-static int one_of(lua_State *L, const char *value, const char *const *names)
-{
-    for (int i = 0; names[i] != NULL; i++)
-        if (strcmp(names[i], value) == 0)
-            return i;
-    return luaL_error(L, "vocabulary: unknown word %s", value);
-}
-
-static void read_marker(lua_State *L, int anchor, struct pgmig_marker *m)
+/* The marker on the top of the stack. */
+static void read_marker(lua_State *L, struct pgmig_marker *m)
 {
     static const char *const kinds[] = {
         [PGMIG_MARKER_UP] = "up",           [PGMIG_MARKER_DOWN] = "down",
         [PGMIG_MARKER_DIVIDER] = "divider", [PGMIG_MARKER_SETTING] = "setting",
         [PGMIG_MARKER_END] = "end",         [PGMIG_MARKER_IGNORED] = "ignored",
         [PGMIG_MARKER_REFUSED] = "refused", NULL};
+    static const struct lpgmig_field fields[] = {
+        {"text", LPGMIG_NEEDED, offsetof(struct pgmig_marker, text)},
+        {"hint", LPGMIG_TEXT, offsetof(struct pgmig_marker, hint)},
+        {"whole_file", LPGMIG_FLAG, offsetof(struct pgmig_marker, whole_file)},
+        {"first", LPGMIG_FLAG, offsetof(struct pgmig_marker, first)},
+        {"options", LPGMIG_FLAG, offsetof(struct pgmig_marker, options)},
+        {"loose", LPGMIG_FLAG, offsetof(struct pgmig_marker, loose)},
+        {"anywhere", LPGMIG_FLAG, offsetof(struct pgmig_marker, anywhere)},
+        {NULL, LPGMIG_TEXT, 0}};
+    static const struct lpgmig_field setting[] = {
+        {"key", LPGMIG_NEEDED, offsetof(struct pgmig_marker, key)},
+        {"value", LPGMIG_NEEDED, offsetof(struct pgmig_marker, value)},
+        {NULL, LPGMIG_TEXT, 0}};
+    int at = lua_gettop(L);
 
-    if (!lua_istable(L, -1))
-        luaL_error(L, "vocabulary: a marker must be a table");
-    m->text = needed_field(L, anchor, "text");
-    m->kind = (enum pgmig_marker_kind)one_of(L, needed_field(L, anchor, "kind"),
-                                             kinds);
-    m->hint = text_field(L, anchor, "hint");
-    m->whole_file = flag_field(L, "whole_file");
-    m->first = flag_field(L, "first");
-    m->options = flag_field(L, "options");
-    m->loose = flag_field(L, "loose");
-    m->anywhere = flag_field(L, "anywhere");
-    if (m->kind != PGMIG_MARKER_SETTING)
-        return;
-    m->key = needed_field(L, anchor, "key");
-    m->value = needed_field(L, anchor, "value");
+    lpgmig_read(L, at, "vocabulary: marker", fields, m);
+    m->kind = (enum pgmig_marker_kind)lpgmig_read_choice(
+        L, at, "vocabulary: marker", "kind", kinds, -1);
+    if (m->kind == PGMIG_MARKER_SETTING)
+        lpgmig_read(L, at, "vocabulary: marker", setting, m);
 }
 
 /* The markers of the table, then those of other tools. Those of the format's
 ** own tool are no mistake in its files. */
-static void read_markers(lua_State *L, struct lvocabulary *lv, const char *tool)
+static void read_markers(lua_State *L, int words, const char *tool,
+                         struct pgmig_vocabulary *out)
 {
     const struct pgmig_vocabulary *other = &pgmig_vocabulary_default;
-    size_t count = push_list(L, "markers");
-    struct pgmig_marker *list =
-        allocate(L, lv->anchor, count + other->marker_count, sizeof *list);
+    size_t count = push_list(L, words, "markers");
+    struct pgmig_marker *list = allocate(
+        L, words, "markers_read", count + other->marker_count, sizeof *list);
 
-    lv->words.markers = list;
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
-        read_marker(L, lv->anchor, &list[i]);
+        read_marker(L, &list[i]);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -175,62 +117,62 @@ static void read_markers(lua_State *L, struct lvocabulary *lv, const char *tool)
         if (other->markers[i].kind == PGMIG_MARKER_FOREIGN &&
             strcmp(other->markers[i].tool, tool) != 0)
             list[count++] = other->markers[i];
-    lv->words.marker_count = count;
+    out->markers = list;
+    out->marker_count = count;
 }
 
-static void read_options(lua_State *L, struct lvocabulary *lv)
+static void read_options(lua_State *L, int words, struct pgmig_vocabulary *out)
 {
-    size_t count = push_list(L, "options");
+    static const struct lpgmig_field fields[] = {
+        {"text", LPGMIG_NEEDED, offsetof(struct pgmig_marker_option, text)},
+        {"key", LPGMIG_NEEDED, offsetof(struct pgmig_marker_option, key)},
+        {"value", LPGMIG_NEEDED, offsetof(struct pgmig_marker_option, value)},
+        {NULL, LPGMIG_TEXT, 0}};
+    size_t count = push_list(L, words, "options");
     struct pgmig_marker_option *list =
-        allocate(L, lv->anchor, count, sizeof *list);
+        allocate(L, words, "options_read", count, sizeof *list);
 
-    lv->words.options = list;
-    lv->words.option_count = count;
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
-        if (!lua_istable(L, -1))
-            luaL_error(L, "vocabulary: an option must be a table");
-        list[i].text = needed_field(L, lv->anchor, "text");
-        list[i].key = needed_field(L, lv->anchor, "key");
-        list[i].value = needed_field(L, lv->anchor, "value");
+        lpgmig_read(L, lua_gettop(L), "vocabulary: option", fields, &list[i]);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
+    out->options = list;
+    out->option_count = count;
 }
 
-static void read_way(lua_State *L, struct lvocabulary *lv)
-{
-    const char *way = text_field(L, lv->anchor, "one_way");
-
-    lv->words.one_way = way != NULL;
-    if (way != NULL)
-        lv->words.way = (enum pgmig_direction)one_of(L, way, lpgmig_directions);
-}
-
-static void read_rules(lua_State *L, struct lvocabulary *lv)
+static void read_rules(lua_State *L, int words, struct pgmig_vocabulary *out)
 {
     static const char *const rules[] = {[PGMIG_TRANSACTION_ON] = "on",
                                         [PGMIG_TRANSACTION_OFF] = "off",
                                         [PGMIG_TRANSACTION_OWN] = "own",
                                         [PGMIG_TRANSACTION_AUTO] = "auto",
                                         NULL};
-    struct pgmig_vocabulary *words = &lv->words;
-    const char *rule = text_field(L, lv->anchor, "transaction");
-    const char *untransacted = text_field(L, lv->anchor, "untransacted");
+    static const struct lpgmig_field fields[] = {
+        {"untransacted", LPGMIG_TEXT,
+         offsetof(struct pgmig_vocabulary, untransacted)},
+        {"unwrapped", LPGMIG_FLAG,
+         offsetof(struct pgmig_vocabulary, unwrapped)},
+        {"marked", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, marked)},
+        {"repeats", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, repeats)},
+        {"empty", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, empty)},
+        {"placeholder", LPGMIG_TEXT,
+         offsetof(struct pgmig_vocabulary, placeholder)},
+        {"placeholder_end", LPGMIG_TEXT,
+         offsetof(struct pgmig_vocabulary, placeholder_end)},
+        {NULL, LPGMIG_TEXT, 0}};
+    const int neither = PGMIG_DOWN + 1;
+    int way = lpgmig_read_choice(L, words, "vocabulary", "one_way",
+                                 lpgmig_directions, neither);
 
-    if (rule != NULL)
-        words->transaction =
-            (enum pgmig_transaction_rule)one_of(L, rule, rules);
-    if (untransacted != NULL)
-        words->untransacted = untransacted;
-    words->unwrapped = flag_field(L, "unwrapped");
-    words->marked = flag_field(L, "marked");
-    words->repeats = flag_field(L, "repeats");
-    words->empty = flag_field(L, "empty");
-    words->placeholder = text_field(L, lv->anchor, "placeholder");
-    words->placeholder_end = text_field(L, lv->anchor, "placeholder_end");
-    if (words->placeholder_end == NULL)
-        words->placeholder_end = "";
+    out->placeholder_end = "";
+    lpgmig_read(L, words, "vocabulary", fields, out);
+    out->transaction = (enum pgmig_transaction_rule)lpgmig_read_choice(
+        L, words, "vocabulary", "transaction", rules, PGMIG_TRANSACTION_ON);
+    out->one_way = way != neither;
+    if (out->one_way)
+        out->way = (enum pgmig_direction)way;
 }
 
 /*
@@ -246,21 +188,18 @@ static int vocabulary_new(lua_State *L)
     const char *tool = luaL_checkstring(L, 1);
     struct lvocabulary *lv;
 
-    luaL_checktype(L, 2, LUA_TTABLE);
+    lpgmig_snapshot(L, 2, LEVELS);
     lv = lua_newuserdata(L, sizeof *lv);
     /* complete from here on: what is raised below leaves a whole object */
     lv->words = pgmig_vocabulary_default;
     lv->anchor = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_VOCABULARY);
     lua_setmetatable(L, -2);
-    lua_newtable(L);
-    lv->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, 2);
-    read_markers(L, lv, tool);
-    read_options(L, lv);
-    read_rules(L, lv);
-    read_way(L, lv);
-    lua_pop(L, 1);
+    lv->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    read_markers(L, 2, tool, &lv->words);
+    read_options(L, 2, &lv->words);
+    read_rules(L, 2, &lv->words);
     return 1;
 }
 
