@@ -107,7 +107,7 @@ const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg);
 extern const char *const lpgmig_directions[];
 
 /* Set the functions of one topic in the module's table. */
-void lpgmig_open_error(lua_State *L);
+void lpgmig_open_aux(lua_State *L);
 void lpgmig_open_text(lua_State *L);
 void lpgmig_open_script(lua_State *L);
 void lpgmig_open_vocabulary(lua_State *L);
