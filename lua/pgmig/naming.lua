@@ -3,7 +3,8 @@
 --
 -- * `parse(path)`, path relative to the migrations folder, returns nil for a file that does not
 --   follow the rule, or { version = digits; name = string; direction = "up" | "down" for
---   one of a pair of files; language = "lua"; repeatable = true; label = the name shown }
+--   one of a pair of files; language = "lua"; repeatable = true; baseline = true: a new database
+--   runs it in the place of all up to its version; label = the name shown }
 -- * `format(version, name, direction)` returns the path of a new file. When it differs for "up" and
 --   "down", create writes both.
 -- * `next(newest)`, optional: the version after the newest migration (nil: the first); needed for

@@ -170,12 +170,12 @@ describe("a folder of another tool", function()
       ["V2__e.sql"] = "INSERT INTO a VALUES (1); SELECT '${not}';",
       ["V2__e.sql.conf"] = "placeholderReplacement=false\nexecuteInTransaction = false\n",
       ["R__view.sql"] = "CREATE OR REPLACE VIEW v AS SELECT x FROM a;",
-      ["B1__base.sql"] = "SELECT 1;", ["afterMigrate.sql"] = "SELECT 1;",
+      ["afterMigrate.sql"] = "SELECT 1;",
     }
     local m = migrator "flyway"
     local status = m:status()
     assert.same({}, status.problems)
-    assert.same({ dir .. "/B1__base.sql", dir .. "/afterMigrate.sql" }, status.ignored)
+    assert.same({ dir .. "/afterMigrate.sql" }, status.ignored)
     assert.equal("1_a 1_9_b 1_10_0_c 1.10.1_d 2_e R__view", labels(m:migrate()))
     assert.equal("", labels(m:migrate "1.9"))
     assert.equal("there are versions 1 to 2", fails(m.migrate, m, "7").hint)
@@ -185,6 +185,31 @@ describe("a folder of another tool", function()
     assert.matches("no DOWN", fails(m.rollback, m).message)
     assert.same({ 1, 2 }, { m:plan_rollback { to = "1.10.1" }[1].version and 1, 2 })
     assert.matches("/V3__next_thing.sql$", m:create "next thing")
+  end)
+
+  it("Flyway's: a baseline file is for new databases", function()
+    local files = {
+      ["V1__a.sql"] = "CREATE TABLE a ();", ["V2__b.sql"] = "CREATE TABLE b ();",
+      ["V3__c.sql"] = "CREATE TABLE c ();",
+    }
+    write(files)
+    local old = pgmig.connect(support.database())
+    pgmig.migrator(old, dir, { format = "flyway" }):migrate "1"
+    write { ["B1__old.sql"] = "SELECT 1/0;", ["B2__base.sql"] = "CREATE TABLE ab ();" }
+    local m = migrator "flyway"
+    assert.equal("2_base 3_c", labels(m:pending()))
+    assert.equal("2_base 3_c", labels(m:migrate()))
+    assert.equal("ab c", tables())
+    assert.equal("", labels(m:pending()))
+    assert.equal("2_base 3_c", labels(m:applied()))
+    assert.same({}, m:doctor())
+    assert.equal("2_b 3_c", labels(pgmig.migrator(old, dir, { format = "flyway" }):migrate()))
+    old:close()
+    os.remove(dir .. "/V1__a.sql")
+    os.remove(dir .. "/V2__b.sql")
+    assert.equal("applied", m:status().applied[1].state)
+    support.write(dir, "B2__base.sql", "CREATE TABLE ba ();")
+    assert.equal("edited", m:status().applied[1].state)
   end)
 
   it("Flyway's, without a prefix and with placeholders", function()

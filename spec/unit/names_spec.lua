@@ -55,7 +55,7 @@ local named = {
     "014_n", "015_o.LUA", "016_p.lua ", "017-q.sql", "018.sql", " 019_r.sql", "schema.sql",
     "020_s.Sql.TXT", "021_t.ddl", "022_u.", "023_v/", "024/", "025_w.sql/",
   },
-  flyway = { "v1__a.sql", "V2_b.sql", "V3__c.SQL", "R_d.sql", "B1__e.sql", "afterMigrate.sql",
+  flyway = { "v1__a.sql", "V2_b.sql", "V3__c.SQL", "R_d.sql", "afterMigrate.sql",
     "V4__f.java", "V5__g.sql.txt", "V6__h.sql " },
   ["golang-migrate"] = { "1_a.sql", "2-b.up.sql", "3_c.up.go", "4_d.up.json", "5_e.down.sql",
     "6_f.up.sql.bak" },

@@ -139,7 +139,9 @@ local function read_file(set, parse, prefix, name, found)
   local parsed
   if name:sub(-1) ~= "/" then parsed = parse(name) end
   if parsed then check_text(prefix, name) end
-  if parsed and parsed.repeatable then
+  if parsed and parsed.baseline then
+    table.insert(set.baselines, new_migration(set, parsed, prefix, name))
+  elseif parsed and parsed.repeatable then
     add_repeatable(set, new_repeatable(set, parsed, prefix, name))
   elseif parsed then
     found[#found + 1] = new_migration(set, parsed, prefix, name)
@@ -168,18 +170,29 @@ end
 -- @return { list = migrations by version, by_id = the same by id, ignored = paths of files that
 --   look like migrations and are none, reasons = why, by path, foreign = migrations by id that are
 --   code of another tool's, repeatable = migrations that run again, by name, wrong = errors
---   of kind "naming" about files whose names cannot be, such as two of one version }
+--   of kind "naming" about files whose names cannot be, such as two of one version,
+--   baselines = migrations by version that only a new database runs, for all up to theirs }
 -- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
 function M.read(dirs, rule, format)
   local set = {
-    list = {}, by_id = {}, ignored = {}, reasons = {}, repeatable = {}, by_name = {}, wrong = {},
-    foreign = {}, rule = rule, reads_as = format and format.vocabulary and format or nil,
+    list = {}, by_id = {}, ignored = {}, reasons = {}, baselines = {}, repeatable = {},
+    by_name = {}, wrong = {}, foreign = {}, rule = rule,
+    reads_as = format and format.vocabulary and format or nil,
   }
   local found = {}
   for _, dir in ipairs(dirs) do read_dir(set, dir, found) end
   grouping.settle(set, found)
+  table.sort(set.baselines, migration.before)
   table.sort(set.repeatable, function(a, b) return a.name < b.name end)
   return set
+end
+
+--- The newest version of the folders.
+-- @return its id; nil when there is none
+function M.newest(set)
+  local last, baseline = set.list[#set.list], set.baselines[#set.baselines]
+  if last and baseline then return migration.before(last, baseline) and baseline.id or last.id end
+  return last and last.id or baseline and baseline.id
 end
 
 return M

@@ -1,5 +1,6 @@
---- Flyway: `V1.2__name.sql`, `U1.2__name.sql` to undo it, `R__name.sql` again and again. An empty
--- prefix is understood, too. What cannot run in a transaction makes a file run without one.
+--- Flyway: `V1.2__name.sql`, `U1.2__name.sql` to undo it, `R__name.sql` again and again,
+-- `B3__name.sql` for new databases. An empty prefix is understood, too. What cannot run in a
+-- transaction makes a file run without one.
 local naming = require "pgmig.naming"
 
 local directions = { V = "up", U = "down", [""] = "up" }
@@ -24,7 +25,7 @@ end
 
 return {
   name = "flyway",
-  about = "V1.2__name.sql, U1.2__name.sql and R__name.sql",
+  about = "V1.2__name.sql, U1.2__name.sql, R__name.sql and B3__name.sql",
   naming = {
     pattern = "V1.2__name.sql, U1.2__name.sql, R__name.sql",
     deep = true,
@@ -32,13 +33,14 @@ return {
       local file = path:match "[^/]+$"
       local repeatable = parse_repeatable(file)
       if repeatable then return repeatable end
-      local prefix, version, name = file:match "^([VU]?)(%d[%d._]-)__(.*)%.sql$"
-      if not prefix then prefix, version, name = file:match "^([VU])(%d[%d._]*)()%.sql$" end
+      local prefix, version, name = file:match "^([VUB]?)(%d[%d._]-)__(.*)%.sql$"
+      if not prefix then prefix, version, name = file:match "^([VUB])(%d[%d._]*)()%.sql$" end
       if not prefix then return nil end
       local described = type(name) == "string" and name ~= ""
       return {
         version = version:gsub("_", "."), name = described and name or version,
         direction = directions[prefix], label = described and version .. "_" .. name or version,
+        baseline = prefix == "B",
       }
     end,
     digits = naming.parts,
@@ -84,7 +86,7 @@ return {
     columns = { "installed_rank", "version", "description", "type", "script", "success" },
     query = [[
       SELECT version, script AS path, installed_on::pg_catalog.timestamptz AS applied_at,
-        NOT success AS dirty, type OPERATOR(pg_catalog.=) 'BASELINE' AS baseline,
+        NOT success AS dirty, type OPERATOR(pg_catalog.~~) '%%BASELINE' AS baseline,
         version IS NULL AS repeatable,
         checksum::pg_catalog.text AS checksum
       FROM (SELECT DISTINCT ON (coalesce(version, script)) * FROM %s

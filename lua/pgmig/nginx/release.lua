@@ -68,12 +68,6 @@ local function from_prefix(dir)
   return ngx.config.prefix() .. dir
 end
 
---- The newest version of the folders; "0" when there is none.
-local function newest(set)
-  local last = set.list[#set.list]
-  return last and last.id or "0"
-end
-
 local function dirs_of(dir) return type(dir) == "table" and dir or { dir } end
 
 --- What tells what a release is about from what others are: database, tracking table, folders.
@@ -103,13 +97,13 @@ function M.read(options, mode)
     options = migrator_part(options),
     terms = mode .. " " .. tostring(target_of(options)),
   }
-  local set = { list = {} }
+  local set = { list = {}, baselines = {} }
   if self.dir then
     local format = formats.load(self.options.format or "pgmig", self.options.placeholders)
     local rule = naming.check(self.options.naming or format.naming)
     set, self.deep = files.read(dirs_of(self.dir), rule, format), rule.deep
   end
-  self.wanted = self.target ~= nil and migration.id_of(self.target) or newest(set)
+  self.wanted = self.target ~= nil and migration.id_of(self.target) or files.newest(set) or "0"
   self.place = place_of(self)
   return self
 end

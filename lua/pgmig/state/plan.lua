@@ -1,4 +1,5 @@
 --- What a run would do: files and tracking table compared, nothing touched.
+local baselines = require "pgmig.state.baselines"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local ledger = require "pgmig.state.ledger"
@@ -118,10 +119,11 @@ end
 -- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
 --   repeatable ones, changed = those of them that would run, read }
 function M.compare(files, read)
+  local rows = read.rows
+  files = baselines.settle(files, rows)
   local state = {
     applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable, read = read,
   }
-  local rows = read.rows
   for at = 1, rows.count do
     local id = rows.id[at]
     local m = files.by_id[id] or files.foreign[id] or without_file(rows, at)

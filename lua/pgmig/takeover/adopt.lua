@@ -136,6 +136,9 @@ local function add_baseline(plan, set, row, from)
   local id = core.version(files.digits(set.rule, row.version))
   local before = #plan
   add_below(plan, set, { id = id })
+  for _, m in ipairs(set.baselines) do
+    if m.id == id and not set.by_id[id] then plan:add(m) end
+  end
   plan.notes[#plan.notes + 1] = ("%s has a baseline at %s: %d files up to it are assumed to be"
     .. " applied"):format(from.name, row.version, #plan - before)
 end
