@@ -1,12 +1,14 @@
 --- The command line program: from its words to its exit code.
 local core = require "pgmig.core"
-local dial = require "pgmig.db.dial"
 local errors = require "pgmig.errors"
-local loop = require "pgmig.db.loop"
+local needed = require "pgmig.needed"
 local options = require "pgmig.cli.options"
 local outcome = require "pgmig.cli.outcome"
 local output = require "pgmig.cli.output"
 local texts = require "pgmig.texts"
+
+local dial = needed "db.dial"
+local loop = needed "db.loop"
 
 local M = {}
 

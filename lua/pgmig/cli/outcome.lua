@@ -1,8 +1,10 @@
 --- What a command has done so far, and when it fails, for people: what happened, where the database
 -- stands now, what to do next.
 local errors = require "pgmig.errors"
-local source = require "pgmig.files.source"
+local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
+
+local source = needed "files.source"
 
 local M = {}
 
