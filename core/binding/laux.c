@@ -58,6 +58,14 @@ char **lpgmig_own_text(lua_State *L)
     return lpgmig_own(L, sizeof(char *), release_text);
 }
 
+/* Freed early; should Lua raise before, the finalizer does it. */
+int lpgmig_push_owned(lua_State *L, char **text, size_t len)
+{
+    lua_pushlstring(L, *text, len);
+    release_text(text);
+    return 1;
+}
+
 /* ---- errors ------------------------------------------------------------ */
 
 /*

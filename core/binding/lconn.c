@@ -523,10 +523,7 @@ static int push_quoted(lua_State *L, quote *make)
     *quoted = make(lc->conn, s, len, err);
     if (*quoted == NULL)
         return lpgmig_error_raise(L, err);
-    lua_pushstring(L, *quoted);
-    free(*quoted);
-    *quoted = NULL;
-    return 1;
+    return lpgmig_push_owned(L, quoted, strlen(*quoted));
 }
 
 /* conn:quote_literal(s) and conn:quote_ident(s) --> s quoted for SQL. */

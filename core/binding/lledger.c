@@ -6,7 +6,7 @@
 ** until it has ended; what it is given is used up by then. Between operations a
 ** ledger knows what its last probe has found.
 */
-#include <stdlib.h>
+#include <string.h>
 
 #include "binding/lconn.h"
 
@@ -422,8 +422,7 @@ static int objection(lua_State *L)
     *sql = pgmig_trust_sql(tables);
     if (*sql == NULL)
         return luaL_error(L, "out of memory");
-    lua_pushstring(L, *sql);
-    return 1;
+    return lpgmig_push_owned(L, sql, strlen(*sql));
 }
 
 /* refuse(objection): raise what such an expression has yielded, kind "plan". */

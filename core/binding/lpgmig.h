@@ -29,6 +29,9 @@ void *lpgmig_own(lua_State *L, size_t size, void (*release)(void *));
 /* The same for a text of the core's: where its address goes. */
 char **lpgmig_own_text(lua_State *L);
 
+/* Push such a text, `len` bytes of it, and free it: one value. */
+int lpgmig_push_owned(lua_State *L, char **text, size_t len);
+
 /* An empty error that is freed whatever happens; pushes one value. */
 struct pgmig_error *lpgmig_error_new(lua_State *L);
 

@@ -7,6 +7,7 @@
 */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "binding/lpgmig.h"
@@ -20,19 +21,13 @@ static int text_version(lua_State *L)
 {
     size_t len;
     const char *digits = luaL_checklstring(L, 1, &len);
-    struct pgmig_error wrong = {0};
-    struct pgmig_error *err;
+    struct pgmig_error *err = lpgmig_error_new(L);
     char out[PGMIG_VERSION_DIGITS + 1];
 
-    if (pgmig_version_parse(digits, len, out, &wrong) == 0) {
-        lua_pushstring(L, out); /* mostly: Lua has no error to collect */
-        return 1;
-    }
-    pgmig_error_clear(&wrong);
-    err = lpgmig_error_new(L);
     if (pgmig_version_parse(digits, len, out, err) != 0)
         return lpgmig_error_raise(L, err);
-    return 0;
+    lua_pushstring(L, out);
+    return 1;
 }
 
 /* compare(a, b) --> -1, 0 or 1 for two versions in their one form. */
@@ -45,25 +40,9 @@ static int text_compare(lua_State *L)
     return 1;
 }
 
-#define DIR_BOX "pgmig.dir"
-
-static int dir_gc(lua_State *L)
+static void release_dir(void *dir)
 {
-    pgmig_dir_free(luaL_checkudata(L, 1, DIR_BOX));
-    return 0;
-}
-
-static struct pgmig_dir *new_dir(lua_State *L)
-{
-    struct pgmig_dir *dir = lua_newuserdata(L, sizeof *dir);
-
-    *dir = (struct pgmig_dir){0};
-    if (luaL_newmetatable(L, DIR_BOX)) {
-        lua_pushcfunction(L, dir_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return dir;
+    pgmig_dir_free(dir);
 }
 
 /* list(path, deep) --> the files in it, and with deep in its folders, as
@@ -73,7 +52,7 @@ static int text_list(lua_State *L)
 {
     const char *path = lpgmig_check_name(L, 1);
     struct pgmig_error *err = lpgmig_error_new(L);
-    struct pgmig_dir *dir = new_dir(L);
+    struct pgmig_dir *dir = lpgmig_own(L, sizeof *dir, release_dir);
 
     if (pgmig_dir_read(dir, path, lua_toboolean(L, 2), err) != 0)
         return lpgmig_error_raise(L, err);
@@ -129,10 +108,7 @@ static int text_read_file(lua_State *L)
         return 0;
     if (pgmig_file_head(path, most, text, &len, err) != 0)
         return lpgmig_error_raise(L, err);
-    lua_pushlstring(L, *text, len);
-    free(*text);
-    *text = NULL;
-    return 1;
+    return lpgmig_push_owned(L, text, len);
 }
 
 /* exists(path) --> whether something is there, whatever it is. */
@@ -251,10 +227,7 @@ static int text_readable(lua_State *L)
     *made = pgmig_readable(text, len, prefix);
     if (*made == NULL)
         return luaL_error(L, "not enough memory");
-    lua_pushstring(L, *made);
-    free(*made);
-    *made = NULL;
-    return 1;
+    return lpgmig_push_owned(L, made, strlen(*made));
 }
 
 /* visible(text, one_line) --> the text for terminals and logs: nothing in it
@@ -274,10 +247,7 @@ static int text_visible(lua_State *L)
     *made = pgmig_visible(text, len, one_line, &len);
     if (*made == NULL)
         return luaL_error(L, "not enough memory");
-    lua_pushlstring(L, *made, len);
-    free(*made);
-    *made = NULL;
-    return 1;
+    return lpgmig_push_owned(L, made, len);
 }
 
 static int push_duration(lua_State *L, const char *wrong, lua_Number ms,
