@@ -58,7 +58,7 @@
 ---@field down "ready"|"none"|"empty"|"irreversible"|nil set by status; also nil if only running the Lua code would tell
 ---@field missing boolean?
 ---@field repeatable boolean?
----@field failure { message: string, at: string }? its last attempt
+---@field failure { message: string, at: string, event: "failed"|"unknown"|"interrupted", sqlstate: string?, detail: string?, line: integer? }? its last attempt
 ---@field unfinished { direction: "up"|"down", done: integer, running: string?, since: string }? of transaction=off
 
 ---@class pgmig.Plan: pgmig.Migration[]
@@ -90,7 +90,7 @@
 ---@class pgmig.Finding
 ---@field kind string
 ---@field message string
----@field remedy string a shell command
+---@field remedy string? a shell command; nil where only a person can know what helps
 ---@field migration pgmig.Migration?
 
 ---@class pgmig.Problem
@@ -109,6 +109,7 @@
 ---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
 ---@field warning string? set if the files of all applied migrations are missing
+---@field at_work { pid: integer?, worker: integer?, application_name: string?, user: string?, since: string?, query: string?, state: string? }? who runs what has been begun
 
 ---@class pgmig.Event
 ---@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"

@@ -204,13 +204,17 @@ void pgmig_history_add_marks(struct pgmig_sql *s)
         "checksum, CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") "
         "THEN message END AS message, %s AS run, "
         "CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") OR version IS NULL "
-        "THEN pg_catalog.to_json(finished_at) %#>> '{}' END AS at "
+        "THEN pg_catalog.to_json(finished_at) %#>> '{}' END AS at, %s "
         "FROM %h AS h WHERE event %<> ALL (" PGMIG_PASSING_EVENTS ") "
         "OR id %= ANY (SELECT pg_catalog.max(id) FROM %h "
         "WHERE event %= ANY (" PGMIG_PASSING_EVENTS ") "
         "GROUP BY version, CASE WHEN version IS NULL THEN name END) "
         "ORDER BY h.id",
-        s->ledger->format >= 2 ? "run" : "NULL::pg_catalog.text");
+        s->ledger->format >= 2 ? "run" : "NULL::pg_catalog.text",
+        s->ledger->format >= 3 ? "sqlstate, detail, line"
+                               : "NULL::pg_catalog.text AS sqlstate, "
+                                 "NULL::pg_catalog.text AS detail, "
+                                 "NULL::pg_catalog.int4 AS line");
 }
 
 /* The newest ones, the oldest of them first. An old format has fewer columns:

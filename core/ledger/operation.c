@@ -158,7 +158,8 @@ static void add_operation(struct pgmig_sql *s, enum pgmig_ledger_op op,
 static const char list_shape[] =
     "* id:text name:text? applied_at:text? applied_at_epoch:float?";
 static const char marks_shape[] =
-    "* key:text event:text checksum:text? message:text? run:text? at:text?";
+    "* key:text event:text checksum:text? message:text? run:text? at:text? "
+    "sqlstate:text? detail:text? line:int?";
 
 static const char *shape_of(const struct pgmig_ledger *ledger,
                             enum pgmig_ledger_op op)

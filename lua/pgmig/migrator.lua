@@ -178,16 +178,21 @@ local function inspect(m, problems)
   }
 end
 
+--- Who is at work on what has been begun, if something has.
+local function find_at_work(self, read)
+  if read.left[1] or next(read.journal) then return needed("upkeep.at_work").find(self, read) end
+end
+
 --- The state of the database. Creates and writes nothing; broken files are reported, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
 --   repeatable = migrations that run again when they change, ignored = paths of files that look
 --   like migrations and are none, reasons = why, by path, problems = { { kind, message, path,
 --   migration }, ... }, warning = a message if the files of all applied migrations are missing, or
---   nil }; a migration has
+--   nil, at_work = who holds the lock of what has been begun, or nil }; a migration has
 --   `state` (pgmig.files.migration), with a readable file `down` ("ready", "none", "empty",
---   "irreversible"), and if it failed or is half finished, `failure` { message, at } and
---   `unfinished` { direction, done = statements, running = the text of one whose outcome is
---   unknown, since }
+--   "irreversible"), and if it failed or is half finished, `failure` { message, at, event,
+--   sqlstate, detail, line } and `unfinished` { direction, done = statements, running = the text of
+--   one whose outcome is unknown, since }
 function migrator:status()
   local state, set = read_state(self, function()
     return files.read(self.dirs, self.naming, self.format)
@@ -207,6 +212,7 @@ function migrator:status()
     applied = state.applied, pending = state.pending, repeatable = state.repeatable,
     ignored = set.ignored, reasons = set.reasons, problems = problems,
     warning = state.all_missing and drift.describe_all_missing(state) or nil, read = state.read,
+    at_work = find_at_work(self, state.read),
   }
 end
 
@@ -314,8 +320,10 @@ function migrator:on(event, fn)
   return self
 end
 
---- Whether runs have ended without telling how, which this one will write down.
-local function has_ended_untold(self, plan)
+--- Whether there is something to do beside a plan: runs have ended without telling how, which this
+-- one will write down, or the journal is gone.
+local function has_more_to_do(self, plan)
+  if self.ledger:lacks_journal() then return true end
   return plan.left and plan.left[1] and not needed("run.lock").find(self)
 end
 
@@ -335,7 +343,7 @@ local function perform(self, plans, options)
     for _, warning in ipairs(plan.warnings or {}) do
       emit { type = "warning", migration = warning.migration, message = warning.message }
     end
-    is_empty = is_empty and #plan == 0 and not has_ended_untold(self, plan)
+    is_empty = is_empty and #plan == 0 and not has_more_to_do(self, plan)
   end
   if is_empty then return { {}, {} } end
   check_db(self)
@@ -453,7 +461,8 @@ end
 -- ---- repairs ---------------------------------------------------------------
 
 --- Diagnose problems of the database and its migrations. Changes nothing.
--- @return a list of { kind, message, remedy = a shell command, migration }; empty if all is well
+-- @return a list of { kind, message, remedy = a shell command, nil where only a person can know
+--   what helps, migration }; empty if all is well
 function migrator:doctor()
   check_db(self)
   return needed("upkeep.doctor").examine(self)

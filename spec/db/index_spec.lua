@@ -1,7 +1,7 @@
 -- Indexes that are built, rebuilt and dropped concurrently: what an attempt has left is found by
 -- what the server knows, whatever the statement calls it; what is somebody else's is left alone.
+local broken_indexes = require "pgmig.upkeep.broken_index"
 local core = require "pgmig.core"
-local invalid_indexes = require("pgmig.state.indexes").invalid
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -53,7 +53,7 @@ describe("an index built concurrently", function()
   --- What doctor says to do about INVALID ones.
   local function remedies()
     local list = {}
-    for _, index in ipairs(invalid_indexes(db)) do list[#list + 1] = index.remedy end
+    for _, index in ipairs(broken_indexes.list(db, {})) do list[#list + 1] = index.remedy end
     return list
   end
 

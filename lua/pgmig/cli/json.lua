@@ -67,7 +67,7 @@ function json:status(status)
     problems = list(status.problems, function(problem)
       return object { kind = problem.kind, message = problem.message, path = problem.path }
     end),
-    warning = status.warning,
+    warning = status.warning, at_work = status.at_work and object(status.at_work),
   }
 end
 

@@ -1,5 +1,6 @@
 --- What a command has done so far, and when it fails, for people: what happened, where the database
 -- stands now, what to do next.
+local failures = require "pgmig.state.failure"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
@@ -96,8 +97,9 @@ end
 --- What to do next, where the error's own hint does not say it.
 local function remedy(err, record)
   if err.kind ~= "sql" or not record.current then return nil end
-  return ("%s, then run `pgmig %s` again"):format(
-    err.line and "correct the file" or "fix the cause", record.direction)
+  local correction = failures.correction(err)
+  return ("%srun `pgmig %s` again"):format(correction and correction .. ", then " or "",
+    record.direction)
 end
 
 --- The text for people.

@@ -1,4 +1,6 @@
 --- The table that `status` shows to people.
+local at_work = require "pgmig.upkeep.at_work"
+local failures = require "pgmig.state.failure"
 local drift = require "pgmig.state.drift"
 local texts = require "pgmig.texts"
 
@@ -94,22 +96,30 @@ end
 local function explain(m)
   if m.state == "unreadable" then return nil end -- its file is among the broken ones
   local sentence, hint = drift.describe(m)
-  if m.state == "failed" then
-    sentence, hint = ("%s failed: %s"):format(m.label, m.failure.message), "correct it, then run "
-      .. "pgmig up"
-  elseif m.unfinished then
-    sentence = ("%s stopped at statement %d"):format(m.label, m.unfinished.done + 1)
-    hint = (m.missing and "its file is missing" or "run again") .. "; see pgmig doctor for details"
-  end
   return sentence and sentence .. "; " .. hint
+end
+
+--- How an attempt has left it, and what to do.
+local function explain_attempt(m)
+  local said = (m.unfinished or m.failure) and failures.describe(m)
+  if not said then return nil end
+  return said.kind, ("%s; %s: %s"):format(said.message, said.hint, said.remedy)
+end
+
+local function write_remark(output, kind, remark)
+  if remark then output:line(output:paint(1, "red", kind .. ":") .. " " .. remark) end
 end
 
 local function write_remarks(output, status)
   for _, list in ipairs { status.applied, status.pending, status.repeatable } do
     for _, m in ipairs(list) do
-      local remark = not (status.warning and m.state == "missing") and explain(m)
-      if remark then output:line(output:paint(1, "red", m.state .. ":") .. " " .. remark) end
+      write_remark(output, m.state, not (status.warning and m.state == "missing") and explain(m))
+      if not status.at_work then write_remark(output, explain_attempt(m)) end
     end
+  end
+  if status.at_work then
+    output:line(output:paint(1, "yellow", "running:") .. " "
+      .. table.concat({ at_work.describe(status.at_work, status.read) }, "; "))
   end
   for _, path in ipairs(status.ignored) do
     output:line(("ignored: %s %s"):format(path, status.reasons[path]))

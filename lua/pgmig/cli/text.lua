@@ -202,8 +202,8 @@ end
 function text:findings(findings)
   for _, finding in ipairs(findings) do
     self.output:block(self.output:paint(1, "yellow", finding.kind .. ":") .. " "
-      .. texts.field(finding.message))
-    self.output:line("   " .. finding.remedy)
+      .. texts.field(finding.message) .. (finding.remedy and ":" or ""))
+    if finding.remedy then self.output:line("   " .. finding.remedy) end
   end
   self.output:line(#findings == 0 and "all is well" or count(#findings, "finding"))
 end

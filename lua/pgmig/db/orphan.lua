@@ -48,6 +48,10 @@ local function look(db, orphan)
   return row.busy and "busy" or "idle"
 end
 
+--- Whether a server process is at work on what it was told, as far as can be seen.
+-- @param orphan as of `wait`
+function M.is_busy(db, orphan) return look(db, orphan) == "busy" end
+
 local function terminate(db, orphan)
   pcall(db.ask_rows, db, "-", TERMINATE, orphan.pid, orphan.backend_start, orphan.server_start)
 end

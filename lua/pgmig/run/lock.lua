@@ -101,6 +101,27 @@ function M.describe(who)
   return table.concat(parts, ", ")
 end
 
+local TERMINATE = "SELECT pg_catalog.pg_terminate_backend(%d)"
+
+--- How a holder is stopped, as the end of a hint: a run by its worker, since the lock's session
+-- does nothing, and is made again when it is ended.
+local function stop(who)
+  if not who.pid then return "commit the prepared transaction, or roll it back" end
+  if not who.worker then return "if it hangs, end it: " .. TERMINATE:format(who.pid) end
+  if who.state == "active" then
+    return ("to stop it, interrupt its program, or cancel its statement: SELECT "
+      .. "pg_catalog.pg_cancel_backend(%d)"):format(who.worker)
+  end
+  return ("if its program hangs, end its sessions: %s, pg_catalog.pg_terminate_backend(%d)"):format(
+    TERMINATE:format(who.worker), who.pid)
+end
+
+--- What can be done about a holder, as a hint.
+-- @param who of `holder`; nil
+function M.advise(who)
+  return "wait for it" .. (who and "; " .. stop(who) or "")
+end
+
 local function refuse(who, limit)
   local message = "another run is at work"
   if limit > 0 then
@@ -108,8 +129,7 @@ local function refuse(who, limit)
   end
   errors.raise("lock", message, {
     detail = "held by " .. M.describe(who), holder = who,
-    hint = "wait for it, or terminate it if it hangs: SELECT pg_catalog.pg_terminate_backend(" ..
-      (who and who.pid or "PID") .. ")",
+    hint = M.advise(who),
   })
 end
 

@@ -3,10 +3,12 @@
 -- its owner, if it is still as it was read; only then is anything decided or removed.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local failures = require "pgmig.state.failure"
 local indexes = require "pgmig.state.indexes"
 local ledger = require "pgmig.state.ledger"
-local source = require "pgmig.files.source"
 local orphan = require "pgmig.db.orphan"
+local source = require "pgmig.files.source"
+local texts = require "pgmig.texts"
 
 local M = {}
 
@@ -70,16 +72,13 @@ end
 
 --- Refuse to go on behind a statement that is not the one that was run.
 local function check_unedited(step, row)
-  for index, hash in ipairs(row.done) do
-    local known, statement = pcall(step.script.statement, step.script, step.section, index)
-    if not known or core.checksum(statement.sql) ~= hash then
-      errors.raise("drift", ("statement %d was edited after it was run"):format(index), {
-        file = step.m.path, line = known and statement.line or nil,
-        hint = ("restore its text, or discard the progress so far: pgmig resolve %s --restart")
-          :format(step.m.shown),
-      })
-    end
-  end
+  local index, line = failures.edited(step.script, step.section, row.done)
+  if not index then return end
+  errors.raise("drift", ("statement %d was edited after it was run"):format(index), {
+    file = step.m.path, line = line,
+    hint = ("restore its text, or discard the progress so far: pgmig resolve %s --restart")
+      :format(step.m.shown),
+  })
 end
 
 --- Refuse to go on where the rest may need what is gone.
@@ -105,16 +104,11 @@ local function unprovable(step, row)
     or "it is not known whether statement %d took effect"
   errors.raise("unknown", sentence:format(#row.done + 1), {
     file = step.m.path, statement = row.statement,
+    line = failures.line_of(step.script, step.section, row), text = texts.excerpt(row.statement),
     hint = ("inspect the database, then: pgmig resolve %s --done, or --redo")
       :format(step.m.shown),
   })
 end
-
---- What is safe to run a second time, whatever became of the first.
-local repeatable_kinds = {
-  VACUUM = true, ANALYZE = true, ["ALTER SYSTEM"] = true, CHECKPOINT = true, CLUSTER = true,
-  ["DISCARD ALL"] = true, ["REINDEX"] = true,
-}
 
 --- Find out about an index: true when the statement is done, false when not, nil: unknown.
 local function settle_index(step, row, change)
@@ -135,21 +129,12 @@ end
 
 --- Find out about the statement under way: true when it is done. What it has left is removed.
 local function examine(step, row)
-  local text = "-- pgmig: transaction=off\n" .. row.statement
-  local ok, script = pcall(core.parse_script, text, step.m.path)
-  local statement = ok and script:statement("up", 1)
-  if not statement then return unprovable(step, row) end
-  local change = statement.index_change
-  if change and change.concurrently then
-    local done = settle_index(step, row, change)
-    if done ~= nil then return done end
-  end
-  local first_word = statement.kind:match "^%S+"
-  local failed = row.state == "failed" and not (change and change.concurrently)
-  if failed or repeatable_kinds[first_word] or repeatable_kinds[statement.kind] then
-    return false
-  end
-  return unprovable(step, row)
+  local how, change = failures.settles(row, step.m.path)
+  if how == "again" then return false end
+  local done
+  if how == "index" then done = settle_index(step, row, change) end
+  if done == nil then unprovable(step, row) end
+  return done
 end
 
 --- The statement under way has turned out to be done.
@@ -173,7 +158,7 @@ local function note_undone(step, row)
 end
 
 --- Whether an attempt of it has failed half-way, as the history says.
-local function has_failed_half_way(m)
+function M.has_failed_half_way(m)
   if not m.failure then return false end
   local transactional = source.is_transactional(m, "up")
   source.forget(m)
@@ -185,7 +170,7 @@ end
 -- @raise kind "unknown"
 function M.check_left(list)
   for _, m in ipairs(list) do
-    if has_failed_half_way(m) then
+    if M.has_failed_half_way(m) then
       errors.raise("unknown", ("the journal, which recorded the progress of %s, no longer "
         .. "exists"):format(
         m.label), {

@@ -39,7 +39,7 @@ local function compare_locked(migrator, read_files, emit)
   end)
   state, set = compare(migrator, function() return set end)
   aftermath.settle(migrator, state.read, at_work, emit)
-  return state, set
+  return compare(migrator, function() return set end) -- with what was written down
 end
 
 --- Where all files are missing, note where they were looked for.

@@ -48,24 +48,30 @@ end
 
 -- ---- INVALID ones ----------------------------------------------------------
 
--- Who builds or rebuilds an index, or may do so: servers before 12 show only the lock for it, which
--- VACUUM takes as well. $1: a table; 0: any.
-local BUILDERS = [[
-  SELECT p.pid, p.relid, p.index_relid FROM pg_catalog.pg_stat_progress_create_index p
-  WHERE p.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()]]
+-- Who builds or rebuilds an index, or may do so: a REINDEX of many shows only one, but has locks on
+-- the tables of all. Servers before 12 show only the lock, which VACUUM takes as well.
 local LOCKERS = [[
   SELECT l.pid, l.relation AS relid, NULL::pg_catalog.oid AS index_relid FROM pg_catalog.pg_locks l
   WHERE l.mode OPERATOR(pg_catalog.=) 'ShareUpdateExclusiveLock'
     AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d
       WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
     AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()]]
+local BUILDERS = [[
+  SELECT p.pid, p.relid, p.index_relid FROM pg_catalog.pg_stat_progress_create_index p
+  WHERE p.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+  UNION ALL ]] .. LOCKERS .. [[
+    AND EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+      WHERE p.pid OPERATOR(pg_catalog.=) l.pid)]]
 
 local function builders(db) return db:server_version() >= 120000 and BUILDERS or LOCKERS end
 
 local INVALID = [[
   SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
     pg_catalog.format('%%I.%%I', tn.nspname, t.relname) AS "table",
-    c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$|^pgmig_invalid_[0-9]+$' AS copy
+    c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$|^pgmig_invalid_[0-9]+$' AS copy,
+    i.indexrelid::pg_catalog.text AS oid, i.indisunique AS "unique",
+    i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AS computed,
+    pg_catalog.pg_get_indexdef(i.indexrelid) AS definition
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -77,15 +83,22 @@ local INVALID = [[
   ORDER BY 1]]
 
 --- The INVALID indexes that nobody is building.
--- @return a list of { name and table = qualified and quoted, copy = whether REINDEX CONCURRENTLY
---   has made it, or a run has renamed it to drop it, remedy = the command that mends it }
+-- @return a list of { oid, name and table = qualified and quoted, copy = whether REINDEX
+--   CONCURRENTLY has made it, or a run has renamed it to drop it, unique, computed = whether it has
+--   expressions or a predicate, definition }
 function M.invalid(db)
-  local rows = db:ask_rows("* name:text table:text copy:bool", INVALID:format(builders(db)))
-  local rebuild = db:server_version() >= 120000 and "REINDEX INDEX CONCURRENTLY" or "REINDEX INDEX"
-  for _, row in ipairs(rows) do
-    row.remedy = ("%s %s"):format(row.copy and "DROP INDEX CONCURRENTLY" or rebuild, row.name)
-  end
-  return rows
+  return db:ask_rows("* name:text table:text copy:bool oid:text unique:bool computed:bool "
+    .. "definition:text", INVALID:format(builders(db)))
+end
+
+--- The command that drops an INVALID index; that builds it again; that makes it when it is gone.
+function M.drop(index) return "DROP INDEX CONCURRENTLY " .. index.name end
+function M.rebuild(db, index)
+  local how = db:server_version() >= 120000 and "REINDEX INDEX CONCURRENTLY " or "REINDEX INDEX "
+  return how .. index.name
+end
+function M.definition(index)
+  return (index.definition:gsub("^(CREATE [UNIQUE ]*INDEX) ", "%1 CONCURRENTLY "))
 end
 
 local BUILDERS_OF = TABLES .. [[
@@ -272,6 +285,20 @@ local function copies(case)
     if made and not index.valid then list[#list + 1] = index end
   end
   return list
+end
+
+--- The INVALID indexes that a statement which has not ended well may have left, and which a run
+-- removes.
+-- @param row of the journal
+-- @return a set of oids
+function M.left_by(db, row)
+  local left, existed, broken = {}, set_of(row.existed), set_of(row.invalid)
+  if not row.running or not row.relation then return left end
+  for _, index in ipairs(of_relation(db, row.relation)) do
+    local was_invalid = existed[index.oid] and broken[index.oid]
+    if not index.valid and not was_invalid then left[index.oid] = true end
+  end
+  return left
 end
 
 --- REINDEX: it is run again; its copies are in the way.

@@ -249,6 +249,8 @@ local function note_event(marks, columns, i)
   local key, event = columns.key[i], columns.event[i]
   marks.event[key], marks.run[key] = event, columns.run[i] or nil
   marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
+  marks.sqlstate[key], marks.detail[key] = columns.sqlstate[i] or nil, columns.detail[i] or nil
+  marks.line[key] = columns.line[i] or nil
   local recorded = keeps_nothing[event] and marks.tried or marks.checksum
   recorded[key] = columns.checksum[i] or nil
   if applies[event] ~= nil then marks.applied[key] = applies[event] end
@@ -258,6 +260,7 @@ end
 local function take_marks(self, db)
   local marks = {
     event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {}, applied = {},
+    sqlstate = {}, detail = {}, line = {},
   }
   if not db then return marks end
   local count, columns = db.handle:columns()
@@ -346,9 +349,9 @@ end
 --- What all tables say at one moment; `probe` comes first.
 -- @return { rows = as of `list`, journal and left = as of `journal`, marks = what the history says
 --   last of each migration: { event, run, checksum = the last one recorded, tried = that of a
---   failure, message of a failure, at of a failure or a repeatable one, applied = whether it counts
---   as that; of another tool's table nothing, as the tool may have changed it }, each by key
---   (`M.key`) }
+--   failure, message, sqlstate, detail and line of a failure, at of a failure or a repeatable one,
+--   applied = whether it counts as that; of another tool's table nothing, as the tool may have
+--   changed it }, each by key (`M.key`) }
 function ledger:look(db)
   local handle = self.handle
   if handle:exists() or handle:format() > 0 then operate(self, db, "read") end

@@ -27,7 +27,10 @@ local function failure_of(m, marks)
     local ok, checksum = pcall(core.file_checksum, m.path)
     if ok and checksum ~= tried then return nil end
   end
-  return { message = marks.message[key], at = marks.at[key] }
+  return {
+    event = marks.event[key], message = marks.message[key], at = marks.at[key],
+    sqlstate = marks.sqlstate[key], detail = marks.detail[key], line = marks.line[key],
+  }
 end
 
 --- What the tables say of a migration that failed or was left half-way.
@@ -40,7 +43,7 @@ local function note_attempt(m, read)
       direction = unfinished.direction, done = #unfinished.done, since = unfinished.started_at,
       running = ledger.is_unknown(unfinished) and unfinished.statement or nil,
       obstacle = ledger.obstacle(unfinished),
-      owner = unfinished.owner, revision = unfinished.revision,
+      owner = unfinished.owner, revision = unfinished.revision, row = unfinished,
     }
   end
   m.failure = failure_of(m, read.marks)

@@ -1,15 +1,17 @@
---- Everything that is odd about a database and its migrations, in plain words, with the command
--- that repairs it.
+--- Everything that is odd about a database and its migrations, in plain words: the cause first,
+-- then the command that helps. Where only a person can know what helps, there is no command.
 local aftermath = require "pgmig.state.aftermath"
-local create = require "pgmig.files.create"
+local at_work = require "pgmig.upkeep.at_work"
+local broken_indexes = require "pgmig.upkeep.broken_index"
 local drift = require "pgmig.state.drift"
 local errors = require "pgmig.errors"
-local files = require "pgmig.files.list"
+local failures = require "pgmig.state.failure"
 local formats = require "pgmig.formats"
-local indexes = require "pgmig.state.indexes"
+local ledger = require "pgmig.state.ledger"
 local lock = require "pgmig.run.lock"
-local migration = require "pgmig.files.migration"
 local planning = require "pgmig.state.plan"
+local remedies = require "pgmig.upkeep.remedy"
+local resume = require "pgmig.run.resume"
 local shell = require "pgmig.shell"
 local tracking = require "pgmig.takeover.tracking"
 
@@ -17,216 +19,178 @@ local M = {}
 
 local function psql(sql) return 'psql "$DATABASE_URL" -c ' .. shell.quote(sql) end
 
--- ---- migrations ------------------------------------------------------------
+-- ---- files and tables ------------------------------------------------------
 
-local function bring_back(migrator, m)
-  local digits = ("0"):rep(3 - #m.id) .. m.id
-  local path = shell.path(migrator.dirs[1] .. "/" .. migrator.naming.format(digits, m.name, "up"))
-  return ('git checkout "$(git rev-list -n 1 HEAD -- %s)^" -- %s'):format(path, path)
-end
+local function repair(m) return "pgmig repair " .. m.shown end
 
---- The path of a migration's file under another version.
-local function path_under(migrator, m, path, version)
-  local direction = path == m.path and "up" or "down"
-  local name = migrator.naming.format(version, m.name, direction)
-  for _, dir in ipairs(migrator.dirs) do
-    local folder = dir:gsub("/*$", "") .. "/"
-    if path:sub(1, #folder) == folder then
-      return folder .. name:gsub("%.%w+$", path:match "%.%w+$")
-    end
-  end
-end
-
---- Give a migration another version.
-local function rename(migrator, m, version)
-  local commands, moved = {}, {}
-  for _, path in ipairs { m.path, m.down_path } do
-    local other = path_under(migrator, m, path, version)
-    if path:match "^.*/" ~= other:match "^.*/" then -- each has a folder of its own
-      path, other = path:match "^(.*)/", other:match "^(.*)/"
-    end
-    if not moved[path] then
-      commands[#commands + 1] = ("mv %s %s"):format(shell.path(path), shell.path(other))
-    end
-    moved[path] = true
-  end
-  return table.concat(commands, " && ")
-end
-
---- A function that returns a version which is free: another one each time; nil: nobody can count.
-local function counter(migrator, status)
-  local widest, newest
-  for _, m in ipairs(planning.all(status)) do
-    if m.id and (not widest or #m.text > #widest.text) then widest = m end
-    if m.id and (not newest or migration.before(newest, m)) then newest = m end
-  end
-  return function()
-    local ok, version = pcall(create.next_version, migrator.naming, { widest, newest })
-    if not ok then return nil end
-    newest = { id = files.digits(migrator.naming, version), text = version }
-    widest = widest or newest
-    return version
-  end
-end
-
-local remedies = {
-  edited = function(_, m) return "pgmig repair " .. m.shown end,
+--- The remedy of each state of drift: fn(migrator, m, next_version, status).
+local of_drift = {
+  edited = function(_, m) return repair(m) end,
   unreadable = function(_, m) return "chmod u+r " .. shell.path(m.path) end,
-  renamed = function(_, m) return "pgmig repair " .. m.shown end,
+  renamed = function(_, m) return repair(m) end,
   replaced = function(migrator, m, next_version)
     local version = next_version()
-    return version and rename(migrator, m, version) or '"$EDITOR" ' .. shell.path(m.path)
+    return version and remedies.renumber(migrator, m, version) or remedies.edit(m.path)
   end,
-  missing = bring_back,
-  renumbered = function(migrator, m) return rename(migrator, m, m.applied_as.text) end,
+  missing = function(migrator, m, _, status) return remedies.bring_back(migrator, m, status) end,
+  renumbered = function(migrator, m) return remedies.renumber(migrator, m, m.applied_as.text) end,
   out_of_order = function() return "pgmig up" end,
 }
 
---- Whether `repair --all` would change more than the rows that are gone.
-local function repairs_more(all)
+--- Whether `repair --all` would change a migration.
+local function is_repairable(m)
+  local odd = m.state ~= "applied" and m.state ~= "missing" and m.applied_at ~= nil
+  return odd or m.state == "forgotten" or m.failure ~= nil
+    or m.applied_at and not m.repeatable and not m.recorded_checksum
+end
+
+--- Repair some migrations, and no others.
+local function repair_only(list, all)
+  if not list[2] then return repair(list[1]) end
+  local meant, versions = {}, {}
+  for i, m in ipairs(list) do meant[m], versions[i] = true, m.shown end
   for _, m in ipairs(all) do
-    local odd = m.state ~= "applied" and m.state ~= "missing" and m.applied_at ~= nil
-    if odd or m.failure or (m.applied_at and not m.repeatable and not m.recorded_checksum) then
-      return true
+    if not meant[m] and is_repairable(m) then
+      return ('for v in %s; do pgmig repair "$v"; done'):format(table.concat(versions, " "))
     end
   end
-  return false
+  return "pgmig repair --all"
+end
+
+--- Those of a list that a function chooses.
+local function those(list, chosen)
+  local found = {}
+  for _, m in ipairs(list) do
+    if chosen(m) then found[#found + 1] = m end
+  end
+  return found
 end
 
 local function of_forgotten(all, add)
-  local list, versions = {}, {}
-  for _, m in ipairs(all) do
-    if m.state == "forgotten" then
-      list[#list + 1], versions[#versions + 1] = m, m.shown
-    end
-  end
+  local list = those(all, function(m) return m.state == "forgotten" end)
   if not list[1] then return end
-  local remedy = "pgmig repair " .. (list[2] and "--all" or versions[1])
-  if list[2] and repairs_more(all) then
-    remedy = ('for v in %s; do pgmig repair "$v"; done'):format(table.concat(versions, " "))
-  end
-  add("forgotten", (drift.describe_forgotten(list)), remedy, not list[2] and list[1] or nil)
+  add("forgotten", (drift.describe_forgotten(list)), repair_only(list, all),
+    not list[2] and list[1] or nil)
 end
 
-local function of_state(migrator, m, next_version, add)
+local function of_state(migrator, m, next_version, status, add)
   if m.state == "forgotten" then return end -- all of them are one finding
   if m.renumbered_as and m.state == "missing" then return end -- that one has the remedy
   local sentence, hint = drift.describe(m)
   if not sentence then return end
-  add(m.state, sentence .. "; " .. hint, remedies[m.state](migrator, m, next_version), m)
+  add(m.state, sentence .. "; " .. hint, of_drift[m.state](migrator, m, next_version, status), m)
 end
 
-local function of_failure(m, add)
-  if not m.failure or m.unfinished then return end
-  add("failed", ("%s failed at %s: %s"):format(m.label, m.failure.at, m.failure.message),
-    "pgmig repair " .. m.shown, m)
+local function of_unrecorded(all, add)
+  local list = those(all, function(m)
+    return m.state == "applied" and not m.repeatable and not m.recorded_checksum
+  end)
+  if not list[1] then return end
+  add("no_checksum", ("%d applied migrations have no recorded checksum, because another tool or "
+    .. "an older version applied them: edits of their files go unnoticed"):format(#list),
+    repair_only(list, all))
 end
 
-local function of_journal(m, add)
-  local left = m.unfinished
-  if not left then return end
-  local key = m.shown
-  local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
-  if stale then
-    add("stale_journal", ("the journal has an unfinished %s of %s, which has completed since")
-      :format(left.direction, m.label), ("pgmig resolve %s --restart"):format(key), m)
-  elseif m.missing then
-    add("unfinished", ("%s stopped at statement %d, and its file is missing; restore it, or undo "
-      .. "by hand what it did and discard its progress"):format(m.label, left.done + 1),
-      ("pgmig resolve %s --restart"):format(key), m)
-  elseif left.running then
-    add("unknown", ("whether this statement of %s took effect was not known when its run ended: "
-      .. "%s; a run determines it where possible"):format(m.label, left.running),
-      "pgmig " .. left.direction, m)
-  elseif left.obstacle then
-    add("unfinished", ("%s stopped at statement %d, and %s; a run shows what can be done; if it "
-      .. "does no harm to the rest:"):format(m.label, left.done + 1, left.obstacle),
-      ("pgmig resolve %s --redo"):format(key), m)
-  else
-    local why = m.failure and ": " .. m.failure.message or ""
-    add("unfinished", ("%s stopped at statement %d%s; a run resumes there"):format(m.label,
-      left.done + 1, why), "pgmig " .. left.direction, m)
-  end
-end
-
-local function look_at_migrations(migrator, status, add)
-  local unrecorded, next_version = 0, counter(migrator, status)
-  if status.warning then add("all_missing", status.warning, "pgmig config") end
+local function look_at_drift(migrator, status, next_version, add)
   local all = planning.all(status)
+  if status.warning then
+    add("all_missing", status.warning .. " `pgmig config` shows both; set the folder with --dir, "
+      .. "the database with --database")
+  end
   of_forgotten(all, add)
   for _, m in ipairs(all) do
-    if m.state ~= "missing" or not status.warning then of_state(migrator, m, next_version, add) end
-    of_failure(m, add)
-    of_journal(m, add)
-    if m.state == "applied" and not m.repeatable and not m.recorded_checksum then
-      unrecorded = unrecorded + 1
+    if m.state ~= "missing" or not status.warning then
+      of_state(migrator, m, next_version, status, add)
     end
   end
-  if unrecorded > 0 then
-    add("no_checksum", ("%d applied migrations have no recorded checksum, because another tool or "
-      .. "an older version applied them: edits of their files go unnoticed"):format(unrecorded),
-      "pgmig repair --all")
-  end
+  of_unrecorded(all, add)
 end
 
--- ---- files -----------------------------------------------------------------
-
---- The command for a file that is not named like a migration, or is code.
-local function renaming(path)
-  local dir, base = path:match "^(.-)([^/]+)/?$"
-  local code = not base:lower():find "%.%a*sql" and base:match "^(.*)%.%w+$"
-  local name = code and code .. ".lua" or "NNN_description.sql"
-  return ("mv %s %s"):format(shell.path(path), shell.path(dir .. name))
+local function of_problem(migrator, problem, next_version)
+  if problem.kind == "io" then return "chmod u+r " .. shell.path(problem.path) end
+  if problem.kind ~= "naming" or problem.migration then return remedies.edit(problem.path) end
+  return remedies.separate(migrator, problem.path, next_version)
 end
 
-local function look_at_files(status, add)
+local function look_at_files(migrator, status, next_version, add)
   for _, problem in ipairs(status.problems) do
     local m = problem.migration
     if not (m and m.state == "unreadable") then -- which is told already
-      add(problem.kind, problem.message, '"$EDITOR" ' .. shell.path(problem.path), m)
+      add(problem.kind, problem.message, of_problem(migrator, problem, next_version), m)
     end
   end
   for _, path in ipairs(status.ignored) do
-    add("ignored", path .. " " .. status.reasons[path] .. " and is never run", renaming(path))
+    local remedy = remedies.name(migrator, path, status, next_version)
+    add("ignored", ("%s %s and is never run; %smove it out of the folder"):format(path,
+      status.reasons[path], remedy and "if it is a migration, name it like one, else " or ""),
+      remedy)
   end
+end
+
+-- ---- attempts --------------------------------------------------------------
+
+--- What the journal that is gone would have said: a run makes it again, but for one that has failed
+-- half-way.
+local function look_at_lost_journal(migrator, status, add)
+  if not migrator.ledger:lacks_journal() then return end
+  local failed = those(planning.all(status), resume.has_failed_half_way)
+  for _, m in ipairs(failed) do
+    add("unknown", ("%s failed at %s: %s; the journal, which recorded its progress, no longer "
+      .. "exists; find out which of its statements are done, and undo them or remove them from the "
+      .. "file"):format(m.label, m.failure.at, m.failure.message), repair(m) .. " && pgmig up", m)
+    m.failure = nil
+  end
+  if failed[1] then return end
+  add("no_journal", "the journal no longer exists: the progress of a migration with "
+    .. "transaction=off is not known any more; the next run creates the table again", "pgmig up")
+end
+
+local function of_attempt(m, add)
+  local said = failures.describe(m)
+  if said then add(said.kind, said.message .. "; " .. said.hint, said.remedy, m) end
+end
+
+--- A run that has not told how it ended, where its migration's journal does not tell more.
+local function of_run(left, status, is_busy, add)
+  local message, m = aftermath.describe(left, status.read, is_busy)
+  if not m then return end
+  local row = status.read.journal[ledger.key(m)]
+  if row and row.owner:sub(1, #left.run) == left.run then return end
+  local remedy = "pgmig up"
+  if left.direction == "down" then remedy = "pgmig repair " .. shell.word(m.id or m.name) end
+  add("interrupted", ("%s: %s; the next run records that"):format(aftermath.label(m), message),
+    remedy)
+end
+
+local function look_at_attempts(migrator, status, add)
+  look_at_lost_journal(migrator, status, add)
+  for _, m in ipairs(planning.all(status)) do of_attempt(m, add) end
+  local busy = aftermath.wait(migrator.db, status.read.left)
+  for _, left in ipairs(status.read.left) do of_run(left, status, busy[left.run], add) end
 end
 
 -- ---- the database ----------------------------------------------------------
 
-local function look_at_indexes(db, add)
-  for _, index in ipairs(indexes.invalid(db)) do
-    add("invalid_index", ("index %s of %s is INVALID, because building it failed; it costs time "
-      .. "and guarantees nothing"):format(index.name, index.table), psql(index.remedy))
+local function look_at_indexes(migrator, status, add)
+  for _, index in ipairs(broken_indexes.list(migrator.db, status.read.journal)) do
+    add("invalid_index", index.message, psql(index.remedy))
   end
 end
 
---- Runs that have not told how they ended; while one is at work, that is it.
-local function look_at_runs(migrator, status, add)
-  local at_work = aftermath.wait(migrator.db, status.read.left)
-  for _, left in ipairs(status.read.left) do
-    local message, m = aftermath.describe(left, status.read, at_work[left.run])
-    if m then add("interrupted", aftermath.label(m) .. ": " .. message, "pgmig up") end
-  end
-end
-
-local function look_at_lock(migrator, status, add)
-  local who = lock.find(migrator)
-  if not who then return look_at_runs(migrator, status, add) end
-  add("locked", "a run is at work: " .. lock.describe(who),
-    psql(("SELECT pg_catalog.pg_terminate_backend(%d)"):format(who.pid)))
+--- A run at work is healthy; a lock that nobody works under is in the way.
+local function of_holder(who, status, add)
+  local sentence, hint = at_work.describe(who, status.read)
+  local is_idle = not who.worker and who.pid
+  add(who.worker and "running" or "locked", sentence .. "; " .. hint,
+    is_idle and psql(("SELECT pg_catalog.pg_terminate_backend(%d)"):format(who.pid)) or nil)
 end
 
 local function look_at_server(migrator, status, add)
   if migrator.ledger.handle:read_only() then
-    add("standby", "this server is a standby: migrations run on the primary",
-      "pgmig --database 'host=A,B target_session_attrs=read-write' up")
+    add("standby", "this server is a standby: migrations run on the primary; connect to that, or "
+      .. "list all hosts with target_session_attrs=read-write")
   end
-  if migrator.ledger:lacks_journal() then
-    add("no_journal", "the journal no longer exists: the progress of a migration with "
-      .. "transaction=off is not known any more; the next run creates the table again", "pgmig up")
-  end
-  look_at_indexes(migrator.db, add)
-  look_at_lock(migrator, status, add)
+  look_at_indexes(migrator, status, add)
 end
 
 --- What to do about a table of another program's: take over from it, where it is known.
@@ -241,23 +205,57 @@ local function leave_alone(migrator)
   return "pgmig --table pgmig_migrations status"
 end
 
+--- Leave out what was not there before: what a run leaves that has begun meanwhile is its own.
+local function drop_new(status, before)
+  local known, old = {}, {}
+  for _, left in ipairs(before.read.left) do known[left.run] = true end
+  for _, row in pairs(before.read.journal) do known[row.owner] = true end
+  for _, left in ipairs(status.read.left) do
+    if known[left.run] then old[#old + 1] = left end
+  end
+  status.read.left = old
+  for _, m in ipairs(planning.all(status)) do
+    if m.unfinished and not known[m.unfinished.owner] then m.unfinished, m.failure = nil, nil end
+  end
+end
+
+--- The status, and who is at work. A run may have ended after its traces were read: where there are
+-- some, and nobody is at work, they are read again.
+local function look(migrator)
+  local status = migrator:status()
+  local who = status.at_work or lock.find(migrator)
+  if who or not (status.read.left[1] or next(status.read.journal)) then return status, who end
+  local again = migrator:status()
+  drop_new(again, status)
+  return again, again.at_work
+end
+
+--- What is found where the tables cannot be read.
+local function of_unclear(migrator, err, add)
+  if not errors.is(err, "plan") or err.sqlstate then error(err, 0) end
+  add(err.remedy and "unclear_table" or "foreign_table",
+    err.message .. (err.detail and " (" .. err.detail .. ")" or ""),
+    err.remedy or leave_alone(migrator))
+end
+
 --- Look at everything. Changes nothing.
--- @return a list of { kind, message, remedy = a shell command, migration }; empty when all is well
+-- @return a list of { kind, message, remedy = a shell command, nil where only a person can know
+--   what helps, migration }; empty when all is well
 function M.examine(migrator)
   local findings = {}
   local function add(kind, message, remedy, m)
     findings[#findings + 1] = { kind = kind, message = message, remedy = remedy, migration = m }
   end
-  local ok, status = pcall(migrator.status, migrator)
+  local ok, status, who = pcall(look, migrator)
   if not ok then
-    if not errors.is(status, "plan") or status.sqlstate then error(status, 0) end
-    add(status.remedy and "unclear_table" or "foreign_table",
-      status.message .. (status.detail and " (" .. status.detail .. ")" or ""),
-      status.remedy or leave_alone(migrator))
+    of_unclear(migrator, status, add)
     return findings
   end
-  look_at_migrations(migrator, status, add)
-  look_at_files(status, add)
+  local next_version = remedies.counter(migrator, status)
+  if who then of_holder(who, status, add) end
+  look_at_drift(migrator, status, next_version, add)
+  if not who then look_at_attempts(migrator, status, add) end
+  look_at_files(migrator, status, next_version, add)
   look_at_server(migrator, status, add)
   return findings
 end
