@@ -271,7 +271,7 @@ static int fill(struct pgmig_source *s, struct pgmig_error *err)
 int pgmig_source_more(struct pgmig_source *s, size_t keep,
                       struct pgmig_error *err)
 {
-    if (s->text != NULL)
+    if (s->owned != NULL)
         advance(s, line_start(s, keep < s->checked ? keep : s->checked));
     if (s->cap - (s->end - s->from) < PGMIG_STREAM_PIECE &&
         enlarge(s, err) != 0)
