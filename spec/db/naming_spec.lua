@@ -46,6 +46,27 @@ describe("a naming rule", function()
     assert.matches("/011%.next%.sql$", migrator:create "next")
   end)
 
+  it("gives only names that the database can keep", function()
+    db:exec [[CREATE DATABASE names_latin1 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'
+      TEMPLATE template0]]
+    local conn = pgmig.connect(support.server():url "names_latin1")
+    support.write(dir, "001_a.sql", "CREATE TABLE a ();")
+    support.write(dir, "002_caf\195\169.sql", "CREATE TABLE b ();")
+    support.write(dir, "003_\226\130\172.sql", "CREATE TABLE c ();")
+    for _, name in ipairs { "plan", "migrate" } do
+      local migrator = pgmig.migrator(conn, dir)
+      local ok, err = pcall(migrator[name], migrator)
+      assert.is_false(ok)
+      assert.same({ "naming", dir .. "/003_\226\130\172.sql" }, { err.kind, err.file })
+      assert.matches("its encoding LATIN1", err.message, 1, true)
+    end
+    assert.is_false(conn:query("SELECT to_regclass('a') IS NOT NULL AS there")[1].there)
+    assert.equal(2, #pgmig.migrator(conn, dir):migrate(2))
+    assert.equal(3, #pgmig.migrator(db, dir):migrate())
+    conn:close()
+    db:exec "DROP DATABASE names_latin1"
+  end)
+
   it("must be a rule", function()
     assert.equal("usage", fails({ parse = print }).kind)
   end)

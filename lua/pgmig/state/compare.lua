@@ -5,6 +5,7 @@ local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local planning = require "pgmig.state.plan"
 local recovery = require "pgmig.db.recovery"
+local storable = require "pgmig.state.storable"
 
 local aftermath = needed "state.aftermath"
 
@@ -96,7 +97,8 @@ end
 -- @param event "baseline" or "fake" of a plan that only records rows; nil
 -- @return the plan, with newest = the newest applied migration, ignored = paths, warnings, files =
 --   what was read of the folders, left = runs that have not ended
--- @raise kinds "plan", and "drift" for what the policy refuses
+-- @raise kinds "plan", "drift" for what the policy refuses, and "naming" for a name that the
+--   database cannot keep
 function M.plan(migrator, make, options, event)
   local state, set = M.read(migrator)
   local plan = make(state, options)
@@ -105,6 +107,9 @@ function M.plan(migrator, make, options, event)
   if plan.again then plan.again.files = set end
   plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
   plan.warnings = judge(migrator, state, plan)
+  if plan.direction == "up" then
+    persist(migrator, function() return storable.check(migrator.db, plan) end)
+  end
   return plan
 end
 
