@@ -37,7 +37,7 @@ local function measure(title, main)
   load_on(nginx, "idle")
   nginx:get "/go"
   load_on(nginx, "migrating")
-  nginx:open(60)
+  nginx:open()
   load_on(nginx, "idle again")
   nginx:stop()
 end

@@ -127,7 +127,7 @@ describe("hostile text", function()
     local nginx = servers.start {
       worker = servers.worker(("database = %q, dir = %q,"):format(project.url, project.dir)),
     }
-    servers.wait(10, function() return nginx:log():find("04_d.sql", 1, true) end,
+    support.wait(function() return nginx:log():find("04_d.sql", 1, true) end,
       function() return nginx:log() end)
     local log, body = nginx:log(), select(2, nginx:get "/schema.json")
     nginx:stop()

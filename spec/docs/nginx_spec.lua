@@ -93,18 +93,22 @@ describe("nginx, configured as the page says,", function()
     assert.matches('"mode":"check"', select(2, nginx:get "/schema.json"))
   end)
 
-  it("serves the example, as it is but for its port", function()
+  it("serves the example, as it is but for its port and the end of its long migration", function()
     local example = folder .. "/examples/nginx"
     support.run(("mkdir %s/examples; cp -r examples/nginx %s/examples; ln -s %s/lua %s/build %s")
       :format(folder, folder, root(), root(), folder))
     support.write(example, "conf/nginx.conf", replace(support.read(example .. "/conf/nginx.conf"),
       "127.0.0.1:8080", "127.0.0.1:" .. port))
+    local long = example .. "/migrations/003_count_visits.sql"
+    support.write(example, "migrations/003_count_visits.sql",
+      replace(support.read(long), "SELECT pg_sleep(3);", support.held))
     nginx = servers.start_as_is("conf/nginx.conf", folder, port, example .. "/logs/nginx.pid",
       ("-p %s -g 'daemon off; user %s;'"):format(example, user),
       "DATABASE_URL=" .. support.quote(url))
     assert.equal(503, (nginx:get "/"))
     assert.equal(503, (nginx:get "/ready"))
     assert.equal(200, (nginx:get "/alive"))
+    support.release(url)
     nginx:open()
     assert.equal(204, (nginx:get "/ready"))
     assert.matches('"state":"ready"', select(2, nginx:get "/schema.json"))

@@ -2,19 +2,17 @@
 local dkjson = require "dkjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
-local socket = require "socket"
 local support = require "spec.support"
 
 local M = {}
 local browser = {}
 browser.__index = browser
 
-local START_LIMIT = 20 -- seconds
 local ELEMENT = "element-6066-11e4-a52e-4f735466cecf" -- the standard's name for a reference
 
 --- Why there is no browser; nil when there is one.
 function M.missing()
-  if (support.run "command -v chromium chromedriver") == 0 then return nil end
+  if support.run "type -P chromium >/dev/null && type -P chromedriver" == 0 then return nil end
   return "needs chromium and chromium-driver: script/bootstrap --bench"
 end
 
@@ -33,11 +31,7 @@ end
 local function start_driver(self)
   self.pipe = assert(io.popen(("exec >/dev/null 2>&1; chromedriver --port=%d & cat >/dev/null;"
     .. " kill $!; wait"):format(self.port), "w"))
-  for _ = 1, START_LIMIT * 20 do
-    if command(self, "GET", "/status") then return end
-    socket.sleep(0.05)
-  end
-  error "chromedriver does not answer"
+  support.wait(function() return command(self, "GET", "/status") end, "chromedriver's answer")
 end
 
 --- Start one, with a fresh profile.

@@ -9,7 +9,7 @@ describe("the gate in nginx", function()
   before_each(function()
     dir, url = support.tempdir(), support.database()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
-    support.write(dir, "002_b.sql", "SELECT pg_sleep(0.5); CREATE TABLE b ();")
+    support.write(dir, "002_b.sql", "CREATE TABLE b ();")
   end)
 
   after_each(function() if nginx then nginx:stop() end end)
@@ -32,22 +32,27 @@ describe("the gate in nginx", function()
     return list
   end
 
+  --- Let a migration last until `support.release`.
+  local function hold(name) support.write(dir, name, support.held .. "\nCREATE TABLE held ();") end
+
   it("answers 503 until the schema is there, then lets through", function()
+    hold "002_b.sql"
     start()
     local status, body, headers = nginx:get "/"
     assert.equal(503, status)
     assert.matches('^{"error":"the schema is not ready","version":[^,]+,"wanted":"2"}\n$', body)
     assert.equal("application/json", headers["content-type"])
     assert.equal("1", headers["retry-after"])
+    support.release(url)
     nginx:open()
     assert.equal("application\n", (select(2, nginx:get "/")))
     assert.equal("1 2", applied())
   end)
 
   it("says in status where the schema stands", function()
-    support.write(dir, "002_b.sql", "SELECT pg_sleep(1.5); CREATE TABLE b ();")
+    hold "002_b.sql"
     start()
-    local body = servers.wait(5, function()
+    local body = support.wait(function()
       local _, text = nginx:get "/schema.json"
       return text:find('"migration":"002_b"', 1, true) and text:find('"done":1', 1, true) and text
     end)
@@ -55,8 +60,9 @@ describe("the gate in nginx", function()
       '"migration":"002_b"', '"done":1', '"total":2' } do
       assert.is_truthy(body:find(part, 1, true), body)
     end
+    support.release(url)
     nginx:open()
-    servers.wait(5, function()
+    support.wait(function()
       local _, now = nginx:get "/schema.json"
       return now:find('"state":"ready"', 1, true) and now:find('"version":"2"', 1, true)
     end)
@@ -65,9 +71,10 @@ describe("the gate in nginx", function()
   it("closes again when a new release wants more, and opens when it is there", function()
     start()
     nginx:open()
-    support.write(dir, "003_c.sql", "SELECT pg_sleep(1);")
+    hold "003_c.sql"
     nginx:reload()
     assert.equal(503, (nginx:get "/"))
+    support.release(url)
     nginx:open()
     assert.equal("1 2 3", applied())
   end)
@@ -78,7 +85,7 @@ describe("the gate in nginx", function()
     db:close()
     support.run("rm " .. dir .. "/002_b.sql")
     start()
-    nginx:open(5)
+    nginx:open()
     assert.equal("1 2", applied())
   end)
 
@@ -89,14 +96,14 @@ describe("the gate in nginx", function()
     support.write(dir, "R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1 AS one;")
     nginx:signal "HUP"
     for _ = 1, 20 do assert.equal(200, (nginx:get "/")) end
-    servers.wait(5, function()
+    support.wait(function()
       return support.psql(url, "SELECT to_regclass('v'), to_regclass('below')") == "v|below"
     end, function() return nginx:log() end)
   end)
 
   it("waits for a deploy step with mode = check, and touches nothing", function()
     start 'mode = "check"'
-    servers.wait(5, function()
+    support.wait(function()
       local _, body = nginx:get "/schema.json"
       return body:find('"state":"waiting"', 1, true)
     end)
@@ -115,7 +122,7 @@ describe("the gate in nginx", function()
     db:close()
     for _, mode in ipairs { "check", "migrate" } do
       start(("mode = %q"):format(mode))
-      local body = servers.wait(5, function()
+      local body = support.wait(function()
         local _, json = nginx:get "/schema.json"
         return json:find("002_theirs was applied under this number", 1, true) and json
       end)
@@ -134,7 +141,7 @@ describe("the gate in nginx", function()
     start(nil, {
       worker = servers.worker(('database = %q, mode = "check", target = 1'):format(url)),
     })
-    nginx:open(5)
+    nginx:open()
   end)
 
   it("goes no further than target", function()
@@ -145,7 +152,7 @@ describe("the gate in nginx", function()
 
   describe("stays closed, with a reason in the log,", function()
     local function closed(text, level)
-      servers.wait(8, function() return nginx:logged(text, level or "error")[1] end,
+      support.wait(function() return nginx:logged(text, level or "error")[1] end,
         function() return nginx:log() end)
       assert.equal(503, (nginx:get "/"))
       assert.same({}, nginx:logged "unknown reason")
@@ -185,7 +192,7 @@ describe("the gate in nginx", function()
       support.write(dir, "002_b.sql", "SELECT nix \"quoted\";")
       start()
       closed "002_b.sql:1:8"
-      servers.wait(5, function() return #nginx:logged("pgmig tries again in") >= 1 end)
+      support.wait(function() return #nginx:logged("pgmig tries again in") >= 1 end)
       local _, body = nginx:get "/schema.json"
       for _, part in ipairs { '"state":"failed"', '"migration":"002_b"', '\\"' } do
         assert.is_truthy(body:find(part, 1, true), body)
@@ -226,7 +233,7 @@ describe("the gate in nginx", function()
 
     it("warns of a schema that is not as wanted", function()
       start(nil, { http = checked() })
-      local entry = servers.wait(5, function() return nginx:logged("is required", "warn")[1] end)
+      local entry = support.wait(function() return nginx:logged("is required", "warn")[1] end)
       assert.matches("at version 0, but 2 is required", entry)
       nginx:open()
     end)
@@ -237,10 +244,10 @@ describe("the gate in nginx", function()
       pgmig.migrator(db, dir):migrate()
       db:close()
       start(nil, { http = checked "refuse = true" })
-      nginx:open(5)
+      nginx:open()
       support.write(dir, "003_c.sql", "CREATE TABLE c ();")
       nginx:signal "HUP"
-      servers.wait(5, function() return nginx:logged("is required", "error")[1] end)
+      support.wait(function() return nginx:logged("is required", "error")[1] end)
       assert.equal(200, (nginx:get "/"))
       assert.equal("1 2", applied())
     end)

@@ -51,7 +51,7 @@ describe("in a worker of nginx", function()
       error { "a table" }
     end }]])
     start ""
-    servers.wait(5, function() return nginx:logged("001_a.lua", "error")[1] end,
+    support.wait(function() return nginx:logged("001_a.lua", "error")[1] end,
       function() return nginx:log() end)
     assert.same({}, nginx:logged "unknown reason")
     support.write(dir, "001_a.lua", [[return { up = function(db)
@@ -98,7 +98,7 @@ describe("in a worker of nginx", function()
   it("a veto keeps the gate closed, with its reason in the log", function()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
     start 'hooks = { before_each = function() error({ code = "frozen" }) end }'
-    servers.wait(5, function() return nginx:logged("before_each: table: ", "error")[1] end)
+    support.wait(function() return nginx:logged("before_each: table: ", "error")[1] end)
     assert.same({}, nginx:logged "unknown reason")
     assert.equal(503, (nginx:get "/"))
   end)
@@ -106,7 +106,7 @@ describe("in a worker of nginx", function()
   it("a hook that skips leaves the gate closed", function()
     support.write(dir, "001_a.sql", "CREATE TABLE a ();")
     start 'hooks = { before_each = function(ctx) ctx:skip "frozen" end }'
-    servers.wait(5, function() return nginx:logged("at version 0, but 1 is "
+    support.wait(function() return nginx:logged("at version 0, but 1 is "
       .. "required", "error")[1] end)
     assert.equal(503, (nginx:get "/"))
   end)
@@ -119,7 +119,7 @@ describe("in a worker of nginx", function()
         worker = servers.worker(("database = 'postgresql://u@nowhere.invalid/x', dir = %q")
           :format(dir)),
       }
-      servers.wait(8, function()
+      support.wait(function()
         return nginx:logged("could not look up host nowhere.invalid: Name or service", "error")[1]
       end, function() return nginx:log() end)
       nginx:stop()
@@ -154,10 +154,12 @@ describe("in a worker of nginx", function()
 
     it("a worker that ends waits for none", function()
       start_with(600)
-      socket.sleep(0.5)
+      listener:settimeout(support.patience(60))
+      local silence = assert(listener:accept())
       local master = nginx:master()
       nginx:signal "QUIT"
       servers.wait_for_end(master)
+      silence:close()
       assert.same({}, nginx:logged("signal 9"))
     end)
   end)
@@ -202,7 +204,7 @@ describe("in a worker of nginx", function()
         end)]]):format(url, dir),
     }
     nginx:open()
-    servers.wait(5, function() return nginx:logged "GLOBALS"[1] end)
+    support.wait(function() return nginx:logged "GLOBALS"[1] end)
     assert.equal(1, #nginx:logged "NO GLOBALS")
   end)
 end)

@@ -1,5 +1,4 @@
 --- Real nginx servers for specs: started on a free loopback port, stopped with the process.
-local core = require "pgmig.core"
 local socket = require "socket"
 local http = require "socket.http"
 local support = require "spec.support"
@@ -9,10 +8,8 @@ local server = {}
 server.__index = server
 
 local MODULES = "/usr/lib/nginx/modules" -- of libnginx-mod-http-lua
-local START_LIMIT, STOP_LIMIT = 10, 15 -- seconds
-local PAUSE = 0.02 -- seconds between two looks
 
-http.TIMEOUT = 20
+http.TIMEOUT = 60
 
 local CONFIGURATION = [[
 load_module {modules}/ndk_http_module.so;
@@ -60,18 +57,6 @@ local function fill(template, values)
   return (template:gsub("{(%l+)}", values))
 end
 
---- Wait for something, within a limit in seconds.
--- @return what fn returned, and how long it took; fails when it never returned anything
-function M.wait(limit, fn, why)
-  local began = core.now()
-  repeat
-    local result = fn()
-    if result then return result, core.now() - began end
-    socket.sleep(PAUSE)
-  until core.now() - began > limit
-  error(("not within %g s: %s"):format(limit, why and why() or "?"), 2)
-end
-
 --- What init_worker_by_lua runs for these options of `pgmig.nginx.setup`, as Lua.
 function M.worker(options)
   return ("require('pgmig.nginx').setup {\n%s\n}\n"):format(options)
@@ -111,17 +96,29 @@ function M.start_as_is(configuration, folder, port, pid, flags, environment)
   return self
 end
 
+--- Whether a process has ended, whose parent has not yet asked for its status.
+local function has_ended(pid) return support.read(("/proc/%d/stat"):format(pid)):find "%) Z" end
+
 -- The pipe's end, also when this process is killed, stops nginx.
 function server:run(configuration, flags, environment)
   self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; "
-    .. "%s nginx %s -e %s/error.log -c %s & cat >/dev/null; kill $! 2>/dev/null; wait"):format(
-    self.folder, environment or "", flags or "", self.folder, configuration), "w"))
-  M.wait(START_LIMIT, function()
+    .. "%s nginx %s -e %s/error.log -c %s & echo $! >%s/started; cat >/dev/null; kill $!; wait")
+    :format(self.folder, environment or "", flags or "", self.folder, configuration, self.folder),
+    "w"))
+  local function said() return self:log() .. support.read(self.folder .. "/out") end
+  local pid = support.wait(function()
+    local file = io.open(self.folder .. "/started")
+    local number = file and file:read "*n"
+    if file then file:close() end
+    return number
+  end, said)
+  support.wait(function()
+    if has_ended(pid) then error("nginx has ended: " .. said(), 0) end
     local probe = socket.tcp()
     local there = probe:connect("127.0.0.1", self.port)
     probe:close()
     return there
-  end, function() return self:log() .. support.read(self.folder .. "/out") end)
+  end, said)
 end
 
 --- Change what the next workers run.
@@ -144,8 +141,8 @@ end
 
 --- Wait until the gate is open.
 -- @return seconds
-function server:open(limit)
-  local _, seconds = M.wait(limit or 15, function() return self:get "/" == 200 end,
+function server:open()
+  local _, seconds = support.wait(function() return self:get "/" == 200 end,
     function() return self:log() end)
   return seconds
 end
@@ -172,7 +169,7 @@ function server:reload()
   local _, old = self:get "/alive"
   self:signal "HUP"
   local fresh = 0
-  M.wait(10, function()
+  support.wait(function()
     local _, pid = self:get "/alive"
     fresh = pid ~= old and fresh + 1 or 0
     return fresh >= 5
@@ -195,7 +192,7 @@ local function alive(pid) return (support.run("kill -0 " .. pid)) == 0 end
 --- Wait until a process has ended.
 -- @return seconds
 function M.wait_for_end(pid)
-  local _, seconds = M.wait(STOP_LIMIT, function() return not alive(pid) end)
+  local _, seconds = support.wait(function() return not alive(pid) end)
   return seconds
 end
 

@@ -73,9 +73,8 @@ describe("in nginx", function()
     local list = {}
     for i = 1, count do
       local path = ("%s/result%d"):format(dir, i - 1)
-      local code = support.run(("timeout 20 sh -c 'until [ -e %s ]; do sleep 0.05; done'")
-        :format(path))
-      assert.equal(0, code, support.read(dir .. "/error.log") .. support.read(dir .. "/out"))
+      support.wait(function() return os.rename(path, path) end,
+        function() return support.read(dir .. "/error.log") .. support.read(dir .. "/out") end)
       list[i] = support.read(path)
     end
     table.sort(list)

@@ -41,7 +41,7 @@ describe("what nginx knows of the schema", function()
   local function status() return select(2, nginx:get "/schema.json") end
 
   local function wait_for_status(text)
-    servers.wait(10, function() return status():find(text, 1, true) end, status)
+    support.wait(function() return status():find(text, 1, true) end, status)
   end
 
   local function there(database, relation)
@@ -91,7 +91,7 @@ describe("what nginx knows of the schema", function()
       db:exec "TRUNCATE schema_migrations, schema_migrations_history; DROP TABLE a"
       db:close()
       nginx:reload()
-      servers.wait(10, function() return there(url, "a") end, status)
+      support.wait(function() return there(url, "a") end, status)
       nginx:open()
     end)
   end)
@@ -128,20 +128,21 @@ describe("what nginx knows of the schema", function()
       nginx:get "/flush"
       local _, pid = nginx:get "/alive"
       nginx:signal("KILL", tonumber(pid))
-      servers.wait(10, function()
+      support.wait(function()
         local _, now = nginx:get "/alive"
         return now and now ~= pid
       end)
-      for _ = 1, 20 do servers.wait(5, function() return nginx:get "/" == 200 end) end
+      for _ = 1, 20 do support.wait(function() return nginx:get "/" == 200 end) end
       assert.is_true(applied(url, 1))
     end)
 
     it("while a migration runs, and while it fails", function()
-      support.write(dir, "001_a.sql", "SELECT pg_sleep(1.5); SELECT nix;")
+      support.write(dir, "001_a.sql", support.held .. " SELECT nix;")
       start()
       wait_for_status '"state":"migrating"'
       nginx:get "/flush"
       wait_for_status '"migration":"001_a","'
+      support.release(url)
       wait_for_status '"state":"failed"'
       nginx:get "/flush"
       wait_for_status '"state":"failed"'
@@ -156,22 +157,25 @@ describe("what nginx knows of the schema", function()
       nginx:get "/fill"
       support.write(dir, "001_a.sql", "CREATE TABLE a ();")
       nginx:open()
-      for _ = 1, 20 do servers.wait(5, function() return nginx:get "/" == 200 end) end
+      for _ = 1, 20 do support.wait(function() return nginx:get "/" == 200 end) end
     end)
   end)
 
   it("is of files: another one is tried at once, and the old failure is no more", function()
     support.write(dir, "001_a.sql", "SELECT nix;")
     start()
-    servers.wait(15, function() return #nginx:logged "pgmig tries again in" >= 3 end)
+    support.wait(function() return #nginx:logged "pgmig tries again in" >= 3 end)
     assert.equal("1", support.psql(url,
       "SELECT count(*) FROM schema_migrations_history WHERE event = 'failed'"))
     support.run(("rm %s/001_a.sql"):format(dir))
     support.write(dir, "001_b.sql", "SELECT nought;")
-    wait_for_status '"migration":"001_b"'
-    wait_for_status '"state":"failed"'
-    assert.is_true(tonumber(status():match '"attempts":(%d+)') < 3)
-    assert.is_nil(status():find("nix", 1, true))
+    local failed = support.wait(function()
+      local text = status()
+      return text:find('"migration":"001_b"', 1, true) and text:find('"state":"failed"', 1, true)
+        and text
+    end, status)
+    assert.is_true(tonumber(failed:match '"attempts":(%d+)') < 3)
+    assert.is_nil(failed:find("nix", 1, true))
     support.write(dir, "001_b.sql", "CREATE TABLE b ();")
     support.write(dir, "002_c.sql", "CREATE TABLE c ();")
     nginx:open()
@@ -184,7 +188,7 @@ describe("what nginx knows of the schema", function()
 
   describe("is nothing, and the log says where setup belongs, when it is called", function()
     local function refused(where)
-      servers.wait(5, function()
+      support.wait(function()
         return nginx:logged("setup must be called in init_worker_by_lua, not in " .. where,
           "error")[1]
       end, function() return nginx:log() end)
@@ -210,7 +214,7 @@ describe("what nginx knows of the schema", function()
 
     it("for a second database", function()
       start { worker = worker(url) .. worker(support.database()) }
-      servers.wait(5, function() return nginx:logged("setup was already called", "error")[1] end)
+      support.wait(function() return nginx:logged("setup was already called", "error")[1] end)
       wait_for_status "two databases"
       assert.equal(503, (nginx:get "/"))
     end)

@@ -65,6 +65,53 @@ function M.lua_command(code)
     M.quote(M.write(M.tempdir(), "code.lua", code)))
 end
 
+-- ---- waiting -----------------------------------------------------------------
+
+local WAIT_LIMIT, WAIT_PAUSE = 60, 0.02 -- seconds
+local processor_count
+
+local function processors()
+  local pipe = assert(io.popen "nproc")
+  local count = pipe:read "*n"
+  pipe:close()
+  return count
+end
+
+--- How many seconds something may take on this machine as it is now: as many times as long as there
+-- are processes to a processor. For what ends a wait that is in vain, never for what is to be found
+-- out.
+function M.patience(seconds)
+  processor_count = processor_count or processors()
+  local load = tonumber(M.read("/proc/loadavg"):match "^%S+")
+  return math.ceil(seconds * math.max(1, load / processor_count))
+end
+
+--- Wait for something.
+-- @param fn returns a value when it is there
+-- @param why what is said when it does not come, or a function that returns that; nil
+-- @return the value
+-- @return how many seconds it took
+function M.wait(fn, why)
+  local core = require "pgmig.core"
+  local began = core.now()
+  repeat
+    local result = fn()
+    if result then return result, core.now() - began end
+    core.poll({}, {}, WAIT_PAUSE)
+  until core.now() - began > M.patience(WAIT_LIMIT)
+  if type(why) == "function" then why = why() end
+  error("it did not come: " .. (why or "?"), 2)
+end
+
+--- A statement that lasts until `release`, for what is to be seen while it runs.
+M.held = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'released') LOOP "
+  .. "PERFORM pg_sleep(0.02); END LOOP; END $$;"
+
+--- End the `held` statements of a database, those to come as well.
+function M.release(url) M.psql(url, "CREATE TABLE public.released ()") end
+
+-- ---- databases -----------------------------------------------------------------
+
 --- Run SQL with psql; returns what it prints, unaligned and without headers. Raises what fails.
 function M.psql(url, sql)
   local code, out, err = M.run(("psql -XAtq -v ON_ERROR_STOP=1 -d %s -c %s"):format(
