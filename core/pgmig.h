@@ -157,8 +157,9 @@ PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
 /* The last result of the operation: its size and values. */
 int pgmig_conn_rows(const struct pgmig_conn *conn);
 int pgmig_conn_columns(const struct pgmig_conn *conn);
-const char *pgmig_conn_column_name(const struct pgmig_conn *conn, int column);
-unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column);
+/* A column's name; *type receives its type's oid. */
+const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
+                              unsigned *type);
 /* NULL is SQL NULL; *len receives the length in bytes. */
 const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
                              size_t *len);

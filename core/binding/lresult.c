@@ -69,8 +69,7 @@ static struct heading push_heading(lua_State *L, const struct pgmig_conn *conn)
     h.types = lua_newuserdata(L, ((size_t)h.count + 1) * sizeof *h.types);
     h.names = lua_gettop(L) + 1;
     for (int i = 0; i < h.count; i++) {
-        h.types[i] = pgmig_conn_column_type(conn, i);
-        lua_pushstring(L, pgmig_conn_column_name(conn, i));
+        lua_pushstring(L, pgmig_conn_column(conn, i, &h.types[i]));
     }
     return h;
 }
@@ -121,7 +120,8 @@ static int push_columns(lua_State *L, struct lconn *lc)
     lua_pushinteger(L, rows);
     lua_createtable(L, 0, columns);
     for (int i = 0; i < columns; i++) {
-        unsigned type = pgmig_conn_column_type(conn, i);
+        unsigned type;
+        const char *name = pgmig_conn_column(conn, i, &type);
 
         lua_createtable(L, rows, 0);
         for (int row = 0; row < rows; row++) {
@@ -134,7 +134,7 @@ static int push_columns(lua_State *L, struct lconn *lc)
                 lua_pushboolean(L, 0);
             lua_rawseti(L, -2, row + 1);
         }
-        lua_setfield(L, -2, pgmig_conn_column_name(conn, i));
+        lua_setfield(L, -2, name);
     }
     return 2;
 }

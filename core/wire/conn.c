@@ -190,17 +190,13 @@ int pgmig_conn_columns(const struct pgmig_conn *conn)
     return PQnfields(conn->result);
 }
 
-const char *pgmig_conn_column_name(const struct pgmig_conn *conn, int column)
+const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
+                              unsigned *type)
 {
+    *type = PQftype(conn->result, column);
     return PQfname(conn->result, column);
 }
 
-unsigned pgmig_conn_column_type(const struct pgmig_conn *conn, int column)
-{
-    return PQftype(conn->result, column);
-}
-
-/* PQgetvalue gives "" for a NULL: the difference is kept. */
 const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
                              size_t *len)
 {
