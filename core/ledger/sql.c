@@ -203,9 +203,8 @@ static void add_number(struct pgmig_sql *s, long number)
     put(s, digits, (size_t)snprintf(digits, sizeof digits, "%ld", number));
 }
 
-/* The name of what comes, for pg_stat_activity, which shows the beginning of
- *the
- ** text that runs (orphan.lua). */
+/* The name of what comes, for pg_stat_activity, which shows how the text that
+** runs begins (orphan.lua). */
 static void add_mark(struct pgmig_sql *s)
 {
     if (!s->conn->pooled)

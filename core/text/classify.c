@@ -19,9 +19,8 @@
 #include "text/setting.h"
 
 /* Looks at what follows the first word, adds to the statement's name, notes
- *what
- ** else it says, and returns traits. The current token is the one after that
- ** word. */
+** what else it says, and returns traits. The current token is the one after
+** that word. */
 typedef unsigned examiner(struct pgmig_words *w, struct pgmig_statement *st);
 
 static char upper(char c)

@@ -24,6 +24,12 @@
 #include "text/classify.h"
 #include "text/lexer.h"
 
+/* The text at an offset, which is there: of an item until the next one. */
+static const char *at(const struct pgmig_parser *p, size_t offset)
+{
+    return pgmig_source_at(&p->script->source, offset);
+}
+
 /* ---- comments ---------------------------------------------------------- */
 
 /* Which way the text here runs. */
@@ -70,7 +76,7 @@ static unsigned rank(const struct pgmig_doubt *d)
 static void take_line(struct pgmig_parser *p, struct pgmig_doubt *d)
 {
     struct pgmig_doubts *all = &p->doubts;
-    const char *text = pgmig_parser_at(p, d->start);
+    const char *text = at(p, d->start);
     size_t len = d->end - d->start;
 
     if (!pgmig_phrase_any(text, 0, len))
@@ -101,7 +107,7 @@ static void take_block(struct pgmig_parser *p, const struct pgmig_doubt *block)
     struct pgmig_doubt d = *block;
 
     while (d.start < block->end) {
-        const char *text = pgmig_parser_at(p, d.start);
+        const char *text = at(p, d.start);
         const char *newline = memchr(text, '\n', block->end - d.start);
 
         d.end = newline ? d.start + (size_t)(newline - text) : block->end;
@@ -147,7 +153,7 @@ static bool takes_back(const struct pgmig_parser *p,
 
     if (st->kind != PGMIG_KIND_ALTER)
         return st->traits & PGMIG_T_TAKES;
-    pgmig_words_init(&w, pgmig_parser_at(p, st->start), st->end - st->start,
+    pgmig_words_init(&w, at(p, st->start), st->end - st->start,
                      p->splitter.lx.standard_strings);
     return !pgmig_words_find(&w, "add");
 }
@@ -194,7 +200,7 @@ static bool split_off(const struct pgmig_parser *p, const struct pgmig_doubt *d,
     *rest = (struct pgmig_statement){.start = d->behind, .end = st->end};
     if (!d->alone || d->behind >= st->end)
         return false;
-    sql = pgmig_parser_at(p, rest->start);
+    sql = at(p, rest->start);
     pgmig_words_init(&w, sql, rest->end - rest->start, standard);
     pgmig_classify(rest, sql, rest->end - rest->start, standard);
     return (rest->traits & PGMIG_T_ANY_START) && w.parens == 0;
@@ -302,7 +308,7 @@ static int refuse(struct pgmig_parser *p, const struct pgmig_doubt *d)
                             names(d) == PGMIG_UP ? "DOWN" : "UP");
         add_remedy(p, d, p->err);
     }
-    return pgmig_parser_point(p, d->at);
+    return pgmig_source_point(&p->script->source, d->at, p->err);
 }
 
 int pgmig_doubt_check(struct pgmig_parser *p)

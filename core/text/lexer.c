@@ -437,12 +437,9 @@ bool pgmig_token_is(const char *text, const struct pgmig_token *tok,
 
 /* ---- words --------------------------------------------------------------- */
 
-/* A statement read token by token, without its comments, for whoever looks for
- *a
- ** few words at their places and does not care for the rest. A statement was
- *cut
- ** before: nothing in it lacks an end, if it is read with the same setting of
- ** standard_conforming_strings. */
+/* A statement read token by token, without its comments: for whoever looks for
+** a few words at their places. It was cut before: nothing in it lacks an end,
+** if it is read with the same setting of standard_conforming_strings. */
 
 void pgmig_words_init(struct pgmig_words *w, const char *sql, size_t len,
                       bool standard_strings)
