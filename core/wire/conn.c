@@ -197,6 +197,7 @@ const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
     return PQfname(conn->result, column);
 }
 
+/* PQgetvalue gives "" for a NULL: the difference is kept. */
 const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
                              size_t *len)
 {
