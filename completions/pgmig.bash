@@ -5,8 +5,8 @@ _pgmig() {
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --config
     --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo create baseline adopt history doctor
-    repair resolve config wait help'
+  local commands='status up migrate down rollback plan redo create baseline unapply adopt history
+    doctor repair resolve config wait help'
 
   COMPREPLY=()
   case $previous in
@@ -54,7 +54,7 @@ _pgmig() {
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;
     history) own='--limit' ;;
-    repair) own='--all --replaced' ;;
+    repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
     wait) own='--timeout' ;;
     help) own=$commands ;;

@@ -68,7 +68,7 @@
 ---@field warnings { state: string, migration: pgmig.Migration?, message: string }[] of the policy
 
 ---@class pgmig.Happening
----@field event "up"|"down"|"failed"|"unknown"|"interrupted"|"baseline"|"fake"|"adopted"|"repaired"|"resolved"
+---@field event "up"|"down"|"failed"|"unknown"|"interrupted"|"baseline"|"fake"|"adopted"|"unapplied"|"repaired"|"gone"|"resolved"
 ---@field version integer|string|nil
 ---@field id string?
 ---@field name string
@@ -109,10 +109,11 @@
 ---@field repeatable pgmig.Migration[]
 ---@field problems pgmig.Problem[]
 ---@field warning string? set if the files of all applied migrations are missing
+---@field untaken { from: string, from_table: string, applied: table<string, boolean>, message: string, hint: string?, remedy: string? }? what the table of the format's own tool says before adopt
 ---@field at_work { pid: integer?, worker: integer?, application_name: string?, user: string?, since: string?, query: string?, state: string? }? who runs what has been begun
 
 ---@class pgmig.Event
----@field type "start"|"applied"|"rolled_back"|"recorded"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"
+---@field type "start"|"applied"|"rolled_back"|"recorded"|"unapplied"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"|nil
 ---@field duration number? seconds
@@ -468,6 +469,11 @@ function migrator:baseline(version, options) end
 ---@return pgmig.Migration[]
 function migrator:fake(version, options) end
 
+---@param version integer|string
+---@param options pgmig.RunOptions?
+---@return pgmig.Migration[]
+function migrator:unapply(version, options) end
+
 ---@param options { from: string|pgmig.Format?, from_table: string?, dry_run: boolean?, on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Adoption
 function migrator:adopt(options) end
@@ -476,7 +482,7 @@ function migrator:adopt(options) end
 function migrator:doctor() end
 
 ---@param version integer|string|nil nil: all
----@param options { replaced: boolean?, on_event: fun(event: pgmig.Event)? }?
+---@param options { replaced: boolean?, gone: boolean?, on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Migration[]
 function migrator:repair(version, options) end
 

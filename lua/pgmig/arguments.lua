@@ -26,10 +26,11 @@ M.known = {
   run = with_run {},
   baseline = with_run {},
   fake = with_run {},
+  unapply = with_run {},
   adopt = {
     from = "string or table", from_table = "string", dry_run = "boolean", on_event = "function",
   },
-  repair = { replaced = "boolean", on_event = "function" },
+  repair = { replaced = "boolean", gone = "boolean", on_event = "function" },
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
   history = { limit = NUMBER },

@@ -183,12 +183,19 @@ local function find_at_work(self, read)
   if read.left[1] or next(read.journal) then return needed("upkeep.at_work").find(self, read) end
 end
 
+--- Whether the folder is another tool's, whose table may say more than pgmig's own, which is empty.
+local function may_be_untaken(self, has_applied)
+  return not (has_applied or self.format.name == "pgmig" or self.ledger.shared)
+end
+
 --- The state of the database. Creates and writes nothing; broken files are reported, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
 --   repeatable = migrations that run again when they change, ignored = paths of files that look
 --   like migrations and are none, reasons = why, by path, problems = { { kind, message, path,
 --   migration }, ... }, warning = a message if the files of all applied migrations are missing, or
---   nil, at_work = who holds the lock of what has been begun, or nil }; a migration has
+--   nil, at_work = who holds the lock of what has been begun, or nil, untaken = what the
+--   table of the format's own tool says before `adopt`, or nil: { from, from_table, applied = a set
+--   of keys (pgmig.state.ledger), message, hint, remedy } }; a migration has
 --   `state` (pgmig.files.migration), with a readable file `down` ("ready", "none", "empty",
 --   "irreversible"), and if it failed or is half finished, `failure` { message, at, event,
 --   sqlstate, detail, line } and `unfinished` { direction, done = statements, running = the text of
@@ -213,6 +220,7 @@ function migrator:status()
     ignored = set.ignored, reasons = set.reasons, problems = problems,
     warning = state.all_missing and drift.describe_all_missing(state) or nil, read = state.read,
     at_work = find_at_work(self, state.read),
+    untaken = may_be_untaken(self, state.applied[1]) and needed("takeover.adopt").look(self) or nil,
   }
 end
 
@@ -225,9 +233,9 @@ function migrator:applied() return (read_state(self)).applied end
 --- What has happened: every event that changed something, and every failure.
 -- @param options nil: all; a number: only this many of the newest, also { limit = number }
 -- @return a list, oldest first, of { event ("up", "down", "failed", "unknown", "interrupted",
---   "baseline", "fake", "adopted", "repaired", "resolved"), id = nil for a repeatable one, version,
---   name, checksum, started_at, finished_at, duration in seconds, db_user, host, program, run,
---   message, and for a failure sqlstate, detail, file, line, column, if known }
+--   "baseline", "fake", "adopted", "unapplied", "repaired", "gone", "resolved"), id = nil for a
+--   repeatable one, version, name, checksum, started_at, finished_at, duration in seconds, db_user,
+--   host, program, run, message, and for a failure sqlstate, detail, file, line, column, if known }
 function migrator:history(options)
   check_db(self)
   local limit = arguments.read("history", options).limit
@@ -248,7 +256,7 @@ end
 --- Where pgmig has applied nothing yet, and the format's own tool has, running all again would do
 -- harm.
 local function check_adopted(self, plan)
-  if plan.newest or not plan[1] or self.format.name == "pgmig" or self.ledger.shared then return end
+  if not plan[1] or not may_be_untaken(self, plan.newest) then return end
   needed("takeover.tracking").check_unused(self.db, self.format)
 end
 
@@ -361,9 +369,10 @@ end
 -- @param options { on_event = fn(event), stop = fn(), unattended = true }: `stop` is called
 --   before each migration and returns whether the run ends there; `unattended`: a program retries
 --   again and again, so a repeated failure is recorded only once; an event has type ("start",
---   "applied", "rolled_back", "recorded", "skipped", "warning", "notice", "waiting", "blocked",
---   "retry", "lost", "resumed", "progress"), migration, and depending on its type: duration in
---   seconds, message, severity, detail, hint, holder, blockers, attempt, delay; progress: done of
+--   "applied", "rolled_back", "recorded", "unapplied", "skipped", "warning", "notice", "waiting",
+--   "blocked", "retry", "lost", "resumed", "progress"), migration, and depending on its type:
+--   duration in seconds, message, severity, detail, hint, holder, blockers, attempt, delay;
+--   progress: done of
 --   total migrations, bytes of size of the migration's section, statement = its kind, phase and
 --   percent as the server reports
 -- @return the migrations that were run
@@ -393,6 +402,17 @@ function migrator:fake(version, options)
   if version == nil then errors.raise("usage", "fake requires a version") end
   options = arguments.read("fake", options)
   return self:run(make_plan(self, planning.one, version, "fake"), options)
+end
+
+--- Record one applied migration as not applied without running anything: its change was undone by
+-- hand, or was never there. What is newer stays applied; its file may be missing.
+-- @param version its version
+-- @param options { on_event } as in `run`
+-- @return a list with the migration; empty if it is not applied
+function migrator:unapply(version, options)
+  if version == nil then errors.raise("usage", "unapply requires a version") end
+  options = arguments.read("unapply", options)
+  return self:run(make_plan(self, planning.applied_one, version, "unapplied"), options)
 end
 
 --- Take over from another tool: record as applied what its table says, all in one transaction. Its
@@ -480,20 +500,21 @@ end
 -- Refused during another run.
 -- @param version which migration; nil: all
 -- @param options { replaced = true: also if both name and text differ from what was applied, so
---   that it is another migration as far as pgmig can tell; requires a version; on_event as in
---   `run` }
+--   that it is another migration as far as pgmig can tell; gone = true: its file is gone for good,
+--   and no longer called missing; both require a version; on_event as in `run` }
 -- @return the migrations whose records were changed
--- @raise kinds "drift" for one that is replaced, "lock" during another run
+-- @raise kinds "drift" for one that is replaced, "plan" for one that is said to be gone and is not
+--   missing, "lock" during another run
 function migrator:repair(version, options)
   check_db(self)
   options = arguments.read("repair", options)
-  local replaced = options.replaced
-  if replaced and version == nil then
-    errors.raise("usage", "repair accepts one replaced migration at a time: it requires a version")
+  if (options.replaced or options.gone) and version == nil then
+    errors.raise("usage", ("repair accepts one %s migration at a time: it requires a version")
+      :format(options.replaced and "replaced" or "missing"))
   end
   return needed("upkeep.repair").accept(self, emitter(self, options.on_event), function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
-  end, replaced)
+  end, options)
 end
 
 --- Resolve the outcome of a statement of a migration with transaction=off that only a person can

@@ -6,15 +6,15 @@ return {
     "after_all", "error", "progress", "retry", "lock_wait",
   },
   events = {
-    "start", "applied", "rolled_back", "recorded", "skipped", "warning", "notice", "waiting",
-    "blocked", "retry", "lost", "resumed", "progress",
+    "start", "applied", "rolled_back", "recorded", "unapplied", "skipped", "warning", "notice",
+    "waiting", "blocked", "retry", "lost", "resumed", "progress",
   },
   kinds = {
     "usage", "parse", "naming", "io", "plan", "drift", "sql", "lock", "connect", "unknown", "hook",
     "lua", "interrupted", "memory",
   },
   history = {
-    "up", "down", "failed", "unknown", "interrupted", "baseline", "fake", "adopted", "repaired",
-    "resolved",
+    "up", "down", "failed", "unknown", "interrupted", "baseline", "fake", "adopted", "unapplied",
+    "repaired", "gone", "resolved",
   },
 }

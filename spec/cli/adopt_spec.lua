@@ -44,6 +44,31 @@ describe("adopt", function()
     assert.matches("adopted +001_a .* %- applied by dbmate", out)
   end)
 
+  it("is what status and doctor advise, and what the tool's table says they tell", function()
+    local _, out = project.run "--format dbmate status"
+    assert.matches("pending +1_a +applied by dbmate\npending +2_b *\n", out)
+    local said = "dbmate has applied 1 of these migrations, up to 1_a, according to its table "
+      .. "public.schema_migrations; use its table in place with %-%-shared, or take them over:"
+    assert.matches(said .. " pgmig %-%-format dbmate adopt\n", out)
+    local _, json = project.run "--format dbmate status --json"
+    assert.same({ "1_a" }, cli.objects(json)[1].untaken.applied)
+    _, out = project.run "--format dbmate doctor"
+    assert.matches(said .. "\n   pgmig %-%-format dbmate adopt\n1 finding\n$", out)
+    assert.equal(0, (project.run(out:match "\n   pgmig ([^\n]+)")))
+    assert.equal("all is well\n", select(2, project.run "--format dbmate doctor"))
+    _, out = project.run "--format dbmate status"
+    assert.matches("applied +1_a .*pending +2_b", out)
+    assert.not_matches("dbmate", out)
+  end)
+
+  it("is not advised as long as the tool's table and the files disagree", function()
+    project.db:exec "INSERT INTO schema_migrations VALUES ('7')"
+    local _, out = project.run "--format dbmate doctor"
+    assert.matches("^untaken: .*7 is applied, but has no file; restore the files as they were "
+      .. "applied, or correct the tool's table\n1 finding\n$", out)
+    assert.equal(2, (project.run "--format dbmate up"))
+  end)
+
   it("answers in JSON", function()
     local _, out = project.run "--json --format dbmate adopt --dry-run"
     local answer = cli.objects(out)[1]

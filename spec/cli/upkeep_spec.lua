@@ -103,6 +103,67 @@ describe("pgmig", function()
     assert.equal(2, (run "up --fake 2 --to 3"))
   end)
 
+  it("unapply records one as not applied without running anything", function()
+    run "up"
+    local code, out = run "unapply 2"
+    assert.equal(0, code)
+    assert.matches("^unapplied +002_create_b .*\n1 migration unapplied\n$", out)
+    assert.equal("a b c schema_migrations", cli.tables(project.db))
+    assert.same({ 0, "it is not applied\n", "" }, { run "unapply 2" })
+    assert.equal(2, (run "unapply 77"))
+    assert.equal(2, (run "unapply"))
+    assert.matches(" unapplied +002_create_b ", select(2, run "history --limit 1"))
+    code, out = run "status"
+    assert.equal(0, code)
+    assert.matches("out_of_order +002_create_b", out) -- and not forgotten
+    project.db:exec "DROP TABLE b"
+    assert.equal(0, (run "up"))
+    os.remove(project.dir .. "/003_create_c.sql")
+    code, out = run "unapply 3 --json"
+    assert.equal(0, code)
+    local events = {}
+    for i, event in ipairs(cli.objects(out)) do events[i] = event.event end
+    assert.same({ "start", "unapplied", "finished" }, events)
+    assert.matches("2 applied, 0 pending\n$", select(2, run "status"))
+  end)
+
+  it("unapply ends a rollback that was finished by hand, and calls no hooks", function()
+    project.write("004_off.sql", "-- UP\nCREATE TABLE d ();\n-- DOWN\n-- pgmig: transaction=off\n"
+      .. "DROP TABLE d;\nSELECT 1/0;\n")
+    run "up"
+    assert.equal(1, (run "down"))
+    project.write("pgmig.conf.lua", "return { hooks = { before_each = function() error 'x' end } }")
+    local code, _, err = run("--config " .. cli.quote(project.dir .. "/pgmig.conf.lua")
+      .. " unapply 4")
+    assert.same({ 0, "" }, { code, err })
+    os.remove(project.dir .. "/004_off.sql")
+    assert.same({ 0, "all is well\n", "" }, { run "doctor" })
+  end)
+
+  it("repair --gone accepts that a file is gone for good, and notices when it is back", function()
+    run "up"
+    local text = "-- UP\nCREATE TABLE b (id int);\n-- DOWN\nDROP TABLE b;\n"
+    os.remove(project.dir .. "/002_create_b.sql")
+    local _, out = run "doctor"
+    local command = out:match "accept that it is gone for good: pgmig ([^\n]+)\n"
+    assert.equal("repair 2 --gone", command)
+    assert.same({ 0, "nothing to repair\n", "" }, { run "repair 2" })
+    assert.same({ 0, "repaired  002_create_b\n", "" }, { run(command) })
+    assert.same({ 0, "nothing to repair\n", "" }, { run(command) })
+    assert.same({ 0, "all is well\n", "" }, { run "doctor" })
+    assert.equal(0, (run "status --exit-code"))
+    assert.same({ 0, "nothing to apply, at 003_create_c\n", "" }, { run "up" })
+    assert.matches(" gone +002_create_b .*gone for good", select(2, run "history --limit 1"))
+    assert.equal(2, (run "repair 3 --gone"))
+    assert.equal(2, (run "repair --all --gone"))
+    project.write("004_create_b.sql", text) -- which ran as 002
+    assert.equal(2, (run "up"))
+    os.rename(project.dir .. "/004_create_b.sql", project.dir .. "/002_create_b.sql")
+    assert.same({ 0, "all is well\n", "" }, { run "doctor" })
+    project.write("002_create_b.sql", text .. "SELECT 1;")
+    assert.matches("^edited: 002_create_b ", select(2, run "doctor"))
+  end)
+
   it("resolve settles what is unknown, and nothing else", function()
     project.write("004_off.sql", "-- UP\n-- pgmig: transaction=off\nCREATE TABLE d (n int);\n"
       .. "CALL nothing();\n-- DOWN\n")

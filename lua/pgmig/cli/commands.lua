@@ -161,6 +161,12 @@ function M.baseline(run)
   run.report:finished(run.record)
 end
 
+function M.unapply(run)
+  open(run):unapply(run.options.version, { on_event = watch(run) })
+  if not run.record:untouched() then return run.report:finished(run.record) end
+  run.report:nothing { direction = "down", record_only = "unapplied" }
+end
+
 --- Whether other commands read the folder in this format, too.
 local function is_settled(found) return found.sources.format ~= "--from" end
 
@@ -183,11 +189,12 @@ function M.repair(run)
   if (options.version == nil) == not options.all then
     errors.raise("usage", "repair requires a version or --all")
   end
-  if options.all and options.replaced then
-    errors.raise("usage", "repair --replaced requires a version: check each one by itself")
+  if options.all and (options.replaced or options.gone) then
+    errors.raise("usage", ("repair --%s requires a version: check each one by itself"):format(
+      options.replaced and "replaced" or "gone"))
   end
   run.report:repaired(open(run):repair(options.version, {
-    replaced = options.replaced, on_event = watch(run),
+    replaced = options.replaced, gone = options.gone, on_event = watch(run),
   }))
 end
 

@@ -1,6 +1,7 @@
 --- Reports for programs: JSON, one object per line.
 local core = require "pgmig.core"
 local dkjson = require "dkjson"
+local ledger = require "pgmig.state.ledger"
 
 local M = {}
 local json = {}
@@ -58,6 +59,22 @@ function json:write(fields) self.output:line(encode(fields)) end
 
 -- ---- what commands report ---------------------------------------------------
 
+--- What the table of the folder's own tool says, with the labels of what it has applied.
+local function untaken(status)
+  local found = status.untaken
+  if not found then return nil end
+  local labels = {}
+  for _, migrations in ipairs { status.pending, status.repeatable } do
+    for _, m in ipairs(migrations) do
+      if found.applied[ledger.key(m)] then labels[#labels + 1] = m.label end
+    end
+  end
+  return object {
+    from = found.from, from_table = found.from_table, message = found.message, hint = found.hint,
+    remedy = found.remedy, applied = list(labels),
+  }
+end
+
 --- What `status` found.
 function json:status(status)
   self:write {
@@ -67,7 +84,8 @@ function json:status(status)
     problems = list(status.problems, function(problem)
       return object { kind = problem.kind, message = problem.message, path = problem.path }
     end),
-    warning = status.warning, at_work = status.at_work and object(status.at_work),
+    untaken = untaken(status), warning = status.warning,
+    at_work = status.at_work and object(status.at_work),
   }
 end
 
@@ -146,11 +164,14 @@ function json:finished(record)
     event = "finished", applied = list(record.applied, brief),
     rolled_back = list(record.rolled_back, brief),
     recorded = record.recorded[1] and list(record.recorded, brief) or nil,
+    unapplied = record.unapplied[1] and list(record.unapplied, brief) or nil,
   }
 end
 
 --- There is nothing to do.
-function json:nothing() self:finished { applied = {}, rolled_back = {}, recorded = {} } end
+function json:nothing()
+  self:finished { applied = {}, rolled_back = {}, recorded = {}, unapplied = {} }
+end
 
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end

@@ -168,6 +168,8 @@ local function add_repair(parser)
   cmd:flag("--replaced")
     :description("Accept it although its name and text differ from what\n"
       .. "was applied: it is the same migration after all.")
+  cmd:flag("--gone")
+    :description "Its file is gone for good: it stays applied, and is not missed."
 end
 
 local function add_resolve(parser)
@@ -261,6 +263,14 @@ local function add_baseline(parser)
   }):argument("version"):argname "V":convert(version):description "The last version to record."
 end
 
+local function add_unapply(parser)
+  command(parser, "unapply", "Record a migration as not applied, without running anything.", {
+    about = "For one whose change was undone by hand, or was never there: the opposite of\n"
+      .. "up --fake. Its file may be missing, and what is newer stays applied.",
+    examples = "Example:\n   pgmig unapply 12",
+  }):argument("version"):argname "V":convert(version):description "The version."
+end
+
 local function add_adopt(parser)
   local cmd = command(parser, "adopt", "Take over what another tool has applied.", {
     about = "Reads that tool's table, compares it with the files, and records in one transaction\n"
@@ -327,8 +337,8 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
-    add_baseline, add_adopt, add_history, add_doctor, add_repair, add_resolve, add_config,
-    add_wait, add_help } do
+    add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
+    add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

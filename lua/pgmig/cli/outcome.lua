@@ -15,10 +15,10 @@ local methods = {} -- of a record
 methods.__index = methods
 
 --- Make an empty record.
--- @return { applied, rolled_back, recorded = finished migrations, in order; current = the one that
---   has begun and not ended, and its direction }
+-- @return { applied, rolled_back, recorded, unapplied = finished migrations, in order; current =
+--   the one that has begun and not ended, and its direction }
 function M.record()
-  return setmetatable({ applied = {}, rolled_back = {}, recorded = {} }, methods)
+  return setmetatable({ applied = {}, rolled_back = {}, recorded = {}, unapplied = {} }, methods)
 end
 
 --- Take in an event of the migrator.
@@ -35,7 +35,8 @@ end
 
 --- Whether nothing has happened to the database.
 function methods:untouched()
-  return not self.current and #self.applied + #self.rolled_back + #self.recorded == 0
+  return not self.current
+    and #self.applied + #self.rolled_back + #self.recorded + #self.unapplied == 0
 end
 
 -- ---- failures -----------------------------------------------------------------

@@ -2,6 +2,7 @@
 local at_work = require "pgmig.upkeep.at_work"
 local failures = require "pgmig.state.failure"
 local drift = require "pgmig.state.drift"
+local ledger = require "pgmig.state.ledger"
 local texts = require "pgmig.texts"
 
 local M = {}
@@ -21,9 +22,15 @@ local function time(iso)
   return iso and iso:gsub("T", " "):gsub("%.%d+", "") or ""
 end
 
+--- What is to be noted of a migration.
+local function note_of(m, untaken)
+  if untaken and untaken.applied[ledger.key(m)] then return "applied by " .. untaken.from end
+  return no_way_back[m.down] or ""
+end
+
 --- The cells of a migration's row.
-local function cells_of(m)
-  return m.state, texts.line(m.label), time(m.applied_at), no_way_back[m.down] or ""
+local function cells_of(m, status)
+  return m.state, texts.line(m.label), time(m.applied_at), note_of(m, status.untaken)
 end
 
 --- Characters, not bytes: names may be UTF-8.
@@ -45,7 +52,7 @@ end
 local function widths(status)
   local states, names, times = #"STATE", #"MIGRATION", #"APPLIED AT"
   each(status, function(m)
-    local state, name, at = cells_of(m)
+    local state, name, at = cells_of(m, status)
     if #state > states then states = #state end
     if #at > times then times = #at end
     if #name > names then names = math.max(names, math.min(width(name), WIDEST)) end
@@ -66,7 +73,7 @@ local function write_rows(output, status)
   local columns = widths(status)
   local lines = { line_of(output, columns, "bold", "STATE", "MIGRATION", "APPLIED AT", "") }
   each(status, function(m)
-    lines[#lines + 1] = line_of(output, columns, colors[m.state], cells_of(m))
+    lines[#lines + 1] = line_of(output, columns, colors[m.state], cells_of(m, status))
     if #lines < AT_ONCE then return end
     output:lines(lines)
     lines = {}
@@ -77,7 +84,7 @@ end
 local function summary(status)
   local missing, edited, forgotten = 0, 0, 0
   for _, m in ipairs(status.applied) do
-    missing = missing + (m.missing and 1 or 0)
+    missing = missing + (m.state == "missing" and 1 or 0)
     edited = edited + (m.state == "edited" and 1 or 0)
   end
   for _, m in ipairs(status.pending) do
@@ -90,6 +97,16 @@ local function summary(status)
     .. "history" end
   if #status.problems > 0 then parts[#parts + 1] = #status.problems .. " broken" end
   return table.concat(parts, ", ")
+end
+
+local function write_remark(output, kind, remark)
+  if remark then output:line(output:paint(1, "red", kind .. ":") .. " " .. remark) end
+end
+
+--- What another tool's table says, before it is taken over.
+local function write_untaken(output, untaken)
+  write_remark(output, "not taken over", ("%s; %s%s"):format(untaken.message, untaken.hint,
+    untaken.remedy and ": " .. untaken.remedy or ""))
 end
 
 --- What a state means, and what to do.
@@ -106,10 +123,6 @@ local function explain_attempt(m)
   return said.kind, ("%s; %s: %s"):format(said.message, said.hint, said.remedy)
 end
 
-local function write_remark(output, kind, remark)
-  if remark then output:line(output:paint(1, "red", kind .. ":") .. " " .. remark) end
-end
-
 local function write_remarks(output, status)
   for _, list in ipairs { status.applied, status.pending, status.repeatable } do
     for _, m in ipairs(list) do
@@ -117,6 +130,7 @@ local function write_remarks(output, status)
       if not status.at_work then write_remark(output, explain_attempt(m)) end
     end
   end
+  if status.untaken then write_untaken(output, status.untaken) end
   if status.at_work then
     output:line(output:paint(1, "yellow", "running:") .. " "
       .. table.concat({ at_work.describe(status.at_work, status.read) }, "; "))

@@ -126,6 +126,7 @@ end
 
 --- A plan has nothing to do.
 function text:nothing(plan)
+  if plan.record_only == "unapplied" then return self.output:line "it is not applied" end
   if plan.direction == "down" then return self.output:line "nothing to roll back" end
   self.output:line("nothing to apply" .. (plan.newest and ", at " .. plan.newest.label or ""))
 end
@@ -133,7 +134,7 @@ end
 --- A run that had something to do has ended well.
 function text:finished(record)
   local parts = {}
-  for _, what in ipairs { "rolled_back", "applied", "recorded" } do
+  for _, what in ipairs { "rolled_back", "applied", "recorded", "unapplied" } do
     local n = #record[what]
     if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
   end
@@ -180,6 +181,7 @@ end
 -- Events that take their time; others are noted at once.
 local timed = {
   up = true, down = true, failed = true, unknown = true, baseline = true, fake = true,
+  unapplied = true,
 }
 
 local function history_line(e)
@@ -235,6 +237,7 @@ local on = {
   applied = ended("green", "applied"),
   rolled_back = ended("yellow", "rolled back"),
   recorded = ended("green", "recorded"),
+  unapplied = ended("yellow", "unapplied"),
   skipped = function(self, event)
     self.output:line(("%-11s  %s  (%s)"):format("skipped", event.migration.label, event.message))
   end,

@@ -303,6 +303,7 @@ end
 -- @raise what is wrong with the first; on the way down its detail names the others
 function M.check(plan, breathe, read)
   local up, found = plan.direction == "up", {}
+  if plan.record_only and not up then return end -- that needs no file
   local check = plan.record_only and check_file or up and (read or M.read) or M.check_down
   for _, m in ipairs(plan) do
     breathe()

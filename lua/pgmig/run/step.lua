@@ -62,16 +62,18 @@ function step:code() return source.fn(self.m, self.direction) end
 
 function recorded.code() return nil end
 
-function step:read_script() return source.script(self.m, self.direction) end
+function step:read_script()
+  if self.direction == "down" then source.check_down(self.m) end
+  return source.script(self.m, self.direction)
+end
 
 function recorded:read_script()
-  return core.empty_script(self.m.path, true), "up"
+  return core.empty_script(self.m.path or self.m.label, true), "up"
 end
 
 --- Read the file: once for all attempts.
 function step:load()
   if self.script then return end
-  if self.direction == "down" then source.check_down(self.m) end
   self.script, self.section = self:read_script()
   self.transaction = self.script:transaction(self.section)
   if not self:goes_ahead() and source.hold(self.m, self.script) then
@@ -90,7 +92,7 @@ function recorded.warnings() return {} end
 --- Which event tells that it is done.
 function step:done_type() return self.direction == "up" and "applied" or "rolled_back" end
 
-function recorded.done_type() return "recorded" end
+function recorded:done_type() return self.direction == "up" and "recorded" or "unapplied" end
 
 -- ---- what runs at the pauses -----------------------------------------------
 
@@ -183,7 +185,7 @@ function step:pause(point, index) return at[point](self, index) end
 
 -- ---- attempts ----------------------------------------------------------------
 
---- Whether it records as applied what was left half-way.
+--- Whether it records as applied, or as not applied, what was left half-way.
 function step.ends_unfinished() return false end
 
 function recorded:ends_unfinished() return self.m.unfinished ~= nil end

@@ -94,7 +94,7 @@ end
 --- Plan a run.
 -- @param make fn(state, options) returns the plan (pgmig.state.plan)
 -- @param options what it takes
--- @param event "baseline" or "fake" of a plan that only records rows; nil
+-- @param event "baseline", "fake" or "unapplied" of a plan that only records rows; nil
 -- @return the plan, with newest = the newest applied migration, ignored = paths, warnings, files =
 --   what was read of the folders, left = runs that have not ended
 -- @raise kinds "plan", "drift" for what the policy refuses, and "naming" for a name that the
@@ -126,7 +126,7 @@ end
 --- Nothing may have been applied on top of what is to be undone.
 local function check_newest(state, plan)
   local newest = state.applied[#state.applied]
-  if plan.direction ~= "down" or not (plan.newest and newest) then return end
+  if plan.direction ~= "down" or plan.record_only or not (plan.newest and newest) then return end
   if not planning.is_newer(newest, plan.newest) then return end
   errors.raise("plan", ("%s was applied by another run in the meantime"):format(newest.label), {
     hint = "nothing was rolled back: check the status, then decide again",

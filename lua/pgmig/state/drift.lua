@@ -101,7 +101,7 @@ end
 local function find_lost(list)
   local lost = {}
   for _, m in ipairs(list) do
-    if (m.state == "missing" or m.state == "replaced") and m.recorded_checksum then
+    if (m.missing or m.state == "replaced") and m.recorded_checksum then
       lost[m.recorded_name or m.name] = m
     end
   end
@@ -220,7 +220,8 @@ local hints = {
   end,
   missing = function(m)
     if m.renumbered_as then return ("give %s its old number"):format(m.renumbered_as.label) end
-    return "restore the file, for example from version control"
+    return ("restore the file, for example from version control, or accept that it is gone for "
+      .. "good: pgmig repair %s --gone"):format(m.shown)
   end,
   renumbered = function(m)
     return ("give it its old number, or record it under the new one: pgmig up --fake %s")
@@ -359,6 +360,7 @@ local kinds = {
     return own
   end },
   fake = { named = { replaced = true }, policy = function(p) return { replaced = p.replaced } end },
+  unapplied = { named = {}, policy = function() return {} end },
 }
 
 --- The choice for a migration of a way back: one whose row is gone is in the way of older ones.

@@ -237,7 +237,9 @@ function ledger:list(db)
 end
 
 -- Whether a migration counts as applied behind an event.
-local applies = { up = true, baseline = true, fake = true, adopted = true, down = false }
+local applies = {
+  up = true, baseline = true, fake = true, adopted = true, down = false, unapplied = false,
+}
 
 local keeps_nothing = { failed = true, unknown = true, interrupted = true, resolved = true }
 

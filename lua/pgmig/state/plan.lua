@@ -56,8 +56,9 @@ end
 
 --- What the tables say of an applied migration.
 local function note_row(m, read, at)
-  m.state = m.missing and not m.foreign and "missing" or "applied"
   m.read, m.row = read, at
+  local is_expected = not m.foreign and m.recorded_event ~= "gone"
+  m.state = m.missing and is_expected and "missing" or "applied"
   note_attempt(m, read)
 end
 
@@ -224,6 +225,14 @@ function M.all(state)
   return all
 end
 
+--- One applied migration, whatever is newer; nothing when it is not applied.
+-- @return a plan with direction = "down"
+-- @raise kind "plan" for an unknown version
+function M.applied_one(state, version)
+  local m = M.find(state, version)
+  return { direction = "down", m.applied_at and m or nil }
+end
+
 --- Whether a migration's version is higher than another one's.
 function M.is_newer(m, other) return core.compare(m.id, other.id) > 0 end
 
@@ -257,7 +266,7 @@ local commands = { baseline = "baseline", adopted = "adopt" }
 -- half-done, and to record as applied what nobody has finished, unless that is said of it alone.
 -- @raise kind "plan"
 function M.check_unfinished(state, plan)
-  if not plan[1] or plan.record_only == "fake" then return end
+  if not plan[1] or plan.record_only == "fake" or plan.record_only == "unapplied" then return end
   local lowest, command = plan[#plan], commands[plan.record_only] or plan.direction
   for _, m in ipairs(plan.direction == "down" and state.pending or {}) do
     if m.unfinished and M.is_newer(m, lowest) then refuse_half_done(m, command) end

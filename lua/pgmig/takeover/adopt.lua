@@ -215,6 +215,34 @@ function M.plan(migrator, from, options)
   return plan
 end
 
+--- What the table of the format's own tool says, where nothing was taken over from it yet.
+-- @param migrator the migrator
+-- @return { from, from_table, applied = a set of keys, message, hint, remedy = a shell command },
+--   the last one nil where table and files disagree; nil: no such table, or it says nothing
+function M.look(migrator)
+  local from = migrator.format
+  local qualified = from.tracking and tracking.exists(migrator.db, from.tracking)
+  if not qualified then return nil end
+  local ok, plan = pcall(M.plan, migrator, from, { table = qualified })
+  if not ok then
+    if not (errors.is(plan, "plan") or errors.is(plan, "drift")) then error(plan, 0) end
+    return {
+      from = from.name, from_table = qualified, applied = {}, message = plan.message,
+      hint = (plan.hint or "nothing can be taken over"):gsub("; nothing was recorded$", ""),
+    }
+  end
+  if not plan[1] then return nil end
+  local applied = {}
+  for _, m in ipairs(plan) do applied[ledger.key(m)] = true end
+  return {
+    from = from.name, from_table = qualified, applied = applied,
+    message = ("%s has applied %d of these migrations, up to %s, according to its table %s")
+      :format(from.name, #plan, plan[#plan].label, qualified),
+    hint = "use its table in place with --shared, or take them over",
+    remedy = ("pgmig --format %s adopt"):format(from.name),
+  }
+end
+
 -- ---- recording -------------------------------------------------------------
 
 local function entries_of(plan)

@@ -41,7 +41,7 @@ local of_drift = {
 local function is_repairable(m)
   local odd = m.state ~= "applied" and m.state ~= "missing" and m.applied_at ~= nil
   return odd or m.state == "forgotten" or m.failure ~= nil
-    or m.applied_at and not m.repeatable and not m.recorded_checksum
+    or m.applied_at and not (m.repeatable or m.missing or m.recorded_checksum)
 end
 
 --- Repair some migrations, and no others.
@@ -78,12 +78,15 @@ local function of_state(migrator, m, next_version, status, add)
   if m.renumbered_as and m.state == "missing" then return end -- that one has the remedy
   local sentence, hint = drift.describe(m)
   if not sentence then return end
-  add(m.state, sentence .. "; " .. hint, of_drift[m.state](migrator, m, next_version, status), m)
+  local remedy = of_drift[m.state](migrator, m, next_version, status)
+  local last = ": " .. (remedy or "")
+  if hint:sub(-#last) == last then hint = hint:sub(1, -#last - 1) end -- it comes below
+  add(m.state, sentence .. "; " .. hint, remedy, m)
 end
 
 local function of_unrecorded(all, add)
   local list = those(all, function(m)
-    return m.state == "applied" and not m.repeatable and not m.recorded_checksum
+    return m.state == "applied" and not (m.repeatable or m.missing or m.recorded_checksum)
   end)
   if not list[1] then return end
   add("no_checksum", ("%d applied migrations have no recorded checksum, because another tool or "
@@ -119,11 +122,13 @@ local function look_at_files(migrator, status, next_version, add)
       add(problem.kind, problem.message, of_problem(migrator, problem, next_version), m)
     end
   end
+  local code = migrator.naming.foreign
   for _, path in ipairs(status.ignored) do
     local remedy = remedies.name(migrator, path, status, next_version)
+    local first = remedy and "if it is a migration, name it like one, else "
+      or code and path:find(code) and "write it again in SQL or Lua, or " or ""
     add("ignored", ("%s %s and is never run; %smove it out of the folder"):format(path,
-      status.reasons[path], remedy and "if it is a migration, name it like one, else " or ""),
-      remedy)
+      status.reasons[path], first), remedy)
   end
 end
 
@@ -253,6 +258,8 @@ function M.examine(migrator)
   end
   local next_version = remedies.counter(migrator, status)
   if who then of_holder(who, status, add) end
+  local untaken = status.untaken
+  if untaken then add("untaken", untaken.message .. "; " .. untaken.hint, untaken.remedy) end
   look_at_drift(migrator, status, next_version, add)
   if not who then look_at_attempts(migrator, status, add) end
   look_at_files(migrator, status, next_version, add)

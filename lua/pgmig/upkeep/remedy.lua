@@ -113,8 +113,22 @@ local function digits_of(status)
   return seen and 0 or MIN_DIGITS
 end
 
---- Bring a missing file back from git, whether its deletion has been committed or not.
+local MAX_DEPTH = 20 -- folders above the migrations' one
+
+--- Whether a folder is in a working tree of git.
+local function is_versioned(dir)
+  for depth = 0, MAX_DEPTH do
+    local file = io.open(("%s%s/.git"):format(dir, ("/.."):rep(depth)))
+    if file then file:close() end
+    if file then return true end
+  end
+  return false
+end
+
+--- Bring a missing file back from git, whether its deletion has been committed or not; nil: the
+-- folder is not there.
 function M.bring_back(migrator, m, status)
+  if not is_versioned(migrator.dirs[1]) then return nil end
   local digits = ("0"):rep(digits_of(status) - #m.id) .. m.id
   local name = migrator.naming.format(digits, m.name, "up")
   local git, file = "git -C " .. shell.path(migrator.dirs[1]), shell.path(name)

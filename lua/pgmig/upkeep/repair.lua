@@ -61,6 +61,25 @@ local function check_replaced(list)
   end
 end
 
+--- Refuse to give up a file that is there.
+local function check_gone(list)
+  for _, m in ipairs(list) do
+    if not (m.missing and m.applied_at) then
+      local message = ("%s is not an applied migration whose file is missing"):format(m.label)
+      errors.raise("plan", message, { file = m.path, hint = "nothing was changed" })
+    end
+  end
+end
+
+--- From now on, nobody expects its file.
+local function give_up(migrator, m, run)
+  if m.state ~= "missing" then return m.recorded_run == run end
+  migrator.ledger:record(migrator.db, "none", ledger.entry(m, run, {
+    event = "gone", message = "its file is gone for good", checksum = m.recorded_checksum,
+  }))
+  return true
+end
+
 local function accept(migrator, m, run)
   local message = reason(m)
   if not message then return m.recorded_run == run end
@@ -78,15 +97,18 @@ end
 -- @param migrator the migrator
 -- @param emit fn(event)
 -- @param choose fn(state) returns the migrations that it is about (pgmig.state.compare)
--- @param replaced whether one that looks like another migration is accepted, too
+-- @param allowed { replaced = whether one that looks like another migration is accepted, too; gone
+--   = whether it is that the file is gone for good }
 -- @return those that were repaired
--- @raise kinds "drift" for one that looks like another migration, "lock" while a run is at work
-function M.accept(migrator, emit, choose, replaced)
+-- @raise kinds "drift" for one that looks like another migration, "plan" for one that is said to be
+--   gone and is not missing, "lock" while a run is at work
+function M.accept(migrator, emit, choose, allowed)
+  local settle = allowed.gone and give_up or accept
   return write(migrator, emit, function(found, run)
     local list, repaired = choose(found), {}
-    if not replaced then check_replaced(list) end
+    if allowed.gone then check_gone(list) elseif not allowed.replaced then check_replaced(list) end
     for _, m in ipairs(list) do
-      if accept(migrator, m, run) then repaired[#repaired + 1] = m end
+      if settle(migrator, m, run) then repaired[#repaired + 1] = m end
     end
     return repaired
   end)
