@@ -213,6 +213,8 @@ function context:stop() end
 ---@field value? string
 ---@field whole_file? boolean
 ---@field first? boolean
+---@field exact? boolean with first: byte for byte, whatever follows
+---@field margin? boolean it counts at the start of a line only
 ---@field options? boolean
 ---@field loose? boolean dashes may precede it, and anything may follow it
 ---@field anywhere? boolean its tool finds it anywhere

@@ -80,6 +80,8 @@ static void read_marker(lua_State *L, struct pgmig_marker *m)
         {"hint", LPGMIG_TEXT, offsetof(struct pgmig_marker, hint)},
         {"whole_file", LPGMIG_FLAG, offsetof(struct pgmig_marker, whole_file)},
         {"first", LPGMIG_FLAG, offsetof(struct pgmig_marker, first)},
+        {"exact", LPGMIG_FLAG, offsetof(struct pgmig_marker, exact)},
+        {"margin", LPGMIG_FLAG, offsetof(struct pgmig_marker, margin)},
         {"options", LPGMIG_FLAG, offsetof(struct pgmig_marker, options)},
         {"loose", LPGMIG_FLAG, offsetof(struct pgmig_marker, loose)},
         {"anywhere", LPGMIG_FLAG, offsetof(struct pgmig_marker, anywhere)},

@@ -284,14 +284,25 @@ static int take_section(struct pgmig_parser *p,
         p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
 }
 
+/* Its tool reads the first line only; a byte order mark is no text, except to a
+** tool that compares bytes. */
+static bool is_first(const struct pgmig_parser *p,
+                     const struct pgmig_marker *marker, size_t offset)
+{
+    if (!marker->exact)
+        return offset <= pgmig_source_bom(&p->script->source);
+    return offset == 0 && memcmp(pgmig_parser_at(p, 0), "-- ", 3) == 0 &&
+           memcmp(pgmig_parser_at(p, 3), marker->text, strlen(marker->text)) ==
+               0;
+}
+
 static int take_setting(struct pgmig_parser *p,
                         const struct pgmig_marker *marker, size_t offset)
 {
     struct pgmig_script *s = p->script;
     struct pgmig_directives to = directives_here(p);
 
-    /* its tool reads the first line only; a byte order mark is no text */
-    if (marker->first && offset > pgmig_source_bom(&s->source))
+    if (marker->first && !is_first(p, marker, offset))
         return 0;
     if (marker->whole_file)
         to = (struct pgmig_directives){&s->directives, &s->directive_count};
@@ -347,12 +358,26 @@ static struct pgmig_comment read_comment(const struct pgmig_parser *p,
     return c;
 }
 
+/* Nothing stands before it on its line. */
+static bool at_margin(const struct pgmig_parser *p, size_t offset)
+{
+    struct pgmig_error place = {0};
+    bool margin;
+
+    pgmig_source_point(&p->script->source, offset, &place);
+    margin = place.column == 1;
+    pgmig_error_clear(&place);
+    return margin;
+}
+
 /* A marker counts alone on its line, or wherever its tool finds it. */
-static bool is_marker(const struct pgmig_comment *c,
+static bool is_marker(const struct pgmig_parser *p,
+                      const struct pgmig_comment *c,
                       const struct pgmig_item *item)
 {
     return c->meaning == PGMIG_MEANS_MARKER &&
-           (item->alone || (c->marker->anywhere && item->outside));
+           (item->alone || (c->marker->anywhere && item->outside)) &&
+           (!c->marker->margin || at_margin(p, item->start));
 }
 
 /* A comment has one meaning. Only what is neither a directive nor a marker may
@@ -363,7 +388,7 @@ static int take_comment(struct pgmig_parser *p, const struct pgmig_item *item)
 
     if (c.meaning == PGMIG_MEANS_DIRECTIVE)
         return take_directive(p, c.body, item);
-    if (is_marker(&c, item))
+    if (is_marker(p, &c, item))
         return take_marker(p, &c, item);
     pgmig_doubt_comment(p, item, &c);
     return check_stray(p, item->start, item->end);
@@ -378,7 +403,7 @@ static bool cuts(const struct pgmig_parser *p, const struct pgmig_item *item)
     if (!p->splitter.open || !item->outside)
         return false;
     c = read_comment(p, item);
-    return is_marker(&c, item) && pgmig_vocabulary_cuts(c.marker);
+    return is_marker(p, &c, item) && pgmig_vocabulary_cuts(c.marker);
 }
 
 /* ---- items ----------------------------------------------------------- */

@@ -47,16 +47,22 @@ static int warn(struct pgmig_parser *p, size_t offset, const char *message)
     return 0;
 }
 
-/* In some formats a section without SQL does nothing, and is meant so: it gets
-** the directive that says so in pgmig's own. */
-static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
+/* A section that does nothing, and is meant so, gets the directive that says
+** so in pgmig's own files. */
+static int set_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
     struct pgmig_directives to = {&section->directives,
                                   &section->directive_count};
 
+    return pgmig_directive_set(to, "empty", "", section->start, p->err);
+}
+
+/* In some formats that is one without SQL. */
+static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
+{
     if (!p->words->empty || !section->present || section->statement_count > 0)
         return 0;
-    return pgmig_directive_set(to, "empty", "", section->start, p->err);
+    return set_empty(p, section);
 }
 
 /* For a format whose tool refuses such files, too. */
@@ -159,8 +165,12 @@ static int settle_section(struct pgmig_parser *p,
                           enum pgmig_direction direction)
 {
     struct pgmig_section *section = &p->script->sections[direction];
+    size_t total = section->total;
 
     if (settle_transaction(p, direction) != 0)
+        return -1;
+    /* with no more than a BEGIN and a COMMIT, it does nothing on purpose */
+    if (total > 0 && section->total == 0 && set_empty(p, section) != 0)
         return -1;
     if (section->wrapped)
         return warn(p, section->start,
@@ -171,33 +181,41 @@ static int settle_section(struct pgmig_parser *p,
 
 /* PostgreSQL takes a bare number for milliseconds; people mean seconds. 0 needs
 ** no unit. A value that is wrong was refused by directive.c. */
-static int check_times(struct pgmig_parser *p,
-                       const struct pgmig_directive *list, size_t count)
+static bool lacks_unit(const struct pgmig_directive *d)
+{
+    bool has_unit;
+    int ms;
+
+    return strstr(d->key, "_timeout") != NULL &&
+           pgmig_duration_setting(d->value, strlen(d->value), &ms, &has_unit) ==
+               NULL &&
+           !has_unit && ms != 0;
+}
+
+/* What is not as it looks. */
+static int check_directives(struct pgmig_parser *p,
+                            const struct pgmig_directive *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const char *value = list[i].value;
-        bool has_unit;
-        int ms;
+        const char *doubt = NULL;
 
-        if (strstr(list[i].key, "_timeout") == NULL ||
-            pgmig_duration_setting(value, strlen(value), &ms, &has_unit) !=
-                NULL ||
-            has_unit || ms == 0)
-            continue;
-        if (warn(p, list[i].offset,
-                 "a time without a unit is in milliseconds: write 5ms, 5s or "
-                 "5min") != 0)
+        if (lacks_unit(&list[i]))
+            doubt = "a time without a unit is in milliseconds: write 5ms, 5s "
+                    "or 5min";
+        else if (strcmp(list[i].key, "lint-ignore") == 0)
+            doubt = "lint-ignore has no effect: this version checks no rules";
+        if (doubt != NULL && warn(p, list[i].offset, doubt) != 0)
             return -1;
     }
     return 0;
 }
 
-static int check_section_times(struct pgmig_parser *p,
-                               enum pgmig_direction direction)
+static int check_section_directives(struct pgmig_parser *p,
+                                    enum pgmig_direction direction)
 {
     const struct pgmig_section *section = &p->script->sections[direction];
 
-    return check_times(p, section->directives, section->directive_count);
+    return check_directives(p, section->directives, section->directive_count);
 }
 
 /* A file is refused first of all for bytes that are no text, wherever they
@@ -244,9 +262,9 @@ static int check_all(struct pgmig_parser *p)
         return -1;
     if (settle_section(p, PGMIG_UP) != 0 || settle_section(p, PGMIG_DOWN) != 0)
         return -1;
-    return check_times(p, s->directives, s->directive_count) != 0 ||
-                   check_section_times(p, PGMIG_UP) != 0 ||
-                   check_section_times(p, PGMIG_DOWN) != 0
+    return check_directives(p, s->directives, s->directive_count) != 0 ||
+                   check_section_directives(p, PGMIG_UP) != 0 ||
+                   check_section_directives(p, PGMIG_DOWN) != 0
                ? -1
                : 0;
 }

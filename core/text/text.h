@@ -221,6 +221,8 @@ struct pgmig_marker {
     enum pgmig_marker_kind kind;
     bool whole_file; /* a setting for both sections, wherever it stands */
     bool first;      /* it counts at the very start of the file only */
+    bool exact;      /* ... as it is written, whatever is behind it */
+    bool margin;     /* it counts at the very start of a line only */
     bool options;    /* words may follow: of UP and DOWN, see below */
     bool loose;      /* dashes may stand before it, and anything behind */
     bool anywhere;   /* its tool finds it in any place, as it is written */

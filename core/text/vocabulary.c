@@ -133,7 +133,7 @@ static bool is_written(const char *folded, const struct pgmig_marker *marker)
     if (!begins_with(folded, marker))
         return false;
     behind = folded[strlen(marker->text)];
-    return behind == '\0' || marker->loose ||
+    return behind == '\0' || marker->loose || marker->exact ||
            (behind == ' ' && marker->options);
 }
 

@@ -104,7 +104,18 @@ DROP INDEX i;
 
   it("sqlx's: only the first bytes of a file take it out of its transaction", function()
     assert.is_false(parse("sqlx", "-- no-transaction\nVACUUM;\n").up.transaction)
-    assert.is_true(parse("sqlx", "\n-- no-transaction\nSELECT 1;\n").up.transaction)
+    for _, head in ipairs {
+      "-- no-transaction: it is slow", "-- no-transaction because", "-- no-transactional",
+    } do
+      assert.is_false(parse("sqlx", head .. "\nVACUUM;\n").up.transaction, head)
+    end
+    for _, head in ipairs {
+      "\n-- no-transaction", "--no-transaction", "-- NO-TRANSACTION", " -- no-transaction",
+      "--  no-transaction", "\239\187\191-- no-transaction", "-- no transaction", "-- no-trans",
+    } do
+      assert.is_true(parse("sqlx", head .. "\nSELECT 1;\n").up.transaction, head)
+      assert.matches("inside a transaction", fails(parse, "sqlx", head .. "\nVACUUM;\n").message)
+    end
     local err = fails(parse, "sqlx", "SELECT 1;\n-- no-transaction\nVACUUM;\n")
     assert.matches("`-- no-transaction`", err.hint, 1, true)
   end)
@@ -125,8 +136,14 @@ DROP TABLE users;
     local script = parse("graphile-migrate", "--! Previous: -\n--! Hash: sha1:1\n\n"
       .. "--! no-transaction\nVACUUM;\n")
     assert.is_false(script.up.transaction)
-    assert.matches("inserts the included file",
-      fails(parse, "graphile-migrate", "--!include a.sql\n").hint)
+    assert.is_false(parse("graphile-migrate", "--!no-transaction\nVACUUM;\n").up.transaction)
+    for _, line in ipairs { "--!include a.sql", "--! include a.sql", "--! \tinclude a.sql" } do
+      assert.matches("inserts the included file", fails(parse, "graphile-migrate",
+        "SELECT 1;\n" .. line .. "\n").hint)
+      for _, before in ipairs { " ", "\t", "-- ", "SELECT 1; " } do
+        assert.is_true(parse("graphile-migrate", before .. line .. "\nSELECT 2;\n").up.transaction)
+      end
+    end
     assert.matches("placeholder :DATABASE_OWNER", fails(parse, "graphile-migrate",
       "ALTER TABLE a OWNER TO :DATABASE_OWNER;\n").message)
   end)
@@ -241,6 +258,25 @@ DROP TABLE users;
       assert.is_true(parse(format, "-- nothing\n").up.empty)
       assert.is_true(parse(format, "").up.empty)
     end
+  end)
+
+  it("takes a BEGIN and a COMMIT around nothing for nothing, on purpose", function()
+    local nothing = { "BEGIN;\n-- nothing to do\nCOMMIT;\n", "START TRANSACTION; END;\n" }
+    for _, text in ipairs(nothing) do
+      for format, head in pairs {
+        goose = "-- +goose Up\nSELECT 1;\n-- +goose Down\n", pgmig = "-- UP\nSELECT 1;\n-- DOWN\n",
+        dbmate = "-- migrate:up\nSELECT 1;\n-- migrate:down\n",
+        tern = "SELECT 1;\n---- create above / drop below ----\n",
+      } do
+        local script = parse(format, head .. text)
+        assert.same({ {}, true, "" }, { script.down.statements, script.down.empty,
+          script.down.directives.empty }, format)
+      end
+      for _, format in ipairs { "golang-migrate", "sqlx", "diesel", "popx", "maragu", "flyway" } do
+        assert.equal("", parse(format, text).up.directives.empty, format)
+      end
+    end
+    assert.is_nil(parse("pgmig", "-- UP\nSELECT 1;\n-- DOWN\n;\n").down.directives.empty)
   end)
 
   it("knows pgmig's own directives, too", function()

@@ -233,6 +233,16 @@ describe("directives", function()
     end)
   end
 
+  it("say that lint-ignore has no effect", function()
+    for _, text in ipairs {
+      "-- pgmig: lint-ignore=a\nSELECT 1;\n", "-- UP\n-- pgmig: lint-ignore=a,b\nSELECT 1;\n",
+    } do
+      local warning = pgmig.parse(text).warnings[1]
+      assert.matches("lint-ignore has no effect", warning.message, 1, true)
+      assert.equal(text:find "^%-%- UP" and 2 or 1, warning.line)
+    end
+  end)
+
   it("name the known keys", function()
     assert.matches("lock_timeout", refused("-- pgmig: locktimeout=1s", "SELECT 1;").hint)
   end)

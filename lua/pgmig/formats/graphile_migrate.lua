@@ -23,6 +23,23 @@ local function parse_in_committed(path)
   return parsed
 end
 
+-- Once at the start of a line, as it is written with a blank and without.
+local function both(marker)
+  local close = {}
+  for key, value in pairs(marker) do close[key] = value end
+  close.text = marker.text:gsub("^! ", "!")
+  return marker, close
+end
+
+local no_transaction, no_transaction_close = both {
+  text = "! no-transaction", kind = "setting", key = "transaction", value = "off",
+  whole_file = true, options = true, margin = true,
+}
+local include, include_close = both {
+  text = "! include ", kind = "refused", margin = true,
+  hint = "`graphile-migrate commit` inserts the included file",
+}
+
 return {
   name = "graphile-migrate",
   about = "committed/NNNNNN-name.sql with --! Previous and --! Hash",
@@ -40,12 +57,7 @@ return {
   },
   create = "graphile-migrate creates its files itself: use `graphile-migrate commit`",
   vocabulary = {
-    markers = {
-      { text = "! no-transaction", kind = "setting", key = "transaction", value = "off",
-        whole_file = true, options = true },
-      { text = "!include ", kind = "refused", hint = "`graphile-migrate commit` inserts the "
-        .. "included file" },
-    },
+    markers = { no_transaction, no_transaction_close, include, include_close },
     empty = true,
     transaction = "own",
     untransacted = "--! no-transaction",

@@ -22,7 +22,7 @@ return {
   vocabulary = {
     markers = {
       { text = "no-transaction", kind = "setting", key = "transaction", value = "off",
-        whole_file = true, first = true },
+        whole_file = true, first = true, exact = true },
     },
     empty = true,
     transaction = "own",
