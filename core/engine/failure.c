@@ -132,12 +132,28 @@ static void advise_partial(struct pgmig_apply *a)
                      entry->version ? entry->version : entry->name);
 }
 
-/* duplicate_table, of one of ours: as in a dump of the whole schema. The name
-** is looked for in the message: it is the same in every language. */
-static bool makes_ours(const struct pgmig_apply *a)
+static bool mentions(const char *text, const char *name)
 {
-    return state_is(a, "42P07") &&
-           strstr(a->error.message, a->ledger->table) != NULL;
+    return text != NULL && strstr(text, name) != NULL;
+}
+
+/* What fails where a file takes our table for its own, as a dump of the whole
+** schema does, or another tool's (Rails): it is there already, has a key, or
+** other columns. The name is looked for in the message: it is the same in every
+** language. */
+static bool takes_ours(const struct pgmig_apply *a)
+{
+    /* duplicate_table, invalid_table_definition, undefined_column,
+    ** numeric_value_out_of_range, invalid_text_representation,
+    ** not_null_violation */
+    static const char *const states[] = {"42P07", "42P16", "42703",
+                                         "22003", "22P02", "23502"};
+
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (state_is(a, states[i]))
+            return mentions(a->error.message, a->ledger->table) ||
+                   mentions(a->error.statement, a->ledger->table);
+    return false;
 }
 
 /* One hint at most, the most special one. */
@@ -145,13 +161,15 @@ static void advise(struct pgmig_apply *a)
 {
     if (pgmig_failure_is_partial(a))
         advise_partial(a);
-    else if (makes_ours(a))
+    else if (takes_ours(a))
         pgmig_error_hint(
             &a->error,
-            "pgmig keeps its records in this table: remove it, and everything "
-            "done to it, from the file (pg_dump --exclude-table='%s*'), or let "
-            "pgmig use another table",
-            a->ledger->table);
+            "pgmig keeps its records in the table %s: remove it, and "
+            "everything "
+            "done to it, from the file (pg_dump --exclude-table='%s*'); or, if "
+            "nothing is applied yet, drop pgmig's tables and choose another "
+            "name for them with --table",
+            a->ledger->table, a->ledger->table);
     else
         pgmig_blame_advise(&a->error, a->section,
                            a->grouped ? a->group : a->here.at);

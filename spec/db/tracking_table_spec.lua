@@ -82,6 +82,34 @@ describe("the tracking table", function()
     end
   end)
 
+  it("that a dump of another tool's schema takes for its own: what to do is said, and works",
+    function()
+      local structure = "CREATE TABLE %s (version varchar NOT NULL);\nCREATE TABLE a ();\n"
+        .. "ALTER TABLE schema_migrations ADD CONSTRAINT k PRIMARY KEY (version);\n"
+        .. "INSERT INTO \"schema_migrations\" (version) VALUES\n('20240115103000');\n"
+      for name, line in pairs { schema_migrations = 1, ["IF NOT EXISTS schema_migrations"] = 3 } do
+        support.write(dir, "002_structure.sql", structure:format(name))
+        local ok, err = pcall(pgmig.migrator(db, dir).migrate, pgmig.migrator(db, dir))
+        assert.is_false(ok)
+        assert.same({ "sql", line }, { err.kind, err.line })
+        assert.matches("keeps its records in the table schema_migrations", err.hint, 1, true)
+      end
+      for values, line in pairs {
+        ["(version) VALUES\n('20240115103000')"] = 2, ["(version) VALUES (7)"] = 1,
+        ["(version, dirty) VALUES (7, false)"] = 1,
+      } do
+        support.write(dir, "002_structure.sql", "INSERT INTO schema_migrations " .. values)
+        local ok, err = pcall(pgmig.migrator(db, dir).migrate, pgmig.migrator(db, dir))
+        assert.is_false(ok)
+        assert.same({ "sql", line }, { err.kind, err.line })
+        assert.matches("remove it, and everything done to it", err.hint, 1, true)
+      end
+      support.write(dir, "002_structure.sql", structure:format "schema_migrations")
+      local other = pgmig.connect(support.database())
+      assert.equal(2, #pgmig.migrator(other, dir, { table = "pgmig_migrations" }):migrate())
+      other:close()
+    end)
+
   it("without a primary key is refused", function()
     db:exec [[CREATE TABLE schema_migrations (version int NOT NULL, name text NOT NULL,
       applied_at timestamptz NOT NULL DEFAULT now())]]
