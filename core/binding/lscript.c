@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "binding/lpgmig.h"
+#include "text/classify.h"
 
 struct lscript {
     struct pgmig_script *script;
@@ -190,6 +191,21 @@ static void set_index(lua_State *L, const char *sql,
     set_text(L, "rest", sql + index->rest.start,
              index->rest.end - index->rest.start);
     lua_setfield(L, -2, "index_change");
+}
+
+/* statement(sql) --> what one is: { kind, index_change }, as script:statement
+** says it. */
+static int text_statement(lua_State *L)
+{
+    size_t len;
+    const char *sql = luaL_checklstring(L, 1, &len);
+    struct pgmig_statement st = {.end = len};
+
+    pgmig_classify(&st, sql, len, true);
+    lua_createtable(L, 0, 2);
+    lpgmig_set_string(L, "kind", st.name);
+    set_index(L, sql, &st.index);
+    return 1;
 }
 
 static void push_statement(lua_State *L, const struct pgmig_script *script,
@@ -437,6 +453,7 @@ void lpgmig_open_script(lua_State *L)
     static const luaL_Reg functions[] = {{"read_script", text_read_script},
                                          {"parse_script", text_parse_script},
                                          {"empty_script", text_empty_script},
+                                         {"statement", text_statement},
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {{"describe", script_describe},
                                        {"statement", script_statement},

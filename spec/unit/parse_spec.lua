@@ -1,3 +1,4 @@
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 
 local unpack = unpack or table.unpack
@@ -414,6 +415,16 @@ describe("statements", function()
     assert.equal("CREATE INDEX CONCURRENTLY", up.statements[1].kind)
     assert.equal("DROP INDEX CONCURRENTLY", up.statements[2].kind)
     assert.equal("REINDEX", up.statements[3].kind)
+  end)
+
+  it("are known alone, too, as in their file", function()
+    for _, text in ipairs { "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON s.t (a)",
+      "/* again */ REINDEX INDEX CONCURRENTLY i", "VACUUM FULL t" } do
+      local there = parse("-- pgmig: transaction=off", text .. ";").up.statements[1]
+      local alone = core.statement(text)
+      assert.same({ there.kind, there.index_change }, { alone.kind, alone.index_change })
+    end
+    assert.equal("", core.statement("").kind)
   end)
 
   it("have names that end at an escape of no character, however many of them", function()

@@ -129,7 +129,7 @@ end
 
 --- Find out about the statement under way: true when it is done. What it has left is removed.
 local function examine(step, row)
-  local how, change = failures.settles(row, step.m.path)
+  local how, change = failures.settles(row)
   if how == "again" then return false end
   local done
   if how == "index" then done = settle_index(step, row, change) end

@@ -31,14 +31,10 @@ local repeatable_kinds = {
 
 --- How a run finds out what became of the statement that was under way.
 -- @param row of the journal, with a statement
--- @param path of its file
 -- @return "index": the catalogs say it; "again": it may run again; nil: nobody can know
 -- @return its change of an index, in the first case
-function M.settles(row, path)
-  local text = "-- pgmig: transaction=off\n" .. (row.statement or "")
-  local ok, script = pcall(core.parse_script, text, path)
-  local statement = ok and script:statement("up", 1)
-  if not statement then return nil end
+function M.settles(row)
+  local statement = core.statement(row.statement or "")
   local change = statement.index_change
   if change and change.concurrently then return "index", change end
   local again = repeatable_kinds[statement.kind:match "^%S+"] or repeatable_kinds[statement.kind]
@@ -213,7 +209,7 @@ end
 local function is_unknown(m)
   local row = m.unfinished.row
   if not ledger.is_unknown(row) then return false end
-  return not M.settles(row, m.path) or (m.failure ~= nil and m.failure.event == "unknown")
+  return not M.settles(row) or (m.failure ~= nil and m.failure.event == "unknown")
 end
 
 --- Its script, and which section of that; nil where there is none to compare with.
