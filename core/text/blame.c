@@ -37,7 +37,7 @@ static size_t find(const struct pgmig_error *err, const struct pgmig_source *s,
         offset +=
             pgmig_utf8_offset(pgmig_source_at(s, st->start), len, position - 1);
     else
-        pgmig_trace(s, list, at, err->context, &offset);
+        pgmig_trace(s, list, at, err, &offset);
     return offset;
 }
 

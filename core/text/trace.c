@@ -6,8 +6,9 @@
 ** (pl_exec.c, plpgsql_exec_error_callback), the innermost call first. The first
 ** line of it that is about a routine of this file, or about the DO itself, is
 ** the place; N counts from the beginning of the body, so the body has to be
-** found. No other field of an error says any of this (protocol manual, "Error
-** and Notice Message Fields"), and CONTEXT is in the server's language: where
+** found. Of a function in SQL it has the name and the number of a statement. No
+** other field of an error says any of this (protocol manual, "Error and Notice
+** Message Fields"), and CONTEXT is in the server's language: where
 ** lc_messages is not English nothing is found, and the error points at the
 ** statement, or at the COPY.
 */
@@ -17,21 +18,24 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "text/lexer.h"
+#include "base/utf8.h"
+#include "text/signature.h"
 #include "text/source.h"
 
 #define ROUTINE "PL/pgSQL function "
 #define BLOCK "inline_code_block "
+#define IN_SQL "SQL function \""
+#define COMPILED "compilation of PL/pgSQL function \""
 
-/* The number behind ` line ` in one line of CONTEXT, 0 when there is none. */
-static int line_number(const char *s)
+/* The number behind a word in one line of CONTEXT, 0 when there is none. */
+static int number_behind(const char *s, const char *word)
 {
-    const char *line = memmem(s, strcspn(s, "\n"), " line ", 6);
+    const char *at = memmem(s, strcspn(s, "\n"), word, strlen(word));
     long n;
 
-    if (line == NULL)
+    if (at == NULL)
         return 0;
-    n = strtol(line + 6, NULL, 10);
+    n = strtol(at + strlen(word), NULL, 10);
     return n > 0 && n < 10000000 ? (int)n : 0;
 }
 
@@ -57,76 +61,48 @@ static void read_words(struct pgmig_words *w, const struct pgmig_source *source,
                      true);
 }
 
-/* The body of DO or CREATE FUNCTION: its last dollar-quoted literal, which
-** PL/pgSQL counts its lines in, what stands behind the tag on its line being
-** line 1. Bodies in plain quotes are not looked for. */
-static bool find_body(struct pgmig_words *w, size_t *start, size_t *end)
+/* What a literal holds: [start, end) of what is there between the quotes. False
+** where its lines, or its characters, are not those of the file: with escapes,
+** or not in quotes at all. */
+static bool read_literal(const struct pgmig_words *w, size_t *start,
+                         size_t *end)
 {
-    bool found = false;
+    const char *text = w->lx.text + w->tok.start;
+    size_t tag = 1;
 
-    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
-        const char *tag = w->lx.text + w->tok.start;
-
-        if (w->tok.kind != PGMIG_TOKEN_STRING || *tag != '$')
-            continue;
-        *start = w->tok.start + (size_t)(strchr(tag + 1, '$') - tag) + 1;
-        *end = w->tok.end;
-        found = true;
-    }
-    return found;
-}
-
-/* ---- which routine --------------------------------------------------- */
-
-/* name(arguments), as CONTEXT and CREATE FUNCTION write it. */
-struct signature {
-    const char *text;
-    struct pgmig_token schema; /* empty: none is named */
-    struct pgmig_token name;
-    size_t args_start, args_end; /* what stands in the parentheses */
-    int args;                    /* how many of them go in */
-};
-
-/* Pass over the arguments: from behind ( to ). CONTEXT has the types of those
-** that go in (regprocedure's way), the file may have names, modes and defaults,
-** too: only how many there are can be compared. */
-static bool read_arguments(struct pgmig_words *w, struct signature *sig)
-{
-    bool first = true; /* the token begins an argument */
-
-    sig->args_start = w->tok.end;
-    pgmig_words_next(w);
-    for (; w->parens > 0; pgmig_words_next(w)) {
-        if (pgmig_words_ended(w))
-            return false;
-        if (first && !pgmig_words_at(w, "out"))
-            sig->args++;
-        first = w->parens == 1 && pgmig_words_at_symbol(w, ',');
-    }
-    sig->args_end = w->tok.start;
+    if (w->tok.kind != PGMIG_TOKEN_STRING || (*text != '$' && *text != '\''))
+        return false;
+    if (*text == '$')
+        tag = (size_t)(strchr(text + 1, '$') - text) + 1;
+    *start = w->tok.start + tag;
+    *end = w->tok.end - tag;
     return true;
 }
 
-/* [schema.]name(arguments); false where no parenthesis follows the name. */
-static bool read_signature(struct pgmig_words *w, struct signature *sig)
+/* The body of CREATE FUNCTION, behind AS, or of DO, where the name of its
+** language may be a literal, too. PL/pgSQL counts its lines in there, what
+** stands behind the quote on its line being line 1. */
+static bool find_body(struct pgmig_words *w, size_t *start, size_t *end)
 {
-    *sig = (struct signature){.text = w->lx.text};
-    while (pgmig_words_at_name(w)) {
-        sig->schema = sig->name;
-        sig->name = w->tok;
-        pgmig_words_next(w);
-        if (pgmig_words_at_symbol(w, '('))
-            return read_arguments(w, sig);
-        if (!pgmig_words_at_symbol(w, '.'))
-            return false;
-        pgmig_words_next(w);
+    bool block = pgmig_words_accept(w, "do");
+
+    for (; !pgmig_words_ended(w); pgmig_words_next(w)) {
+        if (block && pgmig_words_accept(w, "language"))
+            continue;
+        if (!block && (w->parens > 0 || !pgmig_words_accept(w, "as")))
+            continue;
+        if (w->tok.kind == PGMIG_TOKEN_STRING)
+            return read_literal(w, start, end);
     }
     return false;
 }
 
+/* ---- which routine --------------------------------------------------- */
+
 /* The signature of the routine that a statement creates. */
 static bool created(const struct pgmig_source *source,
-                    const struct pgmig_statement *st, struct signature *sig)
+                    const struct pgmig_statement *st,
+                    struct pgmig_signature *sig)
 {
     struct pgmig_words w;
 
@@ -137,53 +113,68 @@ static bool created(const struct pgmig_source *source,
            !pgmig_words_at(&w, "procedure"))
         pgmig_words_next(&w);
     pgmig_words_next(&w);
-    return read_signature(&w, sig);
+    return pgmig_signature_read(&w, sig);
 }
 
-/* The next character of a name as the server keeps it; 0 at its end. In UTF-8
-** it folds ASCII letters only (src/backend/parser/scansup.c,
-** downcase_identifier). */
-static char next_char(const char *text, const struct pgmig_token *name,
-                      size_t *at)
-{
-    bool quoted = name->kind == PGMIG_TOKEN_QUOTED;
-    char c;
+/* Where what has no schema in its name is created. */
+struct home {
+    const char *text;
+    struct pgmig_token schema; /* empty: nobody knows */
+};
 
-    if (*at >= name->end - (quoted ? 1 : 0))
-        return '\0';
-    c = text[(*at)++];
-    if (quoted && c == '"')
-        (*at)++; /* it is written twice */
-    return !quoted && c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+static const struct home by_default = {
+    "public", {.kind = PGMIG_TOKEN_WORD, .end = sizeof "public" - 1}};
+
+/* The first schema that SET search_path names, or SET SCHEMA; a literal is a
+** name as it is. RESET and DEFAULT lead back. */
+static struct home read_path(struct pgmig_words *w)
+{
+    struct home home = {.text = w->lx.text, .schema = w->tok};
+
+    if (pgmig_words_at(w, "default"))
+        return by_default;
+    if (w->tok.kind == PGMIG_TOKEN_STRING &&
+        *(w->lx.text + w->tok.start) == '\'')
+        home.schema.kind = PGMIG_TOKEN_QUOTED;
+    else if (!pgmig_words_at_name(w))
+        return (struct home){0};
+    return pgmig_name_is(home.text, &home.schema, "$user") ? by_default : home;
 }
 
-/* The order of names as the server keeps them. */
-static int compare_names(const char *a, const struct pgmig_token *of_a,
-                         const char *b, const struct pgmig_token *of_b)
+/* What a statement leaves of it. */
+static struct home next_home(struct home now, const struct pgmig_source *source,
+                             const struct pgmig_statement *st)
 {
-    size_t at_a = of_a->start + (of_a->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
-    size_t at_b = of_b->start + (of_b->kind == PGMIG_TOKEN_QUOTED ? 1 : 0);
-    char c;
-    char d;
+    const char *text = pgmig_source_at(source, st->start);
+    struct pgmig_words w;
 
-    do {
-        c = next_char(a, of_a, &at_a);
-        d = next_char(b, of_b, &at_b);
-    } while (c == d && c != '\0');
-    return (unsigned char)c - (unsigned char)d;
-}
-
-static bool same_name(const char *a, const struct pgmig_token *of_a,
-                      const char *b, const struct pgmig_token *of_b)
-{
-    return compare_names(a, of_a, b, of_b) == 0;
+    if (strcmp(st->name, "SET") != 0 && strcmp(st->name, "RESET") != 0)
+        return memmem(text, st->end - st->start, "set_config", 10) &&
+                       memmem(text, st->end - st->start, "search_path", 11)
+                   ? (struct home){0}
+                   : now;
+    read_words(&w, source, st);
+    if (pgmig_words_accept(&w, "reset"))
+        return pgmig_words_at(&w, "search_path") || pgmig_words_at(&w, "all")
+                   ? by_default
+                   : now;
+    pgmig_words_next(&w);
+    if (!pgmig_words_accept(&w, "local"))
+        pgmig_words_accept(&w, "session");
+    if (pgmig_words_accept(&w, "schema"))
+        return read_path(&w);
+    if (!pgmig_words_accept(&w, "search_path"))
+        return now;
+    pgmig_words_next(&w); /* TO or = */
+    return read_path(&w);
 }
 
 /* ---- the routines of a file ------------------------------------------ */
 
 /* A statement that creates a routine. */
 struct creator {
-    struct signature sig;
+    struct pgmig_signature sig;
+    struct home home;
     size_t at;
     bool bodyless; /* nothing in it counts lines */
 };
@@ -192,6 +183,7 @@ struct creator {
 ** others. A deep recursion in a large file asks for them thousands of times. */
 struct routines {
     const struct pgmig_source *source;
+    const struct pgmig_error *err;
     struct creator *list;
     size_t count;
     bool sets_path; /* the file says search_path somewhere */
@@ -205,8 +197,8 @@ static int by_name(const void *a, const void *b)
 {
     const struct creator *x = a;
     const struct creator *y = b;
-    int order =
-        compare_names(x->sig.text, &x->sig.name, y->sig.text, &y->sig.name);
+    int order = pgmig_name_compare(x->sig.text, &x->sig.name, y->sig.text,
+                                   &y->sig.name);
 
     if (order != 0)
         return order;
@@ -219,13 +211,19 @@ static int by_name(const void *a, const void *b)
 static void collect(struct routines *r, const struct pgmig_source *source,
                     const struct pgmig_statement *list, size_t count)
 {
+    struct home home = by_default;
+
     *r = (struct routines){.source = source};
     for (size_t i = 0; i < count; i++) {
-        struct creator made = {.at = i};
+        struct creator made = {.at = i, .home = home};
         struct creator *grown;
 
-        if (!created(source, &list[i], &made.sig))
+        if (!created(source, &list[i], &made.sig)) {
+            home = next_home(home, source, &list[i]);
             continue;
+        }
+        if (made.sig.schema.end > 0)
+            made.home = (struct home){made.sig.text, made.sig.schema};
         grown = pgmig_grow(r->list, r->count, sizeof *grown);
         if (grown == NULL)
             break;
@@ -240,16 +238,18 @@ static void collect(struct routines *r, const struct pgmig_source *source,
 }
 
 /* The place of the first one that has this name, or would come behind it. */
-static size_t first_of(const struct routines *r, const struct signature *said)
+static size_t first_of(const struct routines *r,
+                       const struct pgmig_signature *said)
 {
     size_t low = 0;
     size_t high = r->count;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const struct signature *sig = &r->list[middle].sig;
+        const struct pgmig_signature *sig = &r->list[middle].sig;
 
-        if (compare_names(sig->text, &sig->name, said->text, &said->name) < 0)
+        if (pgmig_name_compare(sig->text, &sig->name, said->text, &said->name) <
+            0)
             low = middle + 1;
         else
             high = middle;
@@ -257,31 +257,44 @@ static size_t first_of(const struct routines *r, const struct signature *said)
     return low;
 }
 
-/* Whether a schema may be on the search path: "public" is by default, others
-** where the file has seen to that. */
-static bool may_be_on_path(const struct routines *r,
-                           const struct signature *made)
+static bool has_name(const struct creator *c,
+                     const struct pgmig_signature *said)
 {
-    static const char public[] = "public";
-    static const struct pgmig_token whole = {.kind = PGMIG_TOKEN_WORD,
-                                             .end = sizeof public - 1};
+    return pgmig_name_compare(said->text, &said->name, c->sig.text,
+                              &c->sig.name) == 0;
+}
 
-    return same_name(made->text, &made->schema, public, &whole) || r->sets_path;
+static bool same_home(const struct home *a, const struct home *b)
+{
+    return a->schema.end > 0 && b->schema.end > 0 &&
+           pgmig_name_compare(a->text, &a->schema, b->text, &b->schema) == 0;
+}
+
+/* The schema that a session calls pg_temp is pg_temp_3 or the like. */
+static bool is_temporary(const struct home *said, const struct home *made)
+{
+    return strncmp(said->text + said->schema.start, "pg_temp_", 8) == 0 &&
+           made->schema.end > 0 &&
+           pgmig_name_is(made->text, &made->schema, "pg_temp");
 }
 
 /* CONTEXT names the schema of a routine that is not on the search path
-** (regproc.c, format_procedure: FunctionIsVisible); the file may always. */
-static bool may_be(const struct routines *r, const struct signature *said,
-                   const struct signature *made)
+** (regproc.c, format_procedure: FunctionIsVisible); the file may always. On the
+** path is "public" by default, others where the file has seen to that. */
+static bool may_be(const struct routines *r, const struct pgmig_signature *said,
+                   const struct creator *c)
 {
+    struct home named = {said->text, said->schema};
+
     if (said->schema.end > 0)
-        return made->schema.end > 0 &&
-               same_name(said->text, &said->schema, made->text, &made->schema);
-    return made->schema.end == 0 || may_be_on_path(r, made);
+        return same_home(&named, &c->home) || is_temporary(&named, &c->home);
+    return c->sig.schema.end == 0 || r->sets_path ||
+           same_home(&c->home, &by_default);
 }
 
 /* As they are written: a replacement is mostly a copy of the first. */
-static bool same_arguments(const struct signature *a, const struct signature *b)
+static bool same_arguments(const struct pgmig_signature *a,
+                           const struct pgmig_signature *b)
 {
     size_t len = a->args_end - a->args_start;
 
@@ -290,43 +303,58 @@ static bool same_arguments(const struct signature *a, const struct signature *b)
 }
 
 /*
-** The statement that creates a routine: the last one, as it may be replaced.
-** NULL where there is none, or overloaded ones could be meant.
+** The statement that creates the routine that `name`, in a line of CONTEXT, is
+** about: the last one, as it may be replaced. NULL where there is none, or
+** several could be meant.
 */
-static struct creator *find_creator(const struct routines *r,
-                                    const struct signature *said, bool by_count)
+static struct creator *find_routine(const struct routines *r, const char *name)
 {
+    enum pgmig_fit fit = PGMIG_FIT_NOT;
     struct creator *found = NULL;
+    struct pgmig_signature said;
+    struct pgmig_words w;
 
-    for (size_t i = first_of(r, said); i < r->count; i++) {
+    pgmig_words_init(&w, name, strcspn(name, "\n"), true);
+    if (!pgmig_signature_read(&w, &said))
+        return NULL;
+    for (size_t i = first_of(r, &said);
+         i < r->count && has_name(&r->list[i], &said); i++) {
         struct creator *c = &r->list[i];
+        enum pgmig_fit one = pgmig_signature_fits(&said, &c->sig);
 
-        if (!same_name(said->text, &said->name, c->sig.text, &c->sig.name))
-            break;
-        if (!may_be(r, said, &c->sig) ||
-            (by_count && said->args != c->sig.args))
+        if (one == PGMIG_FIT_NOT || !may_be(r, &said, c))
             continue;
-        if (found != NULL && !same_arguments(&found->sig, &c->sig))
-            return NULL;
-        if (found == NULL)
+        if (found == NULL) {
             found = c;
+            fit = one;
+        } else if (!same_home(&found->home, &c->home) ||
+                   (one + fit < 2 * PGMIG_FIT_SURELY &&
+                    !same_arguments(&found->sig, &c->sig))) {
+            return NULL;
+        }
     }
     return found;
 }
 
-/* The routine that `name`, in a line of CONTEXT, is about: by its name, and
-** only if several have that, by the number of its arguments, too. */
-static struct creator *find_routine(const struct routines *r, const char *name)
+/* The same of a line that has only the name, in quotes. */
+static struct creator *find_named(const struct routines *r, const char *quoted)
 {
-    struct creator *found;
-    struct signature said;
-    struct pgmig_words w;
+    size_t len = strcspn(quoted + 1, "\"\n");
+    struct pgmig_signature said = {
+        .text = quoted, .name = {.kind = PGMIG_TOKEN_QUOTED, .end = len + 2}};
+    struct creator *found = NULL;
 
-    pgmig_words_init(&w, name, strcspn(name, "\n"), true);
-    if (!read_signature(&w, &said))
-        return NULL;
-    found = find_creator(r, &said, false);
-    return found ? found : find_creator(r, &said, true);
+    for (size_t i = first_of(r, &said);
+         i < r->count && has_name(&r->list[i], &said); i++) {
+        struct creator *c = &r->list[i];
+
+        if (found == NULL)
+            found = c;
+        else if (!same_home(&found->home, &c->home) ||
+                 !same_arguments(&found->sig, &c->sig))
+            return NULL;
+    }
+    return found;
 }
 
 /* ---- which line ------------------------------------------------------ */
@@ -353,6 +381,53 @@ static bool place(const struct pgmig_source *source,
     return true;
 }
 
+/* The character of a body that the server has stopped at, where it has sent the
+** whole of that as the query. */
+static bool place_query(const struct pgmig_source *source,
+                        const struct pgmig_statement *st,
+                        const struct pgmig_error *err, size_t *offset)
+{
+    struct pgmig_words w;
+    const char *body;
+    size_t start;
+    size_t end;
+
+    read_words(&w, source, st);
+    if (err->query == NULL || err->query_at <= 0 ||
+        !find_body(&w, &start, &end))
+        return false;
+    body = w.lx.text + start;
+    if (strlen(err->query) != end - start ||
+        memcmp(err->query, body, end - start) != 0)
+        return false;
+    *offset = st->start + start +
+              pgmig_utf8_offset(body, end - start, (size_t)err->query_at - 1);
+    return true;
+}
+
+/* A statement of a body in SQL, from 1. In plain quotes its own quotes are
+** written twice: there it is not looked for. */
+static bool place_statement(const struct pgmig_source *source,
+                            const struct pgmig_statement *st, int number,
+                            size_t *offset)
+{
+    struct pgmig_words w;
+    size_t start;
+    size_t end;
+
+    read_words(&w, source, st);
+    if (!find_body(&w, &start, &end) || w.lx.text[start - 1] != '$')
+        return false;
+    pgmig_words_init(&w, w.lx.text + start, end - start, true);
+    while (number > 1 && !pgmig_words_ended(&w)) {
+        if (w.parens <= 0 && pgmig_words_at_symbol(&w, ';'))
+            number--;
+        pgmig_words_next(&w);
+    }
+    *offset = st->start + start + w.tok.start;
+    return !pgmig_words_ended(&w);
+}
+
 /* The same, remembered while lines are about one routine. */
 static struct creator *recall_routine(struct routines *r, const char *name)
 {
@@ -366,17 +441,46 @@ static struct creator *recall_routine(struct routines *r, const char *name)
     return r->found;
 }
 
+/* A line that has a routine's name alone: it is about one in SQL (functions.c,
+** sql_exec_error_callback), of which a single statement is inlined; or one in
+** PL/pgSQL does not compile (pl_comp.c, plpgsql_compile_error_callback). */
+static bool trace_named(const struct routines *r,
+                        const struct pgmig_statement *list, const char *at,
+                        bool sql, size_t *offset)
+{
+    const char *quoted = at + (sql ? sizeof IN_SQL : sizeof COMPILED) - 2;
+    struct creator *found = find_named(r, quoted);
+    int number = number_behind(at, sql ? " statement " : " line ");
+    const struct pgmig_statement *st;
+
+    if (found == NULL)
+        return false;
+    st = &list[found->at];
+    if (place_query(r->source, st, r->err, offset))
+        return true;
+    if (sql)
+        return place_statement(r->source, st, number, offset);
+    return number > 0 && place(r->source, st, number, offset);
+}
+
+static bool begins(const char *at, const char *with)
+{
+    return strncmp(at, with, strlen(with)) == 0;
+}
+
 /* What one line of CONTEXT speaks of. */
 static bool trace_line(struct routines *r, const struct pgmig_statement *list,
                        size_t last, const char *at, size_t *offset)
 {
     const char *name = at + sizeof ROUTINE - 1;
-    int line = line_number(at);
+    int line = number_behind(at, " line ");
     struct creator *found;
 
-    if (line == 0)
+    if (begins(at, IN_SQL) || begins(at, COMPILED))
+        return trace_named(r, list, at, begins(at, IN_SQL), offset);
+    if (!begins(at, ROUTINE) || line == 0)
         return false;
-    if (strncmp(name, BLOCK, sizeof BLOCK - 1) == 0)
+    if (begins(name, BLOCK))
         return is_block(&list[last], name) &&
                place(r->source, &list[last], line, offset);
     found = recall_routine(r, name);
@@ -385,6 +489,14 @@ static bool trace_line(struct routines *r, const struct pgmig_statement *list,
     /* not looked at again for each call of a recursion */
     found->bodyless = !place(r->source, &list[found->at], line, offset);
     return !found->bodyless;
+}
+
+/* The beginning of the next line; NULL behind the last one. */
+static const char *next_line(const char *at)
+{
+    const char *newline = strchr(at, '\n');
+
+    return newline ? newline + 1 : NULL;
 }
 
 /* "COPY table, line N" (copyfrom.c, CopyFromErrorCallback). Of several, the
@@ -398,21 +510,22 @@ int pgmig_trace_copy(const char *context)
         return 0;
     while ((next = strstr(context, "\nCOPY ")) != NULL)
         context = next + 1;
-    return line_number(context);
+    return number_behind(context, " line ");
 }
 
 bool pgmig_trace(const struct pgmig_source *source,
                  const struct pgmig_statement *list, size_t index,
-                 const char *context, size_t *offset)
+                 const struct pgmig_error *err, size_t *offset)
 {
-    const char *at = context ? strstr(context, ROUTINE) : NULL;
     struct routines r;
     bool found = false;
 
-    if (at == NULL)
+    if (err->context == NULL)
         return false;
     collect(&r, source, list, index + 1);
-    for (; at != NULL && !found; at = strstr(at + 1, ROUTINE))
+    r.err = err;
+    for (const char *at = err->context; at != NULL && !found;
+         at = next_line(at))
         found = trace_line(&r, list, index, at, offset);
     free(r.list);
     return found;

@@ -124,12 +124,71 @@ COPY t FROM STDIN;
       .. failing("f()", "RETURN 1/0"):gsub("CREATE", "CREATE OR REPLACE") .. "SELECT f();")))
   end)
 
+  it("tells overloaded routines apart by their arguments' types", function()
+    local fails, works = "RETURN 1/0", "RETURN 1"
+    local setup = "CREATE SCHEMA s1; CREATE SCHEMA s2;\n"
+    assert.equal("5:1", place(run(setup .. failing("s1.f(i int)", works)
+      .. failing("s2.f(i int4)", fails) .. failing("s2.f(t text)", works) .. "SELECT s2.f(3);")))
+    assert.equal("2:1", place(run(failing("f(timestamptz, VARIADIC b float[])", fails)
+      .. failing("f(a timestamp(3), VARIADIC b float[])", works) .. "SELECT f(now(), 1, 2);")))
+    assert.equal("2:1", place(run(failing('f(IN OUT a int, b "char" = \'a\')',
+      "a := 1/0") .. failing("f(a int, b char(3))", works) .. "SELECT f(1, 'a'::\"char\");")))
+    assert.equal("2:1", place(run((failing("p(a varchar(9), INOUT b int)", "b := 1/0")
+      .. failing("p(a text, b int)", "b := 1/0")):gsub("FUNCTION", "PROCEDURE")
+      :gsub("RETURNS int", "") .. "CALL p('a'::varchar, 1);")))
+    assert.equal("3:1", place(run("CREATE TYPE \"Ä\" AS ENUM ('a');\n" .. failing(
+      'f(a public."Ä"[])', fails) .. failing('f(a "Ä")', works) .. "SELECT f('{a}'::\"Ä\"[]);")))
+  end)
+
+  it("takes a replaced routine as it was at the call", function()
+    local replaced = failing("f(a integer DEFAULT 0)", "RETURN 1/0"):gsub("CREATE",
+      "CREATE OR REPLACE")
+    assert.equal("4:1", place(run(failing("f(a int)", "RETURN 1") .. replaced .. "SELECT f();\n"
+      .. replaced)))
+  end)
+
+  it("finds a routine by the schema that it is made in", function()
+    local f = failing("f()", "RETURN 1/0")
+    assert.equal("2:1", place(run(f:gsub("AS", "SET search_path = '' AS") .. "SELECT f();")))
+    assert.equal("3:1", place(run("CREATE SCHEMA app; SET search_path TO app, public;\n"
+      .. f .. "SELECT f();")))
+    assert.equal("3:1", place(run("CREATE SCHEMA app; SET search_path = app;\n" .. f:gsub("AS",
+      "SET search_path = '' AS") .. "SET search_path = '';\n" .. failing("public.f()", "RETURN 1")
+      .. "SELECT app.f();")))
+    assert.equal("2:1", place(run(failing("pg_temp.f()", "RETURN 1/0") .. "SELECT pg_temp.f();")))
+  end)
+
+  it("points into a body in plain quotes", function()
+    assert.equal("2:1", place(run(failing("f()", "RETURN 1/0"):gsub("%$%$", "'")
+      :gsub("plpgsql", "'plpgsql'") .. "SELECT f();")))
+    assert.equal("2:1", place(run "DO LANGUAGE 'plpgsql' '\nBEGIN PERFORM 1/0; END';"))
+    assert.equal("1:1", place(run "DO E'\\nBEGIN\n PERFORM 1/0; END';"))
+  end)
+
+  it("points into a body in SQL, at its statement or character", function()
+    local f = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$\n SELECT 1;\n  %s;\n$$;\n"
+    assert.equal("3:3", place(run(f:format "SELECT 1/(SELECT 0)" .. "SELECT f();")))
+    assert.equal("4:10", place(run("SET check_function_bodies = off;\n"
+      .. f:format "SELECT nosuch" .. "SELECT f();")))
+    assert.equal("11:1", place(run("CREATE SCHEMA app;\n" .. f:format "SELECT 1/(SELECT 0)"
+      .. f:format "SELECT 1":gsub("f%(", "app.f(") .. "\nSELECT f();")))
+  end)
+
+  it("points into a body that does not compile when it is called", function()
+    assert.equal("4:10", place(run("SET check_function_bodies = off;\n" .. failing("f()",
+      "IF true TEHN\n RETURN 1; END IF") .. "SELECT f();")))
+  end)
+
   it("points at the call where several routines could be meant", function()
-    assert.equal("5:1", place(run(failing("f(a int)", "RETURN 1/0")
-      .. failing("f(a text)", "RETURN 1") .. "SELECT f(1);")))
+    db:exec(failing("f(a int)", "RETURN 1/0"))
+    assert.equal("4:1", place(run("\n" .. failing("f(a text)", "RETURN 1") .. "SELECT f(1);")))
+    db:exec "DROP FUNCTION f(int)"
     db:exec(failing("f()", "RETURN 1/0"):gsub("f%(%)", "public.f()"))
     assert.equal("5:1", place(run("CREATE SCHEMA app;\n" .. failing("app.f()", "RETURN 1")
       .. "\nSELECT public.f();")))
+    local columns = "CREATE TABLE t (a int, b text);\n"
+    assert.equal("6:1", place(run(columns .. failing("g(x t.a%TYPE)", "RETURN 1/0")
+      .. failing("g(x t.b%TYPE)", "RETURN 1") .. "SELECT g(1);")))
   end)
 
   it("in a block that a block runs points to the outer one", function()
