@@ -110,7 +110,7 @@
 ---@field problems pgmig.Problem[]
 ---@field warning string? set if the files of all applied migrations are missing
 ---@field untaken { from: string, from_table: string, applied: table<string, boolean>, message: string, hint: string?, remedy: string? }? what the table of the format's own tool says before adopt
----@field at_work { pid: integer?, worker: integer?, application_name: string?, user: string?, since: string?, query: string?, state: string? }? who runs what has been begun
+---@field at_work { pid: integer?, worker: integer?, application_name: string?, user: string?, since: string?, query: string?, state: string?, blockers: table[]? }? who runs what has been begun
 
 ---@class pgmig.Event
 ---@field type "start"|"applied"|"rolled_back"|"recorded"|"unapplied"|"skipped"|"warning"|"notice"|"waiting"|"blocked"|"retry"|"lost"|"resumed"|"progress"

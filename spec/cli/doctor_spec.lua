@@ -161,9 +161,12 @@ describe("doctor", function()
     local run = start "up"
     worker "CREATE INDEX CONCURRENTLY"
     local out = examine()
-    assert.matches("^running: a run is at work on 003_create_c: [^\n]*\n1 finding\n$", out)
+    assert.matches("^running: a run is at work on 003_create_c: [^\n]*; it waits for pid %d+ "
+      .. "[^\n]*, idle in transaction since [^\n]*\n1 finding\n$", out)
     local _, status = project.run "status"
     assert.matches("\nrunning: ", status)
+    local _, json = project.run "status --json"
+    assert.equal("idle in transaction", dkjson.decode(json).at_work.blockers[1].state)
     assert.not_matches("resume", status)
     other:exec "COMMIT"
     assert.equal(0, run:code(LIMIT))
@@ -365,6 +368,25 @@ describe("doctor", function()
     assert.equal("all is well\n", (examine()))
   end)
 
+  it("asks for the table that is meant, and leaves those of others alone", function()
+    project.run "up"
+    project.db:exec "CREATE SCHEMA other"
+    for _, case in ipairs {
+      { "other.schema_migrations", [[ALTER TABLE schema_migrations SET SCHEMA other;
+        ALTER TABLE schema_migrations_history SET SCHEMA other;
+        ALTER TABLE schema_migrations_journal SET SCHEMA other;
+        ALTER TABLE schema_migrations_run_journal SET SCHEMA other]] },
+      { "pgmig_migrations", "CREATE TABLE schema_migrations (id uuid)" },
+    } do
+      project.db:exec(case[2])
+      local _, commands = examine()
+      assert.same({ ("pgmig --table %s status"):format(case[1]) }, commands)
+      assert.equal(0, (type_in(commands[1])))
+      local doctor = commands[1]:gsub("status$", "doctor")
+      assert.equal("all is well\n", select(2, type_in(doctor)))
+    end
+  end)
+
   -- ---- files ---------------------------------------------------------------
 
   for how, words in pairs {
@@ -391,6 +413,53 @@ describe("doctor", function()
     local out, commands = examine()
     assert.matches("^ignored: .*old_down.sql .*; move it out of the folder\n1 finding\n$", out)
     assert.same({}, commands)
+  end)
+
+  it("gives a file its old number, and a new one to one that took it", function()
+    project.run "up"
+    local function move(from, to)
+      os.rename(project.dir .. "/" .. from, project.dir .. "/" .. to)
+    end
+    move("003_create_c.sql", "004_create_c.sql")
+    check_cured("renumbered", ("mv %s/004_create_c.sql %s/003_create_c.sql"):format(project.dir,
+      project.dir))
+    move("003_create_c.sql", "004_create_c.sql")
+    project.write("003_other.sql", "CREATE TABLE other ();")
+    local _, commands = examine()
+    assert.same({ ("mv %s/003_other.sql %s/005_other.sql"):format(project.dir, project.dir),
+      ("mv %s/004_create_c.sql %s/003_create_c.sql"):format(project.dir, project.dir) }, commands)
+    for _, command in ipairs(commands) do assert.equal(0, (type_in(command))) end
+    assert.equal("all is well\n", (examine()))
+  end)
+
+  it("applies what is out of order, and writes again rows that were lost", function()
+    project.run "up"
+    project.write("002_create_b.sql", "CREATE TABLE IF NOT EXISTS b ();")
+    project.db:exec "DELETE FROM schema_migrations_history WHERE version = 2"
+    project.db:exec "DELETE FROM schema_migrations WHERE version = 2"
+    check_cured("out_of_order", "pgmig up")
+    project.db:exec "DELETE FROM schema_migrations WHERE version > 1"
+    check_cured("forgotten", "pgmig repair --all")
+  end)
+
+  it("goes on, on a person's word, where what was worked on is gone", function()
+    off("003_create_c.sql", "CREATE TABLE c ();\nSELECT 1/0;\n")
+    project.run "up"
+    off("003_create_c.sql", "CREATE TABLE c ();\nSELECT 1;\n")
+    project.db:exec "DROP TABLE c"
+    assert.matches("no longer exists: table public.c; finish or undo it by hand", check_cured(
+      "unfinished", "pgmig resolve 3 --redo && pgmig up"))
+  end)
+
+  it("runs again what was killed", function()
+    project.write("003_create_c.sql", "SELECT pg_sleep(100);")
+    local run = start "up"
+    local pid = worker "^SELECT pg_sleep"
+    run:kill "KILL"
+    run:code(LIMIT)
+    project.db:query("SELECT pg_terminate_backend($1::int)", pid)
+    project.write("003_create_c.sql", "SELECT 1;")
+    check_cured("interrupted", "pgmig up")
   end)
 
   it("says where to look where all files are missing", function()

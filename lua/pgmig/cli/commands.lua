@@ -53,7 +53,7 @@ end
 --- Tell people why nobody knows where the database stands, as `doctor` does; a program that reads
 -- numbers gets the error.
 local function tell_unclear(run, err)
-  local unclear = errors.is(err, "plan") and err.remedy and not run.options.json
+  local unclear = errors.is(err, "plan") and err.code == "unclear_table" and not run.options.json
   if not unclear then error(err, 0) end
   run.report:unclear(err)
   return run.options.exit_code and 3 or 0

@@ -59,6 +59,15 @@ function json:write(fields) self.output:line(encode(fields)) end
 
 -- ---- what commands report ---------------------------------------------------
 
+--- Who holds the lock, and whom that run waits for.
+local function at_work(who)
+  if not who then return nil end
+  local fields = {}
+  for key, value in pairs(who) do fields[key] = value end
+  fields.blockers = who.blockers and list(who.blockers, object)
+  return object(fields)
+end
+
 --- What the table of the folder's own tool says, with the labels of what it has applied.
 local function untaken(status)
   local found = status.untaken
@@ -85,7 +94,7 @@ function json:status(status)
       return object { kind = problem.kind, message = problem.message, path = problem.path }
     end),
     untaken = untaken(status), warning = status.warning,
-    at_work = status.at_work and object(status.at_work),
+    at_work = at_work(status.at_work),
   }
 end
 

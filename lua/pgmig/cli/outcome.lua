@@ -1,10 +1,10 @@
 --- What a command has done so far, and when it fails, for people: what happened, where the database
 -- stands now, what to do next.
-local failures = require "pgmig.state.failure"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
 
+local failures = needed "state.failure"
 local source = needed "files.source"
 
 local M = {}

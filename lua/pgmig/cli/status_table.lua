@@ -1,9 +1,11 @@
 --- The table that `status` shows to people.
-local at_work = require "pgmig.upkeep.at_work"
-local failures = require "pgmig.state.failure"
 local drift = require "pgmig.state.drift"
 local ledger = require "pgmig.state.ledger"
+local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
+
+local at_work = needed "upkeep.at_work"
+local failures = needed "state.failure"
 
 local M = {}
 

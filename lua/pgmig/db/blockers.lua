@@ -19,6 +19,12 @@ local HOLDERS = [[
     AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
     AND l.mode OPERATOR(pg_catalog.<>) ALL
       ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])]]
+-- Sessions that a process waits for.
+local IN_THE_WAY = [[
+  SELECT a.pid, a.application_name, a.usename::pg_catalog.text AS "user", a.state, a.query,
+    pg_catalog.to_json(a.xact_start) OPERATOR(pg_catalog.#>>) '{}' AS since
+  FROM pg_catalog.pg_stat_activity a
+  WHERE a.pid OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids($1::pg_catalog.int4))]]
 local SHAPE = "* pid:int? application_name:text? user:text? state:text? query:text? since:text?"
 
 --- What is said about one.
@@ -39,6 +45,12 @@ function M.name(err, list)
   for _, b in ipairs(list) do lines[#lines + 1] = "blocked by " .. M.describe(b) end
   err.detail = table.concat(lines, "\n")
 end
+
+--- Look for those that a process waits for.
+-- @param db a connection that is idle
+-- @param pid the process
+-- @return a list as of `name`
+function M.of_process(db, pid) return db:ask_rows(SHAPE, IN_THE_WAY, pid) end
 
 --- Look for those that have locks on tables.
 -- @param db a connection that is idle

@@ -211,7 +211,7 @@ function ledger:probe(db, meanwhile)
   db:note_server(db.handle:rows()[1])
   if self.handle:doubted() then operate(self, db, "trust") end
   if may_be_elsewhere(self, false) then placement.check_missing(self, db, elsewhere(self, db)) end
-  if self.handle:hidden() then placement.refuse_hidden(self) end
+  if self.handle:hidden() then placement.refuse_hidden(self, db) end
 end
 
 --- The tracking table's rows as the last result has them; nil: there is no table.

@@ -5,6 +5,8 @@ local shell = require "pgmig.shell"
 
 local M = {}
 
+local UNCLEAR = "unclear_table" -- which table counts, or what it says, is not known
+
 --- A table's name with its schema, as option `table` takes it.
 local function name_in(schema, name)
   if not schema:find "^[%a_][%w_$]*$" then schema = '"' .. schema:gsub('"', '""') .. '"' end
@@ -27,7 +29,7 @@ local function refuse(ledger, db, places, message)
   errors.raise("plan", message:format(ledger.name, table.concat(names, ", ")), {
     hint = hint .. ("specify which one is meant: --table %s; or SCHEMA.%s for a new one (option "
       .. "`table`); nothing was touched"):format(option, ledger.name),
-    remedy = ("pgmig --table %s status"):format(option),
+    code = UNCLEAR, remedy = ("pgmig --table %s status"):format(option),
   })
 end
 
@@ -51,16 +53,24 @@ function M.check_empty(ledger, db, elsewhere)
     .. "is not")
 end
 
+-- Whether row-level security is only there because its owner, who asks, has forced it.
+local FORCED = [[
+  SELECT c.relforcerowsecurity AND pg_catalog.pg_has_role(c.relowner, 'USAGE') AS forced
+  FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)]]
+
 --- Refuse to read what row-level security may hide.
 -- @raise kind "plan"
-function M.refuse_hidden(ledger)
+function M.refuse_hidden(ledger, db)
   local hidden = ledger.handle:hidden()
   local forced = ("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"):format(hidden)
+  local row = db:ask_row("? forced:bool", FORCED, hidden)
   errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(hidden), {
     hint = "all rows are visible to the table's owner, unless row-level security is forced on it, "
       .. "too (" .. forced
       .. "), to roles with BYPASSRLS, and under a policy FOR ALL with USING (true)",
-    remedy = ('psql "$DATABASE_URL" -c %s'):format(shell.quote(forced)),
+    code = UNCLEAR,
+    remedy = row and row.forced and ('psql "$DATABASE_URL" -c %s'):format(shell.quote(forced))
+      or nil,
   })
 end
 

@@ -8,7 +8,6 @@ local errors = require "pgmig.errors"
 local failures = require "pgmig.state.failure"
 local formats = require "pgmig.formats"
 local ledger = require "pgmig.state.ledger"
-local lock = require "pgmig.run.lock"
 local planning = require "pgmig.state.plan"
 local remedies = require "pgmig.upkeep.remedy"
 local resume = require "pgmig.run.resume"
@@ -26,7 +25,7 @@ local function repair(m) return "pgmig repair " .. m.shown end
 --- The remedy of each state of drift: fn(migrator, m, next_version, status).
 local of_drift = {
   edited = function(_, m) return repair(m) end,
-  unreadable = function(_, m) return "chmod u+r " .. shell.path(m.path) end,
+  unreadable = function(_, m) return remedies.allow(m.path) end,
   renamed = function(_, m) return repair(m) end,
   replaced = function(migrator, m, next_version)
     local version = next_version()
@@ -110,7 +109,7 @@ local function look_at_drift(migrator, status, next_version, add)
 end
 
 local function of_problem(migrator, problem, next_version)
-  if problem.kind == "io" then return "chmod u+r " .. shell.path(problem.path) end
+  if problem.kind == "io" then return remedies.allow(problem.path) end
   if problem.kind ~= "naming" or problem.migration then return remedies.edit(problem.path) end
   return remedies.separate(migrator, problem.path, next_version)
 end
@@ -228,7 +227,7 @@ end
 -- some, and nobody is at work, they are read again.
 local function look(migrator)
   local status = migrator:status()
-  local who = status.at_work or lock.find(migrator)
+  local who = status.at_work or at_work.find(migrator, status.read)
   if who or not (status.read.left[1] or next(status.read.journal)) then return status, who end
   local again = migrator:status()
   drop_new(again, status)
@@ -238,9 +237,11 @@ end
 --- What is found where the tables cannot be read.
 local function of_unclear(migrator, err, add)
   if not errors.is(err, "plan") or err.sqlstate then error(err, 0) end
-  add(err.remedy and "unclear_table" or "foreign_table",
-    err.message .. (err.detail and " (" .. err.detail .. ")" or ""),
-    err.remedy or leave_alone(migrator))
+  local message = err.message .. (err.detail and " (" .. err.detail .. ")" or "")
+  if err.code ~= "unclear_table" then
+    return add("foreign_table", message, err.remedy or leave_alone(migrator))
+  end
+  add(err.code, message .. "; " .. err.hint, err.remedy)
 end
 
 --- Look at everything. Changes nothing.

@@ -1,6 +1,7 @@
 --- Shell commands for files that are not as they should be.
 local core = require "pgmig.core"
 local create = require "pgmig.files.create"
+local errors = require "pgmig.errors"
 local files = require "pgmig.files.list"
 local migration = require "pgmig.files.migration"
 local planning = require "pgmig.state.plan"
@@ -13,6 +14,13 @@ local MIN_DIGITS = 3
 
 --- How people write to a file.
 function M.edit(path) return '"${EDITOR:-vi}" ' .. shell.path(path) end
+
+--- Let this user read a file; nil where something else is wrong with it.
+function M.allow(path)
+  local _, err = pcall(core.file_checksum, path)
+  if not (errors.is(err) and err.message:find "ermission denied") then return nil end
+  return "chmod u+r " .. shell.path(path)
+end
 
 --- A function that returns a version which is free: another one each time; nil: nobody can count.
 function M.counter(migrator, status)
