@@ -13,7 +13,8 @@
 -- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
 --   tool has, first = of how a file begins, paths = of file paths, names = of file names without
 --   their folder, folder = fn(paths) returns what in all of them does, never = patterns of paths
---   it never has, always = true: its folders always have one of these }
+--   it never has, each = true: each of its files has such a line, always = true: its folders
+--   always have one of these }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
 -- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
 -- @module pgmig.formats

@@ -8,6 +8,7 @@ return {
   naming = naming.default,
   signs = {
     never = { "%.up%.sql$", "%.down%.sql$" },
+    each = true,
     names = { "^R__.+%.sql$", "^R__.+%.lua$" },
     lines = { "^%s*%-%-%s*[uU][pP]%s*$", "^%s*%-%-%s*[dD][oO][wW][nN]%s*$" },
   },

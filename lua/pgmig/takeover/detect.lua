@@ -68,6 +68,7 @@ local function new_candidate(tool)
   return {
     tool = tool, name = tool.name, signs = tool.signs or {}, rule = tool.naming,
     marked = words ~= nil and words.marked or false, count = 0,
+    each = words ~= nil and words.marked or (tool.signs or {}).each, -- each file has a sign
   }
 end
 
@@ -93,10 +94,10 @@ local function note(c, file)
   local own = not c.rule or note_name(c, file)
   local named = first_match(c.signs.paths, file.path) or first_match(c.signs.names, file.base)
   if named then c.named = c.named or "its name: " .. file.path end
-  if not (own and file.text) or (c.said and not c.marked) then return end
+  if not (own and file.text) or (c.said and not c.each) then return end
   local said = said_in(c.signs, file)
   c.said = c.said or said
-  if c.marked and not said and file.text:find "%S" then c.unmarked = c.unmarked or file.path end
+  if c.each and not said and file.text:find "%S" then c.unmarked = c.unmarked or file.path end
 end
 
 --- Look at a folder's files, one after the other.
@@ -117,13 +118,14 @@ end
 
 --- What makes it certain that the folder is this tool's; nil.
 local function proof(c)
-  if c.unmarked then return nil end
-  return c.said or not c.misfit and c.named or nil
+  if c.tool.weak then return nil end
+  return not c.unmarked and c.said or not c.misfit and c.named or nil
 end
 
 --- Why the folder may be this tool's; nil when it is not.
 local function suspicion(c)
   if c.unmarked and c.said then return ("%s, but not in %s"):format(c.said, c.unmarked) end
+  if c.tool.weak then return c.named end
   local needs_sign = c.marked or c.signs.always or not c.rule
   return c.count > 0 and not c.misfit and not needs_sign and c.tool.about or nil
 end

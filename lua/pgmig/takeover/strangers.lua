@@ -1,24 +1,47 @@
---- Tools whose folders pgmig recognises and has no format for: what only their files have.
--- @return list of { name, signs = { lines, first, paths } as a format's, advice = what to do }
-local OWN_FORMAT = "write a format of your own: docs/formats.md"
+--- Tools whose folders pgmig recognizes and has no format for, by what only their files have.
+-- @return list of { name, signs = as a format's, advice = what to do, weak = true: others have such
+--   files, too }
+local OWN = "write a format of your own: docs/formats.md"
+local SQLX = "use --format sqlx: to it, what divides the statements is a comment"
+
+local function of_lines(name, lines, advice)
+  return { name = name, signs = { lines = lines }, advice = advice or OWN }
+end
+
+local function of_names(name, names, advice)
+  return { name = name, signs = { names = names }, advice = advice or OWN }
+end
 
 return {
-  { name = "Play evolutions",
-    signs = { lines = { "^#.*!Ups", "^#.*!Downs", "^%-%-.*!Ups", "^%-%-.*!Downs" } },
-    advice = "replace its markers with -- UP and -- DOWN, and name the files NNN_name.sql" },
-  { name = "Drizzle", signs = {
+  of_lines("Play evolutions", { "^#.*!Ups", "^#.*!Downs", "^%-%-.*!Ups", "^%-%-.*!Downs" },
+    "replace its markers with -- UP and -- DOWN, and name the files NNN_name.sql"),
+  { name = "Drizzle", advice = SQLX, signs = {
     lines = { "^%-%-> statement%-breakpoint" }, paths = { "^meta/_journal%.json$" },
-  }, advice = "use --format sqlx: to it, the lines between the statements are comments" },
-  { name = "movine", signs = { paths = { "^1970%-01%-01%-000000_movine_init/" } },
-    advice = "use --format diesel, which reads the same names" },
-  { name = "Prisma", signs = { paths = { "^%d[^/]*/migration%.sql$", "^migration_lock%.toml$" } },
-    advice = OWN_FORMAT },
-  { name = "MyBatis Migrations", signs = { lines = { "^%-%-%s*//%s*@UNDO" } },
-    advice = OWN_FORMAT },
-  { name = "Liquibase", signs = { first = { "^%s*%-%-%s*[lL]iquibase formatted sql" } },
-    advice = OWN_FORMAT },
-  { name = "sqitch", signs = { paths = { "^sqitch%.plan$" } }, advice = OWN_FORMAT },
-  { name = "rambler", signs = { lines = { "^%-%- rambler up", "^%-%- rambler down" } },
-    advice = OWN_FORMAT },
-  { name = "yoyo", signs = { lines = { "^%-%-%s*depends:" } }, advice = OWN_FORMAT },
+  } },
+  { name = "bun", advice = SQLX, signs = {
+    lines = { "^%-%-bun:split" }, names = { "^%d+_.*%.tx%.up%.sql$", "^%d+_.*%.tx%.down%.sql$" },
+  } },
+  of_lines("Morph", { "^%-%- morph:" },
+    "use --format golang-migrate, which runs what needs it outside a transaction"),
+  of_lines("migratus", { "^%-%-;;" }),
+  of_lines("MyBatis Migrations", { "^%-%-%s*//%s*@UNDO" }),
+  of_lines("rambler", { "^%-%- rambler up", "^%-%- rambler down" }),
+  of_lines("micrate", { "^%-%- %+micrate%s" }),
+  of_lines("shmig", { "^%-%- ==== UP ====", "^%-%- ==== DOWN ====" }),
+  { name = "yoyo", advice = OWN, signs = {
+    lines = { "^%-%-%s*depends:" }, names = { "%.rollback%.sql$" },
+  } },
+  { name = "Liquibase", advice = OWN, signs = {
+    first = { "^%s*%-%-%s*[lL]iquibase formatted sql" },
+  } },
+  { name = "movine", advice = "use --format diesel, which reads the same names",
+    signs = { paths = { "^1970%-01%-01%-000000_movine_init/" } } },
+  of_names("postgrator", { "^%d+%.do%..*sql$", "^%d+%.undo%..*sql$" }),
+  of_names("db-migrate", { "^%d+%-.*%-down%.sql$" }),
+  { name = "Prisma", advice = OWN, signs = {
+    paths = { "^%d[^/]*/migration%.sql$", "^migration_lock%.toml$" },
+  } },
+  { name = "sqitch", advice = OWN, signs = { paths = { "^sqitch%.plan$" } } },
+  { name = "Atlas", weak = true, signs = { paths = { "^atlas%.sum$" } },
+    advice = "use the format that its `format` setting names, or --format sqlx" },
 }
