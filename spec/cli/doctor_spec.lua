@@ -1,12 +1,9 @@
 -- doctor, as a person at night uses it: every command that it prints is run as it is printed, by
 -- sh, and cures what it was printed for. `up` and `status` say the same.
 local cli = require "spec.cli.helper"
-local core = require "pgmig.core"
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
-
-local LIMIT = 200 -- tenths of a second
 
 describe("doctor", function()
   local project, bin, others, runs
@@ -21,7 +18,7 @@ describe("doctor", function()
 
   after_each(function()
     for _, run in ipairs(runs) do
-      if not run:code(0) then run:kill "KILL" end
+      if run:is_running() then run:kill "KILL" end
     end
     for _, other in ipairs(others) do other:close() end
     project.close()
@@ -63,14 +60,7 @@ describe("doctor", function()
     return db
   end
 
-  local function wait_for(what, fn)
-    for _ = 1, LIMIT do
-      local found = fn()
-      if found then return found end
-      core.poll({}, {}, 0.1)
-    end
-    error("waited in vain for " .. what)
-  end
+  local function wait_for(what, fn) return (support.wait(fn, what)) end
 
   --- The pid of the server process that runs a statement.
   local function worker(pattern)
@@ -110,7 +100,7 @@ describe("doctor", function()
     local run = start "up"
     worker "^SELECT pg_sleep"
     run:kill "INT"
-    assert.equal(130, run:code(LIMIT))
+    assert.equal(130, run:code())
     local out, commands = examine()
     assert.matches("failed: 003_create_c .*interrupted by SIGINT; run it again:", out)
     assert.same({ "pgmig up" }, commands)
@@ -150,7 +140,7 @@ describe("doctor", function()
     assert.equal(("SELECT pg_catalog.pg_cancel_backend(%d)"):format(pid), stop)
     assert.truthy(out:find(stop, 1, true))
     support.psql(project.url, stop)
-    assert.equal(1, run:code(LIMIT))
+    assert.equal(1, run:code())
     assert.same({ "pgmig up" }, select(2, examine()))
   end)
 
@@ -169,7 +159,7 @@ describe("doctor", function()
     assert.equal("idle in transaction", dkjson.decode(json).at_work.blockers[1].state)
     assert.not_matches("resume", status)
     other:exec "COMMIT"
-    assert.equal(0, run:code(LIMIT))
+    assert.equal(0, run:code())
     assert.equal("all is well\n", (examine()))
   end)
 
@@ -186,7 +176,7 @@ describe("doctor", function()
     local run = start "down"
     local pid = worker "^SELECT pg_sleep"
     run:kill "KILL"
-    run:code(LIMIT)
+    run:code()
     project.db:query("SELECT pg_terminate_backend($1::int)", pid)
     wait_for("its end", function()
       return not project.db:query("SELECT 1 FROM pg_stat_activity WHERE pid = $1::int", pid)[1]
@@ -206,8 +196,12 @@ describe("doctor", function()
     off("004_call.sql", "CREATE TABLE d ();\nCALL p();\n")
     local run = start "up"
     local pid = worker "CALL p"
+    wait_for("its COMMIT", function()
+      return project.db:query("SELECT 1 FROM pg_stat_activity WHERE pid = $1::int "
+        .. "AND wait_event = 'PgSleep'", pid)[1]
+    end)
     run:kill "KILL"
-    run:code(LIMIT)
+    run:code()
     project.db:query("SELECT pg_terminate_backend($1::int)", pid)
     wait_for("its end", function()
       return not project.db:query("SELECT 1 FROM pg_stat_activity WHERE pid = $1::int", pid)[1]
@@ -456,7 +450,7 @@ describe("doctor", function()
     local run = start "up"
     local pid = worker "^SELECT pg_sleep"
     run:kill "KILL"
-    run:code(LIMIT)
+    run:code()
     project.db:query("SELECT pg_terminate_backend($1::int)", pid)
     project.write("003_create_c.sql", "SELECT 1;")
     check_cured("interrupted", "pgmig up")

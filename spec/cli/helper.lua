@@ -1,5 +1,4 @@
 --- Running the real program: `bin/pgmig` with the interpreter that runs the specs.
-local core = require "pgmig.core"
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
@@ -48,7 +47,7 @@ process.__index = process
 --- Start the program in the background.
 -- @param first a shell command before it; nil
 -- @param program as of `command`
--- @return an object with pid(), code(tries), out(), err(), kill(signal)
+-- @return an object with pid(), code(), is_running(), out(), err(), kill(signal)
 function M.start(words, env, first, program)
   local dir = support.tempdir()
   local run = ("echo $$ >pid; %s exec %s"):format(first or "", M.command(words, env, program))
@@ -65,14 +64,12 @@ local function read_number(path)
   return number
 end
 
---- Its exit code, nil when it still runs after so many tenths of a second.
-function process:code(tries)
-  for _ = 1, tries do
-    local code = read_number(self.dir .. "/code")
-    if code then return code end
-    core.poll({}, {}, 0.1)
-  end
-  return read_number(self.dir .. "/code")
+--- Whether it has not ended.
+function process:is_running() return read_number(self.dir .. "/code") == nil end
+
+--- Its exit code, when it has ended.
+function process:code()
+  return (support.wait(function() return read_number(self.dir .. "/code") end, "the program's end"))
 end
 
 function process:out() return support.read(self.dir .. "/out") end
@@ -80,7 +77,9 @@ function process:out() return support.read(self.dir .. "/out") end
 function process:err() return support.read(self.dir .. "/err") end
 
 --- Its process id.
-function process:pid() return assert(read_number(self.dir .. "/pid"), "it has not started") end
+function process:pid()
+  return (support.wait(function() return read_number(self.dir .. "/pid") end, "its process id"))
+end
 
 --- Send it a signal by name.
 function process:kill(signal) os.execute(("kill -%s %d"):format(signal, self:pid())) end

@@ -1,10 +1,8 @@
 -- The program as a process: its streams, its signals, what it leaves to others.
 local cli = require "spec.cli.helper"
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
-local LIMIT = 200 -- tenths of a second
 
 -- Runs a command with a pipe that does not block as its standard output and error, reads it only
 -- once the writer has filled it, and prints what came, and the exit code.
@@ -63,16 +61,13 @@ describe("the program", function()
     assert.same({ 0, "" }, { code, err })
   end)
 
-  --- Until the program waits for the advisory lock 48; false when it never does.
+  --- Wait until the program waits for the advisory lock 48.
   local function waits()
-    for _ = 1, LIMIT do
-      local rows = project.db:query [[SELECT 1 FROM pg_locks l JOIN pg_database d
+    support.wait(function()
+      return project.db:query([[SELECT 1 FROM pg_locks l JOIN pg_database d
         ON d.oid = l.database AND d.datname = current_database()
-        WHERE l.objid = 48 AND NOT l.granted]]
-      if #rows > 0 then return true end
-      core.poll({}, {}, 0.1)
-    end
-    return false
+        WHERE l.objid = 48 AND NOT l.granted]])[1]
+    end, "the wait for the lock")
   end
 
   --- The signals that a process ignores, as the last of their hexadecimal digits.
@@ -84,11 +79,11 @@ describe("the program", function()
     project.write("004_wait.sql", "SELECT pg_advisory_xact_lock(48);")
     project.db:exec "SELECT pg_advisory_lock(48)"
     local started = cli.start(project.words "up", project.env(), "trap '' TERM;")
-    assert.is_true(waits())
+    waits()
     assert.matches("^[4-7c-f]", ignored(started:pid()))
     started:kill "TERM"
     project.db:exec "SELECT pg_advisory_unlock(48)"
-    assert.equal(0, started:code(LIMIT))
+    assert.equal(0, started:code())
   end)
 
   it("leaves SIGINT ignored, which Lua itself would handle", function()
@@ -96,11 +91,11 @@ describe("the program", function()
     project.db:exec "SELECT pg_advisory_lock(48)"
     local started = cli.start(project.words "up", project.env(), "trap '' INT;",
       cli.quote(cli.root .. "/bin/pgmig"))
-    assert.is_true(waits())
+    waits()
     assert.matches("[2367abef]$", ignored(started:pid()))
     started:kill "INT"
     project.db:exec "SELECT pg_advisory_unlock(48)"
-    assert.equal(0, started:code(LIMIT))
+    assert.equal(0, started:code())
     assert.matches("applied +004_wait", started:out())
   end)
 

@@ -3,7 +3,6 @@
 local cli = require "spec.cli.helper"
 local support = require "spec.support"
 
-local LIMIT = "timeout --kill-after=1 20 "
 
 -- How one comes into a path; there is no other way to a socket than that of a server.
 local kinds = {
@@ -35,7 +34,7 @@ describe("instead of a file", function()
     env = env or {}
     env.DATABASE_URL = env.DATABASE_URL or url
     return support.run(("cd %s && %s"):format(cli.quote(dir),
-      (cli.command(words, env):gsub("^env ", LIMIT .. "env ", 1))))
+      (cli.command(words, env):gsub("^env ", support.timeout(60) .. "env ", 1))))
   end
 
   --- The command ends, refuses, and names the file and what it is.

@@ -1,6 +1,5 @@
 -- A connection that is given up, at each point of an operation: it ends, with an error that is
 -- true, and nothing of it is left.
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -50,12 +49,9 @@ describe("a connection given up", function()
 
   --- Wait for the server process of a connection to end.
   local function wait_for_end(pid)
-    for _ = 1, 500 do
-      local rows = admin:query("SELECT 1 FROM pg_stat_activity WHERE pid = $1::int4", pid)
-      if #rows == 0 then return end
-      core.poll({}, {}, 0.01)
-    end
-    error "the server process has not ended"
+    support.wait(function()
+      return not admin:query("SELECT 1 FROM pg_stat_activity WHERE pid = $1::int4", pid)[1]
+    end, "the end of the server process")
   end
 
   local function applied()

@@ -1,7 +1,7 @@
 -- Runs that were cut off: the next one writes down what became of them.
 local cli = require "spec.cli.helper"
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
+local support = require "spec.support"
 
 describe("a run that was cut off", function()
   local project, migrator
@@ -13,13 +13,7 @@ describe("a run that was cut off", function()
 
   after_each(function() project.close() end)
 
-  local function wait_for(what, fn)
-    for _ = 1, 200 do
-      if fn() then return end
-      core.poll({}, {}, 0.05)
-    end
-    error("waited in vain for " .. what)
-  end
+  local function wait_for(what, fn) support.wait(fn, what) end
 
   --- Start the program, and kill it as soon as its statement is under way.
   local function kill_at(words, statement)
@@ -30,7 +24,7 @@ describe("a run that was cut off", function()
         statement)[1]
     end)
     process:kill "KILL"
-    assert.equal(137, process:code(100))
+    assert.equal(137, process:code())
     if project.db:server_version() >= 140000 then return end
     -- it would not notice, and works on
     project.db:query([[SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -162,10 +162,9 @@ describe("an index built concurrently", function()
         $$ BEGIN PERFORM pg_sleep(0.5); RETURN $1; END $$]]
     local pipe = io.popen(("psql -Xqd %s -c 'CREATE INDEX CONCURRENTLY other ON t (slow(b))' 2>&1")
       :format(support.quote(url)))
-    for _ = 1, 300 do
-      if db:query("SELECT to_regclass('other') IS NOT NULL AS there")[1].there then break end
-      core.poll({}, {}, 0.01)
-    end
+    support.wait(function()
+      return db:query("SELECT to_regclass('other') IS NOT NULL AS there")[1].there
+    end, "the other index")
     migrate()
     assert.equal("", pipe:read "*a")
     pipe:close()

@@ -1,6 +1,5 @@
 -- A connection was lost, and its server process's number is another session's by now: as after a
 -- restart in a container, where numbers begin anew. That session is let alone.
-local core = require "pgmig.core"
 local orphan = require "pgmig.db.orphan"
 local pgmig = require "pgmig"
 local programs = require "spec.faults.programs"
@@ -58,11 +57,9 @@ describe("a server that is restarted in a container", function()
   local function start()
     pipe = assert(io.popen("echo $$ >" .. folder .. "/pid; "
       .. SERVER:format(folder, programs.as_user, programs.bin, folder), "w"))
-    local limit = core.now() + 20
-    while not pcall(function() pgmig.connect(url):close() end) do
-      assert(core.now() < limit, "the server does not start")
-      core.poll({}, {}, 0.02)
-    end
+    support.wait(function()
+      return pcall(function() pgmig.connect(url):close() end)
+    end, "the server")
   end
 
   local function stop()

@@ -1,5 +1,4 @@
 -- Migrations with transaction=off: the journal, going on after a failure, and what is refused.
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -274,7 +273,7 @@ describe("a migration with transaction=off", function()
   end)
 
   it("waits for the statement of a run that was killed", function()
-    write("INSERT INTO counter VALUES (1);\nSELECT pg_sleep(1.2);\n"
+    write("INSERT INTO counter VALUES (1);\nSELECT pg_sleep(3);\n"
       .. "INSERT INTO counter VALUES (3);\n")
     local pid_file = support.tempdir() .. "/pid"
     local command = support.lua_command(([[
@@ -282,12 +281,10 @@ describe("a migration with transaction=off", function()
       local db = pgmig.connect(%q)
       pgmig.migrator(db, %q):migrate()]]):format(url, dir))
     local pipe = assert(io.popen(("env %s & echo $! >%s; wait"):format(command, pid_file)))
-    for _ = 1, 500 do -- until its statement runs
-      local rows = db:query [[SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'
-        AND state = 'active' AND datname = current_database()]]
-      if rows[1] then break end
-      core.poll({}, {}, 0.02)
-    end
+    support.wait(function()
+      return db:query([[SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'
+        AND state = 'active' AND datname = current_database()]])[1]
+    end, "its statement")
     os.execute("kill -9 " .. support.read(pid_file))
     pipe:close()
     assert.equal("unfinished", migrator:status().pending[1].state)

@@ -2,11 +2,8 @@ local scratch = require "pgmig.scratch"
 local support = require "spec.support"
 
 describe("a scratch server", function()
-  local WAIT = "timeout 20 sh -c " -- a shell loop that must come to its end
-
   local function gone(folder)
-    return (support.run(WAIT .. support.quote("while [ -e " .. folder .. " ]; do sleep 0.1; done")))
-      == 0
+    return support.wait(function() return not os.rename(folder, folder) end, folder .. " to go")
   end
 
   local function is_running(url)

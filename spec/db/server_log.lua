@@ -2,11 +2,12 @@
 --
 -- Texts of several lines are exact in it. The end of a session must be logged too
 -- (log_disconnections = on).
+local support = require "spec.support"
+
 local M = {}
 
 local FIELDS = { [3] = "database", [14] = "message", [15] = "detail", [19] = "context",
   [20] = "query" }
-local WAITS = 600 -- times 50 ms, for a line to reach the log
 
 --- Read one field: its text and the place behind it, or nothing when it is cut off.
 local function read_field(text, at)
@@ -71,7 +72,7 @@ end
 -- @param database the name of the database
 -- @return a list of { database, message, detail, context, query }
 function M.session(path, from, database)
-  for _ = 1, WAITS do
+  return (support.wait(function()
     local mine = {}
     for _, record in ipairs(read_records(read_from(path, from))) do
       if record.database == database then
@@ -81,9 +82,7 @@ function M.session(path, from, database)
         end
       end
     end
-    os.execute("sleep 0.05")
-  end
-  error("the session's end did not reach " .. path)
+  end, "the session's end in " .. path))
 end
 
 return M

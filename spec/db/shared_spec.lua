@@ -1,6 +1,5 @@
 -- The tracking table of another tool, used in place: pgmig and the tool take turns. The tool's part
 -- is its documented SQL; spec/rivals has the tools themselves, where they are installed.
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local history = require "spec.support.history"
 local support = require "spec.support"
@@ -154,22 +153,16 @@ describe("the table of another tool", function()
         local m = pgmig.migrator(pgmig.connect %q, %q, { format = %q, shared = true })
         for _, done in ipairs(m:migrate()) do print(done) end]]):format(url, dir, format)),
         out, out))
-      local waiting
-      for _ = 1, 100 do
-        waiting = db:query [[SELECT count(*)::int AS n FROM pg_stat_activity
-          WHERE application_name = 'pgmig' AND wait_event_type = 'Lock']]
-        if waiting[1].n > 0 then break end
-        core.poll({}, {}, 0.05)
-      end
-      assert.equal(1, waiting[1].n)
+      support.wait(function()
+        return db:query([[SELECT count(*)::int AS n FROM pg_stat_activity
+          WHERE application_name = 'pgmig' AND wait_event_type = 'Lock']])[1].n == 1
+      end, "its wait for the lock")
       other:exec "COMMIT"
       other:close()
-      local text
-      for _ = 1, 100 do
-        text = support.read(out)
-        if text:find "%d\n$" then break end
-        core.poll({}, {}, 0.05)
-      end
+      local text = support.wait(function()
+        local said = support.read(out)
+        return said:find "%d\n$" and said
+      end, "its end")
       assert.matches("^[^\n]*c\n0\n$", text)
       assert.equal("a b c", tables())
       assert.equal(tool.all, db:query(tool.rows)[1].rows)

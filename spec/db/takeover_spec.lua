@@ -1,6 +1,5 @@
 -- transaction=off where a COMMIT takes its time: whoever takes a migration over, each statement has
 -- effect once, and a run that is well is left alone.
-local core = require "pgmig.core"
 local pgbouncer = require "spec.faults.pgbouncer"
 local pgmig = require "pgmig"
 local support = require "spec.support"
@@ -69,12 +68,10 @@ describe("transaction=off with a slow COMMIT of", function()
 
   --- Wait until a session of the database is in its COMMIT, or runs such a statement.
   local function await(condition)
-    for _ = 1, 500 do
-      if db:query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
-        .. "AND state = 'active' AND pid <> pg_backend_pid() AND " .. condition)[1] then return end
-      core.poll({}, {}, 0.01)
-    end
-    error "it does not come to that"
+    support.wait(function()
+      return db:query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+        .. "AND state = 'active' AND pid <> pg_backend_pid() AND " .. condition)[1]
+    end, condition)
   end
 
   local IN_COMMIT = "wait_event = 'PgSleep'"

@@ -1,5 +1,4 @@
 -- Tables and tuples that others hold: a migration gives up its place soon, and tries again.
-local core = require "pgmig.core"
 local faults = require "spec.faults.support"
 local pgmig = require "pgmig"
 local states = require "spec.faults.state"
@@ -160,10 +159,7 @@ describe("a busy table", function()
       end,
       retry = function(ctx)
         assert.equal("40P01", ctx.error.sqlstate)
-        for _ = 1, 1000 do
-          if not other.handle:step() then break end
-          core.poll({}, {}, 0.005)
-        end
+        support.wait(function() return not other.handle:step() end, "the other's answer")
         other:finish()
         other:exec "COMMIT"
         ctx.delay = 0
@@ -391,7 +387,10 @@ describe("another run that holds the lock", function()
     during(function()
       second:exec [[SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'pgmig lock' AND datname = current_database()]]
-      core.poll({}, {}, 0.1)
+      support.wait(function()
+        return not second:query([[SELECT 1 FROM pg_stat_activity
+          WHERE application_name = 'pgmig lock' AND datname = current_database()]])[1]
+      end, "the end of the lock's session")
       local m = pgmig.migrator(second, dir, { retries = 0, lock_timeout = "100ms" })
       done = { pcall(m.migrate, m) }
     end)

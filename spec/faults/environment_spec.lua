@@ -171,7 +171,7 @@ describe("a server that refuses", function()
     assert.equal(1, status)
     assert.matches("No space left on device", full)
     assert.matches("001_step was rolled back and is not applied", full)
-    assert.matches("fix the cause, then run `pgmig up` again", full)
+    assert.matches("run `pgmig up` again", full)
     support.run("mount -o remount,size=8m " .. mount)
     check "disk full"
   end)

@@ -1,12 +1,9 @@
 --- A real pgbouncer in transaction mode before the specs' server.
-local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local programs = require "spec.faults.programs"
 local support = require "spec.support"
 
 local M = {}
-
-local START_LIMIT = 5 -- seconds to listen
 
 local function listens(url)
   local ok, db = pcall(pgmig.connect, url)
@@ -42,11 +39,7 @@ logfile = %s/log
   local function url(database)
     return ("postgresql://postgres@/%s?host=%s&port=6432"):format(database, dir)
   end
-  local limit = core.now() + START_LIMIT
-  while not listens(url "postgres") do
-    assert(core.now() < limit, "pgbouncer does not listen")
-    core.poll({}, {}, 0.02)
-  end
+  support.wait(function() return listens(url "postgres") end, "pgbouncer")
   return { url = url, socket = dir .. "/.s.PGSQL.6432", stop = stop }
 end
 

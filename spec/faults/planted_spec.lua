@@ -125,8 +125,8 @@ describe("the specs", function()
     it("find that " .. name, function()
       local dir = plant(mutant)
       local _, out = support.run(
-        ("cd %s && timeout 600 busted --lua=$(type -P lua5.4) --output=TAP %s"):format(dir,
-          mutant.spec))
+        ("cd %s && %s busted --lua=$(type -P lua5.4) --output=TAP %s"):format(dir,
+          support.timeout(600), mutant.spec))
       local found = out:match "\nnot ok %d+ %- ([^\n]+)" or out:match "^not ok %d+ %- ([^\n]+)"
       assert.is_string(found, mutant.spec .. " found nothing")
       print(("# %s: %s"):format(name, found))

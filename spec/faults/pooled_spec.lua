@@ -1,13 +1,11 @@
 -- Behind a pooler, which may not see that a client is gone, a transaction of a lost connection is
 -- found by a tag: the application_name that it sets for itself, or what its command begins with.
 local bouncers = require "spec.faults.pgbouncer"
-local core = require "pgmig.core"
 local faults = require "spec.faults.support"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 local workload = require "spec.faults.workload"
 
-local LIMIT = 100 -- tenths of a second, for the log to be written
 local PREFIX = "%d|%p|%a|"
 
 --- The commands of pipelines that the server has logged for a database: { pid, name, text }. What
@@ -53,10 +51,9 @@ describe("a transaction behind a pooler", function()
       pooler.stop()
       faults.drop(database)
     end)
-    for _ = 1, LIMIT do
-      if admin:query("SHOW log_line_prefix")[1].log_line_prefix == PREFIX then break end
-      core.poll({}, {}, 0.1)
-    end
+    support.wait(function()
+      return admin:query("SHOW log_line_prefix")[1].log_line_prefix == PREFIX
+    end, "the setting")
     local code, _, err = faults.run(pooler.url(database), "up --dir " .. workload.ten(true))
     assert.same({ 0, "" }, { code, err })
     local found, count = unmarked(logged(log, database))

@@ -1,10 +1,8 @@
 --- The proxy between the program and the specs' server (proxy.c).
-local core = require "pgmig.core"
 local support = require "spec.support"
 
 local M = {}
 
-local START_LIMIT = 5 -- seconds for the proxy to listen
 
 local compiled
 
@@ -38,11 +36,7 @@ function M.start(mode, k, upstream)
   local own_pid = dir .. "/proxy.pid"
   local pipe = assert(io.popen(("echo $$ >%s; exec %s %s %s %s %s %s %s"):format(own_pid,
     proxy_program(), socket, upstream or server_socket(), mode, k, report, pid_file), "w"))
-  local limit = core.now() + START_LIMIT
-  while not exists(socket) do
-    assert(core.now() < limit, "the proxy does not listen")
-    core.poll({}, {}, 0.002)
-  end
+  support.wait(function() return exists(socket) end, "the proxy")
   return {
     pid_file = pid_file,
     signal = function(name)

@@ -1,5 +1,4 @@
 --- A standby of the specs' server.
-local core = require "pgmig.core"
 local faults = require "spec.faults.support"
 local pgmig = require "pgmig"
 local programs = require "spec.faults.programs"
@@ -7,17 +6,13 @@ local support = require "spec.support"
 
 local M = {}
 
-local LIMIT = 30 -- seconds to catch up
-
 --- Wait until a server has seen what another one has written.
 local function catch_up(primary_url, url)
   local primary, db = pgmig.connect(primary_url), pgmig.connect(url)
   local target = primary:query("SELECT pg_current_wal_lsn()::text AS lsn")[1].lsn
-  local limit = core.now() + LIMIT
-  while not db:query("SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS ok", target)[1].ok do
-    assert(core.now() < limit, "the standby does not catch up")
-    core.poll({}, {}, 0.02)
-  end
+  support.wait(function()
+    return db:query("SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS ok", target)[1].ok
+  end, "the standby")
   primary:close()
   db:close()
 end

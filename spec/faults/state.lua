@@ -1,6 +1,7 @@
 --- What a database looks like after a case, and what a run said of it.
 local core = require "pgmig.core"
 local pgmig = require "pgmig"
+local support = require "spec.support"
 
 local M = {}
 
@@ -46,14 +47,15 @@ end
 function M.leftovers(url)
   local db = pgmig.connect(url)
   local left
-  for _ = 1, 60 do
+  local limit = core.now() + support.patience(5)
+  repeat
     left = db:query([[SELECT count(*) + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS n
       FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
       AND application_name LIKE 'pgmig%' AND state <> 'idle']])[1].n
     if left == 0 then break end
     core.poll({}, {}, 0.05)
-  end
+  until core.now() > limit
   db:close()
   return left
 end

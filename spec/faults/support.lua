@@ -36,7 +36,7 @@ end
 function M.run(url, words, pid_file)
   local line = "exec " .. command(url, words)
   if pid_file then line = ("echo $$ >%s; %s"):format(support.quote(pid_file), line) end
-  return support.run(("timeout -k 5 %d sh -c %s"):format(LIMIT, support.quote(line)))
+  return support.run(support.timeout(LIMIT) .. "sh -c " .. support.quote(line))
 end
 
 --- Run the program, and kill it.
@@ -53,8 +53,8 @@ end
 function M.run_at_once(url, words)
   local dir, lines = support.tempdir(), {}
   for i, arguments in ipairs(words) do
-    lines[i] = ("(timeout -k 5 %d %s >%s/%d.out 2>%s/%d.err; echo $? >%s/%d.code) &"):format(LIMIT,
-      command(url, arguments), dir, i, dir, i, dir, i)
+    lines[i] = ("(%s %s >%s/%d.out 2>%s/%d.err; echo $? >%s/%d.code) &"):format(
+      support.timeout(LIMIT), command(url, arguments), dir, i, dir, i, dir, i)
   end
   support.run(table.concat(lines, "\n") .. "\nwait")
   local results = {}

@@ -7,8 +7,6 @@ local proxies = require "spec.faults.proxy"
 local states = require "spec.faults.state"
 local support = require "spec.support"
 
-local LIMIT = 300 -- tenths of a second
-
 describe("a long statement", function()
   local dir, url, admin, db, each_wait, always
 
@@ -67,13 +65,11 @@ describe("a long statement", function()
       migrate()
       pgmig.migrator(db, dir):rollback()
     end
-    for _ = 1, LIMIT do
-      local left = admin:query [[SELECT count(*) AS n FROM pg_stat_activity
-        WHERE application_name IN ('pgmig lock', 'pgmig watch') AND datname = current_database()]]
-      if left[1].n == 0 then return end
-      core.poll({}, {}, 0.1)
-    end
-    error "a session is left"
+    support.wait(function()
+      return admin:query([[SELECT count(*) AS n FROM pg_stat_activity
+        WHERE application_name IN ('pgmig lock', 'pgmig watch')
+        AND datname = current_database()]])[1].n == 0
+    end, "the end of the sessions")
   end)
 
   it("goes on when no connection is to be had beside it", function()
@@ -163,45 +159,44 @@ describe("a network that falls silent", function()
   --- Wait until the server is in the middle of `pattern`.
   local function wait_for(pattern)
     local db = pgmig.connect(support.server():url(database))
-    for _ = 1, LIMIT do
-      local found = db:query("SELECT 1 FROM pg_stat_activity WHERE query ~ $1 AND state = 'active' "
+    support.wait(function()
+      return db:query("SELECT 1 FROM pg_stat_activity WHERE query ~ $1 AND state = 'active' "
         .. "AND pid <> pg_backend_pid() AND datname = current_database()", pattern)[1]
-      if found then return db:close() end
-      core.poll({}, {}, 0.1)
-    end
-    error("the server does not run " .. pattern)
+    end, pattern)
+    db:close()
   end
 
   --- Run the program with a proxy that falls silent in the middle of a statement.
   -- @param signals the names of signals that it gets then, a while apart
+  -- @param ends whether the statement comes to its end meanwhile
   -- @return exit code, errors
-  local function run_into_silence(signals)
+  local function run_into_silence(signals, ends)
     local out = support.tempdir()
     support.run(("(env DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=1 "
       .. "bin/pgmig up --dir %s >%s/out 2>%s/err & echo $! >%s/pid; wait $!; echo $? >%s/code) "
       .. ">/dev/null 2>&1 &"):format(support.quote(proxy.url(database)), dir, out, out, out, out))
     wait_for "pg_sleep"
     proxy.signal "STOP"
+    if ends then support.release(support.server():url(database)) end
     local pid = support.read(out .. "/pid"):match "%d+"
     for i, name in ipairs(signals) do
       if i > 1 then core.poll({}, {}, 0.5) end
       support.run(("kill -%s %s"):format(name, pid))
     end
-    for _ = 1, LIMIT do
+    local code = support.wait(function()
       local file = io.open(out .. "/code")
-      local code = file and file:read "*n"
+      local number = file and file:read "*n"
       if file then file:close() end
-      if code then return code, support.read(out .. "/err") end
-      core.poll({}, {}, 0.1)
-    end
-    error "the program does not end"
+      return number
+    end, "the program's end")
+    return code, support.read(out .. "/err")
   end
 
   it("leaves what was sent to COMMIT unknown, not undone", function()
-    support.write(dir, "001_step.sql", "CREATE TABLE counter (version int);\nSELECT pg_sleep(1);\n"
-      .. "INSERT INTO counter VALUES (1);")
+    support.write(dir, "001_step.sql", "CREATE TABLE counter (version int);\n" .. support.held
+      .. "\nINSERT INTO counter VALUES (1);")
     support.write(dir, "002_step.sql", "INSERT INTO counter VALUES (2);")
-    local code, err = run_into_silence {} -- which takes longer than the statement
+    local code, err = run_into_silence({}, true)
     assert.equal(5, code)
     assert.matches("the same applies to those sent after it, up to 002_step", err)
     assert.is_nil(err:find("not applied", 1, true))
@@ -210,7 +205,7 @@ describe("a network that falls silent", function()
 
   for _, signals in ipairs { { "TERM" }, { "TERM", "TERM" } } do
     it(("does not keep a program from ending by %d signals"):format(#signals), function()
-      support.write(dir, "001_step.sql", "SELECT pg_sleep(3);")
+      support.write(dir, "001_step.sql", support.held)
       local code, err = run_into_silence(signals)
       assert.equal(143, code)
       assert.matches("001_step: see `pgmig status`", err)

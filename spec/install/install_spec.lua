@@ -5,7 +5,6 @@ local pgmig = require "pgmig"
 local support = require "spec.support"
 
 local q = support.quote
-local limit = "timeout --kill-after=5 " -- seconds follow
 
 --- Run a command that has to succeed; returns what it prints.
 local function must(command)
@@ -16,8 +15,8 @@ end
 
 --- Run a command as a stranger would, in a home folder of its own.
 local function away(command)
-  return support.run(("cd / && %s 60 env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=%s %s")
-    :format(limit, q(support.tempdir()), command))
+  return support.run(("cd / && %s env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=%s %s")
+    :format(support.timeout(60), q(support.tempdir()), command))
 end
 
 --- A copy of what git would commit.
@@ -34,11 +33,11 @@ end
 
 --- Configure and build a copy; `options` are CMake's.
 local function build(dir, options)
-  must(("cd %s && %s 300 script/build build %s"):format(q(dir), limit, options or ""))
+  must(("cd %s && %s script/build build %s"):format(q(dir), support.timeout(300), options or ""))
 end
 
 local function cmake_install(dir, prefix)
-  must(("%s 60 cmake --install %s/build --prefix %s"):format(limit, q(dir), q(prefix)))
+  must(("%scmake --install %s/build --prefix %s"):format(support.timeout(60), q(dir), q(prefix)))
 end
 
 --- All files under a folder, sorted, one a line.
@@ -126,7 +125,7 @@ describe("cmake --install", function()
     build(dir, "-DPGMIG_LUA=luajit")
     cmake_install(dir, jit_only)
     build(dir, ("-DCMAKE_INSTALL_PREFIX=%s -DCMAKE_INSTALL_LIBDIR=lib/machine"):format(q(final)))
-    must(("DESTDIR=%s %s 60 cmake --install %s/build"):format(q(stage), limit, q(dir)))
+    must(("DESTDIR=%s %s cmake --install %s/build"):format(q(stage), support.timeout(60), q(dir)))
     remove(dir)
   end)
 
@@ -184,8 +183,8 @@ describe("luarocks make", function()
   --- As docs/platforms.md says; a copy for each, so that two builds do not meet.
   local function make(version, variables)
     local tree, dir = support.tempdir(), copy()
-    must(("cd %s && %s 300 luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(
-      q(dir), limit, version, q(tree), "rockspec/pgmig-scm-1.rockspec", variables))
+    must(("cd %s && %s luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(
+      q(dir), support.timeout(300), version, q(tree), "rockspec/pgmig-scm-1.rockspec", variables))
     remove(dir)
     return tree
   end

@@ -35,13 +35,14 @@ function world:remove(file) assert(os.remove(self.dir .. "/" .. file.name)) end
 -- @return how many sessions are left after a long time
 function world:settle()
   local left
-  for _ = 1, 400 do
+  local limit = core.now() + support.patience(20)
+  repeat
     left = self.db:query([[SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_stat_activity
       WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
       AND backend_type = 'client backend']])[1].n
     if left == 0 then break end
     core.poll({}, {}, 0.02)
-  end
+  until core.now() > limit
   return left
 end
 

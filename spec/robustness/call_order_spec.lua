@@ -10,8 +10,8 @@ describe("the core's functions", function()
     local folder = support.tempdir()
     local program, url = sanitized.lua(), support.database()
     for _, seed in ipairs(ONE_MORE and { ONE_MORE } or SEEDS) do
-      local code, _, err = support.run(("timeout 300 %s spec/robustness/call_order.lua %s %s %d %d")
-        :format(program, support.quote(url), folder, seed, CALLS))
+      local code, _, err = support.run(("%s%s spec/robustness/call_order.lua %s %s %d %d")
+        :format(support.timeout(300), program, support.quote(url), folder, seed, CALLS))
       assert.same({ 0, "" }, { code, err:sub(1, 3000) }, "seed " .. seed)
     end
     assert.matches("up|%d+", support.psql(url, -- it was not all refused

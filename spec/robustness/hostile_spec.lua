@@ -20,9 +20,10 @@ describe("every command", function()
     local liar = liars.start(ONE_MORE or SEED)
     local known = support.write(support.tempdir(), "known", LIBPQ_LOSES)
     local code, out, err = support.run(
-      ("LUA_PATH=%s LSAN_OPTIONS=print_suppressions=0:suppressions=%s timeout %d %s "
-        .. "spec/robustness/hostile.lua %s %s %s 1 %d"):format(q(package.path), known, LONG or 300,
-        program, q(liar.url(url)), q(url), support.tempdir(), LONG or VARIANTS))
+      ("LUA_PATH=%s LSAN_OPTIONS=print_suppressions=0:suppressions=%s %s %s "
+        .. "spec/robustness/hostile.lua %s %s %s 1 %d"):format(q(package.path), known,
+        support.timeout(LONG or 300), program, q(liar.url(url)), q(url), support.tempdir(),
+        LONG or VARIANTS))
     local told = liar.stop()
     print(("# %d lies; exit codes: %s"):format(told, out:gsub("\n", "")))
     assert.same({ 0, "" }, { code, err:sub(1, 3000) })
@@ -69,8 +70,9 @@ describe("a server", function()
   -- @param lie "T.L.W": type, and which lie (liar.c)
   local function outcomes(method, lie)
     local kind, rest = lie:match "^(.)%.(.*)$"
-    local code, out, err = support.run("timeout 60 env " .. support.lua_command(CODE:format(
-      liar.url(url, "rec.1"), liar.url(url, "1." .. kind .. "IT." .. rest), dir, method)))
+    local text = CODE:format(liar.url(url, "rec.1"), liar.url(url, "1." .. kind .. "IT." .. rest),
+      dir, method)
+    local code, out, err = support.run(support.timeout(60) .. "env " .. support.lua_command(text))
     assert.same({ 0, "" }, { code, err })
     return out
   end

@@ -1,10 +1,8 @@
 --- A server that lies (liar.c), before the specs' server.
-local core = require "pgmig.core"
 local support = require "spec.support"
 
 local M = {}
 
-local START_LIMIT = 5 -- seconds
 
 local compiled
 
@@ -27,11 +25,7 @@ function M.start(seed)
   local socket, told = dir .. "/.s.PGSQL.5432", dir .. "/told"
   local pipe = assert(io.popen(("exec %s %s %s/.s.PGSQL.%d %d >%s"):format(program(), socket,
     server.host, server.port, seed, told), "w"))
-  local limit = core.now() + START_LIMIT
-  while not os.rename(socket, socket) do
-    assert(core.now() < limit, "the liar does not listen")
-    core.poll({}, {}, 0.002)
-  end
+  support.wait(function() return os.rename(socket, socket) end, "the liar")
   return {
     url = function(url, what)
       local options = what and "&connect_timeout=1&options=-c%20pgmig.liar%3D" .. what or ""

@@ -67,7 +67,7 @@ end
 
 -- ---- waiting -----------------------------------------------------------------
 
-local WAIT_LIMIT, WAIT_PAUSE = 60, 0.02 -- seconds
+local WAIT_LIMIT, FIRST_PAUSE, LAST_PAUSE = 60, 0.002, 0.03 -- seconds
 local processor_count
 
 local function processors()
@@ -86,6 +86,10 @@ function M.patience(seconds)
   return math.ceil(seconds * math.max(1, load / processor_count))
 end
 
+--- The words of a shell that end a command which never ends.
+-- @param seconds as of `patience`
+function M.timeout(seconds) return ("timeout --kill-after=5 %d "):format(M.patience(seconds)) end
+
 --- Wait for something.
 -- @param fn returns a value when it is there
 -- @param why what is said when it does not come, or a function that returns that; nil
@@ -93,11 +97,12 @@ end
 -- @return how many seconds it took
 function M.wait(fn, why)
   local core = require "pgmig.core"
-  local began = core.now()
+  local began, pause = core.now(), FIRST_PAUSE
   repeat
     local result = fn()
     if result then return result, core.now() - began end
-    core.poll({}, {}, WAIT_PAUSE)
+    core.poll({}, {}, pause)
+    pause = math.min(pause * 2, LAST_PAUSE)
   until core.now() - began > M.patience(WAIT_LIMIT)
   if type(why) == "function" then why = why() end
   error("it did not come: " .. (why or "?"), 2)
