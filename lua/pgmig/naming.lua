@@ -14,7 +14,7 @@
 -- * `digits(version)`, optional: digits that sort as the version does; without it, the version
 --   itself must be digits
 -- * `numbers_repeat`, optional: several migrations may have the same number; they are ordered by
---   name, and each version is the number with two more digits
+--   label, and each version is the number with two more digits
 -- * `lone_down`, optional: a DOWN file without its UP file is ignored
 -- * `names_differ`, optional: the two files of a pair are matched by their number alone
 -- * `foreign`, optional: a Lua pattern of migration files that cannot be run here

@@ -141,6 +141,13 @@ describe("the format of a folder", function()
     end)
   end
 
+  it("is asked for in lines of its own", function()
+    local err = fails(detect.format, folder {
+      ["1_a\nHINT: x.sql"] = "-- +goose Up\n", ["2_b.sql"] = PG,
+    })
+    assert.is_nil(err.detail:find "\n")
+  end)
+
   it("is not told by prose about migrations", function()
     local err = fails(detect.format, folder {
       ["20150101000001_a.up.sql"] = "SELECT 1;",

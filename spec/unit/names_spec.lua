@@ -27,6 +27,9 @@ end
 local run = {
   { "sql-migrate", { "1-a.sql", "2_b.sql", "3.sql", "04.c.sql", "5 d.sql" },
     "1-a 2_b 3 04.c 5 d" },
+  { "sql-migrate", { "2_a.sql", "2-b.sql", "02-c.sql", "2-a.sql", "10-d.sql" },
+    "02-c 2-a 2-b 2_a 10-d" },
+  { "maragu", { "1_b.up.sql", "1-c.up.sql", "1.up.sql" }, "1 1-c 1_b" },
   { "maragu", { "1.up.sql", "1.down.sql", "2-b.up.sql", "2-b.down.sql", "3_c_up.sql" },
     "1 2-b 3_c" },
   { "node-pg-migrate", { "1718000000000.sql", "1718000000001-b.sql", "1718000000002c.sql",

@@ -35,20 +35,20 @@ end
 
 -- ---- numbers that repeat ---------------------------------------------------
 
---- The place of each name among those of one number.
+--- The place of each among those of one number: in the order of their whole names, as text.
 local function ranks(group)
-  local names, rank = {}, {}
+  local labels, rank = {}, {}
   for _, m in ipairs(group) do
-    if not rank[m.name] then names[#names + 1] = m.name end
-    rank[m.name] = 0
+    if not rank[m.label] then labels[#labels + 1] = m.label end
+    rank[m.label] = 0
   end
-  table.sort(names)
-  if #names > MAX_REPEATS then
+  table.sort(labels)
+  if #labels > MAX_REPEATS then
     errors.raise("naming", ("more than %d migrations share one number"):format(MAX_REPEATS), {
       file = group[1].path,
     })
   end
-  for i, name in ipairs(names) do rank[name] = i - 1 end
+  for i, label in ipairs(labels) do rank[label] = i - 1 end
   return rank
 end
 
@@ -57,7 +57,7 @@ local function number(files)
   for _, group in ipairs(groups_of(files)) do
     local rank = ranks(group)
     for _, m in ipairs(group) do
-      m.id = core.version(("%s%02d"):format(m.id, rank[m.name]))
+      m.id = core.version(("%s%02d"):format(m.id, rank[m.label]))
       m.version = migration.version_of(m.id)
     end
   end

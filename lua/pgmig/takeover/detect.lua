@@ -140,7 +140,7 @@ end
 local function refuse(candidates, dirs)
   local whys, names, choices = {}, {}, {}
   for i, c in ipairs(candidates) do
-    names[i], whys[i], choices[i] = c.name, ("%s (%s)"):format(c.name, c.why), choice(c)
+    names[i], whys[i], choices[i] = c.name, ("%s (%s)"):format(c.name, texts.line(c.why)), choice(c)
   end
   if #names == 0 then
     errors.raise("usage", "no known format fits all files of " .. table.concat(dirs, ", "), {
@@ -169,7 +169,7 @@ end
 local function format_of(c)
   if c.rule then return c.name end
   errors.raise("usage", ("this is a folder of %s, for which pgmig has no format"):format(c.name), {
-    detail = c.why, hint = c.tool.advice,
+    detail = texts.line(c.why), hint = c.tool.advice,
   })
 end
 
