@@ -121,6 +121,7 @@
 ---@field severity string?
 ---@field detail string?
 ---@field hint string?
+---@field file string? of `line`
 ---@field line integer?
 ---@field holder pgmig.Holder? waiting
 ---@field blockers pgmig.Blocker[]? blocked
@@ -231,6 +232,8 @@ function context:stop() end
 ---@field empty? boolean
 ---@field placeholder? string
 ---@field placeholder_end? string
+---@field named? boolean a placeholder holds a name and nothing else
+---@field suspects? boolean what looks like a placeholder is a warning
 
 ---@class pgmig.Tracking
 ---@field table string
@@ -697,7 +700,7 @@ function pgmig.migrator(db, dir, options) end
 function pgmig.is_error(value, kind) end
 
 ---@param text_or_path string
----@param options { format: string|pgmig.Format? }?
+---@param options { format: string|pgmig.Format?, placeholders: table<string, string>|false? }?
 ---@return pgmig.Script
 function pgmig.parse(text_or_path, options) end
 

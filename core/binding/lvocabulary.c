@@ -163,12 +163,15 @@ static void read_rules(lua_State *L, int words, struct pgmig_vocabulary *out)
          offsetof(struct pgmig_vocabulary, placeholder)},
         {"placeholder_end", LPGMIG_TEXT,
          offsetof(struct pgmig_vocabulary, placeholder_end)},
+        {"named", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, named)},
+        {"suspects", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, suspects)},
         {NULL, LPGMIG_TEXT, 0}};
     const int neither = PGMIG_DOWN + 1;
     int way = lpgmig_read_choice(L, words, "vocabulary", "one_way",
                                  lpgmig_directions, neither);
 
     out->placeholder_end = "";
+    out->suspects = false;
     lpgmig_read(L, words, "vocabulary", fields, out);
     out->transaction = (enum pgmig_transaction_rule)lpgmig_read_choice(
         L, words, "vocabulary", "transaction", rules, PGMIG_TRANSACTION_ON);
@@ -180,10 +183,9 @@ static void read_rules(lua_State *L, int words, struct pgmig_vocabulary *out)
 /*
 ** vocabulary(tool, { markers = { { text, kind, ... } }, options = { { text,
 ** key, value } }, transaction = "on" | "off" | "own" | "auto", untransacted,
-** unwrapped, marked, repeats, empty, placeholder, placeholder_end, one_way =
-*"up" |
-** "down" }) --> words for read_script; as struct pgmig_vocabulary. Directives
-** are pgmig's own.
+** unwrapped, marked, repeats, empty, placeholder, placeholder_end, named,
+** suspects, one_way = "up" | "down" }) --> words for read_script; as struct
+** pgmig_vocabulary. Directives are pgmig's own.
 */
 static int vocabulary_new(lua_State *L)
 {

@@ -12,11 +12,15 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "text/directive.h"
 #include "base/error.h"
+#include "base/utf8.h"
+#include "text/lexer.h"
 
 /* A message to the server has less than 1 GB (PQ_LARGE_MESSAGE_LIMIT in its
 ** source), with some bytes of ours around the statement. */
@@ -24,7 +28,7 @@
 #define PGMIG_STATEMENT_MAX 0x3FFFFC00
 #endif
 
-#define SHOWN 60 /* bytes of a placeholder in a message */
+#define SHOWN 60 /* characters of a placeholder in a message */
 
 const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset)
 {
@@ -34,6 +38,28 @@ const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset)
 int pgmig_parser_point(const struct pgmig_parser *p, size_t offset)
 {
     return pgmig_source_point(&p->script->source, offset, p->err);
+}
+
+int pgmig_parser_warn(struct pgmig_parser *p, size_t offset,
+                      const char *message)
+{
+    struct pgmig_script *s = p->script;
+    struct pgmig_warning *list =
+        pgmig_grow(s->warnings, s->warning_count, sizeof *list);
+    struct pgmig_error place = {0};
+    char *copy = pgmig_strndup(message, strlen(message));
+
+    if (list != NULL)
+        s->warnings = list;
+    if (list == NULL || copy == NULL) {
+        free(copy);
+        return pgmig_error_memory(p->err);
+    }
+    pgmig_source_point(&s->source, offset, &place);
+    list[s->warning_count++] =
+        (struct pgmig_warning){place.line, place.column, copy};
+    pgmig_error_clear(&place);
+    return 0;
 }
 
 /* The line alone, for a message that points somewhere else. */
@@ -160,12 +186,12 @@ static int refuse_large(const struct pgmig_parser *p, size_t start)
 }
 
 /* The message names the placeholder with its end, if that comes within SHOWN
-** bytes; one without an end mark goes on as long as a name does. */
+** characters; one without an end mark goes on as long as a name does. */
 static int refuse_unfilled(const struct pgmig_parser *p, size_t at, size_t end)
 {
     const struct pgmig_vocabulary *words = p->words;
     const char *text = pgmig_parser_at(p, at);
-    size_t len = end - at < SHOWN ? end - at : SHOWN;
+    size_t len = pgmig_utf8_offset(text, end - at, SHOWN);
     size_t open = strlen(words->placeholder);
     size_t close = strlen(words->placeholder_end);
     const char *last = NULL;
@@ -188,6 +214,77 @@ static int refuse_unfilled(const struct pgmig_parser *p, size_t at, size_t end)
     return pgmig_parser_point(p, at);
 }
 
+/* The first that is not in a comment, which does nothing. */
+static bool find_suspect(const struct pgmig_parser *p, const char *text,
+                         size_t len, size_t *start, size_t *end)
+{
+    struct pgmig_lexer lx = {.text = text,
+                             .len = len,
+                             .final = true,
+                             .standard_strings =
+                                 p->splitter.lx.standard_strings};
+    struct pgmig_token tok = {.kind = PGMIG_TOKEN_SYMBOL};
+    size_t from = 0;
+
+    if (!pgmig_vocabulary_suspect(text, len, start, end))
+        return false;
+    while (tok.kind != PGMIG_TOKEN_END &&
+           tok.kind != PGMIG_TOKEN_UNTERMINATED) {
+        tok = pgmig_lexer_next(&lx);
+        if (tok.kind == PGMIG_TOKEN_LINE_COMMENT ||
+            tok.kind == PGMIG_TOKEN_BLOCK_COMMENT ||
+            tok.kind == PGMIG_TOKEN_END) {
+            if (pgmig_vocabulary_suspect(text + from, tok.start - from, start,
+                                         end)) {
+                *start += from;
+                *end += from;
+                return true;
+            }
+            from = tok.end;
+        }
+    }
+    return false;
+}
+
+/* Whether a statement has what may open one. The next is looked for in all that
+** is held, so that most statements cost a comparison. */
+static bool has_opening(struct pgmig_parser *p,
+                        const struct pgmig_statement *st)
+{
+    size_t from = p->opening > st->start ? p->opening - st->start : 0;
+    size_t held = p->script->source.end - st->start;
+
+    if (st->end <= p->opening)
+        return false;
+    p->opening = st->start + pgmig_vocabulary_opening(
+                                 pgmig_parser_at(p, st->start), from, held);
+    return p->opening < st->end;
+}
+
+/* It may be meant so; whoever has only forgotten the option would find it in a
+** name or, worse, in the data. */
+static int warn_suspect(struct pgmig_parser *p,
+                        const struct pgmig_statement *st)
+{
+    const char *text = pgmig_parser_at(p, st->start);
+    size_t start;
+    size_t end;
+    char message[512];
+
+    if (!p->words->suspects || p->suspected || !has_opening(p, st) ||
+        !find_suspect(p, text, st->end - st->start, &start, &end))
+        return 0;
+    p->suspected = true;
+    snprintf(message, sizeof message,
+             "placeholder %.*s is not replaced: %sgive its value with the key "
+             "`placeholders` of pgmig.conf.lua (or the migrator's option); "
+             "`placeholders = false` means that it is plain text",
+             (int)pgmig_utf8_offset(text + start, end - start, SHOWN),
+             text + start,
+             text[start] == '{' ? "write it as ${name}, and " : "");
+    return pgmig_parser_warn(p, st->start + start, message);
+}
+
 /* In this order, so that a message is about what is wrong first: what the tool
 ** would replace is no SQL yet, and a doubt needs a statement that counts. */
 static int take_statement(struct pgmig_parser *p,
@@ -203,7 +300,8 @@ static int take_statement(struct pgmig_parser *p,
 
     if (unfilled != st->end)
         return refuse_unfilled(p, unfilled, st->end);
-    if (check_stray(p, st->start, st->end) != 0 || add_statement(p, st) != 0)
+    if (warn_suspect(p, st) != 0 || check_stray(p, st->start, st->end) != 0 ||
+        add_statement(p, st) != 0)
         return -1;
     pgmig_doubt_statement(p, st);
     p->cut = PGMIG_NOWHERE;

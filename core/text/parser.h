@@ -17,6 +17,9 @@ struct pgmig_parser {
     struct pgmig_section *section; /* the current one; UP before a marker */
     struct pgmig_item marker;      /* has ended a statement; comes next */
     size_t cut;                    /* where such a one stands */
+    bool suspected;                /* the file was warned of a placeholder */
+    size_t
+        opening; /* of the next that may be one; what is before it was seen */
     struct pgmig_doubts doubts;
     struct pgmig_lo_watch lo;
     struct pgmig_error *err;
@@ -32,6 +35,11 @@ const char *pgmig_parser_at(const struct pgmig_parser *p, size_t offset);
 
 /* Let p->err point at an offset. Returns -1. */
 int pgmig_parser_point(const struct pgmig_parser *p, size_t offset);
+
+/* Note for the script's author what stands at an offset. -1 only without
+** memory. */
+PGMIG_NODISCARD int pgmig_parser_warn(struct pgmig_parser *p, size_t offset,
+                                      const char *message);
 
 /* Go on: true with a statement, or a piece of COPY data, of p->section; false
 ** at the end, and for an error. */

@@ -29,24 +29,6 @@
 
 /* ---- checks of the whole --------------------------------------------- */
 
-/* Note what is worth telling. -1 only without memory. `message` is static. */
-static int warn(struct pgmig_parser *p, size_t offset, const char *message)
-{
-    struct pgmig_script *s = p->script;
-    struct pgmig_warning *list =
-        pgmig_grow(s->warnings, s->warning_count, sizeof *list);
-    struct pgmig_error place = {0};
-
-    if (list == NULL)
-        return pgmig_error_memory(p->err);
-    pgmig_source_point(&s->source, offset, &place);
-    s->warnings = list;
-    list[s->warning_count++] =
-        (struct pgmig_warning){place.line, place.column, message};
-    pgmig_error_clear(&place);
-    return 0;
-}
-
 /* A section that does nothing, and is meant so, gets the directive that says
 ** so in pgmig's own files. */
 static int set_empty(struct pgmig_parser *p, struct pgmig_section *section)
@@ -87,7 +69,7 @@ static int check_up(struct pgmig_parser *p)
     if (!p->script->marked) {
         if (up->statement_count == 0 &&
             pgmig_script_directive(p->script, PGMIG_UP, "empty") == NULL)
-            return warn(p, 0, "the file has no SQL");
+            return pgmig_parser_warn(p, 0, "the file has no SQL");
         return 0;
     }
     if (!up->present) {
@@ -133,9 +115,10 @@ static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
         return pgmig_txcheck(p->script, section, p->words, true, p->err);
     if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) !=
             0 ||
-        warn(p, section->statements[at].start,
-             "the file runs statement by statement, because this one cannot "
-             "run in a transaction around the whole file") != 0)
+        pgmig_parser_warn(
+            p, section->statements[at].start,
+            "the file runs statement by statement, because this one cannot "
+            "run in a transaction around the whole file") != 0)
         return -1;
     pgmig_txcheck_loosen(section, begun);
     return 0;
@@ -173,9 +156,10 @@ static int settle_section(struct pgmig_parser *p,
     if (total > 0 && section->total == 0 && set_empty(p, section) != 0)
         return -1;
     if (section->wrapped)
-        return warn(p, section->start,
-                    "its own BEGIN and COMMIT are skipped: pgmig runs it in "
-                    "one transaction together with its tracking row");
+        return pgmig_parser_warn(
+            p, section->start,
+            "its own BEGIN and COMMIT are skipped: pgmig runs it in "
+            "one transaction together with its tracking row");
     return 0;
 }
 
@@ -204,7 +188,7 @@ static int check_directives(struct pgmig_parser *p,
                     "or 5min";
         else if (strcmp(list[i].key, "lint-ignore") == 0)
             doubt = "lint-ignore has no effect: this version checks no rules";
-        if (doubt != NULL && warn(p, list[i].offset, doubt) != 0)
+        if (doubt != NULL && pgmig_parser_warn(p, list[i].offset, doubt) != 0)
             return -1;
     }
     return 0;
@@ -415,6 +399,8 @@ static void clear(struct pgmig_script *script)
                              script->sections[i].directive_count);
     }
     pgmig_directive_free(script->directives, script->directive_count);
+    for (size_t i = 0; i < script->warning_count; i++)
+        free(script->warnings[i].message);
     free(script->warnings);
     pgmig_source_close(&script->source);
 }

@@ -135,7 +135,7 @@ const char *pgmig_index_action_name(enum pgmig_index_action action);
 /* Something worth telling that stops nothing. */
 struct pgmig_warning {
     int64_t line, column;
-    const char *message;
+    char *message;
 };
 
 /* Where a byte offset stands in its file. */
@@ -278,6 +278,9 @@ struct pgmig_vocabulary {
     ** two, which is refused. NULL: nothing. */
     const char *placeholder;
     const char *placeholder_end; /* "": just a name follows */
+    bool named;                  /* ... between which a plain name stands */
+    /* Nothing is replaced: that a file has what looks so is worth a warning. */
+    bool suspects;
     /* The line that takes a section out of its transaction, for hints. */
     const char *untransacted;
 };

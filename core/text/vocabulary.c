@@ -52,6 +52,7 @@ const struct pgmig_vocabulary pgmig_vocabulary_default = {
     .directive_prefix = "pgmig:",
     .directives = directives,
     .directive_count = sizeof directives / sizeof *directives,
+    .suspects = true,
     .untransacted = "-- pgmig: transaction=off",
 };
 
@@ -232,6 +233,34 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
 
 /* ---- placeholders ---------------------------------------------------- */
 
+static bool begins_word(char c)
+{
+    return isalpha((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static bool goes_on(char c)
+{
+    return begins_word(c) || isdigit((unsigned char)c) || c == '.' || c == '-';
+}
+
+/* The end of a plain name, blanks around it, and what closes it; 0: here is
+** none. No opening is in what this passes, so a text is read once. */
+static size_t name_end(const char *text, size_t at, size_t end,
+                       const char *close)
+{
+    size_t len = strlen(close);
+
+    while (at < end && isspace((unsigned char)text[at]))
+        at++;
+    if (at == end || !begins_word(text[at]))
+        return 0;
+    while (at < end && goes_on(text[at]))
+        at++;
+    while (at < end && isspace((unsigned char)text[at]))
+        at++;
+    return end - at >= len && memcmp(text + at, close, len) == 0 ? at + len : 0;
+}
+
 /* Whether a name begins at `*at` and is closed: what has a letter and no brace,
 ** so that '{{1,2},{3,4}}' is an array. `*at` becomes where that was decided:
 ** nothing before it is a name either, so a text full of openings is still read
@@ -242,6 +271,8 @@ static bool is_named(const struct pgmig_vocabulary *words, const char *text,
     size_t close = strlen(words->placeholder_end);
     bool letter = false;
 
+    if (words->named)
+        return name_end(text, *at, end, words->placeholder_end) > 0;
     if (close == 0)
         return *at < end && isalpha((unsigned char)text[*at]);
     for (; *at + close <= end; (*at)++) {
@@ -278,6 +309,33 @@ size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
             start = behind - open;
     }
     return len;
+}
+
+/* The second byte is looked for, which both have. */
+size_t pgmig_vocabulary_opening(const char *text, size_t from, size_t len)
+{
+    const char *brace = text + from;
+
+    while ((brace = memchr(brace, '{', len - (size_t)(brace - text)))) {
+        if (brace > text && (brace[-1] == '$' || brace[-1] == '{'))
+            return (size_t)(brace - text) - 1;
+        brace++;
+    }
+    return len;
+}
+
+bool pgmig_vocabulary_suspect(const char *text, size_t len, size_t *start,
+                              size_t *end)
+{
+    size_t from = 0;
+
+    while ((*start = pgmig_vocabulary_opening(text, from, len)) < len) {
+        from = *start + 2;
+        *end = name_end(text, from, len, text[*start] == '$' ? "}" : "}}");
+        if (*end > 0)
+            return true;
+    }
+    return false;
 }
 
 /* SQL in front of a section's marker may lack its semicolon: the tools divide

@@ -34,6 +34,15 @@ size_t pgmig_vocabulary_stray(const struct pgmig_vocabulary *words,
 size_t pgmig_vocabulary_placeholder(const struct pgmig_vocabulary *words,
                                     const char *text, size_t len);
 
+/* Where a text has the first "${" or "{{" that ends behind `from`; `len`: it
+** has none. */
+size_t pgmig_vocabulary_opening(const char *text, size_t from, size_t len);
+
+/* Whether a statement has a ${name} or {{name}}, as many tools write a
+** placeholder: where the first one begins and ends. */
+bool pgmig_vocabulary_suspect(const char *text, size_t len, size_t *start,
+                              size_t *end);
+
 /* Whether a marker ends the statement above it. */
 bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker);
 

@@ -34,7 +34,7 @@ M.known = {
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
   history = { limit = NUMBER },
-  parse = { format = "string or table" },
+  parse = { format = "string or table", placeholders = "table or false" },
 }
 
 -- What a plain value stands for.

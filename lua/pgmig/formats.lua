@@ -38,29 +38,62 @@ local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migra
 
 local format = {}
 
+-- ---- words -----------------------------------------------------------------
+
+-- Of a format without a vocabulary: pgmig's own.
+local own = { markers = { { text = "up", kind = "up" }, { text = "down", kind = "down" } } }
+
+--- Let a vocabulary know its placeholders. Those of a tool that has some are refused without a
+-- value. Elsewhere they are ${name}, once there are values; without a word about them, what looks
+-- so in pgmig's own files is worth a warning.
+local function set_placeholders(vocabulary, values, is_own)
+  if values == false then
+    vocabulary.placeholder = nil
+  elseif values and not vocabulary.placeholder then
+    vocabulary.placeholder, vocabulary.placeholder_end, vocabulary.named = "${", "}", true
+  else
+    vocabulary.suspects = is_own
+  end
+end
+
+--- The values for a file: by name, false or nil, as for `load`.
+local function values_for(self, settings)
+  if settings and settings.placeholders == false then return false end
+  return self.placeholders
+end
+
+local function make_words(self, off, values, way)
+  local vocabulary = {}
+  for name, value in pairs(self.vocabulary or own) do vocabulary[name] = value end
+  if off then vocabulary.transaction = "off" end
+  vocabulary.one_way = way
+  set_placeholders(vocabulary, values, not self.vocabulary)
+  local tool = self.vocabulary and self.name or "pgmig"
+  local ok, words = pcall(core.vocabulary, tool, vocabulary)
+  if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
+  return { core = words, opening = vocabulary.placeholder, named = vocabulary.named }
+end
+
 --- The words of its files, with what a file's own settings and name change.
+-- @return { core = what the core reads with, opening = of a placeholder, named = whether a plain
+--   name stands in it }
 local function words_of(self, settings, way)
   local off = settings and settings.transaction == "off"
-  local plain = self.placeholders == false or (settings and settings.placeholders == false)
-  local key = (off and "off" or "") .. (plain and "plain" or "") .. (way or "")
-  if not self.words[key] then
-    local vocabulary = {}
-    for name, value in pairs(self.vocabulary) do vocabulary[name] = value end
-    if off then vocabulary.transaction = "off" end
-    if plain then vocabulary.placeholder = nil end
-    vocabulary.one_way = way
-    local ok, words = pcall(core.vocabulary, self.name, vocabulary)
-    if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
-    self.words[key] = words
-  end
+  local values = values_for(self, settings)
+  local key = (off and "off" or "") .. (values == false and "plain" or "") .. (way or "")
+  if not self.words[key] then self.words[key] = make_words(self, off, values, way) end
   return self.words[key]
 end
 
+-- ---- placeholders ----------------------------------------------------------
+
+-- As core/text/vocabulary.c has it.
+local NAME = "[%a_\128-\255][%w_.%-\128-\255]*"
+local NAMED = "%${%s*(" .. NAME .. ")%s*}"
+
 --- Replace the placeholders that have values; the others are refused when the text is parsed. What
 -- is opened and not closed ends the search: nothing behind it is looked at twice.
-local function fill(self, text)
-  local words, values = self.vocabulary, self.placeholders
-  if self.fill then return self.fill(text, values) end
+local function fill_between(text, words, values)
   local parts, behind = {}, 1
   while true do
     local from, open = text:find(words.placeholder, behind, true)
@@ -74,29 +107,62 @@ local function fill(self, text)
   return table.concat(parts) .. text:sub(behind)
 end
 
+local function fill(self, text, named)
+  if named then return (text:gsub(NAMED, self.placeholders)) end
+  if self.fill then return self.fill(text, self.placeholders) end
+  return fill_between(text, self.vocabulary, self.placeholders)
+end
+
+local PIECE = 1048576 -- bytes; what is smaller is held anyway
+
+--- Whether a file has a text anywhere.
+local function mentions(path, text)
+  local file = io.open(path, "rb")
+  if not file then return false end
+  local seen, piece = "", ""
+  while piece and not seen:find(text, 1, true) do
+    piece = file:read(PIECE)
+    seen = seen:sub(-#text) .. (piece or "")
+  end
+  file:close()
+  return piece ~= nil
+end
+
+--- The text of a file that may have placeholders; nil: it has none, or cannot be read.
+local function text_to_fill(self, path, words, stream)
+  local text = core.read_file(path, PIECE)
+  if not text or #text < PIECE then return text end
+  if stream and not self.fill and not mentions(path, words.opening) then return nil end
+  return core.read_file(path)
+end
+
+-- ---- reading ---------------------------------------------------------------
+
+--- Whether its files read otherwise than pgmig's own do where nothing is said.
+function format:is_other() return self.vocabulary ~= nil or self.placeholders ~= nil end
+
 --- Read a migration's file.
 -- @param path the file
 -- @param settings what its name says of it: { transaction = "off" }, or nil
 -- @param stream true: a large file need not be held
 -- @param way "up" or "down", where the file's name says so; or nil
 -- @return the script
--- @return whether its text is not the file's own: placeholders were replaced
+-- @return the checksum of the file's text, where placeholders were replaced; nil: it is the
+--   script's
 -- @raise kinds "io", "parse"
 function format:read(path, settings, stream, way)
-  if not self.vocabulary then return core.read_script(path, nil, stream), false end
   local said = self.settings and self.settings(path, core.read_file) or settings
   local words = words_of(self, said, way)
-  local filled = type(self.placeholders) == "table" and self.vocabulary.placeholder
-    and not (said and said.placeholders == false)
-  if not filled then return core.read_script(path, words, stream), false end
-  local text = core.read_file(path)
-  if not text then return core.read_script(path, words), false end -- which says why
-  return core.parse_script(fill(self, text), path, words), true
+  local text = values_for(self, said) and text_to_fill(self, path, words, stream)
+  if not text then return core.read_script(path, words.core, stream) end
+  return core.parse_script(fill(self, text, words.named), path, words.core), core.checksum(text)
 end
 
 --- Parse a text.
 function format:parse(text, path)
-  return core.parse_script(text, path, self.vocabulary and words_of(self) or nil)
+  local words = words_of(self)
+  if self.placeholders then text = fill(self, text, words.named) end
+  return core.parse_script(text, path, words.core)
 end
 
 -- ---- finding them ----------------------------------------------------------
@@ -152,14 +218,33 @@ end
 
 local function of_format(given) return function(_, key) return format[key] or given[key] end end
 
+--- Refuse what can replace nothing.
+local function check_values(found, values)
+  local named = not (found.vocabulary and found.vocabulary.placeholder)
+  for name, value in pairs(values or {}) do
+    if type(name) ~= "string" or (named and not name:find("^" .. NAME .. "$")) then
+      errors.raise("usage", ("placeholders: %s is not a name"):format(tostring(name)), {
+        hint = "the option is a table of values by name: { schema = \"app\" }",
+      })
+    end
+    if type(value) ~= "string" and type(value) ~= "number" then
+      errors.raise("usage", ("placeholders: the value of %s must be a string, not a "
+        .. "%s"):format(name, type(value)))
+    end
+  end
+end
+
 --- A format that is ready to read files.
 -- @param given as for `find`
 -- @param placeholders values by name; false: placeholders are plain text; nil: they are refused
+--   where the format's tool replaces them, and a warning in pgmig's own format
 -- @return an object with the format's fields and the methods `read` and `parse`
 -- @raise kind "usage"
 function M.load(given, placeholders)
+  local found = M.find(given)
+  check_values(found, placeholders)
   return setmetatable({ placeholders = placeholders, words = {} },
-    { __index = of_format(M.find(given)) })
+    { __index = of_format(found) })
 end
 
 return M

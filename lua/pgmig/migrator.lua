@@ -99,7 +99,7 @@ end
 --   are missing, nothing is applied unless `missing` is given;
 --   format = the format of the files, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   shared = true: the tracking table of the format's tool is used in place;
---   placeholders = values by name, or false: placeholders are plain text;
+--   placeholders = values by name: of ${name} in pgmig's own files; false: plain text;
 --   naming = a rule (pgmig.naming), instead of the format's;
 --   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }

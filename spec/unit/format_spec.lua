@@ -305,6 +305,9 @@ DROP TABLE users;
     assert.matches("${name} has no value", err.message, 1, true)
     assert.equal(2, err.line)
     assert.matches("placeholders", err.hint)
+    assert.same({ "SELECT 'x'" }, sql(pgmig.parse("SELECT '${a}';\n", {
+      format = "flyway", placeholders = { a = "x" },
+    }).up))
     assert.equal(1, #parse("flyway", "SELECT '$ {', '{}', '$1';\n").up.statements)
     assert.equal(1, #parse("popx", "SELECT '{{1,2},{3,4}}'::int[][];\n").up.statements)
   end)

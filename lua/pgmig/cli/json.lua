@@ -159,7 +159,7 @@ function json:event(event)
     event = event.type, direction = event.direction, version = m.version, name = m.name,
     label = m.label, duration = event.duration and math.floor(event.duration * 1e6 + 0.5) / 1e6,
     severity = event.severity, message = event.message, detail = event.detail, hint = event.hint,
-    line = event.line, file = event.line and m.path or nil,
+    line = event.line, file = event.line and (event.file or m.path) or nil,
     attempt = event.attempt, delay = event.delay, holder = event.holder and object(event.holder),
     blockers = event.blockers and list(event.blockers, object),
     done = event.done, total = event.total, bytes = event.bytes, size = event.size,

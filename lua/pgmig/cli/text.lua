@@ -26,7 +26,8 @@ local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) e
 local function origin(event)
   local m = event.migration
   if not m then return "" end
-  return texts.line(event.line and ("%s:%d"):format(m.path, event.line) or m.label) .. ": "
+  local place = event.line and ("%s:%d"):format(event.file or m.path, event.line)
+  return texts.line(place or m.label) .. ": "
 end
 
 local function remark(self, event)

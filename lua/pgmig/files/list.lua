@@ -177,7 +177,7 @@ function M.read(dirs, rule, format)
   local set = {
     list = {}, by_id = {}, ignored = {}, reasons = {}, baselines = {}, repeatable = {},
     by_name = {}, wrong = {}, foreign = {}, rule = rule,
-    reads_as = format and format.vocabulary and format or nil,
+    reads_as = format and format:is_other() and format or nil,
   }
   local found = {}
   for _, dir in ipairs(dirs) do read_dir(set, dir, found) end

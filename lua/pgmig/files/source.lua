@@ -1,6 +1,7 @@
 --- What a migration runs: its parsed SQL file, pair of files, or Lua functions.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local formats = require "pgmig.formats"
 local lua_file = require "pgmig.files.lua_file"
 local lua_glance = require "pgmig.files.lua_glance"
 local way_back = require "pgmig.files.way_back"
@@ -75,36 +76,28 @@ end
 
 -- ---- SQL files -------------------------------------------------------------
 
---- The format is pgmig's own.
-local function is_own(m) return not m.format end
+local own = formats.load "pgmig"
 
---- pgmig's own words for files whose names say which way they go.
-local function directed(way)
-  return core.vocabulary("pgmig", {
-    markers = { { text = "up", kind = "up" }, { text = "down", kind = "down" } }, one_way = way,
-  })
-end
-
-local own_words = { up = directed "up", down = directed "down" }
+--- The format's words are pgmig's own.
+local function is_own(m) return not (m.format and m.format.vocabulary) end
 
 --- Parse a file as its format reads. A large one is not held, unless `hold` wants it.
 local function read_sql(m, path, settings, way)
-  if is_own(m) then return core.read_script(path, way and own_words[way], not m.held), false end
-  return m.format:read(path, settings, not m.held, way)
+  return (m.format or own):read(path, settings, not m.held, way)
 end
 
 --- One file of a pair: all of it goes one way.
 local function read_half(m, path, settings, way)
-  local script, filled = read_sql(m, path, settings, way)
-  if not script:marked() then return script, filled end
+  local script, checksum = read_sql(m, path, settings, way)
+  if not script:marked() then return script, checksum end
   errors.raise("parse", "section marker in a file of a pair", {
     file = path, hint = "delete the markers: the file name determines the direction",
   })
 end
 
 local function read_pair(m)
-  local script, filled = read_half(m, m.path, m.settings, "up")
-  return { script = script, filled = filled, pair = true }
+  local script, checksum = read_half(m, m.path, m.settings, "up")
+  return { script = script, checksum = checksum, pair = true }
 end
 
 --- A way back by its name must not run as UP: only a marker could say that it goes up. One that
@@ -119,16 +112,16 @@ local function check_direction(m, script)
 end
 
 local function read_whole(m)
-  local script, filled = read_sql(m, m.path, m.settings)
+  local script, checksum = read_sql(m, m.path, m.settings)
   check_direction(m, script)
-  return { script = script, filled = filled }
+  return { script = script, checksum = checksum }
 end
 
 -- ---- both ------------------------------------------------------------------
 
 --- Read and check what a migration runs, once.
--- @return { script, pair = whether the way back has a file of its own, filled = whether
---   placeholders were replaced, functions = { up, down } of a Lua file }
+-- @return { script, pair = whether the way back has a file of its own, checksum = the file's where
+--   the script's is another's, functions = { up, down } of a Lua file }
 -- @raise kinds "io", "parse", and "plan" when the file is gone
 function M.read(m)
   check_file(m)
@@ -157,9 +150,7 @@ end
 -- @raise as `read`
 function M.checksum(m)
   local read = M.read(m)
-  if read.checksum then return read.checksum end
-  if not read.filled then return read.script:checksum() end
-  return core.file_checksum(m.path)
+  return read.checksum or read.script:checksum()
 end
 
 --- Whether a script is a migration's file itself, which is read again when it runs.
@@ -195,6 +186,9 @@ local function down_of(m, source)
   end
   return source.down
 end
+
+--- The file that a direction is in.
+function M.path(m, direction) return direction == "down" and m.down_path or m.path end
 
 local function script_in(m, source, direction)
   if source.pair then return direction == "up" and source.script or down_of(m, source), "up" end

@@ -122,9 +122,11 @@ end
 function run:begin(step)
   self.current = step
   if step.started then return end
-  for _, warning in ipairs(step:warnings()) do
+  local warnings, file = step:warnings()
+  for _, warning in ipairs(warnings) do
     self.emit {
-      type = "warning", migration = step.m, message = warning.message, line = warning.line,
+      type = "warning", migration = step.m, message = warning.message, file = file,
+      line = warning.line,
     }
   end
   self.emit { type = "start", migration = step.m, direction = step.direction }

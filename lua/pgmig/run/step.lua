@@ -83,8 +83,11 @@ end
 
 --- What the file's author should know.
 -- @return a list of { message, line }
+-- @return the file's path
 function step:warnings()
-  return self.m.missing and {} or source.read(self.m).script:warnings()
+  local m = self.m
+  local script = not m.missing and source.script(m, self.direction)
+  return script and script:warnings() or {}, source.path(m, self.direction)
 end
 
 function recorded.warnings() return {} end
