@@ -22,7 +22,7 @@
 ---@field cause any what it raised
 ---@field traceback string?
 ---@field signal integer?
----@field code string? "no_answer", "too_many_connections", "no_password"
+---@field code string? "no_answer", "too_many_connections", "no_password", "wrong_password", "no_database"
 ---@field holder pgmig.Holder? who held the lock of the tracking table
 ---@field blockers pgmig.Blocker[]? who blocked the statement that timed out
 

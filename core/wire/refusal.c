@@ -65,7 +65,15 @@ static void cut(char *from, const char *to)
 
 static const char *meaning(const char *code)
 {
-    return strncmp(code, "53300", CODE) == 0 ? "too_many_connections" : NULL;
+    /* manual, appendix A */
+    static const char *const meanings[][2] = {{"53300", "too_many_connections"},
+                                              {"3D000", "no_database"},
+                                              {"28P01", "wrong_password"}};
+
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+        if (strncmp(code, meanings[i][0], CODE) == 0)
+            return meanings[i][1];
+    return NULL;
 }
 
 const char *pgmig_refusal_read(PGconn *pg, char *text)

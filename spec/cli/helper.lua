@@ -25,6 +25,8 @@ M.root = working_directory()
 
 M.quote = support.quote
 
+M.program = interpreter .. " " .. M.quote(M.root .. "/bin/pgmig")
+
 --- The shell command that runs the program.
 -- @param words its arguments, as one would type them
 -- @param env variables, as a table
@@ -32,8 +34,7 @@ M.quote = support.quote
 function M.command(words, env, program)
   local parts = { clean }
   for name, value in pairs(env or {}) do parts[#parts + 1] = name .. "=" .. M.quote(value) end
-  program = program or interpreter .. " " .. M.quote(M.root .. "/bin/pgmig")
-  parts[#parts + 1] = program .. " " .. words
+  parts[#parts + 1] = (program or M.program) .. " " .. words
   return table.concat(parts, " ")
 end
 

@@ -1,3 +1,4 @@
+local cli = require "spec.cli.helper"
 local core = require "pgmig.core"
 local pgbouncer = require "spec.faults.pgbouncer"
 local pgmig = require "pgmig"
@@ -178,6 +179,23 @@ describe("a connection", function()
       assert.matches("ignore_startup_parameters = options", err.hint, 1, true)
     end)
 
+    it("for a name that is not there, a password or the host, says where it comes from", function()
+      local hint = fails(pgmig.connect, { url = url, dbname = "nowhere" }).hint
+      assert.matches("createdb.*PGDATABASE", hint)
+      assert.matches("createuser.*PGUSER", fails(pgmig.connect, { url = url, user = "none" }).hint)
+      if os.getenv "PGHOST" then return end
+      local path = os.getenv "DATABASE_URL"
+      hint = fails(pgmig.connect, { dbname = path and "port=1" or nil, port = 1, user = "a" }).hint
+      assert.matches("no host is set.*PGHOST", hint)
+    end)
+
+    it("of a system user without a name asks for the database user's", function()
+      if support.run "setpriv --reuid=12345 true" ~= 0 then return pending "needs root" end
+      local _, _, err = support.run(cli.command("-d host=/nowhere --dir / status", nil,
+        "setpriv --reuid=12345 " .. cli.program))
+      assert.matches("local user with ID 12345 does not exist\nHINT: .*user=.*PGUSER", err)
+    end)
+
     it("never repeats a piece of a connection string that it cannot read", function()
       for _, secret in ipairs {
         "postgresql://joe:s3cr%zzet@localhost/db", "postgresql://joe:s3cr@et@localhost/db",
@@ -227,6 +245,12 @@ describe("a connection", function()
       assert.matches("FATAL:  zu viele Verbindungen von Rolle »poor«$", err.detail)
       assert.is_nil(tostring(err):find "53300")
       assert.is_nil(tostring(err):find "miscinit")
+      err = fails(pgmig.connect, "host=" .. refusing_server(FULL:gsub("53300", "3D000")))
+      assert.equal("no_database", err.code)
+      assert.matches("createdb", err.hint)
+      err = fails(pgmig.connect, "host=" .. refusing_server(
+        "S FATAL|V FATAL|C 3D000|M no such database: a|"))
+      assert.matches("pgbouncer.ini", err.hint)
       err = fails(pgmig.connect, { url = url, user = "nobody at all" })
       assert.is_nil(err.code)
       assert.matches('FATAL:  role "nobody at all" does not exist$', err.message)

@@ -164,6 +164,16 @@ local POOLER = "a pooler in between does not pass %s on (options in the connecti
   .. "PGOPTIONS): set it on the server with ALTER ROLE ... SET or ALTER DATABASE ... SET, connect "
   .. "directly to the server, or let pgbouncer ignore it: ignore_startup_parameters = %s"
 
+-- By an error's code.
+local of_codes = {
+  no_password = "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string",
+  wrong_password = "it is taken from the connection string, else from PGPASSWORD, else from "
+    .. "~/.pgpass (PGPASSFILE)",
+  no_database = "create it (createdb, CREATE DATABASE), or correct its name in the connection "
+    .. "string or PGDATABASE; where none is given it is the user's name",
+}
+
+-- By what an error says, in English.
 local remedies = {
   { "unsupported startup parameter in options: ([%w_.]+)", function(name)
     return POOLER:format(name, "options")
@@ -174,20 +184,46 @@ local remedies = {
   { "server does not support SSL, but SSL was required", function()
     return "it is required by sslmode in the connection string, PGSSLMODE, or a service file"
   end },
+  { "local user with ID %d+ does not exist", function()
+    return "give the user's name for the database in the connection string "
+      .. "(postgresql://USER@HOST/DATABASE, or user=) or PGUSER: the system's name of this user is "
+      .. "taken otherwise, and it has none here"
+  end },
+  { "no such database", function()
+    return "the pooler in between knows none of this name: add it there (pgbouncer.ini, "
+      .. "[databases]), or correct its name in the connection string or PGDATABASE"
+  end },
+  { 'role ".*" does not exist', function()
+    return "create it (createuser, CREATE ROLE), or correct its name in the connection string or "
+      .. "PGUSER; where none is given it is the system user's name"
+  end },
+  { "Peer authentication failed", function()
+    return "on this socket the server admits only the system user of that name: run as that user, "
+      .. "or connect over TCP (host=localhost) with a password"
+  end },
+  { "no pg_hba.conf entry", function()
+    return "pg_hba.conf on the server has to admit this host, user and database, with or without "
+      .. "encryption as the message says"
+  end },
 }
 
---- What helps when a connection is refused. A missing password has a code. What pgbouncer does not
--- pass on has none of its own, but it knows no other language; nor has libpq's word of TLS, which
--- has no hint where the host program has it translated.
+local NO_HOST = "no host is set, so this machine's own server was looked for: name the server in "
+  .. "the connection string (DATABASE_URL, --database) or PGHOST"
+
+--- What helps when a connection is refused. Names are not repeated: they may be pieces of a
+-- password in the wrong place. What pgbouncer says has no code, but it knows no other language; nor
+-- have libpq's own words, which have no hint where the host program has them translated, and what a
+-- server says of roles.
+-- @param known what `core.hosts` returns, as a list
 -- @return a hint; nil
-local function hint_of(err)
-  if err.code == "no_password" then
-    return "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string"
-  end
+local function hint_of(err, known)
   for _, remedy in ipairs(remedies) do
     local found = err.message:match(remedy[1])
     if found then return remedy[2](found) end
   end
+  if of_codes[err.code] then return of_codes[err.code] end
+  local nowhere = not known[1] and not known[2]
+  return nowhere and err.message:find "on socket .* failed: No such file" and NO_HOST or nil
 end
 
 --- Whether an error says that there is no connection left for now: the server by its SQLSTATE,
@@ -279,11 +315,11 @@ local function peer_parameters(self, known)
 end
 
 --- What else is to be said of a failure.
-local function complete(err, notes)
+local function complete(err, notes, known)
   if not errors.is(err) then return err end
   if errors.is(err, "sql") then err.kind = "connect" end
   if err.kind ~= "connect" then return err end
-  err.hint = err.hint or hint_of(err)
+  err.hint = err.hint or hint_of(err, known)
   local lines = { err.detail }
   for _, note in ipairs(notes) do lines[#lines + 1] = note end
   err.detail = lines[1] and table.concat(lines, "\n")
@@ -314,7 +350,9 @@ function M.open(self, deadline)
     self.handle:close()
     local silent = errors.is(err) and err.code == loop.NO_ANSWER
     local others = silent and list and leave_out(list, host)
-    if not others or core.now() >= (deadline or math.huge) then error(complete(err, notes), 0) end
+    if not others or core.now() >= (deadline or math.huge) then
+      error(complete(err, notes, known), 0)
+    end
     notes[#notes + 1] = ("%s: %s"):format(name_of(host), NO_ANSWER)
   end
   self.pid = self.handle:backend_pid() -- libpq forgets it with the connection
