@@ -122,6 +122,10 @@ describe("doctor", function()
     assert.equal(1, (project.run "down"))
     assert.matches("003_create_c is still applied: the rollback failed .* \"nix\" does not exist; "
       .. "roll it back again with pgmig down, or leave it", check_cured("failed", "pgmig repair 3"))
+    assert.equal(1, (project.run "down"))
+    os.remove(project.dir .. "/003_create_c.sql")
+    assert.equal(0, (type_in "pgmig repair 3 && pgmig repair 3 --gone"))
+    assert.equal("all is well\n", (examine()))
   end)
 
   -- ---- what is at work -----------------------------------------------------
@@ -424,6 +428,25 @@ describe("doctor", function()
       ("mv %s/004_create_c.sql %s/003_create_c.sql"):format(project.dir, project.dir) }, commands)
     for _, command in ipairs(commands) do assert.equal(0, (type_in(command))) end
     assert.equal("all is well\n", (examine()))
+  end)
+
+  it("reads a file of another tool's as that tool does", function()
+    project.run "up"
+    project.write("004_d.sql", "-- +goose Up\nCREATE TABLE d ();\n-- +goose Down\nDROP TABLE d;")
+    local out, commands = examine()
+    assert.matches("^parse: .*section marker of goose", out)
+    assert.same({ "pgmig --format goose status" }, commands)
+    assert.equal(0, (type_in(commands[1])))
+  end)
+
+  it("numbers anew what may not be applied out of order", function()
+    project.run "up"
+    project.write("000_z.sql", "CREATE TABLE z ();")
+    local strict = "pgmig --policy out_of_order=error "
+    local _, out = type_in(strict .. "doctor")
+    local command = out:match "\n   ([^\n]*)"
+    assert.equal(("mv %s/000_z.sql %s/004_z.sql"):format(project.dir, project.dir), command)
+    assert.equal(0, (type_in(command .. " && " .. strict .. "up")))
   end)
 
   it("applies what is out of order, and writes again rows that were lost", function()

@@ -119,7 +119,36 @@ describe("the table of another tool", function()
 
   local function tables() return history.tables(db, "..") end
 
+  it("may have no times, and what is in it is applied all the same", function()
+    write(tools.dbmate.files)
+    local m = migrator "dbmate"
+    m:migrate()
+    write { ["001_a.sql"] = tools.dbmate.files["001_a.sql"] .. "SELECT 1;" }
+    assert.equal("edited", m:applied()[1].state)
+    assert.equal(1, #m:repair(1))
+    assert.equal("applied", m:applied()[1].state)
+    assert.same({}, m:doctor())
+    write { ["001_a.sql"] = tools.dbmate.files["001_a.sql"] }
+    assert.equal("edited", m:applied()[1].state) -- what was repaired counts
+    assert.same({}, m:fake(1))
+  end)
+
   for format, tool in pairs(tools) do
+    it(format .. "'s loses the row of what is not applied after all, without its file", function()
+      if tool.needs then support.needs(pending, tool.needs[1], tool.needs[2]) end
+      write(tool.files)
+      local m = migrator(format)
+      m:migrate()
+      for name, text in pairs(tool.files) do
+        if text:find "TABLE a" then os.remove(dir .. "/" .. name) end
+      end
+      local first = m:applied()[1]
+      assert.equal("missing", first.state)
+      assert.equal(1, #m:unapply(first.version))
+      assert.equal(2, #m:applied())
+      assert.equal("a b c", tables())
+    end)
+
     it(format .. "'s serves both, turn by turn", function()
       if tool.needs then support.needs(pending, tool.needs[1], tool.needs[2]) end
       write(tool.files)

@@ -15,7 +15,7 @@ local function check_file(m)
       file = m.foreign, hint = "pgmig cannot run it: rewrite it in SQL or Lua",
     })
   end
-  if m.unfinished and not m.applied_at then
+  if m.unfinished and not m.row then
     errors.raise("plan", ("migration %s is half finished, and its file is "
       .. "missing"):format(m.label), {
       hint = ("restore the file, or undo by hand what it did and discard its progress: pgmig "
@@ -23,7 +23,8 @@ local function check_file(m)
     })
   end
   errors.raise("plan", ("migration %s is applied, but its file is missing"):format(m.label), {
-    hint = "restore the file, for example from version control",
+    hint = ("restore the file, for example from version control, or undo by hand what it did, "
+      .. "then: pgmig unapply %s"):format(m.shown),
   })
 end
 
@@ -104,7 +105,7 @@ end
 -- has run is what it is. Other tools know no `_down`.
 local function check_direction(m, script)
   local word, joint = way_back.word(m.path)
-  if not word or m.applied_at or script:marked() or not (joint == "." or is_own(m)) then return end
+  if not word or m.row or script:marked() or not (joint == "." or is_own(m)) then return end
   local remedy = is_own(m) and "mark it with a line -- UP" or "rename it"
   errors.raise("naming", ("the name says %s, but the file would run as UP"):format(word), {
     file = m.path, hint = way_back.remedy(m.path) .. "; if this is the UP file, " .. remedy,

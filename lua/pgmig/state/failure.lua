@@ -113,7 +113,7 @@ end
 
 local function describe_failure(m)
   local failure = m.failure
-  if m.applied_at and not m.repeatable then return describe_still_applied(m) end
+  if m.row then return describe_still_applied(m) end
   local message = ("%s failed at %s%s"):format(m.label, failure.at, cause_of(failure))
   if failure.event == "interrupted" then message = ("%s: %s"):format(m.label, failure.message) end
   local correction = M.correction(failure)
@@ -222,7 +222,7 @@ end
 --- In the order in which a run looks (pgmig.run.resume).
 local function describe_unfinished(m)
   local left = m.unfinished
-  local stale = (left.direction == "up") == (m.applied_at ~= nil) and not m.repeatable
+  local stale = (left.direction == "up") == (m.row ~= nil) and not m.repeatable
   if stale then return describe_stale(m) end
   if left.row.busy then return describe_busy(m) end
   if m.missing then return describe_missing(m) end

@@ -230,7 +230,7 @@ end
 -- @raise kind "plan" for an unknown version
 function M.applied_one(state, version)
   local m = M.find(state, version)
-  return { direction = "down", m.applied_at and m or nil }
+  return { direction = "down", m.row and m or nil }
 end
 
 --- Whether a migration's version is higher than another one's.
@@ -241,7 +241,7 @@ function M.is_newer(m, other) return core.compare(m.id, other.id) > 0 end
 -- @raise kind "plan" for an unknown version
 function M.one(state, version)
   local m = M.find(state, version)
-  return { direction = "up", about = { m }, not m.applied_at and m or nil }
+  return { direction = "up", about = { m }, not m.row and m or nil }
 end
 
 local remedies = {

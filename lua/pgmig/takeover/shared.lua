@@ -42,7 +42,11 @@ end
 
 --- Add to a history's entry what the tool's table wants to know.
 function shared:complete(entry, m)
-  if not m.id or m.missing then return end
+  if m.missing then -- its row says how it is called
+    entry.key = m.row and m.read.rows.key[m.row]
+    return
+  end
+  if not m.id then return end
   entry.key = self:key(m)
   entry.digest = self.layout.digest and core.file_digest(m.path, self.layout.digest) or nil
 end

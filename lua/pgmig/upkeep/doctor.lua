@@ -33,14 +33,18 @@ local of_drift = {
   end,
   missing = function(migrator, m, _, status) return remedies.bring_back(migrator, m, status) end,
   renumbered = function(migrator, m) return remedies.renumber(migrator, m, m.applied_as.text) end,
-  out_of_order = function() return "pgmig up" end,
+  out_of_order = function(migrator, m, next_version)
+    if migrator.policy.out_of_order ~= "error" then return "pgmig up" end
+    local version = next_version()
+    return version and remedies.renumber(migrator, m, version)
+  end,
 }
 
 --- Whether `repair --all` would change a migration.
 local function is_repairable(m)
-  local odd = m.state ~= "applied" and m.state ~= "missing" and m.applied_at ~= nil
+  local odd = m.state ~= "applied" and m.state ~= "missing" and m.row ~= nil
   return odd or m.state == "forgotten" or m.failure ~= nil
-    or m.applied_at and not (m.repeatable or m.missing or m.recorded_checksum)
+    or m.row and not (m.missing or m.recorded_checksum)
 end
 
 --- Repair some migrations, and no others.
@@ -108,7 +112,10 @@ local function look_at_drift(migrator, status, next_version, add)
   of_unrecorded(all, add)
 end
 
+--- What helps with a file: of another tool's, what is wrong may be the format.
 local function of_problem(migrator, problem, next_version)
+  local format = problem.message:match "%-%-format ([%w-]+)"
+  if format then return ("pgmig --format %s status"):format(format) end
   if problem.kind == "io" then return remedies.allow(problem.path) end
   if problem.kind ~= "naming" or problem.migration then return remedies.edit(problem.path) end
   return remedies.separate(migrator, problem.path, next_version)

@@ -33,15 +33,15 @@ local function reason(m)
   if m.state == "edited" or m.state == "renamed" or m.state == "replaced" then return sentence end
   if m.state == "forgotten" then return "its row is restored" end
   if m.failure then return "its failure is resolved" end
-  if m.applied_at and not (m.missing or m.recorded_checksum) then
+  if m.row and not (m.missing or m.recorded_checksum) then
     return "no checksum was recorded"
   end
 end
 
 --- The checksum that counts from now on: a repeatable migration stays due.
 local function checksum_of(m)
-  if m.repeatable or m.state == "forgotten" then return m.recorded_checksum end
-  return m.applied_at and core.file_checksum(m.path) or nil
+  if m.repeatable or m.missing or m.state == "forgotten" then return m.recorded_checksum end
+  return m.row and core.file_checksum(m.path) or nil
 end
 
 local function entry_of(m, run, message)
@@ -64,7 +64,7 @@ end
 --- Refuse to give up a file that is there.
 local function check_gone(list)
   for _, m in ipairs(list) do
-    if not (m.missing and m.applied_at) then
+    if not (m.missing and m.row) then
       local message = ("%s is not an applied migration whose file is missing"):format(m.label)
       errors.raise("plan", message, { file = m.path, hint = "nothing was changed" })
     end
