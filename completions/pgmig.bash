@@ -20,7 +20,8 @@ _pgmig() {
       ;;
     --format | --from)
       mapfile -t COMPREPLY < <(compgen -W 'auto dbmate diesel flyway golang-migrate goose
-        graphile-migrate maragu node-pg-migrate pgmig popx sql-migrate sqlx tern' -- "$word")
+        graphile-migrate hasura maragu node-pg-migrate pgmig popx postgres-migrations refinery
+        sql-migrate sqlx tern' -- "$word")
       return
       ;;
     --policy)

@@ -34,6 +34,15 @@ describe("the manual", function()
     end
   end)
 
+  it("names every format in the man page and in both completions", function()
+    for _, path in ipairs { "man/pgmig.1", "completions/pgmig.bash", "completions/_pgmig" } do
+      local text = support.read(path):gsub("%s+", " ")
+      for _, name in ipairs(require("pgmig.formats").names) do
+        assert.is_truthy(text:find("[ (']" .. name:gsub("%-", "%%-") .. "[ )']"), path .. name)
+      end
+    end
+  end)
+
   it("names every command and option in both completions", function()
     for _, path in ipairs { "completions/pgmig.bash", "completions/_pgmig" } do
       local text = support.read(path)

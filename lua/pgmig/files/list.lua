@@ -89,17 +89,17 @@ end
 --- How the rule's files are named, for a message.
 local function pattern_of(rule) return rule.pattern and (" (%s)"):format(rule.pattern) or "" end
 
---- Whether a folder that is not entered is named like a migration.
-local function is_odd_folder(rule, name)
+--- Why a folder that is not entered may hold a migration, as the end of a sentence; nil.
+local function reason_of_folder(rule, name)
+  if rule.deep then return "is not entered: it is a symbolic link, or too deep" end
   local base = name:match "([^/]+)/$"
-  return base and (base:find "^%d" or is_sql(base) or rule.parse(base)) and true
+  if not (base:find "^%d" or is_sql(base) or rule.parse(base)) then return nil end
+  return "is a folder, not a file" .. pattern_of(rule)
 end
 
 --- Why a file that is no migration of the rule's looks like one, as the end of a sentence; nil.
 local function reason_of(rule, name)
-  if name:sub(-1) == "/" then
-    return is_odd_folder(rule, name) and "is a folder, not a file" .. pattern_of(rule) or nil
-  end
+  if name:sub(-1) == "/" then return reason_of_folder(rule, name) end
   if is_sql(name) or is_numbered(name) then
     return "is not named like a migration" .. pattern_of(rule)
   end
