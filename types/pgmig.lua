@@ -298,6 +298,12 @@ function context:stop() end
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)
 
+---@class pgmig.Place
+---@field name string of the database
+---@field user string
+---@field host string a name, an address or the folder of a socket
+---@field port integer
+
 ---@class pgmig.Connection
 local connection = {}
 
@@ -351,6 +357,10 @@ function connection:on_notice(fn) end
 
 ---@return integer
 function connection:backend_pid() end
+
+---Which database it is connected to, or was before it was lost: as the connection has it.
+---@return pgmig.Place
+function connection:place() end
 
 ---@return integer
 function connection:server_version() end

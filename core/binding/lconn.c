@@ -226,6 +226,29 @@ static int conn_hosts(lua_State *L)
     return 7;
 }
 
+#define PARAMETERS_MAX 100
+
+/*
+** connection_parameters(text) --> what a URL or key words set, by name:
+** "shown", or "secret" of what nobody may see; nil where it would be refused.
+*/
+static int conn_parameters(lua_State *L)
+{
+    struct pgmig_parameter list[PARAMETERS_MAX];
+    struct pgmig_error *err = lpgmig_error_new(L);
+    int n = pgmig_connstring_parameters(luaL_checkstring(L, 1), list,
+                                        PARAMETERS_MAX, err);
+
+    if (n < 0)
+        return 0;
+    lua_createtable(L, 0, n);
+    for (int i = 0; i < n; i++) {
+        lua_pushstring(L, list[i].secret ? "secret" : "shown");
+        lua_setfield(L, -2, list[i].name);
+    }
+    return 1;
+}
+
 #define VARIABLES_MAX 100
 
 /* libpq_variables() --> a set of the names of variables that libpq reads. */
@@ -445,19 +468,19 @@ static int conn_sent(lua_State *L)
 
 static int push_peer(lua_State *L, struct lconn *lc)
 {
-    const char *host;
-    const char *address;
-    const char *port;
+    struct pgmig_peer peer;
 
-    pgmig_conn_peer(lc->conn, &host, &address, &port);
-    lua_pushstring(L, host);
-    lua_pushstring(L, address);
-    lua_pushstring(L, port);
-    return 3;
+    pgmig_conn_peer(lc->conn, &peer);
+    lua_pushstring(L, peer.host);
+    lua_pushstring(L, peer.address);
+    lua_pushstring(L, peer.port);
+    lua_pushstring(L, peer.user);
+    lua_pushstring(L, peer.database);
+    return 5;
 }
 
-/* conn:peer() --> host, address and port of the server; address "" for a
-** socket's folder. */
+/* conn:peer() --> host, address and port of the server, user, database; address
+** "" for a socket's folder. */
 static int conn_peer(lua_State *L)
 {
     return lconn_hold(L, lconn_check(L, 1), push_peer);
@@ -541,10 +564,12 @@ static int conn_quote_ident(lua_State *L)
  */
 void lpgmig_open_conn(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", conn_open},
-                                         {"hosts", conn_hosts},
-                                         {"libpq_variables", conn_variables},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", conn_open},
+        {"hosts", conn_hosts},
+        {"connection_parameters", conn_parameters},
+        {"libpq_variables", conn_variables},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"step", conn_step},
         {"fd", conn_fd},

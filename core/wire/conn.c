@@ -267,15 +267,18 @@ const char *pgmig_conn_sent(const struct pgmig_conn *conn)
     return conn->sent;
 }
 
-void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
-                     const char **address, const char **port)
+static const char *known(const char *text)
 {
-    const char *text[] = {PQhost(conn->pg), PQhostaddr(conn->pg),
-                          PQport(conn->pg)};
+    return text ? text : "";
+}
 
-    *host = text[0] ? text[0] : "";
-    *address = text[1] ? text[1] : "";
-    *port = text[2] ? text[2] : "";
+void pgmig_conn_peer(const struct pgmig_conn *conn, struct pgmig_peer *peer)
+{
+    *peer = (struct pgmig_peer){.host = known(PQhost(conn->pg)),
+                                .address = known(PQhostaddr(conn->pg)),
+                                .port = known(PQport(conn->pg)),
+                                .user = known(PQuser(conn->pg)),
+                                .database = known(PQdb(conn->pg))};
 }
 
 /* The bytes in the socket's queue: sent, and not yet taken by the other side. A

@@ -332,6 +332,37 @@ static int refuse_url(const PQconninfoOption *o, struct pgmig_error *err)
         o->envvar);
 }
 
+/* What libpq hides itself (dispchar "*", libpq manual, PQconndefaults), what
+** stands for a password (the keys of SCRAM), and what may have settings of any
+** kind in it. */
+static bool is_secret(const PQconninfoOption *o)
+{
+    return o->dispchar[0] == '*' || strncmp(o->keyword, "scram_", 6) == 0 ||
+           strcmp(o->keyword, "options") == 0;
+}
+
+int pgmig_connstring_parameters(const char *s, struct pgmig_parameter *list,
+                                int max, struct pgmig_error *err)
+{
+    PQconninfoOption *options;
+    int n = 0;
+
+    if (check_string(s, err) != 0)
+        return -1;
+    options = PQconninfoParse(s, NULL);
+    if (options == NULL)
+        return refuse_words(err, "it has no parameters");
+    for (PQconninfoOption *o = options; n >= 0 && o->keyword != NULL; o++) {
+        if (o->val == NULL || n == max)
+            continue;
+        list[n++] = (struct pgmig_parameter){o->keyword, is_secret(o)};
+        if (has_password(o))
+            n = refuse_password(o, err);
+    }
+    PQconninfoFree(options);
+    return n;
+}
+
 /* Numbers are looked at here because libpq reads them too late for a usage
 ** error, when a socket is open, or not at all (connect_timeout, of a connection
 ** that is stepped). sslcrldir is a folder, whose files have names of their

@@ -68,10 +68,16 @@ void pgmig_conn_served_by(struct pgmig_conn *conn, int pid);
 const char *pgmig_conn_session_tag(const struct pgmig_conn *conn);
 /* How the request begins that was sent last; "" in a pipeline. */
 const char *pgmig_conn_sent(const struct pgmig_conn *conn);
-/* The server that it is connected to, as libpq's parameters: the address "" for
-** a socket's folder. */
-void pgmig_conn_peer(const struct pgmig_conn *conn, const char **host,
-                     const char **address, const char **port);
+/* What it is connected to, and as whom, as libpq's parameters; never NULL. The
+** texts are the connection's. */
+struct pgmig_peer {
+    const char *host;
+    const char *address; /* "" for a socket's folder */
+    const char *port;
+    const char *user;
+    const char *database;
+};
+void pgmig_conn_peer(const struct pgmig_conn *conn, struct pgmig_peer *peer);
 
 /* What tells whether data still goes or comes: how many pieces have, and how
 ** many bytes the system has taken that have not reached the other side (0
@@ -106,6 +112,21 @@ PGMIG_NODISCARD int pgmig_hosts_read(const char *const *environment,
                                      struct pgmig_hosts *hosts,
                                      struct pgmig_error *err);
 void pgmig_hosts_free(struct pgmig_hosts *hosts);
+
+/* The parameters that a connection string sets, and which of them nobody may
+** see. */
+struct pgmig_parameter {
+    const char *name; /* a constant of libpq's */
+    bool secret;
+};
+
+/* Read a URL or key words, checked as before connecting: how many parameters,
+** at most `max`; -1 where it would be refused. */
+PGMIG_NODISCARD int pgmig_connstring_parameters(const char *s,
+                                                struct pgmig_parameter *list,
+                                                int max,
+                                                struct pgmig_error *err);
+
 /* A setting that the server reports (PQparameterStatus), else NULL. */
 const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
                                  const char *name);

@@ -142,13 +142,25 @@ describe("settings", function()
         "postgresql://joe:********@db.example:5432/shop",
       ["postgresql://joe@db/shop"] = "postgresql://joe@db/shop",
       ["postgresql:///shop"] = "postgresql:///shop",
+      ["postgresql://joe:s3?cret@db/shop"] = "postgresql://joe:********@db/shop",
+      ["postgresql://joe:s3:cr%40et@[::1]:5432,db:1/shop?application_name=a%20b"] =
+        "postgresql://joe:********@[::1]:5432,db:1/shop?application_name=a%20b",
+      ["postgresql://db/shop?password=s3cret"] = "postgresql://db/shop?password=********",
+      ["postgresql://joe:s3cret@/shop?host=/tmp&pass%77ord=s3%26cret&sslmode=require"] =
+        "postgresql://joe:********@/shop?host=/tmp&pass%77ord=********&sslmode=require",
+      ["postgresql://db?ssl=true&sslpassword=s3cret&options=-cx.y%3Ds3cret"] =
+        "postgresql://db?ssl=true&sslpassword=********&options=********",
       ["host=db password=s3cret user=joe"] = "host=db password=******** user=joe",
-      ["host=db password='s3 cret' user=joe"] = "(set, not shown)",
-      ["host=db pwd=s3cret"] = "host=db pwd=********",
+      [" host = db password='s3 cr\\'et' user='j oe' sslpassword = s3\\ cret dbname=a"] =
+        "host=db password=******** user='j oe' sslpassword=******** dbname=a",
+      ["password=s3cret=x"] = "password=********",
+      ["host=db password="] = "host=db password=********",
+      ["host='db;password=s3cret' user=joe"] = "(set, not shown)",
+      ["host=db pwd=s3cret"] = "(set, not shown)",
+      ["host=db password=s3 cret"] = "(set, not shown)",
       ["postgresql://joe:s3@cret@db/shop"] = "(set, not shown)",
       ["postgresql://joe:s3/cret@db/shop"] = "(set, not shown)",
-      ["postgresql://joe:s3?cret@db/shop"] = "(set, not shown)",
-      ["postgresql://db/shop?password=s3cret"] = "(set, not shown)",
+      ["joe:s3cret@db/shop"] = "(set, not shown)",
       ["shop"] = "shop",
     } do
       assert.equal(expected, (shown("database", nil, { DATABASE_URL = url })))

@@ -35,7 +35,7 @@ describe("libpq's variables in .env", function()
   end)
 
   local function run(words, env)
-    return support.run(("cd %s && %s"):format(cli.quote(dir), cli.command(words, env)))
+    return cli.run_command(("cd %s && %s"):format(cli.quote(dir), cli.command(words, env)))
   end
 
   --- Run with variables in `.env`; the same as with real ones.

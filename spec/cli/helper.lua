@@ -38,9 +38,22 @@ function M.command(words, env, program)
   return table.concat(parts, " ")
 end
 
+--- Standard error without the line that says which database it is: spec/cli/place_spec.lua reads
+-- that.
+function M.without_place(err)
+  return (err:gsub("^pgmig: database [^\n]- on [^\n]-:%d+ as [^\n]- %([^\n]-%)\r?\n", ""))
+end
+
+--- Run a shell command with the program in it.
+-- @return exit code, standard output, standard error but for the line about the database
+function M.run_command(command)
+  local code, out, err = support.run(command)
+  return code, out, M.without_place(err)
+end
+
 --- Run the program.
--- @return exit code, standard output, standard error
-function M.run(words, env) return support.run(M.command(words, env)) end
+-- @return as `run_command`
+function M.run(words, env) return M.run_command(M.command(words, env)) end
 
 local process = {}
 process.__index = process
@@ -75,7 +88,7 @@ end
 
 function process:out() return support.read(self.dir .. "/out") end
 
-function process:err() return support.read(self.dir .. "/err") end
+function process:err() return M.without_place(support.read(self.dir .. "/err")) end
 
 --- Its process id.
 function process:pid()
@@ -114,13 +127,13 @@ function M.tables(db)
   return rows[1].names
 end
 
---- The objects of an output that has one per line.
+--- The objects of an output that has one per line, but for the one about the database.
 function M.objects(text)
   local list = {}
   for line in text:gmatch "[^\n]+" do
     local object, _, problem = dkjson.decode(line, 1, dkjson.null)
     assert(object, tostring(problem) .. ": " .. line)
-    list[#list + 1] = object
+    if object.event ~= "database" then list[#list + 1] = object end
   end
   return list
 end

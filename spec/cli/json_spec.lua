@@ -27,7 +27,7 @@ describe("--json", function()
     assert.truthy(out:find('{"applied_count":0,"pending_count":3,"applied":[],"pending":[{'
       .. '"version":1,"name":"create_a","label":"001_create_a","state":"pending","down":"ready",'
       .. '"path":"', 1, true), out)
-    assert.truthy(out:find('"ignored":[],"problems":[]}\n', 1, true), out)
+    assert.truthy(out:find('"ignored":[],"problems":[],"database":{', 1, true), out)
     assert.equal("001_create_a 002_create_b 003_create_c", cli.labels(objects[1].pending))
   end)
 
@@ -89,7 +89,7 @@ describe("--json", function()
   it("of up with nothing to do is only the last event", function()
     assert.equal(0, (project.run "up -q"))
     local _, _, _, out = run "up"
-    assert.equal('{"event":"finished","applied":[],"rolled_back":[]}\n', out)
+    assert.equal('{"event":"finished","applied":[],"rolled_back":[]}\n', out:match "\n(.*)$")
   end)
 
   it("of down and redo is events", function()
@@ -113,7 +113,7 @@ describe("--json", function()
     assert.same({ 1, "001_create_a", true, 1, project.dir .. "/001_create_a.sql" },
       { first.version, first.label, first.transaction, first.statements, first.path })
     local _, _, _, out = run "down --dry-run"
-    assert.equal('{"direction":"down","ignored":[],"migrations":[]}\n', out)
+    assert.equal('{"direction":"down","ignored":[],"migrations":[]', out:match '^(.*),"database"')
   end)
 
   it("of a dry run of down names what stands in the way", function()
@@ -127,7 +127,7 @@ describe("--json", function()
   it("of create is the path, of wait that it is reached", function()
     local objects = run "create more"
     assert.equal(project.dir .. "/004_more.sql", objects[1].path)
-    assert.same({ { event = "reached" } }, { (dkjson.decode((select(4, run "wait")))) })
+    assert.equal("reached", dkjson.decode((select(4, run "wait"))).event)
   end)
 
   it("of a failure is an event on standard output; standard error keeps the text", function()

@@ -33,7 +33,7 @@ describe("instead of a file", function()
   local function run(words, env)
     env = env or {}
     env.DATABASE_URL = env.DATABASE_URL or url
-    return support.run(("cd %s && %s"):format(cli.quote(dir),
+    return cli.run_command(("cd %s && %s"):format(cli.quote(dir),
       (cli.command(words, env):gsub("^env ", support.timeout(60) .. "env ", 1))))
   end
 

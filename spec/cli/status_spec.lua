@@ -144,7 +144,7 @@ describe("pgmig status", function()
   end)
 
   it("reports output that cannot be written", function()
-    local code, _, err = support.run(
+    local code, _, err = cli.run_command(
       cli.command(project.words "status", project.env()) .. " >/dev/full")
     assert.equal(1, code)
     assert.equal("pgmig: could not write to standard output\n", err)

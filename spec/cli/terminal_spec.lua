@@ -49,7 +49,7 @@ describe("on a terminal", function()
   --- What a terminal shows at last: its rows, without blanks at their ends.
   local function screen(out)
     local rows = {}
-    for line in out:gmatch "[^\n]+" do
+    for line in cli.without_place(out):gmatch "[^\n]+" do
       local row = ""
       for piece in line:gmatch "[^\r]+" do row = piece .. row:sub(#piece + 1) end
       rows[#rows + 1] = row:match "^(.-)%s*$"

@@ -44,7 +44,7 @@ describe("pgmig", function()
     assert.equal(0, code)
     assert.matches('^{"history":%[{"event":"up","version":1,"name":"create_a","duration":[%d.e-]+,'
       .. '"checksum":"%x+","started_at":"[^"]+","finished_at":"[^"]+","db_user":"postgres",'
-      .. '"host":"[^"]+","program":"pgmig [%d.]+","run":"%w+"}%]}\n$', out)
+      .. '"host":"[^"]+","program":"pgmig [%d.]+","run":"%w+"}%],"database":{', out)
   end)
 
   it("status and doctor end with 0, and name the odd", function()

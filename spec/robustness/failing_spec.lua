@@ -142,6 +142,7 @@ local CALLS = [[
   arm()
   for _, call in ipairs {
     function() core.hosts({ "host", "user" }, { "h", "u" }) end,
+    function() core.connection_parameters "host=h password=p" end,
     function() conn:notice() end, function() conn:notice() end,
     function() conn:rows() end, function() conn:columns() end, function() conn:tag() end,
     function() conn:quote_literal "it's" end, function() conn:quote_ident 'a"b' end,

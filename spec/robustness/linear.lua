@@ -10,7 +10,7 @@ local texts = require "pgmig.texts"
 local formats = require "pgmig.formats"
 local output = require "pgmig.cli.output"
 local pgmig = require "pgmig"
-local settings = require "pgmig.cli.settings"
+local origin = require "pgmig.cli.origin"
 local status_table = require "pgmig.cli.status_table"
 
 local url, dir = arg[1], arg[2]
@@ -146,9 +146,13 @@ variables("blanks", 3000, "a", " ", "b")
 variables("numbers", 1000, "a", " #", "b")
 variables("braces that are not closed", 2000, "", "${", "")
 
-case("a connection string that is shown", 1000, function(n)
-  return "postgres://" .. ("1"):rep(n) .. "!@h:" .. ("1"):rep(n) .. "!"
-end, settings.mask)
+case("a URL that is shown", 1000, function(n)
+  return "postgres://u:" .. (":"):rep(n) .. "@h/d?application_name=" .. ("?%41"):rep(n)
+end, origin.mask)
+
+case("key words that are shown", 1000, function(n)
+  return "user='" .. ("\\'"):rep(n) .. "' " .. ("password = \\ x "):rep(n)
+end, origin.mask)
 
 -- ---- files -------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
+local origin = require "pgmig.cli.origin"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
@@ -28,12 +29,23 @@ local function connect(found, options)
   error(result, 0)
 end
 
+--- Say which database it is: once for each host that is connected to.
+local function tell_place(run, db)
+  local at, before = db:place(), run.place
+  if before and before.host == at.host and before.port == at.port then return end
+  at.source = origin.of(run.settings, at)
+  run.place = at
+  run.report:database(at)
+end
+
 --- Connect, and make the migrator. `run.db` is closed when the command ends.
 -- @param purpose "look" for a command that applies nothing; nil
 local function open(run, purpose)
   run.settings = settings.read(run.options)
   local options = settings.migrator_options(run.settings, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
+  tell_place(run, run.db)
+  run.db:on_move(function() tell_place(run, run.db) end)
   return new_migrator(run, run.db, options)
 end
 
@@ -221,11 +233,13 @@ function M.config(run)
 end
 
 --- Try to connect once; the error when nobody answers.
-local function attempt(found, seconds)
+local function attempt(run, seconds)
+  local found = run.settings
   local options = settings.connection(found)
   options.connect_timeout = seconds
   local ok, result = pcall(connect, found, options)
   if ok then
+    tell_place(run, result)
     result:close()
     return true
   end
@@ -236,9 +250,9 @@ end
 function M.wait(run)
   local limit = run.options.timeout or WAIT_LIMIT
   local deadline = core.now() + limit
-  local found = settings.read(run.options)
+  run.settings = settings.read(run.options)
   while true do
-    local reached, err = attempt(found, math.max(deadline - core.now(), PAUSE))
+    local reached, err = attempt(run, math.max(deadline - core.now(), PAUSE))
     if reached then return run.report:reached() end
     if core.now() + PAUSE > deadline then
       errors.raise("connect", ("the database accepted no connection within %g s"):format(limit),

@@ -15,8 +15,9 @@ local key_order = {
   "applied_count", "pending_count", "applied", "rolled_back", "pending", "repeatable", "missing",
   "ignored", "problems", "warning", "warnings", "migrations", "applied_at", "recorded_name",
   "down", "transaction", "statements", "duration", "path", "checksum", "started_at",
-  "finished_at", "db_user", "host", "program", "run", "remedy", "done", "total", "bytes",
-  "size", "phase", "percent",
+  "finished_at", "db_user", "user", "host", "port", "source", "program", "run", "remedy", "done",
+  "total", "bytes", "size", "phase", "percent", "history", "findings", "repaired", "resolved",
+  "how", "at_work", "database",
 }
 
 local PERIOD = 0.9 -- seconds between two progress events, at least
@@ -55,7 +56,23 @@ local function encode(fields)
   return core.readable(dkjson.encode(object(fields), { keyorder = key_order }), "\\\\x")
 end
 
-function json:write(fields) self.output:line(encode(fields)) end
+--- Write what a command has to say in one object; it says which database that is about.
+function json:write(fields)
+  if self.place then fields.database = self.place end
+  self.output:line(encode(fields))
+end
+
+--- Write an event of a run. The first one says which database it is.
+local function tell(self, fields)
+  if self.place and not self.place_told then
+    self.output:line(encode { event = "database", database = self.place })
+  end
+  self.place_told = true
+  self.output:line(encode(fields))
+end
+
+--- Which database it is, and where that was said.
+function json:database(place) self.place, self.place_told = object(place), false end
 
 -- ---- what commands report ---------------------------------------------------
 
@@ -138,7 +155,7 @@ function json:adopted(plan) self:write(adoption(plan, true)) end
 --- Files that look like migrations, and are not applied as such.
 function json:ignored(plan)
   for _, path in ipairs(plan.ignored) do
-    self:write { event = "ignored", path = path, reason = plan.files.reasons[path] }
+    tell(self, { event = "ignored", path = path, reason = plan.files.reasons[path] })
   end
 end
 
@@ -155,7 +172,7 @@ function json:event(event)
   self.told = self.told or core.now()
   if event.type == "progress" and not is_due(self) then return end
   local m = event.migration or {}
-  self:write {
+  tell(self, {
     event = event.type, direction = event.direction, version = m.version, name = m.name,
     label = m.label, duration = event.duration and math.floor(event.duration * 1e6 + 0.5) / 1e6,
     severity = event.severity, message = event.message, detail = event.detail, hint = event.hint,
@@ -164,17 +181,17 @@ function json:event(event)
     blockers = event.blockers and list(event.blockers, object),
     done = event.done, total = event.total, bytes = event.bytes, size = event.size,
     statement = event.statement, phase = event.phase, percent = event.percent,
-  }
+  })
 end
 
 --- A run has ended well.
 function json:finished(record)
-  self:write {
+  tell(self, {
     event = "finished", applied = list(record.applied, brief),
     rolled_back = list(record.rolled_back, brief),
     recorded = record.recorded[1] and list(record.recorded, brief) or nil,
     unapplied = record.unapplied[1] and list(record.unapplied, brief) or nil,
-  }
+  })
 end
 
 --- There is nothing to do.
@@ -222,11 +239,11 @@ function json:resolved(m, how) self:write { resolved = brief(m), how = how } end
 
 --- A statement has run (--verbose).
 function json:statement(ctx)
-  self:write {
+  tell(self, {
     event = "statement", label = ctx.migration.label, file = ctx.migration.path,
     line = ctx.statement.line, kind = ctx.statement.kind, statement = ctx.sql,
     duration = math.floor(ctx.duration * 1e6 + 0.5) / 1e6,
-  }
+  })
 end
 
 --- `wait` has reached the database.
@@ -242,6 +259,7 @@ function json:failed(err, record)
     holder = err.holder and object(err.holder),
     blockers = err.blockers and list(err.blockers, object),
     applied = list(record.applied, brief), rolled_back = list(record.rolled_back, brief),
+    database = self.place,
   })
 end
 

@@ -9,6 +9,7 @@ local limits = require "pgmig.limits"
 local needed = require "pgmig.needed"
 
 local dotenv = needed "cli.dotenv"
+local origin = needed "cli.origin"
 
 local M = {}
 
@@ -215,58 +216,6 @@ end
 
 -- ---- for people ------------------------------------------------------------
 
-local HIDDEN = "(set, not shown)"
-
---- Whether a text is a host, perhaps with a port and a database, of plain characters.
-local function is_place(text)
-  return text:find "^[%w_.-]*/?[%w_.-]*$" or text:find "^[%w_.-]*:%d*$"
-    or text:find "^[%w_.-]*:%d*/[%w_.-]*$"
-end
-
---- A URL of plain parts, its password masked.
-local function mask_url(text)
-  local scheme, rest = text:match "^(postgres%l*://)(.*)$"
-  if not scheme or rest:find "[?%%]" then return HIDDEN end
-  local who, place = rest:match "^([^@]*)@([^@]*)$"
-  if not is_place(place or rest) then return HIDDEN end
-  if not who or who:find "^[%w_.-]*$" then return text end
-  local user = who:match "^([%w_.-]*):[^/:]*$"
-  return user and ("%s%s:********@%s"):format(scheme, user, place) or HIDDEN
-end
-
--- What is shown of a word, where it looks so; others may be a password, or be meant to.
-local NAME, NUMBERS = "^[%w_./,-]*$", "^[%d,]*$"
-local shown_words = {
-  host = NAME, hostaddr = "^[%x.:,]*$", port = NUMBERS, dbname = NAME, user = NAME,
-  connect_timeout = NUMBERS,
-}
-local known_values = {
-  sslmode = " disable allow prefer require verify-ca verify-full ",
-  target_session_attrs = " any read-write read-only primary standby prefer-standby ",
-}
-
-local function is_harmless(key, value)
-  if known_values[key] then return known_values[key]:find(" " .. value .. " ", 1, true) ~= nil end
-  return shown_words[key] ~= nil and value:find(shown_words[key]) ~= nil
-end
-
---- A connection string of plain `key=value` words, its password masked.
-local function mask_words(text)
-  local words = {}
-  for word in text:gmatch "%S+" do
-    local key, value = word:match "^([%l_]+)=([^'\\=]*)$"
-    if not key then return HIDDEN end
-    words[#words + 1] = key .. "=" .. (is_harmless(key, value) and value or "********")
-  end
-  return table.concat(words, " ")
-end
-
---- A connection string as it may be shown; only `(set, not shown)` when in doubt.
-function M.mask(text)
-  if text:find("://", 1, true) then return mask_url(text) end
-  return text:find "^[%w_-]+$" and text or mask_words(text)
-end
-
 local function shown_policy(policy_of)
   local items = {}
   for state, choice in pairs(policy_of) do items[#items + 1] = state .. "=" .. tostring(choice) end
@@ -277,7 +226,7 @@ end
 local function shown(key, value)
   if key == "lock_timeout" then return limits.bare(value) or value end
   if value == nil then return key == "database" and "(libpq's own environment)" or "(none)" end
-  if key == "database" then return M.mask(value) end
+  if key == "database" then return origin.mask(value) end
   if key == "dir" then return table.concat(value, ", ") end
   if key == "policy" then return shown_policy(value) end
   if key == "format" and type(value) == "table" then return tostring(value.name) end

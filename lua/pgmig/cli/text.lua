@@ -39,6 +39,16 @@ local function remark(self, event)
   self.output:notes(table.concat(lines, "\n"))
 end
 
+--- A name as it is, in quotes where it would not be seen where it ends.
+local function named(name) return name:find "[%s\"(),:]" and '"' .. name .. '"' or name end
+
+--- Which database it is, and where that was said.
+function text:database(place)
+  self.output:note(("pgmig: database %s on %s:%s as %s (%s)"):format(named(place.name),
+    place.host:find ":" and "[" .. place.host .. "]" or place.host, place.port, named(place.user),
+    place.source))
+end
+
 -- ---- what commands report ---------------------------------------------------
 
 --- What `status` found.

@@ -81,9 +81,16 @@ end
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"
 function connection:reconnect(deadline)
+  local before = self.address
   self.handle:close()
   dial.open(self, deadline)
+  local now = self.address
+  local has_moved = now.host ~= before.host or now.port ~= before.port
+  if has_moved and self.move_handler then self.move_handler() end
 end
+
+--- Call `fn()` when another host has been connected to, after the connection was lost.
+function internal:on_move(fn) self.move_handler = fn end
 
 --- A second connection to the same server and database, which a signal closes at once.
 -- @param application_name its name in pg_stat_activity
@@ -473,6 +480,14 @@ function connection:quote_literal(s) return self.handle:quote_literal(s) end
 
 --- A string as an SQL identifier, quotes included.
 function connection:quote_ident(s) return self.handle:quote_ident(s) end
+
+--- Which database it is connected to, or was before it was lost.
+-- @return { name = of the database, user, host = a name, an address or the folder of a socket,
+--   port = a number }, as the connection has them and not as they were asked for
+function connection:place()
+  local at = self.address
+  return { name = at.name, user = at.user, host = at.host, port = at.port }
+end
 
 --- The id of the server process of this connection, also after it was lost.
 function connection:backend_pid() return self.pid end

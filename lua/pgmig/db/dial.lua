@@ -265,6 +265,12 @@ local function peer(handle)
   return { host = host, hostaddr = address, port = port }
 end
 
+--- What a handle is connected to, and as whom.
+local function address_of(handle)
+  local host, _, port, user, database = handle:peer()
+  return { name = database, user = user, host = host, port = tonumber(port) }
+end
+
 --- Whether an entry of a list is the host that libpq is at.
 local function is_same(entry, at)
   return (entry.port == at.port or entry.port == "") and entry.hostaddr == at.hostaddr
@@ -359,6 +365,7 @@ function M.open(self, deadline)
   self.tag = self.handle:session_tag()
   self.served = nil -- by another process: see pgmig.db.orphan
   self.peer = peer_parameters(self, known)
+  self.address = address_of(self.handle)
 end
 
 return M
