@@ -9,8 +9,9 @@ local core = require "pgmig.core"
 local cli = require "pgmig.cli"
 local errors = require "pgmig.errors"
 local pgmig = require "pgmig"
+local support = require "spec.support"
 
-local TOO_LONG = 20 -- seconds for a command; its own limits are far below
+local TOO_LONG = support.patience(20) -- seconds for a command; its own limits are far below
 local trace = os.getenv "PGMIG_TRACE" -- tells of each variant
 
 -- ---- migrations --------------------------------------------------------------
