@@ -209,8 +209,9 @@ static int refuse_unfilled(const struct pgmig_parser *p, size_t at, size_t end)
                     (int)len, text);
     pgmig_error_hint(
         p->err,
-        "set it with the key `placeholders` of pgmig.conf.lua (or the "
-        "migrator's option); the value false means that it is plain text");
+        "set it with --set NAME=VALUE or the key `placeholders` of "
+        "pgmig.conf.lua (or the migrator's option); the value false means "
+        "that it is plain text");
     return pgmig_parser_point(p, at);
 }
 
@@ -276,8 +277,9 @@ static int warn_suspect(struct pgmig_parser *p,
         return 0;
     p->suspected = true;
     snprintf(message, sizeof message,
-             "placeholder %.*s is not replaced: %sgive its value with the key "
-             "`placeholders` of pgmig.conf.lua (or the migrator's option); "
+             "placeholder %.*s is not replaced: %sgive its value with --set "
+             "NAME=VALUE or the key `placeholders` of pgmig.conf.lua (or the "
+             "migrator's option); "
              "`placeholders = false` means that it is plain text",
              (int)pgmig_utf8_offset(text + start, end - start, SHOWN),
              text + start,

@@ -2,9 +2,9 @@
 -- options, finds, shows and describes them reads this; a spec compares the documents with it.
 -- Fields: `key`, its name in tables; `types`, what a table may have for it, as `type` says or a
 -- value; `default`; `variable` of the environment and of `.env`; `flag` of the command line, with
--- `takes`, the name of its value, or a switch; `help`, its sentence there; `kind` of its value as a
--- text: "policy", "switch", or pgmig.limits knows it; `migrator` = false: not an option of
--- `pgmig.migrator`.
+-- `takes`, the name of its value, or a switch, and whether it `repeats`; `help`, its sentence
+-- there; `kind` of its value as a text: "policy", "switch", or pgmig.limits knows it; `migrator` =
+-- false: not an option of `pgmig.migrator`.
 local M = {}
 
 M.list = {
@@ -15,7 +15,7 @@ M.list = {
   },
   {
     key = "dir", types = "string or table", variable = "PGMIG_DIR", default = "migrations",
-    migrator = false, flag = "--dir", takes = "DIR",
+    migrator = false, repeats = true, flag = "--dir", takes = "DIR",
     help = "The migrations folder (default: migrations).\n"
       .. "Repeat it for more folders; new files go to the first.",
   },
@@ -78,7 +78,12 @@ M.list = {
     key = "shared", types = "boolean", default = false, flag = "--shared",
     help = "Use the tracking table of the format's tool in place:\nboth can run.",
   },
-  { key = "placeholders", types = "table or false" },
+  {
+    key = "placeholders", types = "table or false", repeats = true,
+    flag = "--set", takes = "NAME=VALUE",
+    help = "The value of the placeholder ${NAME}; a value here\ncounts before pgmig.conf.lua's. "
+      .. "Repeat it for more.",
+  },
   { key = "naming", types = "table" },
   { key = "hooks", types = "table" },
   { key = "log", types = "function" },

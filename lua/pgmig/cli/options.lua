@@ -98,8 +98,8 @@ local function add_setting(parser, option)
     return
   end
   local added = parser:option(option.flag):argname(option.takes):convert(converter(option))
-    :description(option.help)
-  if option.key == "dir" then added:count "*" end
+    :target(option.key):description(option.help)
+  if option.repeats then added:count "*" end
   if option.key == "database" then added:hidden_name "-d" end
 end
 

@@ -77,7 +77,7 @@ end
 local function find(setting, options, env, file, path)
   local key, name = setting.key, setting.variable
   local flag = options[key]
-  if flag ~= nil then return flag, "--" .. key:gsub("_", "-") end
+  if flag ~= nil then return flag, setting.flag end
   if options["no_" .. key] then return false, "--no-" .. key:gsub("_", "-") end
   if name and variable(name) then return variable(name), name end
   local value = name and in_file(env, name)
@@ -118,6 +118,20 @@ local function environment(env)
     end
   end
   return found
+end
+
+--- What `--set` says, and the values of the config file that it does not give.
+local function add_values(found, file)
+  local flag = all.by_key.placeholders.flag
+  if found.sources.placeholders ~= flag then return end
+  local values = {}
+  for name, value in pairs(file.placeholders or {}) do values[name] = value end
+  for _, word in ipairs(found.values.placeholders) do
+    local name, value = word:match "^([^=]+)=(.*)$"
+    if not name then errors.raise("usage", ("option '%s' must be NAME=VALUE"):format(flag)) end
+    values[name] = value
+  end
+  found.values.placeholders = values
 end
 
 --- The tracking table that a format asks for; nil: the usual one.
@@ -163,6 +177,7 @@ function M.read(options)
     found.values[key] = value
     found.sources[key] = source
   end
+  add_values(found, file)
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
   if options.from and found.sources.format == "default" then
