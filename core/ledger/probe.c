@@ -17,6 +17,7 @@
 #include "wire/conn.h"
 #include "base/error.h"
 #include "ledger/ledger.h"
+#include "ledger/shape.h"
 #include "ledger/trust.h"
 
 enum {
@@ -162,16 +163,6 @@ static const char probe_from[] =
     "  AND r.relname" EQ "(pg_catalog.left(%L::pg_catalog.text, 51)" CONCAT
     "'_run_journal')::pg_catalog.name";
 
-/* What a tracking table of ours may look like, and how many digits of a version
-** that has room for. */
-#define OURS "applied_at timestamptz,name text,version "
-static const struct shape {
-    const char *columns;
-    int digits;
-} shapes[] = {{OURS "int4", 9},
-              {OURS "int8", 18},
-              {OURS "numeric", PGMIG_VERSION_DIGITS}};
-
 /* Tables of the name in other schemas; a history without its table, too. */
 static const char elsewhere_sql[] =
     "SELECT DISTINCT n.nspname::pg_catalog.text AS schema,"
@@ -190,62 +181,6 @@ static bool value_is(const struct pgmig_conn *conn, int column,
     const char *value = pgmig_conn_value(conn, 0, column, &len);
 
     return value != NULL && strcmp(value, wanted) == 0;
-}
-
-/* How many digits the version column holds: 0 for a table not ours. An int4
-** holds all numbers of 9 digits, an int8 those of 18. */
-static int column_digits(const struct pgmig_conn *conn)
-{
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (value_is(conn, P_COLUMNS, shapes[i].columns))
-            return shapes[i].digits;
-    return 0;
-}
-
-/* Tools that call their table as we call ours. */
-static const struct owner {
-    const char *columns;
-    const char *name;
-    const char *format; /* what reads its files and its rows */
-} owners[] = {
-    {"version varchar", "dbmate's or Rails'", "dbmate"},
-    {"dirty bool,version int8", "golang-migrate's", "golang-migrate"},
-    {NULL, "another program's", NULL},
-};
-
-static const struct owner *owner_of(const struct pgmig_conn *conn)
-{
-    const struct owner *o = owners;
-
-    while (o->columns != NULL && !value_is(conn, P_COLUMNS, o->columns))
-        o++;
-    return o;
-}
-
-/* Whose it may be is a guess, and said as one; the columns are the detail. */
-static int refuse_table(const struct pgmig_ledger *ledger,
-                        const struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    size_t len;
-    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
-    const struct owner *owner = owner_of(conn);
-
-    pgmig_error_set(err, PGMIG_E_PLAN,
-                    "table %s is not a pgmig tracking table: it looks like %s",
-                    ledger->asked, owner->name);
-    if (owner->format != NULL)
-        pgmig_error_hint(
-            err,
-            "take over its records with pgmig adopt --from %s, then continue "
-            "with --format %s; or choose another name with --table (option "
-            "`table`); nothing was touched",
-            owner->format, owner->format);
-    else
-        pgmig_error_hint(err, "choose another name with --table (option "
-                              "`table`); nothing was touched");
-    if (columns != NULL)
-        pgmig_error_field(&err->detail, columns);
-    return -1;
 }
 
 /* Names that the caller has given stay; what a probe has found goes. */
@@ -318,14 +253,21 @@ static int check_columns(struct pgmig_ledger *ledger,
     size_t len;
     const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
 
+    if (columns == NULL) /* a table may have none */
+        columns = "";
     if (ledger->layout == NULL) {
-        ledger->digits = column_digits(conn);
-        return ledger->digits == 0 ? refuse_table(ledger, conn, err) : 0;
+        ledger->digits = pgmig_shape_digits(columns);
+        return ledger->digits > 0
+                   ? 0
+                   : pgmig_shape_refuse(
+                         ledger, columns,
+                         pgmig_conn_value(conn, 0, P_FORMAT, &len) != NULL,
+                         err);
     }
     ledger->digits = PGMIG_VERSION_DIGITS;
-    if (columns != NULL && pgmig_layout_fits(ledger->layout, columns))
+    if (pgmig_layout_fits(ledger->layout, columns))
         return 0;
-    return refuse_shared(ledger, columns ? columns : "", err);
+    return refuse_shared(ledger, columns, err);
 }
 
 /* The key is what the whole claim rests on. A table with a lock in its place
@@ -370,8 +312,14 @@ static int check_history(struct pgmig_ledger *ledger,
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN, "table %s is not a pgmig history",
                     ledger->history);
-    return pgmig_error_hint(err, "choose another name with --table (option "
-                                 "`table`); nothing was touched");
+    if (!ledger->exists)
+        return pgmig_error_hint(err, "choose another name with --table (option "
+                                     "`table`); nothing was touched");
+    return pgmig_error_hint(err,
+                            "it has the name that pgmig's history of table %s "
+                            "needs: rename it with ALTER TABLE %s RENAME "
+                            "TO ...; nothing was touched",
+                            ledger->tracking, ledger->history);
 }
 
 /* Before anything is asked: a pooler's console would answer with something.
@@ -417,10 +365,7 @@ static void add_shape(struct pgmig_sql *s)
                        s->ledger->layout->columns);
         return;
     }
-    pgmig_sql_addf(s, "columns %= ANY (ARRAY[");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        pgmig_sql_addf(s, "%s'%s'", i > 0 ? ", " : "", shapes[i].columns);
-    pgmig_sql_add(s, "])");
+    pgmig_shape_add(s);
 }
 
 /* Names are plain (ledger.c, valid_name), so they stand in quotes as they

@@ -178,6 +178,13 @@ describe("the history", function()
     assert.matches('"schema_migrations_history" is not a pgmig history', err.message)
     assert.matches("%-%-table", err.hint)
     assert.is_false(db:query("SELECT to_regclass('schema_migrations') IS NOT NULL AS x")[1].x)
+    db:exec "DROP TABLE schema_migrations_history"
+    migrator:migrate()
+    db:exec "DROP TABLE schema_migrations_history; CREATE TABLE schema_migrations_history ()"
+    ok, err = pcall(migrator.migrate, migrator)
+    assert.is_false(ok)
+    assert.matches("schema_migrations_history\" RENAME", err.hint)
+    assert.is_nil(err.hint:find "%-%-table") -- rows are in the tracking table
   end)
 
   it("lies beside a tracking table of another name and schema", function()

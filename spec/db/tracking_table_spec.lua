@@ -82,6 +82,43 @@ describe("the tracking table", function()
     end
   end)
 
+  it("whose columns somebody has changed is kept: what restores them is said, and works", function()
+    pgmig.migrator(db, dir):migrate()
+    for change, command in pairs {
+      ["ADD note text, ADD \"Who\" text DEFAULT current_user"] =
+        'DROP COLUMN "Who", DROP COLUMN "note"$',
+      ["DROP applied_at, DROP name"] = 'ADD COLUMN "name" .*, ADD COLUMN "applied_at" .*%(%)$',
+      ["ALTER name TYPE varchar(100), ALTER version TYPE text, ADD x int"] =
+        'ALTER COLUMN "version" .*, ALTER COLUMN "name" .*, DROP COLUMN "x"$',
+      ["ALTER applied_at TYPE timestamp"] = 'ALTER COLUMN "applied_at" TYPE timestamptz USING',
+    } do
+      db:exec("ALTER TABLE schema_migrations " .. change)
+      local err = refused()
+      assert.is_nil(err.hint:find "%-%-table")
+      local alter = err.hint:match ": (ALTER TABLE .*); nothing was touched$"
+      assert.matches(command, alter)
+      db:exec(alter)
+      assert.equal(0, #pgmig.migrator(db, dir):migrate())
+    end
+  end)
+
+  it("that no command restores is kept, too", function()
+    pgmig.migrator(db, dir):migrate()
+    db:exec "ALTER TABLE schema_migrations ADD \"a b\" text"
+    assert.matches("columns: %(version INTEGER PRIMARY KEY", refused().hint)
+    db:exec "ALTER TABLE schema_migrations DROP \"a b\", DROP version"
+    assert.matches("keep it.*columns: %(version INTEGER PRIMARY KEY", refused().hint)
+  end)
+
+  it("without a history, of versions alone or of Ecto", function()
+    db:exec "CREATE TABLE schema_migrations (version bigint PRIMARY KEY)"
+    assert.matches("keep it.*ADD COLUMN", refused().hint)
+    db:exec "ALTER TABLE schema_migrations ADD inserted_at timestamp(0) NOT NULL DEFAULT now()"
+    local err = refused()
+    assert.matches("Ecto", err.message)
+    assert.matches("%-%-table", err.hint)
+  end)
+
   it("that a dump of another tool's schema takes for its own: what to do is said, and works",
     function()
       local structure = "CREATE TABLE %s (version varchar NOT NULL);\nCREATE TABLE a ();\n"
