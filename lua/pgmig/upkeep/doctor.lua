@@ -22,21 +22,17 @@ local function psql(sql) return 'psql "$DATABASE_URL" -c ' .. shell.quote(sql) e
 
 local function repair(m) return "pgmig repair " .. m.shown end
 
---- The remedy of each state of drift: fn(migrator, m, next_version, status).
+--- The remedy of each state of drift: fn(m, help, policy), help of pgmig.upkeep.remedy.
 local of_drift = {
-  edited = function(_, m) return repair(m) end,
-  unreadable = function(_, m) return remedies.allow(m.path) end,
-  renamed = function(_, m) return repair(m) end,
-  replaced = function(migrator, m, next_version)
-    local version = next_version()
-    return version and remedies.renumber(migrator, m, version) or remedies.edit(m.path)
-  end,
-  missing = function(migrator, m, _, status) return remedies.bring_back(migrator, m, status) end,
-  renumbered = function(migrator, m) return remedies.renumber(migrator, m, m.applied_as.text) end,
-  out_of_order = function(migrator, m, next_version)
-    if migrator.policy.out_of_order ~= "error" then return "pgmig up" end
-    local version = next_version()
-    return version and remedies.renumber(migrator, m, version)
+  edited = repair,
+  unreadable = function(m) return remedies.allow(m.path) end,
+  renamed = repair,
+  replaced = function(m, help) return help:renumber(m) or remedies.edit(m.path) end,
+  missing = function(m, help) return help:bring_back(m) end,
+  renumbered = function(m, help) return help:renumber(m, m.applied_as.text) end,
+  out_of_order = function(m, help, policy)
+    if policy.out_of_order == "error" then return help:renumber(m) end
+    return "pgmig up"
   end,
 }
 
@@ -76,12 +72,12 @@ local function of_forgotten(all, add)
     not list[2] and list[1] or nil)
 end
 
-local function of_state(migrator, m, next_version, status, add)
+local function of_state(migrator, m, help, add)
   if m.state == "forgotten" then return end -- all of them are one finding
   if m.renumbered_as and m.state == "missing" then return end -- that one has the remedy
   local sentence, hint = drift.describe(m)
   if not sentence then return end
-  local remedy = of_drift[m.state](migrator, m, next_version, status)
+  local remedy = of_drift[m.state](m, help, migrator.policy)
   local last = ": " .. (remedy or "")
   if hint:sub(-#last) == last then hint = hint:sub(1, -#last - 1) end -- it comes below
   add(m.state, sentence .. "; " .. hint, remedy, m)
@@ -97,7 +93,7 @@ local function of_unrecorded(all, add)
     repair_only(list, all))
 end
 
-local function look_at_drift(migrator, status, next_version, add)
+local function look_at_drift(migrator, status, help, add)
   local all = planning.all(status)
   if status.warning then
     add("all_missing", status.warning .. " `pgmig config` shows both; set the folder with --dir, "
@@ -106,31 +102,31 @@ local function look_at_drift(migrator, status, next_version, add)
   of_forgotten(all, add)
   for _, m in ipairs(all) do
     if m.state ~= "missing" or not status.warning then
-      of_state(migrator, m, next_version, status, add)
+      of_state(migrator, m, help, add)
     end
   end
   of_unrecorded(all, add)
 end
 
 --- What helps with a file: of another tool's, what is wrong may be the format.
-local function of_problem(migrator, problem, next_version)
+local function of_problem(problem, help)
   local format = problem.message:match "%-%-format ([%w-]+)"
   if format then return ("pgmig --format %s status"):format(format) end
   if problem.kind == "io" then return remedies.allow(problem.path) end
   if problem.kind ~= "naming" or problem.migration then return remedies.edit(problem.path) end
-  return remedies.separate(migrator, problem.path, next_version)
+  return help:separate(problem.path)
 end
 
-local function look_at_files(migrator, status, next_version, add)
+local function look_at_files(migrator, status, help, add)
   for _, problem in ipairs(status.problems) do
     local m = problem.migration
     if not (m and m.state == "unreadable") then -- which is told already
-      add(problem.kind, problem.message, of_problem(migrator, problem, next_version), m)
+      add(problem.kind, problem.message, of_problem(problem, help), m)
     end
   end
   local code = migrator.naming.foreign
   for _, path in ipairs(status.ignored) do
-    local remedy = remedies.name(migrator, path, status, next_version)
+    local remedy = help:name(path)
     local first = remedy and "if it is a migration, name it like one, else "
       or code and path:find(code) and "write it again in SQL or Lua, or " or ""
     add("ignored", ("%s %s and is never run; %smove it out of the folder"):format(path,
@@ -264,13 +260,13 @@ function M.examine(migrator)
     of_unclear(migrator, status, add)
     return findings
   end
-  local next_version = remedies.counter(migrator, status)
+  local help = remedies.new(migrator, status)
   if who then of_holder(who, status, add) end
   local untaken = status.untaken
   if untaken then add("untaken", untaken.message .. "; " .. untaken.hint, untaken.remedy) end
-  look_at_drift(migrator, status, next_version, add)
+  look_at_drift(migrator, status, help, add)
   if not who then look_at_attempts(migrator, status, add) end
-  look_at_files(migrator, status, next_version, add)
+  look_at_files(migrator, status, help, add)
   look_at_server(migrator, status, add)
   return findings
 end

@@ -22,20 +22,35 @@ function M.allow(path)
   return "chmod u+r " .. shell.path(path)
 end
 
---- A function that returns a version which is free: another one each time; nil: nobody can count.
-function M.counter(migrator, status)
-  local widest, newest
+local remedies = {}
+remedies.__index = remedies
+
+--- Commands for the files of a migrator: what they need to know of all migrations is found once.
+-- @param status of `migrator:status`
+function M.new(migrator, status)
+  local self = setmetatable({ migrator = migrator, taken = {} }, remedies)
   for _, m in ipairs(planning.all(status)) do
-    if m.id and (not widest or #m.text > #widest.text) then widest = m end
-    if m.id and (not newest or migration.before(newest, m)) then newest = m end
+    if m.id then
+      self.taken[m.id] = true
+      if not self.widest or #m.text > #self.widest.text then self.widest = m end
+      if not self.newest or migration.before(self.newest, m) then self.newest = m end
+    end
+    if m.id and m.path then
+      self.padded = self.padded or m.text:find "^0" and #m.text
+      self.example = m
+    end
   end
-  return function()
-    local ok, version = pcall(create.next_version, migrator.naming, { widest, newest })
-    if not ok then return nil end
-    newest = { id = files.digits(migrator.naming, version), text = version }
-    widest = widest or newest
-    return version
-  end
+  return self
+end
+
+--- A version which is free: another one each time; nil: nobody can count.
+function remedies:next_version()
+  local naming = self.migrator.naming
+  local ok, version = pcall(create.next_version, naming, { self.widest, self.newest })
+  if not ok then return nil end
+  self.newest = { id = files.digits(naming, version), text = version }
+  self.widest = self.widest or self.newest
+  return version
 end
 
 -- ---- files of other names --------------------------------------------------
@@ -58,10 +73,14 @@ local function path_under(migrator, m, path, version)
 end
 
 --- Give a migration another version.
-function M.renumber(migrator, m, version)
+-- @param version nil: one that is free
+-- @return the command; nil: nobody can count
+function remedies:renumber(m, version)
+  version = version or self:next_version()
+  if not version then return nil end
   local commands, moved = {}, {}
   for _, path in ipairs { m.path, m.down_path } do
-    local other = path_under(migrator, m, path, version)
+    local other = path_under(self.migrator, m, path, version)
     if path:match "^.*/" ~= other:match "^.*/" then -- each has a folder of its own
       path, other = path:match "^(.*)/", other:match "^(.*)/"
     end
@@ -72,24 +91,13 @@ function M.renumber(migrator, m, version)
 end
 
 --- Give one of two files of a version another one; nil: that is not for a program to decide.
-function M.separate(migrator, path, next_version)
-  local _, name = split(migrator, path)
-  local ok, parsed = pcall(migrator.naming.parse, name or "")
+function remedies:separate(path)
+  local _, name = split(self.migrator, path)
+  local ok, parsed = pcall(self.migrator.naming.parse, name or "")
   if not (ok and parsed and parsed.version) or parsed.direction or way_back.word(path) then
     return nil
   end
-  local version = next_version()
-  return version and M.renumber(migrator, { name = parsed.name, path = path }, version)
-end
-
---- The version that a name begins with, where no migration has it.
-local function own_version(name, status)
-  local digits = name:match "^%d+"
-  local ok, id = pcall(core.version, digits)
-  for _, m in ipairs(planning.all(status)) do
-    if m.id == id then return nil end
-  end
-  return ok and digits or nil
+  return self:renumber { name = parsed.name, path = path }
 end
 
 --- Whether a file holds SQL, by its name, and only has to be called otherwise.
@@ -99,27 +107,26 @@ local function is_misnamed(path)
   return holds_sql and not way_back.word(path)
 end
 
+--- The version that a name begins with, where no migration has it.
+local function own_version(self, name)
+  local digits = name:match "^%d+"
+  local ok, id = pcall(core.version, digits)
+  if not ok or self.taken[id] then return nil end
+  self.taken[id] = true
+  return digits
+end
+
 --- Name a file as a migration of SQL; nil: it is none, or nobody can tell what it is called.
-function M.name(migrator, path, status, next_version)
-  local folder, name = split(migrator, path)
+function remedies:name(path)
+  local folder, name = split(self.migrator, path)
   if not is_misnamed(path) then return nil end
   local base = name:match "[^/]*$":match "^[^.]*"
   local ok, clean = pcall(create.sanitise, (base:gsub("^%d+[%W_]*", "")))
-  local version = ok and (own_version(base, status) or next_version())
-  return version and move(path, folder .. migrator.naming.format(version, clean, "up"))
+  local version = ok and (own_version(self, base) or self:next_version())
+  return version and move(path, folder .. self.migrator.naming.format(version, clean, "up"))
 end
 
 -- ---- files that are gone ---------------------------------------------------
-
---- How many digits the versions in the folder have.
-local function digits_of(status)
-  local seen
-  for _, m in ipairs(planning.all(status)) do
-    if m.path and m.text and m.text:find "^0" then return #m.text end
-    seen = seen or (m.path and m.text)
-  end
-  return seen and 0 or MIN_DIGITS
-end
 
 local MAX_DEPTH = 20 -- folders above the migrations' one
 
@@ -133,13 +140,20 @@ local function is_versioned(dir)
   return false
 end
 
+--- A version as the folder's files have it.
+local function written(self, id)
+  local digits = self.padded or (self.example and 0 or MIN_DIGITS)
+  return ("0"):rep(digits - #id) .. id
+end
+
 --- Bring a missing file back from git, whether its deletion has been committed or not; nil: the
 -- folder is not there.
-function M.bring_back(migrator, m, status)
-  if not is_versioned(migrator.dirs[1]) then return nil end
-  local digits = ("0"):rep(digits_of(status) - #m.id) .. m.id
-  local name = migrator.naming.format(digits, m.name, "up")
-  local git, file = "git -C " .. shell.path(migrator.dirs[1]), shell.path(name)
+function remedies:bring_back(m)
+  local dir = self.migrator.dirs[1]
+  if self.versioned == nil then self.versioned = is_versioned(dir) end
+  if not self.versioned then return nil end
+  local name = self.migrator.naming.format(written(self, m.id), m.name, "up")
+  local git, file = "git -C " .. shell.path(dir), shell.path(name)
   if name:find "[*?%[\\:]" then git = git .. " --literal-pathspecs" end
   return ('%s checkout "$(%s log -n 1 --format=%%H --diff-filter=AM -- %s)" -- %s'):format(git, git,
     file, file)
