@@ -350,7 +350,9 @@ end
 -- ---- reading the command line ----------------------------------------------
 
 local function complete(options)
-  if not options.dir[1] then options.dir = nil end
+  for _, option in ipairs(settings.list) do
+    if option.repeats and not options[option.key][1] then options[option.key] = nil end
+  end
   options.no_color = options.no_color or (os.getenv "NO_COLOR" or "") ~= ""
   return options
 end
