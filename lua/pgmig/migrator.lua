@@ -287,11 +287,22 @@ end
 -- @param m a migration
 -- @param direction "up" or "down"
 -- @return { migration = m, table = the tracking table, transaction = whether it runs in one,
---   statements = { { sql, kind, line, ... } }, problem = why it cannot be rolled back, or nil }
+--   statements = { { sql, kind, line, ... } }, problem = why it cannot be rolled back, or nil,
+--   resume = where a run would take up one that was left half-way: { done = so many statements,
+--   drops = INVALID indexes that are dropped first, finish = SQL that completes the last one of
+--   those done, or nil, problem = the error that a run would raise, or nil, unsure = why that is
+--   not to be seen, or nil }; nil: at its beginning }
 function migrator:describe(m, direction)
-  local described = source.describe(m, direction)
+  local described, script, section = source.describe(m, direction)
   source.forget(m)
   described.migration, described.table = m, self.ledger.name
+  if m.unfinished and script then
+    described.resume = recovery.persist(self.db, self.reconnect, function()
+      return needed("run.resume").foresee(self.db, {
+        m = m, script = script, section = section, direction = direction,
+      })
+    end)
+  end
   return described
 end
 

@@ -3,6 +3,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
 local origin = require "pgmig.cli.origin"
+local outcome = require "pgmig.cli.outcome"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
@@ -95,13 +96,23 @@ local function step_of(migrator, m, direction)
   return migrator:describe(m, direction)
 end
 
+--- The exit code that running a planned migration would end with.
+local function code_of(step)
+  if step.problem then return 2 end
+  local problem = step.resume and step.resume.problem
+  if not problem then return 0 end
+  local begun = outcome.record()
+  begun:event { type = "start", migration = step.migration }
+  return outcome.exit_code(problem, begun)
+end
+
 --- Report what a plan would do.
 -- @return the exit code that running it would end with
 local function show(run, migrator, plan)
   local steps, code = {}, 0
   for i, m in ipairs(plan) do
     steps[i] = step_of(migrator, m, plan.direction)
-    if steps[i].problem then code = 2 end
+    if code == 0 then code = code_of(steps[i]) end
   end
   run.report:plan(plan, steps)
   return code

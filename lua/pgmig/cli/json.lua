@@ -50,7 +50,10 @@ end
 
 --- Make a reporter.
 -- @param output where to write (pgmig.cli.output)
-function M.new(output) return setmetatable({ output = output }, json) end
+-- @param options verbose: all SQL of a plan
+function M.new(output, options)
+  return setmetatable({ output = output, verbose = options.verbose }, json)
+end
 
 local function encode(fields)
   return core.readable(dkjson.encode(object(fields), { keyorder = key_order }), "\\\\x")
@@ -115,10 +118,28 @@ function json:status(status)
   }
 end
 
-local function planned(step)
+--- Where a run would take it up.
+local function resumed(left)
+  local problem = left.problem
+  return object {
+    done = left.done, drops = list(left.drops), finish = left.finish, unsure = left.unsure,
+    problem = problem and object {
+      kind = problem.kind, message = problem.message, hint = problem.hint, line = problem.line,
+      statement = problem.statement,
+    },
+  }
+end
+
+local function statement(s)
+  return object { line = s.line, column = s.column, kind = s.kind, statement = s.sql }
+end
+
+local function planned(self, step)
   local fields = brief(step.migration)
   fields.path, fields.problem = step.migration.path, step.problem
   fields.transaction, fields.statements = step.transaction, step.statements and #step.statements
+  fields.resume = step.resume and resumed(step.resume)
+  fields.sql = self.verbose and step.statements and list(step.statements, statement) or nil
   return fields
 end
 
@@ -127,7 +148,8 @@ end
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
 function json:plan(plan, steps)
   self:write {
-    direction = plan.direction, migrations = list(steps, planned), ignored = list(plan.ignored),
+    direction = plan.direction, ignored = list(plan.ignored),
+    migrations = list(steps, function(step) return planned(self, step) end),
     warnings = plan.warnings[1] and list(plan.warnings, function(warning)
       return object {
         state = warning.state, message = warning.message,

@@ -59,22 +59,56 @@ function text:unclear(err)
   self.output:line(self.output:paint(1, "red", "not known: ") .. err.message .. "; " .. err.hint)
 end
 
+--- Where a run takes a migration up that was left half-way; its error where it cannot.
+local function resume_line(step)
+  local left, label = step.resume, step.migration.label
+  if left.problem then
+    return ("cannot resume  %s: %s"):format(label, left.problem.message
+      .. (left.problem.hint and "; " .. left.problem.hint or ""))
+  end
+  if left.done >= #step.statements then
+    return ("would record  %s  (all of its statements are done)"):format(label)
+  end
+  return ("would resume  %s at statement %d of %d  (transaction=off)"):format(label, left.done + 1,
+    #step.statements)
+end
+
 local function plan_line(verb, step)
   local label = step.migration.label
   if step.problem then return ("cannot %s  %s: %s"):format(verb, label, step.problem) end
+  if step.resume and #step.statements > 0 then return resume_line(step) end
   local statements = count(#step.statements, "statement")
   if step.migration.language == "lua" then statements = "Lua" end
   local mode = step.transaction and "one transaction" or "transaction=off"
   return ("would %s  %s  (%s, %s)"):format(verb, label, mode, statements)
 end
 
+--- What a run does before the statement at which it resumes.
+local function preparations(left)
+  local list = {}
+  for _, name in ipairs(left.drops) do
+    list[#list + 1] = ("  first: drop the INVALID index %s, which an earlier attempt left behind")
+      :format(name)
+  end
+  if left.finish then list[#list + 1] = "  first: " .. left.finish end
+  if left.unsure then
+    list[#list + 1] = ("  what became of its interrupted statement a run has to see: %s")
+      :format(left.unsure)
+  end
+  return list
+end
+
 --- The statements of a planned migration: all of them, whole with --verbose.
 function text:statements(step)
   if step.problem then return end
-  for _, statement in ipairs(step.statements) do
+  local left = step.resume or { done = 0, drops = {} }
+  for i, statement in ipairs(step.statements) do
+    if i == left.done + 1 then
+      for _, line in ipairs(preparations(left)) do self.output:line(line) end
+    end
     local sql = self.verbose and statement.sql or texts.excerpt(statement.sql)
     local place = ("  %s:%d: "):format(texts.line(step.migration.path), statement.line)
-    self.output:block(place .. sql)
+    self.output:block(place .. (i <= left.done and "done: " or "") .. sql)
   end
 end
 

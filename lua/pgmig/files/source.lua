@@ -243,6 +243,7 @@ end
 --- What a migration would run, for people.
 -- @param direction "up" or "down"
 -- @return { transaction = boolean, statements = list, problem = why it cannot run, or nil }
+-- @return its script, and which section of it; nothing where there is none
 -- @raise kinds "io", "parse", "plan"
 function M.describe(m, direction)
   local script, section = script_in(m, M.look(m), direction)
@@ -252,7 +253,7 @@ function M.describe(m, direction)
     transaction = not found or found.transaction,
     statements = found and found.statements or {},
     problem = direction == "down" and M.obstacle(m) or nil,
-  }
+  }, script, section
 end
 
 --- Refuse a way back that the file does not provide for.

@@ -1,6 +1,7 @@
 --- Taking up a migration with transaction=off where an earlier attempt has left it: the journal
 -- says which statements are done, and which one was under way. First the row gets this attempt as
--- its owner, if it is still as it was read; only then is anything decided or removed.
+-- its owner, if it is still as it was read; only then is anything decided or removed. A plan
+-- decides in the same way, and removes nothing.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local failures = require "pgmig.state.failure"
@@ -9,6 +10,8 @@ local ledger = require "pgmig.state.ledger"
 local orphan = require "pgmig.db.orphan"
 local source = require "pgmig.files.source"
 local texts = require "pgmig.texts"
+
+local unpack = unpack or table.unpack
 
 local M = {}
 
@@ -110,31 +113,54 @@ local function unprovable(step, row)
   })
 end
 
---- Find out about an index: true when the statement is done, false when not, nil: unknown.
-local function settle_index(step, row, change)
-  return indexes.settle {
-    db = step.run.db, change = change, relation = row.relation, target = row.target,
+--- What pgmig.state.indexes has to know of a statement.
+local function index_case(db, row, change)
+  return {
+    db = db, change = change, relation = row.relation, target = row.target,
     existed = row.existed, invalid = row.invalid, tag = orphan.tag(row.owner),
     role = row.role ~= "none" and row.role or nil, path = row.path, failed = row.state == "failed",
-    limit = step.run.lock_wait,
-    set_aside = function(index)
-      local entry = step:entry { owner = row.owner, revision = row.revision }
-      step.run.ledger:set_aside(step.run.db, entry, index)
-    end,
-    tell = function(message)
-      step.run.emit { type = "warning", migration = step.m, message = message }
-    end,
   }
 end
 
---- Find out about the statement under way: true when it is done. What it has left is removed.
-local function examine(step, row)
-  local how, change = failures.settles(row)
+--- Find out about the statement under way: true when it is done.
+local function examine(step, row, actor)
+  local how, change = failures.settles(row, step.m.path)
   if how == "again" then return false end
   local done
-  if how == "index" then done = settle_index(step, row, change) end
+  if how == "index" then done = actor.settle_index(row, change) end
   if done == nil then unprovable(step, row) end
   return done
+end
+
+--- Decide where a migration goes on.
+-- @param step { m, script, section, direction; failure = of this run, which has tried again }
+-- @param row of the journal, changed with what is found out
+-- @param actor { settle_index = fn(row, change), note_done = fn(row), note_undone = fn(row) }
+local function decide(step, row, actor)
+  check_unedited(step, row)
+  if row.running and examine(step, row, actor) then
+    actor.note_done(row)
+    check_unedited(step, row)
+  elseif row.running then
+    actor.note_undone(row)
+  end
+  check_ground(step, row)
+end
+
+-- ---- for a run ---------------------------------------------------------------
+
+--- Find out about an index; what it has left INVALID is removed.
+local function settle_index(step, row, change)
+  local case = index_case(step.run.db, row, change)
+  case.limit = step.run.lock_wait
+  function case.set_aside(index)
+    local entry = step:entry { owner = row.owner, revision = row.revision }
+    step.run.ledger:set_aside(step.run.db, entry, index)
+  end
+  function case.tell(message)
+    step.run.emit { type = "warning", migration = step.m, message = message }
+  end
+  return indexes.settle(case)
 end
 
 --- The statement under way has turned out to be done.
@@ -155,6 +181,15 @@ local function note_undone(step, row)
     message = ("statement %d had not taken effect, or can safely run twice: it runs again"):format(
       #row.done + 1),
   })
+end
+
+--- What a run does about what it finds out.
+local function runner(step)
+  return {
+    settle_index = function(row, change) return settle_index(step, row, change) end,
+    note_done = function(row) note_done(step, row) end,
+    note_undone = function(row) note_undone(step, row) end,
+  }
 end
 
 --- Whether an attempt of it has failed half-way, as the history says.
@@ -194,14 +229,7 @@ end
 local function find_start(step)
   local row = take(step)
   if not row then return nil end
-  check_unedited(step, row)
-  if row.running and examine(step, row) then
-    note_done(step, row)
-    check_unedited(step, row)
-  elseif row.running then
-    note_undone(step, row)
-  end
-  check_ground(step, row)
+  decide(step, row, runner(step))
   return { revision = row.revision, done = #row.done }
 end
 
@@ -221,6 +249,65 @@ function M.prepare(step)
     step.run:check_lock() -- without it, whoever is first would be taken over again
   end
   refuse(step)
+end
+
+-- ---- for a plan --------------------------------------------------------------
+
+--- Only look, and note it.
+local function looker(db, found)
+  return {
+    settle_index = function(row, change)
+      local done, left, finish = indexes.look(index_case(db, row, change))
+      for _, index in ipairs(done == false and left or {}) do
+        found.drops[#found.drops + 1] = index.qualified
+      end
+      found.finish = finish and finish.sql
+      return done
+    end,
+    note_done = function(row) row.done[#row.done + 1] = row.running end,
+    note_undone = function() end,
+  }
+end
+
+local function copy_of(row)
+  local copy = {}
+  for key, value in pairs(row) do copy[key] = value end
+  copy.done = { unpack(row.done) }
+  return copy
+end
+
+-- What a run is refused with.
+local refusals = { drift = true, lock = true, plan = true, unknown = true }
+
+--- Where a run would take up a migration that was left half-way, as it is now.
+-- @param db a connection
+-- @param step { m, script, section, direction }
+-- @return { done = statements, drops = INVALID indexes that are dropped first, finish = SQL that
+--   completes the last one of those done, or nil, problem = the error that a run would raise, or
+--   nil, unsure = why it was not to be seen what a run would find, or nil }; nil: nothing is left
+-- @raise what is no answer
+function M.foresee(db, step)
+  local left = step.m.unfinished
+  if not left then return nil end
+  local found, row = { drops = {}, done = left.done }, copy_of(left.row)
+  if row.state == "running" and orphan.is_busy(db, row) then
+    found.unsure = "it is still running on the server, and a run waits for its end"
+    return found
+  end
+  local ok, err = pcall(function()
+    check_direction(step, row)
+    decide(step, row, looker(db, found))
+  end)
+  found.done = #row.done
+  if ok then return found end
+  if errors.is(err, "sql") then -- a standby, where no empty twin of the table can be made
+    found.unsure = err.message
+  elseif errors.is(err) and refusals[err.kind] then
+    found.problem = err
+  else
+    error(err, 0)
+  end
+  return found
 end
 
 return M

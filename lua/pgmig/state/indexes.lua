@@ -249,21 +249,17 @@ local function candidates(case)
   return valid, invalid
 end
 
+-- What each finds without touching anything: whether the statement is done (nil: nobody can know),
+-- the INVALID indexes that it has left, and what would finish it, where that is another statement.
+local look = {}
+
 --- CREATE INDEX: done when there is such an index, valid, that was not there before.
-local function settle_create(case)
+function look.create(case)
   local valid, invalid = as_file(case, candidates)
-  if invalid and #invalid > 0 then
-    wait_for_builders(case)
-    valid, invalid = as_file(case, candidates)
-  end
-  if not valid then return nil end
-  if #valid == 0 and #invalid == 0 then return false end
-  if #valid == 0 and #invalid == 1 then
-    drop(case, invalid[1])
-    return false
-  end
-  if #invalid == 0 then return true end
-  return nil
+  if not valid then return nil, {} end
+  if #valid == 0 and #invalid < 2 then return false, invalid end
+  if #invalid == 0 then return true, {} end
+  return nil, invalid
 end
 
 -- ---- the others ------------------------------------------------------------
@@ -302,40 +298,43 @@ function M.left_by(db, row)
 end
 
 --- REINDEX: it is run again; its copies are in the way.
-local function settle_reindex(case)
-  if #copies(case) > 0 then wait_for_builders(case) end
-  for _, index in ipairs(copies(case)) do drop(case, index) end
-  return false
-end
+function look.reindex(case) return false, copies(case) end
+
+look.reindex_table = look.reindex
 
 --- DROP INDEX: done when there was one and it is gone.
-local function settle_drop(case)
-  if case.target == "0" then return false end
+function look.drop(case)
+  if case.target == "0" then return false, {} end
   return case.db:ask_row("1 gone:bool", [[SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c
-    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target).gone
+    WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid) AS gone]], case.target).gone, {}
 end
 
 --- DETACH PARTITION CONCURRENTLY: one that has come half-way is finished.
-local function settle_detach(case)
+function look.detach(case)
   local db = case.db
-  if db:server_version() < 140000 then return false end -- it has no such statement
+  if db:server_version() < 140000 then return false, {} end -- it has no such statement
   local table_name, partition = name_of(db, case.relation), name_of(db, case.target)
-  if not (table_name and partition) then return false end
+  if not (table_name and partition) then return false, {} end
   local left = db:ask_row("? pending:bool", [[
     SELECT i.inhdetachpending AS pending FROM pg_catalog.pg_inherits i
     WHERE i.inhparent OPERATOR(pg_catalog.=) $1::pg_catalog.oid
       AND i.inhrelid OPERATOR(pg_catalog.=) $2::pg_catalog.oid]], case.relation, case.target)
-  if not left then return not case.failed end -- it may never have been attached
-  if not left.pending then return false end
-  run_alone(case, ("ALTER TABLE %s DETACH PARTITION %s FINALIZE"):format(table_name, partition))
-  case.tell(("detached %s, which an earlier attempt had left pending"):format(partition))
-  return true
+  if not left then return not case.failed, {} end -- it may never have been attached
+  if not left.pending then return false, {} end
+  return true, {}, {
+    sql = ("ALTER TABLE %s DETACH PARTITION %s FINALIZE"):format(table_name, partition),
+    message = ("detached %s, which an earlier attempt had left pending"):format(partition),
+  }
 end
 
-local settle = {
-  create = settle_create, detach = settle_detach, drop = settle_drop, reindex = settle_reindex,
-  reindex_table = settle_reindex,
-}
+--- Find out whether a statement is done, without touching anything.
+-- @param case as of `settle`
+-- @return as `settle`; the INVALID indexes that it drops first, a list of { oid, qualified }; the
+--   statement { sql } with which it finishes that one, or nil
+function M.look(case)
+  if not case.relation then return nil, {} end -- the row is of a version that did not note it
+  return look[case.change.action](case)
+end
 
 --- Find out whether a statement is done, and remove what it has left INVALID.
 -- @param case { db, change = the statement's `index_change` (pgmig.parse); relation, target,
@@ -346,8 +345,19 @@ local settle = {
 -- @return true: it need not run again; false: it has to; nil: nobody can know
 -- @raise kind "lock"; as that function does
 function M.settle(case)
-  if not case.relation then return nil end -- the row is of a version that did not note it
-  return settle[case.change.action](case)
+  local done, left, finish = M.look(case)
+  if left[1] then
+    wait_for_builders(case)
+    done, left = M.look(case)
+  end
+  if done == false then
+    for _, index in ipairs(left) do drop(case, index) end
+  end
+  if finish then
+    run_alone(case, finish.sql)
+    case.tell(finish.message)
+  end
+  return done
 end
 
 return M
