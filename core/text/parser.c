@@ -458,16 +458,15 @@ static struct pgmig_comment read_comment(const struct pgmig_parser *p,
     return c;
 }
 
-/* Nothing stands before it on its line. */
+/* Nothing stands before it on its line. Of a line whose start was let go, it is
+** known how much that was. */
 static bool at_margin(const struct pgmig_parser *p, size_t offset)
 {
-    struct pgmig_error place = {0};
-    bool margin;
+    const struct pgmig_source *s = &p->script->source;
 
-    pgmig_source_point(&p->script->source, offset, &place);
-    margin = place.column == 1;
-    pgmig_error_clear(&place);
-    return margin;
+    if (offset <= s->from + pgmig_source_bom(s))
+        return s->line.before == 0;
+    return strchr("\r\n", *pgmig_parser_at(p, offset - 1)) != NULL;
 }
 
 /* A marker counts alone on its line, or wherever its tool finds it. */

@@ -111,6 +111,7 @@ text("sections of dbmate", 200, "", "-- migrate:up\nSELECT 1;\n-- migrate:down\n
   "dbmate")
 text("blocks of goose", 200, "-- +goose Up\n",
   "-- +goose StatementBegin\nSELECT 1;\n-- +goose StatementEnd\n", "", "goose")
+text("markers at the margin", 500, "", "--! no-transaction\n", "SELECT 1;\n", "graphile-migrate")
 text("half a divider of tern", 1000, "SELECT '", "---- create above / drop ", "';\n", "tern")
 
 for format, open in pairs { flyway = "${", tern = "{{", ["graphile-migrate"] = ":DATABASE_" } do
