@@ -82,6 +82,13 @@ static unsigned concurrently(struct pgmig_words *w, struct pgmig_statement *st)
 /* The server calls PreventInTransactionBlock
 ** (src/backend/access/transam/xact.c) for these. Not for CREATE SUBSCRIPTION in
 ** all its forms, which is left to it. */
+/* ON COMMIT DROP, of a temporary table; `w` is a copy. */
+static bool is_dropped(struct pgmig_words w)
+{
+    return pgmig_words_find(&w, "commit") && pgmig_words_accept(&w, "commit") &&
+           pgmig_words_at(&w, "drop");
+}
+
 static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
 {
     static const char *const modifiers[] = {
@@ -90,15 +97,21 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
         "default",   "constraint", "procedural", NULL};
     static const char *const alone[] = {"database", "tablespace", NULL};
     static const char *const routines[] = {"function", "procedure", NULL};
+    bool temporary = false;
     unsigned traits;
 
-    for (; at_any(w, modifiers); pgmig_words_next(w))
+    for (; at_any(w, modifiers); pgmig_words_next(w)) {
         st->index.unique = st->index.unique || pgmig_words_at(w, "unique");
+        temporary = temporary || pgmig_words_at(w, "temp") ||
+                    pgmig_words_at(w, "temporary");
+    }
     object(w, st);
     if (at_any(w, alone))
         return PGMIG_T_NO_BLOCK;
     if (at_any(w, routines))
         st->kind = PGMIG_KIND_ROUTINE;
+    if (temporary && is_dropped(*w))
+        return PGMIG_T_PASSING;
     if (!pgmig_words_accept(w, "index"))
         return 0;
     traits = concurrently(w, st);
@@ -352,8 +365,23 @@ static unsigned set(struct pgmig_words *w, struct pgmig_statement *st)
         read_modes(w, &st->modes);
         return PGMIG_T_TX_SET;
     }
+    if (!local && pgmig_words_at(w, "constraints")) {
+        add_word(st, w);
+        return PGMIG_T_PASSING;
+    }
     st->setting = pgmig_setting_assigned(w);
-    return local ? 0 : PGMIG_T_SETTING;
+    return local ? PGMIG_T_PASSING : PGMIG_T_SETTING;
+}
+
+/* A cursor WITH HOLD outlives its transaction. */
+static unsigned declare(struct pgmig_words *w, struct pgmig_statement *st)
+{
+    (void)st;
+    for (; !pgmig_words_ended(w) && !pgmig_words_at(w, "for");
+         pgmig_words_next(w))
+        if (pgmig_words_accept(w, "with"))
+            return pgmig_words_at(w, "hold") ? 0 : PGMIG_T_PASSING;
+    return PGMIG_T_PASSING;
 }
 
 static unsigned reset(struct pgmig_words *w, struct pgmig_statement *st)
@@ -447,7 +475,7 @@ static const struct first_word {
     {"COPY", PLAIN, 0, copy},
     {"CREATE", PLAIN, 0, create},
     {"DEALLOCATE", PLAIN, PGMIG_T_SETTING, NULL},
-    {"DECLARE", PLAIN, 0, NULL},
+    {"DECLARE", PLAIN, 0, declare},
     {"DELETE", PLAIN, PGMIG_T_TAKES, NULL},
     {"DISCARD", PLAIN, 0, discard},
     {"DO", PGMIG_KIND_DO, PGMIG_T_MAY_COMMIT, block},
@@ -461,7 +489,7 @@ static const struct first_word {
     {"INSERT", PLAIN, 0, NULL},
     {"LISTEN", PLAIN, PGMIG_T_SETTING, NULL},
     {"LOAD", PGMIG_KIND_LOAD, PGMIG_T_SETTING, NULL},
-    {"LOCK", PLAIN, 0, NULL},
+    {"LOCK", PLAIN, PGMIG_T_PASSING, NULL},
     {"MERGE", PLAIN, 0, NULL},
     {"MOVE", PLAIN, 0, NULL},
     {"NOTIFY", PLAIN, 0, NULL},
@@ -473,7 +501,7 @@ static const struct first_word {
     {"RESET", PLAIN, 0, reset},
     {"REVOKE", PLAIN, PGMIG_T_TAKES, NULL},
     {"ROLLBACK", PGMIG_KIND_ROLLBACK, 0, rollback},
-    {"SAVEPOINT", PLAIN, 0, NULL},
+    {"SAVEPOINT", PLAIN, PGMIG_T_PASSING, NULL},
     {"SECURITY", PLAIN, 0, NULL},
     {"SELECT", PLAIN, 0, query},
     {"SET", PLAIN, 0, set},

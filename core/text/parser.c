@@ -104,7 +104,7 @@ static bool keeps_last(const struct pgmig_parser *p)
 
     return !p->script->streamed || section->statement_count < 3 ||
            (section->statements[section->statement_count - 1].traits &
-            PGMIG_T_NOTABLE);
+            (PGMIG_T_NOTABLE | PGMIG_T_PASSING));
 }
 
 static int keep(struct pgmig_parser *p, const struct pgmig_statement *st)

@@ -100,6 +100,32 @@ static bool has_alone(const struct pgmig_section *section)
     return false;
 }
 
+#define VAIN_MAX 20 /* places are counted from the file's beginning */
+
+/* The server takes some of them with a warning, and some without. */
+static int warn_vain(struct pgmig_parser *p,
+                     const struct pgmig_section *section, bool begun)
+{
+    struct pgmig_tx_walk walk = {.inside = begun};
+    const struct pgmig_statement *st = pgmig_txcheck_vain(section, &walk);
+
+    for (int i = 0; i < VAIN_MAX && st != NULL; i++) {
+        if (pgmig_parser_warn(p, st->start, walk.message) != 0)
+            return -1;
+        st = pgmig_txcheck_vain(section, &walk);
+    }
+    return 0;
+}
+
+/* Check a section that runs statement by statement. */
+static int settle_pieces(struct pgmig_parser *p, struct pgmig_section *section,
+                         bool begun)
+{
+    if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) != 0)
+        return -1;
+    return warn_vain(p, section, begun);
+}
+
 /* A section that does not say how it runs, in a format whose tool lets a file
 ** leave its transaction. Where nothing keeps it from running in one, it does:
 ** then the tracking row is in it, too. */
@@ -113,8 +139,7 @@ static int settle_own(struct pgmig_parser *p, struct pgmig_section *section)
     section->transaction = at == section->statement_count;
     if (section->transaction)
         return pgmig_txcheck(p->script, section, p->words, true, p->err);
-    if (pgmig_txcheck_pieces(p->script, section, p->words, begun, p->err) !=
-            0 ||
+    if (settle_pieces(p, section, begun) != 0 ||
         pgmig_parser_warn(
             p, section->statements[at].start,
             "the file runs statement by statement, because this one cannot "
@@ -139,7 +164,7 @@ static int settle_transaction(struct pgmig_parser *p,
                                : p->words->transaction != PGMIG_TRANSACTION_OFF;
     if (section->transaction)
         return pgmig_txcheck(p->script, section, p->words, false, p->err);
-    return pgmig_txcheck_pieces(p->script, section, p->words, false, p->err);
+    return settle_pieces(p, section, false);
 }
 
 /* Both sections are settled whichever will run: a way back that cannot run is

@@ -22,7 +22,8 @@ enum pgmig_trait {
     PGMIG_T_LO_OPEN = 8192,   /* leaves one more large object open */
     PGMIG_T_LO_CLOSE = 16384, /* ... one fewer */
     PGMIG_T_TX_LO = 32768,    /* BEGIN and COMMIT around such calls alone */
-    PGMIG_T_TAKES = 65536     /* takes something away: DROP, DELETE, ... */
+    PGMIG_T_TAKES = 65536,    /* takes something away: DROP, DELETE, ... */
+    PGMIG_T_PASSING = 131072  /* what it does ends with its transaction */
 };
 
 /* What is said about transactions; txcheck.c looks at no others. */

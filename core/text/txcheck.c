@@ -385,6 +385,41 @@ int pgmig_txcheck_pieces(const struct pgmig_script *script,
     return 0;
 }
 
+/* What a statement is called that does nothing, where its kind leaves it open.
+ */
+static const char *vain_name(const struct pgmig_statement *st)
+{
+    if (strcmp(st->name, "SET") == 0)
+        return "SET LOCAL";
+    if (strncmp(st->name, "CREATE", 6) == 0)
+        return "a table with ON COMMIT DROP";
+    return strcmp(st->name, "DECLARE") == 0 ? "a cursor without WITH HOLD"
+                                            : st->name;
+}
+
+const struct pgmig_statement *
+pgmig_txcheck_vain(const struct pgmig_section *section,
+                   struct pgmig_tx_walk *walk)
+{
+    while (walk->next < section->statement_count) {
+        const struct pgmig_statement *st = &section->statements[walk->next++];
+
+        if (st->traits & PGMIG_T_TX_BEGIN)
+            walk->inside = true;
+        else if (st->traits & (PGMIG_T_TX_COMMIT | PGMIG_T_TX_REFUSED))
+            walk->inside = false;
+        else if (!walk->inside &&
+                 (st->traits & (PGMIG_T_PASSING | PGMIG_T_TX_SET))) {
+            snprintf(walk->message, sizeof walk->message,
+                     "%s has no effect outside a transaction: put it between "
+                     "BEGIN and COMMIT, with what it is for",
+                     vain_name(st));
+            return st;
+        }
+    }
+    return NULL;
+}
+
 /* A COMMIT ends nothing where nothing is open or nothing was kept yet; a BEGIN
 ** at the very end begins nothing that would be run. */
 void pgmig_txcheck_loosen(struct pgmig_section *section, bool begun)

@@ -47,6 +47,20 @@ PGMIG_NODISCARD int pgmig_txcheck_pieces(const struct pgmig_script *script,
                                          const struct pgmig_vocabulary *words,
                                          bool begun, struct pgmig_error *err);
 
+/* How far a section that runs in pieces was gone through. */
+struct pgmig_tx_walk {
+    size_t next;
+    bool inside; /* a transaction is open: its tool's, or the file's own */
+    char message[160]; /* about the statement that was found */
+};
+
+/* The next statement that does nothing, because what it does ends with its
+** transaction, and that is only its own; NULL: there is none left. The walk
+** begins with next = 0, and inside = the tool begins a transaction. */
+const struct pgmig_statement *
+pgmig_txcheck_vain(const struct pgmig_section *section,
+                   struct pgmig_tx_walk *walk);
+
 /*
 ** Leave out a COMMIT of nothing and a BEGIN of nothing, and note what else the
 ** transaction that a tool puts around a file is for: the statements up to the

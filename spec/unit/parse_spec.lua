@@ -296,6 +296,43 @@ describe("transaction control", function()
     assert.equal("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", script.up.begin)
   end)
 
+  --- The lines that are warned of, for they do nothing.
+  local function vain(...)
+    local lines = {}
+    for _, warning in ipairs(parse(...).warnings) do
+      if warning.message:find "no effect outside a transaction" then
+        lines[#lines + 1] = warning.line
+      end
+    end
+    return lines
+  end
+
+  for _, statement in ipairs {
+    "LOCK TABLE t", "SET LOCAL lock_timeout = '1s'", "savepoint a", "SET CONSTRAINTS ALL DEFERRED",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "DECLARE c SCROLL CURSOR FOR SELECT 'with hold'",
+    "CREATE TEMPORARY TABLE t (a int) ON COMMIT DROP",
+    "create temp table t on commit drop as table x",
+  } do
+    it("has no " .. statement .. " outside one, but with a warning", function()
+      statement = statement .. ";"
+      assert.same({ 2, 8 }, vain("-- pgmig: transaction=off", statement, "BEGIN;", statement,
+        "SELECT 1;", statement, "COMMIT;", statement))
+      assert.same({}, vain(statement:find "TRANSACTION" and statement or "SELECT 1;" .. statement))
+    end)
+  end
+
+  it("is not needed by what outlives one", function()
+    assert.same({}, vain("-- pgmig: transaction=off", "SET lock_timeout = '1s';",
+      "SET SESSION a.b = 1;", "DECLARE c CURSOR WITH HOLD FOR SELECT 1;",
+      "CREATE TEMP TABLE t () ON COMMIT DELETE ROWS;",
+      "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE;", "CREATE TABLE u (commit int);"))
+  end)
+
+  it("is asked for in the first twenty places of a section only", function()
+    assert.equal(20, #vain("-- pgmig: transaction=off", ("SAVEPOINT a;\n"):rep(50)))
+  end)
+
   local OPEN, CLOSE = "SELECT pg_catalog.lo_open('1', 131072);", "SELECT pg_catalog.lo_close(0);"
   local WRITE = "SELECT pg_catalog.lowrite(0, '\\x00');"
 
