@@ -53,8 +53,8 @@ describe("adopt", function()
     local _, json = project.run "--format dbmate status --json"
     assert.same({ "1_a" }, cli.objects(json)[1].untaken.applied)
     _, out = project.run "--format dbmate doctor"
-    assert.matches(said .. "\n   pgmig %-%-format dbmate adopt\n1 finding\n$", out)
-    assert.equal(0, (project.run(out:match "\n   pgmig ([^\n]+)")))
+    assert.matches(said .. "\n   pgmig %-%-dir %S+ %-%-format dbmate adopt\n1 finding\n$", out)
+    assert.equal(0, (cli.run(out:match "\n   pgmig ([^\n]+)", project.env())))
     assert.equal("all is well\n", select(2, project.run "--format dbmate doctor"))
     _, out = project.run "--format dbmate status"
     assert.matches("applied +1_a .*pending +2_b", out)

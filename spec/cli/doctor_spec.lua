@@ -11,8 +11,9 @@ describe("doctor", function()
   before_each(function()
     project, others, runs = cli.project(), {}, {}
     bin = support.tempdir()
-    support.write(bin, "pgmig", "#!/bin/sh\nexec " .. cli.command("--dir " .. cli.quote(project.dir)
-      .. ' "$@"', project.env()) .. "\n")
+    support.write(bin, "pgmig", "#!/bin/sh\nexec " .. cli.command('"$@"', project.env {
+      PGMIG_DIR = project.dir,
+    }) .. "\n")
     os.execute("chmod +x " .. bin .. "/pgmig")
   end)
 
@@ -497,5 +498,31 @@ describe("doctor", function()
     check_cured("edited", "pgmig repair 3")
     local _, json = project.run "doctor --json"
     assert.same({}, dkjson.decode(json).findings)
+  end)
+
+  it("prints commands for the flags that it was given, without a password", function()
+    local dir = project.dir .. "/its own"
+    os.execute(("mkdir %s && mv %s/*.sql %s"):format(cli.quote(dir), project.dir, cli.quote(dir)))
+    support.write(bin, "pgmig", "#!/bin/sh\nexec " .. cli.command '"$@"' .. "\n")
+    local flags = (" --dir %s --table its_rows --no-pipeline --database "):format(cli.quote(dir))
+    for url, shown in pairs {
+      [project.url] = project.url, [project.url .. "&password=secret"] = "host=",
+    } do
+      local words = "pgmig" .. flags .. cli.quote(url)
+      assert.equal(0, (type_in(words .. " up")))
+      support.write(dir, "001_create_a.sql", "-- " .. shown)
+      project.db:exec "DROP INDEX IF EXISTS i; INSERT INTO a VALUES (1), (1)"
+      pcall(project.db.exec, project.db, "CREATE UNIQUE INDEX CONCURRENTLY i ON a (id)")
+      local code, out = type_in(words .. " doctor", { DATABASE_URL = "postgresql:///nowhere" })
+      assert.equal(0, code)
+      assert.matches("\n   pgmig [^\n]*%-%-dir '[^']+' ", out)
+      assert.truthy(out:match " %-%-database ([^\n]+)":find(shown, 1, true))
+      assert.not_matches("secret", out)
+      for command in out:gmatch "\n   (%S[^\n]*)" do
+        local failed, _, err = type_in(command, { DATABASE_URL = "postgresql:///nowhere" })
+        assert.equal(0, failed, command .. ": " .. err)
+      end
+      assert.equal("all is well\n", select(2, type_in(words .. " doctor")))
+    end
   end)
 end)

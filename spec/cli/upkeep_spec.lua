@@ -56,12 +56,13 @@ describe("pgmig", function()
     assert.matches("edited: 001_create_a was edited after it was applied; .*pgmig repair 1", out)
     code, out = run "doctor"
     assert.equal(0, code)
-    assert.matches("edited: 001_create_a was edited after it was applied.*\n   pgmig repair 1\n",
-      out)
+    assert.matches("edited: 001_create_a was edited after it was applied.*\n   pgmig %-%-dir %S+ "
+      .. "repair 1\n", out)
     assert.matches("1 finding\n$", out)
     local _, json = run "doctor --json"
     local finding = dkjson.decode(json).findings[1]
-    assert.same({ "edited", "pgmig repair 1" }, { finding.kind, finding.remedy })
+    assert.same({ "edited", ("pgmig --dir %s repair 1"):format(project.dir) },
+      { finding.kind, finding.remedy })
   end)
 
   it("up refuses an edited file with code 2, --policy lets it pass, repair settles it", function()

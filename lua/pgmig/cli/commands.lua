@@ -3,9 +3,12 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
 local origin = require "pgmig.cli.origin"
+local needed = require "pgmig.needed"
 local outcome = require "pgmig.cli.outcome"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
+
+local retyped = needed "cli.retyped"
 
 local M = {}
 
@@ -86,6 +89,7 @@ end
 
 function M.doctor(run)
   local findings = open(run, "look"):doctor()
+  retyped.findings(run, findings)
   run.report:findings(findings)
   return run.options.exit_code and #findings > 0 and 3 or 0
 end

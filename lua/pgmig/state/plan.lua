@@ -28,7 +28,8 @@ local function failure_of(m, marks)
     if ok and checksum ~= tried then return nil end
   end
   return {
-    event = marks.event[key], message = marks.message[key], at = marks.at[key],
+    event = marks.event[key], message = marks.message[key] or "the history does not say why",
+    at = marks.at[key] or "?",
     sqlstate = marks.sqlstate[key], detail = marks.detail[key], line = marks.line[key],
   }
 end
