@@ -29,7 +29,8 @@ describe("what fails in libpgmig", function()
     local core = "core/base/*.c core/text/*.c core/wire/*.c core/ledger/*.c core/engine/*.c"
     compile("spec/fixtures/c/failing.c " .. core, program, "-Wl,--wrap="
       .. table.concat(wrapped, " -Wl,--wrap=") .. " $(pkg-config --cflags --libs libpq libcrypto)")
-    local text = "CREATE TABLE made (a int /* {{1}} */);\nSELECT '${a}';\n" .. STATEMENTS .. "-- DOWN\nDROP TABLE made;\n"
+    local text = "CREATE TABLE made (a int);\nSELECT '${a}';\n" .. STATEMENTS
+      .. "-- DOWN\nDROP TABLE made;\n"
     transactional = support.write(dir, "001_made.sql", "-- pgmig: lock_timeout=2s\n-- UP\n" .. text)
     journaled = support.write(dir, "002_made.sql", "-- pgmig: transaction=off\n-- UP\n" .. text)
   end)

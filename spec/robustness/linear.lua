@@ -115,11 +115,12 @@ text("markers at the margin", 500, "", "--! no-transaction\n", "SELECT 1;\n", "g
 text("half a divider of tern", 1000, "SELECT '", "---- create above / drop ", "';\n", "tern")
 
 text("what may open a placeholder", 1000, "SELECT '", "{{{${", "';\n")
-text("placeholders of blanks and of half a name", 200, "SELECT '", "${" .. (" "):rep(20) .. "{{a ",
-  "';\n")
-text("statements that look as if they had a placeholder", 200, "", "SELECT '{{1}}' /* ${x} */;\n", "")
+text("halves of a placeholder", 200, "SELECT '", "${" .. (" "):rep(20) .. "{{a ", "';\n")
+text("placeholders in comments", 200, "", "SELECT '{{1}}' /* ${x} */;\n", "")
 
-for format, open in pairs { pgmig = "${", flyway = "${", tern = "{{", ["graphile-migrate"] = ":DATABASE_" } do
+for format, open in pairs {
+  pgmig = "${", flyway = "${", tern = "{{", ["graphile-migrate"] = ":DATABASE_",
+} do
   for kind, piece in pairs { ["not closed"] = open, ["of blanks"] = open .. (" "):rep(20) } do
     case(("placeholders of %s, %s"):format(format, kind), 500, function(n)
       return write(("%s/%s.sql"):format(dir, n), "SELECT '" .. pieces(n, piece) .. "';\n")

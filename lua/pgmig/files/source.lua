@@ -82,9 +82,12 @@ local own = formats.load "pgmig"
 --- The format's words are pgmig's own.
 local function is_own(m) return not (m.format and m.format.vocabulary) end
 
---- Parse a file as its format reads. A large one is not held, unless `hold` wants it.
+--- Parse a file as its format reads. A large one is not held, unless `hold` wants it. The core has
+-- pgmig's own words by itself, but for files whose names say which way they go.
 local function read_sql(m, path, settings, way)
-  return (m.format or own):read(path, settings, not m.held, way)
+  local format = m.format or (way and own)
+  if not format then return core.read_script(path, nil, not m.held) end
+  return format:read(path, settings, not m.held, way)
 end
 
 --- One file of a pair: all of it goes one way.
