@@ -39,6 +39,30 @@ describe("a failure", function()
     assert.equal(0, (project.run "up"))
   end)
 
+  for sqlstate, correction in pairs {
+    ["40001"] = "", ["40P01"] = "", ["57014"] = "", ["55006"] = "",
+    ["42501"] = "grant the right that is missing, or correct the file, then ",
+    ["P0001"] = "correct the data, or the file, then ",
+    ["21000"] = "correct the data, or the file, then ",
+    ["25006"] = "connect to a server that can be written to, or correct the file, then ",
+    ["53200"] = "give the server what it has run out of, then ",
+    ["58P01"] = "remove the cause, then ", ["58030"] = "see the server's log, then ",
+    XX000 = "see the server's log, then ", ["42P07"] = "correct the file, then ",
+  } do
+    it("says what is at fault before it runs again: " .. sqlstate, function()
+      project.write("003_create_c.sql", ("-- UP\nDO $$ BEGIN RAISE 'oh' USING ERRCODE = '%s'; END "
+        .. "$$;"):format(sqlstate))
+      local _, _, err = project.run "up --retries 0"
+      assert.truthy(err:find("\npgmig: " .. correction .. "run `pgmig up` again\n", 1, true), err)
+    end)
+  end
+
+  it("that ends the connection points to the server's log", function()
+    project.write("003_create_c.sql", "-- UP\nSELECT pg_terminate_backend(pg_backend_pid());\n")
+    local _, _, err = project.run "up"
+    assert.matches("run `pgmig up` again; the server's log says why", err)
+  end)
+
   it("under --quiet still is shown", function()
     project.write("003_create_c.sql", "-- UP\nCREATE TABEL c ();\n")
     local code, out, err = project.run "up -q"

@@ -97,7 +97,12 @@ end
 
 --- What to do next, where the error's own hint does not say it.
 local function remedy(err, record)
-  if err.kind ~= "sql" or not record.current then return nil end
+  if not record.current then return nil end
+  if err.kind == "connect" and not err.hint then
+    return ("run `pgmig %s` again; the server's log says why the connection was lost"):format(
+      record.direction)
+  end
+  if err.kind ~= "sql" then return nil end
   local correction = failures.correction(err)
   return ("%srun `pgmig %s` again"):format(correction and correction .. ", then " or "",
     record.direction)

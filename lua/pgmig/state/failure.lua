@@ -50,12 +50,19 @@ end
 
 -- ---- what has failed -------------------------------------------------------
 
--- By SQLSTATE (manual, appendix A): what may succeed as it is when it runs again, by class and one
--- by one; and what depends on the rows that there are.
-local passing_classes = { ["08"] = true, ["40"] = true, ["53"] = true, ["57"] = true,
-  ["58"] = true }
-local passing = { ["55P03"] = true, ["55006"] = true, ["25P03"] = true }
-local of_data = { ["22"] = true, ["23"] = true }
+-- What has to be done, by SQLSTATE (manual, appendix A), or its class. Nothing: it may succeed as
+-- it is when it runs again.
+local demands = {
+  ["08"] = "nothing", ["40"] = "nothing", ["57"] = "nothing",
+  ["55P03"] = "nothing", ["55006"] = "nothing", ["25P03"] = "nothing", ["25P04"] = "nothing",
+  ["22"] = "data", ["23"] = "data", ["P0"] = "data", ["21000"] = "data", ["44000"] = "data",
+  ["23505"] = "duplicates",
+  ["42501"] = "right",
+  ["25006"] = "primary", -- read_only_sql_transaction
+  ["53"] = "resources",
+  ["58"] = "log", ["XX"] = "log", -- of the system, internal
+  ["58P01"] = "cause", ["58P02"] = "cause", -- a file on the server
+}
 
 --- What has to be done before it can run: nothing, or something to the data, the file or whatever.
 local function demand_of(failure)
@@ -65,14 +72,16 @@ local function demand_of(failure)
   if state == "57014" and failure.message:find("statement timeout", 1, true) then
     return "timeout" -- as a server says in English
   end
-  if passing[state] or passing_classes[state:sub(1, 2)] then return "nothing" end
-  if state == "23505" then return "duplicates" end
-  return of_data[state:sub(1, 2)] and "data" or "file"
+  return demands[state] or demands[state:sub(1, 2)] or "file"
 end
 
 local corrections = { -- before it runs again
   data = "correct the data, or the file",
   duplicates = "remove the duplicates, or correct the file",
+  right = "grant the right that is missing, or correct the file",
+  primary = "connect to a server that can be written to, or correct the file",
+  resources = "give the server what it has run out of",
+  log = "see the server's log",
   cause = "remove the cause",
   file = "correct the file",
   timeout = "give it time with `-- pgmig: statement_timeout=0` in the file",
