@@ -62,6 +62,8 @@ local asked = {
   { "diesel, hasura", with "1620138136207_a/up.sql 1620138136207_a/down.sql" },
   { "diesel, hasura", with "20240115103000_a/up.sql 20240115103000_a/down.sql" },
   { "diesel, movine", with "1970-01-01-000000_movine_init/up.sql 2024-01-15-103000_a/up.sql" },
+  { "flyway, pgmig", with "R__a.sql" },
+  { "flyway, pgmig", with "001__a.sql R__b.sql" },
   { "flyway, refinery", with "V1__a.sql V2__b.sql" },
   { "flyway, refinery", with "V1__a.sql U2__b.sql" },
   { "node-pg-migrate, postgres-migrations", with "1.sql 2.sql" },
