@@ -17,4 +17,7 @@ end
 --- A path as one word that no command takes for an option.
 function M.path(text) return M.word(text:find "^%-" and "./" .. text or text) end
 
+--- The command that opens a file in somebody's editor, which may come with options.
+function M.edit(path) return "${EDITOR:-vi} " .. M.path(path) end
+
 return M

@@ -111,10 +111,10 @@ describe("doctor", function()
   it("has a broken file mended, then runs it", function()
     project.write("003_create_c.sql", "CREATE TABLE c ();\nCREATE TABBLE d ();\n")
     project.run "up"
-    local editor = support.write(bin, "editor", "#!/bin/sh\nsed -i s/TABBLE/TABLE/ \"$1\"\n")
+    local editor = support.write(bin, "editor", "#!/bin/sh\nsed -i s/TABBLE/TABLE/ \"$2\"\n")
     os.execute("chmod +x " .. editor)
     assert.matches("failed at .*, in line 2: syntax error .*; correct the file, then", check_cured(
-      "failed", nil, { EDITOR = editor }))
+      "failed", nil, { EDITOR = editor .. " --wait" }))
   end)
 
   it("leaves alone what could not be rolled back", function()

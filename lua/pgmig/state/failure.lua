@@ -104,7 +104,7 @@ end
 local function go_on(m, failure, command)
   local demand = demand_of(failure)
   if demand ~= "file" and demand ~= "timeout" then return command end
-  return ('"${EDITOR:-vi}" %s && %s'):format(shell.path(m.path), command)
+  return shell.edit(m.path) .. " && " .. command
 end
 
 --- An applied one, whose rollback has failed.

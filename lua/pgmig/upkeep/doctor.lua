@@ -27,7 +27,7 @@ local of_drift = {
   edited = repair,
   unreadable = function(m) return remedies.allow(m.path) end,
   renamed = repair,
-  replaced = function(m, help) return help:renumber(m) or remedies.edit(m.path) end,
+  replaced = function(m, help) return help:renumber(m) or shell.edit(m.path) end,
   missing = function(m, help) return help:bring_back(m) end,
   renumbered = function(m, help) return help:renumber(m, m.applied_as.text) end,
   out_of_order = function(m, help, policy)
@@ -113,7 +113,7 @@ local function of_problem(problem, help)
   local format = problem.message:match "%-%-format ([%w-]+)"
   if format then return ("pgmig --format %s status"):format(format) end
   if problem.kind == "io" then return remedies.allow(problem.path) end
-  if problem.kind ~= "naming" or problem.migration then return remedies.edit(problem.path) end
+  if problem.kind ~= "naming" or problem.migration then return shell.edit(problem.path) end
   return help:separate(problem.path)
 end
 

@@ -12,9 +12,6 @@ local M = {}
 
 local MIN_DIGITS = 3
 
---- How people write to a file.
-function M.edit(path) return '"${EDITOR:-vi}" ' .. shell.path(path) end
-
 --- Let this user read a file; nil where something else is wrong with it.
 function M.allow(path)
   local _, err = pcall(core.file_checksum, path)
