@@ -215,6 +215,28 @@ bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
     return false;
 }
 
+/* Our own tables are no longer there (undefined_table, invalid_schema_name):
+ *the
+ ** file has dropped or moved them, and that was rolled back. Another table's
+ *name
+ ** alone would begin with an empty one: they have to be moved. */
+static void advise_dropped(struct pgmig_apply *a)
+{
+    const struct pgmig_ledger *l = a->ledger;
+
+    if (a->error.hint != NULL ||
+        (!state_is(a, "42P01") && !state_is(a, "3F000")))
+        return;
+    pgmig_error_hint(&a->error,
+                     "the migration drops pgmig's own tables, or moves them: "
+                     "leave them out, or, before it runs, keep them in a "
+                     "schema that no migration drops: CREATE SCHEMA pgmig; "
+                     "ALTER TABLE %s SET SCHEMA pgmig; ALTER TABLE %s SET "
+                     "SCHEMA pgmig; ALTER TABLE %s SET SCHEMA pgmig; ALTER "
+                     "TABLE %s SET SCHEMA pgmig; and run with --table pgmig.%s",
+                     l->tracking, l->history, l->journal, l->runs, l->table);
+}
+
 /* 22012 is the proof's division by zero, 2201E the logarithm of zero; both are
 ** raised by SQL of ours (journal.c), so they are read only in this role.
 ** `done`: the word that a statement is done was sent with the COMMIT that makes
@@ -238,6 +260,7 @@ static void of_journal(struct pgmig_apply *a, bool done)
     if (state_is(a, "25006")) /* read_only_sql_transaction */
         pgmig_error_hint(&a->error, "the journal entry is written in this "
                                     "transaction, which must not be READ ONLY");
+    advise_dropped(a);
     place(a, 0);
 }
 
@@ -283,12 +306,8 @@ static void advise_close(struct pgmig_apply *a)
                          "the error was raised at COMMIT, where deferred "
                          "constraints and triggers are checked: the server "
                          "does not say which statement is at fault");
-    else if (state_is(a, "42P01") || state_is(a, "3F000"))
-        pgmig_error_hint(err,
-                         "the migration drops pgmig's own tables; keep them "
-                         "in a schema that no migration drops (table "
-                         "\"pgmig.%s\")",
-                         a->ledger->table);
+    else
+        advise_dropped(a);
 }
 
 /* With transaction=off the tracking row is claimed here, at the end: 23505

@@ -230,9 +230,25 @@ COPY t FROM STDIN;
     assert.matches("at COMMIT", err.hint)
   end)
 
-  it("of a migration that drops or makes pgmig's own tables says so", function()
-    assert.matches("drops pgmig's own tables", run("DROP SCHEMA public CASCADE;\n"
-      .. "CREATE SCHEMA public;").hint)
+  it("of a migration that drops pgmig's own tables says where to keep them", function()
+    support.write(dir, "001_a.sql", "CREATE SCHEMA app;")
+    migrator:migrate()
+    local hint
+    for _, text in ipairs {
+      "-- pgmig: transaction=off\nDROP SCHEMA public CASCADE;",
+      "ALTER SCHEMA public RENAME TO old; CREATE SCHEMA public;",
+      "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;",
+    } do
+      hint = run(text).hint
+      assert.matches("drops pgmig's own tables", hint)
+      db:exec "DELETE FROM schema_migrations_journal"
+    end
+    local commands, name = hint:match "drops: (.*); and run with %-%-table (.*)$"
+    db:exec(commands)
+    assert.equal(1, #pgmig.migrator(db, dir, { table = name }):migrate()) -- 001 is not run again
+  end)
+
+  it("of a migration that makes pgmig's own tables says so", function()
     assert.matches("%-%-exclude%-table='schema_migrations%*'", run("CREATE TABLE "
       .. "public.schema_migrations (version varchar NOT NULL);").hint)
   end)
