@@ -146,8 +146,8 @@ describe("pgmig", function()
     local text = "-- UP\nCREATE TABLE b (id int);\n-- DOWN\nDROP TABLE b;\n"
     os.remove(project.dir .. "/002_create_b.sql")
     local _, out = run "doctor"
-    local command = out:match "accept that it is gone for good: pgmig ([^\n]+)\n"
-    assert.equal("repair 2 --gone", command)
+    local dir, command = out:match "accept that it is gone for good: pgmig %-%-dir (%S+) ([^\n]+)\n"
+    assert.same({ project.dir, "repair 2 --gone" }, { dir, command })
     assert.same({ 0, "nothing to repair\n", "" }, { run "repair 2" })
     assert.same({ 0, "repaired  002_create_b\n", "" }, { run(command) })
     assert.same({ 0, "nothing to repair\n", "" }, { run(command) })

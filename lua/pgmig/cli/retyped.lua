@@ -71,12 +71,24 @@ local function with_flags(command, flags)
   return text:sub(2)
 end
 
+local named = { resolve = true, repair = true, unapply = true } -- commands, in a sentence
+
+--- A sentence that may name other commands of ours.
+local function retell(message, flags)
+  local words = {}
+  for i, each in ipairs(flags) do words[i] = each.words end
+  return (message:gsub("pgmig (%l+) ", function(command)
+    return named[command] and "pgmig " .. table.concat(words) .. command .. " " or nil
+  end))
+end
+
 --- Let findings of doctor's have commands for the same settings.
 -- @param run of pgmig.cli.commands, connected
 -- @param findings of `migrator:doctor`; changed
 function M.findings(run, findings)
   local flags = flags_of(run)
   for _, finding in ipairs(findings) do
+    finding.message = retell(finding.message, flags)
     if finding.remedy then
       local remedy = with_flags(finding.remedy, flags)
       finding.remedy = remedy:gsub('^psql "$DATABASE_URL"', function()
