@@ -145,10 +145,13 @@ static bool takes_ours(const struct pgmig_apply *a)
 {
     /* duplicate_table, invalid_table_definition, undefined_column,
     ** numeric_value_out_of_range, invalid_text_representation,
-    ** not_null_violation */
-    static const char *const states[] = {"42P07", "42P16", "42703",
-                                         "22003", "22P02", "23502"};
+    ** bad_copy_file_format, not_null_violation */
+    static const char *const states[] = {"42P07", "42P16", "42703", "22003",
+                                         "22P02", "22P04", "23502"};
 
+    /* unique_violation: of a key of ours; other tables may be filled from it */
+    if (state_is(a, "23505"))
+        return mentions(a->error.message, a->ledger->table);
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (state_is(a, states[i]))
             return mentions(a->error.message, a->ledger->table) ||

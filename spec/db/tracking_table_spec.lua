@@ -131,6 +131,16 @@ describe("the tracking table", function()
         assert.same({ "sql", line }, { err.kind, err.line })
         assert.matches("keeps its records in the table schema_migrations", err.hint, 1, true)
       end
+      for data, line in pairs {
+        ["1\tone\t2024-01-15 10:30:00+00"] = 2, ["20240115103000"] = 2, ["1\tone\tnow\tx"] = 2,
+      } do
+        support.write(dir, "002_structure.sql", "COPY public.schema_migrations FROM stdin;\n"
+          .. data .. "\n\\.\n")
+        local ok, err = pcall(pgmig.migrator(db, dir).migrate, pgmig.migrator(db, dir))
+        assert.is_false(ok)
+        assert.same({ "sql", line }, { err.kind, err.line })
+        assert.matches("remove it, and everything done to it", err.hint, 1, true)
+      end
       for values, line in pairs {
         ["(version) VALUES\n('20240115103000')"] = 2, ["(version) VALUES (7)"] = 1,
         ["(version, dirty) VALUES (7, false)"] = 1,
