@@ -19,8 +19,28 @@ local function decoded(text)
   return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
+-- What is shown, where it looks so: a value of another word may be a password that was put there by
+-- mistake, and so may one that does not look like what it should be.
+local NAME, NUMBERS = "^[%w_./, -]*$", "^[%d,]*$"
+local plain = {
+  host = NAME, hostaddr = "^[%x.:,]*$", port = NUMBERS, dbname = NAME, user = NAME,
+  application_name = NAME, connect_timeout = NUMBERS,
+}
+local known_values = {
+  sslmode = " disable allow prefer require verify-ca verify-full ",
+  target_session_attrs = " any read-write read-only primary standby prefer-standby ",
+}
+
+local function is_plain(name, value)
+  if known_values[name] then return known_values[name]:find(" " .. value .. " ", 1, true) ~= nil end
+  return plain[name] ~= nil and value:find(plain[name]) ~= nil
+end
+
 --- A value, or stars where nobody may see it.
-local function shown(name, value, given) return given[name] == "shown" and value or MASK end
+-- @param meant the value as libpq reads it
+local function shown(name, value, meant, given)
+  return given[name] == "shown" and is_plain(name, meant) and value or MASK
+end
 
 --- A URL, each value that nobody may see masked.
 local function mask_url(text, given)
@@ -30,7 +50,7 @@ local function mask_url(text, given)
   local where, query = (place or rest):match "^([^?]*)(.*)$"
   query = query:gsub("([^?&=]+)=([^&]*)", function(name, value)
     if name == "ssl" then return nil end -- JDBC's word, of which libpq makes sslmode
-    return name .. "=" .. shown(decoded(name), value, given)
+    return name .. "=" .. shown(decoded(name), value, decoded(value), given)
   end)
   return scheme .. user .. where .. query
 end
@@ -54,7 +74,9 @@ local function mask_words(text, given)
     local name, value_at = text:match("^%s*([^=%s]+)%s*=%s*()", at)
     if not name then return table.concat(words, " ") end
     at = value_end(text, value_at) + 1
-    words[#words + 1] = name .. "=" .. shown(name, text:sub(value_at, at - 1), given)
+    local value = text:sub(value_at, at - 1)
+    local meant = value:match "^'(.*)'$" or value
+    words[#words + 1] = name .. "=" .. shown(name, value, meant, given)
   end
 end
 
