@@ -48,9 +48,9 @@ _pgmig() {
   case $command in
     '') own=$commands ;;
     status | doctor) own='--exit-code' ;;
-    up | migrate) own='--to --steps --fake --dry-run' ;;
+    up | migrate) own='--to --steps --fake --dry-run --script' ;;
     down | rollback) own='--steps --to --all --dry-run' ;;
-    plan) own='--to --steps' ;;
+    plan) own='--to --steps --script' ;;
     redo) own='--steps' ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;

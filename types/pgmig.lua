@@ -461,8 +461,13 @@ function migrator:plan_rollback(options) end
 
 ---@param m pgmig.Migration
 ---@param direction "up"|"down"
----@return { migration: pgmig.Migration, table: string, transaction: boolean, statements: pgmig.Statement[], problem: string? }
+---@return { migration: pgmig.Migration, table: string, transaction: boolean, statements: pgmig.Statement[], problem: string?, resume: { done: integer, drops: string[], finish: string?, problem: pgmig.Error?, unsure: string? }? }
 function migrator:describe(m, direction) end
+
+---Write a plan as a script for psql; refuses migrations in Lua and half-finished ones.
+---@param plan pgmig.Plan of `plan`
+---@param write fun(text: string)
+function migrator:script(plan, write) end
 
 ---@param event "before_all"|"after_all"|"before_each"|"before_statement"|"after_statement"|"after_each"|"committed"|"error"|"progress"|"retry"|"lock_wait"
 ---@param fn fun(ctx: pgmig.Context)

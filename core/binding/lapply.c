@@ -8,6 +8,7 @@
 ** speaks for the run, and keeps the connection until the run has ended.
 */
 #include "binding/lconn.h"
+#include "engine/listing.h"
 
 struct lapply {
     struct lconn *lc; /* that it runs on; NULL: it has ended */
@@ -229,6 +230,22 @@ static int apply_new(lua_State *L)
     return 1;
 }
 
+/* listing(conn, ledger, jobs) --> the first job as a script for psql; nothing
+** is sent. */
+static int apply_listing(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 2);
+    size_t count;
+    const struct pgmig_job *jobs = check_jobs(L, 3, &count);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_buf *out = lpgmig_own_buf(L);
+    struct lconn *lc = lconn_check_free(L, 1);
+
+    if (pgmig_listing_add(out, lc->conn, ledger, jobs, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return lpgmig_push_buf(L, out);
+}
+
 /* ---- the run --------------------------------------------------------- */
 
 /*
@@ -367,7 +384,8 @@ static int apply_finish(lua_State *L)
 
 void lpgmig_open_apply(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"apply", apply_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"apply", apply_new}, {"listing", apply_listing}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"paused", apply_paused},
                                        {"resume", apply_resume},
                                        {"transaction_id", apply_transaction_id},

@@ -58,6 +58,23 @@ char **lpgmig_own_text(lua_State *L)
     return lpgmig_own(L, sizeof(char *), release_text);
 }
 
+static void release_buf(void *buf)
+{
+    pgmig_buf_free(buf);
+}
+
+struct pgmig_buf *lpgmig_own_buf(lua_State *L)
+{
+    return lpgmig_own(L, sizeof(struct pgmig_buf), release_buf);
+}
+
+int lpgmig_push_buf(lua_State *L, struct pgmig_buf *buf)
+{
+    lua_pushlstring(L, buf->data ? buf->data : "", buf->len);
+    pgmig_buf_free(buf);
+    return 1;
+}
+
 /* Freed early; should Lua raise before, the finalizer does it. */
 int lpgmig_push_owned(lua_State *L, char **text, size_t len)
 {

@@ -173,13 +173,8 @@ static int started(lua_State *L, struct lconn *lc, int status,
     return 0;
 }
 
-/*
-** ledger:start(conn, "probe" | "prepare" | "advance" | "widen" | "list" |
-** "marks" | "history" | "journal" | "elsewhere" | "read" | "trust" [,
-** argument]) starts an operation on the tables; as all that follow,
-** ledger:finish(conn) ends it.
-*/
-static int ledger_start(lua_State *L)
+/* An operation's name, and its argument behind that. */
+static int check_operation(lua_State *L, const char **argument)
 {
     static const char *const names[] = {[PGMIG_LEDGER_PROBE] = "probe",
                                         [PGMIG_LEDGER_PREPARE] = "prepare",
@@ -193,14 +188,44 @@ static int ledger_start(lua_State *L)
                                         [PGMIG_LEDGER_READ] = "read",
                                         [PGMIG_LEDGER_TRUST] = "trust",
                                         NULL};
-    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
     int op = luaL_checkoption(L, 3, NULL, names);
-    const char *argument = luaL_optstring(L, 4, NULL);
+
+    *argument = luaL_optstring(L, 4, NULL);
+    luaL_argcheck(L, *argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
+                  "version expected");
+    return op;
+}
+
+/* ledger:text(conn, operation, argument) --> its SQL, which is not sent. */
+static int ledger_text(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    const char *argument;
+    int op = check_operation(L, &argument);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_buf *out = lpgmig_own_buf(L);
+    struct lconn *lc = lconn_check_free(L, 2);
+
+    if (pgmig_ledger_text(ledger, lc->conn, (enum pgmig_ledger_op)op, argument,
+                          out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return lpgmig_push_buf(L, out);
+}
+
+/*
+** ledger:start(conn, "probe" | "prepare" | "advance" | "widen" | "list" |
+** "marks" | "history" | "journal" | "elsewhere" | "read" | "trust" [,
+** argument]) starts an operation on the tables; as all that follow,
+** ledger:finish(conn) ends it.
+*/
+static int ledger_start(lua_State *L)
+{
+    struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+    const char *argument;
+    int op = check_operation(L, &argument);
     struct pgmig_error *err = lpgmig_error_new(L);
     struct lconn *lc = lconn_check_free(L, 2);
 
-    luaL_argcheck(L, argument != NULL || op != PGMIG_LEDGER_WIDEN, 4,
-                  "version expected");
     return started(L, lc,
                    pgmig_ledger_start(ledger, lc->conn,
                                       (enum pgmig_ledger_op)op, argument, err),
@@ -442,6 +467,7 @@ void lpgmig_open_ledger(lua_State *L)
                                          {"refuse", refuse},
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {{"start", ledger_start},
+                                       {"text", ledger_text},
                                        {"finish", ledger_finish},
                                        {"record", ledger_record},
                                        {"take", ledger_take},

@@ -29,6 +29,10 @@ void *lpgmig_own(lua_State *L, size_t size, void (*release)(void *));
 /* The same for a text of the core's: where its address goes. */
 char **lpgmig_own_text(lua_State *L);
 
+/* An empty buffer; push what is in it, and free it: returns 1. */
+struct pgmig_buf *lpgmig_own_buf(lua_State *L);
+int lpgmig_push_buf(lua_State *L, struct pgmig_buf *buf);
+
 /* Push such a text, `len` bytes of it, and free it: one value. */
 int lpgmig_push_owned(lua_State *L, char **text, size_t len);
 

@@ -180,7 +180,8 @@ static void open_transaction(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     const struct pgmig_section *section = &job->script->sections[job->section];
 
-    add_begin(&a->sql, job, section->begin);
+    /* one of transaction=off has none: it is only recorded here (listing.c) */
+    add_begin(&a->sql, job, section->begin[0] ? section->begin : BEGIN);
     a->sql.role = PGMIG_ROLE_CLAIM;
     add_claim(&a->sql, job);
 }

@@ -240,6 +240,26 @@ int pgmig_ledger_start(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     return send(&s, op);
 }
 
+int pgmig_ledger_text(const struct pgmig_ledger *ledger,
+                      struct pgmig_conn *conn, enum pgmig_ledger_op op,
+                      const char *argument, struct pgmig_buf *out,
+                      struct pgmig_error *err)
+{
+    struct pgmig_sql s = PGMIG_SQL(ledger, conn, err);
+    int status = pgmig_ledger_check(ledger, err);
+
+    if (status == 0) {
+        add_operation(&s, op, argument);
+        status = pgmig_sql_finish(&s);
+    }
+    for (size_t i = 0; status == 0 && i < s.count; i++)
+        pgmig_buf_addf(out, "%s;\n", pgmig_sql_command(&s, i));
+    pgmig_sql_free(&s);
+    if (status == 0 && out->failed)
+        return pgmig_error_memory(err);
+    return status;
+}
+
 static void add_change(struct pgmig_sql *s, enum pgmig_ledger_change change,
                        const struct pgmig_entry *entry)
 {

@@ -2,6 +2,7 @@
 #ifndef PGMIG_TABLES_H
 #define PGMIG_TABLES_H
 
+#include "base/buf.h"
 #include "text/text.h"
 #include "wire/wire.h"
 
@@ -100,6 +101,13 @@ PGMIG_NODISCARD int pgmig_ledger_adopt(struct pgmig_ledger *ledger,
                                        struct pgmig_conn *conn,
                                        const struct pgmig_entry *entries,
                                        size_t count, struct pgmig_error *err);
+
+/* Add the SQL of an operation that writes to `out`, as pgmig_ledger_start would
+** send it: one transaction. */
+PGMIG_NODISCARD int
+pgmig_ledger_text(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
+                  enum pgmig_ledger_op op, const char *argument,
+                  struct pgmig_buf *out, struct pgmig_error *err);
 
 /* What the last probe found: the tracking table. */
 bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);

@@ -306,6 +306,16 @@ function migrator:describe(m, direction)
   return described
 end
 
+--- A plan as a script for psql: what a run would send, with the tables that it would create and the
+-- rows that it would write. The tables are as `plan` has read them.
+-- @param plan from `plan`
+-- @param write fn(text), called with one piece after another
+-- @raise kind "plan" for a migration in Lua, and one that is half finished
+function migrator:script(plan, write)
+  if plan.direction ~= "up" then errors.raise("usage", "script: the plan must be one of `plan`") end
+  needed("run.listing").write(self, plan, write)
+end
+
 -- ---- running ---------------------------------------------------------------
 
 local levels = {

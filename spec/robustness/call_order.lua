@@ -253,6 +253,8 @@ local calls_of = {
   function() conn():copy_data() end,
   function() conn():transaction_status() end,
   function() conn():peer() end,
+  function() core.listing(conn(), any(pool.ledger), any(pool.jobs)) end,
+  function() any(pool.ledger):text(conn(), any { "prepare", "advance", "widen" }, "7") end,
   function() conn():sent() end,
   function() conn():session_tag() end,
   function() a_run():progress() end,

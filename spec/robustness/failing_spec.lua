@@ -166,6 +166,8 @@ local CALLS = [[
       apply:transaction_id()
       apply:finish()
     end,
+    function() core.listing(conn, kept, jobs) end,
+    function() kept:text(conn, "prepare") end,
     function() conn:send "SELECT no" run() conn:finish() end,
   } do pcall(call) end
   conn:close()

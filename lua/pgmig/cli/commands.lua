@@ -133,6 +133,25 @@ local function watch(run)
   end
 end
 
+--- Whether a script is asked for, which is written instead of what a plan says.
+local function wants_script(options)
+  if not options.script then return false end
+  if not options.dry_run then
+    errors.raise("usage", "up --script requires --dry-run: nothing is run, psql does that")
+  end
+  if options.json then errors.raise("usage", "--script is SQL: it cannot be had with --json") end
+  return true
+end
+
+--- Write a plan as a script for psql.
+local function script(run, migrator, plan)
+  run.report:ignored(plan)
+  for _, warning in ipairs(plan.warnings) do
+    run.report:event { type = "warning", migration = warning.migration, message = warning.message }
+  end
+  migrator:script(plan, function(text) run.output:raw(text) end)
+end
+
 --- Run a plan to its end.
 local function carry_out(run, migrator, plan)
   migrator:run(plan, { on_event = watch(run) }) -- also an empty one has warnings
@@ -154,7 +173,9 @@ function M.up(run)
   local options = run.options
   local migrator = open(run)
   if options.fake then return fake(run, migrator) end
+  local is_script = wants_script(options)
   local plan = migrator:plan { to = options.to, steps = options.steps }
+  if is_script then return script(run, migrator, plan) end
   if options.dry_run then return show(run, migrator, plan) end
   if not run.again then run.report:ignored(plan) end
   carry_out(run, migrator, plan)

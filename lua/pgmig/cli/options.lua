@@ -191,6 +191,10 @@ local function add_dry_run(cmd)
   cmd:flag("--dry-run"):description "Only show what would run."
 end
 
+local function add_script(cmd)
+  cmd:flag("--script"):description "Of a dry run: write a script for psql, with all SQL of a run."
+end
+
 local function add_target(cmd)
   cmd:option("--to"):argname "V":convert(version):description "Stop after version V."
   cmd:option("--steps"):argname "N":convert(whole_number):description "Apply at most N migrations."
@@ -206,13 +210,16 @@ local function add_up(parser)
   cmd:option("--fake"):argname "V":convert(version)
     :description "Record version V as applied without running it."
   add_dry_run(cmd)
+  add_script(cmd)
 end
 
 local function add_plan(parser)
-  add_target(command(parser, "plan", "Show what up would run; the same as up --dry-run.", {
+  local cmd = command(parser, "plan", "Show what up would run; the same as up --dry-run.", {
     about = "Creates and changes nothing.",
     examples = "Examples:\n   pgmig plan\n   pgmig plan --to 5 --json",
-  }))
+  })
+  add_target(cmd)
+  add_script(cmd)
 end
 
 local function add_down(parser)

@@ -131,6 +131,9 @@ local function write(self, text, show)
   put(self, erasure(self), rendered(text, show), "\n", pinned(self))
 end
 
+--- Write a text to standard output as it is: for a program, not for a terminal.
+function output:raw(text) put(self, erasure(self), text) end
+
 --- Write a line to standard output, at once: it is there when its migration is, also in a pipe.
 function output:always(text) write(self, text, texts.line) end
 

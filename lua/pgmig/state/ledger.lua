@@ -474,6 +474,22 @@ local function complete(self, db)
   end
 end
 
+--- What `prepare` would send, as a text; `read` comes first.
+-- @return a list of SQL texts, each of them one transaction
+function ledger:preparation(db, plan)
+  self:check_writable()
+  set_patience(self, db, "prepare")
+  local list = {}
+  local function add(operation, argument)
+    list[#list + 1] = self.handle:text(db.handle, operation, argument)
+  end
+  if not self.handle:complete() then add "prepare" end
+  add "advance"
+  local id = widest(plan)
+  if id and not self.handle:fits(id) then add("widen", id) end
+  return list
+end
+
 --- Make the tables ready to take a plan's rows; `read` comes first.
 function ledger:prepare(db, plan)
   self:check_writable()
