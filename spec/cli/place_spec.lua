@@ -47,7 +47,7 @@ describe("which database it is", function()
     local expected = line("shop on " .. tcp(), "DATABASE_URL")
     for _, words in ipairs {
       "status", "plan", "up --dry-run", "up", "redo", "history", "doctor", "repair --all",
-      "down --dry-run", "down", "baseline 1", "wait", "up --fake 1",
+      "down --dry-run", "down", "baseline 1", "unapply 1", "wait", "up --fake 1", "plan --script",
     } do
       assert.same({ 0, expected }, { (run(words, env)), (select(3, run(words, env))) }, words)
       assert.equal("", select(3, run(words .. " -q", env)), words)
