@@ -1,6 +1,7 @@
 --- What the fault specs share: running the program, and databases for it.
 local core = require "pgmig.core"
 local pgmig = require "pgmig"
+local cli = require "spec.cli.helper"
 local support = require "spec.support"
 
 local M = {}
@@ -32,11 +33,11 @@ end
 -- @param url the database
 -- @param words its arguments
 -- @param pid_file where to write its process id; nil
--- @return exit code, output, errors
+-- @return exit code, output, errors but for the line about the database
 function M.run(url, words, pid_file)
   local line = "exec " .. command(url, words)
   if pid_file then line = ("echo $$ >%s; %s"):format(support.quote(pid_file), line) end
-  return support.run(support.timeout(LIMIT) .. "sh -c " .. support.quote(line))
+  return cli.run_command(support.timeout(LIMIT) .. "sh -c " .. support.quote(line))
 end
 
 --- Run the program, and kill it.
@@ -60,7 +61,8 @@ function M.run_at_once(url, words)
   local results = {}
   for i in ipairs(words) do
     local function read(what) return support.read(("%s/%d.%s"):format(dir, i, what)) end
-    results[i] = { code = tonumber(read "code"), out = read "out", err = read "err" }
+    results[i] = { code = tonumber(read "code"), out = read "out",
+      err = cli.without_place(read "err") }
   end
   return results
 end
