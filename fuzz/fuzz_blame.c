@@ -64,10 +64,13 @@ static void check_section(const struct pgmig_script *s,
                           const struct pgmig_section *section,
                           const char *context)
 {
+    struct pgmig_error err = {.kind = PGMIG_E_SQL};
+
+    pgmig_error_field(&err.context, context);
     for (size_t at = 0; at < section->statement_count; at++) {
         size_t offset = section->statements[at].start;
 
-        if (pgmig_trace(&s->source, section->statements, at, context, &offset))
+        if (pgmig_trace(&s->source, section->statements, at, &err, &offset))
             CHECK(offset > section->statements[0].start &&
                   offset <= section->statements[at].end);
         for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
@@ -75,6 +78,7 @@ static void check_section(const struct pgmig_script *s,
             blame(s, section, at, context, positions[i], true);
         }
     }
+    pgmig_error_clear(&err);
 }
 
 /* What stands before the first form feed is the CONTEXT, the rest the file. */

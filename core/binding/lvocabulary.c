@@ -3,8 +3,7 @@
 **
 ** A vocabulary is read by the core over and over, so it is made once, of C
 ** structs that point to Lua's strings. A copy of the caller's table keeps
-*these,
-** in the registry, and the arrays as well: the caller's own may change
+** these, in the registry, and the arrays as well: the caller's own may change
 ** afterwards, and the words do not.
 */
 #include <string.h>

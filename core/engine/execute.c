@@ -515,8 +515,7 @@ static bool still_open(const struct pgmig_apply *a)
 
 /* conn.h tells what is returned. The transaction is looked at before anything
 ** else is sent: behind a COMMIT of the caller's the next statement would run,
-*and
-** stay, outside the migration's. */
+** and stay, outside the migration's. */
 static bool go_on_from(struct pgmig_apply *a, enum pgmig_pause point,
                        enum pgmig_resume how, const char *sql)
 {

@@ -219,10 +219,8 @@ bool pgmig_failure_of_session(struct pgmig_apply *a, const char *what)
 }
 
 /* Our own tables are no longer there (undefined_table, invalid_schema_name):
- *the
- ** file has dropped or moved them, and that was rolled back. Another table's
- *name
- ** alone would begin with an empty one: they have to be moved. */
+** the file has dropped or moved them, and that was rolled back. Another table's
+** name alone would begin with an empty one: they have to be moved. */
 static void advise_dropped(struct pgmig_apply *a)
 {
     const struct pgmig_ledger *l = a->ledger;

@@ -652,8 +652,7 @@ static void settle(struct pgmig_apply *a, const struct pgmig_job *job)
 
 /* All statements are done: commit what the file's tool would. For a transaction
 ** that the file itself has left open nothing is written: the migration would
-*end
-** while its last changes are not committed. */
+** end while its last changes are not committed. */
 static void end_group(struct pgmig_apply *a, const struct pgmig_job *job)
 {
     enum pgmig_tx tx = pgmig_conn_tx(a->conn);

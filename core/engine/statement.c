@@ -3,8 +3,7 @@
 **
 ** A file that is held is an array of statements; of any other, and of one that
 ** is sent ahead, a cursor hands them out. Either way the statement is copied:
-*the
-** text that it stands in may be a window that is soon filled anew.
+** the text that it stands in may be a window that is soon filled anew.
 */
 #include <string.h>
 

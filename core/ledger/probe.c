@@ -85,12 +85,12 @@ const char pgmig_probe_shape[] =
 /*
 ** Formats of pgmig_sql_addf, with literals: the column with the key; the schema
 ** that was given, then the table's name each time. What is asked, in the order
-*of the enum above: the
-** unique index must be on that one column, valid, and of all rows (indpred),
-** else it admits two; the format is the default of a column (history.c);
-** synchronous_commit counts by what the session has, since a role or a database
-** may have lowered it; the settings that would end a transaction for its age,
-** or let it be another one than is meant, with the values that do no harm.
+** of the enum above: the unique index must be on that one column, valid, and of
+** all rows (indpred), else it admits two; the format is the default of a column
+** (history.c); synchronous_commit counts by what the session has, since a role
+** or a database may have lowered it; the settings that would end a transaction
+** for its age, or let it be another one than is meant, with the values that do
+** no harm.
 */
 static const char probe_before[] =
     "SELECT " PGMIG_ASK_SERVED ", pg_catalog.pg_is_in_recovery(),"

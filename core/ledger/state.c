@@ -8,8 +8,7 @@
 **
 ** What no view tells is not here: a library that LOAD has loaded, which is
 ** loaded again (engine/statement.c); a setting whose name has a dot and stands
-*in
-** no text of the file.
+** in no text of the file.
 */
 #include "ledger/state.h"
 

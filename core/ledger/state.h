@@ -74,8 +74,7 @@ void pgmig_state_add_restore(struct pgmig_sql *s,
 
 /*
 ** Between the statements the bookkeeping has the rights of the run. The file
-*may
-** have set a role, another session user, or row_security; they are its own
+** may have set a role, another session user, or row_security; they are its own
 ** affair, and stay in force for its statements.
 */
 

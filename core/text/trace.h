@@ -13,9 +13,8 @@ int pgmig_trace_copy(const char *context);
 /*
 ** The offset of the line that the CONTEXT of an error names, where it speaks
 ** of a DO block, or of a routine that statement `index` of a list, or one
-*before
-** it, creates; false when it does not, or more than one could be meant. The
-*list's text is there.
+** before it, creates; false when it does not, or more than one could be meant.
+** The list's text is there.
 */
 bool pgmig_trace(const struct pgmig_source *source,
                  const struct pgmig_statement *list, size_t index,
