@@ -284,8 +284,9 @@ describe("a connection", function()
       local code, out = support.run("exec env " .. support.lua_command(([[
         local core = require "pgmig.core"
         core.interrupt_on_signals()
-        os.execute "(sleep 1; kill -INT $PPID) >/dev/null 2>&1 &"
+        local killer = io.popen "sleep 1; kill -INT $PPID" -- while os.execute waits, none comes
         local ok, err = pcall(require("pgmig").connect, "host=%s")
+        killer:close()
         io.write(tostring(ok), " ", err.kind, " ", err.signal)
       ]]):format(socket_dir)))
       assert.equal("false interrupted 2", out)

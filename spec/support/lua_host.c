@@ -1,9 +1,11 @@
 /*
-** lua_host.c -- `lua5.4 SCRIPT [ARGUMENT]...`, for the sanitizers.
-** AddressSanitizer must be part of the program that loads an instrumented
+** lua_host.c -- `lua5.4 SCRIPT [ARGUMENT]...`, for the sanitizers; the script
+** `-` is standard input. AddressSanitizer must be part of the program that
+*loads an instrumented
 ** module. LD_PRELOAD would do, but for all programs that the specs start too.
 */
 #include <stdio.h>
+#include <string.h>
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -30,7 +32,7 @@ int main(int argc, char **argv)
         return 2;
     luaL_openlibs(L);
     set_arg(L, argc, argv);
-    failed = luaL_loadfile(L, argv[1]);
+    failed = luaL_loadfile(L, strcmp(argv[1], "-") == 0 ? NULL : argv[1]);
     for (i = 2; i < argc; i++)
         lua_pushstring(L, argv[i]);
     failed = failed || lua_pcall(L, argc - 2, 0, 0);
