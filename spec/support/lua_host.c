@@ -1,8 +1,8 @@
 /*
 ** lua_host.c -- `lua5.4 SCRIPT [ARGUMENT]...`, for the sanitizers; the script
 ** `-` is standard input. AddressSanitizer must be part of the program that
-*loads an instrumented
-** module. LD_PRELOAD would do, but for all programs that the specs start too.
+** loads an instrumented module. LD_PRELOAD would do, but for all programs that
+** the specs start too.
 */
 #include <stdio.h>
 #include <string.h>
