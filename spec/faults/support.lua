@@ -22,11 +22,12 @@ end
 
 -- ---- the program -----------------------------------------------------------
 
---- The command that runs the program, with short times.
+--- The command that runs the program, with short times. A new connection that is not answered has
+-- less than the time there is to get one.
 local function command(url, words)
   local program = support.quote(absolute(M.tree) .. "/bin/pgmig")
-  return ("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=15 %s %s %s")
-    :format(support.quote(url), interpreter, program, words)
+  return ("env -u PGMIG_DIR DATABASE_URL=%s PGMIG_RESPONSE_TIMEOUT=1 PGMIG_RECONNECT=15 "
+    .. "PGCONNECT_TIMEOUT=4 %s %s %s"):format(support.quote(url), interpreter, program, words)
 end
 
 --- Run the program.
