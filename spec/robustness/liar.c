@@ -8,9 +8,8 @@
 **   pgmig.liar=rec.K   the truth, which is remembered as scenario K, all of its
 **                      connections in their order
 **   pgmig.liar=K.N     scenario K again, without the server, with lies
-**   pgmig.liar=K.TI.L.W  the same with one lie, see lie() and say_anything(),
-*to
-**                      the first connection: for the I-th message of type T
+**   pgmig.liar=K.TI.L.W  the same with one lie, see lie() and say_anything():
+**                      to the first connection, for the I-th message of type T
 **   pgmig.liar=N       the server, with lies
 ** and without that, the server. SEED and N alone decide which connection of a
 ** variant hears lies, at which of the server's messages (PostgreSQL manual,

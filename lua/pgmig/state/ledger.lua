@@ -33,10 +33,7 @@ function M.new(table_name, shared)
 end
 
 --- The key of a migration in the journal, and in marks.
-function M.key(m) return m.id or M.repeatable_key(m.name) end
-
---- The same, of a repeatable migration's name.
-function M.repeatable_key(name) return "repeatable:" .. name end
+function M.key(m) return m.id or "repeatable:" .. m.name end
 
 --- What the history says of an event.
 -- @param m the migration
