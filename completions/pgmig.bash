@@ -6,15 +6,17 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --set
     --config --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve config wait help'
+    doctor repair resolve trace config wait help'
+
+  local proof='--scratch --scratch-bin --schema-from --applied-to'
 
   COMPREPLY=()
   case $previous in
-    --dir)
+    --dir | --scratch-bin)
       mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
-    --config)
+    --config | --schema-from)
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
@@ -34,7 +36,8 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --from-table) return ;;
+      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --from-table | --scratch | \
+      --applied-to) return ;;
   esac
 
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -57,6 +60,7 @@ _pgmig() {
     history) own='--limit' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
+    trace) own="--to --steps $proof" ;;
     wait) own='--timeout' ;;
     help) own=$commands ;;
   esac

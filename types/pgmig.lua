@@ -524,6 +524,50 @@ function migrator:rollback(options) end
 ---@return { rolled_back: pgmig.Migration[], applied: pgmig.Migration[] }
 function migrator:redo(options) end
 
+---@class pgmig.CloneOptions
+---@field scratch? string URL of a server where databases may be created
+---@field scratch_bin? string folder of a server's programs
+---@field schema_from? string URL of a database, or a file of pg_dump -s
+---@field applied_to? integer|string
+---@field on_event? fun(event: pgmig.Event)
+
+---@class pgmig.TraceOptions: pgmig.CloneOptions
+---@field to? integer|string
+---@field steps? integer
+
+---@class pgmig.Effect docs/proof.md#the-effects-record
+---@field migration string
+---@field version integer|string|nil
+---@field direction "up"|"down"
+---@field file string
+---@field line integer
+---@field column integer
+---@field statement integer
+---@field kind string
+---@field sql string
+---@field transaction boolean
+---@field locks table<string, string>
+---@field held table<string, string>
+---@field relations table<string, { oid: integer, kind: string, table: string?, existed: boolean, named: boolean }>
+---@field rewrites string[]
+---@field reasons table<string, string>
+---@field scans table<string, integer>
+---@field builds { index: string, table: string, new: boolean?, rebuilt: boolean? }[]
+---@field kept string[]
+---@field written table<string, { inserted: integer, updated: integer, deleted: integer }>
+---@field created { kind: string, name: string, table: string? }[]
+---@field dropped { kind: string, name: string, table: string? }[]
+---@field changed table[]?
+---@field settings { lock_timeout: string, statement_timeout: string }
+---@field commands { tag: string, object: string? }[]
+---@field duration number seconds
+---@field error pgmig.Error?
+---@field source "table"|nil
+
+---@param options pgmig.TraceOptions?
+---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }
+function migrator:trace(options) end
+
 ---@param name string
 ---@param options { timestamp: boolean? }?
 ---@return string path

@@ -13,6 +13,15 @@ local function with_run(own)
   return own
 end
 
+--- What can be said of what runs on a clone.
+local function with_clone(own)
+  for _, option in ipairs(options.list) do
+    if option.room == "proof" then own[option.key] = option.types end
+  end
+  own.on_event = "function"
+  return own
+end
+
 local up = with_run { to = NUMBER, steps = NUMBER, dry_run = "boolean" }
 local down = with_run { to = NUMBER, steps = NUMBER, all = "boolean", dry_run = "boolean" }
 
@@ -34,6 +43,7 @@ M.known = {
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
   history = { limit = NUMBER },
+  trace = with_clone { to = NUMBER, steps = NUMBER },
   parse = { format = "string or table", placeholders = "table or false" },
 }
 

@@ -115,6 +115,7 @@ function M.new(db, dir, given)
   local self = setmetatable({
     db = db,
     dirs = dirs,
+    given = given, -- for one on another database
     format = format,
     naming = rule,
     hooks = hooks.new(),
@@ -557,6 +558,12 @@ function migrator:resolve(version, how, options)
     return find(state, version)
   end, how)
 end
+
+-- ---- proof -----------------------------------------------------------------
+
+--- See what the pending migrations lock, rewrite, scan and build, on a clone; see
+-- `pgmig.proof.trace`.
+function migrator:trace(options) return needed("proof.trace").run(self, options) end
 
 -- ---- files -----------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 -- options, finds, shows and describes them reads this; a spec compares the documents with it.
 -- Fields: `key`, its name in tables; `types`, what a table may have for it, as `type` says or a
 -- value; `default`; `variable` of the environment and of `.env`; `flag` of the command line, with
--- `takes`, the name of its value, or a switch, and whether it `repeats`; `help`, its sentence
--- there; `kind` of its value as a text: "policy", "switch", or pgmig.limits knows it; `migrator` =
--- false: not an option of `pgmig.migrator`.
+-- `takes`, the name of its value, or a switch, and whether it `repeats`; `room`, whose commands
+-- alone have the flag; `help`, its sentence there; `kind` of its value as a text: "policy",
+-- "switch", or pgmig.limits knows it; `migrator` = false: not an option of `pgmig.migrator`.
 local M = {}
 
 M.list = {
@@ -83,6 +83,28 @@ M.list = {
     flag = "--set", takes = "NAME=VALUE",
     help = "The value of the placeholder ${NAME}; a value here\ncounts before pgmig.conf.lua's. "
       .. "Repeat it for more.",
+  },
+  {
+    key = "scratch", types = "string", variable = "PGMIG_SCRATCH", migrator = false,
+    room = "proof", flag = "--scratch", takes = "URL",
+    help = "Try the migrations on this server, where databases\nmay be created.",
+  },
+  {
+    key = "scratch_bin", types = "string", variable = "PGMIG_SCRATCH_BIN", migrator = false,
+    room = "proof", flag = "--scratch-bin", takes = "DIR",
+    help = "Try them on a server of one's own, started with the\nprograms (initdb, postgres) in "
+      .. "DIR.",
+  },
+  {
+    key = "schema_from", types = "string", variable = "PGMIG_SCHEMA_FROM", migrator = false,
+    room = "proof", flag = "--schema-from", takes = "URL|FILE",
+    help = "Begin with this schema, a database's or a file's of\npg_dump -s, not with the applied "
+      .. "files.",
+  },
+  {
+    key = "applied_to", types = "number or string", variable = "PGMIG_APPLIED_TO",
+    migrator = false, room = "proof", flag = "--applied-to", takes = "V",
+    help = "Count those up to version V as applied, and ask no\ndatabase.",
   },
   { key = "naming", types = "table" },
   { key = "hooks", types = "table" },

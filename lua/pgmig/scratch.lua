@@ -99,11 +99,13 @@ local function read_file(path)
 end
 
 --- The folder of initdb, pg_ctl and postgres.
-local function server_programs()
-  local bin = os.getenv "PGMIG_TEST_BIN" or ""
+-- @param named by whom it is asked for; nil
+local function server_programs(named)
+  local bin = named or os.getenv "PGMIG_TEST_BIN" or ""
   if bin ~= "" then
     if exists(bin .. "/initdb") then return bin end
-    error(("no PostgreSQL server in %s, named by PGMIG_TEST_BIN"):format(bin), 0)
+    error(("no PostgreSQL server in %s%s"):format(bin, named and "" or ", named by PGMIG_TEST_BIN"),
+      0)
   end
   bin = output "pg_config --bindir 2>/dev/null"
   if bin == "" then
@@ -174,13 +176,14 @@ local running = {}
 
 --- Start a server. Takes half a second.
 -- @param options { settings = lines of postgresql.conf, by name; memory = true: its folder is in
---   memory, where TMPDIR names no other and there is room; nil: in TMPDIR, or /tmp }
+--   memory, where TMPDIR names no other and there is room; nil: in TMPDIR, or /tmp; bin = the
+--   folder of another server's programs }
 -- @return the server: `host` (folder of its socket), `port`, `password` of postgres for TCP, `log`
 --   (path), and the methods `url` and `stop`
 -- @raise a string: what is missing, or the log of a server that did not start
 function M.start(options)
   options = options or {}
-  local bin = server_programs()
+  local bin = server_programs(options.bin)
   local folder = make_folder(base_folder(options.memory))
   local settings = with_defaults(options.settings, folder)
   local pipe = watch(folder, bin, settings_text(settings))

@@ -11,6 +11,7 @@
 -- @module pgmig.testing
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
+local dial = require "pgmig.db.dial"
 local errors = require "pgmig.errors"
 local migrator = require "pgmig.migrator"
 local scratch = require "pgmig.scratch"
@@ -28,12 +29,6 @@ local EXIT_PAUSE = 0.001
 
 -- Nobody is to be disturbed by a vacuum of the template, and what lies in memory is to stay small.
 local settings = { autovacuum = "off", max_wal_size = "128MB" }
-
---- A URL or connection string with another database name: what comes last counts.
-local function with_database(url, name)
-  if not url:find "^postgres%l*://" then return url .. " dbname=" .. name end
-  return url .. (url:find("?", 1, true) and "&" or "?") .. "dbname=" .. name
-end
 
 --- Have `fn` called when the Lua state is closed, before what was made earlier is finalized.
 -- @return what must stay referenced until then
@@ -160,7 +155,7 @@ end
 local function make_template(server, dir, options)
   local name = new_name(server)
   server.admin:exec("CREATE DATABASE " .. name)
-  local db = connection.connect(with_database(server.url, name))
+  local db = connection.connect(dial.with_database(server.url, name))
   local ok, err = pcall(function() migrator.new(db, dir, options):migrate() end)
   db:close() -- a template must have no connections
   if ok then return { name = name } end
@@ -220,7 +215,7 @@ function M.database(options)
   local key = fingerprint(server, dir, migrator_options)
   server.templates[key] = server.templates[key] or make_template(server, dir, migrator_options)
   local name = take_copy(server, server.templates[key])
-  local url = with_database(server.url, name)
+  local url = dial.with_database(server.url, name)
   local db = connection.connect(url)
   db.database_name, db.database_url = name, url
   return db

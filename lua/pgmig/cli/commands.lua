@@ -8,7 +8,7 @@ local outcome = require "pgmig.cli.outcome"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
-local retyped = needed "cli.retyped"
+local proof, retyped = needed "cli.proof", needed "cli.retyped"
 
 local M = {}
 
@@ -16,9 +16,9 @@ local WAIT_LIMIT = 60 -- seconds
 local PAUSE = 0.2 -- seconds between two attempts of `wait`
 
 --- The migrator, with a connection or without.
-local function new_migrator(run, db, options)
+local function new_migrator(run, db, options, purpose)
   local migrator = pgmig.migrator(db, run.settings.values.dir, options)
-  if not run.options.verbose then return migrator end
+  if purpose or not run.options.verbose then return migrator end
   return migrator:on("after_statement", function(ctx) run.report:statement(ctx) end)
 end
 
@@ -50,8 +50,20 @@ local function open(run, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
   tell_place(run, run.db)
   run.db:on_move(function() tell_place(run, run.db) end)
-  return new_migrator(run, run.db, options)
+  return new_migrator(run, run.db, options, purpose)
 end
+
+--- Make the migrator, without a database.
+-- @param purpose "create", or "look" for a command that applies nothing
+local function without(run, purpose)
+  run.settings = settings.read(run.options)
+  return new_migrator(run, nil, settings.migrator_options(run.settings, purpose), purpose)
+end
+
+--- The commands that try migrations on a clone have a module of their own.
+setmetatable(M, { __index = function(_, name)
+  return function(run) return proof[name](run, { open = open, without = without }) end
+end })
 
 -- ---- looking ---------------------------------------------------------------
 
@@ -257,9 +269,9 @@ end
 
 function M.create(run)
   local options = run.options
-  run.settings = settings.read(options)
-  local migrator = new_migrator(run, nil, settings.migrator_options(run.settings, "create"))
-  run.report:created(migrator:create(options.name, { timestamp = options.timestamp }))
+  run.report:created(without(run, "create"):create(options.name, {
+    timestamp = options.timestamp,
+  }))
 end
 
 function M.config(run)

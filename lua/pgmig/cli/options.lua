@@ -103,10 +103,15 @@ local function add_setting(parser, option)
   if option.key == "database" then added:hidden_name "-d" end
 end
 
-local function global_options(parser)
+--- The options that the commands of a room have, or, without one, all commands.
+local function add_settings(parser, room)
   for _, option in ipairs(settings.list) do
-    if option.flag then add_setting(parser, option) end
+    if option.flag and option.room == room then add_setting(parser, option) end
   end
+end
+
+local function global_options(parser)
+  add_settings(parser)
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
     :description "The config file (default: pgmig.conf.lua, if present)."
@@ -292,6 +297,16 @@ local function add_adopt(parser)
   cmd:flag("--dry-run"):description "Only show what would be recorded."
 end
 
+local function add_trace(parser)
+  local cmd = command(parser, "trace", "Show what the pending migrations lock and rewrite.", {
+    about = "Runs them on a clone of the schema, an empty one, and watches. The database\n"
+      .. "itself is only asked which migrations it has.",
+    examples = "Examples:\n   pgmig trace\n   pgmig trace --applied-to 12 --json",
+  })
+  add_target(cmd)
+  add_settings(cmd, "proof")
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in effect and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -345,7 +360,7 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_config, add_wait, add_help } do
+    add_trace, add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

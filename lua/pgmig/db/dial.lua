@@ -7,6 +7,12 @@ local loop = require "pgmig.db.loop"
 
 local M = {}
 
+--- A URL or connection string with another database name: what comes last counts.
+function M.with_database(url, name)
+  if not url:find "^postgres%l*://" then return url .. " dbname=" .. name end
+  return url .. (url:find("?", 1, true) and "&" or "?") .. "dbname=" .. name
+end
+
 -- ---- what is given -------------------------------------------------------------
 
 -- Options of `connect` that are not libpq's.

@@ -1,0 +1,50 @@
+--- The commands that try migrations on a clone: trace, and those that judge what it sees. Each gets
+-- the run and what opens its database and its migrator (pgmig.cli.commands).
+local report = require "pgmig.cli.trace_report"
+local settings = require "pgmig.cli.settings"
+
+local M = {}
+
+-- Variables of libpq that name a database.
+local naming = { "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGUSER" }
+
+--- Whether a database is named anywhere: only then its status is asked for.
+local function names_database(found)
+  if found.values.database or found.environment then return true end
+  for _, name in ipairs(naming) do
+    if (os.getenv(name) or "") ~= "" then return true end
+  end
+  return false
+end
+
+--- The migrator, with a connection where a database is named and nothing else says what is applied.
+-- @param run the run
+-- @param doors { open = fn(run, purpose), without = fn(run, purpose) }, which make it
+local function migrator_of(run, doors)
+  local found = settings.read(run.options)
+  local without = found.values.applied_to ~= nil or not names_database(found)
+  return (without and doors.without or doors.open)(run, "look")
+end
+
+--- The options of a clone, and those that a command has of its own.
+local function options_of(run, names)
+  local options = {}
+  for _, key in ipairs { "scratch", "scratch_bin", "schema_from", "applied_to" } do
+    options[key] = run.settings.values[key]
+  end
+  for _, key in ipairs(names) do options[key] = run.options[key] end
+  return options
+end
+
+function M.trace(run, doors)
+  local migrator = migrator_of(run, doors)
+  local traced = migrator:trace(options_of(run, { "to", "steps" }))
+  if run.options.json then
+    run.report:write(report.object(traced))
+  else
+    report.write(run.output, traced)
+  end
+  if traced.error then error(traced.error, 0) end
+end
+
+return M
