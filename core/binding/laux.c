@@ -131,7 +131,8 @@ struct pgmig_error *lpgmig_error_new(lua_State *L)
 
     lua_getfield(L, LUA_REGISTRYINDEX, BOX_KEY);
     err = lua_touserdata(L, -1);
-    pgmig_error_clear(err);
+    if (err->kind != PGMIG_E_NONE) /* it was not raised */
+        pgmig_error_clear(err);
     return err; /* the registry keeps the box, the stack too */
 }
 

@@ -143,19 +143,6 @@ static struct lconn *new_conn(lua_State *L)
     return lc;
 }
 
-/* The list of variables' names and values at `arg`, NULL for none. */
-static const char **environment(lua_State *L, int arg)
-{
-    size_t n;
-    const char **list;
-
-    if (lua_isnoneornil(L, arg))
-        return NULL;
-    list = lpgmig_check_strings(L, arg, &n);
-    luaL_argcheck(L, n % 2 == 0, arg, "alternating names and values expected");
-    return list;
-}
-
 /*
 ** open(keywords, values, environment) --> conn: begins to connect, two lists as
 ** in PQconnectStartParams, and names and values in turn of variables for libpq
@@ -163,103 +150,13 @@ static const char **environment(lua_State *L, int arg)
 */
 static int conn_open(lua_State *L)
 {
-    size_t nk;
-    size_t nv;
-    const char **keywords;
-    const char **values;
-    const char **variables;
-    struct pgmig_error *err;
-    struct lconn *lc;
+    struct lpgmig_parameters to = lpgmig_check_parameters(L);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct lconn *lc = new_conn(L);
 
-    lua_settop(L, 3);
-    keywords = lpgmig_check_strings(L, 1, &nk);
-    values = lpgmig_check_strings(L, 2, &nv);
-    variables = environment(L, 3);
-    err = lpgmig_error_new(L);
-    lc = new_conn(L);
-    /* raised before anything is acquired: the empty object is collected */
-    luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
-    lc->conn = pgmig_conn_open_in(variables, keywords, values, err);
+    lc->conn = pgmig_conn_open_in(to.environment, to.keywords, to.values, err);
     if (lc->conn == NULL)
         return lpgmig_error_raise(L, err);
-    return 1;
-}
-
-/* Freed here or, if Lua raises before, by the owner's finalizer. */
-static void release_hosts(void *hosts)
-{
-    pgmig_hosts_free(hosts);
-}
-
-/*
-** hosts(keywords, values, environment) --> host, hostaddr, port, dbname, user,
-** options as libpq takes them from these lists, environment and service file;
-** nil for what is not set.
-*/
-static int conn_hosts(lua_State *L)
-{
-    size_t nk;
-    size_t nv;
-    const char **keywords;
-    const char **values;
-    const char **variables;
-    struct pgmig_error *err;
-    struct pgmig_hosts *hosts;
-
-    lua_settop(L, 3);
-    keywords = lpgmig_check_strings(L, 1, &nk);
-    values = lpgmig_check_strings(L, 2, &nv);
-    variables = environment(L, 3);
-    err = lpgmig_error_new(L);
-    luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
-    hosts = lpgmig_own(L, sizeof *hosts, release_hosts);
-    if (pgmig_hosts_read(variables, keywords, values, hosts, err) != 0)
-        return lpgmig_error_raise(L, err);
-    lua_pushstring(L, hosts->host);
-    lua_pushstring(L, hosts->hostaddr);
-    lua_pushstring(L, hosts->port);
-    lua_pushstring(L, hosts->database);
-    lua_pushstring(L, hosts->user);
-    lua_pushstring(L, hosts->options);
-    lua_pushstring(L, hosts->connect_timeout);
-    pgmig_hosts_free(hosts);
-    return 7;
-}
-
-#define PARAMETERS_MAX 100
-
-/*
-** connection_parameters(text) --> what a URL or key words set, by name:
-** "shown", or "secret" of what nobody may see; nil where it would be refused.
-*/
-static int conn_parameters(lua_State *L)
-{
-    struct pgmig_parameter list[PARAMETERS_MAX];
-    struct pgmig_error *err = lpgmig_error_new(L);
-    int n = pgmig_connstring_parameters(luaL_checkstring(L, 1), list,
-                                        PARAMETERS_MAX, err);
-
-    if (n < 0)
-        return 0;
-    lua_createtable(L, 0, n);
-    for (int i = 0; i < n; i++) {
-        lua_pushstring(L, list[i].secret ? "secret" : "shown");
-        lua_setfield(L, -2, list[i].name);
-    }
-    return 1;
-}
-
-#define VARIABLES_MAX 100
-
-/* libpq_variables() --> a set of the names of variables that libpq reads. */
-static int conn_variables(lua_State *L)
-{
-    const char *names[VARIABLES_MAX];
-    size_t n = pgmig_libpq_variables(names, VARIABLES_MAX);
-
-    lua_newtable(L);
-    for (size_t i = 0; i < n; i++)
-        lpgmig_set_boolean(L, names[i], 1);
     return 1;
 }
 
@@ -360,6 +257,34 @@ static int conn_finish(lua_State *L)
     struct lconn *lc = lconn_check_free(L, 1);
 
     return lconn_started(L, pgmig_conn_finish(lc->conn, err), err);
+}
+
+static void release_notice(void *notice)
+{
+    pgmig_notice_clear(notice);
+}
+
+/* conn:notice() --> the oldest notice, a table, or nil. It is taken off the
+** connection's list into memory that Lua frees, so that it is not lost when Lua
+** raises. */
+static int conn_notice(lua_State *L)
+{
+    struct pgmig_notice *notice;
+
+    if (!pgmig_conn_has_notice(lconn_check(L, 1)->conn))
+        return 0; /* mostly: it is asked between any two steps */
+    notice = lpgmig_own(L, sizeof *notice, release_notice);
+    if (!pgmig_conn_notice(lconn_check(L, 1)->conn, notice))
+        return 0;
+    lua_newtable(L);
+    lpgmig_set_string(L, "severity", notice->severity);
+    lpgmig_set_string(L, "message", notice->message);
+    lpgmig_set_string(L, "detail", notice->detail);
+    lpgmig_set_string(L, "hint", notice->hint);
+    lpgmig_set_string(L, "sqlstate", notice->sqlstate);
+    lpgmig_set_integer(L, "index", (lua_Integer)notice->migration + 1);
+    pgmig_notice_clear(notice);
+    return 1;
 }
 
 /* ---- asking ---------------------------------------------------------- */
@@ -564,18 +489,14 @@ static int conn_quote_ident(lua_State *L)
  */
 void lpgmig_open_conn(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"open", conn_open},
-        {"hosts", conn_hosts},
-        {"connection_parameters", conn_parameters},
-        {"libpq_variables", conn_variables},
-        {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", conn_open}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"step", conn_step},
         {"fd", conn_fd},
         {"send", conn_send},
         {"ask", conn_ask},
         {"finish", conn_finish},
+        {"notice", conn_notice},
         {"transaction_status", conn_transaction_status},
         {"cancel", conn_cancel},
         {"cancelling", conn_cancelling},

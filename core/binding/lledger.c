@@ -4,11 +4,12 @@
 ** A ledger lives on its own: one may be asked about through several
 ** connections. An operation is started on a connection, which keeps the ledger
 ** until it has ended; what it is given is used up by then. Between operations a
-** ledger knows what its last probe has found.
+** ledger knows what its last probe has found, which is read where it is.
 */
 #include <string.h>
 
 #include "binding/lconn.h"
+#include "ledger/ledger.h"
 
 struct lledger {
     struct pgmig_ledger *ledger;
@@ -53,7 +54,7 @@ static int ledger_gc(lua_State *L)
 static int ledger_tostring(lua_State *L)
 {
     const struct lledger *ll = luaL_checkudata(L, 1, LPGMIG_LEDGER);
-    const char *table = ll->ledger ? pgmig_ledger_qualified(ll->ledger) : NULL;
+    const char *table = ll->ledger ? ll->ledger->tracking : NULL;
 
     lua_pushfstring(L, "pgmig ledger (%s)", table ? table : "not probed");
     return 1;
@@ -88,8 +89,7 @@ static int ledger_share(lua_State *L)
 /* ledger:set_patience(milliseconds): how long it waits for locks. */
 static int ledger_set_patience(lua_State *L)
 {
-    pgmig_ledger_set_patience(lpgmig_check_ledger(L, 1),
-                              (int)luaL_checkinteger(L, 2));
+    lpgmig_check_ledger(L, 1)->patience = (int)luaL_checkinteger(L, 2);
     return 0;
 }
 
@@ -364,7 +364,7 @@ static int ledger_adopt(lua_State *L)
 /* ledger:exists() --> whether the last probe found the table. */
 static int ledger_exists(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_ledger_exists(lpgmig_check_ledger(L, 1)));
+    lua_pushboolean(L, lpgmig_check_ledger(L, 1)->exists);
     return 1;
 }
 
@@ -379,21 +379,21 @@ static int ledger_complete(lua_State *L)
 /* ledger:journaled() --> whether the last probe found the journal. */
 static int ledger_journaled(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_ledger_journaled(lpgmig_check_ledger(L, 1)));
+    lua_pushboolean(L, lpgmig_check_ledger(L, 1)->journaled);
     return 1;
 }
 
 /* ledger:format() --> the format of the history; 0: there is none. */
 static int ledger_format(lua_State *L)
 {
-    lua_pushinteger(L, pgmig_ledger_format(lpgmig_check_ledger(L, 1)));
+    lua_pushinteger(L, lpgmig_check_ledger(L, 1)->format);
     return 1;
 }
 
 /* ledger:qualified() --> the tracking table, quoted, with its schema; nil. */
 static int ledger_qualified(lua_State *L)
 {
-    lua_pushstring(L, pgmig_ledger_qualified(lpgmig_check_ledger(L, 1)));
+    lua_pushstring(L, lpgmig_check_ledger(L, 1)->tracking);
     return 1;
 }
 
@@ -401,14 +401,14 @@ static int ledger_qualified(lua_State *L)
 ** commas; nil. */
 static int ledger_unfit(lua_State *L)
 {
-    lua_pushstring(L, pgmig_ledger_unfit(lpgmig_check_ledger(L, 1)));
+    lua_pushstring(L, lpgmig_check_ledger(L, 1)->unfit);
     return 1;
 }
 
 /* ledger:doubted() --> whether `trust` has to be asked before all else. */
 static int ledger_doubted(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_ledger_doubted(lpgmig_check_ledger(L, 1)));
+    lua_pushboolean(L, lpgmig_check_ledger(L, 1)->doubted != NULL);
     return 1;
 }
 
@@ -416,14 +416,14 @@ static int ledger_doubted(lua_State *L)
  */
 static int ledger_hidden(lua_State *L)
 {
-    lua_pushstring(L, pgmig_ledger_hidden(lpgmig_check_ledger(L, 1)));
+    lua_pushstring(L, lpgmig_check_ledger(L, 1)->hidden);
     return 1;
 }
 
 /* ledger:read_only() --> whether the server is a standby. */
 static int ledger_read_only(lua_State *L)
 {
-    lua_pushboolean(L, pgmig_ledger_read_only(lpgmig_check_ledger(L, 1)));
+    lua_pushboolean(L, lpgmig_check_ledger(L, 1)->read_only);
     return 1;
 }
 

@@ -1,5 +1,7 @@
 /*
-** llookup.c -- looking names of hosts up, which waits: here, or in a thread.
+** llookup.c -- where a connection would go: its parameters, as libpq takes
+*them,
+** and the names of its hosts. Looking those up waits: here, or in a thread.
 **
 ** getaddrinfo knows no time-out, and libpq would call it while it connects. So
 ** a thread calls it, and tells by a pipe that it is over: the loop waits for
@@ -17,6 +19,107 @@
 
 #include "binding/lpgmig.h"
 #include "base/thread.h"
+
+/* ---- parameters ------------------------------------------------------ */
+
+/* The list of variables' names and values at `arg`, NULL for none. */
+static const char **environment(lua_State *L, int arg)
+{
+    size_t n;
+    const char **list;
+
+    if (lua_isnoneornil(L, arg))
+        return NULL;
+    list = lpgmig_check_strings(L, arg, &n);
+    luaL_argcheck(L, n % 2 == 0, arg, "alternating names and values expected");
+    return list;
+}
+
+struct lpgmig_parameters lpgmig_check_parameters(lua_State *L)
+{
+    struct lpgmig_parameters to;
+    size_t nk;
+    size_t nv;
+
+    lua_settop(L, 3);
+    to.keywords = lpgmig_check_strings(L, 1, &nk);
+    to.values = lpgmig_check_strings(L, 2, &nv);
+    to.environment = environment(L, 3);
+    luaL_argcheck(L, nk == nv, 2, "as many values as keywords expected");
+    return to;
+}
+
+/* Freed here or, if Lua raises before, by the owner's finalizer. */
+static void release_hosts(void *hosts)
+{
+    pgmig_hosts_free(hosts);
+}
+
+/*
+** hosts(keywords, values, environment) --> host, hostaddr, port, dbname, user,
+** options as libpq takes them from these lists, environment and service file;
+** nil for what is not set.
+*/
+static int lookup_hosts(lua_State *L)
+{
+    struct lpgmig_parameters to = lpgmig_check_parameters(L);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    struct pgmig_hosts *hosts = lpgmig_own(L, sizeof *hosts, release_hosts);
+
+    if (pgmig_hosts_read(to.environment, to.keywords, to.values, hosts, err) !=
+        0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, hosts->host);
+    lua_pushstring(L, hosts->hostaddr);
+    lua_pushstring(L, hosts->port);
+    lua_pushstring(L, hosts->database);
+    lua_pushstring(L, hosts->user);
+    lua_pushstring(L, hosts->options);
+    lua_pushstring(L, hosts->connect_timeout);
+    pgmig_hosts_free(hosts);
+    return 7;
+}
+
+#define PARAMETERS_MAX 100
+
+/*
+** connection_parameters(text) --> what a URL or key words set, by name:
+** "shown", or "secret" of what nobody may see; nil where it would be refused.
+*/
+static int lookup_parameters(lua_State *L)
+{
+    struct pgmig_parameter list[PARAMETERS_MAX];
+    struct pgmig_error *err = lpgmig_error_new(L);
+    int n = pgmig_connstring_parameters(luaL_checkstring(L, 1), list,
+                                        PARAMETERS_MAX, err);
+
+    if (n < 0)
+        return 0;
+    lua_createtable(L, 0, n);
+    for (int i = 0; i < n; i++) {
+        lua_pushstring(L, list[i].secret ? "secret" : "shown");
+        lua_setfield(L, -2, list[i].name);
+    }
+    return 1;
+}
+
+#define VARIABLES_MAX 100
+
+/* libpq_variables() --> a set of the names of variables that libpq reads. */
+static int lookup_variables(lua_State *L)
+{
+    const char *names[VARIABLES_MAX];
+    size_t n = pgmig_libpq_variables(names, VARIABLES_MAX);
+
+    lua_newtable(L);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -2, names[i]);
+    }
+    return 1;
+}
+
+/* ---- names ------------------------------------------------------------ */
 
 #define LPGMIG_LOOKUP "pgmig.lookup"
 #define ADDRESSES_MAX 16
@@ -202,7 +305,12 @@ static int lookup_close(lua_State *L)
 void lpgmig_open_lookup(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"resolve", lookup_resolve}, {"lookup", lookup_new}, {NULL, NULL}};
+        {"hosts", lookup_hosts},
+        {"connection_parameters", lookup_parameters},
+        {"libpq_variables", lookup_variables},
+        {"resolve", lookup_resolve},
+        {"lookup", lookup_new},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {{"fd", lookup_fd},
                                        {"is_over", lookup_is_over},
                                        {"addresses", lookup_addresses},

@@ -54,6 +54,16 @@ size_t lpgmig_length(lua_State *L, int arg);
 /* The strings of the list at `arg`, with a NULL behind, in a new userdata. */
 const char **lpgmig_check_strings(lua_State *L, int arg, size_t *count);
 
+/* Where to connect: the arguments keywords and values, two lists as in
+** PQconnectStartParams, and environment, names and values in turn of variables
+** for libpq alone, or nil. All of them end with a NULL. */
+struct lpgmig_parameters {
+    const char **keywords;
+    const char **values;
+    const char **environment; /* NULL: none */
+};
+struct lpgmig_parameters lpgmig_check_parameters(lua_State *L);
+
 /* Give the class `name` these methods and metamethods. */
 void lpgmig_class(lua_State *L, const char *name, const luaL_Reg *methods);
 

@@ -1,5 +1,5 @@
 /*
-** lresult.c -- what a request gave: rows, tag, notices, and the data of a COPY.
+** lresult.c -- what a request gave: rows, tag, and the data of a COPY.
 **
 ** Values become what Lua has for them, by the type that the server names; text
 ** where Lua has nothing that holds the value exactly. All of this builds tables
@@ -53,39 +53,43 @@ static void push_value(lua_State *L, const char *value, size_t len,
     lua_pushlstring(L, value, len);
 }
 
-/* What all rows have in common. */
+/* What all rows have in common, and room for one of them. */
 struct heading {
-    int count;       /* of the columns */
-    int names;       /* where the first one's is on the stack */
-    unsigned *types; /* of their values */
+    int count; /* of the columns */
+    int names; /* where the first one's is on the stack */
+    struct pgmig_column *columns;
+    struct pgmig_cell *values;
 };
 
-/* Push the columns' names, once for all rows. */
+/* Push the columns' names, once for all rows. There is room on the stack for
+** as many values again. */
 static struct heading push_heading(lua_State *L, const struct pgmig_conn *conn)
 {
     struct heading h = {.count = pgmig_conn_columns(conn)};
+    size_t room = (size_t)h.count + 1;
 
-    luaL_checkstack(L, h.count + 8, "too many columns");
-    h.types = lua_newuserdata(L, ((size_t)h.count + 1) * sizeof *h.types);
+    luaL_checkstack(L, 2 * h.count + 8, "too many columns");
+    h.columns = lua_newuserdata(L, room * sizeof *h.columns);
+    h.values = lua_newuserdata(L, room * sizeof *h.values);
+    pgmig_conn_heading(conn, h.columns);
     h.names = lua_gettop(L) + 1;
-    for (int i = 0; i < h.count; i++) {
-        lua_pushstring(L, pgmig_conn_column(conn, i, &h.types[i]));
-    }
+    for (int i = 0; i < h.count; i++)
+        lua_pushstring(L, h.columns[i].name);
     return h;
 }
 
 static void push_row(lua_State *L, const struct pgmig_conn *conn,
                      const struct heading *h, int row)
 {
+    pgmig_conn_row(conn, row, h->values);
     lua_createtable(L, 0, h->count);
     for (int i = 0; i < h->count; i++) {
-        size_t len;
-        const char *value = pgmig_conn_value(conn, row, i, &len);
+        const struct pgmig_cell *value = &h->values[i];
 
-        if (value == NULL)
+        if (value->text == NULL)
             continue; /* NULL is nil */
         lua_pushvalue(L, h->names + i);
-        push_value(L, value, len, h->types[i]);
+        push_value(L, value->text, value->len, h->columns[i].type);
         lua_rawset(L, -3);
     }
 }
@@ -109,32 +113,40 @@ static int conn_rows(lua_State *L)
     return lconn_hold(L, lconn_check(L, 1), push_rows);
 }
 
-/* A nil would be a hole in a list: so NULL is false here, and missing in a
+/* Add a row's values to the columns, lists that begin at `lists` on the stack.
+** A nil would be a hole in a list: so NULL is false here, and missing in a
 ** row. */
+static void add_row(lua_State *L, const struct heading *h, int lists, int row)
+{
+    for (int i = 0; i < h->count; i++) {
+        const struct pgmig_cell *value = &h->values[i];
+
+        if (value->text != NULL)
+            push_value(L, value->text, value->len, h->columns[i].type);
+        else
+            lua_pushboolean(L, 0);
+        lua_rawseti(L, lists + i, row + 1);
+    }
+}
+
 static int push_columns(lua_State *L, struct lconn *lc)
 {
-    const struct pgmig_conn *conn = lc->conn;
-    int rows = pgmig_conn_rows(conn);
-    int columns = pgmig_conn_columns(conn);
+    int rows = pgmig_conn_rows(lc->conn);
+    struct heading h = push_heading(L, lc->conn);
+    int lists = lua_gettop(L) + 1;
 
-    lua_pushinteger(L, rows);
-    lua_createtable(L, 0, columns);
-    for (int i = 0; i < columns; i++) {
-        unsigned type;
-        const char *name = pgmig_conn_column(conn, i, &type);
-
+    for (int i = 0; i < h.count; i++)
         lua_createtable(L, rows, 0);
-        for (int row = 0; row < rows; row++) {
-            size_t len;
-            const char *value = pgmig_conn_value(conn, row, i, &len);
-
-            if (value != NULL)
-                push_value(L, value, len, type);
-            else
-                lua_pushboolean(L, 0);
-            lua_rawseti(L, -2, row + 1);
-        }
-        lua_setfield(L, -2, name);
+    for (int row = 0; row < rows; row++) {
+        pgmig_conn_row(lc->conn, row, h.values);
+        add_row(L, &h, lists, row);
+    }
+    lua_pushinteger(L, rows);
+    lua_createtable(L, 0, h.count);
+    for (int i = 0; i < h.count; i++) {
+        lua_pushvalue(L, h.names + i);
+        lua_pushvalue(L, lists + i);
+        lua_rawset(L, -3);
     }
     return 2;
 }
@@ -169,34 +181,6 @@ static int push_tag(lua_State *L, struct lconn *lc)
 static int conn_tag(lua_State *L)
 {
     return lconn_hold(L, lconn_check(L, 1), push_tag);
-}
-
-static void release_notice(void *notice)
-{
-    pgmig_notice_clear(notice);
-}
-
-/* conn:notice() --> the oldest notice, a table, or nil. It is taken off the
-** connection's list into memory that Lua frees, so that it is not lost when Lua
-** raises. */
-static int conn_notice(lua_State *L)
-{
-    struct pgmig_notice *notice;
-
-    if (!pgmig_conn_has_notice(lconn_check(L, 1)->conn))
-        return 0; /* mostly: it is asked between any two steps */
-    notice = lpgmig_own(L, sizeof *notice, release_notice);
-    if (!pgmig_conn_notice(lconn_check(L, 1)->conn, notice))
-        return 0;
-    lua_newtable(L);
-    lpgmig_set_string(L, "severity", notice->severity);
-    lpgmig_set_string(L, "message", notice->message);
-    lpgmig_set_string(L, "detail", notice->detail);
-    lpgmig_set_string(L, "hint", notice->hint);
-    lpgmig_set_string(L, "sqlstate", notice->sqlstate);
-    lpgmig_set_integer(L, "index", (lua_Integer)notice->migration + 1);
-    pgmig_notice_clear(notice);
-    return 1;
 }
 
 /* ---- COPY ------------------------------------------------------------ */
@@ -264,7 +248,6 @@ const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
                                          {"columns", conn_columns},
                                          {"tag", conn_tag},
                                          {"next_result", conn_next_result},
-                                         {"notice", conn_notice},
                                          {"copying", conn_copying},
                                          {"copy_put", conn_copy_put},
                                          {"copy_end", conn_copy_end},

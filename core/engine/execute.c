@@ -290,21 +290,22 @@ static bool next(void *ctx, struct pgmig_conn *conn)
 
 /* ---- ahead ----------------------------------------------------------- */
 
-/* Send one command of the step. A COMMIT is flushed at once: without a Sync the
-** server may keep its answers in its buffer (protocol manual, "Extended
-** Query"), and what is committed would be known, and told, only at the window's
-** end. */
+/* Send one command of the step. A COMMIT is flushed at
+ *once: without a Sync the
+ ** server may keep its answers in its buffer (protocol manual, "Extended
+ ** Query"), and what is committed would be known, and told, only at the
+ *window's
+ ** end. */
 static bool send_command(struct pgmig_apply *a)
 {
-    const struct pgmig_command *command = &a->sql.commands[a->command];
+    const struct pgmig_command *command = &a->sql.commands[a->command++];
     struct pgmig_mark mark = {.job = a->next.turn,
                               .part = command->role,
                               .shape = command->shape,
                               .flush = command->role == PGMIG_ROLE_COMMIT};
 
-    return pgmig_pipeline_send(a->conn,
-                               pgmig_sql_command(&a->sql, a->command++), &mark,
-                               &a->cause) == 0;
+    return pgmig_pipeline_send(a->conn, a->sql.text.data + command->start,
+                               &mark, &a->cause) == 0;
 }
 
 /* The mark takes the statement's place along: by the time of the answer the
@@ -321,14 +322,16 @@ static bool send_text(struct pgmig_apply *a)
     return pgmig_pipeline_send(a->conn, a->text.data, &mark, &a->cause) == 0;
 }
 
-/* Write the step that is next. The writer's errors go to `cause`, as all that
-** is wrong with sending does (read_ahead). */
+/* Write the step that is next, whose commands are sent one by one. The writer's
+ *errors go to `cause`, as all that
+ ** is wrong with sending does (read_ahead). */
 static int write_ahead(struct pgmig_apply *a, const struct pgmig_step *step)
 {
     int status;
 
     a->sql.err = &a->cause;
     status = write_step(a, step, job_of(a, a->next.turn));
+    pgmig_sql_part(&a->sql);
     a->sql.err = &a->error;
     a->command = 0;
     a->written = true;
@@ -395,7 +398,8 @@ static void arrive(struct pgmig_apply *a, const struct pgmig_mark *mark)
 }
 
 /* A command has succeeded (pgmig_pipeline_owner). Its row is looked at only
-** where there is one to use; what the server says to COMMIT is always looked
+** where there is one to use (one with a shape); what the server says to COMMIT
+*is always looked
 ** at, since a failed transaction answers it with success, and the tag
 ** ROLLBACK. */
 static const char *answered(void *ctx, const struct pgmig_mark *mark)
@@ -404,13 +408,15 @@ static const char *answered(void *ctx, const struct pgmig_mark *mark)
 
     switch ((enum pgmig_role)mark->part) {
     case PGMIG_ROLE_CLAIM:
-        pgmig_program_note_server(a);
+        if (mark->shape != NULL)
+            pgmig_program_note_server(a);
         break;
     case PGMIG_ROLE_STATEMENT:
         arrive(a, mark);
         break;
     case PGMIG_ROLE_CLOSE:
-        pgmig_program_note_time(a);
+        if (mark->shape != NULL)
+            pgmig_program_note_time(a);
         break;
     case PGMIG_ROLE_COMMIT:
         if (strcmp(pgmig_conn_tag(a->conn), "COMMIT") != 0)

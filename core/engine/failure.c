@@ -72,7 +72,7 @@ static enum pgmig_outcome of_claim(struct pgmig_apply *a)
         pgmig_error_set(err, PGMIG_E_PLAN,
                         "table %s no longer exists: another session dropped it "
                         "during this run",
-                        pgmig_ledger_qualified(a->ledger));
+                        a->ledger->tracking);
         pgmig_error_hint(err, "restore its rows before the next run, which "
                               "would start with an empty table");
     }

@@ -31,10 +31,11 @@ static int take_commands(struct pgmig_apply *a, struct pgmig_buf *out)
 {
     if (pgmig_sql_finish(&a->sql) != 0)
         return -1;
+    pgmig_sql_part(&a->sql);
     for (size_t i = 0; i < a->sql.count; i++) {
-        int role = a->sql.commands[i].role;
+        const struct pgmig_command *command = &a->sql.commands[i];
 
-        add_command(out, pgmig_sql_command(&a->sql, i), role);
+        add_command(out, a->sql.text.data + command->start, command->role);
     }
     pgmig_sql_clear(&a->sql);
     return 0;

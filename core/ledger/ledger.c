@@ -197,11 +197,6 @@ int pgmig_ledger_share(struct pgmig_ledger *ledger,
 
 /* ---- what is known of the tables ------------------------------------- */
 
-void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds)
-{
-    ledger->patience = milliseconds;
-}
-
 /* The objection comes first: where there is doubt, not even reading is done, as
 ** a policy of another one's could run code with our rights. */
 int pgmig_ledger_check(const struct pgmig_ledger *ledger,
@@ -227,50 +222,10 @@ int pgmig_ledger_check(const struct pgmig_ledger *ledger,
         path);
 }
 
-bool pgmig_ledger_exists(const struct pgmig_ledger *ledger)
-{
-    return ledger->exists;
-}
-
 bool pgmig_ledger_complete(const struct pgmig_ledger *ledger)
 {
     return ledger->exists && ledger->format == PGMIG_HISTORY_FORMAT &&
            ledger->journaled && ledger->has_runs;
-}
-
-bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger)
-{
-    return ledger->journaled;
-}
-
-int pgmig_ledger_format(const struct pgmig_ledger *ledger)
-{
-    return ledger->format;
-}
-
-const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger)
-{
-    return ledger->tracking;
-}
-
-const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger)
-{
-    return ledger->unfit;
-}
-
-bool pgmig_ledger_doubted(const struct pgmig_ledger *ledger)
-{
-    return ledger->doubted != NULL;
-}
-
-const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger)
-{
-    return ledger->hidden;
-}
-
-bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger)
-{
-    return ledger->read_only;
 }
 
 /* A version is digits without leading zeros, so that their number decides. */

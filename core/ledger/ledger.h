@@ -41,12 +41,12 @@ struct pgmig_ledger {
     bool watched;   /* they have triggers */
     int format;     /* of the history; 0: there is none */
     bool journaled; /* the journal is there */
-    bool read_only;
-    bool on_linux; /* the server runs on Linux */
-    bool over_tcp; /* and is reached through TCP, by a pooler or by us */
-    bool durable;  /* its commits are, by the session's defaults */
-    int digits;    /* versions of so many digits fit its column */
-    int patience;  /* how long its requests wait for a lock; ms */
+    bool read_only; /* the server is a standby */
+    bool on_linux;  /* the server runs on Linux */
+    bool over_tcp;  /* and is reached through TCP, by a pooler or by us */
+    bool durable;   /* its commits are, by the session's defaults */
+    int digits;     /* versions of so many digits fit its column */
+    int patience;   /* how long its requests wait for a lock; ms */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */
 };
 
@@ -62,6 +62,11 @@ struct pgmig_ledger *pgmig_ledger_copy(const struct pgmig_ledger *ledger,
 /* Fail unless a probe has found out where the tables are, or would be. */
 PGMIG_NODISCARD int pgmig_ledger_check(const struct pgmig_ledger *ledger,
                                        struct pgmig_error *err);
+
+/* What the last probe has found: whether all tables are there, in the format of
+** this version; whether the version column has room for a version. */
+bool pgmig_ledger_complete(const struct pgmig_ledger *ledger);
+bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
 
 /* ---- tracking.c ------------------------------------------------------ */
 

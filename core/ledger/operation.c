@@ -252,8 +252,9 @@ int pgmig_ledger_text(const struct pgmig_ledger *ledger,
         add_operation(&s, op, argument);
         status = pgmig_sql_finish(&s);
     }
+    pgmig_sql_part(&s);
     for (size_t i = 0; status == 0 && i < s.count; i++)
-        pgmig_buf_addf(out, "%s;\n", pgmig_sql_command(&s, i));
+        pgmig_buf_addf(out, "%s;\n", s.text.data + s.commands[i].start);
     pgmig_sql_free(&s);
     if (status == 0 && out->failed)
         return pgmig_error_memory(err);

@@ -40,7 +40,8 @@ enum {
     P_UNFIT,
     P_PATH,
     P_WATCHED,
-    P_DOUBTED
+    P_DOUBTED,
+    P_COUNT
 };
 
 #define OLDEST_SERVER 100000 /* as PQserverVersion says: 10.0 */
@@ -174,13 +175,9 @@ static const char elsewhere_sql[] =
     "  ANY ('{r,p}'::pg_catalog.text[])"
     " AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND ";
 
-static bool value_is(const struct pgmig_conn *conn, int column,
-                     const char *wanted)
+static bool is(const struct pgmig_cell *value, const char *wanted)
 {
-    size_t len;
-    const char *value = pgmig_conn_value(conn, 0, column, &len);
-
-    return value != NULL && strcmp(value, wanted) == 0;
+    return value->text != NULL && strcmp(value->text, wanted) == 0;
 }
 
 /* Names that the caller has given stay; what a probe has found goes. */
@@ -208,16 +205,15 @@ static char *qualified(const char *schema, const char *table,
 /* No schema is no error yet: whoever only looks may live without the tables
 ** (pgmig_ledger_check). The path is kept to say what is wrong with it. */
 static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
-                   struct pgmig_error *err)
+                   const struct pgmig_cell *row, struct pgmig_error *err)
 {
-    size_t len;
-    const char *schema = pgmig_conn_value(conn, 0, P_SCHEMA, &len);
+    const char *schema = row[P_SCHEMA].text;
+    size_t len = row[P_SCHEMA].len;
     char *quoted;
 
     forget(ledger);
     if (schema == NULL) {
-        pgmig_error_field(&ledger->path,
-                          pgmig_conn_value(conn, 0, P_PATH, &len));
+        pgmig_error_field(&ledger->path, row[P_PATH].text);
         return 0;
     }
     quoted = pgmig_conn_quote_ident(conn, schema, len, err);
@@ -248,10 +244,9 @@ static int refuse_shared(const struct pgmig_ledger *ledger, const char *columns,
 }
 
 static int check_columns(struct pgmig_ledger *ledger,
-                         const struct pgmig_conn *conn, struct pgmig_error *err)
+                         const struct pgmig_cell *row, struct pgmig_error *err)
 {
-    size_t len;
-    const char *columns = pgmig_conn_value(conn, 0, P_COLUMNS, &len);
+    const char *columns = row[P_COLUMNS].text;
 
     if (columns == NULL) /* a table may have none */
         columns = "";
@@ -259,10 +254,8 @@ static int check_columns(struct pgmig_ledger *ledger,
         ledger->digits = pgmig_shape_digits(columns);
         return ledger->digits > 0
                    ? 0
-                   : pgmig_shape_refuse(
-                         ledger, columns,
-                         pgmig_conn_value(conn, 0, P_FORMAT, &len) != NULL,
-                         err);
+                   : pgmig_shape_refuse(ledger, columns,
+                                        row[P_FORMAT].text != NULL, err);
     }
     ledger->digits = PGMIG_VERSION_DIGITS;
     if (pgmig_layout_fits(ledger->layout, columns))
@@ -273,14 +266,13 @@ static int check_columns(struct pgmig_ledger *ledger,
 /* The key is what the whole claim rests on. A table with a lock in its place
 ** needs none. */
 static int check_table(struct pgmig_ledger *ledger,
-                       const struct pgmig_conn *conn, struct pgmig_error *err)
+                       const struct pgmig_cell *row, struct pgmig_error *err)
 {
     const char *key = ledger->layout ? ledger->layout->key : "version";
 
-    if (check_columns(ledger, conn, err) != 0)
+    if (check_columns(ledger, row, err) != 0)
         return -1;
-    if ((ledger->layout && ledger->layout->locked) ||
-        value_is(conn, P_UNIQUE, "t"))
+    if ((ledger->layout && ledger->layout->locked) || is(&row[P_UNIQUE], "t"))
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN, "table %s has no primary key on %s",
                     ledger->asked, key);
@@ -294,10 +286,9 @@ static int check_table(struct pgmig_ledger *ledger,
 /* A newer pgmig may mean something else by the same columns, so nothing is
 ** written; a table of that name without a format is none of ours. */
 static int check_history(struct pgmig_ledger *ledger,
-                         const struct pgmig_conn *conn, struct pgmig_error *err)
+                         const struct pgmig_cell *row, struct pgmig_error *err)
 {
-    size_t len;
-    const char *format = pgmig_conn_value(conn, 0, P_FORMAT, &len);
+    const char *format = row[P_FORMAT].text;
 
     ledger->format = format ? atoi(format) : 0;
     if (ledger->format > PGMIG_HISTORY_FORMAT) {
@@ -308,7 +299,7 @@ static int check_history(struct pgmig_ledger *ledger,
             err, "upgrade this pgmig, which supports formats up to %d",
             PGMIG_HISTORY_FORMAT);
     }
-    if (ledger->format > 0 || !value_is(conn, P_HISTORY, "t"))
+    if (ledger->format > 0 || !is(&row[P_HISTORY], "t"))
         return 0;
     pgmig_error_set(err, PGMIG_E_PLAN, "table %s is not a pgmig history",
                     ledger->history);
@@ -391,23 +382,20 @@ void pgmig_probe_add_elsewhere(struct pgmig_sql *s, bool used)
 }
 
 /* A text of the answer, kept; NULL for a NULL. */
-static int keep(const struct pgmig_conn *conn, int column, char **text,
+static int keep(const struct pgmig_cell *value, char **text,
                 struct pgmig_error *err)
 {
-    size_t len;
-    const char *value = pgmig_conn_value(conn, 0, column, &len);
-
-    if (value == NULL)
+    if (value->text == NULL)
         return 0;
-    *text = pgmig_strndup(value, len);
+    *text = pgmig_strndup(value->text, value->len);
     return *text ? 0 : pgmig_error_memory(err);
 }
 
 /* What is no table at all is refused as that (trust.c), not for its columns. */
 static bool is_told_later(const struct pgmig_ledger *ledger,
-                          const struct pgmig_conn *conn)
+                          const struct pgmig_cell *row)
 {
-    return ledger->doubted != NULL && !value_is(conn, P_KIND, "r");
+    return ledger->doubted != NULL && !is(&row[P_KIND], "r");
 }
 
 /* The answer has the shape that was asked for (pgmig_probe_shape), so that it
@@ -416,27 +404,27 @@ static bool is_told_later(const struct pgmig_ledger *ledger,
 int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                        struct pgmig_error *err)
 {
-    size_t len;
+    struct pgmig_cell row[P_COUNT];
 
-    pgmig_conn_served_by(conn, atoi(pgmig_conn_value(conn, 0, P_PID, &len)));
-    ledger->read_only = value_is(conn, P_STANDBY, "t");
-    ledger->on_linux = value_is(conn, P_LINUX, "t");
-    ledger->over_tcp = value_is(conn, P_TCP, "t");
-    ledger->durable = value_is(conn, P_DURABLE, "t");
-    ledger->exists = value_is(conn, P_FOUND, "t");
-    ledger->journaled = value_is(conn, P_JOURNAL, "t");
-    ledger->has_runs = value_is(conn, P_RUNS, "t");
+    pgmig_conn_row(conn, 0, row);
+    pgmig_conn_served_by(conn, atoi(row[P_PID].text));
+    ledger->read_only = is(&row[P_STANDBY], "t");
+    ledger->on_linux = is(&row[P_LINUX], "t");
+    ledger->over_tcp = is(&row[P_TCP], "t");
+    ledger->durable = is(&row[P_DURABLE], "t");
+    ledger->exists = is(&row[P_FOUND], "t");
+    ledger->journaled = is(&row[P_JOURNAL], "t");
+    ledger->has_runs = is(&row[P_RUNS], "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
-    if (qualify(ledger, conn, err) != 0 ||
-        keep(conn, P_UNFIT, &ledger->unfit, err) != 0)
+    if (qualify(ledger, conn, row, err) != 0 ||
+        keep(&row[P_UNFIT], &ledger->unfit, err) != 0 ||
+        keep(&row[P_DOUBTED], &ledger->doubted, err) != 0)
         return -1;
-    if (keep(conn, P_DOUBTED, &ledger->doubted, err) != 0)
+    if (ledger->exists && !is_told_later(ledger, row) &&
+        check_table(ledger, row, err) != 0)
         return -1;
-    if (ledger->exists && !is_told_later(ledger, conn) &&
-        check_table(ledger, conn, err) != 0)
-        return -1;
-    ledger->watched = value_is(conn, P_WATCHED, "t");
-    return check_history(ledger, conn, err);
+    ledger->watched = is(&row[P_WATCHED], "t");
+    return check_history(ledger, row, err);
 }
 
 /* About the oids that were found, and not about names: another table may have
@@ -463,13 +451,13 @@ void pgmig_probe_add_trust(struct pgmig_sql *s)
 int pgmig_probe_finish_trust(struct pgmig_ledger *ledger,
                              struct pgmig_conn *conn, struct pgmig_error *err)
 {
-    size_t len;
-    const char *objection = pgmig_conn_value(conn, 0, 0, &len);
+    struct pgmig_cell row[2]; /* the objection, and what is hidden */
 
-    if (objection != NULL)
-        return pgmig_trust_refuse(objection, err);
+    pgmig_conn_row(conn, 0, row);
+    if (row[0].text != NULL)
+        return pgmig_trust_refuse(row[0].text, err);
     free(ledger->doubted);
     free(ledger->hidden);
     ledger->doubted = ledger->hidden = NULL;
-    return keep(conn, 1, &ledger->hidden, err);
+    return keep(&row[1], &ledger->hidden, err);
 }

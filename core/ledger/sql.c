@@ -69,6 +69,17 @@ void pgmig_sql_add(struct pgmig_sql *s, const char *text)
     put(s, text, strlen(text));
 }
 
+/* Whether a literal is the text between two quotes, in every encoding: most of
+** what is written is names, numbers and times. */
+static bool is_plain(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] < ' ' || text[i] > '~' || text[i] == '\'' ||
+            text[i] == '\\')
+            return false;
+    return true;
+}
+
 /* Behind a failure nothing is quoted: it could only fail again, and the first
 ** error is the one to tell. */
 void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len)
@@ -77,6 +88,12 @@ void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len)
 
     if (s->text.failed)
         return;
+    if (is_plain(text, len)) {
+        put(s, "'", 1);
+        put(s, text, len);
+        put(s, "'", 1);
+        return;
+    }
     quoted = pgmig_conn_quote_literal(s->conn, text, len, s->err);
     if (quoted == NULL)
         pgmig_sql_fail(s);
@@ -159,12 +176,10 @@ int pgmig_sql_finish(struct pgmig_sql *s)
 
 /* The semicolon becomes the end of the string: in a pipeline a command is sent
 ** by itself, and a copy of each is saved. */
-const char *pgmig_sql_command(struct pgmig_sql *s, size_t number)
+void pgmig_sql_part(struct pgmig_sql *s)
 {
-    const struct pgmig_command *command = &s->commands[number];
-
-    s->text.data[command->end] = '\0';
-    return s->text.data + command->start;
+    for (size_t i = 0; i < s->count; i++)
+        s->text.data[s->commands[i].end] = '\0';
 }
 
 /* ---- formats --------------------------------------------------------- */

@@ -69,9 +69,9 @@ void pgmig_sql_fail(struct pgmig_sql *s);
 /* End the last command: 0, or -1 when anything has failed, and `err` says. */
 PGMIG_NODISCARD int pgmig_sql_finish(struct pgmig_sql *s);
 
-/* A command by its number, without its semicolon, of a text that is finished:
-** it is no longer one text then. */
-const char *pgmig_sql_command(struct pgmig_sql *s, size_t number);
+/* Take a text that is finished apart: each command becomes a string, without
+** its semicolon, which begins at its `start`. It is no longer one text then. */
+void pgmig_sql_part(struct pgmig_sql *s);
 
 /* ---- what each transaction of ours begins with ------------------------ */
 

@@ -109,26 +109,6 @@ pgmig_ledger_text(const struct pgmig_ledger *ledger, struct pgmig_conn *conn,
                   enum pgmig_ledger_op op, const char *argument,
                   struct pgmig_buf *out, struct pgmig_error *err);
 
-/* What the last probe found: the tracking table. */
-bool pgmig_ledger_exists(const struct pgmig_ledger *ledger);
-/* All tables, in the format of this version. */
-bool pgmig_ledger_complete(const struct pgmig_ledger *ledger);
-/* Whether the journal is there. */
-bool pgmig_ledger_journaled(const struct pgmig_ledger *ledger);
-/* The format of the history; 0: there is none. */
-int pgmig_ledger_format(const struct pgmig_ledger *ledger);
-/* The tracking table's quoted name with its schema; NULL: no schema. */
-const char *pgmig_ledger_qualified(const struct pgmig_ledger *ledger);
-/* The settings of the session under which a run may not do its work, "a,b": it
-** would be ended for its time, or its transactions be others than it means.
-** NULL: there are none. */
-const char *pgmig_ledger_unfit(const struct pgmig_ledger *ledger);
-/* Whether there is doubt about whose the tables are: nothing is done with them
-** before PGMIG_LEDGER_TRUST has been asked. */
-bool pgmig_ledger_doubted(const struct pgmig_ledger *ledger);
-/* A table of which row-level security may hide rows from this role; NULL. */
-const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
-
 /*
 ** An SQL expression: what speaks against using the tables whose oids are in an
 ** array, an SQL expression itself: whose they are, and what hangs on them. It
@@ -137,14 +117,6 @@ const char *pgmig_ledger_hidden(const struct pgmig_ledger *ledger);
 */
 PGMIG_NODISCARD char *pgmig_trust_sql(const char *tables);
 int pgmig_trust_refuse(const char *objection, struct pgmig_error *err);
-/* How long what the ledger asks in transactions of its own may wait for a lock:
-** milliseconds, 5000 unless said otherwise. */
-void pgmig_ledger_set_patience(struct pgmig_ledger *ledger, int milliseconds);
-/* Whether the server is a standby. */
-bool pgmig_ledger_read_only(const struct pgmig_ledger *ledger);
-/* Whether the version column has room for a version. */
-bool pgmig_ledger_fits(const struct pgmig_ledger *ledger, const char *version);
-
 /*
 ** Whether a job's requests can be on their way at once, with those of other
 ** such jobs: it runs in a transaction, has a version, is not plain, and pauses

@@ -45,14 +45,6 @@ static void add_word(struct pgmig_statement *st, const struct pgmig_words *w)
     st->name[used + len] = '\0';
 }
 
-static bool at_any(const struct pgmig_words *w, const char *const *words)
-{
-    for (; *words != NULL; words++)
-        if (pgmig_words_at(w, *words))
-            return true;
-    return false;
-}
-
 /* The object's type of CREATE, ALTER and DROP: the current token ends as
 ** its last word. */
 static void object(struct pgmig_words *w, struct pgmig_statement *st)
@@ -60,7 +52,7 @@ static void object(struct pgmig_words *w, struct pgmig_statement *st)
     static const char *const pairs[] = {"materialized", "foreign", "event",
                                         "access",       "text",    NULL};
 
-    if (at_any(w, pairs)) {
+    if (pgmig_words_at_any(w, pairs)) {
         add_word(st, w);
         pgmig_words_next(w);
     }
@@ -100,15 +92,15 @@ static unsigned create(struct pgmig_words *w, struct pgmig_statement *st)
     bool temporary = false;
     unsigned traits;
 
-    for (; at_any(w, modifiers); pgmig_words_next(w)) {
+    for (; pgmig_words_at_any(w, modifiers); pgmig_words_next(w)) {
         st->index.unique = st->index.unique || pgmig_words_at(w, "unique");
         temporary = temporary || pgmig_words_at(w, "temp") ||
                     pgmig_words_at(w, "temporary");
     }
     object(w, st);
-    if (at_any(w, alone))
+    if (pgmig_words_at_any(w, alone))
         return PGMIG_T_NO_BLOCK;
-    if (at_any(w, routines))
+    if (pgmig_words_at_any(w, routines))
         st->kind = PGMIG_KIND_ROUTINE;
     if (temporary && is_dropped(*w))
         return PGMIG_T_PASSING;
@@ -163,7 +155,7 @@ static bool option_on(struct pgmig_words *w, const char *option)
 
     if (!pgmig_words_accept(w, option))
         return false;
-    return !at_any(w, off) && w->lx.text[w->tok.start] != '0';
+    return !pgmig_words_at_any(w, off) && w->lx.text[w->tok.start] != '0';
 }
 
 /* REINDEX of more than one table commits after each, and has no one name.
@@ -184,7 +176,7 @@ static unsigned reindex(struct pgmig_words *w, struct pgmig_statement *st)
     }
     if (w->tok.kind == PGMIG_TOKEN_SYMBOL)
         pgmig_words_next(w);
-    if (at_any(w, many))
+    if (pgmig_words_at_any(w, many))
         return PGMIG_T_NO_BLOCK;
     if (pgmig_words_at(w, "index"))
         index->action = PGMIG_INDEX_REINDEX;
@@ -422,8 +414,9 @@ static unsigned query(struct pgmig_words *w, struct pgmig_statement *st)
             st->setting = pgmig_setting_called(*w);
         opened += pgmig_words_at(w, "lo_open") ? 1 : 0;
         opened -= pgmig_words_at(w, "lo_close") ? 1 : 0;
-        calling = calling || at_any(w, calls);
-        only = only && (at_any(w, calls) || pgmig_words_at(w, "pg_catalog"));
+        calling = calling || pgmig_words_at_any(w, calls);
+        only = only && (pgmig_words_at_any(w, calls) ||
+                        pgmig_words_at(w, "pg_catalog"));
     }
     only = calling && only && opened >= -1 && opened <= 1;
     return (only ? PGMIG_T_LO_CALL : 0) | lo_balance(opened);

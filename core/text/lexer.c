@@ -472,6 +472,14 @@ bool pgmig_words_at(const struct pgmig_words *w, const char *word)
     return pgmig_token_is(w->lx.text, &w->tok, word);
 }
 
+bool pgmig_words_at_any(const struct pgmig_words *w, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (pgmig_words_at(w, *words))
+            return true;
+    return false;
+}
+
 bool pgmig_words_accept(struct pgmig_words *w, const char *word)
 {
     if (!pgmig_words_at(w, word))

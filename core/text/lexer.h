@@ -71,6 +71,8 @@ void pgmig_words_next(struct pgmig_words *w);
 
 /* Whether the current token is this word (lower case), without case. */
 bool pgmig_words_at(const struct pgmig_words *w, const char *word);
+/* The same of one of several; a NULL ends them. */
+bool pgmig_words_at_any(const struct pgmig_words *w, const char *const *words);
 
 /* The same, and if so go on. */
 bool pgmig_words_accept(struct pgmig_words *w, const char *word);

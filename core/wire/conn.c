@@ -190,11 +190,12 @@ int pgmig_conn_columns(const struct pgmig_conn *conn)
     return PQnfields(conn->result);
 }
 
-const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
-                              unsigned *type)
+void pgmig_conn_heading(const struct pgmig_conn *conn,
+                        struct pgmig_column *heading)
 {
-    *type = PQftype(conn->result, column);
-    return PQfname(conn->result, column);
+    for (int i = 0; i < PQnfields(conn->result); i++)
+        heading[i] = (struct pgmig_column){.name = PQfname(conn->result, i),
+                                           .type = PQftype(conn->result, i)};
 }
 
 /* PQgetvalue gives "" for a NULL: the difference is kept. */
@@ -206,6 +207,13 @@ const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
         return NULL;
     *len = (size_t)PQgetlength(conn->result, row, column);
     return PQgetvalue(conn->result, row, column);
+}
+
+void pgmig_conn_row(const struct pgmig_conn *conn, int row,
+                    struct pgmig_cell *values)
+{
+    for (int i = 0; i < PQnfields(conn->result); i++)
+        values[i].text = pgmig_conn_value(conn, row, i, &values[i].len);
 }
 
 const char *pgmig_conn_tag(const struct pgmig_conn *conn)

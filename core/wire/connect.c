@@ -15,10 +15,108 @@
 #include "wire/cancel.h"
 #include "wire/connparam.h"
 #include "wire/connstring.h"
-#include "base/environment.h"
 #include "base/error.h"
-#include "wire/refusal.h"
 #include "wire/report.h"
+
+/* ---- variables for libpq alone ---------------------------------------- */
+
+/*
+** Such as the PG... ones of a .env file. They are not put into the environment
+** for good: a process of several threads must not change it while another one
+** may look (setenv(3)), and the programs that this one starts would inherit
+** passwords. So they are there for the length of one call into libpq. What the
+** process has itself under such a name always wins.
+*/
+struct variable {
+    char *name;
+    char *value;
+    bool set; /* by us, until we leave */
+};
+
+struct pgmig_environment {
+    struct variable *variables;
+    size_t count;
+};
+
+static void environment_free(struct pgmig_environment *environment)
+{
+    if (environment == NULL)
+        return;
+    for (size_t i = 0; i < environment->count; i++) {
+        free(environment->variables[i].name);
+        free(environment->variables[i].value);
+    }
+    free(environment->variables);
+    free(environment);
+}
+
+static size_t length(const char *const *list)
+{
+    size_t n = 0;
+
+    while (list != NULL && list[n] != NULL)
+        n++;
+    return n;
+}
+
+/* Copy a list of names and values in turn, with a NULL behind; NULL: an empty
+** one. NULL without memory. */
+static struct pgmig_environment *environment_new(const char *const *list)
+{
+    struct pgmig_environment *environment = calloc(1, sizeof *environment);
+    size_t count = length(list) / 2;
+    bool complete;
+
+    if (environment == NULL)
+        return NULL;
+    /* one more: calloc may answer NULL for none */
+    environment->variables = calloc(count + 1, sizeof(struct variable));
+    complete = environment->variables != NULL;
+    while (complete && environment->count < count) {
+        /* counted before it is filled: free copes with NULL in it */
+        size_t i = environment->count++;
+        struct variable *v = &environment->variables[i];
+
+        v->name = pgmig_strndup(list[2 * i], strlen(list[2 * i]));
+        v->value = pgmig_strndup(list[2 * i + 1], strlen(list[2 * i + 1]));
+        complete = v->name != NULL && v->value != NULL;
+    }
+    if (complete)
+        return environment;
+    environment_free(environment);
+    return NULL;
+}
+
+static void environment_leave(struct pgmig_environment *environment)
+{
+    for (size_t i = 0; i < environment->count; i++) {
+        struct variable *v = &environment->variables[i];
+
+        if (v->set)
+            unsetenv(v->name);
+        v->set = false;
+    }
+}
+
+/* Set the variables: -1 without memory, and none is set. Until they are taken
+** away again the process's other threads must not look at the environment. */
+static int environment_enter(struct pgmig_environment *environment)
+{
+    for (size_t i = 0; i < environment->count; i++) {
+        struct variable *v = &environment->variables[i];
+
+        /* the process's own wins, and is not ours to take away afterwards */
+        if (getenv(v->name) != NULL)
+            continue;
+        v->set = setenv(v->name, v->value, 1) == 0;
+        /* all or nothing: libpq must not see half of them */
+        if (!v->set) {
+            environment_leave(environment);
+            return -1;
+        }
+    }
+    return 0;
+}
 
 /* ---- opening and closing --------------------------------------------- */
 
@@ -33,11 +131,11 @@ static PGconn *start(struct pgmig_environment *environment,
     PGconn *pg = NULL;
 
     pgmig_error_memory(err);
-    if (environment == NULL || pgmig_environment_enter(environment) != 0)
+    if (environment == NULL || environment_enter(environment) != 0)
         return NULL;
     if (pgmig_connparam_check_service(err) == 0)
         pg = PQconnectStartParams(keywords, values, 1);
-    pgmig_environment_leave(environment);
+    environment_leave(environment);
     if (pg != NULL)
         pgmig_error_clear(err);
     return pg;
@@ -55,7 +153,8 @@ static int connect_start(struct pgmig_conn *conn, const char *const *keywords,
     if (conn->pg == NULL)
         return -1;
     PQsetNoticeReceiver(conn->pg, pgmig_report_notice, conn);
-    pgmig_refusal_expect(conn->pg);
+    /* the SQLSTATE of a refusal is nowhere but in its text (refusal.c) */
+    (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
     /* as the manual wants it before the first PQconnectPoll */
     conn->polling = PGRES_POLLING_WRITING;
     if (pgmig_connstring_check_values(conn->pg, err) != 0)
@@ -94,7 +193,7 @@ static struct pgmig_conn *new_conn(const char *const *environment,
     if (conn != NULL) {
         conn->owner = getpid();
         conn->phase = PGMIG_PHASE_CONNECT;
-        conn->environment = pgmig_environment_new(environment);
+        conn->environment = environment_new(environment);
         if (conn->environment != NULL)
             return conn;
     }
@@ -133,24 +232,24 @@ struct pgmig_conn *pgmig_conn_open_in(const char *const *environment,
 }
 
 /* libpq may read the environment at any step, so the caller's variables are
-** there for each call, and gone behind it (environment.h). A time-out of ours
+** there for each call, and gone behind it. A time-out of ours
 ** makes the next step fail (pgmig_conn_abandon). */
 unsigned pgmig_connect_step(struct pgmig_conn *conn)
 {
-    if (pgmig_environment_enter(conn->environment) != 0) {
+    if (environment_enter(conn->environment) != 0) {
         pgmig_error_memory(&conn->error);
         conn->phase = PGMIG_PHASE_IDLE;
         return 0;
     }
     conn->polling =
         conn->abandoned ? PGRES_POLLING_FAILED : PQconnectPoll(conn->pg);
-    pgmig_environment_leave(conn->environment);
+    environment_leave(conn->environment);
     switch (conn->polling) {
     case PGRES_POLLING_READING:
         return PGMIG_WANT_READ;
     case PGRES_POLLING_OK:
         conn->phase = PGMIG_PHASE_IDLE;
-        pgmig_refusal_forget(conn->pg);
+        (void)PQsetErrorVerbosity(conn->pg, PQERRORS_DEFAULT);
         if (PQsetnonblocking(conn->pg, 1) != 0)
             pgmig_conn_fail(conn);
         return 0;
@@ -180,7 +279,7 @@ void pgmig_conn_close(struct pgmig_conn *conn)
         conn->drop_pipeline(conn);
     pgmig_buf_free(&conn->copy);
     pgmig_error_clear(&conn->error);
-    pgmig_environment_free(conn->environment);
+    environment_free(conn->environment);
     free(conn->abandoned);
     pgmig_cancel_free(conn->cancel);
     if (conn->owner == getpid())
@@ -260,10 +359,10 @@ static PGconn *start_refused(const char *const *environment,
                              const char *const *keywords,
                              const char *const *values, struct pgmig_error *err)
 {
-    struct pgmig_environment *own = pgmig_environment_new(environment);
+    struct pgmig_environment *own = environment_new(environment);
     PGconn *pg = start(own, keywords, values, err);
 
-    pgmig_environment_free(own);
+    environment_free(own);
     return pg;
 }
 

@@ -388,3 +388,12 @@ int pgmig_connparam_check(const char *name, size_t len, int number,
                         number);
     return hint_meant(err, &meant);
 }
+
+int pgmig_connparam_check_all(const char *const *keywords,
+                              struct pgmig_error *err)
+{
+    for (; *keywords != NULL; keywords++)
+        if (pgmig_connparam_check(*keywords, strlen(*keywords), 0, err) != 0)
+            return -1;
+    return 0;
+}

@@ -14,6 +14,10 @@
 PGMIG_NODISCARD int pgmig_connparam_check(const char *name, size_t len,
                                           int number, struct pgmig_error *err);
 
+/* The same of all of the caller's keywords; a NULL ends them. */
+PGMIG_NODISCARD int pgmig_connparam_check_all(const char *const *keywords,
+                                              struct pgmig_error *err);
+
 /* Refuse a connection string: what is wrong with it, as a sentence about "it",
 ** and what to do. Returns -1. */
 int pgmig_connparam_invalid(struct pgmig_error *err, const char *what,

@@ -201,18 +201,11 @@ int pgmig_connstring_check_all(const char *const *keywords,
                                const char *const *values,
                                struct pgmig_error *err)
 {
-    bool first = true; /* libpq expands no other one */
-
-    for (size_t i = 0; keywords[i] != NULL; i++) {
-        if (pgmig_connparam_check(keywords[i], strlen(keywords[i]), 0, err) !=
-            0)
-            return -1;
-        if (strcmp(keywords[i], "dbname") != 0 || values[i] == NULL || !first)
-            continue;
-        if (check_string(values[i], err) != 0)
-            return -1;
-        first = false;
-    }
+    if (pgmig_connparam_check_all(keywords, err) != 0)
+        return -1;
+    for (size_t i = 0; keywords[i] != NULL; i++)
+        if (strcmp(keywords[i], "dbname") == 0 && values[i] != NULL)
+            return check_string(values[i], err); /* libpq expands no other */
     return 0;
 }
 

@@ -49,7 +49,8 @@ int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
 ** its error, and the shape that its answer should have had. */
 void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
 {
-    pgmig_error_clear(&conn->error);
+    if (has_error(conn))
+        pgmig_error_clear(&conn->error);
     conn->error_position = 0;
     conn->next = next;
     conn->ctx = ctx;
@@ -256,13 +257,25 @@ static const char *kept_fault(const struct pgmig_conn *conn)
     return NULL;
 }
 
-/* What cannot be right when the request is answered, without an error. */
-static const char *fault_of(const struct pgmig_conn *conn)
+/* A connection that was lost without any error of the server's gets libpq's, so
+** that no operation can take silence for success. Whether it is lost. */
+static bool note_loss(struct pgmig_conn *conn)
+{
+    if (!pgmig_conn_lost(conn))
+        return false;
+    if (!has_error(conn))
+        pgmig_conn_fail(conn);
+    return true;
+}
+
+/* What cannot be right when the request is answered, without an error. Without
+** a connection there is no transaction status. */
+static const char *fault_of(struct pgmig_conn *conn)
 {
     if (has_error(conn))
         return NULL;
     if (pgmig_conn_tx(conn) == PGMIG_TX_NONE)
-        return pgmig_conn_lost(conn) ? NULL : "an invalid transaction status";
+        return note_loss(conn) ? NULL : "an invalid transaction status";
     /* not even an empty query is answered by nothing (EmptyQueryResponse) */
     if (conn->results == 0)
         return "the end of a request without a result";
@@ -272,13 +285,10 @@ static const char *fault_of(const struct pgmig_conn *conn)
 }
 
 /* The request is answered: go on with the operation, or end it. True: it has
-** ended. A connection that was lost without any error of the server's gets
-** libpq's, so that no operation can take silence for success. */
+** ended. */
 static bool request_done(struct pgmig_conn *conn)
 {
     conn->phase = PGMIG_PHASE_IDLE;
-    if (!has_error(conn) && pgmig_conn_lost(conn))
-        pgmig_conn_fail(conn);
     return conn->next == NULL || !conn->next(conn->ctx, conn);
 }
 
@@ -299,6 +309,7 @@ static unsigned step_refused(struct pgmig_conn *conn)
     if (!pgmig_conn_drain(conn))
         return PGMIG_WANT_READ;
     conn->phase = PGMIG_PHASE_IDLE;
+    (void)note_loss(conn);
     return request_done(conn) ? 0 : PGMIG_WANT_READ;
 }
 
@@ -358,6 +369,7 @@ static unsigned step_pipeline(struct pgmig_conn *conn)
 
     if (want != 0)
         return want;
+    (void)note_loss(conn);
     return request_done(conn) ? 0 : PGMIG_WANT_READ | PGMIG_WANT_WRITE;
 }
 
@@ -411,5 +423,5 @@ int pgmig_conn_finish(struct pgmig_conn *conn, struct pgmig_error *err)
     conn->next = NULL;
     conn->ctx = NULL;
     conn->asking = NULL;
-    return pgmig_conn_take_error(conn, err);
+    return has_error(conn) ? pgmig_conn_take_error(conn, err) : 0;
 }

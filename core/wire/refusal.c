@@ -2,7 +2,8 @@
 ** refusal.c -- why a server refuses a connection, whatever its language.
 **
 ** libpq throws the fields of such an error away and keeps a text, to which it
-** adds the SQLSTATE when it is told to be verbose: "FATAL:  53300: sorry, too
+** adds the SQLSTATE when it is told to be verbose (connect.c): "FATAL:  53300:
+*sorry, too
 ** many clients already", and in a last line "LOCATION:  InitPostgres,
 ** postinit.c:781". The words in capitals may be translated; the form is not.
 */
@@ -16,16 +17,6 @@
 #define DIGITS "0123456789"
 #define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define NAME CAPITALS "abcdefghijklmnopqrstuvwxyz" DIGITS "_"
-
-void pgmig_refusal_expect(PGconn *pg)
-{
-    (void)PQsetErrorVerbosity(pg, PQERRORS_VERBOSE);
-}
-
-void pgmig_refusal_forget(PGconn *pg)
-{
-    (void)PQsetErrorVerbosity(pg, PQERRORS_DEFAULT);
-}
 
 /* The first SQLSTATE of a line, ":  53300: "; NULL: there is none. Names of
 ** hosts and what the server says of them may have anything but that before. */

@@ -4,13 +4,6 @@
 
 #include <libpq-fe.h>
 
-/* Have libpq write the SQLSTATE of a refusal into its text, the one place where
-** it keeps it: for a connection that begins. */
-void pgmig_refusal_expect(PGconn *pg);
-
-/* Connected: errors have their fields. */
-void pgmig_refusal_forget(PGconn *pg);
-
 /* Take out of libpq's text about a connection that failed what people do not
 ** want to see there: SQLSTATEs and the places in the server's source. Returns
 ** what is known of the reason, the code of an error: "too_many_connections",

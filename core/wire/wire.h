@@ -25,6 +25,15 @@ bool pgmig_answer_is_shape(const char *text);
 ** them (PGMIG_LEDGER_READ); false when there is none. */
 bool pgmig_conn_next_result(struct pgmig_conn *conn);
 
+/* A value of the last result; NULL is SQL NULL. */
+struct pgmig_cell {
+    const char *text;
+    size_t len;
+};
+/* The values of one of its rows, as many as it has columns. */
+void pgmig_conn_row(const struct pgmig_conn *conn, int row,
+                    struct pgmig_cell *values);
+
 /* Whether pgmig_conn_notice has one to give. */
 bool pgmig_conn_has_notice(const struct pgmig_conn *conn);
 
