@@ -2,10 +2,11 @@
 -- @module pgmig.config
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local limits = require "pgmig.limits"
-local lua_file = require "pgmig.files.lua_file"
+local needed = require "pgmig.needed"
 local options = require "pgmig.options"
 local settings_file = require "pgmig.settings_file"
+
+local lua_file = needed "files.lua_file"
 
 local M = {}
 
@@ -21,8 +22,8 @@ end
 
 --- Times and counts.
 local function check_limit(path, key, value)
-  if not limits.knows(key) then return end
-  local ok, err = pcall(limits.check, key, value, "key " .. key)
+  if not options.is_limited(key) then return end
+  local ok, err = pcall(options.check, key, value, "key " .. key)
   if ok then return end
   err.file = path
   error(err, 0)

@@ -20,10 +20,12 @@
 -- @module pgmig.formats
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local lua_file = require "pgmig.files.lua_file"
+local needed = require "pgmig.needed"
 local naming = require "pgmig.naming"
 local settings_file = require "pgmig.settings_file"
 local texts = require "pgmig.texts"
+
+local lua_file = needed "files.lua_file"
 
 local M = {}
 

@@ -9,7 +9,6 @@ local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
 local hooks = require "pgmig.run.hooks"
 local ledger = require "pgmig.state.ledger"
-local limits = require "pgmig.limits"
 local migration = require "pgmig.files.migration"
 local naming = require "pgmig.naming"
 local needed = require "pgmig.needed"
@@ -34,7 +33,7 @@ function M.check_options(given)
     if not known.fits(option, value) then
       errors.raise("usage", ("option %s must be a %s"):format(key, option.types))
     end
-    if limits.knows(key) then limits.check(key, value, "option " .. key) end
+    if known.is_limited(key) then known.check(key, value, "option " .. key) end
   end
   return given
 end
@@ -121,9 +120,9 @@ function M.new(db, dir, given)
     hooks = hooks.new(),
     log = given.log,
     lock_timeout = value_of(given, "lock_timeout"),
-    lock_wait = limits.check("lock_wait", value_of(given, "lock_wait")),
+    lock_wait = known.check("lock_wait", value_of(given, "lock_wait")),
     retries = value_of(given, "retries"),
-    reconnect = limits.check("reconnect", value_of(given, "reconnect")),
+    reconnect = known.check("reconnect", value_of(given, "reconnect")),
     pipeline = value_of(given, "pipeline"),
     drift_check = value_of(given, "drift_check"),
     policy = drift.policy(given.policy),
@@ -359,7 +358,7 @@ end
 
 --- A bare number is read as PostgreSQL does, and people mean seconds.
 local function warn_of_units(self, emit)
-  local ms = limits.bare(self.lock_timeout)
+  local ms = known.bare(self.lock_timeout)
   if not ms then return end
   emit { type = "warning", message = ("lock_timeout %s has no unit and is taken as %s"):format(
     self.lock_timeout, ms) }

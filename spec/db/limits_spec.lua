@@ -1,6 +1,6 @@
 -- Times as settings: read as PostgreSQL reads them, checked before anything runs, with their units.
 local core = require "pgmig.core"
-local limits = require "pgmig.limits"
+local options = require "pgmig.options"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -53,10 +53,10 @@ describe("a time", function()
   it("of ours counts seconds, with a unit what that says", function()
     for text, expected in pairs { ["5"] = 5, ["5min"] = 300, ["0.2"] = 0.2, ["200ms"] = 0.2,
       ["0"] = 0 } do
-      assert.equal(expected, limits.read("lock_wait", text))
+      assert.equal(expected, options.read("lock_wait", text))
     end
     for _, value in ipairs { "5sec", "", "-1", "nan", "inf", -1, 0 / 0, math.huge, true, {} } do
-      assert.is_nil((limits.read("reconnect", value)), tostring(value))
+      assert.is_nil((options.read("reconnect", value)), tostring(value))
     end
   end)
 

@@ -84,7 +84,7 @@ return {
   },
   ["times are handed on as they are"] = {
     spec = "spec/db/limits_spec.lua",
-    { "lua/pgmig/limits.lua", "if not ms then return nil, problem end\n  return value",
+    { "lua/pgmig/options.lua", "if not ms then return nil, problem end\n  return value",
       "return value" },
   },
 }

@@ -1,6 +1,5 @@
 --- The command line's options: what there is, its help, and how words become a table.
 local argparse = require "argparse"
-local limits = require "pgmig.limits"
 local settings = require "pgmig.options"
 
 local M = {}
@@ -49,11 +48,11 @@ local function whole_number(text)
   return nil, ("'%s' is not a whole number, 1 or greater"):format(text)
 end
 
---- A time or a count, see pgmig.limits.
+--- A time or a count, see pgmig.options.
 local function limit(key, option)
   return function(text)
     if text == "" then return nil, ("option '%s' is empty"):format(option) end
-    local value, problem = limits.read(key, text)
+    local value, problem = settings.read(key, text)
     if value ~= nil then return value end
     return nil, ("%s %s, not '%s'"):format(option, problem, text)
   end
@@ -87,7 +86,7 @@ end
 
 --- What a flag's value becomes.
 local function converter(option)
-  if limits.knows(option.key) then return limit(option.key, option.flag) end
+  if settings.is_limited(option.key) then return limit(option.key, option.flag) end
   return not_empty(option.flag)
 end
 

@@ -5,7 +5,6 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
 local all = require "pgmig.options"
-local limits = require "pgmig.limits"
 local needed = require "pgmig.needed"
 
 local dotenv = needed "cli.dotenv"
@@ -92,7 +91,7 @@ end
 --- A setting's value in its own type.
 local function converted(setting, value, source)
   local result, expected = value, nil
-  if limits.knows(setting.key) then return limits.check(setting.key, value, source) end
+  if all.is_limited(setting.key) then return all.check(setting.key, value, source) end
   if setting.kind then result, expected = converters[setting.kind](value) end
   if result ~= nil or value == nil then return result end
   errors.raise("usage", ("%s: %s must be %s"):format(source, setting.key, expected))
@@ -239,7 +238,7 @@ local function shown_policy(policy_of)
 end
 
 local function shown(key, value)
-  if key == "lock_timeout" then return limits.bare(value) or value end
+  if key == "lock_timeout" then return all.bare(value) or value end
   if value == nil then return key == "database" and "(libpq's own environment)" or "(none)" end
   if key == "database" then return origin.mask(value) end
   if key == "dir" then return table.concat(value, ", ") end

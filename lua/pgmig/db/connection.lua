@@ -5,7 +5,6 @@ local core = require "pgmig.core"
 local dial = require "pgmig.db.dial"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
-local limits = require "pgmig.limits"
 local loop = require "pgmig.db.loop"
 local needed = require "pgmig.needed"
 local known = require "pgmig.options"
@@ -60,8 +59,8 @@ function M.connect(source)
     options = options,
     wait = options.wait and checked(options.wait) or drivers.blocking,
     breathe = options.breathe or nothing,
-    connect_timeout = limits.check("connect_timeout", options.connect_timeout),
-    response_timeout = limits.check("response_timeout", options.response_timeout)
+    connect_timeout = known.check("connect_timeout", options.connect_timeout),
+    response_timeout = known.check("response_timeout", options.response_timeout)
       or RESPONSE_TIMEOUT,
     nominated = {}, -- see pgmig.db.session
     request_count = 0,

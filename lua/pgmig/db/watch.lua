@@ -6,8 +6,10 @@
 -- waits for the other.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
 local loop = require "pgmig.db.loop"
-local progress_views = require "pgmig.db.progress_views"
+
+local progress_views = needed "db.progress_views"
 
 local M = {}
 local watch = {}

@@ -1,10 +1,12 @@
 --- What a migration runs: its parsed SQL file, pair of files, or Lua functions.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
 local formats = require "pgmig.formats"
-local lua_file = require "pgmig.files.lua_file"
-local lua_glance = require "pgmig.files.lua_glance"
 local way_back = require "pgmig.files.way_back"
+
+local lua_file = needed "files.lua_file"
+local lua_glance = needed "files.lua_glance"
 
 local M = {}
 

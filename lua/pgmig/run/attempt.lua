@@ -2,7 +2,9 @@
 -- last COMMIT. Two things happen on the way: between two steps of the core it is told what was
 -- committed and what the server said, and at the pauses of a single migration code of others runs.
 local errors = require "pgmig.errors"
-local identity = require "pgmig.run.identity"
+local needed = require "pgmig.needed"
+
+local identity = needed "run.identity"
 
 local M = {}
 

@@ -6,10 +6,12 @@
 -- the lock but the claim (core/README.md).
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
 local loop = require "pgmig.db.loop"
-local orphan = require "pgmig.db.orphan"
 local recovery = require "pgmig.db.recovery"
+
+local orphan = needed "db.orphan"
 
 local M = {}
 local lock = {}

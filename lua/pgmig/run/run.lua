@@ -2,15 +2,17 @@
 local attempts = require "pgmig.run.attempt"
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local identity = require "pgmig.run.identity"
+local needed = require "pgmig.needed"
 local ledger = require "pgmig.state.ledger"
 local planning = require "pgmig.state.plan"
 local recovery = require "pgmig.db.recovery"
-local resume = require "pgmig.run.resume"
-local retry = require "pgmig.run.retry"
 local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
 local new_step = require("pgmig.run.step").new
+
+local identity = needed "run.identity"
+local resume = needed "run.resume"
+local retry = needed "run.retry"
 
 local M = {}
 

@@ -3,9 +3,11 @@
 local core = require "pgmig.core"
 local new_entry = require("pgmig.state.ledger").entry
 local errors = require "pgmig.errors"
-local lua_file = require "pgmig.files.lua_file"
+local needed = require "pgmig.needed"
 local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
+
+local lua_file = needed "files.lua_file"
 
 local M = {}
 local step = {}
