@@ -188,14 +188,16 @@ static int conn_tag(lua_State *L)
 /* conn:copying() --> "in", "out" or false. */
 static int conn_copying(lua_State *L)
 {
-    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
-
-    if (pgmig_conn_copying_in(conn))
+    switch (pgmig_conn_copying(lconn_check(L, 1)->conn)) {
+    case PGMIG_COPY_IN:
         lua_pushliteral(L, "in");
-    else if (pgmig_conn_copying_out(conn))
+        break;
+    case PGMIG_COPY_OUT:
         lua_pushliteral(L, "out");
-    else
+        break;
+    default:
         lua_pushboolean(L, 0);
+    }
     return 1;
 }
 

@@ -286,6 +286,12 @@ void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
     va_end(args);
 }
 
+void pgmig_sql_commands(struct pgmig_sql *s, const char *const *commands)
+{
+    for (; *commands != NULL; commands++)
+        pgmig_sql_addf(s, "%m%s%;", *commands);
+}
+
 /* ---- what each transaction of ours begins with ------------------------ */
 
 /* What the database's default is, the probe has said: a command less where it
