@@ -110,7 +110,7 @@ static int push_rows(lua_State *L, struct lconn *lc)
 /* conn:rows() --> the last result's rows, tables by column name. */
 static int conn_rows(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_rows);
+    return lconn_show(L, push_rows);
 }
 
 /* Add a row's values to the columns, lists that begin at `lists` on the stack.
@@ -155,7 +155,7 @@ static int push_columns(lua_State *L, struct lconn *lc)
 ** name, each a list of values; NULL is false. */
 static int conn_columns(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_columns);
+    return lconn_show(L, push_columns);
 }
 
 static int push_next(lua_State *L, struct lconn *lc)
@@ -168,7 +168,7 @@ static int push_next(lua_State *L, struct lconn *lc)
 ** several, which now is the last result. */
 static int conn_next_result(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_next);
+    return lconn_show(L, push_next);
 }
 
 static int push_tag(lua_State *L, struct lconn *lc)
@@ -180,7 +180,7 @@ static int push_tag(lua_State *L, struct lconn *lc)
 /* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
 static int conn_tag(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_tag);
+    return lconn_show(L, push_tag);
 }
 
 /* ---- COPY ------------------------------------------------------------ */
@@ -243,7 +243,7 @@ static int push_copy_data(lua_State *L, struct lconn *lc)
 /* conn:copy_data() --> what was received. */
 static int conn_copy_data(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_copy_data);
+    return lconn_show(L, push_copy_data);
 }
 
 const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},
