@@ -48,7 +48,7 @@ void pgmig_sql_fail(struct pgmig_sql *s)
     s->text.failed = true;
 }
 
-#define ROOM 2048 /* bytes more than are needed, each time */
+#define ROOM 8192 /* bytes more than are needed, each time */
 
 /* A text is made of many small pieces: what fits is copied here, and the buffer
 ** is asked only for more room. */

@@ -194,14 +194,10 @@ bool pgmig_conn_next_result(struct pgmig_conn *conn)
     return true;
 }
 
-int pgmig_conn_rows(const struct pgmig_conn *conn)
+void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns)
 {
-    return PQntuples(conn->result);
-}
-
-int pgmig_conn_columns(const struct pgmig_conn *conn)
-{
-    return PQnfields(conn->result);
+    *rows = PQntuples(conn->result);
+    *columns = PQnfields(conn->result);
 }
 
 void pgmig_conn_heading(const struct pgmig_conn *conn,
