@@ -4,9 +4,9 @@ _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --set
-    --config --json -q --quiet -v --verbose --no-color --version'
+    --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve trace config wait help'
+    doctor repair resolve trace dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -16,7 +16,7 @@ _pgmig() {
       mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
-    --config | --schema-from)
+    --config | --schema-from | --dump | --output | --pg-dump)
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
@@ -51,10 +51,11 @@ _pgmig() {
   case $command in
     '') own=$commands ;;
     status | doctor) own='--exit-code' ;;
-    up | migrate) own='--to --steps --fake --dry-run --script' ;;
-    down | rollback) own='--steps --to --all --dry-run' ;;
+    up | migrate) own='--to --steps --fake --dry-run --script --dump' ;;
+    down | rollback) own='--steps --to --all --dry-run --dump' ;;
     plan) own='--to --steps --script' ;;
-    redo) own='--steps' ;;
+    redo) own='--steps --dump' ;;
+    dump) own='--output' ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;
     history) own='--limit' ;;

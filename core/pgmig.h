@@ -155,7 +155,8 @@ PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
                                       struct pgmig_error *err);
 
 /* The last result of the operation: its size and values. */
-void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns);
+int pgmig_conn_rows(const struct pgmig_conn *conn);
+int pgmig_conn_columns(const struct pgmig_conn *conn);
 /* A column's name, and its type's oid. */
 struct pgmig_column {
     const char *name;

@@ -295,6 +295,7 @@ function context:stop() end
 ---@field placeholders? table<string, string>|false
 ---@field shared? boolean
 ---@field naming? pgmig.Rule
+---@field pg_dump? string the program
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field log? fun(level: string, message: string, event: table)
 
@@ -562,12 +563,21 @@ function migrator:redo(options) end
 ---@field commands { tag: string, object: string? }[]
 ---@field duration number seconds
 ---@field error pgmig.Error?
----@field source "table"|"catalog"|nil
----@field waits string?
+---@field source "table"|nil
 
 ---@param options pgmig.TraceOptions?
 ---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }
 function migrator:trace(options) end
+
+---@class pgmig.Dump
+---@field text string
+---@field path? string
+---@field changed? boolean whether the file has changed
+---@field left_out string[] what is not in it because it may hold a password
+
+---@param options? string|{ output: string? } a path
+---@return pgmig.Dump
+function migrator:dump(options) end
 
 ---@param name string
 ---@param options { timestamp: boolean? }?

@@ -25,6 +25,12 @@ PGMIG_NODISCARD int pgmig_dir_check(const char *path, struct pgmig_error *err);
 PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
                                       size_t len, struct pgmig_error *err);
 
+/* Put `len` bytes in the place of a file, or create it: whoever reads it finds
+** all of the old text or all of the new one. A link stays, and so do the rights
+** of a file that is there. */
+PGMIG_NODISCARD int pgmig_file_replace(const char *path, const char *text,
+                                       size_t len, struct pgmig_error *err);
+
 /* Read a whole file into *text (malloc, NUL behind its *len bytes). */
 PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
                                     struct pgmig_error *err);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -133,7 +134,12 @@ bool pgmig_file_is_same(const char *path, const char *other)
 }
 
 /* O_EXCL: it never replaces a file, not even one that another process makes at
-** this very moment. */
+** this very moment. -1: errno says why. */
+static int create(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
 int pgmig_file_create(const char *path, const char *text, size_t len,
                       struct pgmig_error *err)
 {
@@ -141,7 +147,7 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
     int fd;
 
     make_folder(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    fd = create(path);
     if (fd < 0)
         return pgmig_error_file(err, "create the file", path);
     status = write_all(fd, text, len);
@@ -152,6 +158,61 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
         pgmig_error_file(err, "write the file", path);
         unlink(path); /* half a template would be refused later */
     }
+    return status;
+}
+
+/* Write a new file that takes the place of another one: with its rights, and on
+** the disk before the name leads to it. -1: errno says why. */
+static int write_new(int fd, const char *of, const char *text, size_t len)
+{
+    struct stat st;
+    int status = write_all(fd, text, len);
+
+    if (status == 0 && stat(of, &st) == 0)
+        status = fchmod(fd, st.st_mode & 07777);
+    if (status == 0)
+        status = fsync(fd);
+    return close(fd) == 0 ? status : -1;
+}
+
+/* `temporary` is in the same folder: rename(2) does not go from one file system
+** to another. */
+static int replace(const char *path, const char *temporary, const char *text,
+                   size_t len)
+{
+    int fd = create(temporary);
+    int why;
+
+    if (fd < 0)
+        return -1;
+    if (write_new(fd, path, text, len) == 0 && rename(temporary, path) == 0)
+        return 0;
+    why = errno;
+    unlink(temporary);
+    errno = why;
+    return -1;
+}
+
+int pgmig_file_replace(const char *path, const char *text, size_t len,
+                       struct pgmig_error *err)
+{
+    char *target = realpath(path, NULL);
+    const char *place = target != NULL ? target : path;
+    struct pgmig_buf temporary = {0};
+    unsigned int random;
+    int status;
+
+    if (getentropy(&random, sizeof random) != 0)
+        random = (unsigned int)getpid();
+    pgmig_buf_addf(&temporary, "%s.%08x.tmp", place, random);
+    if (temporary.failed)
+        status = pgmig_error_memory(err);
+    else
+        status = replace(place, temporary.data, text, len) == 0
+                     ? 0
+                     : pgmig_error_file(err, "write the file", path);
+    pgmig_buf_free(&temporary);
+    free(target);
     return status;
 }
 

@@ -124,11 +124,6 @@ int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look)
     return failed ? lua_error(L) : lua_gettop(L) - top;
 }
 
-int lconn_show(lua_State *L, lconn_look *look)
-{
-    return lconn_hold(L, lconn_check(L, 1), look);
-}
-
 /* All places of the list are made here, where an error does no harm: filling
 ** them later takes no memory (lconn_keep). */
 static struct lconn *new_conn(lua_State *L)
@@ -379,7 +374,7 @@ static int push_session_tag(lua_State *L, struct lconn *lc)
 ** pooler. */
 static int conn_session_tag(lua_State *L)
 {
-    return lconn_show(L, push_session_tag);
+    return lconn_hold(L, lconn_check(L, 1), push_session_tag);
 }
 
 static int push_sent(lua_State *L, struct lconn *lc)
@@ -393,7 +388,7 @@ static int push_sent(lua_State *L, struct lconn *lc)
 /* conn:sent() --> how the last request begins; nil in a pipeline. */
 static int conn_sent(lua_State *L)
 {
-    return lconn_show(L, push_sent);
+    return lconn_hold(L, lconn_check(L, 1), push_sent);
 }
 
 static int push_peer(lua_State *L, struct lconn *lc)
@@ -413,7 +408,36 @@ static int push_peer(lua_State *L, struct lconn *lc)
 ** "" for a socket's folder. */
 static int conn_peer(lua_State *L)
 {
-    return lconn_show(L, push_peer);
+    return lconn_hold(L, lconn_check(L, 1), push_peer);
+}
+
+struct variables {
+    struct pgmig_variable *list;
+};
+
+static void release_variables(void *memory)
+{
+    struct variables *variables = memory;
+
+    pgmig_variables_free(variables->list);
+    variables->list = NULL;
+}
+
+/* conn:variables() --> what it was made with, as libpq's variables: values by
+** name, passwords among them. */
+static int conn_made_with(lua_State *L)
+{
+    struct variables *variables =
+        lpgmig_own(L, sizeof *variables, release_variables);
+
+    variables->list = pgmig_conn_variables(lconn_check(L, 1)->conn);
+    if (variables->list == NULL)
+        return luaL_error(L, "out of memory");
+    lua_newtable(L);
+    for (const struct pgmig_variable *v = variables->list; v->name; v++)
+        lpgmig_set_string(L, v->name, v->value);
+    release_variables(variables);
+    return 1;
 }
 
 /* conn:traffic() --> pieces of data that went or came, bytes on their way */
@@ -512,6 +536,7 @@ void lpgmig_open_conn(lua_State *L)
         {"session_tag", conn_session_tag},
         {"sent", conn_sent},
         {"peer", conn_peer},
+        {"variables", conn_made_with},
         {"traffic", conn_traffic},
         {"abandon", conn_abandon},
         {"backend_pid", conn_backend_pid},

@@ -246,7 +246,7 @@ static int ledger_finish(lua_State *L)
     /* before anything can be raised: it has ended, well or not */
     lc->ledger = NULL;
     lconn_forget(L, lc, LCONN_LEDGER);
-    return status == 0 ? 0 : lpgmig_error_raise(L, err);
+    return lconn_started(L, status, err);
 }
 
 /*
@@ -397,6 +397,19 @@ static int ledger_qualified(lua_State *L)
     return 1;
 }
 
+/* ledger:tables() --> the tracking table, its history, its journal and the
+** runs' journal, quoted, with their schema; nil. */
+static int ledger_tables(lua_State *L)
+{
+    const struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
+
+    lua_pushstring(L, ledger->tracking);
+    lua_pushstring(L, ledger->history);
+    lua_pushstring(L, ledger->journal);
+    lua_pushstring(L, ledger->runs);
+    return 4;
+}
+
 /* ledger:unfit() --> settings of the session that a run needs otherwise, with
 ** commas; nil. */
 static int ledger_unfit(lua_State *L)
@@ -481,6 +494,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"format", ledger_format},
                                        {"journaled", ledger_journaled},
                                        {"qualified", ledger_qualified},
+                                       {"tables", ledger_tables},
                                        {"doubted", ledger_doubted},
                                        {"hidden", ledger_hidden},
                                        {"unfit", ledger_unfit},

@@ -77,20 +77,36 @@ static int text_check_dir(lua_State *L)
     return 0;
 }
 
-/*
-** create_file(path, text) writes a file that must not exist.
-** Raises kind "io".
-*/
-static int text_create_file(lua_State *L)
+/* A function of the core that writes a file. */
+typedef int writer(const char *path, const char *text, size_t len,
+                   struct pgmig_error *err);
+
+static int write_file(lua_State *L, writer *put)
 {
     size_t len;
     const char *path = lpgmig_check_name(L, 1);
     const char *text = luaL_checklstring(L, 2, &len);
     struct pgmig_error *err = lpgmig_error_new(L);
 
-    if (pgmig_file_create(path, text, len, err) != 0)
+    if (put(path, text, len, err) != 0)
         return lpgmig_error_raise(L, err);
     return 0;
+}
+
+/*
+** create_file(path, text) writes a file that must not exist.
+** Raises kind "io".
+*/
+static int text_create_file(lua_State *L)
+{
+    return write_file(L, pgmig_file_create);
+}
+
+/* replace_file(path, text) writes a file, in the place of the one that may be
+** there. Raises kind "io". */
+static int text_replace_file(lua_State *L)
+{
+    return write_file(L, pgmig_file_replace);
 }
 
 /* read_file(path, most) --> its text, or as many bytes of it; nil when there is
@@ -300,6 +316,7 @@ void lpgmig_open_text(lua_State *L)
         {"list", text_list},
         {"check_dir", text_check_dir},
         {"create_file", text_create_file},
+        {"replace_file", text_replace_file},
         {"read_file", text_read_file},
         {"exists", text_exists},
         {"file_kind", text_file_kind},

@@ -29,10 +29,11 @@ void pgmig_session_add_reset(struct pgmig_sql *s, const struct pgmig_job *job)
                                               "DISCARD TEMP",
                                               "DISCARD SEQUENCES",
                                               NULL};
-    const char *const *own = job->session.reset;
+    const char *const *command = job->session.reset;
 
     /* marked, since RESET ALL takes the tag away */
-    pgmig_sql_commands(s, own ? own : to_defaults);
+    for (command = command ? command : to_defaults; *command; command++)
+        pgmig_sql_addf(s, "%m%s%;", *command);
 }
 
 /* A query, since no command releases them. It is kept apart from the others: in

@@ -30,20 +30,6 @@ int pgmig_conn_check_process(const struct pgmig_conn *conn,
     return pgmig_error_hint(err, "connect after forking");
 }
 
-int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    if (pgmig_conn_check_process(conn, err) != 0)
-        return -1;
-    if (conn->phase == PGMIG_PHASE_COPY_IN ||
-        conn->phase == PGMIG_PHASE_COPY_OUT)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "a COPY is in progress on this connection");
-    if (conn->phase != PGMIG_PHASE_IDLE)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the connection is busy with another operation");
-    return 0;
-}
-
 void pgmig_conn_forget_result(struct pgmig_conn *conn)
 {
     PQclear(conn->result);
@@ -194,10 +180,14 @@ bool pgmig_conn_next_result(struct pgmig_conn *conn)
     return true;
 }
 
-void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns)
+int pgmig_conn_rows(const struct pgmig_conn *conn)
 {
-    *rows = PQntuples(conn->result);
-    *columns = PQnfields(conn->result);
+    return PQntuples(conn->result);
+}
+
+int pgmig_conn_columns(const struct pgmig_conn *conn)
+{
+    return PQnfields(conn->result);
 }
 
 void pgmig_conn_heading(const struct pgmig_conn *conn,
@@ -231,12 +221,14 @@ const char *pgmig_conn_tag(const struct pgmig_conn *conn)
     return conn->result ? PQcmdStatus(conn->result) : "";
 }
 
-enum pgmig_copy_way pgmig_conn_copying(const struct pgmig_conn *conn)
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
 {
-    if (conn->phase == PGMIG_PHASE_COPY_IN)
-        return PGMIG_COPY_IN;
-    return conn->phase == PGMIG_PHASE_COPY_OUT ? PGMIG_COPY_OUT
-                                               : PGMIG_COPY_NONE;
+    return conn->phase == PGMIG_PHASE_COPY_IN;
+}
+
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
+{
+    return conn->phase == PGMIG_PHASE_COPY_OUT;
 }
 
 /* While a request or a pipeline is under way (PQTRANS_ACTIVE) nobody can say:
@@ -295,6 +287,52 @@ void pgmig_conn_peer(const struct pgmig_conn *conn, struct pgmig_peer *peer)
                                 .port = known(PQport(conn->pg)),
                                 .user = known(PQuser(conn->pg)),
                                 .database = known(PQdb(conn->pg))};
+}
+
+static size_t count_of(const PQconninfoOption *options)
+{
+    size_t n = 0;
+
+    while (options != NULL && options[n].keyword != NULL)
+        n++;
+    return n;
+}
+
+/* A service is left out: what its file says is among the others, and it would
+** come before them. */
+static bool is_variable(const PQconninfoOption *o)
+{
+    return o->envvar != NULL && o->val != NULL && *o->val != '\0' &&
+           strcmp(o->keyword, "service") != 0;
+}
+
+struct pgmig_variable *pgmig_conn_variables(const struct pgmig_conn *conn)
+{
+    PQconninfoOption *options = PQconninfo(conn->pg);
+    size_t count = count_of(options);
+    struct pgmig_variable *list = calloc(count + 1, sizeof *list);
+    bool complete = options != NULL && list != NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; complete && i < count; i++) {
+        if (!is_variable(&options[i]))
+            continue;
+        list[n].value = pgmig_strndup(options[i].val, strlen(options[i].val));
+        complete = list[n].value != NULL;
+        list[n++].name = options[i].envvar;
+    }
+    PQconninfoFree(options);
+    if (complete)
+        return list;
+    pgmig_variables_free(list);
+    return NULL;
+}
+
+void pgmig_variables_free(struct pgmig_variable *list)
+{
+    for (size_t i = 0; list != NULL && list[i].name != NULL; i++)
+        free(list[i].value);
+    free(list);
 }
 
 /* The bytes in the socket's queue: sent, and not yet taken by the other side. A

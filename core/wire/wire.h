@@ -38,8 +38,8 @@ void pgmig_conn_row(const struct pgmig_conn *conn, int row,
 bool pgmig_conn_has_notice(const struct pgmig_conn *conn);
 
 /* COPY: the operation ended because the server waits for, or sends, data. */
-enum pgmig_copy_way { PGMIG_COPY_NONE, PGMIG_COPY_IN, PGMIG_COPY_OUT };
-enum pgmig_copy_way pgmig_conn_copying(const struct pgmig_conn *conn);
+bool pgmig_conn_copying_in(const struct pgmig_conn *conn);
+bool pgmig_conn_copying_out(const struct pgmig_conn *conn);
 /* Send data (an operation). */
 PGMIG_NODISCARD int pgmig_conn_copy_put(struct pgmig_conn *conn,
                                         const char *data, size_t len,
@@ -87,6 +87,16 @@ struct pgmig_peer {
     const char *database;
 };
 void pgmig_conn_peer(const struct pgmig_conn *conn, struct pgmig_peer *peer);
+
+/* What the connection was made with, as libpq's variables, for a program that
+** is to make the same one. A list that ends with a NULL name, to be freed with
+** pgmig_variables_free; NULL: no memory. */
+struct pgmig_variable {
+    const char *name; /* libpq's own constant */
+    char *value;
+};
+struct pgmig_variable *pgmig_conn_variables(const struct pgmig_conn *conn);
+void pgmig_variables_free(struct pgmig_variable *list);
 
 /* What tells whether data still goes or comes: how many pieces have, and how
 ** many bytes the system has taken that have not reached the other side (0

@@ -44,13 +44,14 @@ M.known = {
   create = { timestamp = "boolean" },
   history = { limit = NUMBER },
   trace = with_clone { to = NUMBER, steps = NUMBER },
+  dump = { output = "string" },
   parse = { format = "string or table", placeholders = "table or false" },
 }
 
 -- What a plain value stands for.
 local main = {
   migrate = "to", plan = "to", rollback = "steps", plan_rollback = "steps", redo = "steps",
-  history = "limit",
+  history = "limit", dump = "output",
 }
 
 local aliases = { target = "to" }

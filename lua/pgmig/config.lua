@@ -71,9 +71,9 @@ local function place(config_path, path)
   })
 end
 
---- Put its paths in place: of folders, and of a format's file.
+--- Put its paths in place: of folders, of a format's file, and of the schema's.
 local function place_all(path, config)
-  local dir, format = config.dir, config.format
+  local dir, format, dump_to = config.dir, config.format, config.dump_to
   if type(dir) == "string" then
     config.dir = place(path, dir)
   elseif dir then
@@ -81,6 +81,7 @@ local function place_all(path, config)
     for i, folder in ipairs(dir) do config.dir[i] = place(path, folder) end
   end
   if type(format) == "string" and format:find "%.lua$" then config.format = place(path, format) end
+  if dump_to then config.dump_to = place(path, dump_to) end
   return config
 end
 
@@ -91,7 +92,7 @@ local function failed(path, raised, compiling)
   errors.raise("usage", message, { file = path, line = line })
 end
 
---- Read a config file. Folders and a format's file in it are relative to it.
+--- Read a config file. Folders, a format's file and the schema's in it are relative to it.
 -- @param path its path
 -- @return its table: the options (pgmig.options) that it sets
 -- @raise kind "usage" for a file that cannot be read or parsed, unknown keys and wrong types

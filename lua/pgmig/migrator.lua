@@ -100,6 +100,7 @@ end
 --   shared = true: the tracking table of the format's tool is used in place;
 --   placeholders = values by name: of ${name} in pgmig's own files; false: plain text;
 --   naming = a rule (pgmig.naming), instead of the format's;
+--   pg_dump = "pg_dump": the program that dump runs;
 --   hooks = { [event] = a function or a list of them };
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
@@ -126,6 +127,7 @@ function M.new(db, dir, given)
     pipeline = value_of(given, "pipeline"),
     drift_check = value_of(given, "drift_check"),
     policy = drift.policy(given.policy),
+    pg_dump = value_of(given, "pg_dump"),
     ledger = ledger_of(given, format, rule),
   }, migrator)
   local ms = core.duration_setting(self.lock_timeout)
@@ -559,6 +561,13 @@ function migrator:resolve(version, how, options)
 end
 
 -- ---- proof -----------------------------------------------------------------
+
+--- Dump the schema with its applied migrations as SQL, the same text each time; see
+-- `pgmig.proof.dump`.
+function migrator:dump(options)
+  check_db(self)
+  return needed("proof.dump").run(self, options)
+end
 
 --- See what the pending migrations lock, rewrite, scan and build, on a clone; see
 -- `pgmig.proof.trace`.

@@ -3,8 +3,9 @@
 -- Fields: `key`, its name in tables; `types`, what a table may have for it, as `type` says or a
 -- value; `default`; `variable` of the environment and of `.env`; `flag` of the command line, with
 -- `takes`, the name of its value, or a switch, and whether it `repeats`; `room`, whose commands
--- alone have the flag; `help`, its sentence there; `kind` of its value as a text: "policy" or
--- "switch", where it is no time or count; `migrator` = false: not an option of `pgmig.migrator`.
+-- alone have the flag; `code` = true: it names a program, which `.env` must not; `help`, its
+-- sentence there; `kind` of its value as a text: "policy" or "switch", where it is no time or
+-- count; `migrator` = false: not an option of `pgmig.migrator`.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 
@@ -88,13 +89,23 @@ M.list = {
       .. "Repeat it for more.",
   },
   {
+    key = "dump_to", types = "string", migrator = false, room = "run", flag = "--dump",
+    takes = "FILE",
+    help = "Then write the schema to FILE; without FILE, to\nschema.sql.",
+  },
+  {
+    key = "pg_dump", types = "string", variable = "PGMIG_PG_DUMP", default = "pg_dump",
+    flag = "--pg-dump", takes = "PROGRAM", code = true,
+    help = "The pg_dump of dump and others (default: pg_dump).",
+  },
+  {
     key = "scratch", types = "string", variable = "PGMIG_SCRATCH", migrator = false,
     room = "proof", flag = "--scratch", takes = "URL",
     help = "Try the migrations on this server, where databases\nmay be created.",
   },
   {
     key = "scratch_bin", types = "string", variable = "PGMIG_SCRATCH_BIN", migrator = false,
-    room = "proof", flag = "--scratch-bin", takes = "DIR",
+    room = "proof", flag = "--scratch-bin", takes = "DIR", code = true,
     help = "Try them on a server of one's own, started with the\nprograms (initdb, postgres) in "
       .. "DIR.",
   },

@@ -210,12 +210,14 @@ describe("settings", function()
 
   it("run no code that .env names", function()
     support.write(dir, "code.lua", "io.open('ran', 'w'):close() return {}")
-    for _, variable in ipairs { "PGMIG_CONFIG", "PGMIG_FORMAT" } do
+    for _, variable in ipairs {
+      "PGMIG_CONFIG", "PGMIG_FORMAT", "PGMIG_PG_DUMP", "PGMIG_SCRATCH_BIN",
+    } do
       support.write(dir, ".env", "A=b\n" .. variable .. "=code.lua\n")
       for _, command in ipairs { "config", "status", "create x" } do
         local code, _, err = run(command)
         assert.equal(2, code)
-        assert.matches((".env:2: %s names Lua code, which"):format(variable), err, 1, true)
+        assert.matches((".env:2: %s names code, which"):format(variable), err, 1, true)
         assert.matches("\nHINT: .*%-%-%l", err)
       end
       assert.is_false(core.exists(dir .. "/ran"))

@@ -50,7 +50,8 @@ local function open(run, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
   tell_place(run, run.db)
   run.db:on_move(function() tell_place(run, run.db) end)
-  return new_migrator(run, run.db, options, purpose)
+  run.migrator = new_migrator(run, run.db, options, purpose)
+  return run.migrator
 end
 
 --- Make the migrator, without a database.
@@ -263,6 +264,23 @@ function M.resolve(run)
   local how = options.done and "done" or options.redo and "redo" or options.restart and "restart"
   if not how then errors.raise("usage", "resolve requires --done, --redo or --restart") end
   run.report:resolved(open(run):resolve(options.version, how, { on_event = watch(run) }), how)
+end
+
+-- ---- behind a run ----------------------------------------------------------
+
+--- Whether a command that has ended well is to write the schema to a file.
+local function wants_dump(run)
+  return (run.settings.values.dump_to or run.options.dumps) and not run.options.dry_run
+end
+
+-- Those that change the schema, or what is recorded of it.
+for _, name in ipairs { "up", "down", "redo", "baseline", "unapply", "adopt", "repair" } do
+  local command = M[name]
+  M[name] = function(run)
+    local code = command(run)
+    if wants_dump(run) then proof.dump_after(run) end
+    return code
+  end
 end
 
 -- ---- files and servers -----------------------------------------------------

@@ -224,6 +224,11 @@ end
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end
 
+--- `dump` wrote a file, or a run did behind it.
+function json:dumped(dumped)
+  tell(self, { event = "dumped", path = dumped.path, changed = dumped.changed })
+end
+
 --- What `config` found: a list of { key, value, source }.
 function json:settings(settings)
   local fields = {}

@@ -204,6 +204,15 @@ local function add_target(cmd)
   cmd:option("--steps"):argname "N":convert(whole_number):description "Apply at most N migrations."
 end
 
+--- The option of commands that change the schema.
+local function add_dump_after(cmd)
+  local option = settings.by_key.dump_to
+  cmd:option(option.flag):argname(option.takes):args "?":description(option.help)
+    :action(function(given, _, words)
+      given.dumps, given.dump_to = true, words[1]
+    end)
+end
+
 local function add_up(parser)
   local cmd = command(parser, "up migrate", "Apply pending migrations, in order.", {
     about = "Each one runs in its own transaction, together with its tracking row. All\n"
@@ -215,6 +224,7 @@ local function add_up(parser)
     :description "Record version V as applied without running it."
   add_dry_run(cmd)
   add_script(cmd)
+  add_dump_after(cmd)
 end
 
 local function add_plan(parser)
@@ -239,14 +249,17 @@ local function add_down(parser)
     cmd:flag("--all"):description "Roll back everything."
   )
   add_dry_run(cmd)
+  add_dump_after(cmd)
 end
 
 local function add_redo(parser)
-  command(parser, "redo", "Roll back the newest migration and apply it again.", {
+  local cmd = command(parser, "redo", "Roll back the newest migration and apply it again.", {
     about = "For work on a new migration: edit the file, then redo.",
     examples = "Examples:\n   pgmig redo\n   pgmig redo --steps 2",
-  }):option("--steps"):argname "N":convert(whole_number)
+  })
+  cmd:option("--steps"):argname "N":convert(whole_number)
     :description "Do this with the N newest migrations."
+  add_dump_after(cmd)
 end
 
 local function add_create(parser)
@@ -306,6 +319,16 @@ local function add_trace(parser)
   add_settings(cmd, "proof")
 end
 
+local function add_dump(parser)
+  command(parser, "dump", "Write the schema and what is applied to a file.", {
+    about = "Runs pg_dump. The file is the same each time, for version control; a database\n"
+      .. "that is made of it has the same migrations applied.",
+    examples = "Examples:\n   pgmig dump\n   pgmig dump --output - | psql -X newdb\n"
+      .. "   pgmig up --dump",
+  }):option("--output"):argname "FILE":convert(not_empty "--output")
+    :description "The file, - for standard output (default: schema.sql,\nor the setting dump_to)."
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in effect and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -359,7 +382,7 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_config, add_wait, add_help } do
+    add_trace, add_dump, add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

@@ -1,6 +1,8 @@
 --- The commands that try migrations on a clone: trace, and those that judge what it sees. Each gets
 -- the run and what opens its database and its migrator (pgmig.cli.commands).
 local report = require "pgmig.cli.trace_report"
+local errors = require "pgmig.errors"
+local outcome = require "pgmig.cli.outcome"
 local settings = require "pgmig.cli.settings"
 
 local M = {}
@@ -45,6 +47,48 @@ function M.trace(run, doors)
     report.write(run.output, traced)
   end
   if traced.error then error(traced.error, 0) end
+end
+
+-- ---- dump --------------------------------------------------------------------
+
+local SCHEMA = "schema.sql"
+
+local function report_dump(run, dumped)
+  for _, what in ipairs(dumped.left_out) do
+    run.report:event {
+      type = "warning", message = ("left out, as it may hold a password: %s"):format(what),
+    }
+  end
+  if dumped.path then run.report:dumped(dumped) end
+end
+
+local function is_stdout(path, options)
+  if path == "-" and options.json then
+    errors.raise("usage", "the schema is SQL: it cannot be had on standard output with --json")
+  end
+  return path == "-"
+end
+
+function M.dump(run, doors)
+  local migrator = doors.open(run, "look")
+  local path = run.options.output or run.settings.values.dump_to or SCHEMA
+  local to_stdout = is_stdout(path, run.options)
+  local dumped = migrator:dump { output = not to_stdout and path or nil }
+  report_dump(run, dumped)
+  if to_stdout then run.output:raw(dumped.text) end
+end
+
+--- Write the schema behind a command that has changed it: a failure does not make that undone.
+function M.dump_after(run)
+  local path = run.settings.values.dump_to or SCHEMA
+  local ok, result = pcall(run.migrator.dump, run.migrator, path)
+  if ok then return report_dump(run, result) end
+  if not errors.is(result) then error(result, 0) end
+  local done = run.options.command == "up" and "the migrations are applied"
+    or run.options.command .. " is done"
+  result.message = ("%s, but %s was not written: %s"):format(done, path, result.message)
+  run.record = outcome.record()
+  error(result, 0)
 end
 
 return M

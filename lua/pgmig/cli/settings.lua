@@ -51,7 +51,7 @@ end
 
 --- `.env` names no code: it lies where others may write, and programs put it there.
 local function refuse_code(env, name, otherwise)
-  errors.raise("usage", ("%s names Lua code, which is not allowed in .env"):format(name), {
+  errors.raise("usage", ("%s names code, which is not allowed in .env"):format(name), {
     file = env.path, line = env.lines[name], hint = otherwise .. ", or set the variable in the "
       .. "environment",
   })
@@ -80,8 +80,8 @@ local function find(setting, options, env, file, path)
   if options["no_" .. key] then return false, "--no-" .. key:gsub("_", "-") end
   if name and variable(name) then return variable(name), name end
   local value = name and in_file(env, name)
-  if value and key == "format" and value:find "%.lua$" then
-    refuse_code(env, name, ("set it in %s, or with --format"):format(config.FILE))
+  if value and (setting.code or key == "format" and value:find "%.lua$") then
+    refuse_code(env, name, ("set it in %s, or with %s"):format(config.FILE, setting.flag))
   end
   if value then return value, ".env: " .. name end
   if file[key] ~= nil then return file[key], path end

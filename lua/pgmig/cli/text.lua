@@ -190,6 +190,11 @@ end
 --- `create` wrote a file.
 function text:created(path) self.output:line(path) end
 
+--- `dump` wrote a file, or a run did behind it.
+function text:dumped(dumped)
+  self.output:line(("%s  %s"):format(dumped.path, dumped.changed and "written" or "unchanged"))
+end
+
 --- What `config` found: a list of { key, value, source }.
 function text:settings(list)
   for _, setting in ipairs(list) do
