@@ -158,37 +158,12 @@ local function check_db(self)
 end
 
 --- Where the database stands; see `pgmig.state.compare`.
-local function read_state(self, read_files)
+local function read_state(self)
   check_db(self)
-  return states.read(self, read_files)
+  return states.read(self)
 end
 
 -- ---- reading ---------------------------------------------------------------
-
-local down_states = { ready = "ready", nothing = "ready" }
-
---- See what can be known from a file: whether it parses, and whether there is a way back.
-local function inspect(m, problems)
-  local ok, state = pcall(source.down_state, m)
-  source.discard(m)
-  if ok then
-    m.down = not m.repeatable and state ~= "unknown" and (down_states[state] or state) or nil
-    return
-  end
-  problems[#problems + 1] = {
-    kind = state.kind, message = tostring(state), path = m.path, migration = m,
-  }
-end
-
---- Who is at work on what has been begun, if something has.
-local function find_at_work(self, read)
-  if read.left[1] or next(read.journal) then return needed("upkeep.at_work").find(self, read) end
-end
-
---- Whether the folder is another tool's, whose table may say more than pgmig's own, which is empty.
-local function may_be_untaken(self, has_applied)
-  return not (has_applied or self.format.name == "pgmig" or self.ledger.shared)
-end
 
 --- The state of the database. Creates and writes nothing; broken files are reported, not raised.
 -- @return { applied_count, pending_count, applied = migrations, pending = migrations,
@@ -203,27 +178,8 @@ end
 --   sqlstate, detail, line } and `unfinished` { direction, done = statements, running = the text of
 --   one whose outcome is unknown, since }
 function migrator:status()
-  local state, set = read_state(self, function()
-    return files.read(self.dirs, self.naming, self.format)
-  end)
-  local problems = {}
-  for _, err in ipairs(set.wrong) do
-    problems[#problems + 1] = { kind = err.kind, message = tostring(err), path = err.file }
-  end
-  for _, list in ipairs { set.list, set.repeatable } do
-    for _, m in ipairs(list) do
-      self.db.breathe()
-      inspect(m, problems)
-    end
-  end
-  return {
-    applied_count = #state.applied, pending_count = #state.pending,
-    applied = state.applied, pending = state.pending, repeatable = state.repeatable,
-    ignored = set.ignored, reasons = set.reasons, problems = problems,
-    warning = state.all_missing and drift.describe_all_missing(state) or nil, read = state.read,
-    at_work = find_at_work(self, state.read),
-    untaken = may_be_untaken(self, state.applied[1]) and needed("takeover.adopt").look(self) or nil,
-  }
+  check_db(self)
+  return needed("upkeep.status").read(self)
 end
 
 --- The migrations that are not applied, by version.
@@ -258,7 +214,7 @@ end
 --- Where pgmig has applied nothing yet, and the format's own tool has, running all again would do
 -- harm.
 local function check_adopted(self, plan)
-  if not plan[1] or not may_be_untaken(self, plan.newest) then return end
+  if not plan[1] or not states.may_be_untaken(self, plan.newest) then return end
   needed("takeover.tracking").check_unused(self.db, self.format)
 end
 

@@ -226,110 +226,58 @@ static void say(struct link *l, char type, const void *body, size_t len)
     add(&l->out[CLIENT], body, len);
 }
 
+#define TEXT(text) text, sizeof(text) - 1
 #define SAY(l, type, text) say(l, type, text, sizeof(text) - 1)
 
 /* Words that a server may say in any place. */
 static void say_anything(struct link *l, unsigned which)
 {
-    switch (which % 34) {
-    case 0:
-    case 1:
-    case 2:
-        say(l, "GHW"[which % 34], "\0\0\1\0\0", 5);
-        return;
-    case 3:
-        SAY(l, 'I', "");
-        return;
-    case 4:
-        SAY(l, 'E', "SERROR\0VERROR\0C42601\0Mno\0\0");
-        return;
-    case 5:
-        SAY(l, 'E', "\0");
-        return;
-    case 6:
-        SAY(l, 'E', "SFATAL\0VFATAL\0C57P01\0Mbye\0\0");
-        return;
-    case 7:
-        SAY(l, 'E', "C23505\0P99999999999\0q7\0p-1\0\0");
-        return;
-    case 8:
-        SAY(l, 'E', "VERROR\0C22012\0Mdivision by zero\0P999999\0\0");
-        return;
-    case 9:
-        SAY(l, 'N', "\0");
-        return;
-    case 10:
-        SAY(l, 'N', "VWARNING\0C25P01\0\0");
-        return;
-    case 11:
-        SAY(l, 'N', "M\0Hhint\0Dd\0\0");
-        return;
-    case 12:
-        SAY(l, 'Z', "I");
-        return;
-    case 13:
-        SAY(l, 'Z', "T");
-        return;
-    case 14:
-        SAY(l, 'Z', "?");
-        return;
-    case 15:
-        SAY(l, 'C', "COMMIT\0");
-        return;
-    case 16:
-        SAY(l, 'C', "\0");
-        return;
-    case 17:
-        SAY(l, 'C', "SELECT 999999999999999999999999\0");
-        return;
-    case 18:
-        SAY(l, 'C', "ROLLBACK\0");
-        return;
-    case 19:
-        SAY(l, 'T', "\0\0");
-        return;
-    case 20:
-        SAY(l, 'T', "\0\1a\0\0\0\0\0\0\0\0\0\0\x17\0\4\xff\xff\xff\xff\0\0");
-        return;
-    case 21:
-        SAY(l, 'D', "\0\0");
-        return;
-    case 22:
-        SAY(l, 'D', "\0\1\0\0\0\1x");
-        return;
-    case 23:
-        SAY(l, 'D', "\0\1\xff\xff\xff\xff");
-        return;
-    case 24:
-        SAY(l, '1', "");
-        return;
-    case 25:
-        SAY(l, '2', "");
-        return;
-    case 26:
-        SAY(l, 'n', "");
-        return;
-    case 27:
-        SAY(l, 's', "");
-        return;
-    case 28:
-        SAY(l, 'S', "client_encoding\0SJIS\0");
-        return;
-    case 29:
-        SAY(l, 'S', "server_version\0from the moon\0");
-        return;
-    case 30:
-        SAY(l, 'S', "standard_conforming_strings\0off\0");
-        return;
-    case 31:
-        SAY(l, 'A', "\0\0\0\1channel\0payload\0");
-        return;
-    case 32:
-        SAY(l, 'c', "");
-        return;
-    default:
+    static const struct {
+        char type;
+        const char *text;
+        size_t len;
+    } words[] = {
+        {'G', TEXT("\0\0\1\0\0")},
+        {'H', TEXT("\0\0\1\0\0")},
+        {'W', TEXT("\0\0\1\0\0")},
+        {'I', TEXT("")},
+        {'E', TEXT("SERROR\0VERROR\0C42601\0Mno\0\0")},
+        {'E', TEXT("\0")},
+        {'E', TEXT("SFATAL\0VFATAL\0C57P01\0Mbye\0\0")},
+        {'E', TEXT("C23505\0P99999999999\0q7\0p-1\0\0")},
+        {'E', TEXT("VERROR\0C22012\0Mdivision by zero\0P999999\0\0")},
+        {'N', TEXT("\0")},
+        {'N', TEXT("VWARNING\0C25P01\0\0")},
+        {'N', TEXT("M\0Hhint\0Dd\0\0")},
+        {'Z', TEXT("I")},
+        {'Z', TEXT("T")},
+        {'Z', TEXT("?")},
+        {'C', TEXT("COMMIT\0")},
+        {'C', TEXT("\0")},
+        {'C', TEXT("SELECT 999999999999999999999999\0")},
+        {'C', TEXT("ROLLBACK\0")},
+        {'T', TEXT("\0\0")},
+        {'T', TEXT("\0\1a\0\0\0\0\0\0\0\0\0\0\x17\0\4\xff\xff\xff\xff\0\0")},
+        {'D', TEXT("\0\0")},
+        {'D', TEXT("\0\1\0\0\0\1x")},
+        {'D', TEXT("\0\1\xff\xff\xff\xff")},
+        {'1', TEXT("")},
+        {'2', TEXT("")},
+        {'n', TEXT("")},
+        {'s', TEXT("")},
+        {'S', TEXT("client_encoding\0SJIS\0")},
+        {'S', TEXT("server_version\0from the moon\0")},
+        {'S', TEXT("standard_conforming_strings\0off\0")},
+        {'A', TEXT("\0\0\0\1channel\0payload\0")},
+        {'c', TEXT("")},
+    };
+    enum { WORDS = sizeof words / sizeof *words };
+    unsigned at = which % (WORDS + 1);
+
+    if (at < WORDS)
+        say(l, words[at].type, words[at].text, words[at].len);
+    else
         SAY(l, (char)(which % 256), "what is this\0");
-    }
 }
 
 /* A DataRow with one value that is another one, or none. */

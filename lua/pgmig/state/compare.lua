@@ -90,6 +90,11 @@ function M.read_locked(migrator, emit)
   return state, set
 end
 
+--- Whether the folder is another tool's, whose table may say more than pgmig's own, which is empty.
+function M.may_be_untaken(migrator, has_applied)
+  return not (has_applied or migrator.format.name == "pgmig" or migrator.ledger.shared)
+end
+
 -- ---- names that a database can keep --------------------------------------------
 
 local ENCODING = "SELECT pg_catalog.current_setting('server_encoding') AS name"
