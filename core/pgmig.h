@@ -155,8 +155,7 @@ PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
                                       struct pgmig_error *err);
 
 /* The last result of the operation: its size and values. */
-int pgmig_conn_rows(const struct pgmig_conn *conn);
-int pgmig_conn_columns(const struct pgmig_conn *conn);
+void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns);
 /* A column's name, and its type's oid. */
 struct pgmig_column {
     const char *name;

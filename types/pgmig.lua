@@ -563,7 +563,8 @@ function migrator:redo(options) end
 ---@field commands { tag: string, object: string? }[]
 ---@field duration number seconds
 ---@field error pgmig.Error?
----@field source "table"|nil
+---@field source "table"|"catalog"|nil
+---@field waits string?
 
 ---@param options pgmig.TraceOptions?
 ---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }

@@ -124,6 +124,11 @@ int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look)
     return failed ? lua_error(L) : lua_gettop(L) - top;
 }
 
+int lconn_show(lua_State *L, lconn_look *look)
+{
+    return lconn_hold(L, lconn_check(L, 1), look);
+}
+
 /* All places of the list are made here, where an error does no harm: filling
 ** them later takes no memory (lconn_keep). */
 static struct lconn *new_conn(lua_State *L)
@@ -374,7 +379,7 @@ static int push_session_tag(lua_State *L, struct lconn *lc)
 ** pooler. */
 static int conn_session_tag(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_session_tag);
+    return lconn_show(L, push_session_tag);
 }
 
 static int push_sent(lua_State *L, struct lconn *lc)
@@ -388,7 +393,7 @@ static int push_sent(lua_State *L, struct lconn *lc)
 /* conn:sent() --> how the last request begins; nil in a pipeline. */
 static int conn_sent(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_sent);
+    return lconn_show(L, push_sent);
 }
 
 static int push_peer(lua_State *L, struct lconn *lc)
@@ -408,7 +413,7 @@ static int push_peer(lua_State *L, struct lconn *lc)
 ** "" for a socket's folder. */
 static int conn_peer(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_peer);
+    return lconn_show(L, push_peer);
 }
 
 struct variables {

@@ -34,6 +34,9 @@ typedef int lconn_look(lua_State *L, struct lconn *lc);
 ** when it is closed meanwhile. */
 int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look);
 
+/* The same of the connection at 1. */
+int lconn_show(lua_State *L, lconn_look *look);
+
 /* Keep the value at `arg` alive in a place of the connection's; forget it. */
 enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2, LCONN_SHAPE = 3 };
 void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,

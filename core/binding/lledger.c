@@ -246,7 +246,7 @@ static int ledger_finish(lua_State *L)
     /* before anything can be raised: it has ended, well or not */
     lc->ledger = NULL;
     lconn_forget(L, lc, LCONN_LEDGER);
-    return lconn_started(L, status, err);
+    return status == 0 ? 0 : lpgmig_error_raise(L, err);
 }
 
 /*

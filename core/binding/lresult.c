@@ -55,6 +55,7 @@ static void push_value(lua_State *L, const char *value, size_t len,
 
 /* What all rows have in common, and room for one of them. */
 struct heading {
+    int rows;  /* of the result */
     int count; /* of the columns */
     int names; /* where the first one's is on the stack */
     struct pgmig_column *columns;
@@ -65,9 +66,11 @@ struct heading {
 ** as many values again. */
 static struct heading push_heading(lua_State *L, const struct pgmig_conn *conn)
 {
-    struct heading h = {.count = pgmig_conn_columns(conn)};
-    size_t room = (size_t)h.count + 1;
+    struct heading h;
+    size_t room;
 
+    pgmig_conn_size(conn, &h.rows, &h.count);
+    room = (size_t)h.count + 1;
     luaL_checkstack(L, 2 * h.count + 8, "too many columns");
     h.columns = lua_newuserdata(L, room * sizeof *h.columns);
     h.values = lua_newuserdata(L, room * sizeof *h.values);
@@ -96,11 +99,10 @@ static void push_row(lua_State *L, const struct pgmig_conn *conn,
 
 static int push_rows(lua_State *L, struct lconn *lc)
 {
-    int rows = pgmig_conn_rows(lc->conn);
     struct heading h = push_heading(L, lc->conn);
 
-    lua_createtable(L, rows, 0);
-    for (int i = 0; i < rows; i++) {
+    lua_createtable(L, h.rows, 0);
+    for (int i = 0; i < h.rows; i++) {
         push_row(L, lc->conn, &h, i);
         lua_rawseti(L, -2, i + 1);
     }
@@ -110,7 +112,7 @@ static int push_rows(lua_State *L, struct lconn *lc)
 /* conn:rows() --> the last result's rows, tables by column name. */
 static int conn_rows(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_rows);
+    return lconn_show(L, push_rows);
 }
 
 /* Add a row's values to the columns, lists that begin at `lists` on the stack.
@@ -131,17 +133,16 @@ static void add_row(lua_State *L, const struct heading *h, int lists, int row)
 
 static int push_columns(lua_State *L, struct lconn *lc)
 {
-    int rows = pgmig_conn_rows(lc->conn);
     struct heading h = push_heading(L, lc->conn);
     int lists = lua_gettop(L) + 1;
 
     for (int i = 0; i < h.count; i++)
-        lua_createtable(L, rows, 0);
-    for (int row = 0; row < rows; row++) {
+        lua_createtable(L, h.rows, 0);
+    for (int row = 0; row < h.rows; row++) {
         pgmig_conn_row(lc->conn, row, h.values);
         add_row(L, &h, lists, row);
     }
-    lua_pushinteger(L, rows);
+    lua_pushinteger(L, h.rows);
     lua_createtable(L, 0, h.count);
     for (int i = 0; i < h.count; i++) {
         lua_pushvalue(L, h.names + i);
@@ -155,7 +156,7 @@ static int push_columns(lua_State *L, struct lconn *lc)
 ** name, each a list of values; NULL is false. */
 static int conn_columns(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_columns);
+    return lconn_show(L, push_columns);
 }
 
 static int push_next(lua_State *L, struct lconn *lc)
@@ -168,7 +169,7 @@ static int push_next(lua_State *L, struct lconn *lc)
 ** several, which now is the last result. */
 static int conn_next_result(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_next);
+    return lconn_show(L, push_next);
 }
 
 static int push_tag(lua_State *L, struct lconn *lc)
@@ -180,7 +181,7 @@ static int push_tag(lua_State *L, struct lconn *lc)
 /* conn:tag() --> the last result's command tag, as "INSERT 0 1". */
 static int conn_tag(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_tag);
+    return lconn_show(L, push_tag);
 }
 
 /* ---- COPY ------------------------------------------------------------ */
@@ -188,14 +189,16 @@ static int conn_tag(lua_State *L)
 /* conn:copying() --> "in", "out" or false. */
 static int conn_copying(lua_State *L)
 {
-    const struct pgmig_conn *conn = lconn_check(L, 1)->conn;
-
-    if (pgmig_conn_copying_in(conn))
+    switch (pgmig_conn_copying(lconn_check(L, 1)->conn)) {
+    case PGMIG_COPY_IN:
         lua_pushliteral(L, "in");
-    else if (pgmig_conn_copying_out(conn))
+        break;
+    case PGMIG_COPY_OUT:
         lua_pushliteral(L, "out");
-    else
+        break;
+    default:
         lua_pushboolean(L, 0);
+    }
     return 1;
 }
 
@@ -241,7 +244,7 @@ static int push_copy_data(lua_State *L, struct lconn *lc)
 /* conn:copy_data() --> what was received. */
 static int conn_copy_data(lua_State *L)
 {
-    return lconn_hold(L, lconn_check(L, 1), push_copy_data);
+    return lconn_show(L, push_copy_data);
 }
 
 const luaL_Reg lconn_result_methods[] = {{"rows", conn_rows},

@@ -290,36 +290,37 @@ static bool next(void *ctx, struct pgmig_conn *conn)
 
 /* ---- ahead ----------------------------------------------------------- */
 
-/* Send one command of the step. A COMMIT is flushed at
+/* The next command of the step. A COMMIT is flushed at
  *once: without a Sync the
  ** server may keep its answers in its buffer (protocol manual, "Extended
  ** Query"), and what is committed would be known, and told, only at the
  *window's
  ** end. */
-static bool send_command(struct pgmig_apply *a)
+static bool next_command(struct pgmig_apply *a, struct pgmig_request *next)
 {
     const struct pgmig_command *command = &a->sql.commands[a->command++];
-    struct pgmig_mark mark = {.job = a->next.turn,
-                              .part = command->role,
-                              .shape = command->shape,
-                              .flush = command->role == PGMIG_ROLE_COMMIT};
 
-    return pgmig_pipeline_send(a->conn, a->sql.text.data + command->start,
-                               &mark, &a->cause) == 0;
+    next->sql = a->sql.text.data + command->start;
+    next->mark =
+        (struct pgmig_mark){.job = a->next.turn,
+                            .part = command->role,
+                            .shape = command->shape,
+                            .flush = command->role == PGMIG_ROLE_COMMIT};
+    return true;
 }
 
 /* The mark takes the statement's place along: by the time of the answer the
 ** cursor is elsewhere, and the window may hold another text. */
-static bool send_text(struct pgmig_apply *a)
+static bool next_text(struct pgmig_apply *a, struct pgmig_request *next)
 {
-    struct pgmig_mark mark = {.job = a->next.turn,
-                              .at = a->next.at,
-                              .start = a->ahead_range.start,
-                              .end = a->ahead_range.end,
-                              .part = PGMIG_ROLE_STATEMENT};
-
+    next->sql = a->text.data;
+    next->mark = (struct pgmig_mark){.job = a->next.turn,
+                                     .at = a->next.at,
+                                     .start = a->ahead_range.start,
+                                     .end = a->ahead_range.end,
+                                     .part = PGMIG_ROLE_STATEMENT};
     a->next.step++;
-    return pgmig_pipeline_send(a->conn, a->text.data, &mark, &a->cause) == 0;
+    return true;
 }
 
 /* Write the step that is next, whose commands are sent one by one. The writer's
@@ -341,12 +342,12 @@ static int write_ahead(struct pgmig_apply *a, const struct pgmig_step *step)
 /*
 ** What is next, of the steps of a transaction (pgmig_pipeline_owner): false
 ** when that is all, or a statement needs a look, or nothing more can be sent.
-** One call sends one command, so that between two of them answers are read:
+** One call gives one command, so that between two of them answers are read:
 ** else both sides could wait for each other with full buffers (libpq manual,
 ** "Using Pipeline Mode"). Pauses are passed by: whoever wants one is not
 ** pipelined.
 */
-static bool feed(void *ctx)
+static bool feed(void *ctx, struct pgmig_request *next)
 {
     struct pgmig_apply *a = ctx;
 
@@ -359,12 +360,12 @@ static bool feed(void *ctx)
             if (!a->written && write_ahead(a, step) != 0)
                 return false;
             if (a->command < a->sql.count)
-                return send_command(a);
+                return next_command(a, next);
             a->written = false;
             break;
         case PGMIG_DO_STATEMENT:
             a->looks = pgmig_program_must_look(a);
-            return !a->looks && send_text(a);
+            return !a->looks && next_text(a, next);
         case PGMIG_DO_PAUSE:
             break;
         case PGMIG_DO_READ:
@@ -467,7 +468,7 @@ static bool send_ahead(struct pgmig_apply *a)
     a->written = a->looks = false;
     if (step->what == PGMIG_DO_SEND && write_ahead(a, step) != 0)
         return all_answered(a);
-    if (pgmig_pipeline_enter(a->conn, &owner, a) == 0) {
+    if (pgmig_pipeline_enter(a->conn, &owner, a, &a->cause) == 0) {
         a->ahead = true;
         return true;
     }

@@ -29,11 +29,10 @@ void pgmig_session_add_reset(struct pgmig_sql *s, const struct pgmig_job *job)
                                               "DISCARD TEMP",
                                               "DISCARD SEQUENCES",
                                               NULL};
-    const char *const *command = job->session.reset;
+    const char *const *own = job->session.reset;
 
     /* marked, since RESET ALL takes the tag away */
-    for (command = command ? command : to_defaults; *command; command++)
-        pgmig_sql_addf(s, "%m%s%;", *command);
+    pgmig_sql_commands(s, own ? own : to_defaults);
 }
 
 /* A query, since no command releases them. It is kept apart from the others: in

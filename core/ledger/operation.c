@@ -217,7 +217,7 @@ static int send(struct pgmig_sql *s, enum pgmig_ledger_op op)
     pgmig_sql_free(s);
     if (status != 0)
         return status;
-    pgmig_conn_expect(conn, shape_of(s->ledger, op));
+    conn->shape = shape_of(s->ledger, op);
     conn->asking = s->ledger;
     conn->asked = op;
     conn->keeps = op == PGMIG_LEDGER_READ;

@@ -48,7 +48,7 @@ void pgmig_sql_fail(struct pgmig_sql *s)
     s->text.failed = true;
 }
 
-#define ROOM 2048 /* bytes more than are needed, each time */
+#define ROOM 8192 /* bytes more than are needed, each time */
 
 /* A text is made of many small pieces: what fits is copied here, and the buffer
 ** is asked only for more room. */
@@ -284,6 +284,12 @@ void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...)
             format = add_verb(s, format + 1, &args);
     }
     va_end(args);
+}
+
+void pgmig_sql_commands(struct pgmig_sql *s, const char *const *commands)
+{
+    for (; *commands != NULL; commands++)
+        pgmig_sql_addf(s, "%m%s%;", *commands);
 }
 
 /* ---- what each transaction of ours begins with ------------------------ */

@@ -59,6 +59,9 @@ void pgmig_sql_piece(struct pgmig_sql *s, const char *text, size_t len);
 */
 void pgmig_sql_addf(struct pgmig_sql *s, const char *format, ...);
 
+/* Add commands, each marked as %m says; a NULL ends the list. */
+void pgmig_sql_commands(struct pgmig_sql *s, const char *const *commands);
+
 /* End the command, if one is begun; and say what its answer is like. */
 void pgmig_sql_end(struct pgmig_sql *s);
 void pgmig_sql_answers(struct pgmig_sql *s, const char *shape);

@@ -30,6 +30,20 @@ int pgmig_conn_check_process(const struct pgmig_conn *conn,
     return pgmig_error_hint(err, "connect after forking");
 }
 
+int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
+{
+    if (pgmig_conn_check_process(conn, err) != 0)
+        return -1;
+    if (conn->phase == PGMIG_PHASE_COPY_IN ||
+        conn->phase == PGMIG_PHASE_COPY_OUT)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "a COPY is in progress on this connection");
+    if (conn->phase != PGMIG_PHASE_IDLE)
+        return pgmig_error_set(err, PGMIG_E_USAGE,
+                               "the connection is busy with another operation");
+    return 0;
+}
+
 void pgmig_conn_forget_result(struct pgmig_conn *conn)
 {
     PQclear(conn->result);
@@ -180,14 +194,10 @@ bool pgmig_conn_next_result(struct pgmig_conn *conn)
     return true;
 }
 
-int pgmig_conn_rows(const struct pgmig_conn *conn)
+void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns)
 {
-    return PQntuples(conn->result);
-}
-
-int pgmig_conn_columns(const struct pgmig_conn *conn)
-{
-    return PQnfields(conn->result);
+    *rows = PQntuples(conn->result);
+    *columns = PQnfields(conn->result);
 }
 
 void pgmig_conn_heading(const struct pgmig_conn *conn,
@@ -221,14 +231,12 @@ const char *pgmig_conn_tag(const struct pgmig_conn *conn)
     return conn->result ? PQcmdStatus(conn->result) : "";
 }
 
-bool pgmig_conn_copying_in(const struct pgmig_conn *conn)
+enum pgmig_copy_way pgmig_conn_copying(const struct pgmig_conn *conn)
 {
-    return conn->phase == PGMIG_PHASE_COPY_IN;
-}
-
-bool pgmig_conn_copying_out(const struct pgmig_conn *conn)
-{
-    return conn->phase == PGMIG_PHASE_COPY_OUT;
+    if (conn->phase == PGMIG_PHASE_COPY_IN)
+        return PGMIG_COPY_IN;
+    return conn->phase == PGMIG_PHASE_COPY_OUT ? PGMIG_COPY_OUT
+                                               : PGMIG_COPY_NONE;
 }
 
 /* While a request or a pipeline is under way (PQTRANS_ACTIVE) nobody can say:

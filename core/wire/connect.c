@@ -120,24 +120,27 @@ static int environment_enter(struct pgmig_environment *environment)
 
 /* ---- opening and closing --------------------------------------------- */
 
-/* Let libpq begin, which reads the service file; NULL for an error. Out of
-** memory is the error until something else is known: it is all that
-** PQconnectStartParams returns NULL for (libpq manual, "Database Connection
-** Control Functions"). The 1: a `dbname` may be a connection string. */
+/* Let libpq begin, which reads the service file; NULL for an error. Want of
+** memory is all that PQconnectStartParams returns NULL for (libpq manual,
+** "Database Connection Control Functions"). The 1: a `dbname` may be a
+** connection string. */
 static PGconn *start(struct pgmig_environment *environment,
                      const char *const *keywords, const char *const *values,
                      struct pgmig_error *err)
 {
     PGconn *pg = NULL;
+    int status;
 
-    pgmig_error_memory(err);
-    if (environment == NULL || environment_enter(environment) != 0)
+    if (environment == NULL || environment_enter(environment) != 0) {
+        pgmig_error_memory(err);
         return NULL;
-    if (pgmig_connparam_check_service(err) == 0)
+    }
+    status = pgmig_connparam_check_service(err);
+    if (status == 0)
         pg = PQconnectStartParams(keywords, values, 1);
     environment_leave(environment);
-    if (pg != NULL)
-        pgmig_error_clear(err);
+    if (status == 0 && pg == NULL)
+        pgmig_error_memory(err);
     return pg;
 }
 

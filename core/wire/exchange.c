@@ -31,20 +31,6 @@ static bool has_error(const struct pgmig_conn *conn)
 
 /* ---- starting a request ---------------------------------------------- */
 
-int pgmig_conn_check_idle(struct pgmig_conn *conn, struct pgmig_error *err)
-{
-    if (pgmig_conn_check_process(conn, err) != 0)
-        return -1;
-    if (conn->phase == PGMIG_PHASE_COPY_IN ||
-        conn->phase == PGMIG_PHASE_COPY_OUT)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "a COPY is in progress on this connection");
-    if (conn->phase != PGMIG_PHASE_IDLE)
-        return pgmig_error_set(err, PGMIG_E_USAGE,
-                               "the connection is busy with another operation");
-    return 0;
-}
-
 /* What the last operation has left must not be taken for a result of this one:
 ** its error, and the shape that its answer should have had. */
 void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)

@@ -39,7 +39,8 @@ struct request {
 struct pgmig_pipeline {
     const struct pgmig_pipeline_owner *owner;
     void *ctx;
-    struct request *ring; /* what is not answered, oldest first */
+    struct pgmig_error *cause; /* why a request could not be sent */
+    struct request *ring;      /* what is not answered, oldest first */
     size_t first, count, cap;
     size_t in_flight; /* their bytes */
     bool unflushed;   /* the server was not asked for the last answers */
@@ -59,7 +60,8 @@ static void drop(struct pgmig_conn *conn)
 /* Which statement the server is at, nobody knows while several are on their
 ** way: `sent` says none. */
 int pgmig_pipeline_enter(struct pgmig_conn *conn,
-                         const struct pgmig_pipeline_owner *owner, void *ctx)
+                         const struct pgmig_pipeline_owner *owner, void *ctx,
+                         struct pgmig_error *cause)
 {
     struct pgmig_pipeline *p = calloc(1, sizeof *p);
 
@@ -67,6 +69,7 @@ int pgmig_pipeline_enter(struct pgmig_conn *conn,
         return pgmig_error_memory(&conn->error);
     p->owner = owner;
     p->ctx = ctx;
+    p->cause = cause;
     conn->pipeline = p;
     conn->drop_pipeline = drop;
     conn->phase = PGMIG_PHASE_PIPELINE;
@@ -117,18 +120,19 @@ static void begin_answer(struct pgmig_conn *conn)
 
 /* With the extended protocol, which alone can be in a pipeline, and takes one
 ** statement: a second one in the text would be refused as a syntax error. A
-** failure is nobody's answer, so it goes to the caller, and not to the
+** failure is nobody's answer, so it goes to the owner's cause, and not to the
 ** connection, whose error is the server's word. */
-int pgmig_pipeline_send(struct pgmig_conn *conn, const char *sql,
-                        const struct pgmig_mark *mark, struct pgmig_error *err)
+static int send(struct pgmig_conn *conn, const struct pgmig_request *request)
 {
     struct pgmig_pipeline *p = conn->pipeline;
-    size_t bytes = strlen(sql) + OVERHEAD;
+    const struct pgmig_mark *mark = &request->mark;
+    size_t bytes = strlen(request->sql) + OVERHEAD;
 
     if (p->count == p->cap && enlarge(p) != 0)
-        return pgmig_error_memory(err);
-    if (PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
-        return pgmig_error_set(err, PGMIG_E_CONNECT, "%s",
+        return pgmig_error_memory(p->cause);
+    if (PQsendQueryParams(conn->pg, request->sql, 0, NULL, NULL, NULL, NULL,
+                          0) != 1)
+        return pgmig_error_set(p->cause, PGMIG_E_CONNECT, "%s",
                                PQerrorMessage(conn->pg));
     p->ring[(p->first + p->count++) % p->cap] = (struct request){*mark, bytes};
     if (p->count == 1)
@@ -149,9 +153,9 @@ static void complete(struct pgmig_conn *conn)
         pgmig_conn_abandon(conn, "could not end the pipeline");
 }
 
-/* Let the owner send until enough is on its way, or there is an error. Behind
-** an error nothing is sent but the Sync: it would be skipped. The Flush asks
-** for the answers to what is there, which the server may keep until a Sync
+/* Send what the owner has until enough is on its way, or there is an error:
+** what comes behind one would be skipped, but for the Sync. The Flush asks for
+** the answers to what is there, which the server may keep until a Sync
 ** otherwise (protocol manual, "Extended Query"). */
 static void send_more(struct pgmig_conn *conn)
 {
@@ -161,7 +165,10 @@ static void send_more(struct pgmig_conn *conn)
         (p->in_flight > IN_FLIGHT_LOW && conn->error.kind == PGMIG_E_NONE))
         return;
     while (p->in_flight < IN_FLIGHT_MAX) {
-        if (conn->error.kind != PGMIG_E_NONE || !p->owner->feed(p->ctx)) {
+        struct pgmig_request request;
+
+        if (conn->error.kind != PGMIG_E_NONE ||
+            !p->owner->feed(p->ctx, &request) || send(conn, &request) != 0) {
             complete(conn);
             return;
         }

@@ -19,9 +19,15 @@ struct pgmig_mark {
     bool flush;        /* its answer is wanted at once */
 };
 
+/* One statement, which is copied before the owner is asked for another one. */
+struct pgmig_request {
+    const char *sql;
+    struct pgmig_mark mark;
+};
+
 struct pgmig_pipeline_owner {
-    /* Send more with pgmig_pipeline_send: false when that is all. */
-    bool (*feed)(void *ctx);
+    /* Say what to send next: false when that is all. */
+    bool (*feed)(void *ctx, struct pgmig_request *next);
     /* A request has succeeded; its result is the connection's. Returns what
     ** cannot be right about it, NULL when all is. */
     const char *(*answered)(void *ctx, const struct pgmig_mark *mark);
@@ -30,17 +36,12 @@ struct pgmig_pipeline_owner {
 };
 
 /* Begin: the next steps call the owner, and when all is answered `next` of
-** the operation, outside pipeline mode. */
+** the operation, outside pipeline mode. `cause` receives why a statement could
+** not be sent: the pipeline ends with what was sent before. */
 PGMIG_NODISCARD int
 pgmig_pipeline_enter(struct pgmig_conn *conn,
-                     const struct pgmig_pipeline_owner *owner, void *ctx);
-
-/* Send one statement, whose text and mark are copied. -1: it was not sent,
-** err says why; the pipeline goes on with what was sent before. */
-PGMIG_NODISCARD int pgmig_pipeline_send(struct pgmig_conn *conn,
-                                        const char *sql,
-                                        const struct pgmig_mark *mark,
-                                        struct pgmig_error *err);
+                     const struct pgmig_pipeline_owner *owner, void *ctx,
+                     struct pgmig_error *cause);
 
 /* Go as far as possible: what is waited for, 0 when all is answered. */
 unsigned pgmig_pipeline_step(struct pgmig_conn *conn);

@@ -38,8 +38,8 @@ void pgmig_conn_row(const struct pgmig_conn *conn, int row,
 bool pgmig_conn_has_notice(const struct pgmig_conn *conn);
 
 /* COPY: the operation ended because the server waits for, or sends, data. */
-bool pgmig_conn_copying_in(const struct pgmig_conn *conn);
-bool pgmig_conn_copying_out(const struct pgmig_conn *conn);
+enum pgmig_copy_way { PGMIG_COPY_NONE, PGMIG_COPY_IN, PGMIG_COPY_OUT };
+enum pgmig_copy_way pgmig_conn_copying(const struct pgmig_conn *conn);
 /* Send data (an operation). */
 PGMIG_NODISCARD int pgmig_conn_copy_put(struct pgmig_conn *conn,
                                         const char *data, size_t len,

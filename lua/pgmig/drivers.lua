@@ -13,9 +13,10 @@ local SLICE = 3600 -- seconds; a wait without deadline wakes up so often
 
 --- Wait in poll(2): for command-line programs and specs.
 function M.blocking(handle, want, deadline)
+  local fd = handle and handle:fd()
   local seconds = deadline and math.max(0, deadline - core.now()) or SLICE
-  if handle then
-    core.wait_fd(handle:fd(), want, seconds)
+  if fd then
+    core.wait_fd(fd, want, seconds)
   else
     core.poll({}, {}, seconds)
   end

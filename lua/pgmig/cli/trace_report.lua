@@ -35,10 +35,32 @@ function M.write(output, traced)
   for _, effect in ipairs(traced.effects) do output:lines(lines_of(effect)) end
 end
 
+local function as(kind, value) return setmetatable(value, { __jsontype = kind }) end
+
+-- Tables by name; the others of a record are lists.
+local by_name = {
+  locks = true, held = true, relations = true, reasons = true, scans = true, written = true,
+  settings = true,
+}
+
+--- A record for programs.
+local function plain(effect)
+  local fields = {}
+  for key, value in pairs(effect) do
+    if type(value) == "table" then value = as(by_name[key] and "object" or "array", value) end
+    fields[key] = value
+  end
+  fields.error = effect.error and tostring(effect.error)
+  return as("object", fields)
+end
+
 --- The object for programs.
 function M.object(traced)
+  local list = {}
+  for i, effect in ipairs(traced.effects) do list[i] = plain(effect) end
   return {
-    effects = traced.effects, notes = traced.notes, server_version = traced.server_version,
+    effects = as("array", list), notes = as("array", traced.notes),
+    server_version = traced.server_version,
   }
 end
 

@@ -17,6 +17,8 @@ clone.__index = clone
 -- No vacuum disturbs the template, and what lies in memory stays small.
 local settings = { autovacuum = "off", max_wal_size = "128MB", max_locks_per_transaction = 1024 }
 
+local OLDEST = 110000
+
 -- Hooks that take part in what runs; the others tell somebody, and nothing happens here.
 local shaping = { "before_all", "before_each", "before_statement", "after_statement", "after_each" }
 
@@ -91,6 +93,12 @@ local function prepare(self)
   end
   self.admin = connection.connect(self.url)
   self.version = self.admin:server_version()
+  if self.version < OLDEST then
+    errors.raise("usage", ("proof requires a scratch server of PostgreSQL %d or later, this one is "
+      .. "%d"):format(major(OLDEST), major(self.version)), {
+      hint = "--scratch-bin names the programs of another version",
+    })
+  end
   self.prefix = ("pgmig_proof_%d_"):format(self.admin:backend_pid())
   if not self.server then sweep(self) end
   self.base = new_name(self)
@@ -211,8 +219,10 @@ end
 -- @raise what `migrator:migrate` raises for a file that cannot be applied
 function clone:twin(migrator, options)
   local set, word = applied_of(migrator, options.applied)
-  self.templates[word] = self.templates[word] or make_template(self, migrator, set)
-  return same(migrator, connect(self, url_of(self, copy_of(self, self.templates[word]))))
+  local templates = self.templates[migrator] or {}
+  self.templates[migrator] = templates
+  templates[word] = templates[word] or make_template(self, migrator, set)
+  return same(migrator, connect(self, url_of(self, copy_of(self, templates[word]))))
 end
 
 --- Remove everything; a second call does nothing.

@@ -17,8 +17,10 @@
 --   settings = { lock_timeout, statement_timeout } in force, as the server shows them,
 --   commands = { { tag, object } } run inside a DO block, a function or a Lua migration, where they
 --   can be seen,
---   duration in seconds, error = that of a statement that failed, source = "table" where the locks
---   are not observed but known (pgmig.proof.concurrent) }
+--   duration in seconds, error = that of a statement that failed, source = nil: observed;
+--   "table": the command cannot run in a transaction, its locks are known (pgmig.proof.concurrent);
+--   "catalog": nor are they known, only what the catalogs show; waits = for whom such a command
+--   waits, in words }
 -- Names of relations are `schema.name`, quoted as SQL needs. pgmig's own tables, pg_catalog and
 -- TOAST tables are left out.
 local M = {}
@@ -61,6 +63,22 @@ function M.blocked(mode)
   if blocks.reads then return "reads and writes" end
   if blocks.writes then return "writes" end
   if blocks.ddl then return "other schema changes" end
+end
+
+--- Whether a statement has a name as a word: as it is, or, where nothing in it asks for quotes, in
+-- whatever letters.
+-- @param sql the statement
+-- @param name without quotes
+function M.mentions(sql, name)
+  local within = name:find "^[%l_][%l%d_$]*$" and sql:lower() or sql
+  local first, last = within:find(name, 1, true)
+  while first do
+    local before, behind = within:sub(first - 1, first - 1), within:sub(last + 1, last + 1)
+    local joins = "[%w_$\128-\255]"
+    if (first == 1 or not before:find(joins)) and not behind:find(joins) then return true end
+    first, last = within:find(name, last + 1, true)
+  end
+  return false
 end
 
 --- A new record, with nothing observed.

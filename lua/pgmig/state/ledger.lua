@@ -352,13 +352,13 @@ end
 --   applied = whether it counts as that; of another tool's table nothing, as the tool may have
 --   changed it }, each by key (`M.key`) }
 function ledger:look(db)
-  local handle = self.handle
-  if handle:exists() or handle:format() > 0 then operate(self, db, "read") end
+  local exists, has_history = self.handle:exists(), self.handle:format() > 0
+  if exists or has_history then operate(self, db, "read") end
   --- The connection, with the next result; nil where the table that it is of is not there.
   local function result_of(there) return there and db.handle:next_result() and db or nil end
   local read = {
-    rows = take_list(self, result_of(handle:exists())),
-    marks = take_marks(self, result_of(handle:format() > 0)),
+    rows = take_list(self, result_of(exists)),
+    marks = take_marks(self, result_of(has_history)),
   }
   read.journal, read.left = take_journal(result_of(has_journal(self)))
   return read
