@@ -3,8 +3,8 @@
 _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
-    --retries --reconnect --response-timeout --no-drift-check --no-pipeline --policy --set
-    --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
+    --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
+    --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
     doctor repair resolve trace dump config wait help'
 

@@ -289,6 +289,7 @@ function context:stop() end
 ---@field retries? integer
 ---@field reconnect? number|string seconds; "1min"
 ---@field drift_check? boolean
+---@field syntax_check? boolean
 ---@field pipeline? boolean
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, forgotten: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table

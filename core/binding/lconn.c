@@ -81,6 +81,8 @@ static int close_now(lua_State *L, struct lconn *lc)
     pgmig_conn_close(lc->conn);
     lc->conn = NULL;
     lc->ledger = NULL;
+    pgmig_syntax_free(lc->syntax);
+    lc->syntax = NULL;
     luaL_unref(L, LUA_REGISTRYINDEX, lc->kept);
     lc->kept = LUA_NOREF;
     return 0;
@@ -139,8 +141,8 @@ static struct lconn *new_conn(lua_State *L)
     lc->kept = LUA_NOREF;
     luaL_getmetatable(L, LPGMIG_CONN);
     lua_setmetatable(L, -2);
-    lua_createtable(L, LCONN_SHAPE, 0);
-    for (int place = LCONN_LEDGER; place <= LCONN_SHAPE; place++) {
+    lua_createtable(L, LCONN_PASSAGES, 0);
+    for (int place = LCONN_LEDGER; place <= LCONN_PASSAGES; place++) {
         lua_pushboolean(L, 0);
         lua_rawseti(L, -2, place);
     }
@@ -557,6 +559,7 @@ void lpgmig_open_conn(lua_State *L)
 
     lpgmig_class(L, LPGMIG_CONN, methods);
     lpgmig_class(L, LPGMIG_CONN, lconn_result_methods);
+    lpgmig_class(L, LPGMIG_CONN, lconn_syntax_methods);
     lpgmig_set(L, functions);
     lpgmig_set_string(L, "served_columns", PGMIG_ASK_SERVED);
     lpgmig_set_string(L, "served_shape", PGMIG_SERVED_SHAPE);

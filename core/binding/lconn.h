@@ -3,6 +3,7 @@
 #define LCONN_H
 
 #include "binding/lpgmig.h"
+#include "engine/syntax.h"
 
 /*
 ** Whatever asks Lua for memory may run a finalizer, which may do anything, such
@@ -13,6 +14,7 @@ struct lconn {
     struct pgmig_conn *conn;     /* NULL: closed */
     struct pgmig_apply *apply;   /* the migration under way */
     struct pgmig_ledger *ledger; /* the ledger operation under way */
+    struct pgmig_syntax *syntax; /* the last check of statements */
     int kept;     /* what these need, and a shape: a list in the registry */
     int held;     /* how many methods look at what it holds */
     bool closing; /* it is closed behind them */
@@ -38,7 +40,12 @@ int lconn_hold(lua_State *L, struct lconn *lc, lconn_look *look);
 int lconn_show(lua_State *L, lconn_look *look);
 
 /* Keep the value at `arg` alive in a place of the connection's; forget it. */
-enum lconn_place { LCONN_LEDGER = 1, LCONN_JOBS = 2, LCONN_SHAPE = 3 };
+enum lconn_place {
+    LCONN_LEDGER = 1,
+    LCONN_JOBS = 2,
+    LCONN_SHAPE = 3,
+    LCONN_PASSAGES = 4
+};
 void lconn_keep(lua_State *L, const struct lconn *lc, enum lconn_place place,
                 int arg);
 void lconn_forget(lua_State *L, const struct lconn *lc, enum lconn_place place);
@@ -48,5 +55,8 @@ int lconn_started(lua_State *L, int status, struct pgmig_error *err);
 
 /* Methods about results and COPY. */
 extern const luaL_Reg lconn_result_methods[];
+
+/* Methods about statements that are only parsed. */
+extern const luaL_Reg lconn_syntax_methods[];
 
 #endif

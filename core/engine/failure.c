@@ -36,20 +36,18 @@ void pgmig_failure_name_file(struct pgmig_apply *a)
 ** characters from 1 in what was sent (protocol manual, "Error and Notice
 ** Message Fields"), the comment of ours before it included, which is ASCII:
 ** `tag` bytes are as many characters. A text that a hook has put in place of
-** the statement's is in no file: then the statement as a whole is named. In
-** SQL_ASCII a character is a byte. Of a streamed file only the statement at
-** hand is known, as a list of one.
+** the statement's is in no file: then the statement as a whole is named. Of a
+** streamed file only the statement at hand is known, as a list of one.
 */
 static void place(struct pgmig_apply *a, size_t position)
 {
     bool held = !a->job.script->streamed;
-    const char *encoding = pgmig_conn_parameter(a->conn, "server_encoding");
 
     pgmig_blame_place(&a->error, a->job.script,
                       held ? a->section->statements : &a->range,
                       held ? a->here.at : 0,
                       a->replaced || position <= a->tag ? 0 : position - a->tag,
-                      encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0);
+                      pgmig_conn_counts_bytes(a->conn));
 }
 
 /* The claim failed. 23505: the row is there; 22012: a proof says that another

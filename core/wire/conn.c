@@ -378,6 +378,13 @@ const char *pgmig_conn_parameter(const struct pgmig_conn *conn,
     return PQparameterStatus(conn->pg, name);
 }
 
+bool pgmig_conn_counts_bytes(const struct pgmig_conn *conn)
+{
+    const char *encoding = pgmig_conn_parameter(conn, "server_encoding");
+
+    return encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0;
+}
+
 /* ---- quoting --------------------------------------------------------- */
 
 /* What libpq has made is malloc's (but on Windows: libpq manual, PQfreemem);

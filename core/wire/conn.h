@@ -92,6 +92,7 @@ struct pgmig_conn {
     struct pgmig_cancel *cancel; /* the last request to stop; NULL */
     struct pgmig_error error;    /* the first failure of the operation */
     size_t error_position;       /* its character in the statement, from 1; 0 */
+    bool error_of_grammar;       /* the server's parser has raised it */
     struct pgmig_notice *notices;
     size_t notice_first; /* those before it were taken */
     size_t notice_count;
@@ -147,6 +148,13 @@ void pgmig_conn_fail(struct pgmig_conn *conn);
 
 /* Move the operation's error, if any, to err: -1, else 0. */
 int pgmig_conn_take_error(struct pgmig_conn *conn, struct pgmig_error *err);
+
+/* Clear it: the operation goes on without. */
+void pgmig_conn_forget_error(struct pgmig_conn *conn);
+
+/* Whether the server counts bytes where others count characters, as it does in
+** SQL_ASCII: the places of its errors. */
+bool pgmig_conn_counts_bytes(const struct pgmig_conn *conn);
 
 /* Clear the last result, and those that are kept. */
 void pgmig_conn_forget_result(struct pgmig_conn *conn);

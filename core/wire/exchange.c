@@ -31,13 +31,19 @@ static bool has_error(const struct pgmig_conn *conn)
 
 /* ---- starting a request ---------------------------------------------- */
 
-/* What the last operation has left must not be taken for a result of this one:
-** its error, and the shape that its answer should have had. */
-void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
+void pgmig_conn_forget_error(struct pgmig_conn *conn)
 {
     if (has_error(conn))
         pgmig_error_clear(&conn->error);
     conn->error_position = 0;
+    conn->error_of_grammar = false;
+}
+
+/* What the last operation has left must not be taken for a result of this one:
+** its error, and the shape that its answer should have had. */
+void pgmig_conn_begin(struct pgmig_conn *conn, pgmig_next *next, void *ctx)
+{
+    pgmig_conn_forget_error(conn);
     conn->next = next;
     conn->ctx = ctx;
     conn->asking = NULL;

@@ -119,8 +119,19 @@ static void begin_answer(struct pgmig_conn *conn)
 }
 
 /* With the extended protocol, which alone can be in a pipeline, and takes one
-** statement: a second one in the text would be refused as a syntax error. A
-** failure is nobody's answer, so it goes to the owner's cause, and not to the
+** statement: a second one in the text would be refused as a syntax error. What
+** is only parsed becomes the unnamed statement, until the next one or a simple
+** query. */
+static int hand_over(struct pgmig_conn *conn,
+                     const struct pgmig_request *request)
+{
+    if (request->parsed)
+        return PQsendPrepare(conn->pg, "", request->sql, 0, NULL);
+    return PQsendQueryParams(conn->pg, request->sql, 0, NULL, NULL, NULL, NULL,
+                             0);
+}
+
+/* A failure is nobody's answer, so it goes to the owner's cause, and not to the
 ** connection, whose error is the server's word. */
 static int send(struct pgmig_conn *conn, const struct pgmig_request *request)
 {
@@ -130,8 +141,7 @@ static int send(struct pgmig_conn *conn, const struct pgmig_request *request)
 
     if (p->count == p->cap && enlarge(p) != 0)
         return pgmig_error_memory(p->cause);
-    if (PQsendQueryParams(conn->pg, request->sql, 0, NULL, NULL, NULL, NULL,
-                          0) != 1)
+    if (hand_over(conn, request) != 1)
         return pgmig_error_set(p->cause, PGMIG_E_CONNECT, "%s",
                                PQerrorMessage(conn->pg));
     p->ring[(p->first + p->count++) % p->cap] = (struct request){*mark, bytes};
@@ -165,7 +175,7 @@ static void send_more(struct pgmig_conn *conn)
         (p->in_flight > IN_FLIGHT_LOW && conn->error.kind == PGMIG_E_NONE))
         return;
     while (p->in_flight < IN_FLIGHT_MAX) {
-        struct pgmig_request request;
+        struct pgmig_request request = {0};
 
         if (conn->error.kind != PGMIG_E_NONE ||
             !p->owner->feed(p->ctx, &request) || send(conn, &request) != 0) {

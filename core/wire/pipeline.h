@@ -22,6 +22,7 @@ struct pgmig_mark {
 /* One statement, which is copied before the owner is asked for another one. */
 struct pgmig_request {
     const char *sql;
+    bool parsed; /* by the server, and nothing else: it does not run */
     struct pgmig_mark mark;
 };
 

@@ -175,6 +175,28 @@ static enum pgmig_error_kind kind_of(const PGresult *res, const char *sqlstate)
     return PGMIG_E_SQL;
 }
 
+/* Whether the parser has raised it, which knows the text and nothing else: the
+** file of the server's source says so (gram.y, scan.l, parser.c), in every
+** language. The folder before it depends on how the server was built. Where a
+** proxy leaves the field out, nobody knows. */
+static bool is_of_grammar(const PGresult *res)
+{
+    static const char *const files[] = {"gram.y", "scan.l", "parser.c",
+                                        "gram.c", "scan.c"};
+    const char *path = PQresultErrorField(res, PG_DIAG_SOURCE_FILE);
+    const char *name = path;
+
+    if (path == NULL)
+        return false;
+    for (; *path != '\0'; path++)
+        if (*path == '/' || *path == '\\')
+            name = path + 1;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (strcmp(name, files[i]) == 0)
+            return true;
+    return false;
+}
+
 /* libpq makes results of its own for what it cannot read, or when the
 ** connection is lost: they have a text, and no fields. */
 void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
@@ -198,4 +220,5 @@ void pgmig_report_result(struct pgmig_conn *conn, const PGresult *res)
     err->query = field(res, PG_DIAG_INTERNAL_QUERY);
     err->query_at = (int)number(res, PG_DIAG_INTERNAL_POSITION);
     conn->error_position = number(res, PG_DIAG_STATEMENT_POSITION);
+    conn->error_of_grammar = is_of_grammar(res);
 }

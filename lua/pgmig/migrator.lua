@@ -91,6 +91,7 @@ end
 --   serialization failure; lock_wait = 300: seconds to wait for another run;
 --   reconnect = 60: seconds to try to reconnect after a lost connection;
 --   drift_check = false: the files of applied migrations are not read to find edited ones;
+--   syntax_check = false: the server does not parse all statements before the first migration runs;
 --   pipeline = false: wait for the response to each request;
 --   policy = { edited = "error", renamed = "warn", replaced = "error", missing = "warn",
 --   renumbered = "error", out_of_order = "warn", forgotten = "error", ignored = "warn" }: how
@@ -126,6 +127,7 @@ function M.new(db, dir, given)
     reconnect = known.check("reconnect", value_of(given, "reconnect")),
     pipeline = value_of(given, "pipeline"),
     drift_check = value_of(given, "drift_check"),
+    syntax_check = value_of(given, "syntax_check"),
     policy = drift.policy(given.policy),
     pg_dump = value_of(given, "pg_dump"),
     ledger = ledger_of(given, format, rule),
@@ -218,10 +220,18 @@ local function check_adopted(self, plan)
   needed("takeover.tracking").check_unused(self.db, self.format)
 end
 
+--- Let the server parse a plan's statements, once.
+local function check_syntax(self, plan)
+  if plan.parsed or plan.record_only or not (self.syntax_check and plan[1]) then return end
+  needed("run.syntax").check(self, plan)
+  plan.parsed = true
+end
+
 local function plan_up(self, options)
   local plan = make_plan(self, planning.up, options)
   check_adopted(self, plan)
   source.check(plan, self.db.breathe, source.look)
+  check_syntax(self, plan)
   return plan
 end
 
@@ -335,7 +345,10 @@ local function perform(self, plans, options)
   if is_empty then return { {}, {} } end
   check_db(self)
   warn_of_units(self, emit)
-  for _, plan in ipairs(plans) do source.check(plan, self.db.breathe) end
+  for _, plan in ipairs(plans) do
+    source.check(plan, self.db.breathe)
+    check_syntax(self, plan)
+  end
   local ok, result = pcall(needed("run.door").run, self, plans, emit, options)
   if ok then return result end
   if self.log then self.log("error", tostring(result), { type = "error", error = result }) end

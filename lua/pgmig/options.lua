@@ -73,6 +73,11 @@ M.list = {
     help = "Do not read the files of applied migrations to check\nwhether they were edited.",
   },
   {
+    key = "syntax_check", types = "boolean", variable = "PGMIG_SYNTAX_CHECK", default = true,
+    kind = "switch", flag = "--no-syntax-check",
+    help = "Do not let the server parse all statements before the\nfirst migration runs.",
+  },
+  {
     key = "pipeline", types = "boolean", variable = "PGMIG_PIPELINE", default = true,
     kind = "switch", flag = "--no-pipeline",
     help = "Wait for the server's response to each statement.",

@@ -11,7 +11,7 @@ local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 local clean = "env -u DATABASE_URL -u PGMIG_DIR -u PGMIG_TABLE -u NO_COLOR"
   .. " -u PGMIG_CONFIG -u PGMIG_LOCK_TIMEOUT -u PGMIG_LOCK_WAIT -u PGMIG_RETRIES"
   .. " -u PGMIG_RECONNECT -u PGMIG_RESPONSE_TIMEOUT -u PGMIG_POLICY -u PGMIG_PIPELINE"
-  .. " -u PGMIG_DRIFT_CHECK -u PGHOST -u PGPORT"
+  .. " -u PGMIG_DRIFT_CHECK -u PGMIG_SYNTAX_CHECK -u PGHOST -u PGPORT"
   .. " -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE"
 
 local function working_directory()
