@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve trace dump config wait help'
+    doctor repair resolve trace drift dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -36,7 +36,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --from-table | --scratch | \
+      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --from-table | --scratch | --against | \
       --applied-to) return ;;
   esac
 
@@ -56,6 +56,7 @@ _pgmig() {
     plan) own='--to --steps --script' ;;
     redo) own='--steps --dump' ;;
     dump) own='--output' ;;
+    drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;
     history) own='--limit' ;;

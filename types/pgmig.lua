@@ -571,6 +571,28 @@ function migrator:redo(options) end
 ---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }
 function migrator:trace(options) end
 
+---@class pgmig.Difference
+---@field object { kind: string, name: string }
+---@field part? string
+---@field field? string
+---@field old? string
+---@field new? string
+---@field columns? string[]
+---@field change "added"|"dropped"|"changed"|"renamed"|"order"
+
+---@class pgmig.Drift
+---@field equal boolean
+---@field of string what it is compared with
+---@field differences pgmig.Difference[]
+---@field lines string[]
+---@field beside pgmig.Difference[] of what no file touches
+---@field beside_lines string[]
+---@field notes string[]
+
+---@param options? table those of trace, and against: the URL of another database
+---@return pgmig.Drift
+function migrator:drift(options) end
+
 ---@class pgmig.Dump
 ---@field text string
 ---@field path? string

@@ -45,6 +45,7 @@ M.known = {
   history = { limit = NUMBER },
   trace = with_clone { to = NUMBER, steps = NUMBER },
   dump = { output = "string" },
+  drift = with_clone { against = "string" },
   parse = { format = "string or table", placeholders = "table or false" },
 }
 

@@ -531,6 +531,13 @@ end
 
 -- ---- proof -----------------------------------------------------------------
 
+--- Compare the database with what its applied migrations make, on a clone; see
+-- `pgmig.proof.drift`.
+function migrator:drift(options)
+  check_db(self)
+  return needed("proof.drift").run(self, options)
+end
+
 --- Dump the schema with its applied migrations as SQL, the same text each time; see
 -- `pgmig.proof.dump`.
 function migrator:dump(options)

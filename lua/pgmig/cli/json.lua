@@ -224,6 +224,14 @@ end
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end
 
+--- What `drift` found.
+function json:drift(drift)
+  self:write {
+    equal = drift.equal, differences = list(drift.differences, object),
+    beside = list(drift.beside, object), notes = list(drift.notes),
+  }
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function json:dumped(dumped)
   tell(self, { event = "dumped", path = dumped.path, changed = dumped.changed })

@@ -319,6 +319,17 @@ local function add_trace(parser)
   add_settings(cmd, "proof")
 end
 
+local function add_drift(parser)
+  local cmd = command(parser, "drift", "Compare the schema with what the files make.", {
+    about = "Runs the applied migrations on a clone and compares what they make with what the\n"
+      .. "database has. Exits with code 3 where they differ.",
+    examples = "Examples:\n   pgmig drift\n   pgmig drift --against postgres://app@staging/shop",
+  })
+  cmd:option("--against"):argname "URL":convert(not_empty "--against")
+    :description "Compare with this database instead."
+  add_settings(cmd, "proof")
+end
+
 local function add_dump(parser)
   command(parser, "dump", "Write the schema and what is applied to a file.", {
     about = "Runs pg_dump. The file is the same each time, for version control; a database\n"
@@ -382,7 +393,7 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_dump, add_config, add_wait, add_help } do
+    add_trace, add_drift, add_dump, add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

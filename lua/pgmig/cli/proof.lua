@@ -49,6 +49,15 @@ function M.trace(run, doors)
   if traced.error then error(traced.error, 0) end
 end
 
+-- ---- drift ---------------------------------------------------------------------
+
+function M.drift(run, doors)
+  local migrator = doors.open(run, "look")
+  local drift = migrator:drift(options_of(run, { "against" }))
+  run.report:drift(drift)
+  return drift.equal and 0 or 3
+end
+
 -- ---- dump --------------------------------------------------------------------
 
 local SCHEMA = "schema.sql"

@@ -190,6 +190,18 @@ end
 --- `create` wrote a file.
 function text:created(path) self.output:line(path) end
 
+--- What `drift` found.
+function text:drift(drift)
+  for _, sentence in ipairs(drift.notes) do self.output:note("pgmig: " .. sentence) end
+  for _, line in ipairs(drift.beside_lines) do
+    self.output:note("pgmig: not as in a new database, and no file makes it so: " .. line)
+  end
+  if drift.equal then return self.output:line("the schema is " .. drift.of) end
+  self.output:line(("the schema is not %s:"):format(drift.of))
+  for _, line in ipairs(drift.lines) do self.output:line("  " .. line) end
+  self.output:line(count(#drift.lines, "difference"))
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function text:dumped(dumped)
   self.output:line(("%s  %s"):format(dumped.path, dumped.changed and "written" or "unchanged"))

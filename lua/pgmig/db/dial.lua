@@ -13,6 +13,20 @@ function M.with_database(url, name)
   return url .. (url:find("?", 1, true) and "&" or "?") .. "dbname=" .. name
 end
 
+local function percent_encode(s)
+  return (s:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+--- The same with a role that the session begins with, and comes back to.
+function M.with_role(url, role)
+  local option = "-c role=" .. role:gsub("[\\%s]", "\\%0")
+  if not url:find "^postgres%l*://" then
+    return ("%s options='%s'"):format(url, (option:gsub("[\\']", "\\%0")))
+  end
+  return ("%s%soptions=%s"):format(url, url:find("?", 1, true) and "&" or "?",
+    percent_encode(option))
+end
+
 -- ---- what is given -------------------------------------------------------------
 
 -- Options of `connect` that are not libpq's.
