@@ -89,6 +89,17 @@ describe("a trace", function()
     assert.same({}, effects[3].held)
   end)
 
+  it("does not lay a scan of a statement without a transaction to the next migration", function()
+    local effects = trace {
+      ["2_x.sql"] = "-- pgmig: transaction=off\nCREATE UNIQUE INDEX CONCURRENTLY i ON b (a);\n"
+        .. "UPDATE a SET v = '';",
+      ["3_x.sql"] = "ALTER TABLE b ADD CONSTRAINT i UNIQUE USING INDEX i;\nLOCK TABLE a;",
+    }
+    assert.same({ ["public.a"] = 1 }, effects[2].scans)
+    assert.same({}, effects[3].scans)
+    assert.same({}, effects[4].scans)
+  end)
+
   it("tells of the statement that fails, and what it was at", function()
     local effects, traced = trace { ["2_x.sql"] = "ALTER TABLE a ADD x int;\nDROP TABLE nope;" }
     assert.equal("42P01", traced.error.sqlstate)

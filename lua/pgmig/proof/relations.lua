@@ -215,12 +215,14 @@ end
 --- Read all anew, where a statement without a transaction has changed it.
 -- @return the relations as they are now
 function relations:renewed(db)
-  local now = M.new(db, self.own)
+  local now, oids = M.new(db, self.own), {}
   index_by_name(self)
   for oid, known in pairs(now.known) do
     local old = self.known[oid] or (known.kind == "index" and self.by_name[known.name]) or nil
     known.existed = old ~= nil and old.existed
+    oids[#oids + 1] = oid
   end
+  now.rows = reading.take(db, oids).rows -- so that no later statement is told to have scanned
   return now
 end
 
