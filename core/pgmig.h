@@ -155,15 +155,11 @@ PGMIG_NODISCARD int pgmig_conn_finish(struct pgmig_conn *conn,
                                       struct pgmig_error *err);
 
 /* The last result of the operation: its size and values. */
-void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns);
-/* A column's name, and its type's oid. */
-struct pgmig_column {
-    const char *name;
-    unsigned type;
-};
-/* Its columns, as many as it has. */
-void pgmig_conn_heading(const struct pgmig_conn *conn,
-                        struct pgmig_column *heading);
+int pgmig_conn_rows(const struct pgmig_conn *conn);
+int pgmig_conn_columns(const struct pgmig_conn *conn);
+/* A column's name; *type receives its type's oid. */
+const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
+                              unsigned *type);
 /* NULL is SQL NULL; *len receives the length in bytes. */
 const char *pgmig_conn_value(const struct pgmig_conn *conn, int row, int column,
                              size_t *len);

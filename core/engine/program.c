@@ -133,7 +133,7 @@ static const char *said(const struct pgmig_apply *a, const char *name)
     int column = PQfnumber(a->conn->result, name);
     size_t len;
 
-    if (column < 0 || PQntuples(a->conn->result) < 1)
+    if (column < 0 || pgmig_conn_rows(a->conn) < 1)
         return NULL;
     return pgmig_conn_value(a->conn, 0, column, &len);
 }
@@ -279,7 +279,7 @@ static bool index_is_valid(struct pgmig_apply *a)
     struct pgmig_buf hint = {0};
     size_t len;
 
-    if (PQntuples(a->conn->result) == 0)
+    if (pgmig_conn_rows(a->conn) == 0)
         return true;
     pgmig_buf_addf(&hint,
                    "an earlier attempt left it behind; DROP INDEX CONCURRENTLY "

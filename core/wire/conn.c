@@ -194,18 +194,34 @@ bool pgmig_conn_next_result(struct pgmig_conn *conn)
     return true;
 }
 
+int pgmig_conn_rows(const struct pgmig_conn *conn)
+{
+    return PQntuples(conn->result);
+}
+
+int pgmig_conn_columns(const struct pgmig_conn *conn)
+{
+    return PQnfields(conn->result);
+}
+
+const char *pgmig_conn_column(const struct pgmig_conn *conn, int column,
+                              unsigned *type)
+{
+    *type = PQftype(conn->result, column);
+    return PQfname(conn->result, column);
+}
+
 void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns)
 {
-    *rows = PQntuples(conn->result);
-    *columns = PQnfields(conn->result);
+    *rows = pgmig_conn_rows(conn);
+    *columns = pgmig_conn_columns(conn);
 }
 
 void pgmig_conn_heading(const struct pgmig_conn *conn,
                         struct pgmig_column *heading)
 {
-    for (int i = 0; i < PQnfields(conn->result); i++)
-        heading[i] = (struct pgmig_column){.name = PQfname(conn->result, i),
-                                           .type = PQftype(conn->result, i)};
+    for (int i = 0; i < pgmig_conn_columns(conn); i++)
+        heading[i].name = pgmig_conn_column(conn, i, &heading[i].type);
 }
 
 /* PQgetvalue gives "" for a NULL: the difference is kept. */

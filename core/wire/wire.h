@@ -25,6 +25,15 @@ bool pgmig_answer_is_shape(const char *text);
 ** them (PGMIG_LEDGER_READ); false when there is none. */
 bool pgmig_conn_next_result(struct pgmig_conn *conn);
 
+/* The last result, for who takes all of it: its size; its columns, as many as
+** that says, each with its name and its type's oid. */
+struct pgmig_column {
+    const char *name;
+    unsigned type;
+};
+void pgmig_conn_size(const struct pgmig_conn *conn, int *rows, int *columns);
+void pgmig_conn_heading(const struct pgmig_conn *conn,
+                        struct pgmig_column *heading);
 /* A value of the last result; NULL is SQL NULL. */
 struct pgmig_cell {
     const char *text;
