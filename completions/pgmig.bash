@@ -56,6 +56,7 @@ _pgmig() {
     plan) own='--to --steps --script' ;;
     redo) own='--steps --dump' ;;
     dump) own='--output' ;;
+    baseline) own="--detect --dry-run $proof" ;;
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;

@@ -593,6 +593,18 @@ function migrator:trace(options) end
 ---@return pgmig.Drift
 function migrator:drift(options) end
 
+---@class pgmig.DetectedBaseline
+---@field migration? pgmig.Migration the last one of those that make the schema
+---@field fits string[] labels
+---@field nearest? pgmig.Migration
+---@field lines? string[] what differs from the nearest
+---@field error? pgmig.Error
+---@field notes string[]
+
+---@param options? table those of trace
+---@return pgmig.DetectedBaseline
+function migrator:detect_baseline(options) end
+
 ---@class pgmig.Dump
 ---@field text string
 ---@field path? string

@@ -33,7 +33,7 @@ M.known = {
   plan_rollback = down,
   redo = with_run { steps = NUMBER },
   run = with_run {},
-  baseline = with_run {},
+  baseline = with_run { dry_run = "boolean" },
   fake = with_run {},
   unapply = with_run {},
   adopt = {
@@ -45,6 +45,7 @@ M.known = {
   history = { limit = NUMBER },
   trace = with_clone { to = NUMBER, steps = NUMBER },
   dump = { output = "string" },
+  detect_baseline = with_clone {},
   drift = with_clone { against = "string" },
   parse = { format = "string or table", placeholders = "table or false" },
 }

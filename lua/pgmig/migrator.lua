@@ -373,17 +373,23 @@ function migrator:run(plan, options)
   return perform(self, { plan }, arguments.read("run", options))[1]
 end
 
+--- Run a plan, or only say what is in it.
+local function carry_out(self, plan, options)
+  if options.dry_run then return plan end
+  return perform(self, { plan }, options)[1]
+end
+
 --- Record pending migrations as applied, without running them: for a database that already has
 -- their schema.
 -- @param version up to this one, inclusive
--- @param options { on_event } as in `run`
+-- @param options { dry_run = true: only return what would be recorded }, and those of `run`
 -- @return the migrations that were recorded
 -- @raise kind "plan" if one of them, or the rollback of an applied one, is half finished
 function migrator:baseline(version, options)
   if version == nil then errors.raise("usage", "baseline requires a version") end
   options = arguments.read("baseline", options)
   local plan = make_plan(self, planning.up, { to = version, versioned = true }, "baseline")
-  return self:run(plan, options)
+  return carry_out(self, plan, options)
 end
 
 --- Record one pending migration as applied without running it: its change was made by hand.
@@ -430,12 +436,6 @@ function migrator:adopt(options)
   for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
   for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
   return plan
-end
-
---- Run a plan, or only say what is in it.
-local function carry_out(self, plan, options)
-  if options.dry_run then return plan end
-  return perform(self, { plan }, options)[1]
 end
 
 --- Apply pending migrations.
@@ -536,6 +536,13 @@ end
 function migrator:drift(options)
   check_db(self)
   return needed("proof.drift").run(self, options)
+end
+
+--- Find out which of the files a database has: up to which version they make its schema, on a
+-- clone; see `pgmig.proof.prefix`.
+function migrator:detect_baseline(options)
+  check_db(self)
+  return needed("proof.prefix").find(self, options)
 end
 
 --- Dump the schema with its applied migrations as SQL, the same text each time; see

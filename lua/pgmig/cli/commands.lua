@@ -216,8 +216,17 @@ function M.redo(run)
 end
 
 function M.baseline(run)
+  local options, version = run.options, run.options.version
+  if (version == nil) == not options.detect then
+    errors.raise("usage", "baseline requires a version or --detect")
+  end
   local migrator = open(run)
-  migrator:baseline(run.options.version, { on_event = watch(run) })
+  if options.detect then version = proof.detect(run, migrator) end
+  if not version then return end
+  if options.dry_run then
+    return run.report:recordable(migrator:baseline(version, { dry_run = true }))
+  end
+  migrator:baseline(version, { on_event = watch(run) })
   if run.record:untouched() then return run.report:nothing(migrator:plan()) end
   run.report:finished(run.record)
 end

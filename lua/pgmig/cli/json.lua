@@ -232,6 +232,19 @@ function json:drift(drift)
   }
 end
 
+--- Up to which version the files make the schema.
+function json:detected(found)
+  tell(self, {
+    event = "detected", label = found.migration and found.migration.label,
+    version = found.migration and found.migration.version, notes = list(found.notes),
+  })
+end
+
+--- What `baseline` would record.
+function json:recordable(plan)
+  tell(self, { event = "recordable", migrations = list(plan, brief) })
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function json:dumped(dumped)
   tell(self, { event = "dumped", path = dumped.path, changed = dumped.changed })

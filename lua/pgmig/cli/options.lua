@@ -281,10 +281,16 @@ local function add_wait(parser)
 end
 
 local function add_baseline(parser)
-  command(parser, "baseline", "Record migrations as applied, without running them.", {
+  local cmd = command(parser, "baseline", "Record migrations as applied, without running them.", {
     about = "For a database that already has their schema. Records all up to version V.",
-    examples = "Example:\n   pgmig baseline 12",
-  }):argument("version"):argname "V":convert(version):description "The last version to record."
+    examples = "Examples:\n   pgmig baseline 12\n   pgmig baseline --detect --dry-run",
+  })
+  cmd:argument("version"):args "?":argname "V":convert(version)
+    :description "The last version to record."
+  cmd:flag("--detect")
+    :description "Find the version: try the files on a clone, and compare."
+  cmd:flag("--dry-run"):description "Only show what would be recorded."
+  add_settings(cmd, "proof")
 end
 
 local function add_unapply(parser)

@@ -2,8 +2,11 @@
 -- the run and what opens its database and its migrator (pgmig.cli.commands).
 local report = require "pgmig.cli.trace_report"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
 local outcome = require "pgmig.cli.outcome"
 local settings = require "pgmig.cli.settings"
+
+local prefix = needed "proof.prefix"
 
 local M = {}
 
@@ -56,6 +59,18 @@ function M.drift(run, doors)
   local drift = migrator:drift(options_of(run, { "against" }))
   run.report:drift(drift)
   return drift.equal and 0 or 3
+end
+
+-- ---- baseline ------------------------------------------------------------------
+
+--- The version up to which the files make the schema of the database, which is reported.
+-- @return nil: the database is empty
+-- @raise kind "plan" where there is none, or more than one
+function M.detect(run, migrator)
+  local found = migrator:detect_baseline(options_of(run, {}))
+  local m = prefix.settle(found)
+  run.report:detected(found)
+  return m and m.id
 end
 
 -- ---- dump --------------------------------------------------------------------

@@ -202,6 +202,20 @@ function text:drift(drift)
   self.output:line(count(#drift.lines, "difference"))
 end
 
+--- Up to which version the files make the schema.
+function text:detected(found)
+  for _, sentence in ipairs(found.notes) do self.output:note("pgmig: " .. sentence) end
+  if not found.migration then return self.output:line "the schema is empty: nothing to record" end
+  self.output:line(("the schema is what the migrations up to %s make"):format(
+    found.migration.label))
+end
+
+--- What `baseline` would record.
+function text:recordable(plan)
+  for _, m in ipairs(plan) do self.output:line("would record  " .. m.label) end
+  self.output:line(("%s to record; nothing was written"):format(count(#plan, "migration")))
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function text:dumped(dumped)
   self.output:line(("%s  %s"):format(dumped.path, dumped.changed and "written" or "unchanged"))

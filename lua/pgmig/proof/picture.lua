@@ -61,12 +61,17 @@ end
 -- ---- on a clone ------------------------------------------------------------------
 
 local MAKER = [[
-  SELECT COALESCE((SELECT r.rolname FROM pg_catalog.pg_class c
+  WITH owned AS (SELECT r.rolname, c.oid FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
-    WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)::pg_catalog.oid),
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE n.nspname OPERATOR(pg_catalog.!~) '^pg_|^information_schema$')
+  SELECT COALESCE(
+    (SELECT o.rolname FROM owned o
+      WHERE o.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%s)::pg_catalog.oid),
+    (SELECT o.rolname FROM owned o GROUP BY o.rolname ORDER BY pg_catalog.count(*) DESC LIMIT 1),
     current_user)::pg_catalog.text AS name]]
 
---- Who makes the objects of a database: who has the tracking table, otherwise the current user.
+--- Who makes the objects of a database: who has the tracking table, otherwise who has most of them.
 local function maker_of(migrator)
   local db, name = migrator.db, M.own_tables(migrator)[1]
   return db:ask_row("1 name:text", MAKER:format(name and db:quote_literal(name) or "NULL")).name
