@@ -168,6 +168,7 @@
 ---@field direction "up"|"down"
 ---@field db pgmig.Connection progress: nil while a statement runs
 ---@field attempt integer
+---@field clone boolean? true on a clone (docs/proof.md)
 ---@field statement pgmig.Statement?
 ---@field sql string? may be replaced in before_statement
 ---@field duration number? seconds

@@ -98,9 +98,16 @@ local function read_file(path)
   return text
 end
 
+--- The folder of the programs of a server, and that of the same distribution for another version.
+local function of_version(bin, major)
+  local other = major and bin:gsub("/%d+/", ("/%d/"):format(major))
+  return other and exists(other .. "/initdb") and other or bin
+end
+
 --- The folder of initdb, pg_ctl and postgres.
 -- @param named by whom it is asked for; nil
-local function server_programs(named)
+-- @param major the version that is wanted, where there is a choice; nil
+local function server_programs(named, major)
   local bin = named or os.getenv "PGMIG_TEST_BIN" or ""
   if bin ~= "" then
     if exists(bin .. "/initdb") then return bin end
@@ -114,7 +121,7 @@ local function server_programs(named)
   if not exists(bin .. "/initdb") then
     error("no PostgreSQL server in " .. bin .. ": apt-get install postgresql", 0)
   end
-  return bin
+  return of_version(bin, major)
 end
 
 --- Whether there is a folder in memory with room for a server, and memory behind the room.
@@ -177,13 +184,14 @@ local running = {}
 --- Start a server. Takes half a second.
 -- @param options { settings = lines of postgresql.conf, by name; memory = true: its folder is in
 --   memory, where TMPDIR names no other and there is room; nil: in TMPDIR, or /tmp; bin = the
---   folder of another server's programs }
+--   folder of another server's programs; major = the version that is wanted, where several are
+--   installed }
 -- @return the server: `host` (folder of its socket), `port`, `password` of postgres for TCP, `log`
 --   (path), and the methods `url` and `stop`
 -- @raise a string: what is missing, or the log of a server that did not start
 function M.start(options)
   options = options or {}
-  local bin = server_programs(options.bin)
+  local bin = server_programs(options.bin, options.major)
   local folder = make_folder(base_folder(options.memory))
   local settings = with_defaults(options.settings, folder)
   local pipe = watch(folder, bin, settings_text(settings))

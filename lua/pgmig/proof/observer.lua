@@ -30,7 +30,7 @@ end
 -- @return the observer
 function M.watch(migrator, on_effect)
   local self = setmetatable({ migrator = migrator, on_effect = on_effect }, observer)
-  self.shared = next(migrator.hooks.handlers) ~= nil -- others use the connection, too
+  self.shared = migrator.has_hooks -- others use the connection, too
   self.has_events = events.create(migrator.db)
   migrator:on("before_each", function(ctx) self:open(ctx) end)
   migrator:on("before_statement", function(ctx) self:before(ctx) end)

@@ -2,14 +2,17 @@
 local arguments = require "pgmig.arguments"
 local clones = require "pgmig.proof.clone"
 local observers = require "pgmig.proof.observer"
+local twins = require "pgmig.proof.twin"
 
 local M = {}
 
---- Which migrations count as applied: what the database says, otherwise up to a version, or none.
+--- Which migrations count as applied: up to a version, what the database says, what that says whose
+-- schema it begins with, or none.
 -- @return what `clone:twin` takes
 function M.applied(migrator, options)
   if options.applied_to ~= nil then return options.applied_to end
-  return migrator.db and "live" or "none"
+  if migrator.db then return "live" end
+  return clones.is_database(options.schema_from) and "schema" or "none"
 end
 
 --- The options of a clone among those of a command.
@@ -17,8 +20,13 @@ end
 function M.of_clone(migrator, options)
   return {
     bin = options.scratch_bin, url = options.scratch, schema_from = options.schema_from,
-    like = migrator.db,
+    like = migrator.db, pg_dump = migrator.pg_dump,
   }
+end
+
+--- Forget the records of a migration that is tried again.
+local function forget(list, label)
+  while list[1] and list[#list].migration == label do list[#list] = nil end
 end
 
 --- Run what is pending on a twin, and watch.
@@ -34,7 +42,9 @@ function M.observe(twin, options)
     if options.on_effect then options.on_effect(effect, db) end
   end)
   local plan = twin:plan { to = options.to, steps = options.steps }
-  local ok, err = pcall(twin.run, twin, plan, { on_event = options.on_event })
+  local ok, err = pcall(twins.run, twin, plan, { on_event = options.on_event }, function(failed)
+    forget(list, failed.migration)
+  end)
   if ok then return list end
   observer:failed(err)
   return list, err
