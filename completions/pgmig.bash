@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve trace drift dump config wait help'
+    doctor repair resolve trace verify drift dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -16,7 +16,7 @@ _pgmig() {
       mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
-    --config | --schema-from | --dump | --output | --pg-dump)
+    --config | --schema-from | --seed | --dump | --output | --pg-dump)
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
@@ -55,6 +55,7 @@ _pgmig() {
     down | rollback) own='--steps --to --all --dry-run --dump' ;;
     plan) own='--to --steps --script' ;;
     redo) own='--steps --dump' ;;
+    verify) own="--pending --to --rows --seed $proof" ;;
     dump) own='--output' ;;
     baseline) own="--detect --dry-run $proof" ;;
     drift) own="--against $proof" ;;

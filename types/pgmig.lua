@@ -572,6 +572,12 @@ function migrator:redo(options) end
 ---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }
 function migrator:trace(options) end
 
+---@class pgmig.VerifyOptions: pgmig.CloneOptions
+---@field pending? boolean
+---@field to? integer|string
+---@field seed? string|fun(db: pgmig.Connection, version: integer|string|nil) a file of SQL
+---@field rows? boolean
+
 ---@class pgmig.Difference
 ---@field object { kind: string, name: string }
 ---@field part? string
@@ -605,6 +611,21 @@ function migrator:drift(options) end
 ---@param options? table those of trace
 ---@return pgmig.DetectedBaseline
 function migrator:detect_baseline(options) end
+
+---@class pgmig.Verified
+---@field migration pgmig.Migration
+---@field label string
+---@field version integer|string|nil
+---@field result "reversible"|"irreversible"|"none"|"reordered"|"broken"|"leftover"|"nothing"|"failed"|"unreached"|"repeatable"
+---@field reason? string
+---@field error? pgmig.Error
+---@field again? boolean
+---@field differences? pgmig.Difference[]
+---@field lines? string[]
+
+---@param options pgmig.VerifyOptions?
+---@return { ok: boolean, results: pgmig.Verified[], chain: { complete: boolean, because_of: string? }, complaints: string[], notes: string[], server_version: integer }
+function migrator:verify(options) end
 
 ---@class pgmig.Dump
 ---@field text string
@@ -728,6 +749,11 @@ local testing = {}
 ---@param options { dir: string|string[]?, url: string?, table: string?, format: string|table?, naming: table?, placeholders: table|false? }?
 ---@return pgmig.Connection
 function testing.database(options) end
+
+---@param dir string|string[]|nil
+---@param options (pgmig.VerifyOptions|pgmig.MigratorOptions|{ url: string? })?
+---@return table as of migrator:verify
+function testing.verify(dir, options) end
 
 ---@param db pgmig.Connection?
 function testing.drop(db) end

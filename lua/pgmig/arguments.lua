@@ -43,6 +43,9 @@ M.known = {
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
   history = { limit = NUMBER },
+  verify = with_clone {
+    pending = "boolean", to = NUMBER, seed = "string or function", rows = "boolean",
+  },
   trace = with_clone { to = NUMBER, steps = NUMBER },
   dump = { output = "string" },
   detect_baseline = with_clone {},

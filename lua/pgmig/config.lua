@@ -71,7 +71,7 @@ local function place(config_path, path)
   })
 end
 
---- Put its paths in place: of folders, of a format's file, and of the schema's.
+--- Put its paths in place: of folders, of a format's file, of the schema's and of the seed's.
 local function place_all(path, config)
   local dir, format, dump_to = config.dir, config.format, config.dump_to
   if type(dir) == "string" then
@@ -82,6 +82,7 @@ local function place_all(path, config)
   end
   if type(format) == "string" and format:find "%.lua$" then config.format = place(path, format) end
   if dump_to then config.dump_to = place(path, dump_to) end
+  if type(config.seed) == "string" then config.seed = place(path, config.seed) end
   return config
 end
 

@@ -556,6 +556,10 @@ end
 -- `pgmig.proof.trace`.
 function migrator:trace(options) return needed("proof.trace").run(self, options) end
 
+--- Try on a clone whether each migration can be rolled back and applied again; see
+-- `pgmig.proof.verify`.
+function migrator:verify(options) return needed("proof.verify").run(self, options) end
+
 -- ---- files -----------------------------------------------------------------
 
 --- Write a new migration file from the template; needs no database.

@@ -125,6 +125,11 @@ M.list = {
     migrator = false, room = "proof", flag = "--applied-to", takes = "V",
     help = "Count those up to version V as applied, and ask no\ndatabase.",
   },
+  {
+    key = "seed", types = "string or function", migrator = false, room = "verify",
+    flag = "--seed", takes = "FILE",
+    help = "Put rows into the tables first, with the SQL in FILE.",
+  },
   { key = "naming", types = "table" },
   { key = "hooks", types = "table" },
   { key = "log", types = "function" },

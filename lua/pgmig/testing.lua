@@ -221,6 +221,24 @@ function M.database(options)
   return db
 end
 
+--- Check that each migration of a folder can be rolled back and applied again, on a clone.
+-- @param dir migrations folder or list of folders; default "migrations"
+-- @param options those of `migrator:verify`, `url` = a server as for `database`, and those of
+--   `pgmig.migrator`
+-- @return what `migrator:verify` returns
+-- @raise a text that says what does not lead back; and as `migrator:verify`
+function M.verify(dir, options)
+  local known, of_migrator_only, own = require("pgmig.arguments").known.verify, {}, {}
+  for key, value in pairs(options or {}) do
+    if known[key] then own[key] = value elseif key ~= "url" then of_migrator_only[key] = value end
+  end
+  own.scratch = own.scratch or (options or {}).url or os.getenv "PGMIG_TEST_URL"
+  if own.scratch == "" then own.scratch = nil end
+  local verified = migrator.new(nil, dir or "migrations", of_migrator_only):verify(own)
+  if not verified.ok then error(table.concat(verified.complaints, "\n"), 2) end
+  return verified
+end
+
 --- Close a connection from `database` and drop its database; without one, after a `before_each`
 -- that failed, do nothing. Others are dropped at exit.
 function M.drop(db)

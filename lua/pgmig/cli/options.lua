@@ -336,6 +336,19 @@ local function add_drift(parser)
   add_settings(cmd, "proof")
 end
 
+local function add_verify(parser)
+  local cmd = command(parser, "verify", "Try whether each migration can be rolled back.", {
+    about = "On a clone, each goes up, down and up again, and the schemas are compared; then\n"
+      .. "all of them as a whole. Exits with 3 if one does not lead back.",
+    examples = "Examples:\n   pgmig verify\n   pgmig verify --pending --seed rows.sql --rows",
+  })
+  cmd:flag("--pending"):description "Only those that are pending (default: all)."
+  cmd:option("--to"):argname "V":convert(version):description "Stop after version V."
+  cmd:flag("--rows"):description "Compare the rows of tables, too."
+  add_settings(cmd, "verify")
+  add_settings(cmd, "proof")
+end
+
 local function add_dump(parser)
   command(parser, "dump", "Write the schema and what is applied to a file.", {
     about = "Runs pg_dump. The file is the same each time, for version control; a database\n"
@@ -399,7 +412,7 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_drift, add_dump, add_config, add_wait, add_help } do
+    add_trace, add_verify, add_drift, add_dump, add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

@@ -5,6 +5,7 @@ local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local outcome = require "pgmig.cli.outcome"
 local settings = require "pgmig.cli.settings"
+local verify_report = require "pgmig.cli.verify_report"
 
 local prefix = needed "proof.prefix"
 
@@ -71,6 +72,29 @@ function M.detect(run, migrator)
   local m = prefix.settle(found)
   run.report:detected(found)
   return m and m.id
+end
+
+-- ---- verify --------------------------------------------------------------------
+
+--- Show on a terminal which migration is under way, and which way.
+local function shown(run)
+  return function(event)
+    run.output:running(("%d of %d  %s  %s"):format(event.done, event.total,
+      event.migration.label, event.phase))
+  end
+end
+
+function M.verify(run, doors)
+  local migrator = migrator_of(run, doors)
+  local options = options_of(run, { "pending", "to", "rows" })
+  options.seed, options.on_event = run.settings.values.seed, shown(run)
+  local verified = migrator:verify(options)
+  if run.options.json then
+    run.report:write(verify_report.object(verified))
+  else
+    verify_report.write(run.output, verified)
+  end
+  return verified.ok and 0 or 3
 end
 
 -- ---- dump --------------------------------------------------------------------

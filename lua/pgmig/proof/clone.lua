@@ -302,6 +302,14 @@ end
 --- Whether it has begun with a schema, on which no file was run.
 function clone:has_schema() return self.options.schema_from ~= nil end
 
+--- Remove the database of a twin.
+-- @param twin of `twin`
+function clone:discard(twin)
+  local name = twin.db:query("SELECT pg_catalog.current_database() AS name")[1].name
+  twin.db:close()
+  sweeper.drop(self.admin, name)
+end
+
 --- Remove everything; a second call does nothing.
 function clone:close()
   for _, db in ipairs(self.connections) do db:close() end

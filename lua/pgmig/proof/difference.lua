@@ -338,6 +338,23 @@ local function fold(items)
   return kept
 end
 
+--- Leave out constraints that say of a column what is told of it (PostgreSQL 18).
+local function drop_not_null(items)
+  local told, kept = {}, {}
+  for _, item in ipairs(items) do
+    local column = item.part and item.part:match "^column (.*)"
+    if column and (item.field == "not null" or not item.field) then
+      told[item.object.name .. "." .. column] = true
+    end
+  end
+  for _, item in ipairs(items) do
+    local column = item.catalog == "pg_constraint"
+      and (item.new or item.old):match "^NOT NULL (.*)$"
+    if not (column and told[item.object.name .. "." .. column]) then kept[#kept + 1] = item end
+  end
+  return kept
+end
+
 local function tidy(items)
   for _, item in ipairs(items) do
     if item.columns then
@@ -379,7 +396,7 @@ function M.of(before, after)
     end
   end
   for _, place in pairs(moved) do add_order(items, place, before, after) end
-  return tidy(fold(items))
+  return tidy(drop_not_null(fold(items)))
 end
 
 -- ---- for people ----------------------------------------------------------------------

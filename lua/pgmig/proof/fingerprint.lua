@@ -113,6 +113,18 @@ local function array(db, list)
   return db:quote_literal("{" .. table.concat(parts, ",") .. "}")
 end
 
+--- The tables of the bookkeeping, for `without`.
+-- @param name of the tracking table, "name" or "schema.name"
+-- @return a list of quoted names
+function M.tables(name)
+  local schema, bare = name:match "^(.-)%.?([^.]+)$"
+  local prefix, list = schema ~= "" and ('"%s".'):format(schema) or "", {}
+  for i, suffix in ipairs { "", "_history", "_journal", "_run_journal" } do
+    list[i] = ('%s"%s%s"'):format(prefix, bare, suffix)
+  end
+  return list
+end
+
 --- Begin to look at a database; nothing of its schema is read yet.
 -- @param db the connection
 -- @param options { without = names of tables that are left out with all that is theirs; own = true:
@@ -439,6 +451,11 @@ local function advance(self)
 end
 
 -- ---- what others call ---------------------------------------------------------------
+
+--- The relations of `without`: an array of OIDs, as text.
+function fingerprint:own_relations()
+  return self.db:query(self.left_out_query)[1].own
+end
 
 --- Read the whole schema.
 -- @return { hash = its digest, rows = by catalog and key, { id, key, row }; columns = what is in
