@@ -3,7 +3,6 @@
 local bouncers = require "spec.faults.pgbouncer"
 local history = require "spec.support.history"
 local pgmig = require "pgmig"
-local standbys = require "spec.faults.standby"
 local support = require "spec.support"
 local syntax = require "pgmig.run.syntax"
 
@@ -150,9 +149,38 @@ describe("the syntax of pending migrations", function()
     local before = #support.read(support.server().log)
     db:exec "SET lock_timeout = '1ms'"
     assert.is_nil(refusal())
+    local function logged() return support.read(support.server().log):sub(before + 1) end
+    assert.is_nil(logged():match "[^\n]*ERROR:[^\n]*")
+    write(2, "DELETE FROM missing;\nSELEC 1;\nDELETE FROM missing;")
+    assert.equal(3, refusal().line)
     holder:close()
-    local log = support.read(support.server().log):sub(before + 1)
-    assert.is_nil(log:match "[^\n]*ERROR:[^\n]*")
+    assert.is_nil(logged():match "[^\n]*missing[^\n]* does not exist[^\n]*")
+  end)
+
+  it("may be as deep as the server's parser goes", function()
+    db:exec "CREATE TABLE t (a int)"
+    local function insert(n)
+      return ("INSERT INTO t VALUES (1, %s2%s);"):format(("("):rep(n), (")"):rep(n))
+    end
+    local function runs(n)
+      local ok = pcall(db.exec, db, "BEGIN; ALTER TABLE t ADD COLUMN b int; " .. insert(n))
+      db:exec "ROLLBACK"
+      return ok
+    end
+    local deepest, too_deep = 1, 20000
+    while deepest + 1 < too_deep do
+      local n = math.floor((deepest + too_deep) / 2)
+      if runs(n) then deepest = n else too_deep = n end
+    end
+    write(1, "ALTER TABLE t ADD COLUMN b int;")
+    write(2, insert(deepest))
+    assert.equal(2, #migrate())
+  end)
+
+  it("is not asked about in a session that reads strings as its migrations do not", function()
+    write(1, "SELECT U&'d\\0061t', U&'!0061' UESCAPE '!';")
+    db:exec "SET standard_conforming_strings = off"
+    assert.equal(1, #migrate())
   end)
 
   it("is told of all places at once", function()
@@ -204,6 +232,9 @@ describe("the syntax of pending migrations", function()
     db:exec "SET escape_string_warning = on"
     write(1, ("CREATE TABLE %s (a int);"):format(("n"):rep(70)))
     local notices = {}
+    db:on_notice(function(notice) notices[#notices + 1] = notice.message end)
+    assert.is_nil(refusal())
+    assert.same({}, notices)
     migrator():migrate { on_event = function(event)
       if event.type == "notice" then notices[#notices + 1] = event.message end
     end }
@@ -219,7 +250,7 @@ describe("the syntax of pending migrations", function()
     local m = migrator { table = "public.schema_migrations" }
     db:transaction(function()
       db:exec "INSERT INTO mine VALUES (1)"
-      pcall(m.plan, m)
+      assert.equal(1, #m:plan())
       assert.equal("open", db:transaction_status())
     end)
     assert.equal(1, value "SELECT count(*)::int AS v FROM mine")
@@ -239,25 +270,21 @@ describe("the syntax of pending migrations", function()
     end
   end)
 
-  it("is checked through a pooler and on a standby, too", function()
+  it("is checked through a pooler, with one message on its way or many", function()
     write(1, "CREATE TABLE t (a int); INSERT INTO t VALUES (1);")
     write(2, "SELEC 1;")
-    local pooler, standby = bouncers.start(2), standbys.start()
+    local pooler = bouncers.start(2)
+    local other = pgmig.connect(pooler.url(db:place().name))
     finally(function()
-      pooler.stop()
-      standby.stop()
-    end)
-    standby.catch_up()
-    for _, place in ipairs { pooler.url(db:place().name), standby.url } do
-      local other = pgmig.connect(place)
-      for _, pipeline in ipairs { true, false } do
-        local m = pgmig.migrator(other, dir, { pipeline = pipeline })
-        local err = fails(m.plan, m)
-        assert.same({ "parse", "42601", 2 }, { err.kind, err.sqlstate, err.line })
-        assert.equal("idle", other:transaction_status())
-        assert.equal(1, #m:plan(1))
-      end
       other:close()
+      pooler.stop()
+    end)
+    for _, pipeline in ipairs { true, false } do
+      local m = pgmig.migrator(other, dir, { pipeline = pipeline })
+      local err = fails(m.plan, m)
+      assert.same({ "parse", "42601", 2 }, { err.kind, err.sqlstate, err.line })
+      assert.equal("idle", other:transaction_status())
+      assert.equal(1, #m:plan(1))
     end
   end)
 
