@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve trace verify drift dump config wait help'
+    doctor repair resolve trace verify drift squash dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -58,6 +58,7 @@ _pgmig() {
     verify) own="--pending --to --rows --seed $proof" ;;
     dump) own='--output' ;;
     baseline) own="--detect --dry-run $proof" ;;
+    squash) own="--to --data --delete --dry-run $proof" ;;
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp' ;;

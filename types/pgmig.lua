@@ -206,6 +206,8 @@ function context:stop() end
 ---@field lone_down? boolean
 ---@field foreign? string a Lua pattern
 ---@field pattern? string how files are named, for messages
+---@field baseline? fun(version: string, name: string): string the path of a baseline migration
+---@field baseline_replaces? boolean its version is that of the last one that it stands for
 ---@field parser? fun(paths: string[]): fun(path: string): table|false|nil
 
 ---@class pgmig.Marker
@@ -626,6 +628,19 @@ function migrator:detect_baseline(options) end
 ---@param options pgmig.VerifyOptions?
 ---@return { ok: boolean, results: pgmig.Verified[], chain: { complete: boolean, because_of: string? }, complaints: string[], notes: string[], server_version: integer }
 function migrator:verify(options) end
+
+---@class pgmig.Squash
+---@field path string
+---@field text string
+---@field replaced pgmig.Migration[]
+---@field behind integer how many others were tried behind it
+---@field lost { name: string, rows: integer? }[] what is not in the file
+---@field written? boolean
+---@field notes string[]
+
+---@param options integer|string|{ to: integer|string, data: boolean?, delete: boolean?, dry_run: boolean?, scratch: string?, scratch_bin: string? }
+---@return pgmig.Squash
+function migrator:squash(options) end
 
 ---@class pgmig.Dump
 ---@field text string

@@ -48,6 +48,9 @@ M.known = {
   },
   trace = with_clone { to = NUMBER, steps = NUMBER },
   dump = { output = "string" },
+  squash = with_clone {
+    to = NUMBER, data = "boolean", delete = "boolean", dry_run = "boolean",
+  },
   detect_baseline = with_clone {},
   drift = with_clone { against = "string" },
   parse = { format = "string or table", placeholders = "table or false" },
@@ -56,7 +59,7 @@ M.known = {
 -- What a plain value stands for.
 local main = {
   migrate = "to", plan = "to", rollback = "steps", plan_rollback = "steps", redo = "steps",
-  history = "limit", dump = "output",
+  history = "limit", squash = "to", dump = "output",
 }
 
 local aliases = { target = "to" }

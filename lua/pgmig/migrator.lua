@@ -545,6 +545,10 @@ function migrator:detect_baseline(options)
   return needed("proof.prefix").find(self, options)
 end
 
+--- Put one file in the place of all up to a version, proven to make the same schema; see
+-- `pgmig.proof.squash`.
+function migrator:squash(options) return needed("proof.squash").run(self, options) end
+
 --- Dump the schema with its applied migrations as SQL, the same text each time; see
 -- `pgmig.proof.dump`.
 function migrator:dump(options)
@@ -568,7 +572,11 @@ function migrator:verify(options) return needed("proof.verify").run(self, option
 -- @return its path
 -- @raise kinds "usage" for a name without letters, "io"
 function migrator:create(name, options)
-  return needed("files.create").create(self.dirs[1], self:files().list, self.naming, name, {
+  local set = self:files()
+  local list, baseline = set.list, set.baselines[#set.baselines]
+  local is_last = baseline and (not list[1] or migration.before(list[#list], baseline))
+  if is_last then list = { baseline } end
+  return needed("files.create").create(self.dirs[1], list, self.naming, name, {
     timestamp = arguments.read("create", options).timestamp, format = self.format,
   })
 end

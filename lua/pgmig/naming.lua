@@ -19,6 +19,9 @@
 -- * `names_differ`, optional: the two files of a pair are matched by their number alone
 -- * `foreign`, optional: a Lua pattern of migration files that cannot be run here
 -- * `pattern`, optional: how files are named, for messages
+-- * `baseline(version, name)`, optional: the path of a file with baseline = true
+-- * `baseline_replaces`, optional: the version of such a file is that of the last one that it
+--   stands for
 -- * `parser(paths)`, optional: the `parse` for a folder that holds these files
 --
 -- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
@@ -37,13 +40,24 @@ local function parse_repeatable(path)
   return { name = name, language = language, repeatable = true, label = "R__" .. name }
 end
 
+--- A baseline migration's name: `B120__name.sql`.
+local function parse_baseline(path)
+  local version, name = path:match "^B(%d+)__(.+)%.sql$"
+  if not version then return nil end
+  return {
+    version = version, name = name, label = ("B%s__%s"):format(version, name), baseline = true,
+  }
+end
+
 --- The default rule: `NNN_description.sql` or `.lua`; `R__name.sql` or `.lua` runs again whenever
--- it changes.
+-- it changes; `B120__name.sql` is for new databases.
 M.default = {
   pattern = "NNN_description.sql",
+  baseline = function(version, name) return ("B%s__%s.sql"):format(version, name) end,
+  baseline_replaces = true,
   parse = function(path)
-    local repeatable = parse_repeatable(path)
-    if repeatable then return repeatable end
+    local special = parse_repeatable(path) or parse_baseline(path)
+    if special then return special end
     local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
     if language ~= "sql" and language ~= "lua" then return nil end
     return { version = version, name = name, language = language }

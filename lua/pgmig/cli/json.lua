@@ -245,6 +245,15 @@ function json:recordable(plan)
   tell(self, { event = "recordable", migrations = list(plan, brief) })
 end
 
+--- `squash` put a file in the place of others.
+function json:squashed(squash)
+  self:write {
+    path = squash.path, written = squash.written or false, behind = squash.behind,
+    replaced = list(squash.replaced, brief), notes = list(squash.notes),
+    lost = list(squash.lost, function(one) return object { name = one.name, rows = one.rows } end),
+  }
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function json:dumped(dumped)
   tell(self, { event = "dumped", path = dumped.path, changed = dumped.changed })

@@ -349,6 +349,19 @@ local function add_verify(parser)
   add_settings(cmd, "proof")
 end
 
+local function add_squash(parser)
+  local cmd = command(parser, "squash", "Put one file in the place of many.", {
+    about = "Runs the files up to version V on a clone, writes what they make to one file, and\n"
+      .. "proves that it makes the same schema. New databases run it in their place.",
+    examples = "Examples:\n   pgmig squash --to 120 --dry-run\n   pgmig squash --to 120 --data",
+  })
+  cmd:option("--to"):argname "V":convert(version):description "The last version to replace."
+  cmd:flag("--data"):description "Write the rows that they write to the file, too."
+  cmd:flag("--delete"):description "Then delete the files that it replaces."
+  cmd:flag("--dry-run"):description "Write and delete nothing."
+  add_settings(cmd, "proof")
+end
+
 local function add_dump(parser)
   command(parser, "dump", "Write the schema and what is applied to a file.", {
     about = "Runs pg_dump. The file is the same each time, for version control; a database\n"
@@ -412,7 +425,7 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_verify, add_drift, add_dump, add_config, add_wait, add_help } do
+    add_trace, add_verify, add_drift, add_squash, add_dump, add_config, add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

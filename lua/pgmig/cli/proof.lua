@@ -97,6 +97,13 @@ function M.verify(run, doors)
   return verified.ok and 0 or 3
 end
 
+-- ---- squash --------------------------------------------------------------------
+
+function M.squash(run, doors)
+  local migrator = migrator_of(run, doors)
+  run.report:squashed(migrator:squash(options_of(run, { "to", "data", "delete", "dry_run" })))
+end
+
 -- ---- dump --------------------------------------------------------------------
 
 local SCHEMA = "schema.sql"

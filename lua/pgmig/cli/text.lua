@@ -216,6 +216,21 @@ function text:recordable(plan)
   self.output:line(("%s to record; nothing was written"):format(count(#plan, "migration")))
 end
 
+--- `squash` put a file in the place of others.
+function text:squashed(squash)
+  for _, sentence in ipairs(squash.notes) do self.output:note("pgmig: " .. sentence) end
+  for _, one in ipairs(squash.lost) do
+    self.output:note(one.rows and ("pgmig: not in the file: %s of table %s"):format(count(one.rows,
+      "row"), one.name) or "pgmig: not in the file: the last number of sequence " .. one.name)
+  end
+  local list = squash.replaced
+  self.output:line(("%s  %s, in the place of %s, %s to %s"):format(squash.path,
+    squash.written and "written" or "not written", count(#list, "migration"), list[1].label,
+    list[#list].label))
+  self.output:line(("proven: it makes the same schema, and so it does with the %s behind it")
+    :format(count(squash.behind, "migration")))
+end
+
 --- `dump` wrote a file, or a run did behind it.
 function text:dumped(dumped)
   self.output:line(("%s  %s"):format(dumped.path, dumped.changed and "written" or "unchanged"))

@@ -51,6 +51,7 @@ return {
     format = function(version, name, direction)
       return ("%s%s__%s.sql"):format(direction == "down" and "U" or "V", version, name)
     end,
+    baseline = naming.default.baseline,
     lone_down = true,
     names_differ = true,
     foreign = "^[^/]*[VR][%d._]*__.*%.java$",

@@ -9,7 +9,7 @@ return {
   signs = {
     never = { "%.up%.sql$", "%.down%.sql$" },
     each = true,
-    names = { "^R__.+%.sql$", "^R__.+%.lua$" },
+    names = { "^R__.+%.sql$", "^R__.+%.lua$", "^B%d+__.+%.sql$" },
     lines = { "^%s*%-%-%s*[uU][pP]%s*$", "^%s*%-%-%s*[dD][oO][wW][nN]%s*$" },
   },
   tracking = {

@@ -47,15 +47,19 @@ local function lock_wait(migrator)
 end
 
 --- The schema of a migrator's database, normalised.
--- @param without tables that are left out, quoted; nil
+-- @param options { without = tables that are left out, quoted; data = true: with all rows; secrets
+--   = true: nothing is left out because it may hold a password }; nil
 -- @return as of `schema_text.normalise`
-function M.schema(migrator, without)
+function M.schema(migrator, options)
   local db = migrator.db
+  options = options or {}
   local text = pg_dump.schema(db, {
-    program = migrator.pg_dump, lock_wait = lock_wait(migrator), without = without,
+    program = migrator.pg_dump, lock_wait = lock_wait(migrator), without = options.without,
+    data = options.data,
   })
   return schema_text.normalise(text, {
-    role = db:ask_row("1 name:text quoted:text", ROLE).quoted, populated = populated(db),
+    role = db:ask_row("1 name:text quoted:text", ROLE).quoted, secrets = options.secrets,
+    populated = options.data and {} or populated(db),
   })
 end
 

@@ -58,7 +58,8 @@ end
 
 local function words_of(options)
   local words = {
-    "--schema-only", "--no-password", "--encoding=UTF8", quote("--dbname=" .. KEEPALIVES),
+    options.data and "" or "--schema-only", "--no-password", "--encoding=UTF8",
+    quote("--dbname=" .. KEEPALIVES),
     ("--lock-wait-timeout=%d"):format(options.lock_wait or LOCK_WAIT),
   }
   for _, name in ipairs(options.without or {}) do
@@ -142,7 +143,8 @@ end
 --- The schema of a connection's database, as pg_dump writes it.
 -- @param db the connection, with any driver
 -- @param options { program = the path or name of pg_dump, default "pg_dump"; lock_wait = how many
---   milliseconds it waits for a lock, default 5000; without = tables that are left out, quoted }
+--   milliseconds it waits for a lock, default 5000; without = tables that are left out, quoted;
+--   data = true: with all rows }
 -- @return the text, in UTF-8
 -- @raise kinds "usage" where pg_dump is missing or older than the server, "sql" for what it says,
 --   "interrupted"

@@ -69,10 +69,16 @@ local function refresh_of(sql, populated)
   return name and populated[name] and ("REFRESH MATERIALIZED VIEW %s;\n"):format(name) or nil
 end
 
+--- The rows behind a COPY.
+local function rows_of(statement)
+  return statement.copy_data and statement.copy_data .. "\\.\n" or ""
+end
+
 --- Normalise what pg_dump has written.
 -- @param text from `pgmig.proof.pg_dump`
 -- @param options { role = who owns what nothing is said of, quoted; populated = a set of the
---   quoted names of materialized views that have been filled }
+--   quoted names of materialized views that have been filled; secrets = true: nothing is left out
+--   because it may hold a password }
 -- @return { text = statements, with a comment that names each object; left_out = what is not among
 --   them because it may hold a password, a list }
 -- @raise kind "parse"
@@ -84,11 +90,11 @@ function M.normalise(text, options)
     local sql = statement.sql
     title = heading(text:sub(at + 1, statement.offset)) or title
     at = statement.offset + #sql
-    local secret = secret_in(sql)
+    local secret = not options.secrets and secret_in(sql) or nil
     secrets[#secrets + 1] = secret
     if not (secret or is_idle(sql, defaults) or is_own(sql, options.role)) then
       parts[#parts + 1] = title and "\n" .. title
-      parts[#parts + 1] = sql .. ";\n"
+      parts[#parts + 1] = sql .. ";\n" .. rows_of(statement)
       title = nil
       refreshes[#refreshes + 1] = refresh_of(sql, options.populated)
     end

@@ -55,9 +55,11 @@ local function note_attempt(m, read)
 end
 
 --- What the tables say of an applied migration.
-local function note_row(m, read, at)
+-- @param covered the version up to which a baseline migration stands for the files; nil
+local function note_row(m, read, at, covered)
   m.read, m.row = read, at
-  local is_expected = not m.foreign and m.recorded_event ~= "gone"
+  local is_covered = covered and core.compare(m.id, covered) <= 0
+  local is_expected = not (m.foreign or is_covered) and m.recorded_event ~= "gone"
   m.state = m.missing and is_expected and "missing" or "applied"
   note_attempt(m, read)
 end
@@ -118,8 +120,8 @@ local function compare_repeatable(files, read)
 end
 
 -- ---- baseline migrations ----------------------------------------------------
--- Flyway's `B3__name.sql`: in a new database one runs in the place of all up to its version;
--- elsewhere it does not.
+-- `B3__name.sql`: in a new database one runs in the place of all up to its version; elsewhere it
+-- does not.
 
 --- Whether a row is a baseline migration's, and not that of the file with its version.
 local function is_recorded(baseline, files, rows)
@@ -155,23 +157,43 @@ local function with_baseline(files, rows)
   return settled
 end
 
+--- The version up to which a database needs no files, since it has applied all that a baseline
+-- migration stands for; nil.
+local function covered_by(files, rows)
+  for i = #files.baselines, 1, -1 do
+    if rows.there[files.baselines[i].id] then return files.baselines[i].id end
+  end
+end
+
+--- A baseline migration that stands for files which a database still needs: it has applied only
+-- some of them, and they are gone; nil. Flyway's may have a version that no other file had.
+local function blocking(files, rows)
+  local baseline, newest = files.baselines[#files.baselines], rows.id[rows.count]
+  if not (baseline and newest and files.rule.baseline_replaces) then return nil end
+  local is_needed = core.compare(newest, baseline.id) < 0 and not files.by_id[baseline.id]
+  return is_needed and baseline or nil
+end
+
 -- ---- files and tables --------------------------------------------------------
 
 --- Compare files with what the tables say.
 -- @param files what `pgmig.files.list` read
 -- @param read what `ledger:read` returned
 -- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
---   repeatable ones, changed = those of them that would run, read }
+--   repeatable ones, changed = those of them that would run, read, blocking = a baseline migration
+--   that stands for files which are needed, or nil }
 function M.compare(files, read)
   local rows = read.rows
+  local covered = covered_by(files, rows)
   files = with_baseline(files, rows)
   local state = {
     applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable, read = read,
+    blocking = blocking(files, rows),
   }
   for at = 1, rows.count do
     local id = rows.id[at]
     local m = files.by_id[id] or files.foreign[id] or without_file(rows, at)
-    note_row(m, read, at)
+    note_row(m, read, at, covered)
     state.applied[at] = m
     state.by_id[id] = m
   end
@@ -233,6 +255,16 @@ local function check_steps(steps)
   return number
 end
 
+local function check_blocking(state)
+  local baseline, newest = state.blocking, state.applied[#state.applied]
+  if not baseline then return end
+  errors.raise("plan", ("it replaces the versions up to %s, of which this database has only those "
+    .. "up to %s"):format(baseline.text, newest.text), {
+    file = baseline.path, hint = ("restore the files behind %s, for example from version control, "
+      .. "apply them, then remove them again"):format(newest.label),
+  })
+end
+
 --- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
 -- other is left.
 -- @param options { to = version, inclusive; steps = at most so many; versioned = true: no
@@ -241,6 +273,7 @@ end
 -- @raise kind "plan" for an unknown target
 function M.up(state, options)
   local plan = { direction = "up" }
+  check_blocking(state)
   local target = options.to ~= nil and check_target(state, options.to)
   local steps = options.steps and check_steps(options.steps)
   for _, m in ipairs(state.pending) do
