@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo create baseline unapply adopt history
-    doctor repair resolve trace verify drift squash dump config wait help'
+    doctor repair resolve trace check stats verify drift squash dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -51,7 +51,7 @@ _pgmig() {
   case $command in
     '') own=$commands ;;
     status | doctor) own='--exit-code' ;;
-    up | migrate) own='--to --steps --fake --dry-run --script --dump' ;;
+    up | migrate) own='--to --steps --fake --check --dry-run --script --dump' ;;
     down | rollback) own='--steps --to --all --dry-run --dump' ;;
     plan) own='--to --steps --script' ;;
     redo) own='--steps --dump' ;;
@@ -66,6 +66,7 @@ _pgmig() {
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
     trace) own="--to --steps $proof" ;;
+    check) own="--to --steps --facts --queries --fail-on --report --watch $proof" ;;
     wait) own='--timeout' ;;
     help) own=$commands ;;
   esac

@@ -301,6 +301,7 @@ function context:stop() end
 ---@field naming? pgmig.Rule
 ---@field pg_dump? string the program
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
+---@field rules? table<string, pgmig.CheckRule|false|"note"|"warning"|"error">
 ---@field log? fun(level: string, message: string, event: table)
 
 ---@class pgmig.Place
@@ -569,6 +570,43 @@ function migrator:redo(options) end
 ---@field error pgmig.Error?
 ---@field source "table"|"catalog"|nil
 ---@field waits string?
+
+---@alias pgmig.CheckRule fun(effect: pgmig.Effect, facts: pgmig.Facts, report: fun(finding: string|table))
+
+---@class pgmig.CheckOptions: pgmig.TraceOptions
+---@field facts? string|table a file of `pgmig stats`, or what is in it
+---@field queries? string|string[] a file, "pg_stat_statements", or a list
+---@field rules? table<string, pgmig.CheckRule|false|"note"|"warning"|"error">
+
+---@class pgmig.Facts
+---@field version string?
+---@field settings table<string, string>
+---@field rows fun(self: pgmig.Facts, relation: string): integer? of `schema.name`
+---@field bytes fun(self: pgmig.Facts, relation: string): integer?
+
+---@class pgmig.CheckFinding docs/check.md
+---@field id string
+---@field severity "error"|"warning"|"note"
+---@field message string
+---@field migration string?
+---@field file string?
+---@field line integer?
+---@field column integer?
+---@field statement integer?
+---@field relation string?
+---@field why string?
+---@field rewrite string? the same change in a safe way, in SQL
+---@field link string?
+---@field accepted string? the reason of lint-ignore
+---@field forecast string?
+---@field lock string?
+---@field query string?
+---@field calls integer?
+---@field sqlstate string?
+
+---@param options pgmig.CheckOptions?
+---@return { findings: pgmig.CheckFinding[], counts: { error: integer, warning: integer, note: integer, accepted: integer }, migrations: integer, statements: integer, notes: string[], server_version: integer }
+function migrator:check(options) end
 
 ---@param options pgmig.TraceOptions?
 ---@return { effects: pgmig.Effect[], notes: string[], server_version: integer, error: pgmig.Error? }

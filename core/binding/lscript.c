@@ -11,6 +11,7 @@
 
 #include "binding/lpgmig.h"
 #include "text/classify.h"
+#include "text/lexer.h"
 
 struct lscript {
     struct pgmig_script *script;
@@ -208,6 +209,34 @@ static int text_statement(lua_State *L)
     return 1;
 }
 
+/* How Lua calls the kinds of tokens that it is shown. */
+static const char *const token_kinds[] = {
+    [PGMIG_TOKEN_WORD] = "word",           [PGMIG_TOKEN_QUOTED] = "name",
+    [PGMIG_TOKEN_STRING] = "string",       [PGMIG_TOKEN_NUMBER] = "number",
+    [PGMIG_TOKEN_SYMBOL] = "symbol",       [PGMIG_TOKEN_BACKSLASH] = "symbol",
+    [PGMIG_TOKEN_UNTERMINATED] = "symbol",
+};
+
+/* tokens(sql) --> its tokens but for comments, { kind, text, at = its byte,
+** from 1 }: "word", "name" (one in quotes), "string", "number", "symbol". */
+static int text_tokens(lua_State *L)
+{
+    struct pgmig_words w;
+    size_t len;
+    const char *sql = luaL_checklstring(L, 1, &len);
+
+    pgmig_words_init(&w, sql, len, true);
+    lua_newtable(L);
+    for (int n = 1; !pgmig_words_ended(&w); n++, pgmig_words_next(&w)) {
+        lua_createtable(L, 0, 3);
+        lpgmig_set_string(L, "kind", token_kinds[w.tok.kind]);
+        set_text(L, "text", sql + w.tok.start, w.tok.end - w.tok.start);
+        lpgmig_set_integer(L, "at", (lua_Integer)w.tok.start + 1);
+        lua_rawseti(L, -2, n);
+    }
+    return 1;
+}
+
 static void push_statement(lua_State *L, const struct pgmig_script *script,
                            const struct pgmig_statement *st,
                            struct pgmig_place *place)
@@ -243,8 +272,8 @@ static void push_directives(lua_State *L, const struct pgmig_directive *list,
                             size_t count)
 {
     lua_newtable(L);
-    for (size_t i = 0; i < count; i++)
-        lpgmig_set_string(L, list[i].key, list[i].value);
+    for (size_t i = count; i > 0; i--) /* of one that repeats, the first */
+        lpgmig_set_string(L, list[i - 1].key, list[i - 1].value);
 }
 
 static void push_section(lua_State *L, const struct pgmig_script *script,
@@ -454,6 +483,7 @@ void lpgmig_open_script(lua_State *L)
                                          {"parse_script", text_parse_script},
                                          {"empty_script", text_empty_script},
                                          {"statement", text_statement},
+                                         {"tokens", text_tokens},
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {{"describe", script_describe},
                                        {"statement", script_statement},

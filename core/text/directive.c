@@ -124,7 +124,8 @@ static int check(const struct word *w, const struct pgmig_directive_rule *rule,
     wrong = wrong_value(rule, w);
     if (wrong != NULL)
         return pgmig_error_set(err, PGMIG_E_PARSE, "%s %s", rule->key, wrong);
-    if (pgmig_directive_find(*to.list, *to.count, rule->key) != NULL)
+    if (rule->value != PGMIG_VALUE_WORDS &&
+        pgmig_directive_find(*to.list, *to.count, rule->key) != NULL)
         /* in one place; a section may say other than the file does */
         return pgmig_error_set(err, PGMIG_E_PARSE,
                                "%s is specified more than once", rule->key);
@@ -165,6 +166,20 @@ static size_t read_rest(struct word *w, const char *text, size_t end)
     return end;
 }
 
+/* What takes the rest of its line, whatever stands in it: a reason, or names
+** and behind them a reason. */
+static size_t read_to_end(struct word *w,
+                          const struct pgmig_directive_rule *rule,
+                          const char *text, size_t at, size_t end)
+{
+    if (rule != NULL && rule->value == PGMIG_VALUE_REST)
+        return read_rest(w, text, end);
+    if (rule == NULL || rule->value != PGMIG_VALUE_WORDS || w->value_len == 0)
+        return at;
+    w->value_len = end - (size_t)(w->value - text);
+    return end;
+}
+
 /* Copies, since a streamed script lets go of its text. The count rises first:
 ** what has no memory is NULL, and freed with the others. */
 static int add(struct pgmig_directives to, const struct word *w, size_t offset,
@@ -201,8 +216,6 @@ int pgmig_directive_set(struct pgmig_directives to, const char *key,
     return add(to, &word, offset, err);
 }
 
-/* A reason takes the rest of the line, whatever stands in it, so it is read
-** before the next word would be. */
 int pgmig_directive_parse(struct pgmig_directives to,
                           const struct pgmig_script *script,
                           const struct pgmig_vocabulary *words, size_t start,
@@ -221,8 +234,7 @@ int pgmig_directive_parse(struct pgmig_directives to,
 
         at = read_word(&word, text, at, len);
         rule = find_rule(words, &word);
-        if (rule != NULL && rule->value == PGMIG_VALUE_REST)
-            at = read_rest(&word, text, len);
+        at = read_to_end(&word, rule, text, at, len);
         if (check(&word, rule, to, words, err) != 0)
             return pgmig_source_point(&script->source, offset, err);
         if (add(to, &word, offset, err) != 0)

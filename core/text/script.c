@@ -206,14 +206,10 @@ static int check_directives(struct pgmig_parser *p,
                             const struct pgmig_directive *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const char *doubt = NULL;
-
-        if (lacks_unit(&list[i]))
-            doubt = "a time without a unit is in milliseconds: write 5ms, 5s "
-                    "or 5min";
-        else if (strcmp(list[i].key, "lint-ignore") == 0)
-            doubt = "lint-ignore has no effect: this version checks no rules";
-        if (doubt != NULL && pgmig_parser_warn(p, list[i].offset, doubt) != 0)
+        if (lacks_unit(&list[i]) &&
+            pgmig_parser_warn(p, list[i].offset,
+                              "a time without a unit is in milliseconds: "
+                              "write 5ms, 5s or 5min") != 0)
             return -1;
     }
     return 0;

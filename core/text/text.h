@@ -249,7 +249,7 @@ enum pgmig_value {
     PGMIG_VALUE_SWITCH,   /* on or off */
     PGMIG_VALUE_DURATION, /* PostgreSQL's: 500ms, 2s, 1min, 0 */
     PGMIG_VALUE_COUNT,    /* a whole number */
-    PGMIG_VALUE_WORDS,    /* names, separated by commas */
+    PGMIG_VALUE_WORDS,    /* names with commas, then a reason */
     PGMIG_VALUE_REST      /* the rest of the line, free text */
 };
 

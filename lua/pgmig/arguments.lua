@@ -53,6 +53,10 @@ M.known = {
   },
   detect_baseline = with_clone {},
   drift = with_clone { against = "string" },
+  check = with_clone {
+    to = NUMBER, steps = NUMBER, facts = "string or table", rules = "table",
+    queries = "string or table",
+  },
   parse = { format = "string or table", placeholders = "table or false" },
 }
 

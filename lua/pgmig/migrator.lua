@@ -103,6 +103,7 @@ end
 --   naming = a rule (pgmig.naming), instead of the format's;
 --   pg_dump = "pg_dump": the program that dump runs;
 --   hooks = { [event] = a function or a list of them };
+--   rules = { [name] = a function, false or a severity }: of check (docs/check.md);
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
 -- @raise kinds "usage" for an invalid table name or option, "io" for a missing folder
 function M.new(db, dir, given)
@@ -563,6 +564,9 @@ function migrator:trace(options) return needed("proof.trace").run(self, options)
 --- Try on a clone whether each migration can be rolled back and applied again; see
 -- `pgmig.proof.verify`.
 function migrator:verify(options) return needed("proof.verify").run(self, options) end
+
+--- Judge the pending migrations; see `pgmig.proof.check`.
+function migrator:check(options) return needed("proof.check").run(self, options) end
 
 -- ---- files -----------------------------------------------------------------
 

@@ -132,6 +132,7 @@ M.list = {
   },
   { key = "naming", types = "table" },
   { key = "hooks", types = "table" },
+  { key = "rules", types = "table" },
   { key = "log", types = "function" },
 }
 

@@ -22,7 +22,7 @@ describe("the manual", function()
   setup(function() commands, options = known() end)
 
   it("is compared with all that there is", function()
-    assert.equal(23, #commands)
+    assert.equal(25, #commands)
     assert.is_true(options["--dry-run"] and options["--exit-code"] and options["--lock-timeout"])
   end)
 
@@ -71,7 +71,7 @@ describe("the manual", function()
   end
 
   it("completes in bash", function()
-    assert.equal("status ", offered "pgmig sta")
+    assert.equal("status ", offered "pgmig statu")
     assert.equal("--dry-run ", offered "pgmig --json up --dry")
     assert.equal("--all ", offered "pgmig rollback --al")
     assert.equal("resolve ", offered "pgmig res")

@@ -234,14 +234,15 @@ describe("directives", function()
     end)
   end
 
-  it("say that lint-ignore has no effect", function()
-    for _, text in ipairs {
-      "-- pgmig: lint-ignore=a\nSELECT 1;\n", "-- UP\n-- pgmig: lint-ignore=a,b\nSELECT 1;\n",
-    } do
-      local warning = pgmig.parse(text).warnings[1]
-      assert.matches("lint-ignore has no effect", warning.message, 1, true)
-      assert.equal(text:find "^%-%- UP" and 2 or 1, warning.line)
-    end
+  it("accept findings of check, more than once, each with a reason", function()
+    local script = parse(
+      "-- pgmig: lint-ignore=rewrite,queue small table, transaction=off is not needed", "-- UP",
+      "-- pgmig: lint-ignore=held", "-- pgmig: lint-ignore=queue at night", "SELECT 1;")
+    assert.same({}, script.warnings)
+    assert.equal("rewrite,queue small table, transaction=off is not needed",
+      script.directives["lint-ignore"])
+    assert.equal("held", script.up.directives["lint-ignore"])
+    assert.is_true(script.up.transaction)
   end)
 
   it("name the known keys", function()

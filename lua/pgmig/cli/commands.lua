@@ -191,6 +191,7 @@ function M.up(run)
   if is_script then return script(run, migrator, plan) end
   if options.dry_run then return show(run, migrator, plan) end
   if not run.again then run.report:ignored(plan) end
+  if options.check and plan[1] and not proof.may_begin(run, migrator) then return 3 end
   carry_out(run, migrator, plan)
 end
 

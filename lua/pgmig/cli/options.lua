@@ -23,7 +23,7 @@ Exit codes:
    0  success
    1  a migration failed
    2  wrong usage, or refused before anything was touched
-   3  with --exit-code: something is pending, drifted or needs attention
+   3  with --exit-code: something is pending, drifted or needs attention; check has findings
    4  timed out waiting for a lock
    5  an outcome is not known: run again, or see doctor
    6  the database cannot be reached
@@ -222,6 +222,7 @@ local function add_up(parser)
   add_target(cmd)
   cmd:option("--fake"):argname "V":convert(version)
     :description "Record version V as applied without running it."
+  cmd:flag("--check"):description "First check what is pending, and do not begin if it has errors."
   add_dry_run(cmd)
   add_script(cmd)
   add_dump_after(cmd)
@@ -372,6 +373,36 @@ local function add_dump(parser)
     :description "The file, - for standard output (default: schema.sql,\nor the setting dump_to)."
 end
 
+local reports = { "terminal", "json", "markdown", "sarif", "github" }
+
+local function add_check(parser)
+  local cmd = command(parser, "check", "Judge the pending migrations before they run.", {
+    about = "Runs them on a clone of the schema and tells what they do to an application that is\n"
+      .. "at work: what waits, what is rewritten, what breaks, and a safe way.",
+    examples = "Examples:\n   pgmig check\n   pgmig check --facts stats.json --report markdown\n"
+      .. "   pgmig check --queries queries.sql --fail-on warning",
+  })
+  add_target(cmd)
+  cmd:option("--facts"):argname "FILE":convert(not_empty "--facts")
+    :description "Sizes of production's tables, as `pgmig stats` writes them."
+  cmd:option("--queries"):argname "FILE":convert(not_empty "--queries")
+    :description("Queries of the application, one a line, that must not\nbreak; "
+      .. "pg_stat_statements: those the database has seen.")
+  cmd:option("--fail-on"):argname "SEVERITY":choices { "error", "warning" }:default "error"
+    :description "Exit with code 3 if there are such findings (default:\nerror)."
+  cmd:option("--report"):argname "KIND":choices(reports):default "terminal"
+    :description "terminal, json, markdown, sarif or github (default:\nterminal)."
+  cmd:flag("--watch"):description "Check the newest file again whenever it is saved."
+  add_settings(cmd, "proof")
+end
+
+local function add_stats(parser)
+  command(parser, "stats", "Print the sizes of a database's tables, for check.", {
+    about = "JSON: version, settings, rows and bytes of each table and index. No data. Reads only.",
+    examples = "Example:\n   pgmig --database postgres://prod/shop stats > stats.json",
+  })
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in effect and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -425,7 +456,8 @@ local function build(words)
   global_options(parser)
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_verify, add_drift, add_squash, add_dump, add_config, add_wait, add_help } do
+    add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
+    add_wait, add_help } do
     add(parser)
   end
   parser.error = function(at, message)

@@ -146,4 +146,49 @@ function M.dump_after(run)
   error(result, 0)
 end
 
+-- ---- check -------------------------------------------------------------------
+
+local checks, facts = needed "proof.check", needed "proof.facts"
+
+-- The reports of check that are texts for programs; the others are the reporter's and people's.
+local texts = { markdown = true, sarif = true, github = true }
+
+--- Report what check has found.
+-- @return the exit code
+local function tell_checked(run, result)
+  local kind = run.options.json and "json" or run.options.report or "terminal"
+  if kind == "json" then
+    local object = require("pgmig.proof.report.json").object(result)
+    require("pgmig.cli.json").new(run.output, {}):write(object)
+  elseif texts[kind] then
+    run.output:raw(require("pgmig.proof.report." .. kind).text(result))
+  else
+    require("pgmig.proof.report.terminal").write(run.output, result, run.options.verbose)
+  end
+  return checks.fails(result, run.options.fail_on) and 3 or 0
+end
+
+function M.check(run, doors)
+  local migrator = migrator_of(run, doors)
+  local options = options_of(run, { "to", "steps", "facts", "queries" })
+  if run.options.watch then
+    return needed("proof.watch").run(migrator, options, function(result)
+      tell_checked(run, result)
+    end)
+  end
+  return tell_checked(run, migrator:check(options))
+end
+
+--- Check before a run.
+-- @param migrator of the run
+-- @return whether it may begin
+function M.may_begin(run, migrator)
+  return tell_checked(run, migrator:check(options_of(run, { "to", "steps" }))) == 0
+end
+
+function M.stats(run, doors)
+  doors.open(run, "look")
+  run.output:raw(facts.encode(facts.read(run.db)))
+end
+
 return M

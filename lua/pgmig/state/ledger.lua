@@ -60,7 +60,7 @@ end
 function ledger:bare_name() return self.name:match "[^.]+$" end
 
 --- The tables' names, without their schema.
-local function tables(self)
+function ledger:tables()
   local name = self:bare_name()
   return { name, name .. "_history", name .. "_journal" }
 end
@@ -68,7 +68,7 @@ end
 --- Let a failure say who has locked the tables.
 local function name_blockers(self, db, err)
   if not errors.is(err, "lock") or db:is_lost() then return end
-  blockers.name(err, db:seen_blockers() or blockers.of_tables(db, tables(self)))
+  blockers.name(err, db:seen_blockers() or blockers.of_tables(db, self:tables()))
 end
 
 local function finish(self, db)

@@ -1,0 +1,139 @@
+--- Rules over the text of a statement, by pgmig's own lexer, beside what was observed of it.
+local advice = require "pgmig.proof.advice"
+local effects = require "pgmig.proof.effects"
+local words = require "pgmig.proof.words"
+
+local M = {}
+
+local short = advice.short
+
+local NAME_BYTES = 63
+
+--- The statements in it that run: those of a DO block, too, but not a function's.
+local function running(effect)
+  effect.read = effect.read
+    or (effect.kind == "DO" and words.inner(effect.sql) or words.read(effect.sql):statements())
+  return effect.read
+end
+
+-- ---- writes without an end ---------------------------------------------------------------
+
+--- The table that an UPDATE or DELETE writes to: its last name; where its WHERE is, or nil.
+local function write_of(statement)
+  local from, behind = statement:find "UPDATE"
+  if from ~= 1 then
+    from, behind = statement:find "DELETE FROM"
+    if from ~= 1 then return end
+  end
+  if statement[behind] and statement[behind].word == "ONLY" then behind = behind + 1 end
+  local name = statement:name(behind)
+  local _, condition = statement:find "WHERE"
+  return name, condition
+end
+
+--- Whether a condition picks few rows: a column equals a constant, or one of some.
+local function narrows(statement, from)
+  for i = from, #statement do
+    local token, behind = statement[i], statement[i + 1]
+    if token.word == "OR" and token.depth <= 0 then return false end
+    local equals = token.text == "=" and not statement[i - 1].text:find "^[<>!]$"
+    if equals and behind and (behind.kind == "string" or behind.kind == "number"
+      or behind.text == "$" or behind.text == ":") then
+      return true
+    end
+    if token.word == "IN" and behind and behind.text == "(" and statement[i + 2]
+      and (statement[i + 2].kind == "string" or statement[i + 2].kind == "number") then
+      return true
+    end
+    if token.word == "BETWEEN" or token.word == "CTID" or token.word == "LIMIT" then return true end
+  end
+  return false
+end
+
+--- What the text says about writes to a table: "all", "many", "few"; nil: nothing.
+local function extent(effect, bare)
+  local found
+  for _, statement in ipairs(running(effect)) do
+    local name, condition = write_of(statement)
+    if name == bare then
+      if not condition then return "all" end
+      found = narrows(statement, condition) and (found or "few") or "many"
+    end
+  end
+  return found
+end
+
+local function bare_name(name) return (name:match '([^.]*)$' or name):gsub('"', "") end
+
+--- Tables that were there and whose rows a statement may write one by one, after reading all.
+local function written_after_scan(effect)
+  local list = {}
+  for name in pairs(effect.scans or {}) do
+    local mode = effects.stronger((effect.held or {})[name], (effect.locks or {})[name])
+    local relation = (effect.relations or {})[name] or {}
+    if relation.existed and effects.strength(mode) >= effects.strength "ROW EXCLUSIVE" then
+      list[#list + 1] = name
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+function M.mass_write(effect, facts, report, run)
+  for _, name in ipairs(written_after_scan(effect)) do
+    local how = extent(effect, bare_name(name))
+    if how == "all" or how == "many" then
+      local key = run:key(name) or "id"
+      report { relation = name, work = name,
+        severity = facts:is_small(name) and "note" or "warning",
+        message = how == "all" and ("all rows of %s are written at once"):format(short(name))
+          or ("%s is read from its first to its last row, and its rows are written at once"):format(
+            short(name)),
+        why = "the rows stay locked until COMMIT, the table gets as large again, and replicas fall "
+          .. "behind",
+        rewrite = ("-- in pieces, each in a transaction of its own:\n... WHERE %s BETWEEN 1 AND "
+          .. "10000;"):format(key),
+        not_with = "scan-under-lock" }
+    end
+  end
+end
+
+function M.truncate(effect, _, report)
+  if effect.kind ~= "TRUNCATE" then return end
+  for name, mode in pairs(effect.locks or {}) do
+    local relation = effect.relations[name] or {}
+    local is_table = relation.kind == "table" or relation.kind == "partitioned table"
+    if is_table and relation.existed and mode == "ACCESS EXCLUSIVE" then
+      report { relation = name, severity = relation.named and "warning" or "error",
+        message = relation.named and ("all rows of %s are removed"):format(short(name))
+          or ("all rows of %s are removed, too, which the statement does not name"):format(
+            short(name)),
+        why = "nothing brings them back after COMMIT; reads and writes wait until then",
+        rewrite = not relation.named and "-- TRUNCATE without CASCADE, and each table by its name"
+          or nil }
+    end
+  end
+end
+
+-- ---- names --------------------------------------------------------------------------------------
+
+function M.long_name(effect, _, report)
+  if not effect.kind:find "^CREATE" and not effect.kind:find "^ALTER" then return end
+  for _, token in ipairs(words.read(effect.sql)) do
+    if token.name and #token.name > NAME_BYTES then
+      report { severity = "warning", at = token.at,
+        message = ("the name %s... has %d bytes: the server cuts it to %d"):format(
+          token.name:sub(1, 20), #token.name, NAME_BYTES),
+        why = "two names that begin alike become one, and the schema has not the file's name" }
+    end
+  end
+end
+
+--- The rules, in order: { id, function }.
+M.list = {
+  { "mass-write", M.mass_write },
+  { "truncate", M.truncate },
+  { "long-name", M.long_name },
+}
+
+return M
