@@ -99,6 +99,11 @@ M.instead = {
     relowner = [[CASE WHEN x.relkind OPERATOR(pg_catalog.=) ANY ('{i,I}'::pg_catalog."char"[])
       THEN NULL ELSE x.relowner::pg_catalog.regrole END]],
   },
+  -- of others it follows from how they have come to a partition
+  pg_constraint = {
+    connoinherit = [[CASE WHEN x.contype OPERATOR(pg_catalog.=) ANY ('{c,n}'::pg_catalog."char"[])
+      THEN x.connoinherit END]],
+  },
   pg_depend = {
     objid = object("x.classid", "x.objid"), classid = false,
     refobjid = "(SELECT e.extname FROM pg_catalog.pg_extension e "

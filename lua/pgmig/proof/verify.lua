@@ -197,10 +197,16 @@ local function descend(self, walk, from, to)
   return walk.by_label[err.migration] or from, err
 end
 
+--- Whether an empty way back is declared to be so, and not just what another tool allows.
+local function is_declared_empty(m)
+  local words = m.format and m.format.vocabulary
+  return not (words and words.empty) and source.down_state(m) == "nothing"
+end
+
 --- What is declared to be undone by nothing is what it says.
 local function excuse(self, at)
   local m = self.results[at].migration
-  local declared = self.results[at].differences and source.down_state(m) == "nothing"
+  local declared = self.results[at].differences and is_declared_empty(m)
   source.forget(m)
   if declared then settle(self, at, { result = "irreversible", reason = "its DOWN is empty" }) end
 end
