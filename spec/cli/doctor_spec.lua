@@ -109,12 +109,12 @@ describe("doctor", function()
   end)
 
   it("has a broken file mended, then runs it", function()
-    project.write("003_create_c.sql", "CREATE TABLE c ();\nCREATE TABBLE d ();\n")
+    project.write("003_create_c.sql", "CREATE TABLE c ();\nCREATE TABLE d (n nix);\n")
     project.run "up"
-    local editor = support.write(bin, "editor", "#!/bin/sh\nsed -i s/TABBLE/TABLE/ \"$2\"\n")
+    local editor = support.write(bin, "editor", "#!/bin/sh\nsed -i s/nix/int/ \"$2\"\n")
     os.execute("chmod +x " .. editor)
-    assert.matches("failed at .*, in line 2: syntax error .*; correct the file, then", check_cured(
-      "failed", nil, { EDITOR = editor .. " --wait" }))
+    local out = check_cured("failed", nil, { EDITOR = editor .. " --wait" })
+    assert.matches("failed at .*, in line 2: type .* does not exist; correct the file, then", out)
   end)
 
   it("leaves alone what could not be rolled back", function()

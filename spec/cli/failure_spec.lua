@@ -27,13 +27,13 @@ describe("a failure", function()
 
   it("behind many migrations names the first and the last of them", function()
     for i = 4, 14 do project.write(("%03d_t.sql"):format(i), "-- UP\nSELECT 1;\n") end
-    project.write("015_bad.sql", "-- UP\nSELEC 1;\n")
+    project.write("015_bad.sql", "-- UP\nSELECT nix;\n")
     local _, _, err = project.run "up"
     assert.matches("kept: 001_create_a to 014_t, 14 migrations\n", err)
   end)
 
   it("is mended by correcting the file and running again", function()
-    project.write("003_create_c.sql", "-- UP\nCREATE TABEL c ();\n")
+    project.write("003_create_c.sql", "-- UP\nCREATE TABLE c (n nix);\n")
     assert.equal(1, (project.run "up"))
     project.write("003_create_c.sql", "-- UP\nCREATE TABLE c ();\n")
     assert.equal(0, (project.run "up"))
@@ -66,8 +66,9 @@ describe("a failure", function()
   it("under --quiet still is shown", function()
     project.write("003_create_c.sql", "-- UP\nCREATE TABEL c ();\n")
     local code, out, err = project.run "up -q"
-    assert.same({ 1, "" }, { code, out })
+    assert.same({ 2, "" }, { code, out })
     assert.matches("003_create_c.sql:2:8: syntax error", err)
+    assert.matches("DETAIL: nothing was run", err)
   end)
 
   it("of a rollback tells what was taken back before, and what is still applied", function()
