@@ -15,7 +15,8 @@ describe("drift", function()
 -- UP
 CREATE SCHEMA shop;
 CREATE TYPE shop.state AS ENUM ('open', 'closed');
-CREATE TABLE shop.orders (id int PRIMARY KEY, state shop.state NOT NULL DEFAULT 'open');
+CREATE TABLE shop.orders (id int PRIMARY KEY, state shop.state NOT NULL DEFAULT 'open',
+  CONSTRAINT positive CHECK (id > 0));
 CREATE TABLE shop.pair (p int, q int);
 CREATE VIEW shop.open AS SELECT id FROM shop.orders WHERE state = 'open';
 GRANT USAGE ON SCHEMA shop TO PUBLIC;
@@ -47,6 +48,9 @@ DROP SCHEMA shop CASCADE;
       ["ALTER TABLE shop.orders ALTER state DROP DEFAULT"] = "column state: default is gone",
       ["CREATE ROLE drift_owner; ALTER TABLE a OWNER TO drift_owner"] =
         "table public.a: owner %w+ %-> drift_owner",
+      ["ALTER TABLE shop.orders DROP CONSTRAINT positive; "
+        .. "ALTER TABLE shop.orders ADD CONSTRAINT positive CHECK (id > 0) NOT VALID"] =
+        "table shop.orders: constraint positive: definition .* %-> .* NOT VALID",
       ["ALTER TABLE shop.pair DROP p; ALTER TABLE shop.pair ADD p int"] =
         "table shop.pair: order of the columns p, q %-> q, p",
     } do
@@ -56,7 +60,7 @@ DROP SCHEMA shop CASCADE;
     local code, out = drift()
     assert.equal(3, code)
     assert.matches("^the schema is not what the applied migrations make:\n", out)
-    assert.matches("\n7 differences\n$", out)
+    assert.matches("\n8 differences\n$", out)
     for _, line in ipairs(lines) do assert.matches("\n  .*" .. line, out) end
   end)
 

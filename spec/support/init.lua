@@ -150,6 +150,13 @@ function M.needs(pending, major, what)
   end
 end
 
+--- Whether there is a pg_dump that is new enough for the server.
+function M.has_pg_dump()
+  local version = tonumber(M.psql(M.server():url(), "SHOW server_version_num"))
+  local _, out = M.run "pg_dump --version"
+  return (tonumber(out:match "%(PostgreSQL%) (%d+)") or 0) >= math.floor(version / 10000)
+end
+
 --- The URL of a new empty database.
 function M.database()
   database_count = database_count + 1

@@ -247,7 +247,8 @@ end
 --   databases may be created, instead; schema_from = the URL of a database, or a file of pg_dump,
 --   whose schema it begins with; pg_dump = the program for that; like = a connection to the
 --   database that it stands for, or nil; facts = what is known of it without one
---   (pgmig.proof.facts), or nil }
+--   (pgmig.proof.facts), or nil; as_files_say = true: constraints are valid where the files make
+--   them so, whatever they are in that database }
 -- @return the clone: `notes`, sentences about what differs; `version` of its server
 -- @raise kinds "usage" where there is no server, "connect", "sql", "io", "parse"
 function M.open(options)

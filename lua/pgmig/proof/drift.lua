@@ -75,7 +75,7 @@ end
 function M.run(migrator, given)
   local options = arguments.read("drift", given)
   if options.against then return against(migrator, options.against) end
-  return clones.with(trace.of_clone(migrator, options), function(clone)
+  return clones.with(pictures.of_clone(migrator, options), function(clone)
     return on_clone(migrator, options, clone)
   end)
 end

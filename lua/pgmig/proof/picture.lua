@@ -5,10 +5,13 @@ local dial = require "pgmig.db.dial"
 local errors = require "pgmig.errors"
 local fingerprint = require "pgmig.proof.fingerprint"
 local recovery = require "pgmig.db.recovery"
+local trace = require "pgmig.proof.trace"
 
 local M = {}
 
 local STATEMENT_TIMEOUT = "60s" -- a server that has so many objects is asked in vain
+
+local OLDEST = 11 -- major version whose catalogs are known
 
 local function major(version) return math.floor(version / 10000) end
 
@@ -60,6 +63,13 @@ end
 
 -- ---- on a clone ------------------------------------------------------------------
 
+--- What `clone.open` takes for one that has what the files make, and nothing of the database's own.
+function M.of_clone(migrator, options)
+  local of = trace.of_clone(migrator, options)
+  of.as_files_say = true
+  return of
+end
+
 local MAKER = [[
   WITH owned AS (SELECT r.rolname, c.oid FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner
@@ -110,6 +120,10 @@ end
 -- @raise kind "usage"
 function M.check_versions(server_version, other_version, other)
   local ours, theirs = major(server_version), major(other_version)
+  if ours < OLDEST then
+    errors.raise("usage", ("schemas are compared from PostgreSQL %d on, and the database runs %d")
+      :format(OLDEST, ours), { hint = "pgmig dump works there" })
+  end
   if ours == theirs then return end
   errors.raise("usage", ("the database runs PostgreSQL %d and %s %d: schemas can be compared only "
     .. "within one major version"):format(ours, other, theirs), {

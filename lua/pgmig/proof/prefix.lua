@@ -8,7 +8,7 @@ local difference = require "pgmig.proof.difference"
 local errors = require "pgmig.errors"
 local fingerprint = require "pgmig.proof.fingerprint"
 local pictures = require "pgmig.proof.picture"
-local trace = require "pgmig.proof.trace"
+local twins = require "pgmig.proof.twin"
 
 local M = {}
 
@@ -83,30 +83,28 @@ end
 
 -- ---- trying the files ------------------------------------------------------------
 
---- Apply one migration of a plan, and count.
-local function apply(twin, plan, m, fp, counted)
-  twin:run { m, direction = "up", files = plan.files }
-  return counted:add(fp:changes())
-end
-
---- Apply all files, one behind the other.
+--- Apply all files, one behind the other: with such a hook none begins before it has returned.
 -- @return a list: { migration = nil for none, count, rows }
 -- @return the rows that repeatable migrations are about, a set
 -- @return the error of the file at which it ended; nil
 local function try(twin, fp, counted)
   local steps, repeated = { { count = counted.count, rows = counted:rows() } }, {}
-  local plan = twin:plan()
-  for _, m in ipairs(plan) do
-    twin.db.breathe()
-    local ok, touched = pcall(apply, twin, plan, m, fp, counted)
-    if not ok then return steps, repeated, touched end
-    if m.repeatable then
-      for id in pairs(touched) do repeated[id] = true end
-    else
+  local function note(m)
+    local touched = counted:add(fp:changes())
+    if not m.repeatable then
       steps[#steps + 1] = { migration = m, count = counted.count, rows = counted:rows() }
+      return
     end
+    for id in pairs(touched) do repeated[id] = true end
   end
-  return steps, repeated
+  local problem -- what such a hook raises ends nothing
+  twin:on("committed", function(ctx)
+    local ok, err = pcall(note, ctx.migration)
+    if not ok then problem = problem or err end
+  end)
+  local ok, err = pcall(twins.run, twin, twin:plan())
+  if problem then error(problem, 0) end
+  return steps, repeated, not ok and err or nil
 end
 
 --- Watch a twin from another connection.
@@ -184,7 +182,7 @@ end
 -- @raise kinds "usage" for another major version, "lock", "sql"
 function M.find(migrator, given)
   local options = arguments.read("detect_baseline", given)
-  return clones.with(trace.of_clone(migrator, options), function(clone)
+  return clones.with(pictures.of_clone(migrator, options), function(clone)
     return find(clone, migrator)
   end)
 end

@@ -11,7 +11,7 @@ local migrators = require "pgmig.migrator"
 local pictures = require "pgmig.proof.picture"
 local planning = require "pgmig.state.plan"
 local quote = require "pgmig.shell".quote
-local trace = require "pgmig.proof.trace"
+local twins = require "pgmig.proof.twin"
 
 local M = {}
 
@@ -79,9 +79,10 @@ end
 
 --- Run a plan.
 -- @param when what is said of an error that it meets
+-- @return how many migrations it has
 local function run(twin, plan, when)
-  local ok, err = pcall(twin.run, twin, plan)
-  if ok then return err end
+  local ok, err = pcall(twins.run, twin, plan)
+  if ok then return #plan end
   if errors.is(err) then err.detail = (err.detail and err.detail .. "\n" or "") .. when end
   error(err, 0)
 end
@@ -92,7 +93,7 @@ local function run_rest(first, second)
   local done = run(first, first:plan(), "it runs behind the version that is squashed, on a clone")
   run(second, second:plan(), "it runs behind the old files on a clone, and not behind the squashed "
     .. "one: does it need rows that those have written? --data writes them into the file")
-  return #done
+  return done
 end
 
 --- A folder that holds the file alone.
@@ -171,7 +172,7 @@ end
 function M.run(migrator, given)
   local options = arguments.read("squash", given)
   if options.to == nil then errors.raise("usage", "squash requires a version: to") end
-  return clones.with(trace.of_clone(migrator, options), function(clone)
+  return clones.with(pictures.of_clone(migrator, options), function(clone)
     return squash(clone, migrator, options)
   end)
 end

@@ -119,7 +119,7 @@ end
 local function note_lost(clone, set)
   local labels = {}
   for _, m in pairs(set) do
-    if m.missing then labels[#labels + 1] = m.label end
+    if m.missing and not m.covered then labels[#labels + 1] = m.label end
   end
   if not labels[1] then return end
   table.sort(labels)
@@ -171,7 +171,7 @@ function M.apply(clone, migrator, db, set)
   if like then clone:note_missing(likeness.extensions(like, db, paths_of(migrator))) end
   local ok, err = pcall(M.run, twin, plan)
   if not ok then error(explain(err), 0) end
-  if like then likeness.constraints(like, db) end
+  if like and not clone.options.as_files_say then likeness.constraints(like, db) end
 end
 
 return M

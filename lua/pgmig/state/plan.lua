@@ -59,7 +59,8 @@ end
 local function note_row(m, read, at, covered)
   m.read, m.row = read, at
   local is_covered = covered and core.compare(m.id, covered) <= 0
-  local is_expected = not (m.foreign or is_covered) and m.recorded_event ~= "gone"
+  m.covered = m.missing and is_covered or nil
+  local is_expected = not (m.foreign or m.covered) and m.recorded_event ~= "gone"
   m.state = m.missing and is_expected and "missing" or "applied"
   note_attempt(m, read)
 end
