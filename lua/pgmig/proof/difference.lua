@@ -39,7 +39,7 @@ end
 local function likeness(snapshot, catalog, row)
   local decoded = record.decode(snapshot.columns[catalog], row.key, row.row)
   if catalog == "pg_class" then
-    if decoded.relkind == "i" then return row.id .. snapshot.hash end -- told by what it indexes
+    if decoded.relkind == "i" then return row.id .. tostring(snapshot) end -- told by its table
     return without_names(decoded) .. "\n" .. column_names(snapshot, decoded.name)
   end
   decoded.attname = nil

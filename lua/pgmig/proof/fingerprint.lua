@@ -8,22 +8,11 @@
 local core = require "pgmig.core"
 local generator = require "pgmig.proof.generator"
 local record = require "pgmig.proof.record"
+local wording = require "pgmig.proof.wording"
 
 local M = {}
 local fingerprint = {}
 fingerprint.__index = fingerprint
-
--- What decides how names and expressions are written.
-local settings = {
-  { "search_path", "" }, { "TimeZone", "UTC" }, { "DateStyle", "ISO, YMD" },
-  { "IntervalStyle", "postgres" }, { "bytea_output", "hex" }, { "extra_float_digits", "1" },
-  { "quote_all_identifiers", "off" }, { "xmlbinary", "base64" }, { "lc_monetary", "C" },
-}
-
--- Of a connection that nobody else uses, also what decides how long it takes.
-local settings_of_own = {
-  { "jit", "off" }, { "max_parallel_workers_per_gather", "0" },
-}
 
 -- $1: names of tables, $2: schemas of those without one
 local LEFT_OUT = [[
@@ -60,50 +49,10 @@ local IS_NEW = "pg_catalog.age(x.xmin) OPERATOR(pg_catalog.<=) (SELECT pg_catalo
 
 -- ---- the connection ----------------------------------------------------------
 
-local function list_of(self)
-  local list = {}
-  for _, setting in ipairs(settings) do list[#list + 1] = setting end
-  if not self.own then return list end
-  for _, setting in ipairs(settings_of_own) do list[#list + 1] = setting end
-  if self.db:server_version() >= 120000 then
-    list[#list + 1] = { "plan_cache_mode", "force_generic_plan" }
-  end
-  return list
-end
-
-local function set_query(db, list, is_local)
-  local parts = {}
-  for _, setting in ipairs(list) do
-    parts[#parts + 1] = ("pg_catalog.set_config(%s, %s, %s)"):format(db:quote_literal(setting[1]),
-      db:quote_literal(setting[2]), is_local)
-  end
-  return "SELECT pg_catalog.concat(" .. table.concat(parts, ", ") .. ")"
-end
-
---- What the settings are now.
-local function current(db, list)
-  local parts = {}
-  for i, setting in ipairs(list) do
-    parts[i] = ("pg_catalog.current_setting('%s') AS s%d"):format(setting[1], i)
-  end
-  local row, values = db:query("SELECT " .. table.concat(parts, ", "))[1], {}
-  for i, setting in ipairs(list) do values[i] = { setting[1], row["s" .. i] } end
-  return values
-end
-
---- Call a function with the settings, inside of a transaction of others, which keeps its own.
-local function with_settings(self, fn)
+--- Call a function in which names are written as they have to be.
+local function within(self, fn)
   if self.own then return fn() end
-  local db = self.db
-  if db:transaction_status() == "idle" then
-    return db:transaction(function() return with_settings(self, fn) end)
-  end
-  local before = current(db, self.settings)
-  db:query(set_query(db, self.settings, "true"))
-  local ok, result = pcall(fn)
-  if not ok then error(result, 0) end -- and the transaction has failed
-  db:query(set_query(db, before, "true"))
-  return result
+  return wording.within(self.db, fn)
 end
 
 --- An array's literal.
@@ -140,10 +89,9 @@ function M.open(db, options)
   local self = setmetatable({
     db = db, own = options.own, prepared = {}, origin = {},
   }, fingerprint)
-  self.settings = list_of(self)
   local schemas = db:query("SELECT pg_catalog.current_schemas(false)::pg_catalog.text AS s")[1].s
   self.left_out_query = LEFT_OUT:format(array(db, options.without or {}), db:quote_literal(schemas))
-  if self.own then db:query(set_query(db, self.settings, "false")) end
+  if self.own then wording.set(db) end
   local made = generator.make(db, {
     database = options.database ~= false, roles = options.roles,
     large_objects = options.large_objects, unreadable = options.unreadable,
@@ -212,13 +160,22 @@ local function columns_of(self)
   return columns
 end
 
+--- The digest is made when it is asked for: it takes as long as reading the rows.
+local function hashed(self)
+  return { __index = function(made, key)
+    if key ~= "hash" then return nil end
+    made.hash = digest(self, made.rows)
+    return made.hash
+  end }
+end
+
 local function snapshot(self)
   local rows = {}
   for name, list in pairs(self.state) do rows[name] = by_key(list) end
-  return {
-    rows = rows, hash = digest(self, rows), columns = columns_of(self), origin = self.origin,
+  return setmetatable({
+    rows = rows, columns = columns_of(self), origin = self.origin,
     version = self.db:server_version(), unreadable = self.unreadable,
-  }
+  }, hashed(self))
 end
 
 -- ---- what is new ----------------------------------------------------------------
@@ -463,7 +420,7 @@ end
 --   server, unreadable }, for pgmig.proof.difference
 -- @raise kind "sql"
 function fingerprint:take()
-  return with_settings(self, function()
+  return within(self, function()
     self.left_out = self.db:query(self.left_out_query)[1]
     self.counts = {}
     for name, of in pairs(scan(self)) do self.counts[name] = of.count end
@@ -481,7 +438,7 @@ function fingerprint:changes()
     self:take()
     return {}
   end
-  return with_settings(self, function() return advance(self) end)
+  return within(self, function() return advance(self) end)
 end
 
 local function decoded(change, side)

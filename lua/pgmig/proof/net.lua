@@ -43,6 +43,15 @@ function M.both(first, second)
   return without_equal(effect)
 end
 
+--- The effect that takes another one back.
+function M.back(effect)
+  local back = {}
+  for id, row in pairs(effect) do
+    back[id] = { catalog = row.catalog, key = row.key, old = row.new, new = row.old }
+  end
+  return back
+end
+
 --- Whether two effects are the same.
 function M.equal(one, other)
   for id, row in pairs(one) do

@@ -120,63 +120,55 @@ local function note_roles(self)
   end
 end
 
---- A database with so many applied, in the place of another one.
+--- A database with so many applied.
 local function open(self, count)
   drop_roles(self)
   return walks.open(self, count)
 end
 
+--- Go on in a fresh database: it has what the migrations up to a place make, and nothing else.
+local function start_anew(self, count)
+  if self.walk then self.walk:close() end
+  self.walk = nil
+  self.walk, self.is_clean = open(self, count), true
+end
+
 --- Apply a range again, and compare with the first time.
 -- @return the place of one that did something else or failed; nil
+-- @return what is to be said of it
 local function climb(self, walk, from, to)
-  local failed_at
+  local failed_at, fields
   local err = walk:up(from, to, function(at, effect)
     tell(self, "up again", at)
     if net.equal(effect, self.effects[at]) then return end
     local now = walk:take()
     local list = difference.of(net.expected(now, effect, self.effects[at]), now)
     if not list[1] then return end
-    settle(self, at, { result = "broken", again = true, differences = list })
-    failed_at = at
+    failed_at, fields = at, { result = "broken", again = true, differences = list }
     walk:stop()
   end)
-  if not err then return failed_at end
-  local at = walk.by_label[err.migration] or from
-  settle(self, at, { result = "broken", again = true, error = err })
-  return at
+  if not err then return failed_at, fields end
+  return walk.by_label[err.migration] or from, { result = "broken", again = true, error = err }
+end
+
+--- A way forward or back that is not as it should be: the whole is not, either.
+local function complain(self, at, fields)
+  self.chain = self.chain or self.results[at].migration
+  settle(self, at, fields)
 end
 
 --- A range that can be rolled back, apart from others: down, and up again.
-local function try_again(self, from, to)
+local function try_apart(self, from, to)
   if from > to then return end
   local walk = open(self, to)
-  local ok, err = pcall(function()
+  local ok, failed_at, fields = pcall(function()
     if not walk:down(to, from) then return climb(self, walk, from, to) end
   end)
   walk:close()
-  if not ok then error(err, 0) end
-  if err then try_again(self, err + 1, to) end
-end
-
---- Judge a way back that has not led back: in a database that has never gone up to there.
--- @param after the schema that it has left, rows = what was in the tables, effect
--- @return the walk to go on with, at the place below
-local function judge(self, at, after, rows, effect)
-  local walk = open(self, at - 1)
-  local list = difference.of(walk.start, after)
-  for _, item in ipairs(rows) do list[#list + 1] = item end
-  if list[1] then
-    settle(self, at, { result = word_of(list, self.effects[at], effect), differences = list })
-  else
-    settle(self, at, { result = "reversible" })
-  end
-  return walk
-end
-
---- The lowest place of those that can be tried from a place on.
-local function lowest(self, at)
-  while at > 1 and not is_blocked(self, at - 1) do at = at - 1 end
-  return at
+  if not ok then error(failed_at, 0) end
+  if not failed_at then return end
+  complain(self, failed_at, fields)
+  try_apart(self, failed_at + 1, to)
 end
 
 --- Roll back from a place on as long as that leads back.
@@ -200,103 +192,129 @@ end
 --- Whether an empty way back is declared to be so, and not just what another tool allows.
 local function is_declared_empty(m)
   local words = m.format and m.format.vocabulary
-  return not (words and words.empty) and source.down_state(m) == "nothing"
-end
-
---- What is declared to be undone by nothing is what it says.
-local function excuse(self, at)
-  local m = self.results[at].migration
-  local declared = self.results[at].differences and is_declared_empty(m)
+  local is_empty = not (words and words.empty) and source.down_state(m) == "nothing"
   source.forget(m)
-  if declared then settle(self, at, { result = "irreversible", reason = "its DOWN is empty" }) end
+  return is_empty
 end
 
---- A way back has failed, or has not led back.
--- @return the walk at the place below
-local function trouble_at(self, walk, at, seen, from)
-  self.chain = self.chain or self.results[at].migration
-  local is_error = errors.is(seen)
-  local after = not is_error and walk:take()
-  walk:close()
-  try_again(self, at + 1, from)
-  if is_error then
-    settle(self, at, { result = "broken", error = seen })
-    return open(self, at - 1)
+--- Say what a way back has left, beside what was there.
+local function judge(self, at, list, seen)
+  for _, item in ipairs(seen.rows) do list[#list + 1] = item end
+  if not list[1] then return settle(self, at, { result = "reversible" }) end
+  complain(self, at, {
+    result = word_of(list, self.effects[at], seen.effect), differences = list,
+  })
+  if is_declared_empty(self.results[at].migration) then
+    settle(self, at, { result = "irreversible", reason = "its DOWN is empty" })
   end
-  local below = judge(self, at, after, seen.rows, seen.effect)
-  excuse(self, at)
-  return below
 end
 
---- Verify from a place on, down to the first that cannot be tried or does not lead back.
--- @return the walk, and the place to go on with
-local function step(self, walk, from)
+--- A way back has done nothing: the database is what it was, so those above can go up again.
+-- @return the place to go on with
+local function pass_nothing(self, at, seen, from)
+  local now = self.walk:take()
+  judge(self, at, difference.of(net.expected(now, {}, net.back(self.effects[at])), now), seen)
+  self.is_clean = false
+  local failed_at, fields = climb(self, self.walk, at + 1, from)
+  if failed_at then
+    complain(self, failed_at, fields)
+    start_anew(self, at - 1)
+  end
+  return at - 1
+end
+
+--- A way back has failed, or has not led back: that is seen beside a database which has never gone
+-- up to there.
+-- @return the place to go on with
+local function pass_trouble(self, at, seen, from)
+  local is_error = errors.is(seen)
+  if not is_error and next(seen.effect) == nil and not seen.rows[1] then
+    return pass_nothing(self, at, seen, from)
+  end
+  local after = not is_error and self.walk:take()
+  self.walk:close()
+  self.walk = nil
+  try_apart(self, at + 1, from)
+  start_anew(self, at - 1)
+  if is_error then
+    complain(self, at, { result = "broken", error = seen })
+  else
+    judge(self, at, difference.of(self.walk.start, after), seen)
+  end
+  return at - 1
+end
+
+--- The lowest place of those that can be tried from a place on.
+local function lowest(self, at)
+  while at > 1 and not is_blocked(self, at - 1) do at = at - 1 end
+  return at
+end
+
+--- Verify from a place on, down to the first that cannot be tried or does not lead back. What
+-- cannot be rolled back stays: where that is in the way, a fresh database comes without it.
+-- @return the place to go on with
+local function step(self, from)
   if is_blocked(self, from) then
-    local at = from - 1
-    while at > 0 and is_blocked(self, at) do at = at - 1 end
-    if at == 0 then return walk, 0 end
-    walk:close()
-    return open(self, at), at
+    self.is_clean = false
+    return from - 1
   end
   local to = lowest(self, from)
-  local at, seen = descend(self, walk, from, to)
-  if at then return trouble_at(self, walk, at, seen, from), at - 1 end
-  if to == 1 then self.bottom = walk:take().hash end
-  local failed_at = climb(self, walk, to, from)
-  if failed_at then
-    self.chain = self.chain or self.results[failed_at].migration
-    walk:close()
-    try_again(self, failed_at + 1, from)
-    return open(self, to - 1), to - 1
+  local failed_at, fields
+  local at, seen = descend(self, self.walk, from, to)
+  if not at then
+    if to == 1 and not self.chain then self.bottom = self.walk:take().hash end
+    failed_at, fields = climb(self, self.walk, to, from)
   end
-  return walk, to - 1
+  if (at or failed_at) and not self.is_clean then
+    start_anew(self, from)
+    return from
+  end
+  if at then return pass_trouble(self, at, seen, from) end
+  if not failed_at then return to - 1 end
+  complain(self, failed_at, fields)
+  self.walk:close()
+  self.walk = nil
+  try_apart(self, failed_at + 1, from)
+  start_anew(self, to - 1)
+  return to - 1
 end
 
 -- ---- all of it ----------------------------------------------------------------------
 
 --- Apply all for the first time.
 -- @return how many there are that could be
-local function go_up(self, walk)
+local function go_up(self)
   local count = 0
-  local err = walk:up(1, #walk.plan, function(at, effect)
+  local err = self.walk:up(1, #self.results, function(at, effect)
     tell(self, "up", at)
     self.effects[at], count = effect, at
   end)
-  if err then
-    settle(self, count + 1, { result = "failed", error = err })
-    self.chain = self.results[count + 1].migration
-  end
+  if not err then return count end
+  complain(self, count + 1, { result = "failed", error = err })
+  start_anew(self, count)
   return count
 end
 
---- What is said at the end of a chain that went down and up as a whole.
-local function chain_of(self, count, begin, top, walk)
-  if self.chain then
-    return { complete = false, because_of = self.chain.label }
-  end
-  if count == 0 then return { complete = true } end
-  local is_equal = self.bottom == begin.hash and walk:take().hash == top
-  return { complete = is_equal }
+--- What is said in the end of the whole: whether it went down and up.
+local function chain_of(self, begin, top)
+  if self.chain then return { complete = false, because_of = self.chain.label } end
+  return { complete = self.bottom == begin and self.walk:take().hash == top }
 end
 
 local function verify(self)
   note_roles(self)
-  local walk = open(self, 0)
-  local begin, plan = walk.start, walk.plan
-  for i, m in ipairs(plan) do
+  start_anew(self, 0)
+  local begin = self.walk.start.hash
+  self.bottom = begin -- where nothing is to be done
+  for i, m in ipairs(self.walk.plan) do
     self.results[i] = { migration = m, label = m.label, version = m.version, result = "unreached" }
   end
-  self.total = 3 * #plan
-  local count = go_up(self, walk)
-  local top = count > 0 and walk:take().hash
-  local at = count
-  if self.results[count + 1] and at > 0 then
-    walk:close()
-    walk = open(self, at)
-  end
-  while at > 0 do walk, at = step(self, walk, at) end
-  local chain = chain_of(self, count, begin, top, walk)
-  walk:close()
+  self.total = 3 * #self.results
+  local at = go_up(self)
+  local top = self.walk:take().hash
+  while at > 0 do at = step(self, at) end
+  local chain = chain_of(self, begin, top)
+  self.walk:close()
   return chain
 end
 
