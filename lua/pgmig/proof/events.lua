@@ -7,12 +7,8 @@ local M = {}
 --- The setting that they write into: it needs no table.
 M.SETTING = "pgmig_proof.seen"
 
---- The schema of their function.
-M.SCHEMA = "pgmig_proof"
-
 -- A line each: a letter, then fields with tabs between them.
 local FUNCTION = [[
-  CREATE SCHEMA pgmig_proof;
   CREATE FUNCTION pgmig_proof.note() RETURNS event_trigger LANGUAGE plpgsql AS $note$
   DECLARE
     said pg_catalog.text := COALESCE(pg_catalog.current_setting('pgmig_proof.seen', true), '');

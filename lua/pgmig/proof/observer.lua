@@ -6,6 +6,7 @@ local effects = require "pgmig.proof.effects"
 local errors = require "pgmig.errors"
 local events = require "pgmig.proof.events"
 local lua_calls = require "pgmig.proof.lua_calls"
+local reading = require "pgmig.proof.reading"
 local relations = require "pgmig.proof.relations"
 local source = require "pgmig.files.source"
 
@@ -31,6 +32,7 @@ end
 function M.watch(migrator, on_effect)
   local self = setmetatable({ migrator = migrator, on_effect = on_effect }, observer)
   self.shared = migrator.has_hooks -- others use the connection, too
+  self.reader = reading.new(migrator.db)
   self.has_events = events.create(migrator.db)
   migrator:on("before_each", function(ctx) self:open(ctx) end)
   migrator:on("before_statement", function(ctx) self:before(ctx) end)
@@ -40,7 +42,7 @@ end
 
 --- A migration begins.
 function observer:open(ctx)
-  self.relations = self.relations or relations.new(ctx.db, own_tables(self.migrator))
+  self.relations = self.relations or relations.new(ctx.db, own_tables(self.migrator), self.reader)
   self.is_settled = false
   lua_calls.watch(self, ctx)
 end

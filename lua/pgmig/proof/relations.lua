@@ -1,7 +1,6 @@
 --- The relations of a clone: what is known of each, and what a statement has changed about them, as
 -- two readings show it.
 local effects = require "pgmig.proof.effects"
-local reading = require "pgmig.proof.reading"
 
 local M = {}
 local relations = {}
@@ -21,6 +20,7 @@ end
 --- Take in what a relation is.
 -- @param existed whether it was there before the pending migrations
 local function learn(self, row, existed)
+  self.newest = math.max(self.newest, row.oid)
   if is_own(self, row) then self.own[row.oid] = true end
   self.known[row.oid] = {
     oid = row.oid, name = row.name, bare = row.bare, shown = row.shown, file = row.file,
@@ -32,9 +32,12 @@ end
 --- Begin: everything that there is counts as existing.
 -- @param db a connection to the clone
 -- @param own pgmig's own tables, as a set of `schema.name` without quotes
-function M.new(db, own)
-  local self = setmetatable({ own = own, known = {}, rows = {} }, relations)
-  local list = reading.details(db)
+-- @param reader of pgmig.proof.reading
+function M.new(db, own, reader)
+  local self = setmetatable({
+    own = own, reader = reader, known = {}, rows = {}, newest = 0,
+  }, relations)
+  local list = self.reader:details(db)
   for _, row in ipairs(list) do
     if is_own(self, row) then own[row.oid] = true end -- before its indexes
   end
@@ -63,30 +66,59 @@ local function inquire(self, db, rows)
     if changed and not is_gone(row) then oids[#oids + 1] = oid end
   end
   if not oids[1] then return found end
-  for _, row in ipairs(reading.details(db, oids)) do found[row.oid] = row end
+  for _, row in ipairs(self.reader:details(db, oids)) do found[row.oid] = row end
   return found
 end
 
---- Take a first reading in a transaction, or one after somebody else has used the connection.
+-- What a transaction has made itself, nobody else sees, and all of it is locked. There may be
+-- thousands, so only those are looked at that a statement names.
+
+--- A transaction begins, or somebody else has used its connection: take a reading of all that it
+-- has locked.
 function relations:settle(db)
-  local taken = reading.take(db, counted(self))
+  local taken = self.reader:take(db, counted(self), 0, 0)
+  self.young, self.made = {}, {}
   for oid, row in pairs(inquire(self, db, taken.rows)) do
     local known = self.known[oid]
     learn(self, row, known ~= nil and known.existed)
   end
-  self.rows, self.settings = taken.rows, taken.settings
+  self.rows, self.settings, self.before = taken.rows, taken.settings, self.newest
 end
 
---- The strongest locks that are held, by name.
+--- The strongest locks that are held, by name, on what the transaction has not made itself.
 function relations:held()
   local held = {}
   for oid, row in pairs(self.rows) do
     local known = self.known[oid]
-    if known and not known.hidden and row.strength > 0 then
+    if known and not known.hidden and row.strength > 0 and not self.made[oid] then
       held[known.name] = effects.modes[row.strength]
     end
   end
   return held
+end
+
+--- What the transaction has made and a statement names: tables with their indexes.
+local function named(self, sql)
+  local oids = {}
+  local function add(word)
+    for _, oid in ipairs(self.young[word] or {}) do oids[#oids + 1] = oid end
+  end
+  for word in sql:gmatch "[%w_$\128-\255]+" do
+    add(word)
+    if word ~= word:lower() then add(word:lower()) end
+  end
+  for word in sql:gmatch '"([^"]+)"' do add(word) end
+  return oids
+end
+
+--- Note what the transaction has made, under the names by which statements may name it.
+local function note_young(self, known)
+  local table_of = known.indexed and self.known[known.indexed]
+  self.made[known.oid] = true
+  for _, one in ipairs { known, table_of } do
+    self.young[one.bare] = self.young[one.bare] or {}
+    table.insert(self.young[one.bare], known.oid)
+  end
 end
 
 -- ---- what has changed ----------------------------------------------------------
@@ -215,14 +247,15 @@ end
 --- Read all anew, where a statement without a transaction has changed it.
 -- @return the relations as they are now
 function relations:renewed(db)
-  local now, oids = M.new(db, self.own), {}
+  local now, oids = M.new(db, self.own, self.reader), {}
   index_by_name(self)
   for oid, known in pairs(now.known) do
     local old = self.known[oid] or (known.kind == "index" and self.by_name[known.name]) or nil
     known.existed = old ~= nil and old.existed
     oids[#oids + 1] = oid
   end
-  now.rows = reading.take(db, oids).rows -- so that no later statement is told to have scanned
+  -- so that no later statement is told to have scanned
+  now.rows = self.reader:take(db, oids, 0, 0).rows
   return now
 end
 
@@ -258,13 +291,27 @@ end
 --- Tell in a record what a relation is that was there before.
 function relations:describe(effect, name, sql) describe(self, effect, self.by_name[name], sql) end
 
+--- From now on, that is how it is.
+local function accept(self, taken, gone, new, found)
+  for oid, row in pairs(found) do
+    local known = self.known[oid]
+    learn(self, row, known and known.existed)
+  end
+  for _, known in ipairs(gone) do self.known[known.oid] = nil end
+  for oid, row in pairs(taken.rows) do self.rows[oid] = row end
+  for _, known in ipairs(new) do
+    if known.oid > self.before then note_young(self, known) end
+  end
+  self.settings = taken.settings
+end
+
 --- Take another reading behind a statement, and put into its record what is different.
 -- @param db its connection
 -- @param effect the record
 -- @param sql the statement's text
 -- @return what event triggers have seen (pgmig.proof.events)
 function relations:compare(db, effect, sql)
-  local taken = reading.take(db, counted(self))
+  local taken = self.reader:take(db, named(self, sql), self.before, self.newest)
   local found = inquire(self, db, taken.rows)
   local gone, new, there = sort_out(self, taken.rows, found)
   self.by_name = {}
@@ -282,7 +329,7 @@ function relations:compare(db, effect, sql)
   end
   add_truncated(self, effect)
   self:tell(effect, sql, new, there)
-  self:accept(taken, gone, found)
+  accept(self, taken, gone, new, found)
   return taken.seen
 end
 
@@ -296,16 +343,6 @@ function relations:tell(effect, sql, new, there)
     end
   end
   for _, name in ipairs(effect.rewrites) do describe(self, effect, self.by_name[name], sql) end
-end
-
---- From now on, that is how it is.
-function relations:accept(taken, gone, found)
-  for oid, row in pairs(found) do
-    local known = self.known[oid]
-    learn(self, row, known and known.existed)
-  end
-  for _, known in ipairs(gone) do self.known[known.oid] = nil end
-  self.rows, self.settings = taken.rows, taken.settings
 end
 
 --- The name of a relation that is known.

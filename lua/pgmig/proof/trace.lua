@@ -41,9 +41,11 @@ function M.observe(twin, options)
     list[#list + 1] = effect
     if options.on_effect then options.on_effect(effect, db) end
   end)
-  local plan = twin:plan { to = options.to, steps = options.steps }
-  local ok, err = pcall(twins.run, twin, plan, { on_event = options.on_event }, function(failed)
-    forget(list, failed.migration)
+  local ok, err = pcall(function()
+    local plan = twin:plan { to = options.to, steps = options.steps }
+    twins.run(twin, plan, { on_event = options.on_event }, function(failed)
+      forget(list, failed.migration)
+    end)
   end)
   if ok then return list end
   observer:failed(err)
