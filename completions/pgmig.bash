@@ -65,7 +65,7 @@ _pgmig() {
     history) own='--limit' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
-    trace) own="--to --steps $proof" ;;
+    trace) own="--to --steps --report $proof" ;;
     check) own="--to --steps --facts --queries --fail-on --report --watch $proof" ;;
     wait) own='--timeout' ;;
     help) own=$commands ;;

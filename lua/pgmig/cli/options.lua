@@ -320,9 +320,11 @@ local function add_trace(parser)
   local cmd = command(parser, "trace", "Show what the pending migrations lock and rewrite.", {
     about = "Runs them on a clone of the schema, an empty one, and watches. The database\n"
       .. "itself is only asked which migrations it has.",
-    examples = "Examples:\n   pgmig trace\n   pgmig trace --applied-to 12 --json",
+    examples = "Examples:\n   pgmig trace\n   pgmig trace --applied-to 12 --report markdown",
   })
   add_target(cmd)
+  cmd:option("--report"):argname "KIND":choices { "terminal", "json", "markdown" }
+    :default "terminal":description "terminal, json or markdown (default: terminal)."
   add_settings(cmd, "proof")
 end
 

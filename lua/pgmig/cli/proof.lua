@@ -44,9 +44,19 @@ end
 
 function M.trace(run, doors)
   local migrator = migrator_of(run, doors)
-  local traced = migrator:trace(options_of(run, { "to", "steps" }))
-  if run.options.json then
-    run.report:write(report.object(traced))
+  local options = options_of(run, { "to", "steps" })
+  options.on_event = function(event)
+    if event.type ~= "progress" then return end
+    run.output:running(("%d of %d  %s"):format(event.done, event.total, event.migration.label))
+  end
+  local traced = migrator:trace(options)
+  local kind = run.options.json and "json" or run.options.report
+  if kind == "json" then
+    local reporter = run.options.json and run.report
+    reporter = reporter or require("pgmig.cli.json").new(run.output, {})
+    reporter:write(report.object(traced))
+  elseif kind == "markdown" then
+    run.output:raw(report.markdown(traced))
   else
     report.write(run.output, traced)
   end
