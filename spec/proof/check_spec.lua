@@ -53,6 +53,27 @@ local function check(dir, options, given)
   return session:check(options.applied_to or 1)
 end
 
+local goose = { format = "goose" }
+local goose_base = "-- +goose Up\n-- +goose StatementBegin\n" .. corpus.base
+  .. "\n-- +goose StatementEnd\n"
+
+local bases = {} -- migrators by their folders: each has its template in the clone
+
+--- Check one file behind the corpus's schema.
+-- @param name of the file
+-- @param given of the migrator; nil
+local function check_file(name, text, options, given)
+  local key = name .. (given and given.format or "")
+  if not bases[key] then
+    local dir = folder { ["001_base.sql"] = given == goose and goose_base or corpus.base }
+    bases[key] = { dir = dir, migrator = pgmig.migrator(nil, dir, given) }
+  end
+  support.write(bases[key].dir, name, text)
+  return checks.session(bases[key].migrator, options or {}, clone):check(1)
+end
+
+local function check_sql(text, options) return check_file("002_b.sql", text, options) end
+
 local function base_and(name, text)
   return folder { ["001_base.sql"] = corpus.base, [name] = text }
 end
@@ -95,8 +116,8 @@ end)
 
 describe("a finding", function()
   it("has its place, what waits, why, and the safe way with the real names", function()
-    local result = check(base_and("002_b.sql", "-- UP\nSELECT 1;\n\n  CREATE INDEX orders_placed "
-      .. "ON orders (placed);\n-- DOWN\nDROP INDEX orders_placed;\n"))
+    local result = check_sql("-- UP\nSELECT 1;\n\n  CREATE INDEX orders_placed "
+      .. "ON orders (placed);\n-- DOWN\nDROP INDEX orders_placed;\n")
     local finding = of(result, "index-build-blocks")[1]
     assert.same({ 4, 3, 2, "002_b", "public.orders", "SHARE" }, {
       finding.line, finding.column, finding.statement, finding.migration, finding.relation,
@@ -110,7 +131,7 @@ describe("a finding", function()
 
   --- The safe way that is told for a statement.
   local function rewrite_of(id, sql)
-    local finding = of(check(base_and("002_b.sql", sql)), id)[1]
+    local finding = of(check_sql(sql), id)[1]
     return finding and finding.rewrite or "no finding " .. id
   end
 
@@ -152,17 +173,13 @@ describe("a finding", function()
       "ALTER TABLE items ADD FOREIGN KEY (order_id) REFERENCES orders",
       "ALTER TABLE users ADD COLUMN nick text",
     } do
-      local expected = told(check(base_and("002_b.sql", sql .. ";")))
+      local expected = told(check_sql(sql .. ";"))
       local block = "DO $$ BEGIN " .. sql .. "; END $$;"
-      assert.equal(expected, told(check(base_and("002_b.sql", block))), block)
+      assert.equal(expected, told(check_sql(block)), block)
       local code = ("return { up = function(db)\n  db:exec [[%s]]\nend }"):format(sql)
-      assert.equal(expected, told(check(base_and("002_b.lua", code))), code)
-      local goose = folder {
-        ["001_base.sql"] = "-- +goose Up\n-- +goose StatementBegin\n" .. corpus.base
-          .. "\n-- +goose StatementEnd\n",
-        ["002_b.sql"] = "-- +goose Up\n" .. sql .. ";\n",
-      }
-      assert.equal(expected, told(check(goose, nil, { format = "goose" })), "goose: " .. sql)
+      assert.equal(expected, told(check_file("002_b.lua", code)), code)
+      local marked = "-- +goose Up\n" .. sql .. ";\n"
+      assert.equal(expected, told(check_file("002_b.sql", marked, nil, goose)), marked)
     end
   end)
 
@@ -174,6 +191,27 @@ describe("a finding", function()
       ["004_d.sql"] = "UPDATE a SET m = 1; ALTER TABLE a ADD COLUMN c int NOT NULL; DROP TABLE a;",
     }
     assert.equal("", told(check(dir, { applied_to = "none" })))
+  end)
+
+  it("is made for a table that is dropped, though one of its name is made again", function()
+    assert.equal("breaks-application public.items",
+      told(check_sql "DROP TABLE items; CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL);"))
+  end)
+
+  it("is made for a way back that does not lead back, and one that cannot be parsed", function()
+    local result = check_sql("-- UP\nALTER TABLE users ADD COLUMN a int, ADD COLUMN b int;\n"
+      .. "-- DOWN\nALTER TABLE users DROP COLUMN a;\n")
+    local finding = of(result, "down")[1]
+    assert.equal("warning", finding.severity)
+    assert.matches("rolling back leaves something behind: .*column b", finding.message)
+    assert.same({}, of(check_sql("-- UP\nALTER TABLE users ADD COLUMN a int;\n-- DOWN\n"
+      .. "ALTER TABLE users DROP COLUMN a;\n"), "down"))
+    local dir = folder {
+      ["1_a.up.sql"] = "CREATE TABLE a (id int PRIMARY KEY);", ["1_a.down.sql"] = "DROP TABLE $$a;",
+    }
+    result = check(dir, { applied_to = "none" }, { naming = pgmig.naming.paired })
+    finding = of(result, "syntax")[1]
+    assert.same({ "warning", "1_a", 1 }, { finding.severity, finding.migration, finding.line })
   end)
 
   it("weighs what production's tables have, and says how long", function()
@@ -189,7 +227,7 @@ describe("a finding", function()
 end)
 
 describe("an acceptance", function()
-  local function result_of(...) return check(base_and("002_b.sql", table.concat({ ... }, "\n"))) end
+  local function result_of(...) return check_sql(table.concat({ ... }, "\n")) end
   local INDEX = "CREATE INDEX o ON orders (placed);"
 
   it("at the top counts for the file, with its reason", function()
@@ -225,12 +263,9 @@ describe("an acceptance", function()
   it("works in a migration in Lua and in goose's format", function()
     local accepted = "-- pgmig: lint-ignore=index-build-blocks small\n"
     local code = accepted .. "return { up = function(db) db:exec [[" .. INDEX .. "]] end }"
-    assert.equal("", told(check(base_and("002_b.lua", code))))
-    local goose = folder {
-      ["001_base.sql"] = "-- +goose Up\n" .. corpus.base,
-      ["002_b.sql"] = "-- +goose Up\n" .. accepted .. INDEX .. "\n",
-    }
-    assert.equal("", told(check(goose, nil, { format = "goose" })))
+    assert.equal("", told(check_file("002_b.lua", code)))
+    local marked = "-- +goose Up\n" .. accepted .. INDEX .. "\n"
+    assert.equal("", told(check_file("002_b.sql", marked, nil, goose)))
   end)
 end)
 
@@ -288,7 +323,7 @@ describe("queries of an application", function()
 
   --- Which of them break, and how: numbers, with "c" where only as prepared before.
   local function broken(sql)
-    local result, list = check(base_and("002_b.sql", sql), { queries = queries }), {}
+    local result, list = check_sql(sql, { queries = queries }), {}
     for _, finding in ipairs(of(result, "breaks-application")) do
       local number = finding.query and finding.message:match "query (%d+) of 10"
       if number then
@@ -317,7 +352,7 @@ describe("queries of an application", function()
 
   it("are told in a migration in Lua and in one without a transaction", function()
     local code = "return { up = function(db) db:exec 'ALTER TABLE users DROP COLUMN bio' end }"
-    local result = check(base_and("002_b.lua", code), { queries = queries })
+    local result = check_file("002_b.lua", code, { queries = queries })
     assert.equal(4, #of(result, "breaks-application") - 1) -- one is of the column itself
     assert.equal("1c:2 3:2 4:2 6c:2",
       (broken "-- pgmig: transaction=off\nALTER TABLE users DROP COLUMN bio;"))
@@ -336,14 +371,17 @@ end)
 local HARMLESS = "-- UP\nCREATE TABLE d (id bigint PRIMARY KEY);\n-- DOWN\nDROP TABLE d;\n"
 
 describe("the command", function()
-  local project
+  local project, process
 
   before_each(function()
     project = cli.project()
     project.write("004_d.sql", "-- UP\nCREATE INDEX a_id ON a (id);\n-- DOWN\nDROP INDEX a_id;\n")
     project.run "up --to 3"
   end)
-  after_each(function() project.close() end)
+  after_each(function()
+    if process and process:is_running() then process:kill "KILL" end
+    project.close()
+  end)
 
   it("exits with 3, shows line and caret, and what to do instead", function()
     local code, out, err = project.run "check"
@@ -420,7 +458,8 @@ describe("the command", function()
   end)
 
   it("checks the newest file again when it is saved", function()
-    local process = cli.start(project.words "check --watch", project.env())
+    process = cli.start(project.words "check --watch", project.env())
+    process:pid() -- its output is there then
     support.wait(function() return process:out():find "checked 1 migration" end, "a first check")
     project.write("004_d.sql", HARMLESS)
     support.wait(function() return process:out():find "0 errors, 0 warnings" end, "a second check")

@@ -317,7 +317,8 @@ say["scan-under-lock"] = function(finding)
 end
 
 function say.held(finding)
-  return ("%s, while %s is %s"):format(waiting(finding), short(finding.work), finding.how)
+  local more = #finding.others > 1 and (", and %d other tables"):format(#finding.others - 1) or ""
+  return ("%s%s, while %s is %s"):format(waiting(finding), more, short(finding.work), finding.how)
 end
 
 say["many-tables"] = function(finding)

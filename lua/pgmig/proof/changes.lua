@@ -119,7 +119,7 @@ function compare.policy() end
 local function fields_of(shape, kind, row)
   local made = (fields[kind] or own_fields)(row)
   made.existed = shape:existed(row)
-  made.on_old = made.table ~= nil and shape:had_relation(made.table)
+  made.on_old = made.table ~= nil and shape:had_relation(row)
   return made
 end
 

@@ -16,6 +16,7 @@ local shapes = require "pgmig.proof.shape"
 local source = require "pgmig.files.source"
 local texts = require "pgmig.texts"
 local trace = require "pgmig.proof.trace"
+local verifies = require "pgmig.proof.verify"
 
 local M = {}
 
@@ -136,6 +137,49 @@ local function replay(twin, queries, options, seen)
   seen.skipped = watch.skipped
 end
 
+-- ---- the way back -----------------------------------------------------------------------
+
+local returns = {
+  broken = "rolling back does not lead to the schema of before",
+  leftover = "rolling back leaves something behind",
+  nothing = "rolling back undoes nothing",
+  reordered = "rolling back leads to another order of columns",
+}
+
+--- A finding for a way back that does not lead back; nil.
+local function of_way_back(result)
+  local said, m, err = returns[result.result], result.migration, result.error
+  if not said then return nil end
+  local reason = err and err.message or result.reason or (result.lines or {})[1]
+  return {
+    id = "down", severity = result.result == "reordered" and "note" or "warning",
+    message = reason and ("%s: %s"):format(said, reason) or said, link = advice.link "down",
+    why = result.lines and result.lines[2] and table.concat(result.lines, "; ")
+      or "`pgmig verify --pending` has tried it: up, down, compared",
+    line = err and err.file == m.path and err.line or 1, column = 1,
+    effect = { migration = m.label, file = m.path, line = 1 },
+  }
+end
+
+--- Whether one of them has a way back that can be tried.
+local function has_way_back(plan)
+  for _, m in ipairs(plan) do
+    local ok, state = pcall(source.down_state, m)
+    if ok and not m.repeatable and state ~= "none" and state ~= "irreversible" then return true end
+  end
+  return false
+end
+
+--- Try the ways back of what was run without an error.
+local function verify(self, applied, seen)
+  local plan, last = seen.plan or {}, nil
+  for _, m in ipairs(plan) do last = m.id or last end
+  if seen.failure or not last or not has_way_back(plan) then return end
+  seen.returned = verifies.on(self.clone, self.migrator, {
+    pending = true, applied_to = applied, to = last,
+  }).results
+end
+
 -- ---- judging -----------------------------------------------------------------------------------
 
 --- Leave out what another finding says better: `instead_of` takes one away, `not_with` gives way.
@@ -159,10 +203,19 @@ local function without_doubles(found)
   return list
 end
 
+--- Whether there is a way back, as `source.down_state` says it; a file of it that cannot be parsed
+-- is a finding.
+local function way_back(m, found)
+  local ok, state = pcall(source.down_state, m)
+  if ok then return state end
+  found[#found + 1] = finding_of(state)
+  found[#found].severity, found[#found].effect.migration = "warning", m.label
+end
+
 --- Migrations that have no way back, and do not say so.
 local function without_way_back(seen, found)
   for _, m in ipairs(seen.plan or {}) do
-    if not m.repeatable and source.down_state(m) == "none" then
+    if not m.repeatable and way_back(m, found) == "none" then
       found[#found + 1] = {
         id = "no-down", severity = "note", message = "there is no DOWN section",
         line = 1, column = 1,
@@ -186,6 +239,7 @@ local function judge(seen, facts, rules)
   end
   without_way_back(seen, found)
   for _, finding in ipairs(seen.broken or {}) do found[#found + 1] = finding end
+  for _, result in ipairs(seen.returned or {}) do found[#found + 1] = of_way_back(result) end
   found[#found + 1] = seen.failure
   return rules:settle(without_doubles(found))
 end
@@ -326,6 +380,7 @@ function sessions:check(applied)
   end)
   if not ok and not errors.is(err, "parse") then error(err, 0) end
   if not ok then seen.failure = finding_of(err) end
+  verify(self, applied, seen)
   if self.queries and seen.plan then
     with_twin(self, applied, function(twin)
       replay(twin, self.queries, self.options, seen)

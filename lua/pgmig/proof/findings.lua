@@ -156,14 +156,16 @@ end
 function judge:held(effect)
   local work, how = self:long_work(effect)
   if not work then return end
+  local names = {}
   for _, name in ipairs(sorted(effect.held)) do
-    local mode = effect.held[name]
-    if is_strong(mode) and name ~= work and self:is_old(effect, name) and not self.told[name] then
-      self:add_work(effect, "held", "warning", name, {
-        lock = mode, work = work, how = how, earlier = self:taken(name),
-      })
-    end
+    local waits = is_strong(effect.held[name]) and name ~= work and self:is_old(effect, name)
+    if waits and not self.told[name] then names[#names + 1] = name end
   end
+  if not names[1] then return end
+  self:add_work(effect, "held", "warning", names[1], {
+    lock = effect.held[names[1]], work = work, how = how, earlier = self:taken(names[1]),
+    others = names,
+  })
 end
 
 --- Where the transaction has taken its strong lock on a relation.

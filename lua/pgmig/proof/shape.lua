@@ -46,7 +46,8 @@ questions.column = [[
 
 questions.constraint = [[
   SELECT k.oid::pg_catalog.int8 AS oid, pg_catalog.quote_ident(k.conname)::pg_catalog.text AS name,
-    k.contype::pg_catalog.text AS type, k.convalidated AS validated,
+    k.conrelid::pg_catalog.int8 AS of, k.contype::pg_catalog.text AS type,
+    k.convalidated AS validated,
     CASE WHEN c.oid IS NOT NULL THEN ]] .. NAME .. [[ END AS "table",
     (SELECT pg_catalog.format('%%I.%%I', fn.nspname, f.relname) FROM pg_catalog.pg_class f
       JOIN pg_catalog.pg_namespace fn ON fn.oid OPERATOR(pg_catalog.=) f.relnamespace
@@ -66,7 +67,8 @@ questions.constraint = [[
   WHERE ]] .. OWN .. [[ AND %s]]
 
 questions.index = [[
-  SELECT i.indexrelid::pg_catalog.int8 AS oid, ]] .. NAME .. [[ AS name,
+  SELECT i.indexrelid::pg_catalog.int8 AS oid, i.indrelid::pg_catalog.int8 AS of,
+    ]] .. NAME .. [[ AS name,
     pg_catalog.format('%%I.%%I', n.nspname, c2.relname)::pg_catalog.text AS "table",
     i.indisunique AS "unique", i.indisprimary AS "primary",
     i.indpred IS NOT NULL OR i.indexprs IS NOT NULL AS partial,
@@ -101,7 +103,8 @@ questions.label = [[
   WHERE ]] .. OWN .. [[ AND %s]]
 
 questions.policy = [[
-  SELECT p.oid::pg_catalog.int8 AS oid, p.polname::pg_catalog.text AS name, ]] .. NAME .. [[
+  SELECT p.oid::pg_catalog.int8 AS oid, p.polrelid::pg_catalog.int8 AS of,
+    p.polname::pg_catalog.text AS name, ]] .. NAME .. [[
       AS "table"
   FROM pg_catalog.pg_policy p
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.polrelid
@@ -186,8 +189,6 @@ function M.open(db, without)
     self.rows[kind], self.first[kind] = ask(self, kind), {}
     for key in pairs(self.rows[kind]) do self.first[kind][key] = true end
   end
-  self.names = {}
-  for _, row in pairs(self.rows.relation) do self.names[row.name] = true end
   self.counts, self.mark = counts_of(db), mark_of(db)
   return self
 end
@@ -264,8 +265,8 @@ end
 --- Whether an object was there when the shape was opened.
 function shape:existed(row) return self.first[row.object][key_of(row)] ~= nil end
 
---- Whether the relation that an object belongs to was.
-function shape:had_relation(name) return self.names[name] ~= nil end
+--- Whether the relation that an object belongs to, or is, was.
+function shape:had_relation(row) return self.first.relation[row.of or row.oid] ~= nil end
 
 --- The objects of a kind for which a function returns true.
 function shape:where(kind, fn)

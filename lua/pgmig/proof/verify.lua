@@ -347,6 +347,27 @@ local function read_seed(seed)
   errors.raise("usage", "the seed cannot be read", { file = seed })
 end
 
+--- Verify on a clone.
+-- @param clone of pgmig.proof.clone
+-- @param migrator, options as of `run`
+-- @return as `run`
+function M.on(clone, migrator, options)
+  local seed, seed_file = read_seed(options.seed)
+  local self = {
+    clone = clone, migrator = migrator, options = options, seed = seed, seed_file = seed_file,
+    applied = options.pending and trace.applied(migrator, options) or "none",
+    target = { to = options.to }, rows = options.rows, on_event = options.on_event,
+    results = {}, effects = {}, steps = 0,
+  }
+  local chain = verify(self)
+  local results = for_callers(self.results)
+  local complaints = complaints_of(results)
+  return {
+    results = results, chain = chain, ok = complaints[1] == nil, complaints = complaints,
+    notes = clone.notes, server_version = clone.version,
+  }
+end
+
 --- Verify migrations.
 -- @param migrator with a connection or without
 -- @param given { pending = true: only those that are pending, otherwise all, from an empty
@@ -369,20 +390,7 @@ function M.run(migrator, given)
     })
   end
   return clones.with(trace.of_clone(migrator, options), function(clone)
-    local seed, seed_file = read_seed(options.seed)
-    local self = {
-      clone = clone, migrator = migrator, options = options, seed = seed, seed_file = seed_file,
-      applied = options.pending and trace.applied(migrator, options) or "none",
-      target = { to = options.to }, rows = options.rows, on_event = options.on_event,
-      results = {}, effects = {}, steps = 0,
-    }
-    local chain = verify(self)
-    local results = for_callers(self.results)
-    local complaints = complaints_of(results)
-    return {
-      results = results, chain = chain, ok = complaints[1] == nil, complaints = complaints,
-      notes = clone.notes, server_version = clone.version,
-    }
+    return M.on(clone, migrator, options)
   end)
 end
 
