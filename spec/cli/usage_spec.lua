@@ -59,7 +59,7 @@ describe("a mistake in the words", function()
   local cases = {
     { "", "a command is required" },
     { "frobnicate", "unknown command 'frobnicate'" },
-    { "statsu", "Did you mean 'status'" },
+    { "statuss", "Did you mean 'status'" },
     { "--frobnicate up", "unknown option '--frobnicate'" },
     { "up 5", "too many arguments" },
     { "up --to", "option '--to' requires an argument" },
@@ -95,7 +95,7 @@ describe("a mistake in the words", function()
   end
 
   it("shows the commands, a line each, where none was found", function()
-    for _, words in ipairs { "", "frobnicate", "help frobnicate", "--json statsu" } do
+    for _, words in ipairs { "", "frobnicate", "help frobnicate", "--json statuss" } do
       local _, _, err = cli.run(words)
       assert.matches("\nCommands:\n   status     Show what is applied and what is pending%.\n", err)
       assert.matches("\n   help       Show the help of a command%.\nSee `pgmig %-%-help`%.\n$", err)

@@ -149,12 +149,17 @@ describe("dump", function()
       "{ env | grep ^PG; grep -lzs 'ses[a]m' /proc/[0-9]*/cmdline; grep -r 'ses[a]m' .; } >%s")
       :format(seen))
     migrator():migrate()
-    local db = pgmig.connect { url = project.url, password = "open 'sesam'", connect_timeout = 7 }
+    local host = support.server().host
+    local db = pgmig.connect {
+      url = project.url, host = "/nowhere," .. host, password = "open 'sesam'",
+      connect_timeout = 7,
+    }
     assert(pgmig.migrator(db, project.dir, { pg_dump = program }):dump().text:find "CREATE TABLE")
     db:close()
     local said = support.read(seen)
     assert.matches("\nPGPASSWORD=open 'sesam'\n", said)
     assert.matches("\nPGCONNECT_TIMEOUT=7\n", said)
+    assert.is_truthy(said:find("PGHOST=" .. host .. "\n", 1, true)) -- the one that was found
     assert.equal(1, select(2, said:gsub("sesam", "")))
   end)
 

@@ -96,6 +96,9 @@ DROP SCHEMA shop CASCADE;
     code, out, err = squash "--to 5 --data"
     assert.same({ 0, "" }, { code, err })
     assert.matches("written", out)
+    local text = support.read(project.dir .. "/B005__squashed.sql")
+    assert.matches("\nCOPY shop.state %(id, name%) FROM stdin;\n1\topen\n2\tclosed\n\\%.\n", text)
+    assert.is_nil(text:find("COPY public.a", 1, true))
     project.run "up"
     assert.equal("closed", project.db:query(
       "SELECT name FROM shop.state JOIN shop.orders o ON o.state = shop.state.id")[1].name)

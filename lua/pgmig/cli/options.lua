@@ -23,7 +23,8 @@ Exit codes:
    0  success
    1  a migration failed
    2  wrong usage, or refused before anything was touched
-   3  with --exit-code: something is pending, drifted or needs attention; check has findings
+   3  with --exit-code: something is pending, drifted or needs attention; check has
+      findings; drift has found differences
    4  timed out waiting for a lock
    5  an outcome is not known: run again, or see doctor
    6  the database cannot be reached

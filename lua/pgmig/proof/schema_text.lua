@@ -54,9 +54,8 @@ end
 
 --- The line of a comment between two statements that says what comes; nil.
 local function heading(gap)
-  local line = gap:match "\n%-%- (Name: [^\n]*)" or gap:match "^%-%- (Name: [^\n]*)"
-  if not line then return nil end
-  return "-- " .. line:gsub("; Owner: .*$", "") .. "\n"
+  local line = ("\n" .. gap):match "\n(%-%- [%a ]*Name: [^\n]*)" -- "Data for Name: "
+  return line and line:gsub("; Owner: .*$", "") .. "\n"
 end
 
 -- ---- all of it ---------------------------------------------------------------
@@ -92,7 +91,9 @@ function M.normalise(text, options)
     at = statement.offset + #sql
     local secret = not options.secrets and secret_in(sql) or nil
     secrets[#secrets + 1] = secret
-    if not (secret or is_idle(sql, defaults) or is_own(sql, options.role)) then
+    local says_nothing = statement.copy_data == "" or is_idle(sql, defaults)
+      or is_own(sql, options.role)
+    if not (secret or says_nothing) then
       parts[#parts + 1] = title and "\n" .. title
       parts[#parts + 1] = sql .. ";\n" .. rows_of(statement)
       title = nil
