@@ -390,8 +390,10 @@ end
 
 local function advance(self)
   local changes, again = {}, false
-  self.left_out = self.db:query(self.left_out_query)[1]
   local counts, found = self.counts, scan(self)
+  if found.pg_class.rows or found.pg_namespace.rows then -- some of them may be left out
+    self.left_out = self.db:query(self.left_out_query)[1]
+  end
   for _, catalog in ipairs(self.catalogs) do
     local name, of = catalog.name, found[catalog.name]
     local is_new = of.rows ~= nil
