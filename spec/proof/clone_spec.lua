@@ -186,6 +186,14 @@ describe("what a clone leaves", function()
     local migrator = pgmig.migrator(nil, folder { ["1_t.sql"] = "CREATE TABLE t ();" })
     assert.equal(1, #migrator:trace(options).effects)
     assert.equal("0", databases())
+    support.psql(support.server():url(), "DROP ROLE IF EXISTS clone_maker; "
+      .. "CREATE ROLE clone_maker LOGIN CREATEDB")
+    local traced = migrator:trace {
+      scratch = support.server():url():gsub("user=postgres", "user=clone_maker"),
+    }
+    assert.same({ kind = "table", name = "public.t" }, traced.effects[1].created[1])
+    assert.matches("no superuser", traced.notes[1])
+    assert.equal("0", databases())
     migrator = pgmig.migrator(nil, folder { ["1_t.sql"] = "nonsense;" })
     assert.is_truthy(migrator:trace(options).error)
     assert.equal("0", databases())

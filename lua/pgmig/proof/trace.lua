@@ -41,6 +41,9 @@ function M.observe(twin, options)
     list[#list + 1] = effect
     if options.on_effect then options.on_effect(effect, db) end
   end)
+  if not observer.has_events then
+    twin.clone:note "the clone's user is no superuser: commands inside functions are not told"
+  end
   local ok, err = pcall(function()
     local plan = twin:plan { to = options.to, steps = options.steps }
     twins.run(twin, plan, { on_event = options.on_event }, function(failed)

@@ -31,6 +31,7 @@ end
 --- Those up to a version.
 local function up_to(migrator, version)
   local files, set = migrator:files(), {}
+  if tonumber(version) == 0 and not files.by_id["0"] then return set, "none" end
   local target = planning.find({ by_id = files.by_id }, version)
   for _, m in ipairs(files.list) do
     if core.compare(m.id, target.id) <= 0 then set[ledger.key(m)] = m end
@@ -94,9 +95,10 @@ end
 -- @param clone of pgmig.proof.clone
 -- @param migrator the other one
 -- @param db a connection to a database of the clone
-function M.new(clone, migrator, db)
+-- @param syntax_check as of `pgmig.migrator`; nil: the other one's
+function M.new(clone, migrator, db, syntax_check)
   local hooks = hooks_of(migrator)
-  local twin = same(migrator, db, { hooks = hooks, shared = false })
+  local twin = same(migrator, db, { hooks = hooks, shared = false, syntax_check = syntax_check })
   twin.clone, twin.has_hooks = clone, next(hooks) ~= nil
   if likeness.is_in(paths_of(migrator), "extension") then
     twin:on("before_statement", skip_missing(clone))
@@ -160,7 +162,7 @@ end
 -- @param db a connection to the database
 -- @param set of `applied`
 function M.apply(clone, migrator, db, set)
-  local twin, like = M.new(clone, migrator, db), migrator.db
+  local twin, like = M.new(clone, migrator, db, false), migrator.db -- what ran was parsed then
   local plan = select(twin:plan(), set)
   if clone:has_schema() then
     plan.record_only = "baseline"
