@@ -214,20 +214,30 @@ describe("a connection", function()
     local FULL = [[S FATAL|V FATAL|C 53300|M zu viele Verbindungen von Rolle »poor«|F miscinit.c|]]
       .. "L 781|R InitializeSessionUserId|"
 
+    local listeners = {} -- those of a spec; a collected pipe would wait for its process to end
+
+    after_each(function()
+      for pid, listener in pairs(listeners) do
+        support.run("kill " .. pid)
+        listener:close()
+      end
+      listeners = {}
+    end)
+
+    --- Start a server in Perl whose first line of output is its pid; it ends with the spec.
+    local function listen(program)
+      local listener = io.popen("exec perl -MIO::Socket::UNIX -e " .. program)
+      listeners[assert(listener:read "*n")] = listener
+    end
+
     --- A server that refuses each connection with these fields, for 20 seconds at most.
     local function refusing_server(fields)
       local socket_dir = support.tempdir()
-      local listener = io.popen(("exec perl -MIO::Socket::UNIX -e '" ..
-        "$f = shift; $f =~ s/(^|\\|)(\\w) /$1$2/g; $f =~ tr/|/\\0/; alarm 20; " ..
+      listen(("'$f = shift; $f =~ s/(^|\\|)(\\w) /$1$2/g; $f =~ tr/|/\\0/; alarm 20; " ..
         "$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 5); print \"$$\\n\"; " ..
         "close STDOUT; while ($c = $s->accept) { sysread $c, $b, 9999; " ..
         "syswrite $c, \"E\" . pack(\"N\", 5 + length $f) . $f . \"\\0\"; close $c }' %s")
         :format(socket_dir .. "/.s.PGSQL.5432", support.quote(fields)))
-      local pid = assert(listener:read "*n")
-      finally(function()
-        support.run("kill " .. pid)
-        listener:close()
-      end)
       return socket_dir
     end
 
@@ -259,28 +269,22 @@ describe("a connection", function()
     --- A server that accepts connections and says nothing, for 20 seconds at most.
     local function silent_server()
       local socket_dir = support.tempdir()
-      local listener = io.popen(("exec perl -MIO::Socket::UNIX -e '" ..
-        "$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 1); print \"$$\\n\"; " ..
+      listen(("'$s = IO::Socket::UNIX->new(Local => \"%s\", Listen => 1); print \"$$\\n\"; " ..
         "close STDOUT; sleep 20'"):format(socket_dir .. "/.s.PGSQL.5432"))
-      local pid = assert(listener:read "*n")
-      return socket_dir, function()
-        support.run("kill " .. pid)
-        listener:close()
-      end
+      return socket_dir
     end
 
     it("ends at connect_timeout when nobody answers", function()
-      local socket_dir, stop = silent_server()
+      local socket_dir = silent_server()
       local err = fails(pgmig.connect, { host = socket_dir, connect_timeout = 0.2 })
       assert.equal("connect", err.kind)
       assert.matches("in time", err.message)
       err = fails(pgmig.connect, ("host=%s connect_timeout=1"):format(socket_dir))
       assert.matches("in time", err.message)
-      stop()
     end)
 
     it("ends at once when a signal comes", function()
-      local socket_dir, stop = silent_server()
+      local socket_dir = silent_server()
       local code, out = support.run("exec env " .. support.lua_command(([[
         local core = require "pgmig.core"
         core.interrupt_on_signals()
@@ -291,7 +295,6 @@ describe("a connection", function()
       ]]):format(socket_dir)))
       assert.equal("false interrupted 2", out)
       assert.is_number(code)
-      stop()
     end)
 
     it("takes a URL or a table, nothing else", function()
