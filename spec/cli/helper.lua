@@ -65,7 +65,8 @@ process.__index = process
 function M.start(words, env, first, program)
   local dir = support.tempdir()
   local run = ("echo $$ >pid; %s exec %s"):format(first or "", M.command(words, env, program))
-  os.execute(("cd %s && ( sh -c %s >out 2>err </dev/null; echo $? >code ) >/dev/null 2>&1 &")
+  os.execute(("cd %s || exit; : >out; : >err; "
+    .. "( sh -c %s >out 2>err </dev/null; echo $? >code ) >/dev/null 2>&1 &")
     :format(M.quote(dir), M.quote(run)))
   return setmetatable({ dir = dir }, process)
 end

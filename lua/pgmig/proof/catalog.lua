@@ -25,7 +25,7 @@ function M.new(shape)
     relations = by(rows.relation, "name"), functions = by(rows["function"], "name"),
     columns = by(rows.column, "table"), constraints = by(rows.constraint, "table"),
     indexes = by(rows.index, "table"), index_names = by(rows.index, "name"),
-    policies = by(rows.policy, "table"),
+    policies = by(rows.policy, "table"), published = shape.published,
   }, catalog)
 end
 
@@ -33,6 +33,12 @@ end
 function catalog:has_relation(name) return self.relations[name] ~= nil end
 
 function catalog:has_function(name) return self.functions[name] ~= nil end
+
+--- What a function returns.
+function catalog:result_of(name)
+  local list = self.functions[name]
+  return list and list[1].result
+end
 
 function catalog:has_policy(name) return self.policies[name] ~= nil end
 
@@ -51,11 +57,33 @@ function catalog:key(name)
   return key and key.columns and not key.columns:find(", ", 1, true) and key.columns or nil
 end
 
+--- A column of a table, as shape has it; nil.
+function catalog:column(name, column)
+  for _, row in ipairs(self.columns[name] or {}) do
+    if row.name == column and not row.dropped then return row end
+  end
+end
+
+--- The names of the columns of a relation.
+function catalog:columns_of(name)
+  local names = {}
+  for _, row in ipairs(self.columns[name] or {}) do
+    if not row.dropped then names[#names + 1] = row.name end
+  end
+  return names
+end
+
 --- The type of a column; nil.
 function catalog:type_of(name, column)
-  for _, row in ipairs(self.columns[name] or {}) do
-    if row.name == column then return row.type end
-  end
+  local row = self:column(name, column)
+  return row and row.type
+end
+
+--- Whether a table is published, and its rows cannot be told apart by those who subscribe.
+function catalog:lacks_identity(name)
+  local relation = self.published[name] and (self.relations[name] or {})[1]
+  if not relation then return false end
+  return relation.identity == "n" or relation.identity == "d" and not self:has_key(name)
 end
 
 --- Whether an index of a table begins with columns, in whatever order.

@@ -38,16 +38,37 @@ breaking["column renamed"] = function(change)
       :format(short(change.table), change.to, change.type, change.column)
 end
 
+--- What queries miss that use a relation's name, where another one has it now.
+local function successor_lacks(change, name, columns, run)
+  for _, column in ipairs(columns) do
+    if not run:column(name, column) then
+      return ("%s %s has no column %s any more: queries that name it fail"):format(change.kind,
+        short(name), column), "-- first a release whose queries do not name it; then this migration"
+    end
+  end
+end
+
+local holds_rows = { ["table"] = true, ["partitioned table"] = true }
+
 breaking["relation dropped"] = function(change, run)
-  local is_view = change.kind:find "view" ~= nil
-  if not readable[change.kind] or is_view and run:has_relation(change.name) then return end
-  return ("%s %s is dropped%s: queries that name it fail"):format(change.kind, short(change.name),
-    is_view and "" or " with its data"),
-    "-- first a release whose queries do not name it; then this migration"
+  if not readable[change.kind] then return end
+  if not run:has_relation(change.name) then
+    return ("%s %s is dropped%s: queries that name it fail"):format(change.kind,
+      short(change.name), change.kind:find "view" and "" or " with its data"),
+      "-- first a release whose queries do not name it; then this migration"
+  end
+  if holds_rows[change.kind] then
+    return ("%s %s is dropped with its data, and another one takes its name"):format(change.kind,
+      short(change.name))
+  end
+  return successor_lacks(change, change.name, change.columns, run)
 end
 
 breaking["relation renamed"] = function(change, run)
-  if not readable[change.kind] or run:has_relation(change.from) then return end
+  if not readable[change.kind] then return end
+  if run:has_relation(change.from) then
+    return successor_lacks(change, change.from, run:columns_of(change.to), run)
+  end
   return ("%s %s is renamed to %s: queries that use the old name fail"):format(change.kind,
     short(change.from), short(change.to)),
     ("ALTER TABLE %s RENAME TO ...;\nCREATE VIEW %s AS SELECT * FROM %s; -- for the old name")
@@ -62,9 +83,21 @@ breaking["enum value renamed"] = function(change)
 end
 
 breaking["function dropped"] = function(change, run)
-  if run:has_function(change.name) then return end
-  return ("function %s is dropped: queries that call it fail"):format(short(change.name)),
-    "-- first a release that does not call it; then this migration"
+  if not run:has_function(change.name) then
+    return ("function %s is dropped: queries that call it fail"):format(short(change.name)),
+      "-- first a release that does not call it; then this migration"
+  end
+  local result = run:result_of(change.name)
+  if result == change.result then return end
+  return ("function %s returns %s, not %s any more"):format(short(change.name), result,
+    change.result), "-- a function of another name; this one goes when nothing calls it"
+end
+
+breaking["function renamed"] = function(change, run)
+  if run:has_function(change.from) then return end
+  return ("function %s is renamed: queries that call %s fail"):format(short(change.from),
+    short(change.from):match "^[^(]*"),
+    "-- a function of the new name; the old one goes when nothing calls it"
 end
 
 breaking["schema renamed"] = function(change)
@@ -85,19 +118,67 @@ end
 
 --- A column that a table with users must not leave empty, and that old INSERTs do not know.
 local function lacks_default(column)
-  return column.not_null and not column.default and not column.identity and not column.generated
-    and not column.type_default
+  return column.not_null and not column.default and (column.identity or "") == ""
+    and (column.generated or "") == "" and not column.type_default
 end
 
+local defaults = { ["default changed"] = true, ["identity removed"] = true }
+
 --- The default of a mandatory column goes: a column that was added with one in the same run, too.
-function M.default_removed(effect, _, report)
-  for change in each(effect, { ["default changed"] = true }) do
-    if change.on_old and not change.to and lacks_default(change) then
+function M.default_removed(effect, _, report, run)
+  for change in each(effect, defaults) do
+    local column = change.on_old and not change.to and run:column(change.table, change.column)
+    if column and lacks_default(column) then
       report { id = "breaks-application", severity = "warning", relation = change.table,
         message = ("column %s of %s has no default any more and may not be NULL: an INSERT that "
           .. "does not name it fails"):format(change.column, short(change.table)),
         why = "an application that runs while the migration is applied does not know the column",
         rewrite = "-- drop the default when all writers name the column" }
+    end
+  end
+end
+
+-- What a sequence goes with, where it is not dropped for itself.
+local owners = {
+  ["relation dropped"] = true, ["column dropped"] = true, ["identity removed"] = true,
+}
+
+local function owner_goes(effect)
+  for change in each(effect, owners) do
+    if change.kind ~= "sequence" then return true end
+  end
+  return false
+end
+
+function M.sequence_dropped(effect, _, report, run)
+  if owner_goes(effect) then return end
+  for change in each(effect, { ["relation dropped"] = true }) do
+    if change.kind == "sequence" and change.existed and not run:has_relation(change.name) then
+      report { id = "breaks-application", severity = "warning", relation = change.name,
+        message = ("sequence %s is dropped: queries that take numbers of it fail"):format(
+          short(change.name)),
+        why = "an application that runs while the migration is applied still has the old queries" }
+    end
+  end
+end
+
+-- What may leave a published table without a way to tell its rows apart.
+local identities = {
+  ["constraint dropped"] = true, ["replica identity changed"] = true, ["index dropped"] = true,
+}
+
+function M.replica_identity(effect, _, report, run)
+  local told = {}
+  for change in each(effect, identities) do
+    local name = change.table
+    if change.on_old and not told[name] and run:lacks_identity(name) then
+      told[name] = true
+      report { id = "breaks-application", severity = "warning", relation = name,
+        message = ("%s is published and has no replica identity any more: each UPDATE and DELETE "
+          .. "of it fails"):format(short(name)),
+        why = "those who subscribe are told of a changed row by its primary key",
+        rewrite = ("ALTER TABLE %s REPLICA IDENTITY FULL; -- before it, or an index of its own")
+          :format(short(name)) }
     end
   end
 end
@@ -277,6 +358,8 @@ end
 M.list = {
   { "breaks-application", M.breaks_application },
   { "breaks-application", M.default_removed },
+  { "breaks-application", M.sequence_dropped },
+  { "breaks-application", M.replica_identity },
   { "breaks-application", M.not_null_added },
   { "breaks-application", M.type_changed },
   { "not-null-without-default", M.not_null_without_default },

@@ -26,7 +26,10 @@ local function constraint_fields(row)
 end
 
 local function relation_fields(row)
-  return { table = row.name, name = row.name, bare = row.bare, kind = kinds[row.kind] }
+  return {
+    table = row.name, name = row.name, bare = row.bare, kind = kinds[row.kind],
+    columns = row.columns,
+  }
 end
 
 local function index_fields(row)
@@ -37,7 +40,7 @@ local function index_fields(row)
 end
 
 local function function_fields(row)
-  return { name = row.name, definer = row.definer, config = row.config }
+  return { name = row.name, definer = row.definer, config = row.config, result = row.result }
 end
 
 local function own_fields(row) return { name = row.name, table = row.table, type = row.type } end
@@ -93,6 +96,7 @@ function compare.column(old, new, add)
   if old.default ~= new.default then
     add("default changed", { from = old.default, to = new.default })
   end
+  if old.identity ~= "" and new.identity == "" then add "identity removed" end
 end
 
 function compare.constraint(old, new, add)
@@ -104,7 +108,10 @@ function compare.index(old, new, add)
   if old.name ~= new.name then add("index renamed", { from = old.name }) end
 end
 
-compare["function"] = function(_, _, add) add "function changed" end
+compare["function"] = function(old, new, add)
+  if old.name ~= new.name then add("function renamed", { from = old.name }) end
+  add "function changed"
+end
 
 function compare.label(old, new, add)
   if old.name ~= new.name then add("enum value renamed", { from = old.name }) end

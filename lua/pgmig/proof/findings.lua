@@ -2,6 +2,8 @@
 -- (pgmig.proof.effects) alone. What to do about each is said by pgmig.proof.advice.
 local effects = require "pgmig.proof.effects"
 
+local unpack = unpack or table.unpack
+
 local M = {}
 
 local SHARE = effects.strength "SHARE"
@@ -9,7 +11,10 @@ local SHARE = effects.strength "SHARE"
 local tables = { ["table"] = true, ["partitioned table"] = true }
 local stored = { ["table"] = true, ["partitioned table"] = true, ["materialized view"] = true }
 
-local MANY_ROWS = 1000 -- written by one statement: long enough for a lock to be felt
+-- Statements that lock one table after the other; others do so for what they change in one.
+local has_parts = { DO = true, LOCK = true, SELECT = true, CALL = true, TRUNCATE = true }
+
+local MANY_ROWS = 100000 -- written by one statement: long enough for a lock to be felt
 
 --- Whether a lock keeps writes waiting, or all.
 local function is_strong(mode) return effects.strength(mode) >= SHARE end
@@ -52,6 +57,14 @@ end
 
 --- Whether a relation is so small that nobody waits for long.
 function judge:is_small(name) return self.facts:is_small(name) end
+
+--- Whether all of them are.
+function judge:are_small(names)
+  for _, name in ipairs(names) do
+    if not self:is_small(name) then return false end
+  end
+  return true
+end
 
 function judge:add(effect, id, severity, relation, detail)
   local finding = detail or {}
@@ -179,16 +192,31 @@ function judge:claims(effect, name)
     and self:relation(effect, name).named
 end
 
---- A statement locks a second table for others, which an application may use in another order.
+--- The tables that are locked before a table, for their own sake, too.
+-- @param own those that the statement has locked before it
+function judge:others(effect, own)
+  local others = {}
+  for _, other in ipairs(sorted(self.locked)) do
+    local is_part = ((effect.relations or {})[other] or {}).named or (effect.locks or {})[other]
+    if self.locked[other].claimed and not is_part then others[#others + 1] = other end
+  end
+  for _, other in ipairs(own) do others[#others + 1] = other end
+  return others
+end
+
+--- A second table is locked for others, which an application may use in another order.
 function judge:many_tables(effect)
+  local own = {}
   for _, name in ipairs(sorted(effect.locks)) do
     if self:claims(effect, name) and not self.locked[name] then
-      local others = {}
-      for _, other in ipairs(sorted(self.locked)) do
-        local is_part = ((effect.relations or {})[other] or {}).named or (effect.locks or {})[other]
-        if self.locked[other].claimed and not is_part then others[#others + 1] = other end
+      local others = self:others(effect, own)
+      if others[1] then
+        local all = { name, unpack(others) }
+        self:add(effect, "many-tables", self:are_small(all) and "note" or "warning", name, {
+          others = others,
+        })
       end
-      if others[1] then self:add(effect, "many-tables", "warning", name, { others = others }) end
+      own[#own + 1] = has_parts[effect.kind] and name or nil
     end
   end
 end
@@ -214,7 +242,7 @@ end
 function judge:queue(effect)
   for _, name in ipairs(sorted(effect.locks)) do
     if is_strong(effect.locks[name]) and self:is_old(effect, name) then
-      local endless = has_no_limit(effect.settings)
+      local endless = has_no_limit(effect.settings) and not effect.waits -- so does such a command
       if endless or not self.told[name] then
         self:add(effect, "queue", endless and "warning" or "note", name, { endless = endless })
       end

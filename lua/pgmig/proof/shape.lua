@@ -41,7 +41,7 @@ questions.column = [[
   LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid
     AND d.adnum OPERATOR(pg_catalog.=) a.attnum
   WHERE ]] .. OWN .. [[ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-    AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog."char"[])
+    AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,c}'::pg_catalog."char"[])
     AND (%s)]]
 
 questions.constraint = [[
@@ -86,7 +86,8 @@ questions["function"] = [[
   SELECT p.oid::pg_catalog.int8 AS oid,
     pg_catalog.format('%%I.%%I(%%s)', n.nspname, p.proname,
       pg_catalog.pg_get_function_identity_arguments(p.oid))::pg_catalog.text AS name,
-    p.prosecdef AS definer, p.proconfig::pg_catalog.text AS config
+    p.prosecdef AS definer, p.proconfig::pg_catalog.text AS config,
+    pg_catalog.pg_get_function_result(p.oid)::pg_catalog.text AS result
   FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
   WHERE ]] .. OWN .. [[ AND %s AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -136,6 +137,9 @@ M.kinds = {
 -- The catalogs of rows that can vanish: a column stays, as one that is dropped.
 local vanishing = { "schema", "relation", "constraint", "index", "function", "label", "policy" }
 
+-- The kinds of objects that belong to a relation, whose name they have.
+local belonging = { "column", "constraint", "index", "policy" }
+
 local function key_of(row) return row.number and row.oid .. "." .. row.number or row.oid end
 
 --- The condition for rows that a transaction of at least this number has written.
@@ -179,6 +183,22 @@ local function counts_of(db)
   return query(db, "SELECT " .. table.concat(parts, ", "))[1]
 end
 
+-- The tables whose changed and deleted rows are published, and so need a replica identity.
+local PUBLISHED = [[
+  SELECT DISTINCT pg_catalog.format('%I.%I', t.schemaname, t.tablename)::pg_catalog.text AS name
+  FROM pg_catalog.pg_publication_tables t
+  JOIN pg_catalog.pg_publication p ON p.pubname OPERATOR(pg_catalog.=) t.pubname
+  WHERE p.pubupdate OR p.pubdelete]]
+
+--- Give the parts of a renamed relation its new name.
+local function rename_parts(self, row)
+  for _, kind in ipairs(belonging) do
+    for _, part in pairs(self.rows[kind]) do
+      if (part.of or part.oid) == row.oid then part.table = row.name end
+    end
+  end
+end
+
 --- Begin with what there is.
 -- @param db a connection
 -- @param without a set of tables that are left out, by their names without a schema
@@ -189,6 +209,8 @@ function M.open(db, without)
     self.rows[kind], self.first[kind] = ask(self, kind), {}
     for key in pairs(self.rows[kind]) do self.first[kind][key] = true end
   end
+  self.published = {}
+  for _, row in ipairs(query(db, PUBLISHED)) do self.published[row.name] = true end
   self.counts, self.mark = counts_of(db), mark_of(db)
   return self
 end
@@ -212,15 +234,23 @@ local function find_gone(self, kind, added, counts, gone)
     if not there[row.oid] then
       gone[#gone + 1] = { kind = kind, old = row }
       self.rows[kind][key] = nil
-      if kind == "relation" then self:forget_columns(row.oid) end
+      if kind == "relation" then row.columns = self:forget_columns(row.oid) end
     end
   end
 end
 
+--- Forget those of a relation that is gone.
+-- @return their names
 function shape:forget_columns(oid)
+  local names = {}
   for key, row in pairs(self.rows.column) do
-    if row.oid == oid then self.rows.column[key] = nil end
+    if row.oid == oid then
+      self.rows.column[key] = nil
+      if not row.dropped then names[#names + 1] = row.name end
+    end
   end
+  table.sort(names)
+  return names
 end
 
 --- Whether two rows say the same.
@@ -253,6 +283,7 @@ function shape:step()
         list[#list + 1] = { kind = kind, old = old, new = row }
       end
       self.rows[kind][key] = row
+      if kind == "relation" and old and old.name ~= row.name then rename_parts(self, row) end
     end
     if counts[kind] then find_gone(self, kind, added, counts, list) end
     table.sort(list, by_key)

@@ -18,6 +18,8 @@ end
 
 -- ---- writes without an end ---------------------------------------------------------------
 
+local function bare_name(name) return (name:match '([^.]*)$' or name):gsub('"', "") end
+
 --- The table that an UPDATE or DELETE writes to: its last name; where its WHERE is, or nil.
 local function write_of(statement)
   local from, behind = statement:find "UPDATE"
@@ -31,39 +33,64 @@ local function write_of(statement)
   return name, condition
 end
 
---- Whether a condition picks few rows: a column equals a constant, or one of some.
-local function narrows(statement, from)
+local function is_constant(token)
+  return token ~= nil and (token.kind == "string" or token.kind == "number" or token.text == "$"
+    or token.text == ":")
+end
+
+--- Whether a token begins what a column is compared with: a constant, some, a range.
+local function is_narrow(statement, at)
+  local token, behind = statement[at], statement[at + 1]
+  if not token then return false end
+  if token.text == "=" then return is_constant(behind) end
+  if token.word == "IN" then return is_constant(statement[at + 2]) end
+  return token.word == "BETWEEN"
+end
+
+--- Whether a condition picks few rows: by LIMIT or ctid, or by the value of a column with an index,
+-- which the server may not use for an empty table.
+local function narrows(statement, from, has_index)
   for i = from, #statement do
-    local token, behind = statement[i], statement[i + 1]
+    local token = statement[i]
     if token.word == "OR" and token.depth <= 0 then return false end
-    local equals = token.text == "=" and not statement[i - 1].text:find "^[<>!]$"
-    if equals and behind and (behind.kind == "string" or behind.kind == "number"
-      or behind.text == "$" or behind.text == ":") then
-      return true
-    end
-    if token.word == "IN" and behind and behind.text == "(" and statement[i + 2]
-      and (statement[i + 2].kind == "string" or statement[i + 2].kind == "number") then
-      return true
-    end
-    if token.word == "BETWEEN" or token.word == "CTID" or token.word == "LIMIT" then return true end
+    if token.word == "CTID" or token.word == "LIMIT" then return true end
+    if token.name and is_narrow(statement, i + 1) and has_index(token.name) then return true end
   end
   return false
 end
 
---- What the text says about writes to a table: "all", "many", "few"; nil: nothing.
-local function extent(effect, bare)
-  local found
-  for _, statement in ipairs(running(effect)) do
-    local name, condition = write_of(statement)
-    if name == bare then
-      if not condition then return "all" end
-      found = narrows(statement, condition) and (found or "few") or "many"
-    end
-  end
-  return found
+-- What may write without saying so at its beginning.
+local veiled = { SELECT = true, WITH = true, MERGE = true, DO = true }
+
+--- Whether such a statement takes a table for writing, which it need not name.
+local function is_veiled(effect, name)
+  return veiled[effect.kind] and (effect.locks or {})[name] == "ROW EXCLUSIVE"
 end
 
-local function bare_name(name) return (name:match '([^.]*)$' or name):gsub('"', "") end
+local function has_limit(effect)
+  for _, statement in ipairs(running(effect)) do
+    for _, token in ipairs(statement) do
+      if token.word == "LIMIT" then return true end
+    end
+  end
+  return false
+end
+
+--- What a statement does to a table that it reads as a whole and writes to: "all", "many", "few";
+-- nil: nothing that is known.
+local function extent(effect, name, run)
+  local bare, found = bare_name(name), nil
+  local function has_index(column) return run:has_index_on(name, column) end
+  for _, statement in ipairs(running(effect)) do
+    local target, condition = write_of(statement)
+    if target == bare then
+      if not condition then return "all" end
+      found = narrows(statement, condition, has_index) and (found or "few") or "many"
+    end
+  end
+  if found or not is_veiled(effect, name) then return found end
+  return has_limit(effect) and "few" or "many"
+end
 
 --- Tables that were there and whose rows a statement may write one by one, after reading all.
 local function written_after_scan(effect)
@@ -71,7 +98,8 @@ local function written_after_scan(effect)
   for name in pairs(effect.scans or {}) do
     local mode = effects.stronger((effect.held or {})[name], (effect.locks or {})[name])
     local relation = (effect.relations or {})[name] or {}
-    if relation.existed and effects.strength(mode) >= effects.strength "ROW EXCLUSIVE" then
+    local is_old = relation.existed and relation.kind == "table"
+    if is_old and effects.strength(mode) >= effects.strength "ROW EXCLUSIVE" then
       list[#list + 1] = name
     end
   end
@@ -81,7 +109,7 @@ end
 
 function M.mass_write(effect, facts, report, run)
   for _, name in ipairs(written_after_scan(effect)) do
-    local how = extent(effect, bare_name(name))
+    local how = extent(effect, name, run)
     if how == "all" or how == "many" then
       local key = run:key(name) or "id"
       report { relation = name, work = name,
