@@ -87,7 +87,7 @@ describe("dump", function()
     migrator():migrate()
     local text = migrator():dump().text
     for _, word in ipairs {
-      "restrict", "Dumped", "SET lock_timeout = 0;\n\n", "; Owner: postgres",
+      "restrict", "Dumped", "SET lock_timeout = 0;\n\n", "; Owner: postgres", "FOR ROLE",
     } do
       assert.is_nil(text:find(word, 1, true), word)
     end
@@ -95,6 +95,7 @@ describe("dump", function()
     for _, word in ipairs {
       "ALTER TABLE shop.item OWNER TO dump_owner;",
       "GRANT SELECT ON TABLE shop.item TO dump_reader;",
+      "ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES",
       "-- Name: no; Type: heading; Owner: at all\nSET lock_timeout = 0;';",
       "REFRESH MATERIALIZED VIEW shop.filled;", "' OWNER TO me; -- UP'::text",
     } do

@@ -39,6 +39,15 @@ local function is_own(sql, role)
   return sql:find "^ALTER " and sql:sub(-#ending) == ending
 end
 
+local DEFAULTS = "ALTER DEFAULT PRIVILEGES "
+
+--- A statement without the name of that role, where it goes without.
+local function without_role(sql, role)
+  local beginning = DEFAULTS .. "FOR ROLE " .. role .. " "
+  if sql:sub(1, #beginning) ~= beginning then return sql end
+  return DEFAULTS .. sql:sub(#beginning + 1)
+end
+
 -- ---- secrets -----------------------------------------------------------------
 
 --- What may hold a password, for people; nil.
@@ -95,7 +104,7 @@ function M.normalise(text, options)
       or is_own(sql, options.role)
     if not (secret or says_nothing) then
       parts[#parts + 1] = title and "\n" .. title
-      parts[#parts + 1] = sql .. ";\n" .. rows_of(statement)
+      parts[#parts + 1] = without_role(sql, options.role) .. ";\n" .. rows_of(statement)
       title = nil
       refreshes[#refreshes + 1] = refresh_of(sql, options.populated)
     end
