@@ -45,6 +45,7 @@ local SCAN = [[SELECT %d AS catalog, pg_catalog.count(*) AS count,
   (pg_catalog.array_agg(x.ctid) FILTER (WHERE %s))::pg_catalog.text AS rows,
   (pg_catalog.array_agg(%s) FILTER (WHERE %s))::pg_catalog.text AS ids
 FROM pg_catalog.%s x%s]]
+local COUNT = "SELECT %d, pg_catalog.count(*), NULL, NULL FROM pg_catalog.%s x%s"
 local IS_NEW = "pg_catalog.age(x.xmin) OPERATOR(pg_catalog.<=) (SELECT pg_catalog.age(%s))"
 
 -- ---- the connection ----------------------------------------------------------
@@ -185,8 +186,10 @@ end
 local function scan_query(self)
   local parts = {}
   for i, catalog in ipairs(self.catalogs) do
-    parts[i] = SCAN:format(i, "%new", catalog.id, "%new", catalog.name,
-      catalog.cheap and "\nWHERE " .. catalog.cheap or "")
+    local filter = catalog.cheap and "\nWHERE " .. catalog.cheap or ""
+    parts[i] = catalog.has_places
+      and SCAN:format(i, "%new", catalog.id, "%new", catalog.name, filter)
+      or COUNT:format(i, catalog.name, filter)
   end
   parts[#parts + 1] = "SELECT 0, 0, " .. HORIZON .. ", NULL"
   return table.concat(parts, "\nUNION ALL\n")

@@ -374,6 +374,7 @@ local function build(self, catalog)
       table.concat(key, ", "), table.concat(values, ", "), catalog.name,
       filter ~= "" and "\nWHERE " .. filter or ""),
     has_filter = filter ~= "",
+    has_places = next(catalog.unreadable) == nil, -- otherwise xmin and ctid may not be read
   }
 end
 
@@ -390,7 +391,7 @@ end
 -- @param options { database, roles, large_objects = whether those count; unreadable = a set of
 --   "catalog.column" that are not to be read, beside those that cannot be }
 -- @return { list = the catalogs by name, each { name, key = columns, values = columns, query, id,
---   cheap, group, has_filter }, unreadable = a set of "catalog.column" }
+--   cheap, group, has_filter, has_places }, unreadable = a set of "catalog.column" }
 function M.make(db, options)
   local self = {
     version = db:server_version(), catalogs = M.describe(db), unreadable = {}, list = {},
