@@ -86,6 +86,8 @@ describe("of the corpus, check", function()
     migrator = pgmig.migrator(nil, dir)
   end)
 
+  local function is_to_come(case) return clone.version < (case.since or 0) * 10000 end
+
   local function result_of(case, sql)
     support.write(dir, "002_case.sql", (case.off and "-- pgmig: transaction=off\n" or "") .. sql)
     local session = checks.session(migrator, { facts = case.facts and corpus.facts }, clone)
@@ -99,7 +101,7 @@ describe("of the corpus, check", function()
       for _, finding in ipairs(of(result_of(case, case[3]), case[2])) do
         found = found or finding.severity ~= "note"
       end
-      if not found then missed[#missed + 1] = case[1] end
+      if not found and not is_to_come(case) then missed[#missed + 1] = case[1] end
     end
     assert.same({}, missed)
   end)
@@ -107,7 +109,7 @@ describe("of the corpus, check", function()
   it("blames nothing that is harmless", function()
     local blamed = {}
     for _, case in ipairs(corpus.harmless) do
-      local words = told(result_of(case, case[2]))
+      local words = is_to_come(case) and "" or told(result_of(case, case[2]))
       if words ~= "" then blamed[#blamed + 1] = case[1] .. ": " .. words end
     end
     assert.same({}, blamed)

@@ -331,6 +331,9 @@ say["hidden-lock"] = function(finding)
 end
 
 function say.queue(finding)
+  if finding.endless then
+    return waiting(finding) .. ", and for as long as it waits for its lock itself"
+  end
   return ("%s, for a moment"):format(waiting(finding):gsub(" until [%w ]+ %(", " ("))
 end
 

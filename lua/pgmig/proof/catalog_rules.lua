@@ -75,6 +75,16 @@ breaking["relation renamed"] = function(change, run)
       :format(short(change.from), short(change.from), short(change.to))
 end
 
+breaking["constraint dropped"] = function(change, run)
+  if change.type ~= "p" or not change.on_old or run:has_key(change.table)
+    or not run:has_relation(change.table) then
+    return
+  end
+  return ("the primary key of %s is dropped: ON CONFLICT (%s) fails, and so do updates of a "
+    .. "published table"):format(short(change.table), change.columns or "..."),
+    "-- first another unique index, then ADD PRIMARY KEY USING INDEX in the same migration"
+end
+
 breaking["enum value renamed"] = function(change)
   return ("value '%s' of %s is renamed to '%s': queries that use the old one fail"):format(
     change.from, short(change.type), change.name),

@@ -42,7 +42,7 @@ end
 local function is_narrow(statement, at)
   local token, behind = statement[at], statement[at + 1]
   if not token then return false end
-  if token.text == "=" then return is_constant(behind) end
+  if token.text == "=" then return is_constant(behind) or behind ~= nil and behind.word == "ANY" end
   if token.word == "IN" then return is_constant(statement[at + 2]) end
   return token.word == "BETWEEN"
 end
@@ -50,13 +50,14 @@ end
 --- Whether a condition picks few rows: by LIMIT or ctid, or by the value of a column with an index,
 -- which the server may not use for an empty table.
 local function narrows(statement, from, has_index)
+  local found = false
   for i = from, #statement do
     local token = statement[i]
     if token.word == "OR" and token.depth <= 0 then return false end
-    if token.word == "CTID" or token.word == "LIMIT" then return true end
-    if token.name and is_narrow(statement, i + 1) and has_index(token.name) then return true end
+    found = found or token.word == "CTID" or token.word == "LIMIT"
+      or token.name and is_narrow(statement, i + 1) and has_index(token.name)
   end
-  return false
+  return found
 end
 
 -- What may write without saying so at its beginning.
