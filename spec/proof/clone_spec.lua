@@ -114,7 +114,8 @@ COPY public.t (id) FROM stdin;
     if tonumber(program:match "%d+") < tonumber(of_server:match "%d+") then
       pending "pg_dump is older than the server"
     end
-    local url = support.database()
+    support.psql(support.server():url(), "CREATE ROLE clone_owner LOGIN SUPERUSER")
+    local url = support.database():gsub("user=postgres", "user=clone_owner")
     pgmig.migrator(pgmig.connect(url), folder { ["1_x.sql"] = "SELECT 1;" }):migrate()
     support.psql(url, [[CREATE TABLE t (id int, ts timestamp);
       ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0) NOT VALID]])

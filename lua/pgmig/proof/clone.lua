@@ -161,7 +161,7 @@ function clone:supply(err)
   local role = self.server and missing_role(err)
   if not role or self.roles[role] then return false end
   self.roles[role] = true
-  self.admin:exec("CREATE ROLE " .. self.admin:quote_ident(role))
+  likeness.role(self.admin, role)
   self:note(("there was no role %s: it was created for the clone, without any privileges"):format(
     role))
   return true

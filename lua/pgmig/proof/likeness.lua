@@ -74,6 +74,12 @@ local function roles_of(db)
   return names
 end
 
+--- Make a role, which may do nothing. We are a member of it: pgmig's own tables may be its.
+function M.role(admin, name)
+  local quoted = admin:quote_ident(name)
+  admin:exec(("CREATE ROLE %s; GRANT %s TO CURRENT_USER"):format(quoted, quoted))
+end
+
 --- Make the roles that another server has: files and dumps name them. None may do anything.
 -- @param like a connection to that server
 -- @param admin a connection to a server of our own
@@ -81,7 +87,7 @@ function M.roles(like, admin)
   local there = {}
   for _, name in ipairs(roles_of(admin)) do there[name] = true end
   for _, name in ipairs(roles_of(like)) do
-    if not there[name] then admin:exec("CREATE ROLE " .. admin:quote_ident(name)) end
+    if not there[name] then M.role(admin, name) end
   end
 end
 
