@@ -6,6 +6,7 @@ local clones = require "pgmig.proof.clone"
 local corpus = dofile "spec/fixtures/check_corpus.lua"
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
+local scratch = require "pgmig.scratch"
 local support = require "spec.support"
 
 local unpack = unpack or table.unpack
@@ -358,6 +359,28 @@ describe("queries of an application", function()
     assert.equal(4, #of(result, "breaks-application") - 1) -- one is of the column itself
     assert.equal("1c:2 3:2 4:2 6c:2",
       (broken "-- pgmig: transaction=off\nALTER TABLE users DROP COLUMN bio;"))
+  end)
+
+  it("are those that the database has seen, with their calls", function()
+    local server = scratch.start { settings = { shared_preload_libraries = "pg_stat_statements" } }
+    local db = pgmig.connect(server:url())
+    db:exec("CREATE EXTENSION pg_stat_statements; CREATE TABLE t (id bigint PRIMARY KEY, a int)")
+    for i = 1, 3 do db:query("SELECT a FROM t WHERE id = $1", i) end
+    local dir = folder {
+      ["001_a.sql"] = "CREATE TABLE t (id bigint PRIMARY KEY, a int);",
+      ["002_b.sql"] = "ALTER TABLE t DROP COLUMN a;",
+    }
+    local result = pgmig.migrator(db, dir):check { queries = "pg_stat_statements", applied_to = 1 }
+    local found = {}
+    for _, finding in ipairs(result.findings) do
+      if finding.query then found[#found + 1] = finding end
+    end
+    db:close()
+    server:stop()
+    assert.equal(1, #found)
+    assert.same({ "SELECT a FROM t WHERE id = $1", 3, "42703" }, {
+      found[1].query, found[1].calls, found[1].sqlstate,
+    })
   end)
 
   it("are read from a file, one a line", function()
