@@ -5,6 +5,7 @@
 -- change of a row gives it the transaction that made it as its xmin, and each row that is gone is
 -- missing in the count of its catalog. Names in rows that did not change may have: when something
 -- was renamed, or a member of an extension has changed, everything is read again.
+local canonical = require "pgmig.proof.canonical"
 local core = require "pgmig.core"
 local generator = require "pgmig.proof.generator"
 local record = require "pgmig.proof.record"
@@ -125,11 +126,17 @@ local function whole_query(self)
   return table.concat(parts, "\nUNION ALL\n")
 end
 
+--- Rows as the server gives them, with one spelling of each expression.
+local function spelled(rows)
+  for _, row in ipairs(rows) do row.row = canonical.of(row.row) end
+  return rows
+end
+
 --- All rows, by catalog and identity.
 local function read_all(self)
   local state = {}
   for _, catalog in ipairs(self.catalogs) do state[catalog.name] = {} end
-  for _, row in ipairs(self.db:query(whole_query(self))) do
+  for _, row in ipairs(spelled(self.db:query(whole_query(self)))) do
     state[row.catalog][row.id] = row
   end
   return state
@@ -255,9 +262,10 @@ end
 --- The rows of a catalog at some places.
 local function read_rows(self, catalog, places)
   local values = literals(self, places)
-  if not self.own then return self.db:query(complete(rows_query(catalog), values)) end
-  return execute(self, "pgmig_" .. catalog.name, function() return rows_query(catalog) end,
-    "pg_catalog.tid[], pg_catalog.oid[], pg_catalog.oid[]", values)
+  if not self.own then return spelled(self.db:query(complete(rows_query(catalog), values))) end
+  return spelled(execute(self, "pgmig_" .. catalog.name,
+    function() return rows_query(catalog) end,
+    "pg_catalog.tid[], pg_catalog.oid[], pg_catalog.oid[]", values))
 end
 
 --- The identities that a catalog has now.
