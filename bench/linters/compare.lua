@@ -1,12 +1,13 @@
--- Runs pgmig check and squawk over the labelled corpus of spec/fixtures/check_corpus.lua, and
--- writes false alarms and misses side by side as Markdown.
--- Usage: lua5.4 bench/linters/compare.lua SQUAWK >bench/linters/results.md
+-- Runs pgmig check and squawk over a labelled corpus, that of spec/fixtures/check_corpus.lua unless
+-- another one is named, and writes false alarms and misses side by side as Markdown.
+-- Usage: lua5.4 bench/linters/compare.lua SQUAWK [CORPUS] >bench/linters/results.md
 package.path = "./lua/?.lua;./lua/?/init.lua;./?.lua;" .. package.path
 package.cpath = "./build/lua5.4/?.so;" .. package.cpath
 
 local checks = require "pgmig.proof.check"
 local clones = require "pgmig.proof.clone"
-local corpus = dofile "spec/fixtures/check_corpus.lua"
+local corpus_path = arg[2] or "spec/fixtures/check_corpus.lua"
+local corpus = dofile(corpus_path)
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local quote = require "pgmig.shell".quote
@@ -107,8 +108,8 @@ end
 
 local version = output_of(quote(squawk) .. " --version"):gsub("%s+$", "")
 print "# pgmig check beside squawk\n"
-print(("%d dangerous and %d harmless migrations of `spec/fixtures/check_corpus.lua`; %s; see")
-  :format(#corpus.dangerous, #corpus.harmless, version))
+print(("%d dangerous and %d harmless migrations of `%s`; %s; see"):format(#corpus.dangerous,
+  #corpus.harmless, corpus_path, version))
 print "[README](README.md) for what counts.\n"
 print "| | dangerous: missed | harmless: blamed |\n|---|---|---|"
 for _, tool in ipairs(tools) do
