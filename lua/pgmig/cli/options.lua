@@ -392,9 +392,9 @@ local function add_check(parser)
     :description("Queries of the application, one a line, that must not\nbreak; "
       .. "pg_stat_statements: those the database has seen.")
   cmd:option("--fail-on"):argname "SEVERITY":choices { "error", "warning" }:default "error"
-    :description "Exit with code 3 if there are such findings (default:\nerror)."
+    :description "Exit with code 3 if there are such findings."
   cmd:option("--report"):argname "KIND":choices(reports):default "terminal"
-    :description "terminal, json, markdown, sarif or github (default:\nterminal)."
+    :description "terminal, json, markdown, sarif or github."
   cmd:flag("--watch"):description "Check the newest file again whenever it is saved."
   add_settings(cmd, "proof")
 end

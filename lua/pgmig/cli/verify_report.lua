@@ -55,11 +55,11 @@ local function summary(verified)
 end
 
 local function about_chain(chain)
-  if chain.complete then return "all of them went down and up again, one after the other" end
+  if chain.complete then return "all of them were rolled back and applied again" end
   if not chain.because_of then
-    return "all of them went down and up again, but the schema is not what it was"
+    return "all of them were rolled back and applied again, but the schema is not what it was"
   end
-  return ("they did not go down as a whole, because of %s"):format(chain.because_of)
+  return ("not all of them could be rolled back in one go, because of %s"):format(chain.because_of)
 end
 
 --- Write it for people.
