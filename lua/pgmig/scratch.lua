@@ -10,7 +10,9 @@
 -- that watches it notices the end of a pipe. Requires no C module. PGMIG_TEST_BIN names the folder
 -- of another version's initdb, pg_ctl and postgres.
 -- @module pgmig.scratch
-local quote = require "pgmig.shell".quote
+local shell = require "pgmig.shell"
+
+local output, quote = shell.output, shell.quote
 
 local M = {}
 local server = {}
@@ -76,14 +78,6 @@ while read -r -t 0.5; [ $? -gt 128 ] && ! caller_is_gone; do :; done
 cd /
 rm -rf "$folder"
 ]]
-
---- What a command prints, without the last line end.
-local function output(command)
-  local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("\n$", ""))
-end
 
 local function exists(path)
   local file = io.open(path, "rb")

@@ -3,8 +3,10 @@
 -- file.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
-local quote = require "pgmig.shell".quote
+local shell = require "pgmig.shell"
 local texts = require "pgmig.texts"
+
+local quote = shell.quote
 
 local M = {}
 
@@ -32,13 +34,7 @@ cd %s || exit
 } </dev/null >/dev/null 2>&1 &
 ]]
 
-local function read_file(path)
-  local file = io.open(path, "rb")
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local function read_file(path) return core.read_file(path) or "" end
 
 --- The environment: of a list of hosts the one that was found. What would count before it is taken
 -- away, and messages are in English.
@@ -69,19 +65,15 @@ local function words_of(options)
 end
 
 local function make_folder()
-  local pipe = assert(io.popen("mktemp -d \"${TMPDIR:-/tmp}/pgmig.XXXXXX\"", "r"))
-  local folder = pipe:read "*l"
-  pipe:close()
-  if folder then return folder end
-  errors.raise("io", "cannot create a temporary folder")
+  return shell.make_folder() or errors.raise("io", "cannot create a temporary folder")
 end
 
 --- Start it; its shell is told by way of its input what it is to do.
 local function start(db, folder, program, options)
-  local shell = assert(io.popen("exec sh", "w"))
-  shell:write(exports_of(db), SCRIPT:format(quote(folder), quote(program), quote(program),
+  local input = assert(io.popen("exec sh", "w"))
+  input:write(exports_of(db), SCRIPT:format(quote(folder), quote(program), quote(program),
     words_of(options)))
-  shell:close()
+  input:close()
 end
 
 local function wait(db, folder)

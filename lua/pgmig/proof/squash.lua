@@ -10,7 +10,7 @@ local errors = require "pgmig.errors"
 local migrators = require "pgmig.migrator"
 local pictures = require "pgmig.proof.picture"
 local planning = require "pgmig.state.plan"
-local quote = require "pgmig.shell".quote
+local shell = require "pgmig.shell"
 local twins = require "pgmig.proof.twin"
 
 local M = {}
@@ -98,15 +98,13 @@ end
 
 --- A folder that holds the file alone.
 local function with_folder(name, text, fn)
-  local pipe = assert(io.popen("mktemp -d \"${TMPDIR:-/tmp}/pgmig.XXXXXX\"", "r"))
-  local folder = pipe:read "*l"
-  pipe:close()
+  local folder = shell.make_folder()
   if not folder then errors.raise("io", "cannot create a temporary folder") end
   local ok, result = pcall(function()
     core.create_file(folder .. "/" .. name, text)
     return fn(folder)
   end)
-  os.execute("rm -rf " .. quote(folder))
+  os.execute("rm -rf " .. shell.quote(folder))
   if ok then return result end
   error(result, 0)
 end

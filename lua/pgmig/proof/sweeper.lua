@@ -2,7 +2,9 @@
 -- killed: a program of its own waits for the end of a pipe.
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
-local quote = require "pgmig.shell".quote
+local shell = require "pgmig.shell"
+
+local quote = shell.quote
 
 local M = {}
 
@@ -43,10 +45,8 @@ end
 
 --- The program that runs this Lua; nil where it is none that runs a file.
 local function interpreter()
-  local pipe = io.popen "readlink /proc/$PPID/exe 2>/dev/null"
-  local path = pipe:read "*l"
-  pipe:close()
-  return path and path:match "/lua[^/]*$" and path
+  local path = shell.output "readlink /proc/$PPID/exe 2>/dev/null"
+  return path:match "/lua[^/]*$" and path
 end
 
 --- Start the program that looks after a clone's databases, where that is possible.
