@@ -55,6 +55,7 @@ static void drop(struct pgmig_conn *conn)
     free(conn->pipeline->ring);
     free(conn->pipeline);
     conn->pipeline = NULL;
+    conn->answering = 0; /* what comes now is about none of its requests */
 }
 
 /* Which statement the server is at, nobody knows while several are on their

@@ -241,6 +241,20 @@ describe("the syntax of pending migrations", function()
     assert.equal(1, #notices)
   end)
 
+  it("leaves what a migration says to that migration", function()
+    write(1, "CREATE TABLE t (n int);")
+    write(2, "DO $$ BEGIN RAISE NOTICE 'two'; END $$;")
+    support.write(dir, "003_m.sql", "-- pgmig: transaction=off\n-- UP\n"
+      .. "DO $$ BEGIN RAISE NOTICE 'three'; END $$;\n")
+    local seen, m = {}, migrator()
+    m:migrate { on_event = function(event)
+      if event.type == "notice" then
+        seen[#seen + 1] = tostring(event.migration) .. " " .. event.message
+      end
+    end }
+    assert.same({ "002_m two", "003_m three" }, seen)
+  end)
+
   it("leaves the session and the caller's transaction as they were", function()
     write(1, "SELEC 1;")
     db:exec "CREATE TEMP TABLE mine (a int); SET search_path = pg_temp; PREPARE own AS SELECT 1"
