@@ -71,7 +71,7 @@ local function verify(server, engine, dir)
     .. "2>&1 | tail -n 3"):format(engine, dir, server:url()))
   local seconds = socket.gettime() - start
   local user, system, kilobytes = timed:match "([%d.]+) ([%d.]+) (%d+)%s*$"
-  assert(timed:find("all of them went down and up again", 1, true), timed)
+  assert(timed:find("all of them were rolled back and applied again", 1, true), timed)
   print(("| %s | %.1f s | %.1f s | %.1f s | %.0f MB |"):format(engine, seconds, user + system,
     server_seconds(server) - before, kilobytes / 1024))
 end
