@@ -36,10 +36,11 @@ describe("a long statement", function()
     admin:close()
   end)
 
-  --- Run; returns the events by type.
+  --- Run; returns the events by type. Nothing but migrations is sent ahead.
   local function migrate(options)
     local events = {}
     options = options or {}
+    options.syntax_check = false
     options.log = function(_, _, event)
       events[event.type] = events[event.type] or {}
       table.insert(events[event.type], event)
