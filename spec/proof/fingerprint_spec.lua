@@ -141,6 +141,7 @@ describe("a role that may not read every catalog", function()
     low:close()
     db:exec "DROP ROLE pgmig_low"
     assert.is_true(fp.unreadable["pg_subscription.subconninfo"])
+    assert.equal(db:server_version() < 140000, fp.unreadable.pg_subscription == true)
     assert.same({}, difference.of(seen, whole))
   end)
 end)
@@ -171,7 +172,16 @@ describe("a schema that is made anew", function()
     CREATE VIEW w AS SELECT * FROM t WHERE v IN ('s', 't') AND n = ANY (ARRAY[a[1], 2]);
     CREATE DOMAIN d AS varchar CHECK (VALUE IN ('u', 'v'))]]
 
+  --- Whether there is a pg_dump for the server.
+  local function can_dump(admin)
+    local _, version = support.run "pg_dump --version"
+    return admin:server_version() < (tonumber(version:match "(%d+)") + 1) * 10000
+  end
+
   it("has the same fingerprint where its expressions are written in other words", function()
+    if not can_dump(connect(support.server():url())) then
+      return pending "pg_dump is older than the server"
+    end
     local one, other = support.database(), support.database()
     connect(one):exec(respelled)
     local before = hash_of(one)
@@ -183,10 +193,7 @@ describe("a schema that is made anew", function()
 
   it("has the same fingerprint, and with one change another one", function()
     local admin = connect(support.server():url())
-    local _, version = support.run "pg_dump --version"
-    if admin:server_version() >= (tonumber(version:match "(%d+)") + 1) * 10000 then
-      return pending "pg_dump is older than the server"
-    end
+    if not can_dump(admin) then return pending "pg_dump is older than the server" end
     admin:exec("DROP ROLE IF EXISTS " .. random_schema.role)
     admin:exec("CREATE ROLE " .. random_schema.role)
     for seed = 1, COUNT do

@@ -84,7 +84,8 @@ end
 --   database itself has (owner, privileges, settings, comment) does not count; roles = true: the
 --   server's roles and tablespaces count; large_objects = true: who may use which; unreadable = of
 --   another fingerprint: what cannot be read there is not read here }
--- @return the fingerprint; its `unreadable` is a set of "catalog.column" that this role cannot read
+-- @return the fingerprint; its `unreadable` is a set of "catalog.column" and "catalog" that this
+--   role cannot read
 -- @raise kind "sql"
 function M.open(db, options)
   options = options or {}

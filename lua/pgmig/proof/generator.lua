@@ -386,12 +386,31 @@ local function is_taken(name, options)
   return true
 end
 
+--- Whether the rows of a catalog can be told apart: before PostgreSQL 14 only a superuser can read
+-- the OIDs of subscriptions.
+local function is_identified(catalog)
+  for _, columns in ipairs(catalog.indexes) do
+    if columns == "oid" then return catalog.types.oid ~= nil end
+  end
+  return true
+end
+
+--- Note what cannot be read of a catalog: columns, or all of it.
+local function note_unreadable(self, catalog)
+  local name = catalog.name
+  if not is_identified(catalog) then self.unreadable[name] = true end
+  for column in pairs(catalog.unreadable) do
+    local counts = not (known.dropped[name] or {})[column]
+    if counts then self.unreadable[name .. "." .. column] = true end
+  end
+end
+
 --- Make the queries for a server.
 -- @param db the connection
 -- @param options { database, roles, large_objects = whether those count; unreadable = a set of
---   "catalog.column" that are not to be read, beside those that cannot be }
+--   "catalog.column" and "catalog" that are not to be read, beside those that cannot be }
 -- @return { list = the catalogs by name, each { name, key = columns, values = columns, query, id,
---   cheap, group, has_filter, has_places }, unreadable = a set of "catalog.column" }
+--   cheap, group, has_filter, has_places }, unreadable = a set of "catalog.column" and "catalog" }
 function M.make(db, options)
   local self = {
     version = db:server_version(), catalogs = M.describe(db), unreadable = {}, list = {},
@@ -400,11 +419,9 @@ function M.make(db, options)
   local names = {}
   for name, catalog in pairs(self.catalogs) do
     catalog.key = naming_index(catalog)
-    if is_taken(name, options) then names[#names + 1] = name end
-    for column in pairs(catalog.unreadable) do
-      if is_taken(name, options) and not (known.dropped[name] or {})[column] then
-        self.unreadable[name .. "." .. column] = true
-      end
+    if is_taken(name, options) then
+      note_unreadable(self, catalog)
+      if not self.unreadable[name] then names[#names + 1] = name end
     end
   end
   table.sort(names)
