@@ -38,7 +38,7 @@ function M.measure(url)
   local db = connection.connect(url)
   local ok, result = pcall(function()
     db:exec(MAKE)
-    local bytes = db:ask(SIZE)[1].n
+    local bytes = db:ask_row("1 n:int", SIZE).n
     local rates = {}
     for _, kind in ipairs(order) do rates[kind] = bytes / seconds_of(db, work[kind]) end
     return rates

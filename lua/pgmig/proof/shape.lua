@@ -117,6 +117,23 @@ questions.schema = [[
   FROM pg_catalog.pg_namespace n
   WHERE ]] .. OWN .. [[ AND %s]]
 
+-- What the answers have to be like (core/wire/answer.h).
+local answers = {
+  relation = "* oid:int name:text schema:text bare:text kind:text persistence:text "
+    .. "tablespace:text method:text populated:bool secured:bool identity:text acl:text? "
+    .. "partition:bool bound:text?",
+  column = "* oid:int number:int table:text name:text dropped:bool type:text? not_null:bool "
+    .. "identity:text generated:text? default:text? type_default:bool",
+  constraint = "* oid:int name:text of:int type:text validated:bool table:text? target:text? "
+    .. "domain:text? columns:text? def:text? inherited:bool",
+  index = "* oid:int of:int name:text table:text unique:bool primary:bool partial:bool "
+    .. "columns:text? def:text?",
+  ["function"] = "* oid:int name:text definer:bool config:text? result:text?",
+  label = "* oid:int name:text type:text",
+  policy = "* oid:int of:int name:text table:text",
+  schema = "* oid:int name:text",
+}
+
 -- By kind: the catalogs whose rows may be new, by their names in the question; which count.
 local sources = {
   relation = { "c" }, column = { "a", "d" }, constraint = { "k" }, index = { "i" },
@@ -154,13 +171,14 @@ local function newer(kind, mark)
 end
 
 --- Ask, past those who watch the calls of a migration in Lua.
-local function query(db, sql) return getmetatable(db).ask(db, sql) end
+local function query(db, answer, sql) return getmetatable(db).ask_rows(db, answer, sql) end
 
 local function bare_name(name) return name and name:match "[^.]*$" end
 
 local function ask(self, kind, mark)
   local rows = {}
-  for _, row in ipairs(query(self.db, questions[kind]:format(newer(kind, mark)))) do
+  local question = questions[kind]:format(newer(kind, mark))
+  for _, row in ipairs(query(self.db, answers[kind], question)) do
     if not self.without[bare_name(row.table or row.name)] and not row.inherited then
       row.object, rows[key_of(row)] = kind, row
     end
@@ -170,7 +188,7 @@ end
 
 --- The number of this transaction: all that is written from now on has it, or a higher one.
 local function mark_of(db)
-  return tonumber(query(db, "SELECT pg_catalog.txid_current()::pg_catalog.text AS id")[1].id)
+  return query(db, "1 id:int", "SELECT pg_catalog.txid_current()::pg_catalog.int8 AS id")[1].id
 end
 
 --- How many rows of each kind the catalogs have, of all schemas.
@@ -180,7 +198,8 @@ local function counts_of(db)
     parts[i] = ('(SELECT pg_catalog.count(*) FROM pg_catalog.%s)::pg_catalog.int8 AS "%s"'):format(
       catalogs[kind], kind)
   end
-  return query(db, "SELECT " .. table.concat(parts, ", "))[1]
+  local answer = "1 " .. table.concat(vanishing, ":int ") .. ":int"
+  return query(db, answer, "SELECT " .. table.concat(parts, ", "))[1]
 end
 
 -- The tables whose changed and deleted rows are published, and so need a replica identity.
@@ -210,7 +229,7 @@ function M.open(db, without)
     for key in pairs(self.rows[kind]) do self.first[kind][key] = true end
   end
   self.published = {}
-  for _, row in ipairs(query(db, PUBLISHED)) do self.published[row.name] = true end
+  for _, row in ipairs(query(db, "* name:text", PUBLISHED)) do self.published[row.name] = true end
   self.counts, self.mark = counts_of(db), mark_of(db)
   return self
 end
@@ -219,7 +238,8 @@ end
 local function present(self, kind)
   local set = {}
   local question = "SELECT %s::pg_catalog.int8 AS oid FROM pg_catalog.%s"
-  for _, row in ipairs(query(self.db, question:format(keys[kind] or "oid", catalogs[kind]))) do
+  question = question:format(keys[kind] or "oid", catalogs[kind])
+  for _, row in ipairs(query(self.db, "* oid:int", question)) do
     set[row.oid] = true
   end
   return set
