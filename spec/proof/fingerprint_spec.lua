@@ -172,16 +172,8 @@ describe("a schema that is made anew", function()
     CREATE VIEW w AS SELECT * FROM t WHERE v IN ('s', 't') AND n = ANY (ARRAY[a[1], 2]);
     CREATE DOMAIN d AS varchar CHECK (VALUE IN ('u', 'v'))]]
 
-  --- Whether there is a pg_dump for the server.
-  local function can_dump(admin)
-    local _, version = support.run "pg_dump --version"
-    return admin:server_version() < (tonumber(version:match "(%d+)") + 1) * 10000
-  end
-
   it("has the same fingerprint where its expressions are written in other words", function()
-    if not can_dump(connect(support.server():url())) then
-      return pending "pg_dump is older than the server"
-    end
+    if not support.has_pg_dump() then return pending "pg_dump is older than the server" end
     local one, other = support.database(), support.database()
     connect(one):exec(respelled)
     local before = hash_of(one)
@@ -193,7 +185,7 @@ describe("a schema that is made anew", function()
 
   it("has the same fingerprint, and with one change another one", function()
     local admin = connect(support.server():url())
-    if not can_dump(admin) then return pending "pg_dump is older than the server" end
+    if not support.has_pg_dump() then return pending "pg_dump is older than the server" end
     admin:exec("DROP ROLE IF EXISTS " .. random_schema.role)
     admin:exec("CREATE ROLE " .. random_schema.role)
     for seed = 1, COUNT do
