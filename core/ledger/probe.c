@@ -326,7 +326,8 @@ static int check_server(const struct pgmig_conn *conn, struct pgmig_error *err)
         "PostgreSQL %d or newer is required, but the server's version is %s",
         OLDEST_SERVER / 10000, version ? version : "unknown");
     return pgmig_error_hint(
-        err, "is this the admin console of a pooler? nothing was touched");
+        err, "nothing was touched; if this is the admin console of a pooler, "
+             "connect to one of its databases");
 }
 
 void pgmig_probe_add(struct pgmig_sql *s)

@@ -105,7 +105,8 @@ describe("a scratch server", function()
 
   it("says what to install when there is no PostgreSQL", function()
     local tools = support.tempdir()
-    local code, _, err = support.run(("ln -s $(type -P sh luajit lua5.4) %s; PATH=%s %s"):format(
+    local code, _, err = support.run((
+      "ln -s $(type -P sh luajit lua5.4) %s; PGMIG_TEST_BIN= PATH=%s %s"):format(
       tools, tools, support.lua_command [[require("pgmig.scratch").start()]]))
     assert.equal(1, code)
     assert.matches("apt%-get install libpq%-dev postgresql", err)
@@ -114,7 +115,8 @@ describe("a scratch server", function()
   it("is found by pg_config, and missed where that says", function()
     local tools = support.tempdir()
     support.write(tools, "pg_config", "#!/bin/sh\necho /nowhere\n")
-    local _, _, err = support.run(("chmod +x %s/pg_config; PATH=%s:$PATH %s"):format(
+    local _, _, err = support.run((
+      "chmod +x %s/pg_config; PGMIG_TEST_BIN= PATH=%s:$PATH %s"):format(
       tools, tools, support.lua_command [[require("pgmig.scratch").start()]]))
     assert.matches("no PostgreSQL server in /nowhere: apt%-get install postgresql", err)
   end)

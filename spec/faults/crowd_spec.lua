@@ -186,5 +186,6 @@ describe("pgbouncer's console", function()
     assert.equal("plan", err.kind)
     assert.matches("PostgreSQL 10 or newer is required, but the server's version is %S*bouncer",
       err.message)
+    assert.matches("console of a pooler, connect to one of its databases", err.hint)
   end)
 end)
