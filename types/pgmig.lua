@@ -194,6 +194,8 @@ function context:skip(reason) end
 ---Do not try again (retry).
 function context:stop() end
 
+---@alias pgmig.Read fun(path: string): string?, string the text of a file, and its path for messages
+
 ---@class pgmig.Rule
 ---@field parse fun(path: string): table?
 ---@field format fun(version: string, name: string, direction: "up"|"down"): string
@@ -208,7 +210,8 @@ function context:stop() end
 ---@field pattern? string how files are named, for messages
 ---@field baseline? fun(version: string, name: string): string the path of a baseline migration
 ---@field baseline_replaces? boolean its version is that of the last one that it stands for
----@field parser? fun(paths: string[]): fun(path: string): table|false|nil
+---@field parser? fun(paths: string[], read: pgmig.Read): fun(path: string): table|false|nil
+---@field listed? string the file that lists the migrations, for messages
 
 ---@class pgmig.Marker
 ---@field text string in lower case
@@ -728,8 +731,9 @@ function naming.check(rule) end
 
 ---@param rule pgmig.Rule
 ---@param paths string[]
+---@param read pgmig.Read
 ---@return fun(path: string): table|false|nil
-function naming.parser(rule, paths) end
+function naming.parser(rule, paths, read) end
 
 ---@class pgmig.formats
 ---@field names string[]

@@ -22,7 +22,10 @@
 -- * `baseline(version, name)`, optional: the path of a file with baseline = true
 -- * `baseline_replaces`, optional: the version of such a file is that of the last one that it
 --   stands for
--- * `parser(paths)`, optional: the `parse` for a folder that holds these files
+-- * `parser(paths, read)`, optional: the `parse` for a folder that holds these files; `read(path)`
+--   returns the text of one, or nil, and its path for messages. A file that lists the migrations in
+--   their order is read here: the place in it is the version
+-- * `listed`, optional: the name of that file, for messages
 --
 -- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
 -- and a number `precedence`: of two files for the same migration, the higher one is used.
@@ -68,8 +71,11 @@ M.default = {
 --- The function that tells which files of a folder are migrations.
 -- @param rule a rule
 -- @param paths the files in the folder
+-- @param read fn(path) returns the text of one of them, or nil, and its path for messages
 -- @return fn(path), as the rule's `parse`
-function M.parser(rule, paths) return rule.parser and rule.parser(paths) or rule.parse end
+function M.parser(rule, paths, read)
+  return rule.parser and rule.parser(paths, read) or rule.parse
+end
 
 --- The `parse` of a rule whose migrations have a file for each direction.
 -- @param pattern a Lua pattern of paths that captures version, name, and "up" or "down"

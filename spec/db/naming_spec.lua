@@ -46,6 +46,32 @@ describe("a naming rule", function()
     assert.matches("/011%.next%.sql$", migrator:create "next")
   end)
 
+  it("may take the order from a file of the folder", function()
+    support.write(dir, "order.txt", "zebra\napple\n")
+    support.write(dir, "apple.sql", "CREATE TABLE apple (LIKE zebra);")
+    support.write(dir, "zebra.sql", "CREATE TABLE zebra (id int);")
+    support.write(dir, "spare.sql", "CREATE TABLE spare ();")
+    local function nothing() end
+    local rule = {
+      listed = "order.txt", parse = nothing, format = nothing,
+      parser = function(paths, read)
+        assert.same({ "apple.sql", "order.txt", "spare.sql", "zebra.sql" }, paths)
+        local place, count = {}, 0
+        local text, shown = read "order.txt"
+        assert.equal(dir .. "/order.txt", shown)
+        assert.is_nil((read "none.txt"))
+        for name in text:gmatch "%S+" do
+          count = count + 1
+          place[name .. ".sql"] = { version = tostring(count), name = name, label = name }
+        end
+        return function(path) return place[path] end
+      end,
+    }
+    local migrator = pgmig.migrator(db, dir, { naming = rule })
+    assert.same({ "zebra", "apple" }, labels(migrator:migrate()))
+    assert.same({ [dir .. "/spare.sql"] = "is not listed in order.txt" }, migrator:files().reasons)
+  end)
+
   it("gives only names that the database can keep", function()
     db:exec [[CREATE DATABASE names_latin1 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'
       TEMPLATE template0]]

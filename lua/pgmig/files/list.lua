@@ -101,7 +101,8 @@ end
 local function reason_of(rule, name)
   if name:sub(-1) == "/" then return reason_of_folder(rule, name) end
   if is_sql(name) or is_numbered(name) then
-    return "is not named like a migration" .. pattern_of(rule)
+    return rule.listed and "is not listed in " .. rule.listed
+      or "is not named like a migration" .. pattern_of(rule)
   end
   return rule.foreign and name:find(rule.foreign) and "is code, but neither SQL nor Lua" or nil
 end
@@ -150,9 +151,17 @@ local function read_file(set, parse, prefix, name, found)
   end
 end
 
+--- What reads the files of a folder for a rule.
+-- @return fn(path) returns the text of a file in it, nil where there is none; and its path for
+--   messages
+function M.reader(dir)
+  local prefix = prefix_of(dir)
+  return function(path) return core.read_file(prefix .. path), prefix .. path end
+end
+
 local function read_dir(set, dir, found)
   local prefix, names = prefix_of(dir), core.list(dir, set.rule.deep)
-  local parse = naming.parser(set.rule, names)
+  local parse = naming.parser(set.rule, names, M.reader(dir))
   for _, name in ipairs(names) do
     local ok, err = pcall(read_file, set, parse, prefix, name, found)
     if not ok then

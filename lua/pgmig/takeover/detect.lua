@@ -2,6 +2,7 @@
 -- makes it certain, or the tool's table in the database; that no other format fits does not.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
 local naming = require "pgmig.naming"
 local strangers = require "pgmig.takeover.strangers"
@@ -100,6 +101,14 @@ local function note(c, file)
   if c.each and not said and file.text:find "%S" then c.unmarked = c.unmarked or file.path end
 end
 
+--- The function that tells a tool's migrations; where the file that lists them is broken, there are
+-- none.
+local function parser_of(rule, paths, read)
+  local ok, parse = pcall(naming.parser, rule, paths, read)
+  if not (ok or errors.is(parse, "naming")) then error(parse, 0) end
+  return ok and parse or function() return nil end
+end
+
 --- Look at a folder's files, one after the other.
 local function look(candidates, dir)
   local prefix, paths = dir:gsub("/*$", "") .. "/", {}
@@ -107,7 +116,7 @@ local function look(candidates, dir)
     if path:sub(-1) ~= "/" then paths[#paths + 1] = path end
   end
   for _, c in ipairs(candidates) do
-    c.parse = c.rule and naming.parser(c.rule, paths)
+    c.parse = c.rule and parser_of(c.rule, paths, files.reader(dir))
     c.named = c.named or c.signs.folder and c.signs.folder(paths)
   end
   for _, path in ipairs(paths) do
