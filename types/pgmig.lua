@@ -117,6 +117,7 @@
 ---@field migration pgmig.Migration?
 ---@field direction "up"|"down"|nil
 ---@field duration number? seconds
+---@field statements integer? applied, rolled_back: how many, where they were counted
 ---@field message string?
 ---@field severity string?
 ---@field detail string?

@@ -360,6 +360,20 @@ static int script_statement(lua_State *L)
     return 2;
 }
 
+/* script:count("up" | "down") --> how many statements a section has; nil where
+** that shows only when it runs. */
+static int script_count(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    int direction = luaL_checkoption(L, 2, NULL, lpgmig_directions);
+
+    if (script->streamed)
+        return 0;
+    lua_pushinteger(L,
+                    (lua_Integer)script->sections[direction].statement_count);
+    return 1;
+}
+
 /* script:directive("up" | "down", key) --> its value, the section's before the
 ** file's; nil. */
 static int script_directive(lua_State *L)
@@ -487,6 +501,7 @@ void lpgmig_open_script(lua_State *L)
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {{"describe", script_describe},
                                        {"statement", script_statement},
+                                       {"count", script_count},
                                        {"checksum", script_checksum},
                                        {"directive", script_directive},
                                        {"transaction", script_transaction},

@@ -364,10 +364,9 @@ end
 --   again and again, so a repeated failure is recorded only once; an event has type ("start",
 --   "applied", "rolled_back", "recorded", "unapplied", "skipped", "warning", "notice", "waiting",
 --   "blocked", "retry", "lost", "resumed", "progress"), migration, and depending on its type:
---   duration in seconds, message, severity, detail, hint, holder, blockers, attempt, delay;
---   progress: done of
---   total migrations, bytes of size of the migration's section, statement = its kind, phase and
---   percent as the server reports
+--   duration in seconds, statements = how many, where they were counted, message, severity, detail,
+--   hint, holder, blockers, attempt, delay; progress: done of total migrations, bytes of size of
+--   the migration's section, statement = its kind, phase and percent as the server reports
 -- @return the migrations that were run
 -- @raise the error of what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)

@@ -70,6 +70,8 @@ describe("--json", function()
       .. '"label":"001_create_a","duration":0.', 1, true), out)
     assert.same({ "NOTICE", "hello" }, { objects[5].severity, objects[5].message })
     assert.equal("001_create_a 002_create_b 003_create_c", cli.labels(objects[9].applied))
+    assert.equal(3, objects[9].statements)
+    assert.is_true(objects[9].duration > 0)
   end)
 
   it("of a long statement has progress, about once a second", function()

@@ -5,6 +5,11 @@ local support = require "spec.support"
 
 local TIME = "%(%d+ ms%)"
 
+--- The last line of a run: how many statements, and how long all took.
+local function effort(statements)
+  return ("  %%(%s, [%%d.]+ m?s%%)\n$"):format(statements)
+end
+
 describe("pgmig up", function()
   local project
   before_each(function() project = cli.project() end)
@@ -14,9 +19,27 @@ describe("pgmig up", function()
     local code, out, err = project.run "up"
     assert.equal(0, code)
     assert.matches("^applied +001_create_a +" .. TIME .. "\napplied +002_create_b +" .. TIME
-      .. "\napplied +003_create_c +" .. TIME .. "\n3 migrations applied\n$", out)
+      .. "\napplied +003_create_c +" .. TIME .. "\n3 migrations applied"
+      .. effort "3 statements", out)
     assert.equal("", err)
     assert.equal("a b c schema_migrations", cli.tables(project.db))
+  end)
+
+  it("counts the statements of what is applied and rolled back, if all are SQL", function()
+    project.write("002_create_b.sql",
+      "-- UP\nSELECT 1;\nCREATE TABLE b ();\nSELECT 2;\n-- DOWN\nDROP TABLE b;\n")
+    local _, out = project.run "up"
+    assert.matches("3 migrations applied" .. effort "5 statements", out)
+    _, out = project.run "--no-pipeline down --all"
+    assert.matches("3 migrations rolled back" .. effort "3 statements", out)
+    project.write("004_code.lua", "return { up = function(db) db:exec 'SELECT 1' end }")
+    _, out = project.run "up"
+    assert.matches("4 migrations applied  %(%d+ ms%)\n$", out)
+  end)
+
+  it("sums up nothing of what it only records", function()
+    local _, out = project.run "up --fake 1"
+    assert.matches("\n1 migration recorded\n$", out)
   end)
 
   it("with nothing to do says where the database is", function()
@@ -33,9 +56,9 @@ describe("pgmig up", function()
 
   it("stops after --to, and after --steps", function()
     local _, out = project.run "up --to 001"
-    assert.matches("001_create_a[^\n]*\n1 migration applied\n$", out)
+    assert.matches("001_create_a[^\n]*\n1 migration applied" .. effort "1 statement", out)
     _, out = project.run "up --steps 1"
-    assert.matches("^applied +002_create_b[^\n]*\n1 migration applied\n$", out)
+    assert.matches("^applied +002_create_b[^\n]*\n1 migration applied" .. effort "1 statement", out)
     assert.equal("a b schema_migrations", cli.tables(project.db))
   end)
 
@@ -107,14 +130,16 @@ describe("pgmig down", function()
   it("takes the newest back", function()
     local code, out, err = project.run "down"
     assert.equal(0, code)
-    assert.matches("^rolled back +003_create_c +" .. TIME .. "\n1 migration rolled back\n$", out)
+    assert.matches("^rolled back +003_create_c +" .. TIME .. "\n1 migration rolled back"
+      .. effort "1 statement", out)
     assert.equal("", err)
     assert.equal("a b schema_migrations", cli.tables(project.db))
   end)
 
   it("takes back as many as --steps says", function()
     local _, out = project.run "rollback --steps 2"
-    assert.matches("003_create_c.*002_create_b.*\n2 migrations rolled back\n$", out)
+    assert.matches("003_create_c.*002_create_b.*\n2 migrations rolled back"
+      .. effort "2 statements", out)
     assert.equal("a schema_migrations", cli.tables(project.db))
   end)
 
@@ -129,7 +154,7 @@ describe("pgmig down", function()
     assert.equal("a b c schema_migrations zero", cli.tables(project.db))
     local code, out = project.run "down --all"
     assert.equal(0, code)
-    assert.matches("4 migrations rolled back\n$", out)
+    assert.matches("4 migrations rolled back" .. effort "4 statements", out)
     assert.equal("schema_migrations", cli.tables(project.db))
     assert.same({ 0, "nothing to roll back\n", "" }, { project.run "down --all" })
     assert.same({ 0, "nothing to roll back\n", "" }, { project.run "down" })
@@ -145,7 +170,7 @@ describe("pgmig redo", function()
     local code, out = project.run "redo"
     assert.equal(0, code)
     assert.matches("^rolled back +003_create_c [^\n]*\napplied +003_create_c [^\n]*\n"
-      .. "1 migration rolled back, 1 migration applied\n$", out)
+      .. "1 migration rolled back, 1 migration applied" .. effort "2 statements", out)
     assert.equal("a b c2 schema_migrations", cli.tables(project.db))
     project.close()
   end)
@@ -155,7 +180,7 @@ describe("pgmig redo", function()
     assert.equal(0, (project.run "up -q"))
     local code, out = project.run "redo --steps 2"
     assert.equal(0, code)
-    assert.matches("2 migrations rolled back, 2 migrations applied\n$", out)
+    assert.matches("2 migrations rolled back, 2 migrations applied" .. effort "4 statements", out)
     assert.equal("a b c schema_migrations", cli.tables(project.db))
     project.close()
   end)

@@ -293,6 +293,7 @@ local calls_of = {
   end end,
   function() any(pool.script):describe() end,
   function() any(pool.script):statement("up", math.random(3)) end,
+  function() any(pool.script):count(math.random(2) == 1 and "up" or "down") end,
   function() any(pool.script):checksum() end,
   function() any(pool.script):down_state() end,
   -- what a table holds may change, and go, while a migration runs that was started with it

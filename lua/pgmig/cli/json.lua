@@ -22,6 +22,9 @@ local key_order = {
 
 local PERIOD = 0.9 -- seconds between two progress events, at least
 
+--- A time to the microsecond.
+local function rounded(seconds) return math.floor(seconds * 1e6 + 0.5) / 1e6 end
+
 local function object(fields) return setmetatable(fields, { __jsontype = "object" }) end
 
 --- A list, written as [] when it is empty.
@@ -196,7 +199,7 @@ function json:event(event)
   local m = event.migration or {}
   tell(self, {
     event = event.type, direction = event.direction, version = m.version, name = m.name,
-    label = m.label, duration = event.duration and math.floor(event.duration * 1e6 + 0.5) / 1e6,
+    label = m.label, duration = event.duration and rounded(event.duration),
     severity = event.severity, message = event.message, detail = event.detail, hint = event.hint,
     line = event.line, file = event.line and (event.file or m.path) or nil,
     attempt = event.attempt, delay = event.delay, holder = event.holder and object(event.holder),
@@ -208,11 +211,13 @@ end
 
 --- A run has ended well.
 function json:finished(record)
+  local seconds = record.duration and record:duration()
   tell(self, {
     event = "finished", applied = list(record.applied, brief),
     rolled_back = list(record.rolled_back, brief),
     recorded = record.recorded[1] and list(record.recorded, brief) or nil,
     unapplied = record.unapplied[1] and list(record.unapplied, brief) or nil,
+    statements = seconds and record.statements or nil, duration = seconds and rounded(seconds),
   })
 end
 
@@ -299,7 +304,7 @@ function json:statement(ctx)
   tell(self, {
     event = "statement", label = ctx.migration.label, file = ctx.migration.path,
     line = ctx.statement.line, kind = ctx.statement.kind, statement = ctx.sql,
-    duration = math.floor(ctx.duration * 1e6 + 0.5) / 1e6,
+    duration = rounded(ctx.duration),
   })
 end
 

@@ -1,5 +1,6 @@
 --- What a command has done so far, and when it fails, for people: what happened, where the database
 -- stands now, what to do next.
+local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
@@ -16,21 +17,32 @@ methods.__index = methods
 
 --- Make an empty record.
 -- @return { applied, rolled_back, recorded, unapplied = finished migrations, in order; current =
---   the one that has begun and not ended, and its direction }
+--   the one that has begun and not ended, and its direction; began = when the first event came;
+--   statements = how many have run, nil where some were not counted }
 function M.record()
-  return setmetatable({ applied = {}, rolled_back = {}, recorded = {}, unapplied = {} }, methods)
+  return setmetatable({
+    applied = {}, rolled_back = {}, recorded = {}, unapplied = {}, statements = 0,
+  }, methods)
 end
 
 --- Take in an event of the migrator.
 function methods:event(event)
+  self.began = self.began or core.now()
   if event.type == "start" then
     self.current, self.direction = event.migration, event.direction
   elseif self[event.type] and event.migration then
     table.insert(self[event.type], event.migration)
+    self.statements = event.statements and self.statements and self.statements + event.statements
     self.current = nil
   elseif event.type == "skipped" then
     self.current = nil
   end
+end
+
+--- How long it has taken since the first event, in seconds; nil where nothing has run.
+function methods:duration()
+  local has_run = self.applied[1] or self.rolled_back[1]
+  return has_run and core.now() - self.began
 end
 
 --- Whether nothing has happened to the database.

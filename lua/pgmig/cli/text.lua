@@ -22,6 +22,15 @@ local function count(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" o
 
 local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) end
 
+--- A time that may be long.
+local function span(seconds)
+  if seconds < 1 then return milliseconds(seconds) end
+  if seconds < 60 then return ("%.1f s"):format(seconds) end
+  local whole = math.floor(seconds + 0.5)
+  if whole < 3600 then return ("%d min %d s"):format(math.floor(whole / 60), whole % 60) end
+  return ("%d h %d min"):format(math.floor(whole / 3600), math.floor(whole % 3600 / 60))
+end
+
 --- Where a remark comes from; a server may send one outside any migration.
 local function origin(event)
   local m = event.migration
@@ -176,6 +185,14 @@ function text:nothing(plan)
   self.output:line("nothing to apply" .. (plan.newest and ", at " .. plan.newest.label or ""))
 end
 
+--- How many statements have run, where that is known, and how long all took; "" where nothing ran.
+local function effort(record)
+  local seconds = record:duration()
+  if not seconds then return "" end
+  local statements = record.statements and count(record.statements, "statement") .. ", " or ""
+  return ("  (%s%s)"):format(statements, span(seconds))
+end
+
 --- A run that had something to do has ended well.
 function text:finished(record)
   local parts = {}
@@ -183,8 +200,8 @@ function text:finished(record)
     local n = #record[what]
     if n > 0 then parts[#parts + 1] = count(n, "migration") .. " " .. what:gsub("_", " ") end
   end
-  self.output:line(parts[1] and table.concat(parts, ", ") or "another run has already done "
-    .. "everything")
+  self.output:line(parts[1] and table.concat(parts, ", ") .. effort(record)
+    or "another run has already done everything")
 end
 
 --- `create` wrote a file.

@@ -139,11 +139,14 @@ end
 -- @param seconds how long it took, as the server says; nil: it was waited for, which tells
 function run:finish(step, seconds)
   local duration = seconds or core.now() - step.started
+  local statements = step:count_statements()
   source.forget(step.m)
   self.current = nil
   self.done[#self.done + 1] = step.m
   self.db:forget_seen()
-  self.emit { type = step:done_type(), migration = step.m, duration = duration }
+  self.emit {
+    type = step:done_type(), migration = step.m, duration = duration, statements = statements,
+  }
   self:look("committed", step:context { duration = duration })
   self:progress(step)
 end

@@ -94,6 +94,14 @@ end
 
 function recorded.warnings() return {} end
 
+--- How many statements it has; nil where nobody has counted them.
+function step:count_statements()
+  if self:code() then return nil end
+  return self.script:count(self.section)
+end
+
+function recorded.count_statements() return nil end
+
 --- Which event tells that it is done.
 function step:done_type() return self.direction == "up" and "applied" or "rolled_back" end
 
