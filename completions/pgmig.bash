@@ -61,7 +61,7 @@ _pgmig() {
     squash) own="--to --data --delete --dry-run $proof" ;;
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
-    create) own='--timestamp' ;;
+    create) own='--timestamp --edit' ;;
     history) own='--limit' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;

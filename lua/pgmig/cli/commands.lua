@@ -8,7 +8,7 @@ local outcome = require "pgmig.cli.outcome"
 local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
-local proof, retyped = needed "cli.proof", needed "cli.retyped"
+local proof, retyped, setup = needed "cli.proof", needed "cli.retyped", needed "cli.setup"
 
 local M = {}
 
@@ -61,9 +61,13 @@ local function without(run, purpose)
   return new_migrator(run, nil, settings.migrator_options(run.settings, purpose), purpose)
 end
 
---- The commands that try migrations on a clone have a module of their own.
+--- The commands that set things up, and those that try migrations on a clone, have modules of
+-- their own.
+local elsewhere = { create = setup }
+
 setmetatable(M, { __index = function(_, name)
-  return function(run) return proof[name](run, { open = open, without = without }) end
+  local room = elsewhere[name] or proof
+  return function(run) return room[name](run, { open = open, without = without }) end
 end })
 
 -- ---- looking ---------------------------------------------------------------
@@ -294,13 +298,6 @@ for _, name in ipairs { "up", "down", "redo", "baseline", "unapply", "adopt", "r
 end
 
 -- ---- files and servers -----------------------------------------------------
-
-function M.create(run)
-  local options = run.options
-  run.report:created(without(run, "create"):create(options.name, {
-    timestamp = options.timestamp,
-  }))
-end
 
 function M.config(run)
   local found = settings.read(run.options)

@@ -1,6 +1,7 @@
 --- The command line's options: what there is, its help, and how words become a table.
 local argparse = require "argparse"
 local settings = require "pgmig.options"
+local setup = require "pgmig.cli.setup_options"
 
 local M = {}
 
@@ -264,16 +265,6 @@ local function add_redo(parser)
   add_dump_after(cmd)
 end
 
-local function add_create(parser)
-  local cmd = command(parser, "create", "Write a new migration file and print its path.", {
-    about = "Needs no database. The file gets the next number and never replaces another.",
-    examples = "Examples:\n   pgmig create add_orders_table\n"
-      .. '   "$EDITOR" "$(pgmig create add_orders_table)"',
-  })
-  cmd:argument("name"):argname "NAME":description "What it does, as in add_orders_table."
-  cmd:flag("--timestamp"):description "Use the time (UTC) as the version, not the next number."
-end
-
 local function add_wait(parser)
   command(parser, "wait", "Wait until the database accepts connections.", {
     about = "For start scripts. Exits with code 6 if it does not within the time limit.",
@@ -457,11 +448,12 @@ local function build(words)
     :usage_max_width(80)
   parser:flag()(help_option(parser))
   global_options(parser)
-  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_create,
+  local kit = { command = command }
+  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, setup.create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
     add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
     add_wait, add_help } do
-    add(parser)
+    add(parser, kit)
   end
   parser.error = function(at, message)
     finish { usage = advice(at, parser, words), message = conceal(message, words) }
