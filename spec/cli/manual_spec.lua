@@ -17,6 +17,12 @@ local function known()
   return commands, options
 end
 
+-- What stands before the name of an option in each shell's completion.
+local completions = {
+  ["completions/pgmig.bash"] = "--", ["completions/_pgmig"] = "--",
+  ["completions/pgmig.fish"] = "-l ",
+}
+
 describe("the manual", function()
   local commands, options
   setup(function() commands, options = known() end)
@@ -34,20 +40,25 @@ describe("the manual", function()
     end
   end)
 
-  it("names every format in the man page and in both completions", function()
-    for _, path in ipairs { "man/pgmig.1", "completions/pgmig.bash", "completions/_pgmig" } do
-      local text = support.read(path):gsub("%s+", " ")
+  it("names every format in the man page and in the completions", function()
+    local paths = { "man/pgmig.1" }
+    for path in pairs(completions) do paths[#paths + 1] = path end
+    for _, path in ipairs(paths) do
+      local text = support.read(path):gsub("[%s\\]+", " ")
       for _, name in ipairs(require("pgmig.formats").names) do
         assert.is_truthy(text:find("[ (']" .. name:gsub("%-", "%%-") .. "[ )']"), path .. name)
       end
     end
   end)
 
-  it("names every command and option in both completions", function()
-    for _, path in ipairs { "completions/pgmig.bash", "completions/_pgmig" } do
-      local text = support.read(path)
+  it("names every command and option in the completions", function()
+    for path, dashes in pairs(completions) do
+      local text = support.read(path) .. "\n"
       for _, name in ipairs(commands) do assert.matches(name, text, 1, true) end
-      for option in pairs(options) do assert.matches(option, text, 1, true) end
+      for option in pairs(options) do
+        local name = (dashes .. option:sub(3)):gsub("%-", "%%-")
+        assert.is_truthy(text:find(name .. "%f[^%w-]"), path .. " " .. option)
+      end
     end
   end)
 
@@ -63,22 +74,41 @@ describe("the manual", function()
   end)
 
   --- What bash offers behind some words.
-  local function offered(line)
+  local function offered_by_bash(line)
     local _, out = support.run(([[source completions/pgmig.bash
       COMP_WORDS=(%s) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
       _pgmig; printf '%%s ' "${COMPREPLY[@]}"]]):format(line))
     return out
   end
 
-  it("completes in bash", function()
+  --- What fish offers, without the descriptions.
+  local function offered_by_fish(line)
+    local _, out, err = support.run(([[HOME=%s fish --no-config -c 'source completions/pgmig.fish
+      complete -C "%s" | string split --fields 1 \t']]):format(support.tempdir(), line))
+    assert.equal("", err)
+    return out == "" and " " or out:gsub("\n", " ")
+  end
+
+  --- A line completed to a single word.
+  local function assert_completed(offered, folder)
     assert.equal("status ", offered "pgmig statu")
     assert.equal("--dry-run ", offered "pgmig --json up --dry")
     assert.equal("--all ", offered "pgmig rollback --al")
     assert.equal("resolve ", offered "pgmig res")
     assert.equal("--restart ", offered "pgmig resolve 3 --rest")
     assert.equal("missing=allow ", offered "pgmig --policy missing=a")
-    assert.equal("migrations ", offered "pgmig --dir migr")
+    assert.equal(folder .. " ", offered "pgmig --dir migr")
     assert.equal(" ", offered "pgmig up --to 3")
+  end
+
+  it("completes in bash", function() assert_completed(offered_by_bash, "migrations") end)
+
+  it("completes in fish", function()
+    assert_completed(offered_by_fish, "migrations/")
+    assert.equal("--steps ", offered_by_fish "pgmig redo --st")
+    assert.equal(" ", offered_by_fish "pgmig redo --exit")
+    assert.equal("goose ", offered_by_fish "pgmig adopt --from goo")
+    assert.equal("README.md ", offered_by_fish "pgmig check --facts READM")
   end)
 
   it("is read by zsh", function()

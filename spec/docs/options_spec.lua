@@ -26,11 +26,12 @@ end
 describe("the options", function()
   it("have their flags in the manual and in the completions", function()
     for path, dash in pairs {
-      ["man/pgmig.1"] = "Fl ", ["completions/pgmig.bash"] = "-", ["completions/_pgmig"] = "-",
+      ["man/pgmig.1"] = "Fl -", ["completions/pgmig.bash"] = "--", ["completions/_pgmig"] = "--",
+      ["completions/pgmig.fish"] = "-l ",
     } do
       local text = support.read(path)
       assert.same({}, missing(collect "flag", function(flag)
-        return flag_named(text, (dash .. flag:sub(2)):gsub("%-", "%%-"))
+        return flag_named(text, (dash .. flag:sub(3)):gsub("%-", "%%-"))
       end), path)
     end
   end)
@@ -72,7 +73,8 @@ describe("the options", function()
   end)
 
   it("of a policy have each state in the completions", function()
-    for _, path in ipairs { "completions/pgmig.bash", "completions/_pgmig" } do
+    for _, name in ipairs { "pgmig.bash", "_pgmig", "pgmig.fish" } do
+      local path = "completions/" .. name
       local text = support.read(path)
       local states = {}
       for state in pairs(drift.defaults) do

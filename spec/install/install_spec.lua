@@ -100,6 +100,7 @@ local function expected_files()
     "./bin/pgmig", "./include/pgmig.h", "./lib/libpgmig.a", "./lib/pkgconfig/pgmig.pc",
     "./lib/lua/5.1/pgmig/core.so", "./lib/lua/5.4/pgmig/core.so", "./share/man/man1/pgmig.1",
     "./share/bash-completion/completions/pgmig", "./share/zsh/site-functions/_pgmig",
+    "./share/fish/vendor_completions.d/pgmig.fish",
     "./share/doc/pgmig/CHANGELOG.md", "./share/doc/pgmig/LICENSE", "./share/doc/pgmig/README.md",
     "./share/doc/pgmig/SECURITY.md",
   }
@@ -162,6 +163,7 @@ describe("cmake --install", function()
       ["share/man/man1/pgmig.1"] = "man/pgmig.1",
       ["share/bash-completion/completions/pgmig"] = "completions/pgmig.bash",
       ["share/zsh/site-functions/_pgmig"] = "completions/_pgmig",
+      ["share/fish/vendor_completions.d/pgmig.fish"] = "completions/pgmig.fish",
       ["share/lua/5.1/pgmig/init.lua"] = "lua/pgmig/init.lua",
     } do
       assert.equal(support.read(path), support.read(prefix .. "/" .. installed))
