@@ -1,5 +1,6 @@
 -- A worker that ends while it migrates: signals to a real nginx. What was measured is printed.
 local core = require "pgmig.core"
+local program = require "spec.nginx.program"
 local servers = require "spec.nginx.server"
 local socket = require "socket"
 local support = require "spec.support"
@@ -118,7 +119,7 @@ describe("a signal to nginx during a migration", function()
     nginx:stop()
     while listener:accept() do socket.sleep(0) end
     local code, _, err = support.run(
-      ("PATH=$PATH:/usr/sbin nginx -t -e %s/error.log -c %s/nginx.conf"):format(nginx.folder,
+      ("%s -t -e %s/error.log -c %s/nginx.conf"):format(program.command, nginx.folder,
         nginx.folder))
     assert.equal(0, code, err)
     assert.matches("test is successful", err)

@@ -1,19 +1,17 @@
 --- Real nginx servers for specs: started on a free loopback port, stopped with the process.
 local socket = require "socket"
 local http = require "socket.http"
+local program = require "spec.nginx.program"
 local support = require "spec.support"
 
 local M = {}
 local server = {}
 server.__index = server
 
-local MODULES = "/usr/lib/nginx/modules" -- of libnginx-mod-http-lua
-
 http.TIMEOUT = 60
 
 local CONFIGURATION = [[
-load_module {modules}/ndk_http_module.so;
-load_module {modules}/ngx_http_lua_module.so;
+{modules}
 user root; # ignored unless root starts it
 worker_processes {workers};
 daemon off;
@@ -76,7 +74,8 @@ function M.start(options)
   local self = setmetatable({ folder = support.tempdir(), port = support.free_port() }, server)
   self:deploy(options.worker)
   self.values = {
-    modules = MODULES, folder = self.folder, port = tostring(self.port), root = checkout(),
+    modules = program.load_modules, root = checkout(),
+    folder = self.folder, port = tostring(self.port),
     build = os.getenv "PGMIG_BUILD" or "build", workers = tostring(options.workers or 1),
     main = options.main or "thread_pool pgmig threads=1;",
     http = options.http or "lua_shared_dict pgmig 1m;", locations = options.locations or "",
@@ -101,10 +100,10 @@ local function has_ended(pid) return support.read(("/proc/%d/stat"):format(pid))
 
 -- The pipe's end, also when this process is killed, stops nginx.
 function server:run(configuration, flags, environment)
-  self.pipe = assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; "
-    .. "%s nginx %s -e %s/error.log -c %s & echo $! >%s/started; cat >/dev/null; kill $!; wait")
-    :format(self.folder, environment or "", flags or "", self.folder, configuration, self.folder),
-    "w"))
+  self.pipe = assert(io.popen(("exec >%s/out 2>&1; "
+    .. "%s %s %s -e %s/error.log -c %s & echo $! >%s/started; cat >/dev/null; kill $!; wait")
+    :format(self.folder, environment or "", program.command, flags or "", self.folder,
+      configuration, self.folder), "w"))
   local function said() return self:log() .. support.read(self.folder .. "/out") end
   local pid = support.wait(function()
     local file = io.open(self.folder .. "/started")

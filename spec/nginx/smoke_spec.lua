@@ -1,12 +1,10 @@
--- pgmig in a worker of Debian's nginx: the same module on LuaJIT, in a timer.
+-- pgmig in a worker of nginx: the same module on LuaJIT, in a timer.
 local pgmig = require "pgmig"
+local program = require "spec.nginx.program"
 local support = require "spec.support"
 
-local MODULES = "/usr/lib/nginx/modules" -- of libnginx-mod-http-lua
-
 local CONFIGURATION = [[
-load_module MODULES/ndk_http_module.so;
-load_module MODULES/ngx_http_lua_module.so;
+MODULES
 user root; # ignored unless root starts it
 worker_processes WORKERS;
 daemon off;
@@ -51,7 +49,7 @@ describe("in nginx", function()
   local function fill(template)
     local _, root = support.run "pwd"
     local values = {
-      MODULES = MODULES, DIR = dir, URL = url, ROOT = root:match "[^\n]+",
+      MODULES = program.load_modules, DIR = dir, URL = url, ROOT = root:match "[^\n]+",
       BUILD = os.getenv "PGMIG_BUILD" or "build", WORKERS = tostring(workers),
     }
     return (template:gsub("%u%u%u+", values))
@@ -59,8 +57,8 @@ describe("in nginx", function()
 
   -- The pipe's end, also when this process is killed, stops nginx.
   local function start_nginx(configuration)
-    return assert(io.popen(("exec >%s/out 2>&1; PATH=$PATH:/usr/sbin; nginx -e %s/error.log -c %s &"
-      .. " cat >/dev/null; kill $!; wait"):format(dir, dir, configuration), "w"))
+    return assert(io.popen(("exec >%s/out 2>&1; %s -e %s/error.log -c %s &"
+      .. " cat >/dev/null; kill $!; wait"):format(dir, program.command, dir, configuration), "w"))
   end
 
   --- Start nginx with so many workers, each of which migrates; what each says, sorted.
