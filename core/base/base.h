@@ -60,9 +60,16 @@ PGMIG_NODISCARD int pgmig_files_compare(const char *const *paths,
                                         enum pgmig_comparison *found,
                                         struct pgmig_error *err);
 
-/* What other tools write down of a file: SHA-384 of its bytes (sqlx), or the
-** CRC-32 of its lines without their ends, as a signed number (Flyway). */
-enum pgmig_digest { PGMIG_DIGEST_SHA384, PGMIG_DIGEST_CRC32 };
+/* What other tools write down of a text: a hash of its bytes in hexadecimal
+** digits; the CRC-32 of its lines without their ends, as a signed number
+** (Flyway); or SipHash-1-3, as a number (refinery). */
+enum pgmig_digest {
+    PGMIG_DIGEST_SHA384,
+    PGMIG_DIGEST_CRC32,
+    PGMIG_DIGEST_SHA1,
+    PGMIG_DIGEST_SHA256,
+    PGMIG_DIGEST_SIPHASH13
+};
 
 PGMIG_NODISCARD int pgmig_digest(enum pgmig_digest kind, const char *text,
                                  size_t len, char out[97],

@@ -204,14 +204,15 @@ int pgmig_files_compare(const char *const *paths, const char *const *checksums,
 ** compares, and where it shares the table with the tool it writes; so these
 ** have to be the tool's own to the bit, whatever one may think of them. */
 
-static int sha384(const char *text, size_t len, char out[97],
-                  struct pgmig_error *err)
+static int hashed(const EVP_MD *type, const char *name, const char *text,
+                  size_t len, char out[97], struct pgmig_error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size;
 
-    if (EVP_Digest(text, len, digest, NULL, EVP_sha384(), NULL) != 1)
-        return pgmig_error_set(err, PGMIG_E_IO, "SHA-384 is not available");
-    hex(digest, 48, out);
+    if (EVP_Digest(text, len, digest, &size, type, NULL) != 1)
+        return pgmig_error_set(err, PGMIG_E_IO, "%s is not available", name);
+    hex(digest, size, out);
     return 0;
 }
 
@@ -237,18 +238,82 @@ static void crc32_of_lines(const char *text, size_t len, char out[97])
     snprintf(out, 97, "%" PRId32, (int32_t)~crc);
 }
 
+/* SipHash-1-3 with the key 0, as Rust's standard library has it ("SipHash: a
+** fast short-input PRF", Aumasson and Bernstein, section 2.2). */
+static uint64_t rotated(uint64_t x, int bits)
+{
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotated(v[1], 13) ^ v[0];
+    v[3] = rotated(v[3], 16) ^ v[2];
+    v[0] = rotated(v[0], 32) + v[3];
+    v[2] += v[1];
+    v[3] = rotated(v[3], 21) ^ v[0];
+    v[1] = rotated(v[1], 17) ^ v[2];
+    v[2] = rotated(v[2], 32);
+}
+
+/* Up to eight bytes, the lowest first. */
+static uint64_t word_of(const char *text, size_t len)
+{
+    uint64_t word = 0;
+
+    for (size_t i = 0; i < len; i++)
+        word |= (uint64_t)(unsigned char)text[i] << (8 * i);
+    return word;
+}
+
+static void siphash13(const char *text, size_t len, char out[97])
+{
+    uint64_t v[4] = {0x736f6d6570736575U, 0x646f72616e646f6dU,
+                     0x6c7967656e657261U, 0x7465646279746573U};
+
+    for (size_t at = 0; at <= len / 8; at++) {
+        bool last = at == len / 8;
+        uint64_t word = word_of(text + 8 * at, last ? len % 8 : 8);
+
+        if (last)
+            word |= (uint64_t)len << 56;
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xFF;
+    for (int i = 0; i < 3; i++)
+        sip_round(v);
+    snprintf(out, 97, "%" PRIu64, v[0] ^ v[1] ^ v[2] ^ v[3]);
+}
+
+/* Flyway leaves out a byte order mark; all others hash it as it is there. */
+static void crc32_of_text(const char *text, size_t len, char out[97])
+{
+    bool marked = len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0;
+
+    crc32_of_lines(text + (marked ? 3 : 0), len - (marked ? 3 : 0), out);
+}
+
 int pgmig_digest(enum pgmig_digest kind, const char *text, size_t len,
                  char out[97], struct pgmig_error *err)
 {
-    if (kind == PGMIG_DIGEST_SHA384)
-        return sha384(text, len, out, err);
-    /* sqlx hashes a byte order mark as it is there, Flyway leaves it out */
-    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
-        text += 3;
-        len -= 3;
+    switch (kind) {
+    case PGMIG_DIGEST_SHA1:
+        return hashed(EVP_sha1(), "SHA-1", text, len, out, err);
+    case PGMIG_DIGEST_SHA256:
+        return hashed(EVP_sha256(), "SHA-256", text, len, out, err);
+    case PGMIG_DIGEST_SHA384:
+        return hashed(EVP_sha384(), "SHA-384", text, len, out, err);
+    case PGMIG_DIGEST_SIPHASH13:
+        siphash13(text, len, out);
+        return 0;
+    default:
+        crc32_of_text(text, len, out);
+        return 0;
     }
-    crc32_of_lines(text, len, out);
-    return 0;
 }
 
 /* ---- seals --------------------------------------------------------------- */

@@ -204,14 +204,40 @@ static int text_file_checksum(lua_State *L)
     return 1;
 }
 
-/* file_digest(path, "sha384" | "crc32") --> as the tools that keep it write
-** it. Raises kind "io". */
+/* The kind of a digest, by its name at an index. */
+static enum pgmig_digest check_digest(lua_State *L, int index)
+{
+    static const char *const kinds[] = {[PGMIG_DIGEST_SHA384] = "sha384",
+                                        [PGMIG_DIGEST_CRC32] = "crc32",
+                                        [PGMIG_DIGEST_SHA1] = "sha1",
+                                        [PGMIG_DIGEST_SHA256] = "sha256",
+                                        [PGMIG_DIGEST_SIPHASH13] = "siphash13",
+                                        NULL};
+
+    return (enum pgmig_digest)luaL_checkoption(L, index, NULL, kinds);
+}
+
+/* digest(text, "sha384" | "crc32" | "sha1" | "sha256" | "siphash13") --> as the
+** tools that keep it write it. Raises kind "io". */
+static int text_digest(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    enum pgmig_digest kind = check_digest(L, 2);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char out[97];
+
+    if (pgmig_digest(kind, text, len, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_pushstring(L, out);
+    return 1;
+}
+
+/* file_digest(path, kind) --> likewise, of a file's text. */
 static int text_file_digest(lua_State *L)
 {
-    static const char *const kinds[] = {
-        [PGMIG_DIGEST_SHA384] = "sha384", [PGMIG_DIGEST_CRC32] = "crc32", NULL};
     const char *path = lpgmig_check_name(L, 1);
-    int kind = luaL_checkoption(L, 2, NULL, kinds);
+    enum pgmig_digest kind = check_digest(L, 2);
     struct pgmig_error *err = lpgmig_error_new(L);
     char out[97];
     char *text;
@@ -221,7 +247,7 @@ static int text_file_digest(lua_State *L)
     if (pgmig_file_read(path, &text, &len, err) != 0)
         return lpgmig_error_raise(L, err);
     /* `text` is a C local: nothing of Lua's is called before it is freed */
-    status = pgmig_digest((enum pgmig_digest)kind, text, len, out, err);
+    status = pgmig_digest(kind, text, len, out, err);
     free(text);
     if (status != 0)
         return lpgmig_error_raise(L, err);
@@ -326,6 +352,7 @@ void lpgmig_open_text(lua_State *L)
         {"compare_files", text_compare_files},
         {"is_same_file", text_is_same_file},
         {"file_checksum", text_file_checksum},
+        {"digest", text_digest},
         {"file_digest", text_file_digest},
         {NULL, NULL}};
 

@@ -8,9 +8,9 @@
 
 /*
 ** Another tool's tracking table, used in place: SQL, in which %t stands for
-** the table, %k for what the tool calls a migration, %n for its name and %d
-** for the digest of its file, all three as literals, and %% for a percent
-** sign.
+** the table, %a for when a migration was applied, as an expression, %k for what
+** the tool calls it, %n for its name and %d for the digest of its file, these
+** three as literals, and %% for a percent sign.
 */
 struct pgmig_layout {
     const char *columns; /* that it must have: "version varchar,run_on date" */

@@ -88,6 +88,15 @@ bool pgmig_layout_fits(const struct pgmig_layout *layout, const char *columns)
     }
 }
 
+/* When the entry's migration was applied: now, unless it says otherwise. */
+static void add_time(struct pgmig_sql *s, const struct pgmig_entry *entry)
+{
+    if (entry->applied_at != NULL)
+        pgmig_sql_addf(s, "%L::pg_catalog.timestamptz", entry->applied_at);
+    else
+        pgmig_sql_add(s, "pg_catalog.now()");
+}
+
 /* What a verb of a template stands for. Without an entry only the table does; a
 ** percent sign stays what it is. */
 static void add_value(struct pgmig_sql *s, char verb,
@@ -97,6 +106,8 @@ static void add_value(struct pgmig_sql *s, char verb,
         pgmig_sql_addf(s, "%t");
     else if (verb == '%' || entry == NULL)
         pgmig_buf_add(&s->text, &verb, 1);
+    else if (verb == 'a')
+        add_time(s, entry);
     else
         pgmig_sql_literal(s, verb == 'k'   ? entry->key
                              : verb == 'd' ? entry->digest

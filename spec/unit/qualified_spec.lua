@@ -44,7 +44,7 @@ end
 local function complete(s)
   s = s:gsub("CASE %%s", "CASE WHEN %%s"):gsub("%%;", ";")
   s = s:gsub("%%([-+*/<>=~!@#^&|]+)", "OPERATOR(pg_catalog.%1)"):gsub("%%%%", "%%")
-  s = s:gsub("%%[%d.]*[lz]?[sduifIL]", "x.x"):gsub("%%[tkndhjrlm]", "x.x")
+  s = s:gsub("%%[%d.]*[lz]?[sduifIL]", "x.x"):gsub("%%{%a+}", "x.x"):gsub("%%[tkndhjrlma]", "x.x")
   s = s:gsub("\\[nt]", " ")
   local _, quotes = s:gsub("'", "")
   if quotes % 2 == 1 then s = s:find "^'[%s)]" and "'" .. s or s .. "'" end

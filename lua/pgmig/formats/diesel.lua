@@ -62,7 +62,7 @@ return {
     list = [[
       SELECT version::pg_catalog.text AS key, run_on::pg_catalog.timestamptz AS applied_at
       FROM %t]],
-    claim = "INSERT INTO %t (version) VALUES (%k)",
+    claim = "INSERT INTO %t (version, run_on) VALUES (%k, %a)",
     release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },

@@ -63,7 +63,7 @@ return {
       FROM (SELECT DISTINCT ON (version_id) * FROM %t ORDER BY version_id, id DESC) AS newest
       WHERE is_applied AND version_id OPERATOR(pg_catalog.>) 0]],
     -- an empty table gets goose's first row, of version 0
-    claim = "INSERT INTO %t (version_id, is_applied) SELECT v, true "
+    claim = "INSERT INTO %t (version_id, is_applied, tstamp) SELECT v, true, %a "
       .. "FROM pg_catalog.unnest(ARRAY[0, %k]::pg_catalog.int8[]) AS v WHERE NOT EXISTS ("
       .. APPLIED .. ") AND (v OPERATOR(pg_catalog.>) 0 OR NOT EXISTS (SELECT FROM %t))",
     release = "DELETE FROM %t WHERE version_id OPERATOR(pg_catalog.=) %k AND EXISTS ("

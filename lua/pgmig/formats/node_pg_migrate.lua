@@ -80,7 +80,7 @@ return {
         run_on::pg_catalog.timestamptz AS applied_at
       FROM %t ORDER BY name, id DESC]],
     claim = [[
-      INSERT INTO %t (name, run_on) SELECT %k, pg_catalog.now()
+      INSERT INTO %t (name, run_on) SELECT %k, %a
       WHERE NOT EXISTS (SELECT FROM %t WHERE name OPERATOR(pg_catalog.=) %k)]],
     release = "DELETE FROM %t WHERE name OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE name OPERATOR(pg_catalog.=) %k",

@@ -48,7 +48,7 @@ return {
       CREATE TABLE IF NOT EXISTS %t (id pg_catalog.text NOT NULL PRIMARY KEY,
         applied_at pg_catalog.timestamptz)]],
     list = "SELECT id AS key, applied_at FROM %t",
-    claim = "INSERT INTO %t (id, applied_at) VALUES (%k, pg_catalog.now())",
+    claim = "INSERT INTO %t (id, applied_at) VALUES (%k, %a)",
     release = "DELETE FROM %t WHERE id OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE id OPERATOR(pg_catalog.=) %k",
   },
