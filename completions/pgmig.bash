@@ -51,9 +51,9 @@ _pgmig() {
   case $command in
     '') own=$commands ;;
     status | doctor) own='--exit-code' ;;
-    up | migrate) own='--to --steps --fake --check --dry-run --script --dump' ;;
+    up | migrate) own='--to --steps --phase --fake --check --dry-run --script --dump' ;;
     down | rollback) own='--steps --to --all --dry-run --dump' ;;
-    plan) own='--to --steps --script' ;;
+    plan) own='--to --steps --phase --script' ;;
     redo) own='--steps --dump' ;;
     verify) own="--pending --to --rows --seed $proof" ;;
     dump) own='--output' ;;
@@ -65,8 +65,8 @@ _pgmig() {
     history) own='--limit' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
-    trace) own="--to --steps --report $proof" ;;
-    check) own="--to --steps --facts --queries --fail-on --report --watch $proof" ;;
+    trace) own="--to --steps --phase --report $proof" ;;
+    check) own="--to --steps --phase --facts --queries --fail-on --report --watch $proof" ;;
     wait) own='--timeout' ;;
     help) own=$commands ;;
   esac

@@ -79,6 +79,8 @@ complete -c pgmig -n "$behind up migrate plan trace check verify" -l to -x \
 complete -c pgmig -n "$behind down rollback" -l to -x -d 'keep a version'
 complete -c pgmig -n "$behind squash" -l to -x -d 'the last version to replace'
 complete -c pgmig -n "$behind up migrate plan trace check" -l steps -x -d 'at most this many'
+complete -c pgmig -n "$behind up migrate plan trace check" -l phase -x -a 'pre post all' \
+    -d 'before or after the deploy'
 complete -c pgmig -n "$behind down rollback redo" -l steps -x -d 'this many'
 complete -c pgmig -n "$behind down rollback" -l all -d 'roll back everything'
 complete -c pgmig -n "$behind up migrate" -l fake -x -d 'record a version without running it'

@@ -453,6 +453,7 @@ function migrator:history(options) end
 ---@class pgmig.UpOptions: pgmig.RunOptions
 ---@field to? integer|string the last version; `target` is the same
 ---@field steps? integer
+---@field phase? "pre"|"post"|"all"
 ---@field dry_run? boolean
 
 ---@class pgmig.DownOptions: pgmig.RunOptions
@@ -544,6 +545,7 @@ function migrator:redo(options) end
 ---@class pgmig.TraceOptions: pgmig.CloneOptions
 ---@field to? integer|string
 ---@field steps? integer
+---@field phase? "pre"|"post"|"all"
 
 ---@class pgmig.Effect docs/proof.md#the-effects-record
 ---@field migration string
@@ -772,6 +774,7 @@ function drivers.coroutine(handle, want, deadline) end
 ---@field shm? string the lua_shared_dict, "pgmig"
 ---@field pool? string the thread_pool, "pgmig"
 ---@field on_event? fun(event: pgmig.Event)
+---@field phase? "pre"|"all" what to wait for, and to apply; default "pre"
 ---@field refuse? boolean check raises an error if the schema is not as required
 
 ---require "pgmig.nginx"

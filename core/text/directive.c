@@ -79,6 +79,11 @@ static const char *wrong_value(const struct pgmig_directive_rule *rule,
                        equals(w->value, w->value_len, "off")
                    ? NULL
                    : "must be on or off";
+    case PGMIG_VALUE_PHASE:
+        return equals(w->value, w->value_len, "pre") ||
+                       equals(w->value, w->value_len, "post")
+                   ? NULL
+                   : "must be pre or post";
     case PGMIG_VALUE_DURATION:
         return pgmig_duration_setting(w->value, w->value_len, &ms, &has_unit);
     case PGMIG_VALUE_COUNT:

@@ -432,18 +432,35 @@ static int take_marker(struct pgmig_parser *p,
                                    marker, comment->body, item->end, p->err);
 }
 
+/* When a migration runs is said of the whole: its DOWN has no phase. */
+static int check_phase(struct pgmig_parser *p, struct pgmig_directives here,
+                       const struct pgmig_item *comment)
+{
+    if (here.list != &p->script->sections[PGMIG_DOWN].directives ||
+        pgmig_directive_find(*here.list, *here.count, "phase") == NULL)
+        return 0;
+    pgmig_error_set(p->err, PGMIG_E_PARSE,
+                    "phase must be above the DOWN section: it applies to the "
+                    "whole migration");
+    return pgmig_parser_point(p, comment->start);
+}
+
 /* Anywhere else it would look as if it counted, and would not. */
 static int take_directive(struct pgmig_parser *p, size_t body,
                           const struct pgmig_item *comment)
 {
+    struct pgmig_directives here = directives_here(p);
+
     if (!comment->alone || !comment->line_comment) {
         pgmig_error_set(p->err, PGMIG_E_PARSE,
                         "a directive must be on a line of its own, after --, "
                         "outside parentheses");
         return pgmig_parser_point(p, comment->start);
     }
-    return pgmig_directive_parse(directives_here(p), p->script, p->words, body,
-                                 comment->end, p->err);
+    if (pgmig_directive_parse(here, p->script, p->words, body, comment->end,
+                              p->err) != 0)
+        return -1;
+    return check_phase(p, here, comment);
 }
 
 /* What it means, and where in the file its words begin. */

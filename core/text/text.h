@@ -247,6 +247,7 @@ enum pgmig_transaction_rule {
 enum pgmig_value {
     PGMIG_VALUE_NONE,     /* a bare key */
     PGMIG_VALUE_SWITCH,   /* on or off */
+    PGMIG_VALUE_PHASE,    /* pre or post: before or after the deploy */
     PGMIG_VALUE_DURATION, /* PostgreSQL's: 500ms, 2s, 1min, 0 */
     PGMIG_VALUE_COUNT,    /* a whole number */
     PGMIG_VALUE_WORDS,    /* names with commas, then a reason */

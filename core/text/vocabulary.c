@@ -38,6 +38,7 @@ static const struct pgmig_marker markers[] = {
 
 static const struct pgmig_directive_rule directives[] = {
     {"transaction", PGMIG_VALUE_SWITCH},
+    {"phase", PGMIG_VALUE_PHASE},
     {"lock_timeout", PGMIG_VALUE_DURATION},
     {"statement_timeout", PGMIG_VALUE_DURATION},
     {"retries", PGMIG_VALUE_COUNT},

@@ -22,7 +22,7 @@ local function with_clone(own)
   return own
 end
 
-local up = with_run { to = NUMBER, steps = NUMBER, dry_run = "boolean" }
+local up = with_run { to = NUMBER, steps = NUMBER, phase = "string", dry_run = "boolean" }
 local down = with_run { to = NUMBER, steps = NUMBER, all = "boolean", dry_run = "boolean" }
 
 -- By method: each option with what it may be, as `type` says.
@@ -46,7 +46,7 @@ M.known = {
   verify = with_clone {
     pending = "boolean", to = NUMBER, seed = "string or function", rows = "boolean",
   },
-  trace = with_clone { to = NUMBER, steps = NUMBER },
+  trace = with_clone { to = NUMBER, steps = NUMBER, phase = "string" },
   dump = { output = "string" },
   squash = with_clone {
     to = NUMBER, data = "boolean", delete = "boolean", dry_run = "boolean",
@@ -54,7 +54,7 @@ M.known = {
   detect_baseline = with_clone {},
   drift = with_clone { against = "string" },
   check = with_clone {
-    to = NUMBER, steps = NUMBER, facts = "string or table", rules = "table",
+    to = NUMBER, steps = NUMBER, phase = "string", facts = "string or table", rules = "table",
     queries = "string or table",
   },
   parse = { format = "string or table", placeholders = "table or false" },

@@ -79,6 +79,17 @@ describe("the gate in nginx", function()
     assert.equal("1 2 3", applied())
   end)
 
+  it("does not wait for what runs after the deploy, unless that is asked for", function()
+    support.write(dir, "002_b.sql", "-- pgmig: phase=post\nCREATE TABLE b ();")
+    start()
+    nginx:open()
+    assert.equal("1", applied())
+    nginx:stop()
+    start 'phase = "all"'
+    nginx:open()
+    assert.equal("1 2", applied())
+  end)
+
   it("is open for an old release beside a newer one", function()
     local db = pgmig.connect(url)
     pgmig.migrator(db, dir):migrate()

@@ -173,12 +173,12 @@ end
 local function carry_out(run, migrator, plan)
   migrator:run(plan, { on_event = watch(run) }) -- also an empty one has warnings
   if #plan == 0 then return run.report:nothing(plan) end
-  run.report:finished(run.record)
+  run.report:finished(run.record, plan)
 end
 
 local function fake(run, migrator)
   local options = run.options
-  if options.to or options.steps or options.dry_run then
+  if options.to or options.steps or options.phase or options.dry_run then
     errors.raise("usage", "up --fake takes no other option: it records one version")
   end
   migrator:fake(options.fake, { on_event = watch(run) })
@@ -191,7 +191,7 @@ function M.up(run)
   local migrator = open(run)
   if options.fake then return fake(run, migrator) end
   local is_script = wants_script(options)
-  local plan = migrator:plan { to = options.to, steps = options.steps }
+  local plan = migrator:plan { to = options.to, steps = options.steps, phase = options.phase }
   if is_script then return script(run, migrator, plan) end
   if options.dry_run then return show(run, migrator, plan) end
   if not run.again then run.report:ignored(plan) end

@@ -38,6 +38,7 @@ local function migration(m)
   return object {
     version = m.version, name = m.name, label = m.label, state = m.state, path = m.path,
     applied_at = m.applied_at, down = m.down,
+    phase = m.phase == "post" and "post" or nil,
     recorded_name = m.recorded_name ~= m.name and m.recorded_name or nil,
     failure = m.failure and object { message = m.failure.message, at = m.failure.at },
     unfinished = m.unfinished and object {

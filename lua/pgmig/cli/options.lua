@@ -204,6 +204,9 @@ end
 local function add_target(cmd)
   cmd:option("--to"):argname "V":convert(version):description "Stop after version V."
   cmd:option("--steps"):argname "N":convert(whole_number):description "Apply at most N migrations."
+  cmd:option("--phase"):argname "PHASE":choices { "pre", "post", "all" }
+    :description("pre: those that run before the deploy; post: those with\n"
+      .. "`-- pgmig: phase=post`, that run after it (default: all).")
 end
 
 --- The option of commands that change the schema.

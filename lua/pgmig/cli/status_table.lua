@@ -27,7 +27,9 @@ end
 --- What is to be noted of a migration.
 local function note_of(m, untaken)
   if untaken and untaken.applied[ledger.key(m)] then return "applied by " .. untaken.from end
-  return no_way_back[m.down] or ""
+  local notes = { no_way_back[m.down] }
+  if m.phase == "post" and m.state ~= "applied" then table.insert(notes, 1, "phase post") end
+  return table.concat(notes, ", ")
 end
 
 --- The cells of a migration's row.

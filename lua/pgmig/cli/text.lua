@@ -3,6 +3,7 @@ local texts = require "pgmig.texts"
 local needed = require "pgmig.needed"
 
 local bar = needed "cli.bar"
+local source = needed "files.source"
 local status_table = needed "cli.status_table"
 
 local M = {}
@@ -178,11 +179,21 @@ function text:ignored(plan)
   end
 end
 
+--- What a plan leaves to the other phase.
+local function tell_others(self, plan)
+  local others = plan and plan.others or {}
+  if not others[1] then return end
+  local phase = source.phase(others[1])
+  self.output:line(("%s of phase %s %s pending: pgmig up --phase %s"):format(
+    count(#others, "migration"), phase, others[2] and "are" or "is", phase))
+end
+
 --- A plan has nothing to do.
 function text:nothing(plan)
   if plan.record_only == "unapplied" then return self.output:line "it is not applied" end
   if plan.direction == "down" then return self.output:line "nothing to roll back" end
   self.output:line("nothing to apply" .. (plan.newest and ", at " .. plan.newest.label or ""))
+  tell_others(self, plan)
 end
 
 --- How many statements have run, where that is known, and how long all took; "" where nothing ran.
@@ -194,7 +205,8 @@ local function effort(record)
 end
 
 --- A run that had something to do has ended well.
-function text:finished(record)
+-- @param plan of `migrator:plan`; nil
+function text:finished(record, plan)
   local parts = {}
   for _, what in ipairs { "rolled_back", "applied", "recorded", "unapplied" } do
     local n = #record[what]
@@ -202,6 +214,7 @@ function text:finished(record)
   end
   self.output:line(parts[1] and table.concat(parts, ", ") .. effort(record)
     or "another run has already done everything")
+  tell_others(self, plan)
 end
 
 --- `create` wrote a file.

@@ -46,13 +46,17 @@ end
 --- Look at a text that compiles.
 -- @param text of a Lua migration
 -- @return { down = true, false, or nil where only running it would tell; transaction = false, or
---   true as far as the text tells }
+--   true as far as the text tells; phase = "post", or nil as far as it tells }
 function M.look(text)
   local code = " " .. code_of(text) .. " "
   local function has(pattern) return code:find("[^%w_]" .. pattern) ~= nil end
   local down = has "down[^%w_]"
   if not down and not has "up[^%w_]" then down = nil end
-  return { down = down, transaction = not has "transaction%s*=%s*false[^%w_]" }
+  local post = has "phase%s*=[^=]" and text:find "phase%s*[\"']?%s*%]?%s*=%s*[\"']post[\"']"
+  return {
+    down = down, transaction = not has "transaction%s*=%s*false[^%w_]",
+    phase = post and "post" or nil,
+  }
 end
 
 return M

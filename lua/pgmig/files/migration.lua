@@ -4,7 +4,7 @@
 -- "edited", "unreadable", "renamed", "replaced" or "missing", others "pending", "renumbered",
 -- "out_of_order", "forgotten", "failed" or "unfinished" (pgmig.state.drift).
 -- A `repeatable` one has no version. An applied one has `applied_at` (ISO 8601 with offset) and
--- `applied_at_epoch` (seconds). After `status` there is `down`.
+-- `applied_at_epoch` (seconds). After `status` there are `down` and `phase`, "pre" or "post".
 -- @module pgmig.files.migration
 local core = require "pgmig.core"
 local shell = require "pgmig.shell"

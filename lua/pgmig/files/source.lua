@@ -48,6 +48,13 @@ local function check_functions(path, functions)
   })
 end
 
+local function check_phase(path, phase)
+  if phase == nil or phase == "pre" or phase == "post" then return end
+  errors.raise("parse", ("phase must be \"pre\" or \"post\", not %s"):format(tostring(phase)), {
+    file = path,
+  })
+end
+
 local function text_of(path)
   local text = core.read_file(path)
   if text then return text end
@@ -63,6 +70,7 @@ local function read_lua(m)
   local text = text_of(m.path)
   local functions = lua_file.run(m.path, text, fail_for(m.path))
   check_functions(m.path, functions)
+  check_phase(m.path, functions.phase)
   return {
     script = core.empty_script(m.path, functions.transaction ~= false), functions = functions,
     checksum = core.checksum(text),
@@ -208,6 +216,18 @@ function M.script(m, direction) return script_in(m, M.read(m), direction) end
 function M.is_transactional(m, direction)
   local ok, script, section = pcall(function() return script_in(m, M.look(m), direction) end)
   return not (ok and script) or script:transaction(section)
+end
+
+--- When a migration runs: "pre", before the application is deployed, or "post", after it; of a file
+-- that cannot be read "pre", so that its error is told when its turn comes.
+function M.phase(m)
+  local phase = rawget(m, "phase")
+  if phase then return phase end
+  local ok, found = pcall(M.look, m)
+  if not ok and not errors.is(found) then error(found, 0) end
+  local lua = ok and (found.functions or found.said)
+  m.phase = lua and lua.phase or ok and found.script:directive("up", "phase") or "pre"
+  return m.phase
 end
 
 --- The function of a direction, for a Lua migration.

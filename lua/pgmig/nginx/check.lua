@@ -21,7 +21,9 @@ end
 
 --- Older migrations may be pending though the version is there, and files may have been edited.
 local function check_files(db, release)
-  local plan = migrator.new(db, release.dir, release.options):plan { to = release.target }
+  local plan = migrator.new(db, release.dir, release.options):plan {
+    to = release.target, phase = release.phase,
+  }
   if not plan[1] then return end
   errors.raise("plan", ("%d migrations are pending; the first is %s"):format(#plan, plan[1].label),
     { hint = "run `pgmig up` first" })

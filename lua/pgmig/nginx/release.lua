@@ -10,6 +10,7 @@ local migration = require "pgmig.files.migration"
 local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
 local options_table = require "pgmig.options"
+local source = require "pgmig.files.source"
 
 local M = {}
 
@@ -19,7 +20,7 @@ local migrator_options = options_table.of_migrator() -- they are passed on
 
 local known = {
   database = true, dir = true, to = true, target = true, mode = true, shm = true, pool = true,
-  on_event = true, refuse = true,
+  on_event = true, refuse = true, phase = true,
 }
 for _, key in ipairs(migrator_options) do known[key] = true end
 
@@ -35,6 +36,19 @@ local function target_of(options)
   return options.target
 end
 
+--- Which migrations a release waits for: those that run after the deploy come when it is there.
+local function phase_of(options) return options.phase or "pre" end
+
+--- The newest version of the folders that a phase waits for; nil when there is none.
+local function newest(set, phase)
+  local last = #set.list
+  while phase == "pre" and last > 0 and source.phase(set.list[last]) == "post" do
+    source.discard(set.list[last])
+    last = last - 1
+  end
+  return files.newest { list = { set.list[last] }, baselines = set.baselines }
+end
+
 local function check(options, mode)
   if type(options) ~= "table" then errors.raise("usage", "a table of options is required") end
   for key in pairs(options) do
@@ -45,6 +59,10 @@ local function check(options, mode)
   end
   if options.to ~= nil and options.target ~= nil then
     errors.raise("usage", "option to is given twice, also as target")
+  end
+  local phase = phase_of(options)
+  if phase ~= "pre" and phase ~= "all" then
+    errors.raise("usage", ("phase must be pre or all, not %s"):format(tostring(phase)))
   end
   migrator.check_options(migrator_part(options))
   if options.format == "auto" then
@@ -85,8 +103,8 @@ end
 -- @param options of `pgmig.nginx.setup`
 -- @param mode in place of theirs; nil
 -- @return { wanted = version, place = what tells its database, table and folders from others, as
---   hexadecimal digits, terms = mode and target as a text, dir, deep = whether folders below count,
---   target, mode, database, on_event, options = the migrator's }
+--   hexadecimal digits, terms = mode, phase and target as a text, dir, deep = whether folders below
+--   count, target, mode, phase, database, on_event, options = the migrator's }
 -- @raise kinds "usage", "io", "naming"
 function M.read(options, mode)
   mode = mode or type(options) == "table" and options.mode or "migrate"
@@ -94,8 +112,8 @@ function M.read(options, mode)
   local self = {
     database = options.database, target = target_of(options), mode = mode,
     on_event = options.on_event, dir = from_prefix(options.dir),
-    options = migrator_part(options),
-    terms = mode .. " " .. tostring(target_of(options)),
+    options = migrator_part(options), phase = phase_of(options),
+    terms = ("%s %s %s"):format(mode, phase_of(options), tostring(target_of(options))),
   }
   local set = { list = {}, baselines = {} }
   if self.dir then
@@ -103,7 +121,8 @@ function M.read(options, mode)
     local rule = naming.check(self.options.naming or format.naming)
     set, self.deep = files.read(dirs_of(self.dir), rule, format), rule.deep
   end
-  self.wanted = self.target ~= nil and migration.id_of(self.target) or files.newest(set) or "0"
+  self.wanted = self.target ~= nil and migration.id_of(self.target) or newest(set, self.phase)
+    or "0"
   self.place = place_of(self)
   return self
 end

@@ -67,7 +67,7 @@ local function migrate(self, db)
   local options = { log = log_of_run }
   for key, value in pairs(release.options) do options[key] = value end
   local m = migrator.new(db, release.dir, options)
-  local plan = m:plan { to = release.target }
+  local plan = m:plan { to = release.target, phase = release.phase }
   self.done, self.total = 0, #plan
   m:run(plan, {
     on_event = function(event) note(self, event) end, stop = ngx.worker.exiting,

@@ -61,12 +61,12 @@ end
 --- Run what is pending on a twin and watch.
 -- @param seen gets effects, plan, shape, failure = an error's finding
 local function observe(twin, seen, options)
-  local plan = twin:plan { to = options.to, steps = options.steps }
+  local plan = twin:plan { to = options.to, steps = options.steps, phase = options.phase }
   local shape = shapes.open(twin.db, own_tables(twin))
   local err
   seen.plan, seen.shape = plan, shape
   seen.effects, err = trace.observe(twin, {
-    to = options.to, steps = options.steps, on_event = options.on_event,
+    to = options.to, steps = options.steps, phase = options.phase, on_event = options.on_event,
     on_effect = function(effect)
       effect.changes = effect.error and {} or changes.of(shape, shape:step())
     end,
@@ -131,7 +131,7 @@ local function replay(twin, queries, options, seen)
     table.insert(seen.broken, broken(query, cached, anew, ctx, #queries))
   end)
   local ok, err = pcall(function()
-    twin:run(twin:plan { to = options.to, steps = options.steps })
+    twin:run(twin:plan { to = options.to, steps = options.steps, phase = options.phase })
   end)
   if not ok and not (errors.is(err) and of_files[err.kind]) then error(err, 0) end
   seen.skipped = watch.skipped

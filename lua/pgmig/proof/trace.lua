@@ -31,8 +31,9 @@ end
 
 --- Run what is pending on a twin, and watch.
 -- @param twin of `clone:twin`
--- @param options { to, steps as of `migrate`; on_event; on_effect = fn(effect, db), called behind
---   each statement, in its transaction where there is one; its changes would be the migration's }
+-- @param options { to, steps, phase as of `migrate`; on_event; on_effect = fn(effect, db), called
+--   behind each statement, in its transaction where there is one; its changes would be the
+--   migration's }
 -- @return the records, in a list
 -- @return the error of the migration that failed; nil
 function M.observe(twin, options)
@@ -45,7 +46,7 @@ function M.observe(twin, options)
     twin.clone:note "the clone's user is no superuser: commands inside functions are not told"
   end
   local ok, err = pcall(function()
-    local plan = twin:plan { to = options.to, steps = options.steps }
+    local plan = twin:plan { to = options.to, steps = options.steps, phase = options.phase }
     twins.run(twin, plan, { on_event = options.on_event }, function(failed)
       forget(list, failed.migration)
     end)
@@ -57,7 +58,7 @@ end
 
 --- Run the pending migrations on a clone and watch.
 -- @param migrator with a connection or without
--- @param given { to, steps as of `migrate`; scratch_bin, scratch, schema_from, applied_to;
+-- @param given { to, steps, phase as of `migrate`; scratch_bin, scratch, schema_from, applied_to;
 --   on_event }
 -- @return { effects = a list of records (pgmig.proof.effects), notes = sentences about the clone,
 --   server_version = of the clone, error = that of the migration that failed, or nil }

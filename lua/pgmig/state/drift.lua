@@ -3,11 +3,12 @@
 -- the policy is that of `edited`. `renamed`: applied under another name. `replaced`: both, so that
 -- it is another migration. `missing`: applied, and the file is gone. `renumbered`: pending, and it
 -- is one that is applied under another number. `out_of_order`: pending, and lower than the newest
--- applied one. `forgotten`: not in the tracking table, though applied as the history says.
--- `ignored`: a .sql file that is not named like a migration. `duplicate`: two files of one version,
--- which is always an error.
+-- applied one; of those that run after the deploy, than another of them. `forgotten`: not in the
+-- tracking table, though applied as the history says. `ignored`: a .sql file that is not named like
+-- a migration. `duplicate`: two files of one version, which is always an error.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local source = require "pgmig.files.source"
 
 local M = {}
 
@@ -130,6 +131,24 @@ local function are_all_missing(state)
   return state.applied[1] ~= nil
 end
 
+local function is_post(m, breathe)
+  breathe()
+  local phase = source.phase(m)
+  source.discard(m)
+  return phase == "post" and not m.missing
+end
+
+--- Whether a pending migration, lower than the newest applied one, is late. One that runs after the
+-- deploy may be: until then those of the next release go before it. Only others of its phase count.
+local function is_late(m, applied, breathe)
+  if source.phase(m) ~= "post" then return true end
+  for i = #applied, 1, -1 do
+    if core.compare(m.id, applied[i].id) > 0 then return false end
+    if is_post(applied[i], breathe) then return true end
+  end
+  return false
+end
+
 --- Find the states of migrations that were compared (pgmig.state.plan): sets `state`; of a
 -- renumbered one `applied_as`, the applied one that it is, of which it is `renumbered_as`.
 -- @param state what `plan.compare` returned; `all_missing` is set
@@ -142,7 +161,8 @@ function M.find(state, suspects, breathe)
     if has_other_name(m) then m.state = m.state == "edited" and "replaced" or "renamed" end
   end
   for _, m in ipairs(state.pending) do
-    if m.state == "pending" and newest and core.compare(m.id, newest.id) < 0 then
+    if m.state == "pending" and newest and core.compare(m.id, newest.id) < 0
+      and is_late(m, state.applied, breathe) then
       m.state = "out_of_order"
     end
   end

@@ -3,6 +3,7 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local ledger = require "pgmig.state.ledger"
 local migration = require "pgmig.files.migration"
+local source = require "pgmig.files.source"
 
 local M = {}
 
@@ -266,24 +267,54 @@ local function check_blocking(state)
   })
 end
 
+local phases = { pre = true, post = true, all = true }
+
+local function check_phase(phase)
+  if phase == nil or phases[phase] then return phase end
+  errors.raise("usage", ("phase must be pre, post or all, not %s"):format(tostring(phase)))
+end
+
+--- Those of a list that run in a phase; of one of the phases the others, too.
+local function split(list, phase)
+  if not phase or phase == "all" then return list, {} end
+  local these, others = {}, {}
+  for _, m in ipairs(list) do
+    local to = source.phase(m) == phase and these or others
+    to[#to + 1] = m
+  end
+  return these, others
+end
+
+--- Refuse to run after a deploy what comes behind something that has to run before it.
+local function check_before(plan, earlier)
+  local m, first = plan[#plan], earlier[1]
+  if not (m and first and M.is_newer(m, first)) then return end
+  errors.raise("plan", ("%s is pending, and must be applied before %s"):format(first.label,
+    m.label), { file = first.path, hint = "apply it: pgmig up --phase pre" })
+end
+
 --- Which pending migrations `migrate` would apply, in order; repeatable ones come last, when no
 -- other is left.
--- @param options { to = version, inclusive; steps = at most so many; versioned = true: no
---   repeatable ones }
--- @return a list with direction = "up"
--- @raise kind "plan" for an unknown target
+-- @param options { to = version, inclusive; steps = at most so many; phase = "pre": those that run
+--   before the deploy, "post": those that run after it; versioned = true: no repeatable ones }
+-- @return a list with direction = "up"; others = the pending ones of the other phase
+-- @raise kinds "usage" for an unknown phase, "plan" for an unknown target, and where one of the
+--   phase "post" is to run while one of "pre" before it is pending
 function M.up(state, options)
-  local plan = { direction = "up" }
+  local phase = check_phase(options.phase)
+  local pending, others = split(state.pending, phase)
+  local plan = { direction = "up", others = others }
   check_blocking(state)
   local target = options.to ~= nil and check_target(state, options.to)
   local steps = options.steps and check_steps(options.steps)
-  for _, m in ipairs(state.pending) do
+  for _, m in ipairs(pending) do
     if target and core.compare(m.id, target) > 0 then break end
     if steps and #plan >= steps then break end
     plan[#plan + 1] = m
   end
-  if #plan < #state.pending or options.versioned then return plan end
-  for _, m in ipairs(state.changed) do
+  if phase == "post" then check_before(plan, others) end
+  if #plan < #pending or options.versioned then return plan end
+  for _, m in ipairs((split(state.changed, phase))) do
     if steps and #plan >= steps then break end
     plan[#plan + 1] = m
   end

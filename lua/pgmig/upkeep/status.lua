@@ -14,6 +14,7 @@ local down_states = { ready = "ready", nothing = "ready" }
 --- See what can be known from a file: whether it parses, and whether there is a way back.
 local function inspect(m, problems)
   local ok, state = pcall(source.down_state, m)
+  source.phase(m)
   source.discard(m)
   if ok then
     m.down = not m.repeatable and state ~= "unknown" and (down_states[state] or state) or nil
