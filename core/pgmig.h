@@ -294,9 +294,12 @@ struct pgmig_job {
     bool watched; /* triggers may have been added to pgmig's tables since the
                   ** probe */
     const char *ends_run; /* the run that ends with this migration; or NULL */
-    const char *owner;    /* a unique id of this attempt */
-    long revision;        /* of its journal row, taken over with
-                          ** pgmig_ledger_take; 0: there is no row yet */
+    const char *const *along; /* commands of the caller's own bookkeeping that
+                              ** commit with the tracking row, with a NULL
+                              ** behind the last; NULL: none */
+    const char *owner;        /* a unique id of this attempt */
+    long revision;            /* of its journal row, taken over with
+                              ** pgmig_ledger_take; 0: there is no row yet */
     /* for transaction=off: */
     size_t done; /* how many statements are already done */
 };

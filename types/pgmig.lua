@@ -354,6 +354,45 @@ function connection:transaction(fn) end
 ---@return integer|string|nil
 function connection:copy(sql, peer) end
 
+---@class pgmig.BackfillOptions docs/backfill.md
+---@field table string
+---@field key? string|string[] default: the primary key
+---@field set? string what stands behind SET
+---@field each? fun(rows: table[], db: pgmig.Connection) instead of set: called in each batch's transaction
+---@field where? string
+---@field batch? integer rows of the first batch, default 100
+---@field target? number seconds of a batch, default 0.25
+---@field skip? integer how many rows may be left out that cannot be changed, default 0
+---@field name? string outside of migrations: by which it is known when it is called again
+---@field tracking? string outside of migrations: the tracking table
+---@field analyze? boolean false: no ANALYZE at the end
+---@field stop? fun(): boolean? whether to end behind the batch under way
+---@field on_progress? fun(event: table)
+
+---@class pgmig.Backfill
+---@field migration string its version, or "script:NAME"
+---@field step integer
+---@field label string
+---@field table string
+---@field key string[]?
+---@field state "pending"|"running"|"paused"|"failed"|"cancelled"|"done"
+---@field rows integer that were changed
+---@field seen integer that were passed
+---@field estimated integer?
+---@field fraction number 0 to 1
+---@field rate number? rows a second
+---@field eta number? seconds
+---@field batch integer? rows
+---@field waiting string? what for
+---@field error string?
+---@field failed_key string[]?
+---@field skipped { key: string[], error: string }[]
+
+---Fill a table, batch after batch: resumable, each row once.
+---@param options pgmig.BackfillOptions
+---@return pgmig.Backfill
+function connection:backfill(options) end
+
 ---@param s string
 ---@return string
 function connection:quote_literal(s) end

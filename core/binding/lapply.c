@@ -113,14 +113,14 @@ static unsigned read_pauses(lua_State *L, int arg)
     return set;
 }
 
-/* The field `reset` of the session at `arg`: a list of commands, which its
-** table keeps alive; NULL without it. */
-static const char *const *read_commands(lua_State *L, int arg)
+/* The field `key` of the table at `arg`: a list of commands, which the table
+** keeps alive; NULL without it. */
+static const char *const *read_commands(lua_State *L, int arg, const char *key)
 {
     const char **list = NULL;
     size_t count;
 
-    lpgmig_get_field(L, arg, "reset");
+    lpgmig_get_field(L, arg, key);
     if (!lua_isnil(L, -1)) {
         list = lpgmig_check_strings(L, lua_gettop(L), &count);
         lua_setfield(L, arg, "commands"); /* keeps it alive */
@@ -143,7 +143,7 @@ static void read_session(lua_State *L, int arg, struct pgmig_session *session)
     lpgmig_get_field(L, arg, "session");
     if (lua_istable(L, -1)) {
         lpgmig_read(L, lua_gettop(L), "session", fields, session);
-        session->reset = read_commands(L, lua_gettop(L));
+        session->reset = read_commands(L, lua_gettop(L), "reset");
     }
     lua_pop(L, 1);
 }
@@ -173,6 +173,7 @@ static void take_job(lua_State *L, struct pgmig_job *job)
     job->direction = read_direction(L, at, "direction");
     job->section = read_direction(L, at, "section");
     job->pauses = read_pauses(L, at);
+    job->along = read_commands(L, at, "along");
     read_session(L, at, &job->session);
     lpgmig_get_field(L, at, "script");
     job->script = lpgmig_check_script(L, at + 1);
@@ -205,7 +206,8 @@ static struct pgmig_job *check_jobs(lua_State *L, int arg, size_t *count)
 ** A job = { script, entry, direction = "up" | "down", section = the same,
 ** mostly, lock_timeout = nil: the server's, plain = true: each request waits,
 ** watched = true: our tables may have triggers, pauses = { opened, before,
-** after, closing = true }, and for transaction=off owner, revision, done }.
+** after, closing = true }, along = commands that commit with the tracking row,
+** and for transaction=off owner, revision, done }.
 ** Several need to be without pauses, transaction=off, plain.
 */
 static int apply_new(lua_State *L)

@@ -397,8 +397,8 @@ static int ledger_qualified(lua_State *L)
     return 1;
 }
 
-/* ledger:tables() --> the tracking table, its history, its journal and the
-** runs' journal, quoted, with their schema; nil. */
+/* ledger:tables() --> the tracking table, its history, its journal, the runs'
+** journal and the table of backfills, quoted, with their schema; nil. */
 static int ledger_tables(lua_State *L)
 {
     const struct pgmig_ledger *ledger = lpgmig_check_ledger(L, 1);
@@ -407,7 +407,15 @@ static int ledger_tables(lua_State *L)
     lua_pushstring(L, ledger->history);
     lua_pushstring(L, ledger->journal);
     lua_pushstring(L, ledger->runs);
-    return 4;
+    lua_pushstring(L, ledger->backfill);
+    return 5;
+}
+
+/* ledger:has_backfill() --> whether the last probe found that of backfills. */
+static int ledger_has_backfill(lua_State *L)
+{
+    lua_pushboolean(L, lpgmig_check_ledger(L, 1)->has_backfill);
+    return 1;
 }
 
 /* ledger:unfit() --> settings of the session that a run needs otherwise, with
@@ -495,6 +503,7 @@ void lpgmig_open_ledger(lua_State *L)
                                        {"journaled", ledger_journaled},
                                        {"qualified", ledger_qualified},
                                        {"tables", ledger_tables},
+                                       {"has_backfill", ledger_has_backfill},
                                        {"doubted", ledger_doubted},
                                        {"hidden", ledger_hidden},
                                        {"unfit", ledger_unfit},

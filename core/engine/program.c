@@ -104,6 +104,8 @@ static void add_last_proof(struct pgmig_sql *s, const struct pgmig_job *job)
 static void add_books(struct pgmig_sql *s, const struct pgmig_job *job,
                       bool journaled)
 {
+    if (job->along != NULL)
+        pgmig_sql_commands(s, job->along);
     if (job->ends_run != NULL)
         pgmig_runs_add_end(s, job->ends_run);
     pgmig_history_add_proven(s, job, journaled);

@@ -1,6 +1,6 @@
 /*
-** ledger.h -- the three tables of the bookkeeping, for the modules that
-** write to them: the tracking table, its history and its journal.
+** ledger.h -- the tables of the bookkeeping, for the modules that write to
+** them: the tracking table, its history and its journal.
 */
 #ifndef PGMIG_LEDGER_H
 #define PGMIG_LEDGER_H
@@ -14,7 +14,7 @@
 
 /* How many texts a ledger owns, and how many of them its name gives; a probe
 ** finds the others. */
-enum { PGMIG_LEDGER_TEXTS = 12, PGMIG_LEDGER_NAMES = 3 };
+enum { PGMIG_LEDGER_TEXTS = 13, PGMIG_LEDGER_NAMES = 3 };
 
 struct pgmig_ledger {
     union {
@@ -27,26 +27,28 @@ struct pgmig_ledger {
             char *history;  /* likewise */
             char *journal;
             char *runs;
-            char *unfit;   /* settings that a run needs otherwise; NULL */
-            char *hidden;  /* one of the tables, whose rows this role may not
-                           ** all see; NULL */
-            char *path;    /* search_path, where it leads to no schema */
-            char *doubted; /* the tables' oids, "{1,2}", until it is known
-                           ** whether they may be used; NULL */
+            char *backfill; /* its SQL is lua/pgmig/backfill/store.lua's */
+            char *unfit;    /* settings that a run needs otherwise; NULL */
+            char *hidden;   /* one of the tables, whose rows this role may not
+                            ** all see; NULL */
+            char *path;     /* search_path, where it leads to no schema */
+            char *doubted;  /* the tables' oids, "{1,2}", until it is known
+                            ** whether they may be used; NULL */
         };
         char *texts[PGMIG_LEDGER_TEXTS]; /* the same */
     };
     bool exists;
-    bool has_runs;  /* that table is there */
-    bool watched;   /* they have triggers */
-    int format;     /* of the history; 0: there is none */
-    bool journaled; /* the journal is there */
-    bool read_only; /* the server is a standby */
-    bool on_linux;  /* the server runs on Linux */
-    bool over_tcp;  /* and is reached through TCP, by a pooler or by us */
-    bool durable;   /* its commits are, by the session's defaults */
-    int digits;     /* versions of so many digits fit its column */
-    int patience;   /* how long its requests wait for a lock; ms */
+    bool has_runs;     /* that table is there */
+    bool has_backfill; /* likewise */
+    bool watched;      /* they have triggers */
+    int format;        /* of the history; 0: there is none */
+    bool journaled;    /* the journal is there */
+    bool read_only;    /* the server is a standby */
+    bool on_linux;     /* the server runs on Linux */
+    bool over_tcp;     /* and is reached through TCP, by a pooler or by us */
+    bool durable;      /* its commits are, by the session's defaults */
+    int digits;        /* versions of so many digits fit its column */
+    int patience;      /* how long its requests wait for a lock; ms */
     struct pgmig_layout *layout; /* another tool's table; NULL: our own */
 };
 

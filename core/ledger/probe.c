@@ -34,6 +34,7 @@ enum {
     P_FORMAT,
     P_JOURNAL,
     P_RUNS,
+    P_BACKFILL,
     P_LINUX,
     P_TCP,
     P_DURABLE,
@@ -50,7 +51,7 @@ enum {
 #define CONCAT " OPERATOR(pg_catalog.||) "
 
 /* The tables that there are, in an array; NULL for those that there are not. */
-#define TABLES "ARRAY[c.oid, h.oid, j.oid, r.oid]"
+#define TABLES "ARRAY[c.oid, h.oid, j.oid, r.oid, b.oid]"
 
 /* The columns of the relation `c`, "a int4,b text": in the order of their
 ** names, since that of their making differs between tools and upgrades. A type
@@ -80,7 +81,7 @@ enum {
 const char pgmig_probe_shape[] =
     "1 " PGMIG_SERVED_SHAPE
     " _:bool _:bool _:text? _:text? _:text? _:bool _:bool "
-    "_:text? _:bool _:bool _:bool _:bool _:bool _:text? _:text _:bool? "
+    "_:text? _:bool _:bool _:bool _:bool _:bool _:bool _:text? _:text _:bool? "
     "_:text?";
 
 /*
@@ -108,7 +109,7 @@ static const char probe_before[] =
     "  JOIN pg_catalog.pg_attrdef d"
     "   ON d.adrelid" EQ "a.attrelid AND d.adnum" EQ "a.attnum"
     "  WHERE a.attrelid" EQ "h.oid AND a.attname" EQ "'format'),"
-    " j.oid IS NOT NULL, r.oid IS NOT NULL,"
+    " j.oid IS NOT NULL, r.oid IS NOT NULL, b.oid IS NOT NULL,"
     " pg_catalog.version() OPERATOR(pg_catalog.~~) '%%linux%%',"
     " pg_catalog.inet_client_addr() IS NOT NULL,"
     " pg_catalog.current_setting('synchronous_commit')"
@@ -124,7 +125,7 @@ static const char probe_before[] =
     "   OPERATOR(pg_catalog.<>) s.column2),"
     " pg_catalog.current_setting('search_path'),"
     " c.relhastriggers OR h.relhastriggers OR j.relhastriggers"
-    "  OR r.relhastriggers, ";
+    "  OR r.relhastriggers OR b.relhastriggers, ";
 
 /* Which of the tables may hide rows from this role; %s: their oids. */
 static const char hidden_sql[] =
@@ -140,7 +141,7 @@ static const char hidden_sql[] =
 /* The first schema of the path that has the table, else the first; a temporary
 ** one goes with its session. current_schemas leaves out those of the path that
 ** are not there or may not be used. Names of 63 bytes are all that a catalog
-** has, and a longer name of the runs' table is cut as it is where it is made
+** has, and a longer name of the last two is cut as it is where it is made
 ** (qualified). */
 static const char probe_from[] =
     " FROM (SELECT COALESCE(%L::pg_catalog.name, (SELECT n.nspname"
@@ -162,7 +163,10 @@ static const char probe_from[] =
     "'_journal')::pg_catalog.name"
     " LEFT JOIN pg_catalog.pg_class r ON r.relnamespace" EQ "n.oid"
     "  AND r.relname" EQ "(pg_catalog.left(%L::pg_catalog.text, 51)" CONCAT
-    "'_run_journal')::pg_catalog.name";
+    "'_run_journal')::pg_catalog.name"
+    " LEFT JOIN pg_catalog.pg_class b ON b.relnamespace" EQ "n.oid"
+    "  AND b.relname" EQ "(pg_catalog.left(%L::pg_catalog.text, 54)" CONCAT
+    "'_backfill')::pg_catalog.name";
 
 /* Tables of the name in other schemas; a history without its table, too. */
 static const char elsewhere_sql[] =
@@ -224,9 +228,10 @@ static int qualify(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->history = qualified(quoted, ledger->table, "_history");
     ledger->journal = qualified(quoted, ledger->table, "_journal");
     ledger->runs = qualified(quoted, ledger->table, "_run_journal");
+    ledger->backfill = qualified(quoted, ledger->table, "_backfill");
     free(quoted);
     if (ledger->home && ledger->tracking && ledger->history &&
-        ledger->journal && ledger->runs)
+        ledger->journal && ledger->runs && ledger->backfill)
         return 0;
     return pgmig_error_memory(err);
 }
@@ -344,7 +349,7 @@ void pgmig_probe_add(struct pgmig_sql *s)
                    ledger->layout ? ledger->layout->key : "version");
     pgmig_trust_add_doubt(TABLES, &s->text);
     pgmig_sql_addf(s, probe_from, ledger->schema, table, table, table, table,
-                   table);
+                   table, table);
 }
 
 /* Whether `columns` are those of such a table. */
@@ -416,6 +421,7 @@ int pgmig_probe_finish(struct pgmig_ledger *ledger, struct pgmig_conn *conn,
     ledger->exists = is(&row[P_FOUND], "t");
     ledger->journaled = is(&row[P_JOURNAL], "t");
     ledger->has_runs = is(&row[P_RUNS], "t");
+    ledger->has_backfill = is(&row[P_BACKFILL], "t");
     ledger->digits = ledger->layout ? PGMIG_VERSION_DIGITS : 9;
     if (qualify(ledger, conn, row, err) != 0 ||
         keep(&row[P_UNFIT], &ledger->unfit, err) != 0 ||

@@ -8,6 +8,9 @@ local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"
 local migrator = require "pgmig.migrator"
 local naming = require "pgmig.naming"
+local needed = require "pgmig.needed"
+
+local backfills = needed "backfill.call"
 
 local M = {
   _VERSION = require "pgmig.version",
@@ -15,6 +18,9 @@ local M = {
   naming = naming,
   formats = formats,
 }
+
+--- The room of backfills is above that of connections.
+function connection.backfill(...) return backfills.run(...) end
 
 --- Connect to a database; see `pgmig.db.connection`.
 M.connect = connection.connect

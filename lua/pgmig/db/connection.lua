@@ -472,6 +472,18 @@ end
 -- @return FROM STDIN: the number of rows; TO STDOUT: the data, "" with a function
 function connection:copy(sql, peer) return self:hold(copy, self, sql, peer) end
 
+-- ---- backfills -----------------------------------------------------------------
+
+--- Fill a table, batch after batch; see `pgmig.backfill.call`.
+-- @param options as of `pgmig.backfill.call.run`
+function connection:backfill(options)
+  return self:hold(M.backfill, self, options, self.migrating)
+end
+
+--- A Lua migration runs on this connection; nil: it has ended.
+-- @param context of `pgmig.backfill.call.run`
+function internal:note_migration(context) self.migrating = context end
+
 -- ---- the rest --------------------------------------------------------------
 
 --- A string as an SQL literal, quotes included.

@@ -70,7 +70,7 @@ end
 function M.tables(name)
   local schema, bare = name:match "^(.-)%.?([^.]+)$"
   local prefix, list = schema ~= "" and ('"%s".'):format(schema) or "", {}
-  for i, suffix in ipairs { "", "_history", "_journal", "_run_journal" } do
+  for i, suffix in ipairs { "", "_history", "_journal", "_run_journal", "_backfill" } do
     list[i] = ('%s"%s%s"'):format(prefix, bare, suffix)
   end
   return list

@@ -20,7 +20,7 @@ local function own_tables(migrator)
   local schema, name = (qualified or ""):match '^"(.*)"%."(.*)"$'
   if not schema then return set end
   local plain = (schema .. "." .. name):gsub('""', '"')
-  for _, tail in ipairs { "", "_history", "_journal" } do set[plain .. tail] = true end
+  for _, tail in ipairs { "", "_history", "_journal", "_backfill" } do set[plain .. tail] = true end
   return set
 end
 

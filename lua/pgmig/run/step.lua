@@ -1,13 +1,15 @@
 --- A migration of a run: what of its file runs, what the core is told about it, and what hooks do
 -- at its pauses. Attempts at it are those of pgmig.run.attempt.
 local core = require "pgmig.core"
-local new_entry = require("pgmig.state.ledger").entry
+local ledgers = require "pgmig.state.ledger"
+local new_entry, ledger_key = ledgers.entry, ledgers.key
 local errors = require "pgmig.errors"
 local needed = require "pgmig.needed"
 local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
 
 local lua_file = needed "files.lua_file"
+local stores = needed "backfill.store"
 
 local M = {}
 local step = {}
@@ -137,9 +139,14 @@ local function lua_error(path)
 end
 
 local function call_function(self)
-  local fn = self:code()
+  local fn, db = self:code(), self.run.db
   if not fn then return end
-  local ok, err = xpcall(function() fn(self.run.db) end, lua_error(self.m.path))
+  db:note_migration {
+    ledger = self.run.ledger, key = ledger_key(self.m), label = self.m.label,
+    transaction = self.transaction, emit = self.run.emit,
+  }
+  local ok, err = xpcall(function() fn(db) end, lua_error(self.m.path))
+  db:note_migration(nil)
   if not ok then error(err, 0) end
 end
 
@@ -276,6 +283,12 @@ end
 
 function recorded.may_watch() return false end
 
+--- What commits together with the tracking row: a migration that is rolled back has no backfills.
+local function along(self)
+  if self.direction ~= "down" or not self.run.ledger.handle:has_backfill() then return nil end
+  return { stores.open(self.run.db, self.run.ledger):drop_sql(ledger_key(self.m)) }
+end
+
 --- What the core has to do.
 -- @param resume for transaction=off: { revision, done } of pgmig.run.resume; nil: from the start
 -- @return a job (core.apply)
@@ -286,7 +299,7 @@ function step:job(resume)
     session = session_of(self), lock_timeout = run.lock_timeout, plain = not run.pipeline,
     watched = run:is_watched(self), ends_run = run.noted and self.is_last and run.token or nil,
     pauses = pauses(self), owner = self:owner(), revision = resume and resume.revision,
-    done = resume and resume.done,
+    done = resume and resume.done, along = along(self),
     entry = self:entry {
       event = self.event,
       -- nil: the core takes that of what it sends

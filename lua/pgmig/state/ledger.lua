@@ -62,7 +62,7 @@ function ledger:bare_name() return self.name:match "[^.]+$" end
 --- The tables' names, without their schema.
 function ledger:tables()
   local name = self:bare_name()
-  return { name, name .. "_history", name .. "_journal" }
+  return { name, name .. "_history", name .. "_journal", name .. "_backfill" }
 end
 
 --- Let a failure say who has locked the tables.

@@ -2,7 +2,7 @@
 -- language its lc_messages has.
 local M = {}
 
-local TABLES = 4 -- the tracking table, history, journal, runs
+local TABLES = 4 -- that every run needs: the tracking table, history, journal, runs
 
 -- %s: the tracking table with its schema; its bare name
 local LACKING = [[
@@ -12,7 +12,7 @@ local LACKING = [[
     FROM home h JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) h.oid
     WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relname OPERATOR(pg_catalog.=) ANY (ARRAY(
       SELECT pg_catalog.concat(%s::pg_catalog.text, s)::pg_catalog.name FROM pg_catalog.unnest(
-        '{"",_history,_journal,_run_journal}'::pg_catalog.text[]) AS s)))
+        '{"",_history,_journal,_run_journal,_backfill}'::pg_catalog.text[]) AS s)))
   SELECT 'schema'::pg_catalog.text AS kind, pg_catalog.quote_ident(h.nspname) AS name FROM home h
     WHERE NOT pg_catalog.has_schema_privilege(h.oid, 'USAGE')
       OR NOT pg_catalog.has_schema_privilege(h.oid, 'CREATE')
