@@ -20,4 +20,7 @@ files["lua/pgmig/nginx"] = {
   },
 }
 files["spec"] = { std = "min+busted" }
+files["core/single"] = {
+  read_globals = { "arg", "loadstring", package = { fields = { "searchpath" } } },
+}
 files["bin/pgmig"] = { globals = { "_" }, read_globals = { "arg" } } -- its beginning is for sh

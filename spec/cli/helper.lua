@@ -1,4 +1,5 @@
---- Running the real program: `bin/pgmig` with the interpreter that runs the specs.
+--- Running the real program: `bin/pgmig` with the interpreter that runs the specs, or the
+-- executable that PGMIG_TEST_PROGRAM names.
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
 local support = require "spec.support"
@@ -25,7 +26,13 @@ M.root = working_directory()
 
 M.quote = support.quote
 
-M.program = interpreter .. " " .. M.quote(M.root .. "/bin/pgmig")
+--- The executable that is tried in place of `bin/pgmig` and this Lua; nil.
+M.executable = os.getenv "PGMIG_TEST_PROGRAM"
+
+--- The program as a word of a shell, by itself.
+M.file = M.quote(M.executable or M.root .. "/bin/pgmig")
+
+M.program = M.executable and M.file or interpreter .. " " .. M.file
 
 --- The shell command that runs the program.
 -- @param words its arguments, as one would type them
@@ -66,7 +73,8 @@ function M.start(words, env, first, program)
   local dir = support.tempdir()
   local run = ("echo $$ >pid; %s exec %s"):format(first or "", M.command(words, env, program))
   os.execute(("cd %s || exit; : >out; : >err; "
-    .. "( sh -c %s >out 2>err </dev/null; echo $? >code ) >/dev/null 2>&1 &")
+    .. "( env --default-signal=INT sh -c %s >out 2>err </dev/null; echo $? >code ) "
+    .. ">/dev/null 2>&1 &") -- a shell ignores SIGINT for what runs in the background
     :format(M.quote(dir), M.quote(run)))
   return setmetatable({ dir = dir }, process)
 end

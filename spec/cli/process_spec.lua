@@ -91,7 +91,7 @@ describe("the program", function()
     project.write("004_wait.sql", "SELECT pg_advisory_xact_lock(48);")
     project.db:exec "SELECT pg_advisory_lock(48)"
     local started = cli.start(project.words "up", project.env(), "trap '' INT;",
-      cli.quote(cli.root .. "/bin/pgmig"))
+      cli.file)
     waits()
     assert.matches("[2367abef]$", ignored(started:pid()))
     started:kill "INT"
@@ -108,6 +108,7 @@ describe("the program", function()
   local interrupt = "local pipe = io.popen 'kill -INT $PPID'; pipe:close()"
 
   it("ends with 130 when SIGINT comes before its own handler is there", function()
+    if cli.executable then pending "an executable has it before anything else" end
     for _, words in ipairs { "status", "config", "--help" } do
       local code, out, err = run_behind(("local open = io.open; function io.open(...) %s "
         .. "return open(...) end"):format(interrupt), words)
