@@ -23,7 +23,7 @@ _pgmig() {
     --format | --from)
       mapfile -t COMPREPLY < <(compgen -W 'auto dbmate diesel flyway golang-migrate goose
         graphile-migrate hasura maragu node-pg-migrate pgmig popx postgres-migrations refinery
-        sql-migrate sqlx tern' -- "$word")
+        sql-migrate sqitch sqlx tern' -- "$word")
       return
       ;;
     --policy)

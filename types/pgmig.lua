@@ -238,6 +238,7 @@ function context:stop() end
 ---@field repeats? boolean
 ---@field empty? boolean
 ---@field placeholder? string
+---@field psql? boolean psql runs the files: its commands that change nothing are passed over
 ---@field placeholder_end? string
 ---@field named? boolean a placeholder holds a name and nothing else
 ---@field suspects? boolean what looks like a placeholder is a warning
@@ -248,7 +249,7 @@ function context:stop() end
 ---@field exact? boolean it has no other columns
 ---@field query string "%s" stands for the table
 ---@field newest? boolean it keeps only one row
----@field checksum? "sha384"|"crc32"
+---@field checksum? "sha384"|"crc32"|"sha1"
 ---@field mark? string[] a Lua pattern, and the name of what it finds
 
 ---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
@@ -279,7 +280,7 @@ function context:stop() end
 ---@field template? string|{ up: string, down: string? }
 ---@field fill? fun(text: string, values: table<string, string>): string
 ---@field timestamps? boolean
----@field create? string why there is no `create`
+---@field create? string|fun(dir: string, words: string, sanitise: fun(words: string): string): string, string? why there is none, or what writes a file
 ---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?
 ---@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]? }
 ---@field tracking? pgmig.Tracking

@@ -109,17 +109,17 @@ static int write_all(int fd, const char *text, size_t len)
     return 0;
 }
 
-/* The folder of a file, where it is missing: one migration may be one. */
-static void make_folder(const char *path)
+/* The folders of a file, where they are missing: one migration may be one. */
+static void make_folders(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder;
+    char *folder = pgmig_strndup(path, strlen(path));
+    char *slash = folder;
 
-    if (slash == NULL || slash == path)
-        return;
-    folder = pgmig_strndup(path, (size_t)(slash - path));
-    if (folder != NULL)
+    while (slash != NULL && (slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
         (void)mkdir(folder, 0777); /* open() tells what is wrong */
+        *slash = '/';
+    }
     free(folder);
 }
 
@@ -146,7 +146,7 @@ int pgmig_file_create(const char *path, const char *text, size_t len,
     int status;
     int fd;
 
-    make_folder(path);
+    make_folders(path);
     fd = create(path);
     if (fd < 0)
         return pgmig_error_file(err, "create the file", path);

@@ -157,6 +157,7 @@ static void read_rules(lua_State *L, int words, struct pgmig_vocabulary *out)
          offsetof(struct pgmig_vocabulary, unwrapped)},
         {"marked", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, marked)},
         {"repeats", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, repeats)},
+        {"psql", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, psql)},
         {"empty", LPGMIG_FLAG, offsetof(struct pgmig_vocabulary, empty)},
         {"placeholder", LPGMIG_TEXT,
          offsetof(struct pgmig_vocabulary, placeholder)},
@@ -182,7 +183,7 @@ static void read_rules(lua_State *L, int words, struct pgmig_vocabulary *out)
 /*
 ** vocabulary(tool, { markers = { { text, kind, ... } }, options = { { text,
 ** key, value } }, transaction = "on" | "off" | "own" | "auto", untransacted,
-** unwrapped, marked, repeats, empty, placeholder, placeholder_end, named,
+** unwrapped, marked, repeats, empty, psql, placeholder, placeholder_end, named,
 ** suspects, one_way = "up" | "down" }) --> words for read_script; as struct
 ** pgmig_vocabulary. Directives are pgmig's own.
 */

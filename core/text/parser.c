@@ -551,6 +551,7 @@ void pgmig_parser_init(struct pgmig_parser *p, struct pgmig_script *script,
                                .cut = PGMIG_NOWHERE,
                                .err = err};
     pgmig_splitter_init(&p->splitter, &script->source);
+    p->splitter.psql = words->psql;
 }
 
 /* A marker ends the statement above it: that one comes first, and the marker

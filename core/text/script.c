@@ -180,7 +180,8 @@ static int settle_section(struct pgmig_parser *p,
     /* with no more than a BEGIN and a COMMIT, it does nothing on purpose */
     if (total > 0 && section->total == 0 && set_empty(p, section) != 0)
         return -1;
-    if (section->wrapped)
+    /* what psql runs has them always */
+    if (section->wrapped && !p->words->psql)
         return pgmig_parser_warn(
             p, section->start,
             "its own BEGIN and COMMIT are skipped: pgmig runs it in "

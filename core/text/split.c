@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "text/classify.h"
+#include "text/command.h"
 
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN 3
@@ -328,14 +329,10 @@ static void skip_dull(struct pgmig_splitter *sp)
 /* pg_dump of August 2025 and later writes \restrict and \unrestrict around a
 ** dump, so that psql runs no command that a hostile server has put into it
 ** (CVE-2025-8714). Here no command is run at all: the lines are passed over. */
-static bool is_restrict(const struct pgmig_splitter *sp,
-                        const struct pgmig_token *tok)
+static bool is_restrict(const char *line, size_t len)
 {
-    const char *text = sp->lx.text + tok->start;
-    size_t left = sp->lx.len - tok->start;
-
-    return !sp->open && ((left > 9 && memcmp(text, "\\restrict ", 10) == 0) ||
-                         (left > 11 && memcmp(text, "\\unrestrict ", 12) == 0));
+    return (len > 9 && memcmp(line, "\\restrict ", 10) == 0) ||
+           (len > 11 && memcmp(line, "\\unrestrict ", 12) == 0);
 }
 
 /* \i, \set, \copy and the like: psql's own, which no server knows. Running the
@@ -364,12 +361,15 @@ static struct pgmig_item take_command(struct pgmig_splitter *sp,
     const char *text = sp->lx.text + tok->start;
     const char *newline = memchr(text, '\n', sp->lx.len - tok->start);
 
+    size_t len = newline ? (size_t)(newline - text) : sp->lx.len - tok->start;
+
     /* the line tells which command it is, and all of it is passed over */
     if (newline == NULL && !sp->lx.final)
         return more(sp, tok->start);
-    if (!is_restrict(sp, tok))
+    if (sp->open || !(is_restrict(text, len) ||
+                      (sp->psql && pgmig_command_is_harmless(text, len))))
         return refuse_command(sp, tok, err);
-    sp->lx.pos = newline ? tok->start + (size_t)(newline - text) : sp->lx.len;
+    sp->lx.pos = tok->start + len;
     return (struct pgmig_item){.kind = PGMIG_ITEM_END};
 }
 

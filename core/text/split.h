@@ -43,6 +43,7 @@ struct pgmig_splitter {
     size_t start;          /* of the statement that is open */
     size_t last;           /* behind its last token */
     bool open;             /* a statement has begun */
+    bool psql;             /* commands that change nothing are passed over */
     int parens;            /* open parentheses */
     size_t paren_at;       /* the outermost one */
     bool atomic;           /* in the body of BEGIN ATOMIC ... END */

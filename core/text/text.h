@@ -276,6 +276,7 @@ struct pgmig_vocabulary {
     bool marked;  /* a file without a section marker is refused */
     bool repeats; /* a section may come in several pieces */
     bool empty;   /* a section without SQL is meant so */
+    bool psql;    /* its tool runs psql: commands that change nothing may be */
     /* What the tool would replace before it runs a file: text between these
     ** two, which is refused. NULL: nothing. */
     const char *placeholder;

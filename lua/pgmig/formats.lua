@@ -6,6 +6,8 @@
 -- * `vocabulary`: the markers in its files (core.vocabulary); nil: pgmig's own
 -- * `table`: the tracking table that pgmig creates, if the tool uses "schema_migrations"
 -- * `template`: the text of a new file, or { up, down } for a pair of files
+-- * `create`: why no new file can be written, or a function that writes it as the tool does:
+--   create(dir, words, sanitise) returns its paths
 -- * `timestamps`: new files are numbered by time
 -- * `settings(path, read)`: the settings in a file next to the migration: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
@@ -32,8 +34,8 @@ local M = {}
 --- The formats there are.
 M.names = {
   "dbmate", "diesel", "flyway", "golang-migrate", "goose", "graphile-migrate", "hasura", "maragu",
-  "node-pg-migrate", "pgmig", "popx", "postgres-migrations", "refinery", "sql-migrate", "sqlx",
-  "tern",
+  "node-pg-migrate", "pgmig", "popx", "postgres-migrations", "refinery", "sql-migrate", "sqitch",
+  "sqlx", "tern",
 }
 
 local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migrate" }

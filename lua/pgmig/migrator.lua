@@ -218,7 +218,7 @@ end
 -- harm.
 local function check_adopted(self, plan)
   if not plan[1] or not states.may_be_untaken(self, plan.newest) then return end
-  needed("takeover.tracking").check_unused(self.db, self.format)
+  needed("takeover.tracking").check_unused(self.db, self.format, plan.project)
 end
 
 --- Let the server parse a plan's statements, once.

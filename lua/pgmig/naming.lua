@@ -24,7 +24,8 @@
 --   stands for
 -- * `parser(paths, read)`, optional: the `parse` for a folder that holds these files; `read(path)`
 --   returns the text of one, or nil, and its path for messages. A file that lists the migrations in
---   their order is read here: the place in it is the version
+--   their order is read here: the place in it is the version. A second value may say more of it:
+--   { wrong = errors that a run raises, project = what the tool calls the folder }
 -- * `listed`, optional: the name of that file, for messages
 --
 -- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
@@ -73,8 +74,11 @@ M.default = {
 -- @param paths the files in the folder
 -- @param read fn(path) returns the text of one of them, or nil, and its path for messages
 -- @return fn(path), as the rule's `parse`
+-- @return what else such a file says: { wrong = errors that a run raises, project = what the tool
+--   calls the folder }; or nil
 function M.parser(rule, paths, read)
-  return rule.parser and rule.parser(paths, read) or rule.parse
+  if rule.parser then return rule.parser(paths, read) end
+  return rule.parse
 end
 
 --- The `parse` of a rule whose migrations have a file for each direction.

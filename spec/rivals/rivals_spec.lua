@@ -160,42 +160,56 @@ describe("after", function()
     assert.equal("a b c", tables())
   end)
 
-  with("sqitch", "gives the same schema from the same scripts", function()
+  --- A project with a change that was planned again, and one that runs alone.
+  local function write_project()
+    local who = " 2024-01-15T10:30:00Z A <a@example.org>"
     write {
-      ["sqitch.conf"] = "[core]\n  engine = pg\n",
-      ["sqitch.plan"] = "%syntax-version=1.0.0\n%project=shop\n\n"
-        .. "001_a 2024-01-15T10:30:00Z A <a@example.org> # a\n"
-        .. "002_b [001_a] 2024-01-16T10:30:00Z A <a@example.org> # b\n",
-      ["deploy/001_a.sql"] =
-        "-- Deploy shop:001_a to pg\n\nBEGIN;\n\nCREATE TABLE a (x int);\n\nCOMMIT;\n",
-      ["revert/001_a.sql"] = "BEGIN;\nDROP TABLE a;\nCOMMIT;\n",
-      ["deploy/002_b.sql"] = "-- Deploy shop:002_b to pg\nCREATE INDEX CONCURRENTLY i ON a (x);\n",
-      ["revert/002_b.sql"] = "DROP INDEX CONCURRENTLY i;\n",
+      ["sqitch.conf"] = "[core]\n  engine = pg\n[user]\n  name = Ann\n  email = a@example.org\n",
+      ["sqitch.plan"] = "%syntax-version=1.0.0\n%project=shop\n\na" .. who .. " # a\n"
+        .. "b [a]" .. who .. " # b\n@v1" .. who .. " # v1\n\na [a@v1 b]" .. who .. " # a again\n",
+      ["deploy/a@v1.sql"] =
+        "-- Deploy shop:a to pg\n\nBEGIN;\n\nCREATE TABLE a (x int);\n\nCOMMIT;\n",
+      ["revert/a@v1.sql"] = "BEGIN;\nDROP TABLE a;\nCOMMIT;\n",
+      ["deploy/b.sql"] = "\\set ON_ERROR_STOP on\nCREATE INDEX CONCURRENTLY i ON a (x);\n",
+      ["revert/b.sql"] = "DROP INDEX CONCURRENTLY i;\n",
+      ["deploy/a.sql"] = "BEGIN;\nALTER TABLE a ADD y int;\nCOMMIT;\n",
+      ["revert/a.sql"] = "BEGIN;\nALTER TABLE a DROP y;\nCOMMIT;\n",
     }
-    run(("sqitch deploy db:pg://postgres@/%s?host=%s"):format(name, host))
+  end
+
+  local function sqitch(words)
+    return run(("sqitch %s"):format(words:format(("db:pg://postgres@/%s?host=%s"):format(name,
+      host))))
+  end
+
+  with("sqitch", "gives the same schema from the same project", function()
+    write_project()
+    sqitch "deploy %s"
     local function dump(database)
       local out = run(("pg_dump -s -N sqitch -T 'schema_migrations*' -d %s"):format(database))
       return (out:gsub("\\u?n?restrict [^\n]*\n", ""))
     end
     local with_sqitch = dump(name)
     local other = pgmig.connect(support.database())
-    local m = pgmig.migrator(other, dir, { format = {
-      name = "sqitch-numbered",
-      naming = {
-        deep = true,
-        parse = function(path)
-          local way, version, title = path:match "^(%l+)/(%d+)_(.+)%.sql$"
-          local directions = { deploy = "up", revert = "down" }
-          if not directions[way or ""] then return nil end
-          return { version = version, name = title, direction = directions[way] }
-        end,
-        format = function(version, title) return version .. title end,
-      },
-      vocabulary = { transaction = "auto" },
-    } })
-    assert.equal("001_a 002_b", labels(m:migrate()))
+    local m = pgmig.migrator(other, dir, { format = "sqitch" })
+    assert.equal("a@v1 b a", labels(m:migrate()))
     assert.equal(with_sqitch, dump(other:query("SELECT current_database() AS name")[1].name))
-    assert.equal("002_b 001_a", labels(m:rollback(2)))
+    assert.equal("a b a@v1", labels(m:rollback(3)))
     other:close()
+  end)
+
+  with("sqitch", "is taken over, and deploys what pgmig has planned", function()
+    write_project()
+    sqitch "deploy --to b %s"
+    local m = pgmig.migrator(db, dir, { format = "sqitch" })
+    assert.equal("a@v1 b", labels(m:adopt()))
+    assert.equal("a", labels(m:migrate()))
+    m:create "Add carts"
+    support.write(dir .. "/deploy", "add_carts.sql", "CREATE TABLE carts ();\n")
+    sqitch "deploy --log-only --to a@HEAD %s" -- pgmig has run it
+    sqitch "deploy %s"
+    m = pgmig.migrator(db, dir, { format = "sqitch" })
+    assert.equal("add_carts", labels(m:adopt()))
+    assert.equal("a carts", tables())
   end)
 end)

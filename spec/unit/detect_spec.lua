@@ -99,7 +99,6 @@ local foreign = {
   { "Prisma", with "20240115103000_a/migration.sql migration_lock.toml" },
   { "MyBatis Migrations", with("20240115103000_a.sql", "-- // a\nSELECT 1;\n\n-- //@UNDO\n") },
   { "Liquibase", with("1_a.sql", "--liquibase formatted sql\n--changeset a:1\nSELECT 1;\n") },
-  { "sqitch", with "deploy/a.sql sqitch.plan" },
   { "bun", with "20240115103000_a.tx.up.sql 20240115103000_a.tx.down.sql" },
   { "bun", with("20240115103000_a.up.sql", "SELECT 1;\n--bun:split\nSELECT 2;\n") },
   { "Morph", with("000001_a.up.sql", "-- morph:nontransactional\nVACUUM;\n") },

@@ -141,10 +141,11 @@ end
 -- @return its path, and that of the way back where the rule gives it a file of its own
 function M.create(dir, list, rule, name, options)
   local format = options and options.format or {}
-  if format.create then errors.raise("usage", format.create) end
+  local folder = dir:gsub("/*$", "") .. "/"
+  if type(format.create) == "string" then errors.raise("usage", format.create) end
+  if format.create then return format.create(folder, name, M.sanitise) end
   local clean = M.sanitise(name)
   local version = M.next_version(rule, list, format.timestamps or (options and options.timestamp))
-  local folder = dir:gsub("/*$", "") .. "/"
   local up, down = rule.format(version, clean, "up"), rule.format(version, clean, "down")
   local created = os.date "!%Y-%m-%dT%H:%M:%SZ"
   if up == down then

@@ -100,7 +100,7 @@ local function halves(set, group)
     found[slot] = not other and m or preferred(m, other) or other
     if other and not preferred(m, other) then M.clash(set, m, other) end
   end
-  return found.up, found.down
+  return found.up, found.down, found.verify
 end
 
 --- Note a file that looks like a migration, and is not run.
@@ -127,9 +127,10 @@ end
 
 --- Make a migration of the files of a version; nil when they are none.
 local function settle_group(set, group)
-  local up, down = halves(set, group)
-  if not up then return lone(set, down) end
+  local up, down, verify = halves(set, group)
+  if not up then return lone(set, down or verify) end
   if down then join(set, up, down) end
+  if verify then up.verify_path = verify.path end
   return up
 end
 
@@ -150,7 +151,7 @@ function M.settle(set, files)
     local m = group
     if not group.id then
       m = settle_group(set, group)
-    elseif group.direction == "down" then
+    elseif group.direction and group.direction ~= "up" then
       m = lone(set, group)
     end
     if m then

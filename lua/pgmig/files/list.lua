@@ -65,6 +65,8 @@ local function new_migration(set, parsed, prefix, name)
   if parsed.label then m.label = parsed.label end
   if language and language ~= "sql" then m.language = language end
   if parsed.direction then m.direction = parsed.direction end
+  if parsed.key then m.key = parsed.key end
+  if parsed.aliases then m.aliases = parsed.aliases end
   if parsed.precedence then m.precedence = parsed.precedence end
   if parsed.transaction then m.settings = { transaction = parsed.transaction } end
   if format then m.format = format end
@@ -161,7 +163,9 @@ end
 
 local function read_dir(set, dir, found)
   local prefix, names = prefix_of(dir), core.list(dir, set.rule.deep)
-  local parse = naming.parser(set.rule, names, M.reader(dir))
+  local parse, said = naming.parser(set.rule, names, M.reader(dir))
+  for _, err in ipairs(said and said.wrong or {}) do set.wrong[#set.wrong + 1] = err end
+  set.project = said and said.project
   for _, name in ipairs(names) do
     local ok, err = pcall(read_file, set, parse, prefix, name, found)
     if not ok then
@@ -180,6 +184,7 @@ end
 --   look like migrations and are none, reasons = why, by path, foreign = migrations by id that are
 --   code of another tool's, repeatable = migrations that run again, by name, wrong = errors
 --   of kind "naming" about files whose names cannot be, such as two of one version,
+--   project = what the format's tool calls the folder, or nil,
 --   baselines = migrations by version that only a new database runs, for all up to theirs }
 -- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
 function M.read(dirs, rule, format)

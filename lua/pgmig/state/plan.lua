@@ -183,14 +183,15 @@ end
 -- @param read what `ledger:read` returned
 -- @return { applied = migrations, pending = migrations, by_id = all of them, repeatable =
 --   repeatable ones, changed = those of them that would run, read, blocking = a baseline migration
---   that stands for files which are needed, or nil }
+--   that stands for files which are needed, or nil, project = what the format's tool calls the
+--   folder, or nil }
 function M.compare(files, read)
   local rows = read.rows
   local covered = covered_by(files, rows)
   files = with_baseline(files, rows)
   local state = {
     applied = {}, pending = {}, by_id = files.by_id, repeatable = files.repeatable, read = read,
-    blocking = blocking(files, rows),
+    blocking = blocking(files, rows), project = files.project,
   }
   for at = 1, rows.count do
     local id = rows.id[at]
@@ -219,12 +220,19 @@ local function known_versions(state)
   return ("there are versions %s to %s"):format(list[1].shown, list[#list].shown)
 end
 
+local function has_alias(m, target)
+  for _, alias in ipairs(m.aliases or {}) do
+    if alias == target then return true end
+  end
+  return false
+end
+
 --- The id of the one migration whose version is written so in its file's name, or whose label it
--- is: `1.10`, `2024-01-15-103000_orders`.
+-- is, or another name of it: `1.10`, `2024-01-15-103000_orders`, `@v1`.
 local function written(state, target)
   local found
   for id, m in pairs(state.by_id) do
-    if m.text == target or m.label == target then
+    if m.text == target or m.label == target or has_alias(m, target) then
       if found then return nil end
       found = id
     end
@@ -303,7 +311,7 @@ end
 function M.up(state, options)
   local phase = check_phase(options.phase)
   local pending, others = split(state.pending, phase)
-  local plan = { direction = "up", others = others }
+  local plan = { direction = "up", others = others, project = state.project }
   check_blocking(state)
   local target = options.to ~= nil and check_target(state, options.to)
   local steps = options.steps and check_steps(options.steps)

@@ -27,9 +27,9 @@ local function index(list, key_of)
     if not found then
       found = {}
       for _, m in ipairs(list) do
-        local of_key = found[key_of(m)] or {}
-        found[key_of(m)] = of_key
-        of_key[#of_key + 1] = m
+        local its = key_of(m) or ""
+        found[its] = found[its] or {}
+        table.insert(found[its], m)
       end
     end
     return found[key] or {}
@@ -42,6 +42,7 @@ local function file_name(path) return path:match "[^/]*$" end
 local function indexes_of(set)
   return {
     repeatable = index(set.repeatable, function(m) return m.name end),
+    key = index(set.list, function(m) return m.key end),
     label = index(set.list, function(m) return m.label end),
     file = index(set.list, function(m) return file_name(m.path) end),
   }
@@ -64,6 +65,7 @@ local function migration_of(set, find, from, row)
     local parsed = from.naming.parse(row.path)
     return parsed and find.repeatable(parsed.name)[1]
   end
+  if row.key then return find.key(row.key)[1] end
   if row.version then return by_version(set, row.version) end
   if row.label then return find.label(row.label)[1] end
   return by_path(set, find, from.naming, row.path)
@@ -90,9 +92,13 @@ local function is_same(from, m, row)
   return core.file_digest(m.path, how.checksum) == row.checksum
 end
 
-local function look_at(from, m, row)
+local function look_at(from, find, m, row)
   if row.dirty then
     return ("%s is marked as failed or half finished"):format(m and m.label or name_of(row))
+  end
+  if not m and row.key and find.label(row.label)[1] then
+    return ("%s is planned otherwise than it was applied: what %s says of it, or of one before it, "
+      .. "was changed"):format(row.label, from.naming.listed)
   end
   if not m then return ("%s is applied, but has no file"):format(name_of(row)) end
   if not m.repeatable and not is_same(from, m, row) then
@@ -163,11 +169,28 @@ end
 local function add_row(plan, set, find, from, row)
   if row.baseline then return add_baseline(plan, set, row, from) end
   local m = migration_of(set, find, from, row)
-  local problem = look_at(from, m, row)
+  local problem = look_at(from, find, m, row)
   if problem then return problem end
   if from.tracking.newest then return add_newest(plan, set, m, from) end
   if m.repeatable and not is_same(from, m, row) then return nil end -- it is due again
   plan:add(m, row.applied_at_iso)
+end
+
+--- The rows of the folder's own project; a tool may keep those of several in one table.
+local function drop_others(plan, set, rows, qualified)
+  local own, names, others = {}, {}, {}
+  for _, row in ipairs(rows) do
+    if tracking.is_of(row, set.project) then
+      own[#own + 1] = row
+    elseif not others[row.project] then
+      others[row.project], names[#names + 1] = true, row.project
+    end
+  end
+  if names[1] then
+    plan.notes[#plan.notes + 1] = ("what %s has of other projects than %s is left out: %s"):format(
+      qualified, set.project, table.concat(names, ", "))
+  end
+  return own
 end
 
 --- Leave out what pgmig's own tables have already; a row without history was not pgmig's.
@@ -200,6 +223,7 @@ function M.plan(migrator, from, options)
   if from.tracking.newest and #rows > 1 then
     errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows, from.name))
   end
+  rows = drop_others(plan, set, rows, qualified)
   for _, row in ipairs(rows) do
     problems[#problems + 1] = add_row(plan, set, find, from, row)
     dirty = dirty or row.dirty

@@ -41,7 +41,6 @@ return {
   { name = "Prisma", advice = OWN, signs = {
     paths = { "^%d[^/]*/migration%.sql$", "^migration_lock%.toml$" },
   } },
-  { name = "sqitch", advice = OWN, signs = { paths = { "^sqitch%.plan$" } } },
   { name = "Atlas", weak = true, signs = { paths = { "^atlas%.sum$" } },
     advice = "use the format that its `format` setting names, or --format sqlx" },
 }

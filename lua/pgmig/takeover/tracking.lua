@@ -4,11 +4,12 @@
 -- * `table`: its usual name, with its schema where it has one; `columns`: some that it has;
 --   `exact`: it has no other ones
 -- * `query`: asks it; `%s` stands for the table, and a `%` is written twice. It yields a row for
---   each applied migration: `version` as the file says it, or `path` of the file, or `label`; and
---   where there are, `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`;
---   `baseline`, whether everything up to it counts as applied; `repeatable`
+--   each applied migration: `version` as the file says it, or `path` of the file, or `label`, or
+--   `key` as the naming rule's `parse` says it, with `label`; and where there are,
+--   `project`; `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`; `baseline`,
+--   whether everything up to it counts as applied; `repeatable`
 -- * `newest`: it keeps one row only, of the newest migration
--- * `checksum`: how the tool computes `checksum`, "sha384" or "crc32" (core.file_digest)
+-- * `checksum`: how the tool computes `checksum`, "sha384", "crc32" or "sha1" (core.file_digest)
 -- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
 -- @module pgmig.takeover.tracking
 local core = require "pgmig.core"
@@ -133,17 +134,31 @@ function M.read(db, format, name)
   return db:ask_rows("* ...", WITH_TIMES:format(tracking.query:format(found.name))), found.name
 end
 
+--- Whether a row is about a folder's migrations: a tool may keep those of several projects.
+-- @param row of `read`
+-- @param project what the tool calls the folder; nil: it does not tell
+function M.is_of(row, project)
+  return not (row.project and project) or row.project == project
+end
+
+local function has_rows(rows, project)
+  for _, row in ipairs(rows) do
+    if M.is_of(row, project) then return true end
+  end
+  return false
+end
+
 --- Refuse a database in which the format's own tool has applied migrations.
+-- @param project what the tool calls the folder, or nil
 -- @raise kind "plan"
-function M.check_unused(db, format)
+function M.check_unused(db, format, project)
   local qualified = format.tracking and M.exists(db, format.tracking)
-  local rows = qualified and M.read(db, format, qualified)
-  if not rows or not rows[1] then return end
+  if not (qualified and has_rows(M.read(db, format, qualified), project)) then return end
   errors.raise("plan", ("%s has applied migrations here, according to its table "
     .. "%s"):format(format.name,
     qualified), {
-    hint = ("take them over first: pgmig --format %s adopt; or use its table in place: --shared")
-      :format(format.name),
+    hint = ("take them over first: pgmig --format %s adopt%s"):format(format.name,
+      format.shared and "; or use its table in place: --shared" or ""),
   })
 end
 
