@@ -143,7 +143,7 @@ describe("a failure", function()
 CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER leave AFTER INSERT ON a DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW EXECUTE FUNCTION leave();
+  FOR EACH ROW EXECUTE PROCEDURE leave();
 INSERT INTO a VALUES (1);]])
     local code, _, err = project.run "up"
     assert.equal(5, code)

@@ -105,8 +105,9 @@ describe("a signal", function()
     assert.is_true(started:is_running())
     started:kill "INT"
     assert.equal(130, started:code())
-    assert.matches("whether 004_sleep took effect is not known; the same applies to those sent "
-      .. "after it, up to 005_create_e", started:err(), 1, true)
+    local sent = "; the same applies to those sent after it, up to 005_create_e"
+    assert.matches("whether 004_sleep took effect is not known"
+      .. (project.db:server_version() >= 110000 and sent or ""), started:err(), 1, true)
     assert.matches("004_sleep: see `pgmig status`", started:err())
   end)
 

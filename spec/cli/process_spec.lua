@@ -145,7 +145,8 @@ describe("a failure whose text is no UTF-8", function()
   end)
 
   it("or of characters that the database does not have, is in the history", function()
-    project.db:exec [[CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0]]
+    project.db:exec [[CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'
+      TEMPLATE template0]]
     finally(function() project.db:exec "DROP DATABASE latin" end)
     project.write("004_euro.lua", "return { up = function() error('5 € é', 0) end }")
     local url = support.server():url "latin"

@@ -125,6 +125,7 @@ COPY t FROM STDIN;
   end)
 
   it("tells overloaded routines apart by their arguments' types", function()
+    support.needs(pending, 11, "procedures")
     local fails, works = "RETURN 1/0", "RETURN 1"
     local setup = "CREATE SCHEMA s1; CREATE SCHEMA s2;\n"
     assert.equal("5:1", place(run(setup .. failing("s1.f(i int)", works)
@@ -226,7 +227,7 @@ COPY t FROM STDIN;
     assert.matches("at COMMIT", err.hint)
     err = run("CREATE TABLE p (id int);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
       .. "$$ BEGIN RAISE 'no'; END $$;\nCREATE CONSTRAINT TRIGGER t AFTER INSERT ON p DEFERRABLE "
-      .. "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f();\nINSERT INTO p VALUES (1);")
+      .. "INITIALLY DEFERRED FOR EACH ROW EXECUTE PROCEDURE f();\nINSERT INTO p VALUES (1);")
     assert.matches("at COMMIT", err.hint)
   end)
 

@@ -112,7 +112,9 @@ describe("a session that goes on where another one has stopped", function()
     go_on(through)
     assert.equal("bob", value
       "(SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE schemaname = 'app')")
-    assert.same({ { what = switch:find "SET ROLE" and "bob bob" or "bob none" } },
+    -- before 12 the role is not set again on top of a session user that has it already
+    local has_role = switch:find "SET ROLE" and db:server_version() >= 120000
+    assert.same({ { what = has_role and "bob bob" or "bob none" } },
       db:query "SELECT what FROM seen")
   end
 
@@ -226,6 +228,7 @@ describe("a session that goes on where another one has stopped", function()
     }
     for what, sql in pairs(ends) do
       it("has what was there before " .. what, function()
+        support.needs(pending, 11, "CALL")
         db:exec [[CREATE PROCEDURE app.twice() LANGUAGE plpgsql AS
           $$ BEGIN INSERT INTO public.seen VALUES ('one'); COMMIT; END $$]]
         write(sql .. "\nSET work_mem = '7MB';",

@@ -259,7 +259,8 @@ describe("a migration's session", function()
 
   it("keeps its encoding through a pooler, in a database that has another one", function()
     local name = url:match "/(spec_%d+)" .. "_latin1"
-    db:exec(("CREATE DATABASE %s ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"):format(name))
+    db:exec(("CREATE DATABASE %s ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+      .. "TEMPLATE template0"):format(name))
     local pool = pgbouncer.start(2)
     local client = pgmig.connect(pool.url(name))
     for i = 1, 2 do

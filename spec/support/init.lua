@@ -139,22 +139,24 @@ function M.server()
   return server
 end
 
+local function server_version()
+  return tonumber(M.psql(M.server():url(), "SHOW server_version_num"))
+end
+
 --- Leave the spec that runs pending where the server is too old for it.
 -- @param pending busted's, of the spec
 -- @param major the first version that has what it needs
 -- @param what it needs
 function M.needs(pending, major, what)
-  local version = tonumber(M.psql(M.server():url(), "SHOW server_version_num"))
-  if version < major * 10000 then
+  if server_version() < major * 10000 then
     pending(("%s came with PostgreSQL %d"):format(what, major))
   end
 end
 
 --- Whether there is a pg_dump that is new enough for the server.
 function M.has_pg_dump()
-  local version = tonumber(M.psql(M.server():url(), "SHOW server_version_num"))
   local _, out = M.run "pg_dump --version"
-  return (tonumber(out:match "%(PostgreSQL%) (%d+)") or 0) >= math.floor(version / 10000)
+  return (tonumber(out:match "%(PostgreSQL%) (%d+)") or 0) >= math.floor(server_version() / 10000)
 end
 
 --- The URL of a new empty database.
