@@ -5,7 +5,7 @@ _pgmig() {
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo create baseline unapply adopt history
+  local commands='status up migrate down rollback plan redo goto create baseline unapply adopt history
     doctor repair resolve trace check stats verify drift squash dump config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
@@ -55,6 +55,7 @@ _pgmig() {
     down | rollback) own='--steps --to --all --dry-run --dump' ;;
     plan) own='--to --steps --phase --script' ;;
     redo) own='--steps --dump' ;;
+    goto) own='--dry-run --dump' ;;
     verify) own="--pending --to --rows --seed $proof" ;;
     dump) own='--output' ;;
     baseline) own="--detect --dry-run $proof" ;;

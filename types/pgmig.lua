@@ -575,6 +575,15 @@ function migrator:rollback(options) end
 ---@return { rolled_back: pgmig.Migration[], applied: pgmig.Migration[] }
 function migrator:redo(options) end
 
+---@param version integer|string the last one that is to be applied; 0: none
+---@return pgmig.Plan plan with target, and again = what is applied behind a rollback
+function migrator:plan_go_to(version) end
+
+---@param version integer|string the last one that is to be applied; 0: none
+---@param options { dry_run: boolean?, on_event: fun(event: pgmig.Event)?, stop: (fun(): boolean)?, unattended: boolean? }?
+---@return { rolled_back: pgmig.Migration[], applied: pgmig.Migration[] }
+function migrator:go_to(version, options) end
+
 ---@class pgmig.CloneOptions
 ---@field scratch? string URL of a server where databases may be created
 ---@field scratch_bin? string folder of a server's programs

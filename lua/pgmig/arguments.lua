@@ -32,6 +32,7 @@ M.known = {
   rollback = down,
   plan_rollback = down,
   redo = with_run { steps = NUMBER },
+  go_to = with_run { dry_run = "boolean" },
   run = with_run {},
   baseline = with_run { dry_run = "boolean" },
   fake = with_run {},

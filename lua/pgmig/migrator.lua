@@ -4,6 +4,7 @@ local arguments = require "pgmig.arguments"
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
 local drift = require "pgmig.state.drift"
+local emitter = require "pgmig.run.emitter"
 local errors = require "pgmig.errors"
 local files = require "pgmig.files.list"
 local formats = require "pgmig.formats"
@@ -228,11 +229,16 @@ local function check_syntax(self, plan)
   plan.parsed = true
 end
 
-local function plan_up(self, options)
-  local plan = make_plan(self, planning.up, options)
+--- Check all that can be known of a plan that goes up.
+local function check_up(self, plan)
   check_adopted(self, plan)
   source.check(plan, self.db.breathe, source.look)
   check_syntax(self, plan)
+end
+
+local function plan_up(self, options)
+  local plan = make_plan(self, planning.up, options)
+  check_up(self, plan)
   return plan
 end
 
@@ -250,6 +256,19 @@ function migrator:plan(options) return plan_up(self, arguments.read("plan", opti
 -- @return a list as of `plan`, with direction = "down"
 function migrator:plan_rollback(options)
   return make_plan(self, planning.down, arguments.read("plan_rollback", options))
+end
+
+--- What `go_to` would do.
+-- @param version the last one that is to be applied; 0: none
+-- @return a list as of `plan` or `plan_rollback`, with target = the version's migration, nil for 0,
+--   and where something is applied behind a rollback again = a list as of `plan`
+-- @raise as `plan`
+function migrator:plan_go_to(version)
+  if version == nil then errors.raise("usage", "go_to requires a version") end
+  local plan = make_plan(self, planning.go_to, version)
+  local up = plan.direction == "up" and plan or plan.again
+  if up then check_up(self, up) end
+  return plan
 end
 
 --- What a migration of a plan would run.
@@ -287,27 +306,6 @@ end
 
 -- ---- running ---------------------------------------------------------------
 
-local levels = {
-  start = "debug", progress = "debug", notice = "info", warning = "warn", skipped = "warn",
-  waiting = "warn", retry = "warn", lost = "warn", resumed = "warn", blocked = "warn",
-}
-
---- What an event says, for a log.
-local function describe(event)
-  local words = event.type:gsub("_", " ")
-  if event.migration then words = words .. " " .. event.migration.label end
-  local message = event.message or event.phase
-  return message and words .. ": " .. message or words
-end
-
---- The function that hands out events: to the caller and to the log.
-local function emitter(self, on_event)
-  return function(event)
-    if on_event then on_event(event) end
-    if self.log then self.log(levels[event.type] or "info", describe(event), event) end
-  end
-end
-
 --- Register a hook: `fn(ctx)` is called at an event of every later run.
 -- @param event "before_all", "before_each", "before_statement", "after_statement", "after_each",
 --   "committed", "error", "progress", "after_all" (docs/hooks.md)
@@ -336,10 +334,13 @@ end
 --- Run plans, one behind the other, with the lock held all the time.
 -- @return what each has done
 local function perform(self, plans, options)
-  local emit, is_empty = emitter(self, options.on_event), true
+  local emit, is_empty, told = emitter.new(self.log, options.on_event), true, {}
   for _, plan in ipairs(plans) do
     for _, warning in ipairs(plan.warnings or {}) do
-      emit { type = "warning", migration = warning.migration, message = warning.message }
+      if not told[warning.message] then
+        emit { type = "warning", migration = warning.migration, message = warning.message }
+      end
+      told[warning.message] = true
     end
     is_empty = is_empty and #plan == 0 and not has_more_to_do(self, plan)
   end
@@ -356,8 +357,8 @@ local function perform(self, plans, options)
   error(result, 0)
 end
 
---- Run a plan from `plan` or `plan_rollback`, unchanged, shortened or reordered. Waits for other
--- runs on the same tracking table; what they have done in the meantime is skipped.
+--- Run a plan from `plan`, `plan_rollback` or `plan_go_to`, as it is, shortened or reordered. Waits
+-- for other runs on the same tracking table; what they have done in the meantime is skipped.
 -- @param plan the list, with its direction
 -- @param options { on_event = fn(event), stop = fn(), unattended = true }: `stop` is called
 --   before each migration and returns whether the run ends there; `unattended`: a program retries
@@ -370,7 +371,9 @@ end
 -- @return the migrations that were run
 -- @raise the error of what failed, with `migration`, `applied` and `rolled_back`
 function migrator:run(plan, options)
-  return perform(self, { plan }, arguments.read("run", options))[1]
+  local done = perform(self, { plan, plan.again }, arguments.read("run", options))
+  for _, m in ipairs(plan.again and done[2] or {}) do table.insert(done[1], m) end
+  return done[1]
 end
 
 --- Run a plan, or only say what is in it.
@@ -431,7 +434,7 @@ function migrator:adopt(options)
       return needed("takeover.adopt").plan(self, from, source_of)
     end)
   end
-  local emit = emitter(self, options.on_event)
+  local emit = emitter.new(self.log, options.on_event)
   local plan = needed("takeover.adopt").run(self, from, source_of, emit)
   for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
   for _, m in ipairs(plan) do emit { type = "recorded", migration = m, duration = 0 } end
@@ -470,6 +473,20 @@ function migrator:redo(options)
   return { rolled_back = done[1], applied = done[2] }
 end
 
+--- Go to a version, up or down: then all migrations up to it are applied, and no others. What is
+-- newer is rolled back first; does nothing if either is refused.
+-- @param version the last one that is to be applied; 0: none
+-- @param options { dry_run = true: only return what `plan_go_to` does } and those of `run`
+-- @return as `redo`
+function migrator:go_to(version, options)
+  options = arguments.read("go_to", options)
+  local plan = self:plan_go_to(version)
+  if options.dry_run then return plan end
+  local done = perform(self, { plan, plan.again }, options)
+  if plan.direction == "up" then return { rolled_back = {}, applied = done[1] } end
+  return { rolled_back = done[1], applied = done[2] or {} }
+end
+
 -- ---- repairs ---------------------------------------------------------------
 
 --- Diagnose problems of the database and its migrations. Changes nothing.
@@ -504,7 +521,8 @@ function migrator:repair(version, options)
     errors.raise("usage", ("repair accepts one %s migration at a time: it requires a version")
       :format(options.replaced and "replaced" or "missing"))
   end
-  return needed("upkeep.repair").accept(self, emitter(self, options.on_event), function(state)
+  local emit = emitter.new(self.log, options.on_event)
+  return needed("upkeep.repair").accept(self, emit, function(state)
     return version ~= nil and { find(state, version) } or planning.all(state)
   end, options)
 end
@@ -523,7 +541,7 @@ function migrator:resolve(version, how, options)
   if how ~= "done" and how ~= "redo" and how ~= "restart" then
     errors.raise("usage", "resolve requires done, redo or restart")
   end
-  local emit = emitter(self, arguments.read("resolve", options).on_event)
+  local emit = emitter.new(self.log, arguments.read("resolve", options).on_event)
   return needed("upkeep.repair").settle(self, emit, function(state)
     return find(state, version)
   end, how)

@@ -162,6 +162,43 @@ describe("pgmig down", function()
   end)
 end)
 
+describe("pgmig goto", function()
+  local project
+  before_each(function()
+    project = cli.project()
+    os.remove(project.dir .. "/002_create_b.sql")
+    assert.equal(0, (project.run "up -q"))
+    project.write("002_create_b.sql", "-- UP\nCREATE TABLE b ();\n-- DOWN\nDROP TABLE b;\n")
+  end)
+  after_each(function() project.close() end)
+
+  it("shows both halves of the way, as text and as one object", function()
+    local code, out = project.run "goto 2 --dry-run"
+    assert.equal(0, code)
+    assert.matches("^would roll back  003_create_c .*\n1 migration to roll back; nothing was run\n"
+      .. "would apply  002_create_b .*\nthen 1 migration to apply; nothing was run\n$", out)
+    local _, json = project.run "goto 2 --dry-run --json"
+    local plan = cli.objects(json)[1]
+    assert.same({ "down", "003_create_c", "up", "002_create_b" }, { plan.direction,
+      cli.labels(plan.migrations), plan.again.direction, cli.labels(plan.again.migrations) })
+  end)
+
+  it("goes there, and says so when it is there", function()
+    local code, out = project.run "goto 2"
+    assert.equal(0, code)
+    assert.matches("1 migration rolled back, 1 migration applied" .. effort "2 statements", out)
+    assert.equal("a b schema_migrations", cli.tables(project.db))
+    assert.same({ 0, "nothing to apply, at 002_create_b\n", "" }, { project.run "goto 2" })
+  end)
+
+  it("that has failed is to be run again", function()
+    project.write("002_create_b.sql", "-- UP\nSELECT nix;\n-- DOWN\n")
+    local code, _, err = project.run "goto 2"
+    assert.equal(1, code)
+    assert.matches("rolled back before that: 003_create_c\n.*run `pgmig goto 2` again\n$", err)
+  end)
+end)
+
 describe("pgmig redo", function()
   it("takes the newest back and applies it again, with the file as it is now", function()
     local project = cli.project()

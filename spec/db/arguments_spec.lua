@@ -36,7 +36,8 @@ describe("the options of a call", function()
 
   it("are refused where they are unknown, by each method that takes some", function()
     local before = { adopt = {}, create = { "x" }, repair = { 1 }, resolve = { 1, "done" },
-      baseline = { 1 }, fake = { 1 }, unapply = { 1 }, run = { { direction = "up" } } }
+      baseline = { 1 }, go_to = { 1 }, fake = { 1 }, unapply = { 1 },
+      run = { { direction = "up" } } }
     for method in pairs(arguments.known) do
       if method ~= "parse" then
         local given = { (table.unpack or unpack)(before[method] or {}) }

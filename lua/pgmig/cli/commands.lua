@@ -127,14 +127,22 @@ local function code_of(step)
   return outcome.exit_code(problem, begun)
 end
 
---- Report what a plan would do.
+--- What a plan would do.
+-- @return the steps, for a reporter
 -- @return the exit code that running it would end with
-local function show(run, migrator, plan)
+local function steps_of(migrator, plan)
   local steps, code = {}, 0
   for i, m in ipairs(plan) do
     steps[i] = step_of(migrator, m, plan.direction)
     if code == 0 then code = code_of(steps[i]) end
   end
+  return steps, code
+end
+
+--- Report what a plan would do.
+-- @return the exit code that running it would end with
+local function show(run, migrator, plan)
+  local steps, code = steps_of(migrator, plan)
   run.report:plan(plan, steps)
   return code
 end
@@ -214,6 +222,24 @@ function M.down(run)
   carry_out(run, migrator, plan)
 end
 
+--- Report what the way to a version would do.
+-- @return as of `show`
+local function show_way(run, migrator, plan)
+  local first, code = steps_of(migrator, plan)
+  local second, later = steps_of(migrator, plan.again or {})
+  run.report:way(plan, first, second)
+  return code ~= 0 and code or later
+end
+
+M["goto"] = function(run)
+  local migrator = open(run)
+  local plan = migrator:plan_go_to(run.options.version)
+  if run.options.dry_run then return show_way(run, migrator, plan) end
+  run.record.command = "goto " .. run.options.version
+  if not run.again then run.report:ignored(plan) end
+  carry_out(run, migrator, plan)
+end
+
 function M.redo(run)
   open(run):redo { steps = run.options.steps, on_event = watch(run) }
   if run.record:untouched() then return run.report:nothing { direction = "down" } end
@@ -288,7 +314,7 @@ local function wants_dump(run)
 end
 
 -- Those that change the schema, or what is recorded of it.
-for _, name in ipairs { "up", "down", "redo", "baseline", "unapply", "adopt", "repair" } do
+for _, name in ipairs { "up", "down", "redo", "goto", "baseline", "unapply", "adopt", "repair" } do
   local command = M[name]
   M[name] = function(run)
     local code = command(run)

@@ -71,7 +71,9 @@ end
 local FIRST_PAUSE, LAST_PAUSE = 0.2, 3 -- seconds between two attempts
 
 -- The commands that wait for others' runs, too.
-local patient = { up = true, down = true, redo = true, baseline = true, adopt = true }
+local patient = {
+  up = true, down = true, redo = true, ["goto"] = true, baseline = true, adopt = true,
+}
 
 --- Whether a command has failed for want of a connection, before it has done anything.
 local function has_no_room(run, err)

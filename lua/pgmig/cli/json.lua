@@ -147,20 +147,30 @@ local function planned(self, step)
   return fields
 end
 
---- What a dry run found.
--- @param plan the migrator's plan
--- @param steps list of { migration, transaction, statements }, or { migration, problem }
-function json:plan(plan, steps)
-  self:write {
-    direction = plan.direction, ignored = list(plan.ignored),
+--- The fields of a plan.
+local function plan_fields(self, plan, steps)
+  return {
+    direction = plan.direction, ignored = plan.ignored and list(plan.ignored),
     migrations = list(steps, function(step) return planned(self, step) end),
-    warnings = plan.warnings[1] and list(plan.warnings, function(warning)
+    warnings = plan.warnings and plan.warnings[1] and list(plan.warnings, function(warning)
       return object {
         state = warning.state, message = warning.message,
         migration = warning.migration and warning.migration.label,
       }
     end),
   }
+end
+
+--- What a dry run found.
+-- @param plan the migrator's plan
+-- @param steps list of { migration, transaction, statements }, or { migration, problem }
+function json:plan(plan, steps) self:write(plan_fields(self, plan, steps)) end
+
+--- What a dry run of the way to a version found; in `again`, what is applied behind a rollback.
+function json:way(plan, steps, later)
+  local fields = plan_fields(self, plan, steps)
+  fields.again = plan.again and object(plan_fields(self, plan.again, later))
+  self:write(fields)
 end
 
 local function adoption(plan, recorded)

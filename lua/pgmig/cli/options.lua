@@ -258,6 +258,18 @@ local function add_down(parser)
   add_dump_after(cmd)
 end
 
+local function add_goto(parser)
+  local cmd = command(parser, "goto", "Go to a version: apply or roll back, as needed.", {
+    about = "Rolls back what is newer than version V, then applies what is pending up to it. If\n"
+      .. "either is refused, nothing is done.",
+    examples = "Examples:\n   pgmig goto 12 --dry-run\n   pgmig goto 12\n   pgmig goto 0",
+  })
+  cmd:argument("version"):argname "V":convert(version)
+    :description "The last version that is to be applied; 0: none."
+  add_dry_run(cmd)
+  add_dump_after(cmd)
+end
+
 local function add_redo(parser)
   local cmd = command(parser, "redo", "Roll back the newest migration and apply it again.", {
     about = "For work on a new migration: edit the file, then redo.",
@@ -452,7 +464,7 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser)
   local kit = { command = command }
-  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, setup.create,
+  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto, setup.create,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
     add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
     add_wait, add_help } do

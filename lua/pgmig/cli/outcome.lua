@@ -18,7 +18,8 @@ methods.__index = methods
 --- Make an empty record.
 -- @return { applied, rolled_back, recorded, unapplied = finished migrations, in order; current =
 --   the one that has begun and not ended, and its direction; began = when the first event came;
---   statements = how many have run, nil where some were not counted }
+--   statements = how many have run, nil where some were not counted; command = what is typed to go
+--   on, where that is no `up` or `down` }
 function M.record()
   return setmetatable({
     applied = {}, rolled_back = {}, recorded = {}, unapplied = {}, statements = 0,
@@ -112,12 +113,12 @@ local function remedy(err, record)
   if not record.current then return nil end
   if err.kind == "connect" and not err.hint then
     return ("run `pgmig %s` again; the server's log says why the connection was lost"):format(
-      record.direction)
+      record.command or record.direction)
   end
   if err.kind ~= "sql" then return nil end
   local correction = failures.correction(err)
   return ("%srun `pgmig %s` again"):format(correction and correction .. ", then " or "",
-    record.direction)
+    record.command or record.direction)
 end
 
 --- The text for people.

@@ -49,6 +49,13 @@ local function remark(self, event)
   self.output:notes(table.concat(lines, "\n"))
 end
 
+--- The warnings of a plan.
+local function warn(self, warnings)
+  for _, warning in ipairs(warnings) do
+    remark(self, { migration = warning.migration, message = warning.message })
+  end
+end
+
 --- A name as it is, in quotes where it would not be seen where it ends.
 local function named(name) return name:find "[%s\"(),:]" and '"' .. name .. '"' or name end
 
@@ -127,9 +134,7 @@ end
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
 function text:plan(plan, steps)
   if plan.direction == "up" then self:ignored(plan) end
-  for _, warning in ipairs(plan.warnings) do
-    remark(self, { migration = warning.migration, message = warning.message })
-  end
+  warn(self, plan.warnings)
   if #plan == 0 then return self:nothing(plan) end
   local verb = plan.direction == "up" and "apply" or "roll back"
   for _, step in ipairs(steps) do
@@ -137,6 +142,21 @@ function text:plan(plan, steps)
     self:statements(step)
   end
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
+end
+
+--- What a dry run of the way to a version found.
+-- @param plan as of `migrator:plan_go_to`
+-- @param steps of the plan, as of `text:plan`
+-- @param later of what is applied behind it, the same
+function text:way(plan, steps, later)
+  self:plan(plan, steps)
+  if not plan.again then return end
+  warn(self, plan.again.warnings)
+  for _, step in ipairs(later) do
+    self.output:line(plan_line("apply", step))
+    self:statements(step)
+  end
+  self.output:line(("then %s to apply; nothing was run"):format(count(#later, "migration")))
 end
 
 --- What is said last of an adoption: that other commands have to know the format, too.

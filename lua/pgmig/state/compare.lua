@@ -55,8 +55,8 @@ local function find_drift(migrator, state, suspects)
   note_place(migrator, state)
 end
 
---- What speaks against a plan; of one that is to be applied again behind a rollback, also what will
--- speak against that.
+--- What speaks against a plan; where another one is carried out behind it, also what will speak
+-- against that, as its warnings.
 -- @return warnings
 -- @raise kinds "plan", "drift"
 local function judge(migrator, state, plan)
@@ -65,7 +65,7 @@ local function judge(migrator, state, plan)
     local behind = drift.behind(state, plan)
     note_place(migrator, behind)
     planning.check_unfinished(behind, plan.again)
-    drift.judge(behind, migrator.policy, plan.again)
+    plan.again.warnings = drift.judge(behind, migrator.policy, plan.again)
   end
   return drift.judge(state, migrator.policy, plan)
 end
@@ -152,9 +152,8 @@ function M.plan(migrator, make, options, event)
   if plan.again then plan.again.files = set end
   plan.ignored = migrator.policy.ignored == "allow" and {} or set.ignored
   plan.warnings = judge(migrator, state, plan)
-  if plan.direction == "up" then
-    persist(migrator, function() return check_names(migrator.db, plan) end)
-  end
+  local up = plan.direction == "up" and plan or plan.again
+  if up then persist(migrator, function() return check_names(migrator.db, up) end) end
   return plan
 end
 

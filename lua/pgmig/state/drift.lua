@@ -172,10 +172,16 @@ end
 
 --- The comparison as it will be when a plan has been rolled back.
 function M.behind(state, plan)
-  local undone, behind = {}, { applied = {}, pending = state.pending }
+  local undone, behind = {}, { applied = {}, pending = {} }
   for _, m in ipairs(plan) do undone[m.id] = true end
   for _, m in ipairs(state.applied) do
     if not undone[m.id] then table.insert(behind.applied, m) end
+  end
+  local newest = behind.applied[#behind.applied]
+  for _, m in ipairs(state.pending) do
+    local is_in_order = m.state == "out_of_order"
+      and not (newest and core.compare(m.id, newest.id) < 0)
+    if not is_in_order then table.insert(behind.pending, m) end
   end
   behind.all_missing = are_all_missing(behind)
   return behind

@@ -461,4 +461,19 @@ function M.redo(state, options)
   return plan
 end
 
+--- What leads to a version: then all up to it are applied, and no others.
+-- @param version 0: nothing is applied then
+-- @return a plan as of `up` or `down`, with target = the version's migration, nil for 0; again = a
+--   plan as of `up` that is carried out behind the rollback, or nil
+-- @raise kind "plan" for an unknown version
+function M.go_to(state, version)
+  local floor = check_floor(state, version)
+  local down, up = M.down(state, { to = version }), { direction = "up" }
+  if floor then up = M.up(state, { to = version, versioned = down[1] ~= nil }) end
+  local plan = down[1] and down or up
+  plan.target = floor and state.by_id[floor]
+  plan.again = down[1] and up[1] and up or nil
+  return plan
+end
+
 return M
