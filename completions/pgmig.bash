@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo goto create baseline unapply adopt history
-    doctor repair resolve trace check stats verify drift squash dump config wait help'
+    doctor repair resolve trace check stats verify drift squash dump database config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -36,7 +36,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --from-table | --scratch | --against | \
+      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --owner | --template | --encoding | --from-table | --scratch | --against | \
       --applied-to) return ;;
   esac
 
@@ -68,7 +68,8 @@ _pgmig() {
     resolve) own='--done --redo --restart' ;;
     trace) own="--to --steps --phase --report $proof" ;;
     check) own="--to --steps --phase --facts --queries --fail-on --report --watch $proof" ;;
-    wait) own='--timeout' ;;
+    wait) own='--timeout --server' ;;
+    database) own='create drop --owner --template --encoding --yes --force' ;;
     help) own=$commands ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$own $global" -- "$word")

@@ -1,7 +1,7 @@
 # Completion of pgmig for fish.
 
-set -l commands status up migrate down rollback plan redo create baseline unapply adopt history \
-    doctor repair resolve trace check stats verify drift squash dump config wait help
+set -l commands status up migrate down rollback plan redo goto create baseline unapply adopt history \
+    doctor repair resolve trace check stats verify drift squash dump database config wait help
 set -l formats dbmate diesel flyway golang-migrate goose graphile-migrate hasura maragu \
     node-pg-migrate pgmig popx postgres-migrations refinery sql-migrate sqitch sqlx tern
 set -l policies {edited,renamed,replaced,missing,renumbered,out_of_order,forgotten,ignored}={error,warn,allow}
@@ -20,6 +20,7 @@ complete -c pgmig -n $before -a 'up migrate' -d 'apply pending migrations'
 complete -c pgmig -n $before -a 'down rollback' -d 'roll back applied migrations'
 complete -c pgmig -n $before -a plan -d 'show what up would run'
 complete -c pgmig -n $before -a redo -d 'roll back the newest migration and apply it again'
+complete -c pgmig -n $before -a goto -d 'go to a version, up or down'
 complete -c pgmig -n $before -a create -d 'write a new migration file'
 complete -c pgmig -n $before -a baseline -d 'record migrations without running them'
 complete -c pgmig -n $before -a unapply -d 'record a migration as not applied'
@@ -35,6 +36,7 @@ complete -c pgmig -n $before -a verify -d 'try whether each migration can be rol
 complete -c pgmig -n $before -a drift -d 'compare the schema with what the files make'
 complete -c pgmig -n $before -a squash -d 'put one file in the place of many'
 complete -c pgmig -n $before -a dump -d 'write the schema and what is applied to a file'
+complete -c pgmig -n $before -a database -d 'create or drop the database itself'
 complete -c pgmig -n $before -a config -d 'show the settings in effect'
 complete -c pgmig -n $before -a wait -d 'wait until the database accepts connections'
 complete -c pgmig -n $before -a help -d 'show the help of a command'
@@ -85,11 +87,11 @@ complete -c pgmig -n "$behind down rollback redo" -l steps -x -d 'this many'
 complete -c pgmig -n "$behind down rollback" -l all -d 'roll back everything'
 complete -c pgmig -n "$behind up migrate" -l fake -x -d 'record a version without running it'
 complete -c pgmig -n "$behind up migrate" -l check -d 'do not begin if check finds errors'
-complete -c pgmig -n "$behind up migrate down rollback" -l dry-run -d 'only show what would run'
+complete -c pgmig -n "$behind up migrate down rollback goto" -l dry-run -d 'only show what would run'
 complete -c pgmig -n "$behind adopt baseline" -l dry-run -d 'only show what would be recorded'
 complete -c pgmig -n "$behind squash" -l dry-run -d 'write and delete nothing'
 complete -c pgmig -n "$behind up migrate plan" -l script -d 'write a script for psql'
-complete -c pgmig -n "$behind up migrate down rollback redo" -l dump -r -F \
+complete -c pgmig -n "$behind up migrate down rollback redo goto" -l dump -r -F \
     -d 'then write the schema to a file'
 complete -c pgmig -n "$behind create" -l timestamp -d 'use the time as the version'
 complete -c pgmig -n "$behind create" -l edit -d 'open it in the editor'
@@ -119,3 +121,10 @@ complete -c pgmig -n "$behind squash" -l delete -d 'then delete the replaced fil
 complete -c pgmig -n "$behind dump" -l output -r -F -d 'the file, - for standard output'
 complete -c pgmig -n "$behind wait" -l timeout -x -d 'how long to wait'
 complete -c pgmig -n "$behind help" -a "$commands" -d 'command'
+complete -c pgmig -n "$behind wait" -l server -d 'only until the server answers'
+complete -c pgmig -n "$behind database" -a 'create drop'
+complete -c pgmig -n "$behind database" -l owner -x -d 'its owner'
+complete -c pgmig -n "$behind database" -l template -x -d 'what it is a copy of'
+complete -c pgmig -n "$behind database" -l encoding -x -d 'its encoding'
+complete -c pgmig -n "$behind database" -l yes -d 'do not ask'
+complete -c pgmig -n "$behind database" -l force -d 'end all other sessions first'

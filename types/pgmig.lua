@@ -937,6 +937,18 @@ function pgmig.connect(source) end
 ---@return pgmig.Migrator
 function pgmig.migrator(db, dir, options) end
 
+pgmig.database = {}
+
+---@param source string|table|nil as of `pgmig.connect`
+---@param options { owner: string?, template: string?, encoding: string? }?
+---@return boolean made false: it was there
+function pgmig.database.create(source, options) end
+
+---@param source string|table|nil as of `pgmig.connect`
+---@param options { force: boolean?, confirm: fun()? }?
+---@return boolean dropped false: it was not there
+function pgmig.database.drop(source, options) end
+
 ---@param value any
 ---@param kind string?
 ---@return boolean

@@ -17,6 +17,7 @@ local M = {
   drivers = drivers,
   naming = naming,
   formats = formats,
+  database = needed "db.database",
 }
 
 --- The room of backfills is above that of connections.
@@ -24,6 +25,9 @@ function connection.backfill(...) return backfills.run(...) end
 
 --- Connect to a database; see `pgmig.db.connection`.
 M.connect = connection.connect
+
+--- Databases themselves: `create` and `drop`; see `pgmig.db.database`.
+-- @table database
 
 --- Make a migrator; see `pgmig.migrator`.
 M.migrator = migrator.new

@@ -23,8 +23,9 @@ local function new_migrator(run, db, options, purpose)
 end
 
 --- Connect; a connection string that is refused is told with where it comes from.
-local function connect(found, options)
-  local ok, result = pcall(pgmig.connect, options)
+-- @param fn takes the options, and connects; nil: `pgmig.connect`
+local function connect(found, options, fn)
+  local ok, result = pcall(fn or pgmig.connect, options)
   if ok then return result end
   local source = found.sources.database
   if errors.is(result, "usage") and source then
@@ -63,11 +64,13 @@ end
 
 --- The commands that set things up, and those that try migrations on a clone, have modules of
 -- their own.
-local elsewhere = { create = setup }
+local elsewhere = { create = setup, database = setup }
+
+local doors = { open = open, without = without, connect = connect }
 
 setmetatable(M, { __index = function(_, name)
   local room = elsewhere[name] or proof
-  return function(run) return room[name](run, { open = open, without = without }) end
+  return function(run) return room[name](run, doors) end
 end })
 
 -- ---- looking ---------------------------------------------------------------
@@ -331,7 +334,9 @@ function M.config(run)
   found.env:check()
 end
 
---- Try to connect once; the error when nobody answers.
+--- Try to connect once.
+-- @return whether somebody has answered
+-- @return whether the database is there; the error when nobody has answered
 local function attempt(run, seconds)
   local found = run.settings
   local options = settings.connection(found)
@@ -340,9 +345,10 @@ local function attempt(run, seconds)
   if ok then
     tell_place(run, result)
     result:close()
-    return true
+    return true, true
   end
   if not errors.is(result, "connect") then error(result, 0) end
+  if run.options.server and result.code == "no_database" then return true, false end
   return false, result
 end
 
@@ -351,11 +357,11 @@ function M.wait(run)
   local deadline = core.now() + limit
   run.settings = settings.read(run.options)
   while true do
-    local reached, err = attempt(run, math.max(deadline - core.now(), PAUSE))
-    if reached then return run.report:reached() end
+    local reached, what = attempt(run, math.max(deadline - core.now(), PAUSE))
+    if reached then return run.report:reached(what) end
     if core.now() + PAUSE > deadline then
       errors.raise("connect", ("the database accepted no connection within %g s"):format(limit),
-        { detail = err.message })
+        { detail = what.message, hint = what.hint })
     end
     loop.pause(PAUSE)
   end

@@ -240,6 +240,12 @@ end
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end
 
+--- `database create` has ended: whether it has made one.
+function json:made(is_new) self:write { event = is_new and "created" or "exists" } end
+
+--- `database drop` has ended: whether it has dropped one.
+function json:dropped(was_there) self:write { event = was_there and "dropped" or "absent" } end
+
 --- What `drift` found.
 function json:drift(drift)
   self:write {
@@ -319,8 +325,8 @@ function json:statement(ctx)
   })
 end
 
---- `wait` has reached the database.
-function json:reached() self:write { event = "reached" } end
+--- `wait` has reached the database, or the server without it.
+function json:reached(there) self:write { event = "reached", exists = there } end
 
 --- A command failed.
 function json:failed(err, record)

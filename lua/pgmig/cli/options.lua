@@ -280,14 +280,6 @@ local function add_redo(parser)
   add_dump_after(cmd)
 end
 
-local function add_wait(parser)
-  command(parser, "wait", "Wait until the database accepts connections.", {
-    about = "For start scripts. Exits with code 6 if it does not within the time limit.",
-    examples = "Examples:\n   pgmig wait && pgmig up\n   pgmig wait --timeout 10",
-  }):option("--timeout"):argname "SECONDS":convert(limit("timeout", "--timeout"))
-    :description "How long to wait (default: 60)."
-end
-
 local function add_baseline(parser)
   local cmd = command(parser, "baseline", "Record migrations as applied, without running them.", {
     about = "For a database that already has their schema. Records all up to version V.",
@@ -463,11 +455,12 @@ local function build(words)
     :usage_max_width(80)
   parser:flag()(help_option(parser))
   global_options(parser)
-  local kit = { command = command }
-  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto, setup.create,
+  local kit = { command = command, limit = limit, not_empty = not_empty }
+  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto,
+    setup.create, setup.database,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
     add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
-    add_wait, add_help } do
+    setup.wait, add_help } do
     add(parser, kit)
   end
   parser.error = function(at, message)

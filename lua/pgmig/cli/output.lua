@@ -168,6 +168,13 @@ function output:note(text) remark(self, texts.line(text)) end
 --- Write a remark of several lines.
 function output:notes(text) remark(self, texts.visible(text)) end
 
+--- Ask a question on standard error, whatever else is wanted there.
+function output:prompt(text)
+  self:clear()
+  io.stderr:flush()
+  core.write(2, texts.line(text))
+end
+
 --- Write a text of several lines to standard error: the last of all.
 function output:error(text)
   self:clear()

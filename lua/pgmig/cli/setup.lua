@@ -1,7 +1,14 @@
 --- The commands that set things up: files, folders, databases. Each gets the run and what opens its
 -- database and its migrator (pgmig.cli.commands).
+local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local needed = require "pgmig.needed"
+local loop = require "pgmig.db.loop"
+local origin = require "pgmig.cli.origin"
+local settings = require "pgmig.cli.settings"
 local shell = require "pgmig.shell"
+
+local database = needed "db.database"
 
 local M = {}
 
@@ -39,6 +46,66 @@ function M.create(run, doors)
   }) }
   run.report:created(paths[1])
   if editor then edit(editor, variable, paths) end
+end
+
+-- ---- database ----------------------------------------------------------------
+
+local of_create, of_drop = { "owner", "template", "encoding" }, { "yes", "force" }
+
+--- Refuse the options of the other action.
+local function check_action(options)
+  for _, name in ipairs(options.action == "create" and of_drop or of_create) do
+    if options[name] then
+      errors.raise("usage", ("database %s has no option --%s"):format(options.action, name))
+    end
+  end
+end
+
+local SLICE = 1 -- second between two looks at whether a signal has come
+
+--- What somebody types at the terminal.
+-- @raise kind "interrupted"
+local function read_answer()
+  while not core.wait_fd(0, "r", SLICE) do
+    local signal = core.interrupted()
+    if signal then loop.raise_interrupted(signal) end
+  end
+  return io.read "*l" or ""
+end
+
+--- Ask before a database goes.
+-- @param place of it
+-- @raise kind "usage" where it is not to go, and where nobody can be asked
+local function confirm(run, place)
+  local whole = ('database "%s" on %s:%d and all that is in it'):format(place.name, place.host,
+    place.port)
+  if not (core.isatty(0) and core.isatty(2)) then
+    errors.raise("usage", "dropping a database requires --yes where nobody can be asked", {
+      hint = "it would drop " .. whole,
+    })
+  end
+  run.output:prompt(("Drop %s? [y/N] "):format(whole))
+  if read_answer():lower():find "^%s*y" then return end
+  errors.raise("usage", "nothing was dropped")
+end
+
+function M.database(run, doors)
+  local options = run.options
+  check_action(options)
+  run.settings = settings.read(options)
+  run.db = doors.connect(run.settings, settings.connection(run.settings), database.open)
+  local place = run.db:place()
+  place.source = origin.of(run.settings, place)
+  run.report:database(place)
+  if options.action == "create" then
+    return run.report:made(run.db:create {
+      owner = options.owner, template = options.template, encoding = options.encoding,
+    })
+  end
+  run.report:dropped(run.db:drop {
+    force = options.force,
+    confirm = not options.yes and function() confirm(run, place) end or nil,
+  })
 end
 
 return M

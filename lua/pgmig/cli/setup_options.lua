@@ -13,4 +13,33 @@ function M.create(parser, kit)
   cmd:flag("--edit"):description "Then open it in the editor: $VISUAL, or else $EDITOR."
 end
 
+function M.database(parser, kit)
+  local cmd = kit.command(parser, "database", "Create or drop the database itself.", {
+    about = "The one that the connection string names. Connects to the database postgres, or else\n"
+      .. "template1. What is done already is no failure. Asks before it drops.",
+    examples = "Examples:\n   pgmig database create\n   pgmig database drop --yes --force",
+  })
+  cmd:target "database_command" -- `database` is the option's
+  cmd:argument("action"):argname "ACTION":choices { "create", "drop" }
+    :description "create or drop."
+  for _, name in ipairs { "owner", "template", "encoding" } do
+    cmd:option("--" .. name):argname "NAME":convert(kit.not_empty("--" .. name))
+      :description(("Of create: the %s, as in CREATE DATABASE."):format(name))
+  end
+  cmd:flag("--yes"):description "Of drop: do not ask."
+  cmd:flag("--force"):description "Of drop: end all other sessions first (PostgreSQL 13)."
+end
+
+function M.wait(parser, kit)
+  local cmd = kit.command(parser, "wait", "Wait until the database accepts connections.", {
+    about = "For start scripts. Exits with code 6 if it does not within the time limit.",
+    examples = "Examples:\n   pgmig wait && pgmig up\n   pgmig wait --timeout 10\n"
+      .. "   pgmig wait --server && pgmig database create",
+  })
+  cmd:option("--timeout"):argname "SECONDS":convert(kit.limit("timeout", "--timeout"))
+    :description "How long to wait (default: 60)."
+  cmd:flag("--server")
+    :description "Only until the server answers, also where the\ndatabase does not exist."
+end
+
 return M

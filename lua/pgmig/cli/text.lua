@@ -240,6 +240,16 @@ end
 --- `create` wrote a file.
 function text:created(path) self.output:line(path) end
 
+--- `database create` has ended: whether it has made one.
+function text:made(is_new)
+  self.output:line(is_new and "the database is created" or "the database is there already")
+end
+
+--- `database drop` has ended: whether it has dropped one.
+function text:dropped(was_there)
+  self.output:line(was_there and "the database is dropped" or "there is no such database")
+end
+
 --- What `drift` found.
 function text:drift(drift)
   for _, sentence in ipairs(drift.notes) do self.output:note("pgmig: " .. sentence) end
@@ -300,8 +310,11 @@ function text:statement(ctx)
     milliseconds(ctx.duration)))
 end
 
---- `wait` has reached the database.
-function text:reached() self.output:line "the database accepts connections" end
+--- `wait` has reached the database, or the server without it.
+function text:reached(there)
+  self.output:line(there and "the database accepts connections"
+    or "the server accepts connections; the database does not exist")
+end
 
 local ID_SHOWN = 20 -- digits; longer ones are a format's own
 

@@ -76,6 +76,11 @@ function M.place(source)
   return dial.place(check_options(source))
 end
 
+--- Which database a connection would be to; nil: the one that is called as its user.
+-- @param source as of `connect`
+-- @raise kind "usage" for an invalid connection string
+function M.target(source) return dial.target(check_options(source)) end
+
 --- Reconnect with the same parameters after the connection was lost.
 -- @param deadline a time of `core.now()`
 -- @raise kind "connect"

@@ -178,6 +178,15 @@ function M.place(options)
   return table.concat(parts, "\0", 1, 6)
 end
 
+--- Which database a connection would be to; nil: the one that is called as its user.
+-- @param options of `connect`
+-- @raise kind "usage"
+function M.target(options)
+  local keywords, values = parameters(options)
+  local known = { core.hosts(keywords, values, variables(options)) }
+  return known[4] or known[5]
+end
+
 -- ---- refusals ------------------------------------------------------------------
 
 local POOLER = "a pooler in between does not pass %s on (options in the connection string, "
@@ -189,8 +198,8 @@ local of_codes = {
   no_password = "supply it in ~/.pgpass (PGPASSFILE), PGPASSWORD, or the connection string",
   wrong_password = "it is taken from the connection string, else from PGPASSWORD, else from "
     .. "~/.pgpass (PGPASSFILE)",
-  no_database = "create it (createdb, CREATE DATABASE), or correct its name in the connection "
-    .. "string or PGDATABASE; where none is given it is the user's name",
+  no_database = "create it (pgmig database create, createdb, CREATE DATABASE), or correct its "
+    .. "name in the connection string or PGDATABASE; where none is given it is the user's name",
 }
 
 -- By what an error says, in English.
