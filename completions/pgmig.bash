@@ -50,7 +50,8 @@ _pgmig() {
   local own=''
   case $command in
     '') own=$commands ;;
-    status | doctor) own='--exit-code' ;;
+    status) own='--exit-code --local-time' ;;
+    doctor) own='--exit-code' ;;
     up | migrate) own='--to --steps --phase --fake --check --dry-run --script --dump' ;;
     down | rollback) own='--steps --to --all --dry-run --dump' ;;
     plan) own='--to --steps --phase --script' ;;
@@ -63,7 +64,7 @@ _pgmig() {
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp --edit' ;;
-    history) own='--limit' ;;
+    history) own='--limit --local-time' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;
     trace) own="--to --steps --phase --report $proof" ;;

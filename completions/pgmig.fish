@@ -75,6 +75,7 @@ complete -c pgmig -n $proof -l applied-to -x -d 'count those up to a version as 
 
 # Options of one command or a few.
 complete -c pgmig -n "$behind status" -l exit-code -d 'exit with code 3 if anything is pending'
+complete -c pgmig -n "$behind status history" -l local-time -d 'times in the local time zone'
 complete -c pgmig -n "$behind doctor" -l exit-code -d 'exit with code 3 if there are findings'
 complete -c pgmig -n "$behind up migrate plan trace check verify" -l to -x \
     -d 'stop after a version'

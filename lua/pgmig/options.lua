@@ -94,6 +94,11 @@ M.list = {
       .. "Repeat it for more.",
   },
   {
+    key = "local_time", types = "boolean", variable = "PGMIG_LOCAL_TIME", default = false,
+    kind = "switch", migrator = false, room = "times", flag = "--local-time",
+    help = "Show times in the local time zone (TZ), not in UTC.",
+  },
+  {
     key = "dump_to", types = "string", migrator = false, room = "run", flag = "--dump",
     takes = "FILE",
     help = "Then write the schema to FILE; without FILE, to\nschema.sql.",

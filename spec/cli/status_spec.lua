@@ -28,6 +28,29 @@ describe("pgmig status", function()
     assert.matches("2 applied, 1 pending\n$", out)
   end)
 
+  it("shows times in the local zone on request, as history does; JSON never", function()
+    assert.equal(0, (project.run "up -q"))
+    local env = { TZ = "Asia/Kolkata", PGMIG_LOCAL_TIME = "on" }
+    local function time(words, given)
+      local _, out = project.run(words,
+        { TZ = given.TZ, PGMIG_LOCAL_TIME = given.PGMIG_LOCAL_TIME })
+      return out:match "(%d+%-%d%d%-%d%d)[T ](%d+:%d%d:%d%d)[%d.]*([+-][%d:]+)"
+    end
+    local day, clock, offset = time("status", {})
+    assert.equal("+00:00", offset)
+    local _, indian, indian_offset = time("status", env)
+    assert.equal("+05:30", indian_offset)
+    local function minutes(text)
+      local hour, minute = text:match "(%d+):(%d+)"
+      return hour * 60 + minute
+    end
+    assert.equal(330, (minutes(indian) - minutes(clock)) % 1440)
+    assert.same({ time("status", env) }, { time("history --limit 3", env) })
+    assert.same({ time("status", env) }, { time("status --local-time", { TZ = "Asia/Kolkata" }) })
+    assert.same({ day, clock, "+00:00" }, { time("status --json", env) })
+    assert.equal(2, (project.run("status", { PGMIG_LOCAL_TIME = "perhaps" })))
+  end)
+
   it("shows applied migrations without a file", function()
     assert.equal(0, (project.run "up --quiet"))
     os.remove(project.dir .. "/002_create_b.sql")

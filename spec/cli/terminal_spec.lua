@@ -31,6 +31,27 @@ describe("on a terminal", function()
     assert.truthy(out:find("\27[33mpending\27[0m  003_create_c", 1, true), out)
   end)
 
+  it("status is as wide as the terminal: long names lose their middle", function()
+    project.write("004_add_a_column_for_the_street_and_one_for_the_town.sql", "SELECT 1;")
+    project.write("005_日本語の長い名前のマイグレーションです.sql", "SELECT 1;")
+    assert.equal(0, (project.run "up -q"))
+    local function lines(width)
+      local out = on_terminal("status --no-color", { COLUMNS = width, LC_ALL = "C.UTF-8" })
+      return cli.without_place(out):gsub("\r", "")
+    end
+    assert.matches("\n" .. [[
+applied  004_add_a_col…_for_the_town  %d+%-%d+%-%d+ %d+:%d+:%d+%+00:00  no DOWN section
+applied  005_日本語の…レーションです  %d+%-%d+%-%d+ %d+:%d+:%d+%+00:00  no DOWN section
+5 applied]], lines "80")
+    assert.matches("\n" .. [[
+applied  004_ad…_town  %d+%-%d+%-%d+ %d+:%d+  no DO…
+applied  005_日…です   %d+%-%d+%-%d+ %d+:%d+  no DO…
+]], lines "48")
+    assert.matches("004_add_a_column_for_the_street_and_one_for_the_town +%d", lines "120")
+    local _, out = project.run("status", { COLUMNS = "30" })
+    assert.matches("004_add_a_column_for_the_street_and_one_for_the_town +%d", out)
+  end)
+
   it("NO_COLOR takes colours away, unless it is empty; --no-color does, too", function()
     assert.is_nil(on_terminal("status", { NO_COLOR = "1" }):find(ESCAPE, 1, true))
     assert.is_nil(on_terminal("status --no-color"):find(ESCAPE, 1, true))

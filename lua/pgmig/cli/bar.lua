@@ -1,4 +1,5 @@
 --- The progress bar: one line below what a run prints, on a terminal.
+local columns = require "pgmig.cli.columns"
 local core = require "pgmig.core"
 local output = require "pgmig.cli.output"
 
@@ -14,19 +15,11 @@ local WIDEST, NARROWEST = 30, 10 -- columns of the bar itself
 local ascii = { full = "#", empty = "-", left = "[", right = "]" }
 local blocks = { full = "█", empty = "░", left = "", right = "" }
 
---- Whether the terminal's characters are UTF-8 (POSIX, section "Internationalization Variables").
-local function is_utf8()
-  for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
-    local value = os.getenv(name)
-    if value and value ~= "" then return value:lower():find "utf%-?8" ~= nil end
-  end
-  return false
-end
-
 --- Make a bar.
 -- @param out where to draw it (pgmig.cli.output)
 function M.new(out)
-  return setmetatable({ output = out, style = is_utf8() and blocks or ascii, allowed = BURST }, bar)
+  local style = columns.is_utf8() and blocks or ascii
+  return setmetatable({ output = out, style = style, allowed = BURST }, bar)
 end
 
 -- ---- its text --------------------------------------------------------------
@@ -70,17 +63,6 @@ local function details(state)
   return table.concat(parts, "  ")
 end
 
---- The beginning of a UTF-8 text that has room in so many columns, and how many it takes.
-local function fit(text, columns)
-  local kept, used = {}, 0
-  for char in text:gsub("%c", "?"):gmatch "[%z\1-\127\194-\244][\128-\191]*" do
-    local width = char:byte() < 0xE1 and 1 or 2 -- the wide ones are among the latter
-    if used + width > columns then break end
-    kept[#kept + 1], used = char, used + width
-  end
-  return table.concat(kept), used
-end
-
 --- The line.
 -- @param state { done, total, label, bytes, size, statement, phase, percent }, as of an event
 -- @param seconds since the run began
@@ -92,11 +74,11 @@ function bar:line(state, seconds, width)
   local length = math.max(NARROWEST, math.min(WIDEST, math.floor(width / 4)))
   local full = math.floor(fraction(state) * length)
   local drawn = style.left .. style.full:rep(full) .. style.empty:rep(length - full) .. style.right
-  local columns = length + #style.left + #style.right
-  local rest, used = fit(("  %d/%d  %s  %s"):format(state.done, state.total, clock(seconds),
-    details(state)), width - columns)
-  if columns > width then return "", 0 end
-  return drawn .. rest, columns + used
+  local taken = length + #style.left + #style.right
+  local text = ("  %d/%d  %s  %s"):format(state.done, state.total, clock(seconds), details(state))
+  local rest, used = columns.head(text:gsub("%c", "?"), width - taken)
+  if taken > width then return "", 0 end
+  return drawn .. rest, taken + used
 end
 
 -- ---- when it is drawn ------------------------------------------------------

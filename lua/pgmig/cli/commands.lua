@@ -47,6 +47,7 @@ end
 -- @param purpose "look" for a command that applies nothing; nil
 local function open(run, purpose)
   run.settings = settings.read(run.options)
+  if run.settings.values.local_time then run.report:tell_local_times() end
   local options = settings.migrator_options(run.settings, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
   tell_place(run, run.db)

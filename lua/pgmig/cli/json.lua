@@ -78,6 +78,9 @@ local function tell(self, fields)
   self.output:line(encode(fields))
 end
 
+--- Programs get the same times everywhere.
+function json.tell_local_times() end
+
 --- Which database it is, and where that was said.
 function json:database(place) self.place, self.place_told = object(place), false end
 

@@ -140,19 +140,23 @@ local function command(parser, name, summary, text)
 end
 
 local function add_status(parser)
-  command(parser, "status", "Show what is applied and what is pending.", {
+  local cmd = command(parser, "status", "Show what is applied and what is pending.", {
     about = "Creates and changes nothing. Files that cannot be read are shown, too.",
     examples = "Examples:\n   pgmig status\n   pgmig status --exit-code || pgmig up",
-  }):flag("--exit-code")
+  })
+  cmd:flag("--exit-code")
     :description "Exit with code 3 if anything is pending, drifted or broken."
+  add_settings(cmd, "times")
 end
 
 local function add_history(parser)
-  command(parser, "history", "Show what has happened, including every failure.", {
+  local cmd = command(parser, "history", "Show what has happened, including every failure.", {
     about = "Creates and changes nothing.",
     examples = "Examples:\n   pgmig history\n   pgmig history --limit 20 --json",
-  }):option("--limit"):argname "N":convert(whole_number)
+  })
+  cmd:option("--limit"):argname "N":convert(whole_number)
     :description "Show only the newest N events."
+  add_settings(cmd, "times")
 end
 
 local function add_doctor(parser)

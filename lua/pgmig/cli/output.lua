@@ -21,6 +21,7 @@ function M.new(options)
   return setmetatable({
     quiet = options.quiet,
     color = { [1] = out_tty and not options.no_color, [2] = err_tty and not options.no_color },
+    is_terminal = out_tty,
     progress = out_tty and not options.quiet and not options.json
       and os.getenv "TERM" ~= "dumb",
     shown = 0, -- columns of the line that shows what is running
@@ -81,10 +82,16 @@ local function rendered(text, show)
   return table.concat(pieces)
 end
 
+local function terminal_columns()
+  return math.floor(tonumber(os.getenv "COLUMNS") or core.terminal_width(1) or COLUMNS)
+end
+
+--- How many columns the terminal has that standard output is; nil: it is none.
+function output:columns() return self.is_terminal and terminal_columns() or nil end
+
 --- How many columns a line may take: a longer one could wrap, and would stay.
 function M.width()
-  local columns = tonumber(os.getenv "COLUMNS") or core.terminal_width(1) or COLUMNS
-  return math.max(0, math.floor(columns) - 1 - ECHO)
+  return math.max(0, terminal_columns() - 1 - ECHO)
 end
 
 --- What takes the running line away.

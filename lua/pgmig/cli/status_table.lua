@@ -1,8 +1,10 @@
 --- The table that `status` shows to people.
+local columns = require "pgmig.cli.columns"
 local drift = require "pgmig.state.drift"
 local ledger = require "pgmig.state.ledger"
 local needed = require "pgmig.needed"
 local texts = require "pgmig.texts"
+local times = require "pgmig.cli.times"
 
 local at_work = needed "upkeep.at_work"
 local failures = needed "state.failure"
@@ -19,11 +21,6 @@ local no_way_back = {
   none = "no DOWN section", empty = "DOWN has no SQL", irreversible = "irreversible",
 }
 
---- `2024-05-01T12:00:00.123456+00:00` without the T and the fraction.
-local function time(iso)
-  return iso and iso:gsub("T", " "):gsub("%.%d+", "") or ""
-end
-
 --- What is to be noted of a migration.
 local function note_of(m, untaken)
   if untaken and untaken.applied[ledger.key(m)] then return "applied by " .. untaken.from end
@@ -33,16 +30,22 @@ local function note_of(m, untaken)
 end
 
 --- The cells of a migration's row.
-local function cells_of(m, status)
-  return m.state, texts.line(m.label), time(m.applied_at), note_of(m, status.untaken)
+-- @param look { is_local = times in the zone of whoever looks, columns = of the terminal; nil: what
+--   reads it is no terminal }
+local function cells_of(m, status, look)
+  local at = m.applied_at
+  return m.state, texts.line(m.label), at and times.shown(at, look.is_local) or "",
+    note_of(m, status.untaken)
 end
 
 --- Characters, not bytes: names may be UTF-8.
-local function width(s) return #s:gsub("[\128-\191]", "") end
+local function characters(s) return #s:gsub("[\128-\191]", "") end
 
 local WIDEST = 120 -- columns; what is longer moves only its own line
+local NARROWEST = 12 -- columns of the names, on a terminal
+local MINUTES = #"2024-05-01 12:00" -- what is left of times where there is little room
 
-local function pad(s, length, columns) return s .. (" "):rep(columns - length) end
+local function pad(s, length, width) return s .. (" "):rep(width - length) end
 
 --- Call a function with each migration, one after the other: there may be a million, too many to
 -- keep the rows of.
@@ -52,32 +55,60 @@ local function each(status, fn)
   end
 end
 
---- The widths of the columns; only names may have characters of several bytes.
-local function widths(status)
-  local states, names, times = #"STATE", #"MIGRATION", #"APPLIED AT"
+--- The widths of the columns, however wide that is; only names may have characters of several
+-- bytes.
+local function natural(status, look)
+  local layout = { state = #"STATE", name = #"MIGRATION", time = #"APPLIED AT", note = 0 }
+  layout.measure = look.columns and columns.width or characters
   each(status, function(m)
-    local state, name, at = cells_of(m, status)
-    if #state > states then states = #state end
-    if #at > times then times = #at end
-    if #name > names then names = math.max(names, math.min(width(name), WIDEST)) end
+    local state, name, at, note = cells_of(m, status, look)
+    layout.state = math.max(layout.state, #state)
+    layout.time = math.max(layout.time, #at)
+    layout.note = math.max(layout.note, #note)
+    if #name > layout.name then
+      layout.name = math.max(layout.name, math.min(layout.measure(name), WIDEST))
+    end
   end)
-  return { states, names, times }
+  return layout
 end
 
-local function line_of(output, columns, color, state, name, at, note)
-  local line = output:paint(1, color, pad(state, #state, columns[1]))
-  local rest = "  " .. pad(name, width(name), columns[2]) .. "  "
-  if note ~= "" then return line .. rest .. pad(at, #at, columns[3]) .. "  " .. note end
-  return line .. texts.trim_right(rest .. at)
+--- The columns that are left for names.
+local function room_for_names(layout, all)
+  local notes = layout.note > 0 and 2 + layout.note or 0
+  return all - layout.state - 2 - 2 - layout.time - notes
+end
+
+--- The same as wide as the terminal is: names are shortened first, then times, then all that stands
+-- behind.
+local function fitting(layout, all)
+  layout.limit = all
+  if room_for_names(layout, all) < NARROWEST then layout.time = math.min(layout.time, MINUTES) end
+  layout.name = math.max(NARROWEST, math.min(layout.name, room_for_names(layout, all)))
+  return layout
+end
+
+local function line_of(output, layout, color, state, name, at, note)
+  local line = output:paint(1, color, pad(state, #state, layout.state))
+  if layout.limit then
+    name, at = columns.cut_middle(name, layout.name), at:sub(1, layout.time)
+  end
+  local rest = "  " .. pad(name, layout.measure(name), layout.name) .. "  "
+  if note ~= "" then
+    rest = rest .. pad(at, #at, layout.time) .. "  " .. note
+  else
+    rest = texts.trim_right(rest .. at)
+  end
+  return line .. (layout.limit and columns.cut_end(rest, layout.limit - layout.state) or rest)
 end
 
 local AT_ONCE = 500 -- lines
 
-local function write_rows(output, status)
-  local columns = widths(status)
-  local lines = { line_of(output, columns, "bold", "STATE", "MIGRATION", "APPLIED AT", "") }
+local function write_rows(output, status, look)
+  local layout = natural(status, look)
+  if look.columns then layout = fitting(layout, look.columns) end
+  local lines = { line_of(output, layout, "bold", "STATE", "MIGRATION", "APPLIED AT", "") }
   each(status, function(m)
-    lines[#lines + 1] = line_of(output, columns, colors[m.state], cells_of(m, status))
+    lines[#lines + 1] = line_of(output, layout, colors[m.state], cells_of(m, status, look))
     if #lines < AT_ONCE then return end
     output:lines(lines)
     lines = {}
@@ -150,9 +181,11 @@ end
 --- Write a status.
 -- @param output where to (pgmig.cli.output)
 -- @param status of `migrator:status()`
-function M.write(output, status)
+-- @param look { is_local = true: times in the zone of whoever looks }
+function M.write(output, status, look)
+  look.columns = output:columns()
   if status.applied[1] or status.pending[1] or status.repeatable[1] then
-    write_rows(output, status)
+    write_rows(output, status, look)
   end
   write_remarks(output, status)
   if status.warning then output:line(output:paint(1, "red", "missing: " .. status.warning)) end

@@ -4,7 +4,7 @@ local needed = require "pgmig.needed"
 
 local bar = needed "cli.bar"
 local source = needed "files.source"
-local status_table = needed "cli.status_table"
+local status_table, times = needed "cli.status_table", needed "cli.times"
 
 local M = {}
 local text = {}
@@ -59,6 +59,9 @@ end
 --- A name as it is, in quotes where it would not be seen where it ends.
 local function named(name) return name:find "[%s\"(),:]" and '"' .. name .. '"' or name end
 
+--- Tell times in the zone of whoever looks.
+function text:tell_local_times() self.is_local = true end
+
 --- Which database it is, and where that was said.
 function text:database(place)
   self.output:note(("pgmig: database %s on %s:%s as %s (%s)"):format(named(place.name),
@@ -69,7 +72,9 @@ end
 -- ---- what commands report ---------------------------------------------------
 
 --- What `status` found.
-function text:status(status) status_table.write(self.output, status) end
+function text:status(status)
+  status_table.write(self.output, status, { is_local = self.is_local })
+end
 
 --- `status` cannot tell which table counts, or sees only a part of it.
 function text:unclear(err)
@@ -318,8 +323,6 @@ end
 
 local ID_SHOWN = 20 -- digits; longer ones are a format's own
 
-local function moment(iso) return iso:gsub("T", " "):gsub("%.%d+", "") end
-
 --- What an event's message says, with what is known of a failure.
 local function account(e)
   local words = {}
@@ -338,10 +341,10 @@ local timed = {
   unapplied = true,
 }
 
-local function history_line(e)
+local function history_line(e, is_local)
   local label = (e.id and ("0"):rep(3 - #e.id) .. e.id .. "_" or "R__") .. e.name
   if e.id and #e.id > ID_SHOWN then label = e.name end
-  local parts = { moment(e.finished_at), ("%-11s"):format(e.event), label }
+  local parts = { times.shown(e.finished_at, is_local), ("%-11s"):format(e.event), label }
   if timed[e.event] then parts[#parts + 1] = "(" .. milliseconds(e.duration) .. ")" end
   parts[#parts + 1] = ("%s@%s"):format(e.db_user, e.host or "?")
   if e.message then parts[#parts + 1] = account(e) end
@@ -350,7 +353,7 @@ end
 
 --- What `history` found.
 function text:history(events)
-  for _, event in ipairs(events) do self.output:line(history_line(event)) end
+  for _, event in ipairs(events) do self.output:line(history_line(event, self.is_local)) end
   if #events == 0 then self.output:line "nothing has happened yet" end
 end
 
