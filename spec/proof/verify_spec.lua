@@ -1,5 +1,6 @@
 -- Each migration is rolled back and applied again on a clone: what that does not restore is told.
 local dkjson = require "dkjson"
+local history = require "spec.support.history"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 local testing = require "pgmig.testing"
@@ -29,6 +30,38 @@ end
 local function lines_of(result) return table.concat(result.lines or {}, "\n") end
 
 describe("verify", function()
+  it("runs the verify scripts of sqitch behind each change, and keeps nothing of them", function()
+    local when = " 2024-01-15T10:30:00Z A <a@example.org>\n"
+    local dir = support.tempdir()
+    history.write(dir, {
+      ["sqitch.plan"] = "%project=shop\n\na" .. when .. "b" .. when .. "c" .. when .. "d" .. when,
+      ["deploy/a.sql"] = "CREATE TABLE a (id int);\n", ["revert/a.sql"] = "DROP TABLE a;\n",
+      ["verify/a.sql"] = "BEGIN;\nSELECT id FROM a WHERE FALSE;\nROLLBACK;\n",
+      ["deploy/b.sql"] = "CREATE TABLE b ();\n", ["revert/b.sql"] = "DROP TABLE b;\n",
+      ["verify/b.sql"] = "\\set ON_ERROR_STOP on\nBEGIN;\nCREATE TABLE left_over ();\nCOMMIT;\n",
+      ["deploy/c.sql"] = "CREATE TABLE c ();\n", ["revert/c.sql"] = "DROP TABLE c;\n",
+      ["verify/c.sql"] = "BEGIN;\n\nSELECT 1 / count(*) FROM pg_class\n"
+        .. "WHERE relname = 'missing';\nROLLBACK;\n",
+      ["deploy/d.sql"] = "CREATE TABLE d ();\n", ["revert/d.sql"] = "DROP TABLE d;\n",
+      ["verify/d.sql"] = "\\ir all.sql\n",
+    })
+    local verified = pgmig.migrator(nil, dir, { format = "sqitch" }):verify()
+    assert.equal("1 reversible, 2 reversible, 3 reversible, 4 reversible", words(verified))
+    assert.is_true(verified.chain.complete)
+    local a, b, c, d = (table.unpack or unpack)(verified.results)
+    assert.same({}, { a.verify_error, b.verify_error })
+    assert.same({ "22012", dir .. "/verify/c.sql", 3 },
+      { c.verify_error.sqlstate, c.verify_error.file, c.verify_error.line })
+    assert.same({ dir .. "/verify/d.sql", 1 }, { d.verify_error.file, d.verify_error.line })
+    assert.is_false(verified.ok)
+    assert.matches("^c: its verify script fails: " .. dir:gsub("%p", "%%%0")
+      .. "/verify/c.sql:3:1: division by zero", verified.complaints[1])
+    local code, out = support.run(("bin/pgmig --format sqitch --dir %s verify"):format(dir))
+    assert.equal(3, code)
+    assert.matches("c  reversible\n   its verify script fails:\n      %S+/verify/c.sql:3:1: "
+      .. "division", out)
+  end)
+
   it("tells what each way back has restored, and why not", function()
     local verified = verify {
       ["01_orders.sql"] = sections(

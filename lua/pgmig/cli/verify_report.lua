@@ -30,15 +30,19 @@ local function heading(result)
   return "after its DOWN:"
 end
 
+local function add_error(lines, err)
+  for line in tostring(err or ""):gmatch "[^\n]+" do lines[#lines + 1] = "      " .. line end
+end
+
 --- The lines about one migration.
 local function lines_of(result)
   local lines = { ("%s  %s"):format(result.label, words[result.result]) }
   if result.reason then lines[1] = lines[1] .. ": " .. result.reason end
-  if result.error or result.lines then lines[2] = "   " .. heading(result) end
+  if result.verify_error then lines[2] = "   its verify script fails:" end
+  add_error(lines, result.verify_error)
+  if result.error or result.lines then lines[#lines + 1] = "   " .. heading(result) end
   for _, line in ipairs(result.lines or {}) do lines[#lines + 1] = "      " .. line end
-  if result.error then
-    for line in tostring(result.error):gmatch "[^\n]+" do lines[#lines + 1] = "      " .. line end
-  end
+  add_error(lines, result.error)
   return lines
 end
 
@@ -89,6 +93,7 @@ local function plain(result)
   return as("object", {
     version = result.version, label = result.label, result = result.result,
     reason = result.reason, again = result.again, error = result.error and tostring(result.error),
+    verify_error = result.verify_error and tostring(result.verify_error),
     differences = as("array", differences),
   })
 end

@@ -201,6 +201,15 @@ local function down_of(m, source)
   return source.down
 end
 
+--- The statements of a migration's verify script, each with its place.
+-- @param m a migration that has `verify_path`
+-- @raise kinds "io", "parse"
+function M.verify_script(m)
+  local script = (m.format or own):read(m.verify_path, { transaction = "off" })
+  local up = script:describe().up
+  return up and up.statements or {}
+end
+
 --- The file that a direction is in.
 function M.path(m, direction) return direction == "down" and m.down_path or m.path end
 

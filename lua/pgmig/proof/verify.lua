@@ -288,6 +288,7 @@ local function go_up(self)
   local err = self.walk:up(1, #self.results, function(at, effect)
     tell(self, "up", at)
     self.effects[at], count = effect, at
+    self.results[at].verify_error = self.walk:verify(at)
   end)
   if not err then return count end
   complain(self, count + 1, { result = "failed", error = err })
@@ -330,6 +331,10 @@ end
 local function complaints_of(results)
   local list = {}
   for _, result in ipairs(results) do
+    if result.verify_error then
+      list[#list + 1] = ("%s: its verify script fails: %s"):format(result.label,
+        tostring(result.verify_error))
+    end
     if M.failing[result.result] then
       list[#list + 1] = ("%s: %s%s"):format(result.label, result.result,
         result.reason and " (" .. result.reason .. ")" or "")
@@ -377,10 +382,10 @@ end
 -- @return { results = by migration { migration, label, version, result = "reversible",
 --   "irreversible" (declared), "none" (no DOWN), "reordered" (columns), "broken", "leftover",
 --   "nothing" (it undoes nothing), "failed" (it cannot be applied), "unreached" or "repeatable",
---   reason, error, again = true: the second time up, differences (pgmig.proof.difference), lines =
---   the same as text }, chain = { complete = whether all went down and up again as a whole,
---   because_of = a label }, ok = whether no build should fail, complaints = why one should, as
---   text, notes, server_version }
+--   reason, error, verify_error = of its verify script, where the format has them, again = true:
+--   the second time up, differences (pgmig.proof.difference), lines = the same as text }, chain = {
+--   complete = whether all went down and up again as a whole, because_of = a label }, ok = whether
+--   no build should fail, complaints = why one should, as text, notes, server_version }
 -- @raise kinds "usage", and as `trace`
 function M.run(migrator, given)
   local options = arguments.read("verify", given)

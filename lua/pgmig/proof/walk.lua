@@ -4,6 +4,7 @@ local errors = require "pgmig.errors"
 local fingerprints = require "pgmig.proof.fingerprint"
 local ledger = require "pgmig.state.ledger"
 local net = require "pgmig.proof.net"
+local verify_script = require "pgmig.proof.verify_script"
 
 local M = {}
 local walk = {}
@@ -35,15 +36,19 @@ end
 
 -- ---- what is put into them -------------------------------------------------------
 
+--- A connection for what comes beside the migrations.
+local function hand_of(self)
+  if not self.hand then self.hand = connection.connect(self.twin.db.options) end
+  return self.hand
+end
+
 local function run_seed(self, version)
   local seed = self.context.seed
   if not seed or (version and type(seed) == "string") then return end
-  if not self.hand then
-    self.hand = connection.connect(self.twin.db.options)
-  end
+  local db = hand_of(self)
   local ok, err = pcall(function()
-    if type(seed) == "function" then return seed(self.hand, version) end
-    self.hand:exec(seed)
+    if type(seed) == "function" then return seed(db, version) end
+    db:exec(seed)
   end)
   if ok then return end
   errors.raise("usage", "the seed fails: " .. tostring(err), {
@@ -115,6 +120,14 @@ end
 function walk:down(from, to, fn)
   tell(self, fn)
   return run(self, to <= from and range(self, from, to) or {}, "down")
+end
+
+--- Run the verify script of a migration that has gone up.
+-- @param at its place
+-- @return as of `pgmig.proof.verify_script`
+function walk:verify(at)
+  local m = self.plan[at]
+  return m.verify_path and verify_script.run(hand_of(self), m)
 end
 
 --- End it behind the step under way.
