@@ -13,11 +13,9 @@ description = {
 
 dependencies = { "lua >= 5.1, < 5.5", "argparse >= 0.7", "dkjson >= 2.5" }
 
-external_dependencies = {
-  LIBPQ = { library = "pq" },
-  CRYPTO = { library = "crypto" },
-}
-
+-- libpq and libcrypto are no external_dependencies: CMake finds them with pkg-config, wherever
+-- they are. LuaRocks would look for them in folders that it guesses, also where a binary rock is
+-- installed; without gcc it does not know that of Debian.
 build = {
   type = "cmake",
   variables = {
