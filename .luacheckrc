@@ -24,3 +24,4 @@ files["core/single"] = {
   read_globals = { "arg", "loadstring", package = { fields = { "searchpath" } } },
 }
 files["bin/pgmig"] = { globals = { "_" }, read_globals = { "arg" } } -- its beginning is for sh
+files["packaging"] = { std = "lua54" } -- it runs on lua5.4 only

@@ -183,7 +183,8 @@ describe("cmake --install", function()
 end)
 
 describe("luarocks make", function()
-  --- As docs/platforms.md says; a copy for each, so that two builds do not meet.
+  --- As docs/install.md says, but for the dependencies, which are no rocks here; a copy for each,
+  -- so that two builds do not meet.
   local function make(version, variables)
     local tree, dir = support.tempdir(), copy()
     must(("cd %s && %s luarocks --lua-version=%s --tree %s make --deps-mode=none %s %s"):format(
@@ -216,9 +217,12 @@ describe("luarocks make", function()
 end)
 
 describe("the version", function()
+  local cmake = support.read "CMakeLists.txt":match "project%(pgmig VERSION ([%d.]+)"
+
   it("is the same everywhere", function()
-    local cmake = support.read "CMakeLists.txt":match "project%(pgmig VERSION ([%d.]+)"
     assert.equal(pgmig._VERSION, cmake)
+    assert.equal(cmake, support.read "packaging/debian/changelog":match "^pgmig %(([%d.]+)%-")
+    assert.equal(cmake, support.read "packaging/opm/dist.ini":match "\nversion = (%S+)")
     local _, out = support.run "lua5.4 bin/pgmig --version"
     assert.equal("pgmig " .. cmake .. "\n", out)
   end)
