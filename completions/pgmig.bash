@@ -5,7 +5,7 @@ _pgmig() {
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo goto create baseline unapply adopt history
+  local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt history
     doctor repair resolve trace check stats verify drift squash dump database config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
@@ -16,7 +16,7 @@ _pgmig() {
       mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
-    --config | --schema-from | --seed | --dump | --output | --pg-dump)
+    --config | --keep | --schema-from | --seed | --dump | --output | --pg-dump)
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
@@ -36,7 +36,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --owner | --template | --encoding | --from-table | --scratch | --against | \
+      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --base | --owner | --template | --encoding | --from-table | --scratch | --against | \
       --applied-to) return ;;
   esac
 
@@ -64,6 +64,7 @@ _pgmig() {
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
     create) own='--timestamp --edit' ;;
+    renumber) own='--dry-run --keep --base --offline --out-of-order' ;;
     history) own='--limit --local-time' ;;
     repair) own='--all --replaced --gone' ;;
     resolve) own='--done --redo --restart' ;;

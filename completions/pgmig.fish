@@ -1,6 +1,6 @@
 # Completion of pgmig for fish.
 
-set -l commands status up migrate down rollback plan redo goto create baseline unapply adopt history \
+set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt history \
     doctor repair resolve trace check stats verify drift squash dump database config wait help
 set -l formats dbmate diesel flyway golang-migrate goose graphile-migrate hasura maragu \
     node-pg-migrate pgmig popx postgres-migrations refinery sql-migrate sqitch sqlx tern
@@ -22,6 +22,7 @@ complete -c pgmig -n $before -a plan -d 'show what up would run'
 complete -c pgmig -n $before -a redo -d 'roll back the newest migration and apply it again'
 complete -c pgmig -n $before -a goto -d 'go to a version, up or down'
 complete -c pgmig -n $before -a create -d 'write a new migration file'
+complete -c pgmig -n $before -a renumber -d 'give files with the same number new ones'
 complete -c pgmig -n $before -a baseline -d 'record migrations without running them'
 complete -c pgmig -n $before -a unapply -d 'record a migration as not applied'
 complete -c pgmig -n $before -a adopt -d 'take over what another tool has applied'
@@ -90,6 +91,11 @@ complete -c pgmig -n "$behind up migrate" -l fake -x -d 'record a version withou
 complete -c pgmig -n "$behind up migrate" -l check -d 'do not begin if check finds errors'
 complete -c pgmig -n "$behind up migrate down rollback goto" -l dry-run -d 'only show what would run'
 complete -c pgmig -n "$behind adopt baseline" -l dry-run -d 'only show what would be recorded'
+complete -c pgmig -n "$behind renumber" -l dry-run -d 'only show what would be renamed'
+complete -c pgmig -n "$behind renumber" -l keep -r -F -d 'this file stays'
+complete -c pgmig -n "$behind renumber" -l base -x -d 'the main branch'
+complete -c pgmig -n "$behind renumber" -l offline -d 'ask no database'
+complete -c pgmig -n "$behind renumber" -l out-of-order -d 'also what is below the newest applied'
 complete -c pgmig -n "$behind squash" -l dry-run -d 'write and delete nothing'
 complete -c pgmig -n "$behind up migrate plan" -l script -d 'write a script for psql'
 complete -c pgmig -n "$behind up migrate down rollback redo goto" -l dump -r -F \

@@ -584,6 +584,10 @@ function migrator:plan_go_to(version) end
 ---@return { rolled_back: pgmig.Migration[], applied: pgmig.Migration[] }
 function migrator:go_to(version, options) end
 
+---@param options { keep: string|string[]|nil, base: string?, out_of_order: boolean?, dry_run: boolean? }?
+---@return { renamed: { from: string, to: string }[], kept: { path: string, reason: string }[], notes: string[] }
+function migrator:renumber(options) end
+
 ---@class pgmig.CloneOptions
 ---@field scratch? string URL of a server where databases may be created
 ---@field scratch_bin? string folder of a server's programs

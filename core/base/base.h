@@ -31,6 +31,11 @@ PGMIG_NODISCARD int pgmig_file_create(const char *path, const char *text,
 PGMIG_NODISCARD int pgmig_file_replace(const char *path, const char *text,
                                        size_t len, struct pgmig_error *err);
 
+/* Give a file or a folder another name; what has that name already is not
+** overwritten: an error. */
+PGMIG_NODISCARD int pgmig_file_move(const char *from, const char *to,
+                                    struct pgmig_error *err);
+
 /* Read a whole file into *text (malloc, NUL behind its *len bytes). */
 PGMIG_NODISCARD int pgmig_file_read(const char *path, char **text, size_t *len,
                                     struct pgmig_error *err);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -214,6 +215,37 @@ int pgmig_file_replace(const char *path, const char *text, size_t len,
     pgmig_buf_free(&temporary);
     free(target);
     return status;
+}
+
+/* ---- moving -------------------------------------------------------------- */
+
+#define NOREPLACE 1 /* rename(2): RENAME_NOREPLACE */
+
+/* File systems that cannot do so at once have hard links, which overwrite
+** nothing either; a folder has none. -1: errno says why. */
+static int move_by_link(const char *from, const char *to)
+{
+    struct stat st;
+
+    if (link(from, to) == 0)
+        return unlink(from);
+    if (errno == EEXIST || stat(from, &st) != 0 || !S_ISDIR(st.st_mode))
+        return -1;
+    if (lstat(to, &st) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(from, to);
+}
+
+int pgmig_file_move(const char *from, const char *to, struct pgmig_error *err)
+{
+    long status =
+        syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, NOREPLACE);
+
+    if (status != 0 && (errno == EINVAL || errno == ENOSYS))
+        status = move_by_link(from, to);
+    return status == 0 ? 0 : pgmig_error_file(err, "rename a file to", to);
 }
 
 /* ---- reading ------------------------------------------------------------- */

@@ -109,6 +109,19 @@ static int text_replace_file(lua_State *L)
     return write_file(L, pgmig_file_replace);
 }
 
+/* move_file(from, to) gives a file or a folder another name. Raises kind "io",
+** also where something has that name. */
+static int text_move_file(lua_State *L)
+{
+    const char *from = lpgmig_check_name(L, 1);
+    const char *to = lpgmig_check_name(L, 2);
+    struct pgmig_error *err = lpgmig_error_new(L);
+
+    if (pgmig_file_move(from, to, err) != 0)
+        return lpgmig_error_raise(L, err);
+    return 0;
+}
+
 /* read_file(path, most) --> its text, or as many bytes of it; nil when there is
 ** none. Raises kind "io" for what cannot be read, or is no regular file. */
 static int text_read_file(lua_State *L)
@@ -343,6 +356,7 @@ void lpgmig_open_text(lua_State *L)
         {"check_dir", text_check_dir},
         {"create_file", text_create_file},
         {"replace_file", text_replace_file},
+        {"move_file", text_move_file},
         {"read_file", text_read_file},
         {"exists", text_exists},
         {"file_kind", text_file_kind},

@@ -43,6 +43,9 @@ M.known = {
   repair = { replaced = "boolean", gone = "boolean", on_event = "function" },
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
+  renumber = {
+    keep = "string or table", base = "string", out_of_order = "boolean", dry_run = "boolean",
+  },
   history = { limit = NUMBER },
   verify = with_clone {
     pending = "boolean", to = NUMBER, seed = "string or function", rows = "boolean",

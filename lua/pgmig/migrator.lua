@@ -587,6 +587,10 @@ function migrator:check(options) return needed("proof.check").run(self, options)
 
 -- ---- files -----------------------------------------------------------------
 
+--- Give unapplied files whose version others have, too, the next ones; see
+-- `pgmig.upkeep.renumber`. Without a database, what git has on the main branch stays.
+function migrator:renumber(options) return needed("upkeep.renumber").run(self, options) end
+
 --- Write a new migration file from the template; needs no database.
 -- @param name what it does, such as "add_orders_table"
 -- @param options { timestamp = true }: the time as the version, not the next number

@@ -148,3 +148,38 @@ describe("pgmig database", function()
     assert.equal(6, (run "wait --timeout 0.3"))
   end)
 end)
+
+describe("pgmig renumber", function()
+  local project
+  before_each(function()
+    project = cli.project()
+    assert.equal(0, (project.run "up -q"))
+    project.write("002_other.sql", "-- UP\nSELECT 1;\n-- DOWN\n")
+  end)
+  after_each(function() project.close() end)
+
+  it("is what the error of two files advises, and shows what it does", function()
+    local code, _, err = project.run "up"
+    assert.equal(2, code)
+    assert.matches("HINT: give one of them another number, as pgmig renumber does", err)
+    local text = ("stays  %s/002_create_b.sql  (applied)\n%%s  %s/002_other.sql -> "
+      .. "%s/004_other.sql\n"):format(project.dir, project.dir, project.dir)
+    assert.same({ 0, text:format "would rename", "" }, { project.run "renumber --dry-run" })
+    assert.same({ 0, text:format "renamed", "" }, { project.run "renumber" })
+    assert.same({ 0, "nothing to renumber\n", "" }, { project.run "renumber" })
+    assert.equal(0, (project.run "up -q"))
+  end)
+
+  it("asks no database with --offline, and says in JSON what it has done", function()
+    local nowhere = { DATABASE_URL = "host=/nowhere" }
+    assert.equal(6, (project.run("renumber", nowhere)))
+    local code, _, err = project.run("renumber --offline", nowhere)
+    assert.equal(2, code)
+    assert.matches("nothing tells which of them was there first", err)
+    local keep = project.dir .. "/002_create_b.sql"
+    local _, out = project.run("--json renumber --offline --keep " .. keep, nowhere)
+    assert.same({ kept = { { path = keep, reason = "as told" } }, notes = {}, written = true,
+      renamed = { { from = project.dir .. "/002_other.sql",
+        to = project.dir .. "/004_other.sql" } } }, cli.objects(out)[1])
+  end)
+end)

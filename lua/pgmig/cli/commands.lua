@@ -65,7 +65,7 @@ end
 
 --- The commands that set things up, and those that try migrations on a clone, have modules of
 -- their own.
-local elsewhere = { create = setup, database = setup }
+local elsewhere = { create = setup, database = setup, renumber = setup }
 
 local doors = { open = open, without = without, connect = connect }
 

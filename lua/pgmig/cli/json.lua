@@ -243,6 +243,14 @@ end
 --- `create` wrote a file.
 function json:created(path) self:write { path = path } end
 
+--- What `renumber` has renamed, or would.
+function json:renumbered(found, is_dry)
+  self:write {
+    renamed = list(found.renamed, object), kept = list(found.kept, object),
+    notes = list(found.notes), written = not is_dry,
+  }
+end
+
 --- `database create` has ended: whether it has made one.
 function json:made(is_new) self:write { event = is_new and "created" or "exists" } end
 

@@ -461,7 +461,7 @@ local function build(words)
   global_options(parser)
   local kit = { command = command, limit = limit, not_empty = not_empty }
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto,
-    setup.create, setup.database,
+    setup.create, setup.renumber, setup.database,
     add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
     add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
     setup.wait, add_help } do

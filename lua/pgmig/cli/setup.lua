@@ -48,6 +48,17 @@ function M.create(run, doors)
   if editor then edit(editor, variable, paths) end
 end
 
+-- ---- renumber ----------------------------------------------------------------
+
+function M.renumber(run, doors)
+  local options = run.options
+  local migrator = options.offline and doors.without(run, "create") or doors.open(run, "look")
+  run.report:renumbered(migrator:renumber {
+    keep = options.keep, base = options.base, out_of_order = options.out_of_order,
+    dry_run = options.dry_run,
+  }, options.dry_run)
+end
+
 -- ---- database ----------------------------------------------------------------
 
 local of_create, of_drop = { "owner", "template", "encoding" }, { "yes", "force" }

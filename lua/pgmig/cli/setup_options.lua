@@ -13,6 +13,23 @@ function M.create(parser, kit)
   cmd:flag("--edit"):description "Then open it in the editor: $VISUAL, or else $EDITOR."
 end
 
+function M.renumber(parser, kit)
+  local cmd = kit.command(parser, "renumber", "Give files with the same number new ones.", {
+    about = "For after a merge. What the database has applied stays, or else what git has on the\n"
+      .. "main branch. All files of a migration move together, all or none.",
+    examples = "Examples:\n   pgmig renumber --dry-run\n   pgmig renumber --offline\n"
+      .. "   pgmig renumber --keep migrations/012_add_orders.sql",
+  })
+  cmd:flag("--dry-run"):description "Only show what would be renamed."
+  cmd:option("--keep"):argname "FILE":count "*":convert(kit.not_empty "--keep")
+    :description "This file stays. Repeat it for more."
+  cmd:option("--base"):argname "BRANCH":convert(kit.not_empty "--base")
+    :description "The main branch of git (default: that of origin,\nmain or master)."
+  cmd:flag("--offline"):description "Ask no database what is applied."
+  cmd:flag("--out-of-order")
+    :description "Renumber also what is pending below the newest applied."
+end
+
 function M.database(parser, kit)
   local cmd = kit.command(parser, "database", "Create or drop the database itself.", {
     about = "The one that the connection string names. Connects to the database postgres, or else\n"

@@ -245,6 +245,19 @@ end
 --- `create` wrote a file.
 function text:created(path) self.output:line(path) end
 
+--- What `renumber` has renamed, or would.
+function text:renumbered(found, is_dry)
+  for _, note in ipairs(found.notes) do self.output:note("pgmig: " .. note) end
+  for _, one in ipairs(found.kept) do
+    self.output:line(("stays  %s  (%s)"):format(one.path, one.reason))
+  end
+  for _, move in ipairs(found.renamed) do
+    self.output:line(("%s  %s -> %s"):format(is_dry and "would rename" or "renamed", move.from,
+      move.to))
+  end
+  if not found.renamed[1] then self.output:line "nothing to renumber" end
+end
+
 --- `database create` has ended: whether it has made one.
 function text:made(is_new)
   self.output:line(is_new and "the database is created" or "the database is there already")

@@ -72,7 +72,7 @@ local function remedy(m, other)
     return "they are a pair only if they have the same name: rename one of them"
   end
   if back and not (m.direction and other.direction) then return way_back.remedy(back.path) end
-  return "give one of them another " .. (m.id and "number" or "name")
+  return "give one of them another " .. (m.id and "number, as pgmig renumber does" or "name")
 end
 
 --- Note that two files are for the same.

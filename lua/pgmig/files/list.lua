@@ -176,6 +176,26 @@ local function read_dir(set, dir, found)
   end
 end
 
+local function scan(dirs, rule, format)
+  local set = {
+    list = {}, by_id = {}, ignored = {}, reasons = {}, baselines = {}, repeatable = {},
+    by_name = {}, wrong = {}, foreign = {}, rule = rule,
+    reads_as = format and format:is_other() and format or nil,
+  }
+  local found = {}
+  for _, dir in ipairs(dirs) do read_dir(set, dir, found) end
+  return set, found
+end
+
+--- The files of folders that have a version, each as the migration that it would be alone.
+-- @param dirs, rule, format as of `read`
+-- @return a list
+-- @return those of baseline migrations
+function M.files(dirs, rule, format)
+  local set, found = scan(dirs, rule, format)
+  return found, set.baselines
+end
+
 --- Read folders.
 -- @param dirs list of folders
 -- @param rule a naming rule (pgmig.naming)
@@ -188,13 +208,7 @@ end
 --   baselines = migrations by version that only a new database runs, for all up to theirs }
 -- @raise kinds "io" for a missing folder, "naming" for a file that goes down and nothing up
 function M.read(dirs, rule, format)
-  local set = {
-    list = {}, by_id = {}, ignored = {}, reasons = {}, baselines = {}, repeatable = {},
-    by_name = {}, wrong = {}, foreign = {}, rule = rule,
-    reads_as = format and format:is_other() and format or nil,
-  }
-  local found = {}
-  for _, dir in ipairs(dirs) do read_dir(set, dir, found) end
+  local set, found = scan(dirs, rule, format)
   grouping.settle(set, found)
   table.sort(set.baselines, migration.before)
   table.sort(set.repeatable, function(a, b) return a.name < b.name end)
