@@ -21,9 +21,10 @@ _pgmig() {
       return
       ;;
     --format | --from)
-      mapfile -t COMPREPLY < <(compgen -W 'auto dbmate diesel flyway golang-migrate goose
-        graphile-migrate hasura maragu node-pg-migrate pgmig popx postgres-migrations refinery
-        sql-migrate sqitch sqlx tern' -- "$word")
+      mapfile -t COMPREPLY < <(compgen -W 'auto atlas dbmate diesel drizzle evolve flyway golang-migrate goose
+        graphile-migrate hasura maragu node-pg-migrate pgmig popx postgrator
+        postgres-migrations prisma rails refinery sqitch sql-migrate sqlx supabase
+        tern' -- "$word")
       return
       ;;
     --policy)

@@ -249,7 +249,10 @@ function context:stop() end
 ---@field exact? boolean it has no other columns
 ---@field query string "%s" stands for the table
 ---@field newest? boolean it keeps only one row
----@field checksum? "sha384"|"crc32"|"sha1"
+---@field checksum? "sha384"|"sha256"|"sha1"|"md5"|"crc32"|"siphash13"
+---@field judge? fun(rows: table[], set: table): table[], string[]
+---@field elsewhere? string its name in another schema
+---@field same? fun(text: string, row: table, m: pgmig.Migration): boolean
 ---@field mark? string[] a Lua pattern, and the name of what it finds
 
 ---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
@@ -257,7 +260,7 @@ function context:stop() end
 ---@field key string
 ---@field locked? boolean
 ---@field key_of? fun(m: pgmig.Migration): string
----@field digest? "sha384"|"crc32"
+---@field digest? "sha384"|"sha256"|"sha1"|"md5"|"crc32"|"siphash13"
 ---@field create string
 ---@field list string
 ---@field claim string
@@ -282,7 +285,9 @@ function context:stop() end
 ---@field timestamps? boolean
 ---@field create? string|fun(dir: string, words: string, sanitise: fun(words: string): string): string, string? why there is none, or what writes a file
 ---@field settings? fun(path: string, read: fun(path: string): string?): { transaction: "off"?, placeholders: false? }?
----@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]? }
+---@field signs? { lines: string[]?, first: string[]?, paths: string[]?, never: string[]?, dir: string?, beside: table<string, string>?, weak: boolean?, like: string? }
+---@field rewrite? fun(text: string): string?
+---@field rewrites? string
 ---@field tracking? pgmig.Tracking
 ---@field shared? pgmig.Shared
 ---@field unshared? string why its table cannot be shared
@@ -776,6 +781,15 @@ function naming.dotted(version) end
 ---@param width integer
 ---@return string digits
 function naming.sortable(version, width) end
+
+---@param version string
+---@param width integer
+---@return string digits
+function naming.sortable_name(version, width) end
+
+---@param utc string
+---@return string digits
+function naming.milliseconds(utc) end
 
 ---@param version string
 ---@return string digits

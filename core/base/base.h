@@ -73,12 +73,22 @@ enum pgmig_digest {
     PGMIG_DIGEST_CRC32,
     PGMIG_DIGEST_SHA1,
     PGMIG_DIGEST_SHA256,
-    PGMIG_DIGEST_SIPHASH13
+    PGMIG_DIGEST_SIPHASH13,
+    PGMIG_DIGEST_MD5
 };
 
 PGMIG_NODISCARD int pgmig_digest(enum pgmig_digest kind, const char *text,
                                  size_t len, char out[97],
                                  struct pgmig_error *err);
+
+/* SHA-256 of the first piece, of the first two, and so on: each in `out` as
+** base64 with a NUL behind it. */
+#define PGMIG_BASE64_BYTES 45
+
+PGMIG_NODISCARD int pgmig_digest_running(const char *const *pieces,
+                                         const size_t *lengths, size_t count,
+                                         char (*out)[PGMIG_BASE64_BYTES],
+                                         struct pgmig_error *err);
 
 /* The text as valid UTF-8, malloc: each byte that is no part of a character
 ** becomes `prefix` and two hexadecimal digits. NULL without memory. */

@@ -204,6 +204,11 @@ int pgmig_files_compare(const char *const *paths, const char *const *checksums,
 ** compares, and where it shares the table with the tool it writes; so these
 ** have to be the tool's own to the bit, whatever one may think of them. */
 
+static int no_digest(const char *name, struct pgmig_error *err)
+{
+    return pgmig_error_set(err, PGMIG_E_IO, "%s is not available", name);
+}
+
 static int hashed(const EVP_MD *type, const char *name, const char *text,
                   size_t len, char out[97], struct pgmig_error *err)
 {
@@ -211,7 +216,7 @@ static int hashed(const EVP_MD *type, const char *name, const char *text,
     unsigned size;
 
     if (EVP_Digest(text, len, digest, &size, type, NULL) != 1)
-        return pgmig_error_set(err, PGMIG_E_IO, "%s is not available", name);
+        return no_digest(name, err);
     hex(digest, size, out);
     return 0;
 }
@@ -307,6 +312,8 @@ int pgmig_digest(enum pgmig_digest kind, const char *text, size_t len,
         return hashed(EVP_sha256(), "SHA-256", text, len, out, err);
     case PGMIG_DIGEST_SHA384:
         return hashed(EVP_sha384(), "SHA-384", text, len, out, err);
+    case PGMIG_DIGEST_MD5:
+        return hashed(EVP_md5(), "MD5", text, len, out, err);
     case PGMIG_DIGEST_SIPHASH13:
         siphash13(text, len, out);
         return 0;
@@ -314,6 +321,36 @@ int pgmig_digest(enum pgmig_digest kind, const char *text, size_t len,
         crc32_of_text(text, len, out);
         return 0;
     }
+}
+
+/* What was hashed so far, while the hash goes on. */
+static int running_digest(const EVP_MD_CTX *sofar, EVP_MD_CTX *copy,
+                          char out[PGMIG_BASE64_BYTES])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+
+    if (EVP_MD_CTX_copy_ex(copy, sofar) != 1 ||
+        EVP_DigestFinal_ex(copy, digest, NULL) != 1)
+        return -1;
+    EVP_EncodeBlock((unsigned char *)out, digest, 32);
+    return 0;
+}
+
+int pgmig_digest_running(const char *const *pieces, const size_t *lengths,
+                         size_t count, char (*out)[PGMIG_BASE64_BYTES],
+                         struct pgmig_error *err)
+{
+    EVP_MD_CTX *sofar = EVP_MD_CTX_new();
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    bool ok =
+        sofar && copy && EVP_DigestInit_ex(sofar, EVP_sha256(), NULL) == 1;
+
+    for (size_t i = 0; ok && i < count; i++)
+        ok = EVP_DigestUpdate(sofar, pieces[i], lengths[i]) == 1 &&
+             running_digest(sofar, copy, out[i]) == 0;
+    EVP_MD_CTX_free(sofar);
+    EVP_MD_CTX_free(copy);
+    return ok ? 0 : no_digest("SHA-256", err);
 }
 
 /* ---- seals --------------------------------------------------------------- */

@@ -225,13 +225,14 @@ static enum pgmig_digest check_digest(lua_State *L, int index)
                                         [PGMIG_DIGEST_SHA1] = "sha1",
                                         [PGMIG_DIGEST_SHA256] = "sha256",
                                         [PGMIG_DIGEST_SIPHASH13] = "siphash13",
+                                        [PGMIG_DIGEST_MD5] = "md5",
                                         NULL};
 
     return (enum pgmig_digest)luaL_checkoption(L, index, NULL, kinds);
 }
 
-/* digest(text, "sha384" | "crc32" | "sha1" | "sha256" | "siphash13") --> as the
-** tools that keep it write it. Raises kind "io". */
+/* digest(text, "sha384" | "crc32" | "sha1" | "sha256" | "siphash13" | "md5")
+** --> as the tools that keep it write it. Raises kind "io". */
 static int text_digest(lua_State *L)
 {
     size_t len;
@@ -265,6 +266,38 @@ static int text_file_digest(lua_State *L)
     if (status != 0)
         return lpgmig_error_raise(L, err);
     lua_pushstring(L, out);
+    return 1;
+}
+
+/* running_digests(list of texts) --> a list: the SHA-256 of the first text, of
+** the first two, and so on, in base64. Raises kind "io". */
+static int text_running_digests(lua_State *L)
+{
+    struct pgmig_error *err = lpgmig_error_new(L);
+    size_t count;
+    const char **pieces;
+    size_t *lengths;
+    char(*out)[PGMIG_BASE64_BYTES];
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    count = lpgmig_length(L, 1);
+    pieces = lua_newuserdata(L, (count + 1) * sizeof *pieces);
+    lengths = lua_newuserdata(L, (count + 1) * sizeof *lengths);
+    out = lua_newuserdata(L, (count + 1) * sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, (int)i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            return luaL_argerror(L, 1, "list of strings expected");
+        pieces[i] = lua_tolstring(L, -1, &lengths[i]); /* the list keeps it */
+        lua_pop(L, 1);
+    }
+    if (pgmig_digest_running(pieces, lengths, count, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushstring(L, out[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
     return 1;
 }
 
@@ -368,6 +401,7 @@ void lpgmig_open_text(lua_State *L)
         {"file_checksum", text_file_checksum},
         {"digest", text_digest},
         {"file_digest", text_file_digest},
+        {"running_digests", text_running_digests},
         {NULL, NULL}};
 
     lpgmig_set(L, functions);

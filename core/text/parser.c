@@ -156,8 +156,8 @@ static int refuse_stray(const struct pgmig_parser *p, size_t at)
                     "this format's tool would split the file here");
     pgmig_error_hint(
         p->err,
-        "put it on a line of its own after the last statement of the UP "
-        "part, or reword it: the tool accepts it anywhere in the file");
+        "put it on a line of its own behind a statement, or reword it: the "
+        "tool accepts it anywhere in the file");
     return pgmig_parser_point(p, at);
 }
 

@@ -184,6 +184,38 @@ static struct pgmig_comment as_misspelt(const struct pgmig_vocabulary *words,
     return means(PGMIG_MEANS_NOTHING, NULL);
 }
 
+/* What a comment means from its words on, which are folded. */
+static struct pgmig_comment read_words(const struct pgmig_vocabulary *words,
+                                       const char *text, size_t start,
+                                       size_t end, bool line_comment)
+{
+    struct pgmig_comment comment;
+    char folded[FOLDED];
+
+    fold(folded, text, start, end);
+    comment = as_marker(words, folded, line_comment);
+    if (comment.meaning == PGMIG_MEANS_NOTHING)
+        comment = as_misspelt(words, folded);
+    comment.body = start;
+    return comment;
+}
+
+/* A line comment whose end is a marker that ends a statement: its tool cuts the
+** comment there, and nothing is lost. */
+static struct pgmig_comment as_ending(const struct pgmig_vocabulary *words,
+                                      const char *text, size_t len)
+{
+    size_t at = pgmig_vocabulary_stray(words, text, len);
+    struct pgmig_comment comment = means(PGMIG_MEANS_NOTHING, NULL);
+
+    if (at < len)
+        comment = read_words(words, text, at + 2, len, true);
+    return comment.meaning == PGMIG_MEANS_MARKER &&
+                   comment.marker->kind == PGMIG_MARKER_END
+               ? comment
+               : means(PGMIG_MEANS_NOTHING, NULL);
+}
+
 struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
                                            const char *text, size_t len,
                                            bool line_comment)
@@ -192,7 +224,6 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
     size_t start = 2; /* behind the dashes, or slash and star */
     size_t end = line_comment ? len : len - 2;
     struct pgmig_comment comment;
-    char folded[FOLDED];
 
     while (start < end && isspace((unsigned char)text[start]))
         start++;
@@ -202,11 +233,12 @@ struct pgmig_comment pgmig_vocabulary_read(const struct pgmig_vocabulary *words,
         strncasecmp(text + start, words->directive_prefix, prefix) == 0)
         return (struct pgmig_comment){.meaning = PGMIG_MEANS_DIRECTIVE,
                                       .body = start + prefix};
-    fold(folded, text, start, end);
-    comment = as_marker(words, folded, line_comment);
+    comment = read_words(words, text, start, end, line_comment);
+    if (comment.meaning != PGMIG_MEANS_NOTHING || !line_comment)
+        return comment;
+    comment = as_ending(words, text, len);
     if (comment.meaning == PGMIG_MEANS_NOTHING)
-        comment = as_misspelt(words, folded);
-    comment.body = start;
+        comment.body = start;
     return comment;
 }
 

@@ -11,11 +11,13 @@
 -- * `timestamps`: new files are numbered by time
 -- * `settings(path, read)`: the settings in a file next to the migration: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
+-- * `rewrite(text)`: another text that is read in its place, where the file matches `rewrites`
 -- * `fill(text, values)`: replaces placeholders that have no closing delimiter
 -- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
 --   tool has, first = of how a file begins, paths = of file paths, names = of file names without
 --   their folder, folder = fn(paths) returns what in all of them does, never = patterns of paths
---   it never has, each = true: each of its files has such a line, always = true: its folders
+--   it never has, each = true: each of its files has such a line, dir = of how its folder is
+--   called, beside = by file near the folder, of what that says, always = true: its folders
 --   always have one of these }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
 -- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
@@ -33,9 +35,10 @@ local M = {}
 
 --- The formats there are.
 M.names = {
-  "dbmate", "diesel", "flyway", "golang-migrate", "goose", "graphile-migrate", "hasura", "maragu",
-  "node-pg-migrate", "pgmig", "popx", "postgres-migrations", "refinery", "sql-migrate", "sqitch",
-  "sqlx", "tern",
+  "atlas", "dbmate", "diesel", "drizzle", "evolve", "flyway", "golang-migrate", "goose",
+  "graphile-migrate", "hasura", "maragu", "node-pg-migrate", "pgmig", "popx", "postgrator",
+  "postgres-migrations", "prisma", "rails", "refinery", "sqitch", "sql-migrate", "sqlx",
+  "supabase", "tern",
 }
 
 local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migrate" }
@@ -118,6 +121,7 @@ local function fill(self, text, named)
 end
 
 local PIECE = 1048576 -- bytes; what is smaller is held anyway
+local HEAD = 256 -- bytes that tell whether a text is to be rewritten
 
 --- Whether a file has a text anywhere.
 local function mentions(path, text)
@@ -140,6 +144,18 @@ local function text_to_fill(self, path, words, stream)
   return core.read_file(path)
 end
 
+--- The text of a file in another form, which the format reads; and as it is. Nil: as it is.
+-- @raise what the format refuses, with the file
+local function rewrite(self, path)
+  local head = self.rewrites and core.read_file(path, HEAD)
+  if not (head and head:find(self.rewrites)) then return nil end
+  local whole = core.read_file(path)
+  local ok, text = pcall(self.rewrite, whole)
+  if ok then return text, whole end
+  if errors.is(text) then text.file = path end
+  error(text, 0)
+end
+
 -- ---- reading ---------------------------------------------------------------
 
 --- Whether its files read otherwise than pgmig's own do where nothing is said.
@@ -158,8 +174,12 @@ function format:read(path, settings, stream, way)
   local said = self.settings and self.settings(path, core.read_file) or settings
   local words = words_of(self, said, way)
   local text = values_for(self, said) and text_to_fill(self, path, words, stream)
-  if not text then return core.read_script(path, words.core, stream) end
-  return core.parse_script(fill(self, text, words.named), path, words.core), core.checksum(text)
+  if text then
+    return core.parse_script(fill(self, text, words.named), path, words.core), core.checksum(text)
+  end
+  local rewritten, whole = rewrite(self, path)
+  if not rewritten then return core.read_script(path, words.core, stream) end
+  return core.parse_script(rewritten, path, words.core), core.checksum(whole)
 end
 
 --- Parse a text.

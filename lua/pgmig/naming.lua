@@ -25,7 +25,8 @@
 -- * `parser(paths, read)`, optional: the `parse` for a folder that holds these files; `read(path)`
 --   returns the text of one, or nil, and its path for messages. A file that lists the migrations in
 --   their order is read here: the place in it is the version. A second value may say more of it:
---   { wrong = errors that a run raises, project = what the tool calls the folder }
+--   { wrong = errors that a run raises, project = what the tool calls the folder }. It may
+--   raise kind "naming" for a folder that is not in order
 -- * `listed`, optional: the name of that file, for messages
 --
 -- `parse` may also return `false` for a file that is ignored on purpose; `transaction = "off"`;
@@ -77,8 +78,11 @@ M.default = {
 -- @return what else such a file says: { wrong = errors that a run raises, project = what the tool
 --   calls the folder }; or nil
 function M.parser(rule, paths, read)
-  if rule.parser then return rule.parser(paths, read) end
-  return rule.parse
+  if not rule.parser then return rule.parse end
+  local ok, parse, said = pcall(rule.parser, paths, read)
+  if ok then return parse, said end
+  if not errors.is(parse, "naming") then error(parse, 0) end
+  return rule.parse, { wrong = { parse } }
 end
 
 --- The `parse` of a rule whose migrations have a file for each direction.
@@ -144,6 +148,38 @@ function M.sortable(version, width)
   end
   local pad = (rest == "" and "0" or "9"):rep(width - #digits)
   return ("%s%s%02d"):format(digits, pad, #digits)
+end
+
+--- Digits that sort as a version does in names that are compared as text and have an underscore
+-- behind it: `20240115_` comes after `20240115103000_`.
+-- @param version digits
+-- @param width how many digits the longest version has, at most 36
+-- @return width + 2 digits
+-- @raise kind "naming"
+function M.sortable_name(version, width)
+  local missing = width - #version
+  if missing < 0 or not version:find "^%d+$" then
+    errors.raise("naming", ("version %s must have 1 to %d digits"):format(version, width))
+  end
+  return ("%s%s%02d"):format(version, ("9"):rep(missing), missing)
+end
+
+local function number(text, first, last) return tonumber(text:sub(first, last)) end
+
+--- Days from 1970-01-01 to a date of the Gregorian calendar.
+local function days(year, month, day)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  return 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+    + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
+end
+
+--- The milliseconds from 1970 to a time.
+-- @param utc 14 digits of a date and a time, or 17 with milliseconds
+-- @return digits
+function M.milliseconds(utc)
+  local seconds = days(number(utc, 1, 4), number(utc, 5, 6), number(utc, 7, 8)) * 86400
+    + number(utc, 9, 10) * 3600 + number(utc, 11, 12) * 60 + number(utc, 13, 14)
+  return ("%.0f"):format(seconds * 1000 + (number(utc, 15, 17) or 0))
 end
 
 local VERSION_DIGITS, SHORT = 38, 8

@@ -49,6 +49,15 @@ local certain = {
   { "popx", with("20240115103000_a.up.sql", 'SELECT {{ index .Options "Namespace" }};\n') },
   { "sqlx", with("20240115103000_a.sql", "-- no-transaction\nVACUUM;\n") },
   { "sqlx", with("20240115103000_a.up.sql", "-- no-transaction: it is slow\nVACUUM;\n") },
+  { "atlas", with "20240115103000_a.sql atlas.sum" },
+  { "drizzle", with("0000_a.sql", "SELECT 1;\n--> statement-breakpoint\nSELECT 2;\n") },
+  { "drizzle", { ["0000_a.sql"] = PG, ["0001_b.sql"] = PG, ["meta/_journal.json"] =
+    '{"entries": [{"idx": 0, "when": 1, "tag": "0000_a"}]}' } },
+  { "drizzle", with "20240115103000_a/migration.sql 20240115103000_a/snapshot.json" },
+  { "evolve", with("V1_2__a.sql", "-- evolve-tx-off\nVACUUM;\n") },
+  { "postgrator", with "001.do.a.sql 001.undo.a.sql" },
+  { "rails", with "structure.sql migrate/20240115103000_a.rb seeds.rb" },
+  { "prisma", with "20240115103000_a/migration.sql migration_lock.toml" },
   { "pgmig", with("001_a.sql", "-- UP\nSELECT 1;\n") },
   { "goose", { ["1_a.sql"] = "-- +goose Up\nSELECT 1;\n", ["atlas.sum"] = "h1:\n" } },
   { "pgmig", with "001_a.sql R__b.sql" },
@@ -85,8 +94,8 @@ local asked = {
     { ["1_a.sql"] = "-- +goose Up\nSELECT 1;\n", ["2_b.sql"] = PG } },
   { "node-pg-migrate, pgmig, postgres-migrations, sqlx, tern", -- a word of prose
     { ["1_a.sql"] = "SELECT 1;\n-- up\nSELECT 2;\n", ["2_b.sql"] = PG } },
-  { "pgmig, sqlx, Atlas", with "20240115103000_a.sql atlas.sum" },
-  { "pgmig, Drizzle",
+  { "drizzle, prisma", with "20240115103000_a/migration.sql 20240116103000_b/migration.sql" },
+  { "drizzle, pgmig",
     { ["0001_a.sql"] = "-- UP\nSELECT 1;\n--> statement-breakpoint\nSELECT 2;\n" } },
   { "golang-migrate, hasura, sqlx", with "1_a.up.sql 2_b.x.up.sql" },
 }
@@ -95,8 +104,6 @@ local asked = {
 local foreign = {
   { "Play evolutions", with("1.sql 2.sql", "# --- !Ups\n\nSELECT 1;\n\n# --- !Downs\n") },
   { "Play evolutions", with("1.sql", "-- !Ups\nSELECT 1;\n-- !Downs\n") },
-  { "Drizzle", with("0000_a.sql", "SELECT 1;\n--> statement-breakpoint\nSELECT 2;\n") },
-  { "Prisma", with "20240115103000_a/migration.sql migration_lock.toml" },
   { "MyBatis Migrations", with("20240115103000_a.sql", "-- // a\nSELECT 1;\n\n-- //@UNDO\n") },
   { "Liquibase", with("1_a.sql", "--liquibase formatted sql\n--changeset a:1\nSELECT 1;\n") },
   { "bun", with "20240115103000_a.tx.up.sql 20240115103000_a.tx.down.sql" },
@@ -107,7 +114,6 @@ local foreign = {
   { "micrate", with("1_a.sql", "-- +micrate Up\nSELECT 1;\n-- +micrate Down\n") },
   { "shmig", with("1485643154-a.sql", "-- ==== UP ====\nSELECT 1;\n-- ==== DOWN ====\n") },
   { "yoyo", with "0001.a.sql 0001.a.rollback.sql" },
-  { "postgrator", with "001.do.a.sql 001.undo.a.sql" },
   { "db-migrate", with "20240115103000-a-up.sql 20240115103000-a-down.sql" },
 }
 
@@ -141,6 +147,18 @@ describe("the format of a folder", function()
       assert.is_string(err.hint)
     end)
   end
+
+  it("is told by what is around it", function()
+    local dir = support.tempdir()
+    history.write(dir, {
+      ["supabase/migrations/20240115103000_a.sql"] = PG, ["db/sql/20240115103000_a.sql"] = PG,
+      ["db/config.toml"] = "project_id = \"x\"\n\n[db.seed]\nenabled = true\n",
+      ["x/sql/20240115103000_a.sql"] = PG, ["x/config.toml"] = "# [db]\n",
+    })
+    assert.equal("supabase", detect.format { dir .. "/supabase/migrations/" })
+    assert.equal("supabase", detect.format { dir .. "/db/sql" })
+    assert.matches("several formats", fails(detect.format, { dir .. "/x/sql" }).message)
+  end)
 
   it("is asked for in lines of its own", function()
     local err = fails(detect.format, folder {

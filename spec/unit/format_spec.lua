@@ -327,7 +327,7 @@ DROP TABLE users;
       assert.matches("format x: vocabulary", err.message)
     end
     assert.equal("usage", fails(formats.find, { name = "x" }).kind)
-    assert.matches("formats are: auto, dbmate", fails(formats.find, "mybatis").hint, 1, true)
+    assert.matches("formats are: auto, atlas, dbmate", fails(formats.find, "mybatis").hint, 1, true)
   end)
 end)
 

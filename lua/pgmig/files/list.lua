@@ -63,6 +63,7 @@ local function new_migration(set, parsed, prefix, name)
   }
   local language, format = parsed.language, set.reads_as
   if parsed.label then m.label = parsed.label end
+  if parsed.covers then m.covers = parsed.covers end
   if language and language ~= "sql" then m.language = language end
   if parsed.direction then m.direction = parsed.direction end
   if parsed.key then m.key = parsed.key end

@@ -1,21 +1,8 @@
 --- node-pg-migrate, its SQL files: `1718000000000_name.sql` with `-- Up Migration`. The number is a
 -- time: milliseconds since 1970, or 17 digits of a UTC date, which count as the same.
+local naming = require "pgmig.naming"
+
 local MILLISECONDS, UTC = 13, 17 -- digits
-
-local function number(text, first, last) return tonumber(text:sub(first, last)) end
-
---- Days from 1970-01-01 to a date of the Gregorian calendar.
-local function days(year, month, day)
-  if month <= 2 then year, month = year - 1, month + 12 end
-  return 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
-    + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
-end
-
-local function milliseconds(utc)
-  local seconds = days(number(utc, 1, 4), number(utc, 5, 6), number(utc, 7, 8)) * 86400
-    + number(utc, 9, 10) * 3600 + number(utc, 11, 12) * 60 + number(utc, 13, 14)
-  return ("%.0f"):format(seconds * 1000 + number(utc, 15, 17))
-end
 
 local function now() return ("%d000"):format(os.time()) end
 
@@ -32,7 +19,9 @@ return {
         label = version .. joint .. name,
       }
     end,
-    digits = function(version) return #version == UTC and milliseconds(version) or version end,
+    digits = function(version)
+      return #version == UTC and naming.milliseconds(version) or version
+    end,
     next = function(newest)
       local time = now()
       return newest and #newest.id == MILLISECONDS and newest.id >= time

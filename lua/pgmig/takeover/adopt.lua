@@ -39,8 +39,10 @@ end
 local function file_name(path) return path:match "[^/]*$" end
 
 --- How the migrations of files are found.
-local function indexes_of(set)
+-- @param kind of the digest that the tool's table has of a file; or nil
+local function indexes_of(set, kind)
   return {
+    digest = index(set.list, function(m) return core.file_digest(m.path, kind) end),
     repeatable = index(set.repeatable, function(m) return m.name end),
     key = index(set.list, function(m) return m.key end),
     label = index(set.list, function(m) return m.label end),
@@ -59,19 +61,31 @@ local function by_path(set, find, rule, path)
   return m and m.name == parsed.name and m or nil
 end
 
+--- The migration of a row, by its key; of one that has no label, too, by its digest where the file
+-- has another key by now.
+local function by_key(find, row)
+  local found = find.key(row.key)
+  if row.label then return found[1] end
+  local same = find.digest(row.checksum)[1]
+  for _, m in ipairs(found) do
+    if m == same then return m end
+  end
+  return found[1] or same
+end
+
 --- The migration that a row is about; nil: there is no such file.
 local function migration_of(set, find, from, row)
   if row.repeatable then
     local parsed = from.naming.parse(row.path)
     return parsed and find.repeatable(parsed.name)[1]
   end
-  if row.key then return find.key(row.key)[1] end
+  if row.key then return by_key(find, row) end
   if row.version then return by_version(set, row.version) end
   if row.label then return find.label(row.label)[1] end
   return by_path(set, find, from.naming, row.path)
 end
 
-local function name_of(row) return row.version or row.label or row.path end
+local function name_of(row) return row.version or row.label or row.path or row.key end
 
 -- ---- where they disagree ---------------------------------------------------
 
@@ -88,6 +102,7 @@ local function is_same(from, m, row)
   local how = from.tracking
   if m.foreign then return true end
   if how.mark then return mark_in(m.path, how.mark[1]) == row.mark end
+  if how.same then return how.same(core.read_file(m.path) or "", row, m) end
   if not (how.checksum and row.checksum) then return true end
   return core.file_digest(m.path, how.checksum) == row.checksum
 end
@@ -145,6 +160,7 @@ local function add_baseline(plan, set, row, from)
   for _, m in ipairs(set.baselines) do
     if m.id == id and not set.by_id[id] then plan:add(m) end
   end
+  if row.judged then return end -- nothing of it is assumed
   plan.notes[#plan.notes + 1] = ("%s has a baseline at %s: %d files up to it are assumed to be"
     .. " applied"):format(from.name, row.version, #plan - before)
 end
@@ -165,9 +181,18 @@ local function new_plan(from, qualified)
   }, { __index = plan_methods })
 end
 
+--- Whether a row stands for all up to it: it says so, or its file does.
+local function is_baseline(set, row)
+  if row.baseline or not row.version then return row.baseline end
+  local ok, id = pcall(function() return core.version(files.digits(set.rule, row.version)) end)
+  for _, m in ipairs(ok and not set.by_id[id] and set.baselines or {}) do
+    if m.id == id then return true end
+  end
+end
+
 --- Add what a row says, or return what is wrong with it.
 local function add_row(plan, set, find, from, row)
-  if row.baseline then return add_baseline(plan, set, row, from) end
+  if is_baseline(set, row) and not row.dirty then return add_baseline(plan, set, row, from) end
   local m = migration_of(set, find, from, row)
   local problem = look_at(from, find, m, row)
   if problem then return problem end
@@ -219,7 +244,8 @@ function M.plan(migrator, from, options)
   local set = migrator:files()
   local rows, qualified = tracking.read(migrator.db, from, options.table)
   local plan, problems, dirty = new_plan(from, qualified), {}, false
-  local find = indexes_of(set)
+  if from.tracking.judge then rows, problems = from.tracking.judge(rows, set) end
+  local find = indexes_of(set, from.tracking.checksum)
   if from.tracking.newest and #rows > 1 then
     errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows, from.name))
   end
@@ -262,7 +288,8 @@ function M.look(migrator)
     from = from.name, from_table = qualified, applied = applied,
     message = ("%s has applied %d of these migrations, up to %s, according to its table %s")
       :format(from.name, #plan, plan[#plan].label, qualified),
-    hint = "use its table in place with --shared, or take them over",
+    hint = from.shared and "use its table in place with --shared, or take them over"
+      or "take them over",
     remedy = ("pgmig --format %s adopt"):format(from.name),
   }
 end

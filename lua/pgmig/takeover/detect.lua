@@ -78,21 +78,28 @@ local function is_numbered(base)
   return base:find "^%d" or base:find "^[VUB]%d" or base:find "^R__"
 end
 
+--- What the tool's rule says of a file; nil for one that it refuses.
+local function parsed_by(c, file)
+  local ok, parsed = pcall(c.parse, file.path)
+  if ok then return parsed end
+  if not errors.is(parsed, "naming") then error(parsed, 0) end
+end
+
 --- What a file's name is to the tool: whether it is its migration, or may not be in its folder.
 local function note_name(c, file)
-  local parsed = file.text and c.parse(file.path)
+  local parsed = file.text and parsed_by(c, file)
   if parsed and not first_match(c.signs.never, file.path) then
     c.count = c.count + 1
     return true
   end
-  local known = parsed == false or first_match(c.signs.names, file.base)
+  local known = parsed == false or c.rule.listed or first_match(c.signs.names, file.base)
   if file.text and not known and is_numbered(file.base) then c.misfit = c.misfit or file.path end
   return false
 end
 
 local function note(c, file)
   if file.nested and c.rule and not c.rule.deep then return end -- nothing to this tool
-  local own = not c.rule or note_name(c, file)
+  local own = not c.rule or note_name(c, file) or c.rule.listed
   local named = first_match(c.signs.paths, file.path) or first_match(c.signs.names, file.base)
   if named then c.named = c.named or "its name: " .. file.path end
   if not (own and file.text) or (c.said and not c.each) then return end
@@ -101,23 +108,26 @@ local function note(c, file)
   if c.each and not said and file.text:find "%S" then c.unmarked = c.unmarked or file.path end
 end
 
---- The function that tells a tool's migrations; where the file that lists them is broken, there are
--- none.
-local function parser_of(rule, paths, read)
-  local ok, parse = pcall(naming.parser, rule, paths, read)
-  if not (ok or errors.is(parse, "naming")) then error(parse, 0) end
-  return ok and parse or function() return nil end
+--- What only this tool has around its folder: how that is called, or a file beside it that says so.
+local function around(signs, dir, read)
+  if signs.dir and dir:find(signs.dir) then return "the name of its folder: " .. dir end
+  for path, pattern in pairs(signs.beside or {}) do
+    local ok, text = pcall(read, path)
+    if ok and text and ("\n" .. text):find(pattern) then return "the file " .. path end
+  end
 end
 
 --- Look at a folder's files, one after the other.
 local function look(candidates, dir)
-  local prefix, paths = dir:gsub("/*$", "") .. "/", {}
+  dir = dir:match "^(.-)/*$"
+  local prefix, paths = dir .. "/", {}
   for _, path in ipairs(core.list(dir, true)) do
     if path:sub(-1) ~= "/" then paths[#paths + 1] = path end
   end
+  local read = files.reader(dir)
   for _, c in ipairs(candidates) do
-    c.parse = c.rule and parser_of(c.rule, paths, files.reader(dir))
-    c.named = c.named or c.signs.folder and c.signs.folder(paths)
+    c.parse = c.rule and naming.parser(c.rule, paths, read)
+    c.named = c.named or c.signs.folder and c.signs.folder(paths) or around(c.signs, dir, read)
   end
   for _, path in ipairs(paths) do
     local file = new_file(prefix, path)
@@ -127,15 +137,17 @@ end
 
 --- What makes it certain that the folder is this tool's; nil.
 local function proof(c)
-  if c.tool.weak then return nil end
+  if c.signs.weak then return nil end
   return not c.unmarked and c.said or not c.misfit and c.named or nil
 end
+
+--- What makes it certain where it is no other tool's.
+local function weak_proof(c) return c.signs.weak and not c.misfit and c.count > 0 and c.named end
 
 --- Why the folder may be this tool's; nil when it is not.
 local function suspicion(c)
   if c.unmarked and c.said then return ("%s, but not in %s"):format(c.said, c.unmarked) end
-  if c.tool.weak then return c.named end
-  local needs_sign = c.marked or c.signs.always or not c.rule
+  local needs_sign = c.marked or c.signs.always or c.signs.weak or not c.rule
   return c.count > 0 and not c.misfit and not needs_sign and c.tool.about or nil
 end
 
@@ -199,6 +211,22 @@ local function those(candidates, why)
   return found
 end
 
+--- A tool whose folders look like another's, and whose table is in the database; nil.
+local function twin_of(other, candidates, db)
+  for _, c in ipairs(candidates) do
+    local is_like = c.signs.like == other.name and c.count > 0 and not c.misfit
+    if is_like and known_there({ c }, db)[1] then return c end
+  end
+end
+
+--- The tools but those that another one of them looks like: that one has more to show.
+local function most_like(certain)
+  local liked, left = {}, {}
+  for _, c in ipairs(certain) do liked[c.signs.like or ""] = true end
+  for _, c in ipairs(certain) do left[#left + 1] = not liked[c.name] and c or nil end
+  return left
+end
+
 --- Find the format of folders.
 -- @param dirs the folders
 -- @param db a connection, whose tracking tables help to tell formats that look alike; or nil
@@ -207,8 +235,11 @@ end
 function M.format(dirs, db)
   local all = all_candidates()
   for _, dir in ipairs(dirs) do look(all, dir) end
-  local certain = those(all, proof)
-  if certain[1] and not certain[2] then return format_of(certain[1]) end
+  local certain = most_like(those(all, proof))
+  if not certain[1] then certain = those(all, weak_proof) end
+  if certain[1] and not certain[2] then
+    return format_of(twin_of(certain[1], all, db) or certain[1])
+  end
   local candidates = certain[1] and certain or those(all, suspicion)
   local there = known_there(candidates, db)
   if there[1] and not there[2] then return format_of(there[1]) end

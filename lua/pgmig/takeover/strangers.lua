@@ -1,6 +1,5 @@
 --- Tools whose folders pgmig recognizes and has no format for, by what only their files have.
--- @return list of { name, signs = as a format's, advice = what to do, weak = true: others have such
---   files, too }
+-- @return list of { name, signs = as a format's, advice = what to do }
 local OWN = "write a format of your own: docs/formats.md"
 local SQLX = "use --format sqlx: to it, what divides the statements is a comment"
 
@@ -15,9 +14,6 @@ end
 return {
   of_lines("Play evolutions", { "^#.*!Ups", "^#.*!Downs", "^%-%-.*!Ups", "^%-%-.*!Downs" },
     "replace its markers with -- UP and -- DOWN, and name the files NNN_name.sql"),
-  { name = "Drizzle", advice = SQLX, signs = {
-    lines = { "^%-%-> statement%-breakpoint" }, paths = { "^meta/_journal%.json$" },
-  } },
   { name = "bun", advice = SQLX, signs = {
     lines = { "^%-%-bun:split" }, names = { "^%d+_.*%.tx%.up%.sql$", "^%d+_.*%.tx%.down%.sql$" },
   } },
@@ -36,11 +32,5 @@ return {
   } },
   { name = "movine", advice = "use --format diesel, which reads the same names",
     signs = { paths = { "^1970%-01%-01%-000000_movine_init/" } } },
-  of_names("postgrator", { "^%d+%.do%..*sql$", "^%d+%.undo%..*sql$" }),
   of_names("db-migrate", { "^%d+%-.*%-down%.sql$" }),
-  { name = "Prisma", advice = OWN, signs = {
-    paths = { "^%d[^/]*/migration%.sql$", "^migration_lock%.toml$" },
-  } },
-  { name = "Atlas", weak = true, signs = { paths = { "^atlas%.sum$" } },
-    advice = "use the format that its `format` setting names, or --format sqlx" },
 }

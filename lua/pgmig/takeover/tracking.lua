@@ -1,15 +1,18 @@
 --- What another tool's tracking table says. Only read: the table stays as it is.
 -- A format's `tracking` is a table:
 --
--- * `table`: its usual name, with its schema where it has one; `columns`: some that it has;
+-- * `table`: its usual name, with its schema where it has one; `elsewhere`: its name where it is in
+--   another schema, by the tool's settings; `columns`: some that it has;
 --   `exact`: it has no other ones
 -- * `query`: asks it; `%s` stands for the table, and a `%` is written twice. It yields a row for
 --   each applied migration: `version` as the file says it, or `path` of the file, or `label`, or
---   `key` as the naming rule's `parse` says it, with `label`; and where there are,
+--   `key` as the naming rule's `parse` says it, with `label` or `checksum`; and where there are,
 --   `project`; `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`; `baseline`,
 --   whether everything up to it counts as applied; `repeatable`
 -- * `newest`: it keeps one row only, of the newest migration
--- * `checksum`: how the tool computes `checksum`, "sha384", "crc32" or "sha1" (core.file_digest)
+-- * `checksum`: how the tool computes `checksum`, "sha384", "crc32", ... (core.file_digest)
+-- * `same(text, row, m)`: whether the file's text is what the row tells of, where that takes more
+-- * `judge(rows, set)`: what all rows together come to: other rows, and a list of what is wrong
 -- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
 -- @module pgmig.takeover.tracking
 local core = require "pgmig.core"
@@ -78,6 +81,7 @@ end
 -- @return its qualified name, or nil
 function M.exists(db, tracking)
   local found, elsewhere = find(db, tracking.table)
+  if not found and tracking.elsewhere then found, elsewhere = find(db, tracking.elsewhere) end
   if found and not objection(tracking, found.columns) then return found.name end
   for _, t in ipairs(elsewhere) do
     if not (objection(tracking, t.columns) or t.objection) then return t.name end
@@ -116,7 +120,7 @@ function M.read(db, format, name)
     errors.raise("usage", ("the format %s does not define how to read its "
       .. "table"):format(format.name))
   end
-  name = name or tracking.table
+  name = name or tracking.elsewhere and M.exists(db, tracking) or tracking.table
   local found, elsewhere = find(db, name)
   if not found then refuse_missing(name, format, elsewhere) end
   local wrong = objection(tracking, found.columns)
