@@ -53,26 +53,53 @@ static size_t sequence(const unsigned char *s, size_t left)
     return 0;
 }
 
+/* Bytes that a loop goes over without a way out: compilers make vector
+** instructions of it. */
+#define BLOCK 64
+
+static bool is_ascii(const unsigned char *s)
+{
+    uint64_t any = 0;
+
+    for (size_t i = 0; i < BLOCK; i += sizeof any) {
+        uint64_t word;
+
+        memcpy(&word, s + i, sizeof word);
+        any |= word;
+    }
+    return (any & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* How many characters of ASCII a text begins with, or fewer. */
+static size_t skip_ascii(const unsigned char *s, size_t len)
+{
+    size_t i = 0;
+    uint64_t word;
+
+    while (len - i >= BLOCK && is_ascii(s + i))
+        i += BLOCK;
+    for (; len - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, s + i, sizeof word);
+        if ((word & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
+    return i;
+}
+
 size_t pgmig_utf8_check(const char *text, size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
     size_t i = 0;
 
-    while (i < len) {
-        uint64_t word;
-        size_t n;
+    while ((i += skip_ascii(s + i, len - i)) < len) {
+        /* others mostly stand together; behind them, it may be ASCII again */
+        do {
+            size_t n = sequence(s + i, len - i);
 
-        if (len - i >= sizeof word) { /* eight ASCII characters at once */
-            memcpy(&word, s + i, sizeof word);
-            if ((word & UINT64_C(0x8080808080808080)) == 0) {
-                i += sizeof word;
-                continue;
-            }
-        }
-        n = sequence(s + i, len - i);
-        if (n == 0)
-            return i;
-        i += n;
+            if (n == 0)
+                return i;
+            i += n;
+        } while (i < len && s[i] >= 0x80);
     }
     return len;
 }
@@ -116,6 +143,26 @@ size_t pgmig_utf8_count(const char *text, size_t len)
 
     for (size_t i = 0; i < len; i++)
         n += !is_tail((unsigned char)text[i]);
+    return n;
+}
+
+static unsigned newlines_in(const char *block)
+{
+    unsigned char n = 0; /* of one byte: so are the lanes of vectors */
+
+    for (size_t i = 0; i < BLOCK; i++)
+        n = (unsigned char)(n + (block[i] == '\n'));
+    return n;
+}
+
+size_t pgmig_count_newlines(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    for (; len >= BLOCK; text += BLOCK, len -= BLOCK)
+        n += newlines_in(text);
+    while (len-- > 0)
+        n += *text++ == '\n';
     return n;
 }
 

@@ -13,6 +13,9 @@ size_t pgmig_utf8_check_text(const char *text, size_t len);
 /* The number of characters in len bytes of valid text. */
 size_t pgmig_utf8_count(const char *text, size_t len);
 
+/* The number of line feeds in len bytes. */
+size_t pgmig_count_newlines(const char *text, size_t len);
+
 /* The byte offset of the n-th character (from 0), at most len. */
 size_t pgmig_utf8_offset(const char *text, size_t len, size_t n);
 

@@ -74,25 +74,33 @@ static void resume(const struct pgmig_source *s, size_t offset,
     place->column = 1 + (int64_t)place->before;
 }
 
+/* From a place to the start of an offset's line. */
+static void pass_lines(const struct pgmig_source *s, size_t offset,
+                       struct pgmig_place *place)
+{
+    const char *text = at(s, place->offset);
+    const char *newline = memrchr(text, '\n', offset - place->offset);
+    size_t passed;
+
+    if (newline == NULL)
+        return;
+    passed = (size_t)(newline - text) + 1;
+    place->line += (int64_t)pgmig_count_newlines(text, passed);
+    place->start = place->offset += passed;
+    place->column = 1;
+    place->before = place->end = 0;
+}
+
 /* A line of a megabyte may be asked about a thousand times: what was seen of it
 ** is not looked at again. */
 void pgmig_source_locate(const struct pgmig_source *s, size_t offset,
                          struct pgmig_place *place)
 {
-    const char *newline;
-
     if (offset > s->end)
         offset = s->end;
     resume(s, offset, place);
-    while (offset > place->offset &&
-           (newline = memchr(at(s, place->offset), '\n',
-                             offset - place->offset)) != NULL) {
-        place->offset += (size_t)(newline - at(s, place->offset)) + 1;
-        place->start = place->offset;
-        place->line++;
-        place->column = 1;
-        place->before = place->end = 0;
-    }
+    if (offset > place->offset)
+        pass_lines(s, offset, place);
     /* not looked for again while the place stays within one line */
     if (place->end <= offset)
         place->end = line_end(s, place->start);

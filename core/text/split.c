@@ -409,11 +409,39 @@ static struct pgmig_item skip_line(struct pgmig_splitter *sp,
     return (struct pgmig_item){.kind = PGMIG_ITEM_END};
 }
 
-static bool is_end_marker(const char *line, size_t len)
+/* Where the marker's line ends, if one begins at `at`; 0 otherwise. */
+static size_t end_of_marker(const struct pgmig_lexer *lx, size_t at, size_t end)
 {
-    if (len > 0 && line[len - 1] == '\r')
-        len--;
-    return len == 2 && line[0] == '\\' && line[1] == '.';
+    const char *text = lx->text;
+
+    if ((at > lx->pos && text[at - 1] != '\n') || end - at < 2 ||
+        text[at + 1] != '.')
+        return 0;
+    at += 2;
+    if (at < end && text[at] == '\r')
+        at++;
+    if (at < end && text[at] != '\n')
+        return 0;
+    return at < end ? at + 1 : at;
+}
+
+/* Where the marker's line begins, and what stands behind it; `end` where there
+** is none. Lines are not looked at one by one: only a backslash can begin it.
+*/
+static size_t find_marker(const struct pgmig_lexer *lx, size_t end,
+                          size_t *behind)
+{
+    const char *text = lx->text;
+    const char *next = text + lx->pos;
+
+    while ((next = memchr(next, '\\', (size_t)(text + end - next))) != NULL) {
+        size_t at = (size_t)(next++ - text);
+
+        *behind = end_of_marker(lx, at, end);
+        if (*behind > 0)
+            return at;
+    }
+    return *behind = end;
 }
 
 /* psql takes the end of a file for the end of the data, too; it is more likely
@@ -428,38 +456,39 @@ static struct pgmig_item refuse_data(const struct pgmig_splitter *sp,
     return fail(sp->copy_at);
 }
 
-/* The lines that are there, up to the marker; only whole ones: half of a line
-** could be half of the end marker. */
+/* Where the last whole line ends: half of a line could be half of the marker.
+ */
+static size_t end_of_lines(const struct pgmig_lexer *lx)
+{
+    const char *text = lx->text + lx->pos;
+    const char *newline;
+
+    if (lx->final)
+        return lx->len;
+    newline = memrchr(text, '\n', lx->len - lx->pos);
+    return newline ? lx->pos + (size_t)(newline - text) + 1 : lx->pos;
+}
+
+/* The lines that are there, up to the marker. */
 static struct pgmig_item take_lines(struct pgmig_splitter *sp,
                                     struct pgmig_error *err)
 {
     struct pgmig_lexer *lx = &sp->lx;
+    size_t end = end_of_lines(lx);
+    size_t behind;
+    size_t marker = find_marker(lx, end, &behind);
     struct pgmig_item item = {.kind = PGMIG_ITEM_DATA,
-                              .start = sp->from + lx->pos};
-    size_t at = lx->pos;
+                              .last = marker < end,
+                              .start = sp->from + lx->pos,
+                              .end = sp->from + marker};
 
-    while (at < lx->len) {
-        const char *line = lx->text + at;
-        const char *newline = memchr(line, '\n', lx->len - at);
-        size_t len = newline ? (size_t)(newline - line) : lx->len - at;
-
-        if (newline == NULL && !lx->final)
-            break;
-        item.end = sp->from + at;
-        at += newline ? len + 1 : len;
-        if (!is_end_marker(line, len))
-            continue;
-        item.last = true;
-        lx->pos = at;
-        sp->copying = PGMIG_COPYING_NOTHING;
-        return item;
-    }
-    if (lx->final)
+    if (!item.last && lx->final)
         return refuse_data(sp, err);
-    if (at == lx->pos)
-        return more(sp, at);
-    item.end = sp->from + at;
-    lx->pos = at;
+    if (behind == lx->pos)
+        return more(sp, behind);
+    if (item.last)
+        sp->copying = PGMIG_COPYING_NOTHING;
+    lx->pos = behind;
     return item;
 }
 

@@ -188,6 +188,18 @@ describe("bytes", function()
     end
   end)
 
+  it("are looked at wherever they stand: in long texts, too", function()
+    for n = 0, 200 do
+      local before = ("é\n"):rep(n % 7) .. ("a"):rep(n)
+      for _, bad in ipairs { "\255", "\0", "\195" } do
+        local err = refused("SELECT '", before .. bad .. ("b"):rep(n % 70) .. "';")
+        assert.same({ 2 + n % 7, n + 1 }, { err.line, err.column })
+      end
+      local fine = parse("SELECT '", before .. "é€𝄞", "'; SELECT 2;").up.statements[2]
+      assert.same({ 3 + n % 7, 4 }, { fine.line, fine.column })
+    end
+  end)
+
   it("of NUL are refused", function()
     assert.matches("NUL", refused("SELECT 1;\0").message)
   end)
@@ -469,6 +481,24 @@ describe("statements", function()
     local name = 'U&"ab' .. ("\\D800"):rep(400000) .. '"'
     local up = parse("-- pgmig: transaction=off", "DROP INDEX CONCURRENTLY " .. name .. ";").up
     assert.equal('"ab"', up.statements[1].index_change.name)
+  end)
+
+  it("end COPY data at the line that is the marker alone, whatever backslashes stand before", function()
+    local data = { "\\N\\.\n", "x\\.\n", " \\.\n", "\\.x\n", "\\. \n", "\\\\.\n", "\\\n.\n",
+      "\\.\r\r\n", "a\r\\.\n", "", "\n", ("\\N\t"):rep(50) .. "\n" }
+    data[#data + 1] = table.concat(data)
+    for _, lines in ipairs(data) do
+      for _, marker in ipairs { "\\.\n", "\\.\r\n" } do
+        local up = pgmig.parse("COPY t FROM STDIN;\n" .. lines .. marker .. "SELECT 1").up
+        assert.equal(lines, up.statements[1].copy_data)
+        assert.equal("SELECT 1", up.statements[2].sql)
+      end
+      for _, marker in ipairs { "\\.", "\\.\r" } do
+        local up = pgmig.parse("COPY t FROM STDIN;\n" .. lines .. marker).up
+        assert.equal(lines, up.statements[1].copy_data)
+      end
+      assert.truthy(refused("COPY t FROM STDIN;", lines).message:find "unterminated COPY data")
+    end
   end)
 
   it("keep empty COPY data", function()
