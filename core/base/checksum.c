@@ -15,12 +15,14 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/thread.h"
 
 #define PIECE 65536 /* bytes of a file read at once */
 
@@ -130,8 +132,9 @@ int pgmig_checksum(const char *text, size_t len, char out[65],
 }
 
 /* Read to the end, in pieces that live on the stack: a file may be larger than
-** memory. errno says why that failed. */
-static int add_file(struct pgmig_hasher *d, int fd)
+** memory. One that is as long as it said is not asked for more, which most are.
+** errno says why it failed. */
+static int add_file(struct pgmig_hasher *d, int fd, off_t size)
 {
     char piece[PIECE];
     ssize_t n;
@@ -139,8 +142,12 @@ static int add_file(struct pgmig_hasher *d, int fd)
     while ((n = read(fd, piece, sizeof piece)) != 0) {
         if (n < 0 && errno != EINTR)
             return -1;
-        if (n > 0)
-            pgmig_hasher_add(d, piece, (size_t)n);
+        if (n < 0)
+            continue;
+        pgmig_hasher_add(d, piece, (size_t)n);
+        size -= n;
+        if (size == 0)
+            break;
     }
     return 0;
 }
@@ -149,12 +156,13 @@ static int add_file(struct pgmig_hasher *d, int fd)
 static int hash_file(struct pgmig_hasher *h, const char *path, char out[65],
                      struct pgmig_error *err)
 {
-    int fd = pgmig_file_open(path, err);
+    off_t size;
+    int fd = pgmig_file_open(path, &size, err);
     int status = 0;
 
     if (fd < 0)
         return -1;
-    if (add_file(h, fd) != 0)
+    if (add_file(h, fd, size) != 0)
         status = pgmig_error_file(err, "read the file", path);
     close(fd);
     return status == 0 ? pgmig_hasher_end(h, out, err) : -1;
@@ -171,30 +179,74 @@ int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
     return status;
 }
 
-/* One hasher for all of them, so that the algorithm is looked up once: a folder
-** may hold thousands of small files. One that cannot be read is an answer and
-** no failure: the others are still compared. */
-int pgmig_files_compare(const char *const *paths, const char *const *checksums,
-                        size_t count, enum pgmig_comparison *found,
-                        struct pgmig_error *err)
+/* ---- many files ---------------------------------------------------------- */
+
+/* Files that are compared. Threads take one after another: what is `found` of
+** each is written by the one that has taken it. */
+struct batch {
+    const char *const *paths;
+    const char *const *checksums;
+    size_t count;
+    atomic_size_t next;
+    enum pgmig_comparison *found;
+};
+
+#define ENOUGH 64 /* files that are worth a thread */
+
+/* One that cannot be read is an answer and no failure: the others are still
+** compared. */
+static enum pgmig_comparison compare(struct pgmig_hasher *h, const char *path,
+                                     const char *wanted)
+{
+    struct pgmig_error ignored = {0};
+    char checksum[65] = "";
+    int status = hash_file(h, path, checksum, &ignored);
+
+    pgmig_error_clear(&ignored);
+    if (status != 0)
+        return PGMIG_UNREADABLE;
+    return strcmp(checksum, wanted) == 0 ? PGMIG_SAME : PGMIG_DIFFERS;
+}
+
+/* One hasher for all that a thread compares, so that the algorithm is looked up
+** once: a folder may hold thousands of small files. */
+static int compare_some(struct batch *b, struct pgmig_error *err)
 {
     struct pgmig_hasher h;
     int status = pgmig_hasher_init(&h, err);
+    size_t i;
 
-    for (size_t i = 0; status == 0 && i < count; i++) {
-        struct pgmig_error ignored = {0};
-        char checksum[65] = "";
-
-        if (hash_file(&h, paths[i], checksum, &ignored) != 0)
-            found[i] = PGMIG_UNREADABLE;
-        else
-            found[i] = strcmp(checksum, checksums[i]) == 0 ? PGMIG_SAME
-                                                           : PGMIG_DIFFERS;
-        pgmig_error_clear(&ignored);
+    while (status == 0 && (i = atomic_fetch_add(&b->next, 1)) < b->count) {
+        b->found[i] = compare(&h, b->paths[i], b->checksums[i]);
         /* this also drops what an unreadable file has left in it */
         status = restart(&h, err);
     }
     pgmig_hasher_free(&h);
+    return status;
+}
+
+/* A helper that cannot go on leaves the rest to the others. */
+static void *help(void *arg)
+{
+    struct pgmig_error ignored = {0};
+
+    (void)compare_some(arg, &ignored);
+    pgmig_error_clear(&ignored);
+    return NULL;
+}
+
+int pgmig_files_compare(const char *const *paths, const char *const *checksums,
+                        size_t count, enum pgmig_comparison *found,
+                        struct pgmig_error *err)
+{
+    struct batch b = {
+        .paths = paths, .checksums = checksums, .count = count, .found = found};
+    struct pgmig_team helpers;
+    int status;
+
+    pgmig_team_start(&helpers, help, &b, count / ENOUGH);
+    status = compare_some(&b, err);
+    pgmig_team_wait(&helpers);
     return status;
 }
 

@@ -53,7 +53,7 @@ static int refuse(const char *path, const char *kind, struct pgmig_error *err)
 
 /* Looked at before, since opening a device may do something; and after, since
 ** another file may have come into its place. */
-int pgmig_file_open(const char *path, struct pgmig_error *err)
+int pgmig_file_open(const char *path, off_t *size, struct pgmig_error *err)
 {
     struct stat st;
     const char *kind;
@@ -70,6 +70,7 @@ int pgmig_file_open(const char *path, struct pgmig_error *err)
     if (fd < 0)
         return pgmig_error_file(err, "open the file", path);
     kind = fstat(fd, &st) == 0 ? kind_of(&st) : "unknown";
+    *size = st.st_size;
     if (kind == NULL)
         return fd;
     close(fd);
@@ -250,8 +251,7 @@ int pgmig_file_move(const char *from, const char *to, struct pgmig_error *err)
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* Read up to `most` bytes, or to the end: the size that stat(2) tells may
-** change meanwhile. -1: errno says why. */
+/* Read up to `most` bytes, or to the end. -1: errno says why. */
 static int read_all(int fd, size_t most, struct pgmig_buf *buf)
 {
     char chunk[65536];
@@ -277,7 +277,8 @@ int pgmig_file_head(const char *path, size_t most, char **text, size_t *len,
                     struct pgmig_error *err)
 {
     struct pgmig_buf buf = {0};
-    int fd = pgmig_file_open(path, err);
+    off_t size; /* may change meanwhile */
+    int fd = pgmig_file_open(path, &size, err);
     int status;
 
     if (fd < 0)

@@ -2,11 +2,14 @@
 #ifndef PGMIG_FILE_H
 #define PGMIG_FILE_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 
-/* A descriptor to read a regular file from; -1 and an error that names the
-** file, and what it is where it is none. */
-PGMIG_NODISCARD int pgmig_file_open(const char *path, struct pgmig_error *err);
+/* A descriptor to read a regular file from, and its size at that moment; -1 and
+** an error that names the file, and what it is where it is none. */
+PGMIG_NODISCARD int pgmig_file_open(const char *path, off_t *size,
+                                    struct pgmig_error *err);
 
 /* As pgmig_file_read, but no more than `most` bytes. */
 PGMIG_NODISCARD int pgmig_file_head(const char *path, size_t most, char **text,

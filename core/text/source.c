@@ -176,8 +176,10 @@ int pgmig_source_hold(struct pgmig_source *s, const char *path, char *text,
 int pgmig_source_open(struct pgmig_source *s, const char *path,
                       struct pgmig_error *err)
 {
+    off_t size; /* says nothing: all is read */
+
     *s = (struct pgmig_source){.path = path, .line.line = 1, .blank = true};
-    s->fd = pgmig_file_open(path, err);
+    s->fd = pgmig_file_open(path, &size, err);
     s->reading = s->fd >= 0;
     return s->reading ? 0 : -1;
 }

@@ -53,7 +53,7 @@ function M.policy(given)
   return policy
 end
 
-local BATCH = 100 -- files that are read at once
+local BATCH = 1000 -- files that are read at once, by several threads
 
 --- Whether the file of an applied migration can be compared. Without a recorded checksum, as from
 -- another tool, nobody can tell.
