@@ -116,17 +116,15 @@ static int conn_rows(lua_State *L)
 }
 
 /* Add a row's values to the columns, lists that begin at `lists` on the stack.
-** A nil would be a hole in a list: so NULL is false here, and missing in a
-** row. */
+ */
 static void add_row(lua_State *L, const struct heading *h, int lists, int row)
 {
     for (int i = 0; i < h->count; i++) {
         const struct pgmig_cell *value = &h->values[i];
 
-        if (value->text != NULL)
-            push_value(L, value->text, value->len, h->columns[i].type);
-        else
-            lua_pushboolean(L, 0);
+        if (value->text == NULL)
+            continue; /* NULL is nil */
+        push_value(L, value->text, value->len, h->columns[i].type);
         lua_rawseti(L, lists + i, row + 1);
     }
 }
@@ -153,7 +151,7 @@ static int push_columns(lua_State *L, struct lconn *lc)
 }
 
 /* conn:columns() --> how many rows the last result has, and its columns by
-** name, each a list of values; NULL is false. */
+** name, each a table of values by row; NULL is nil. */
 static int conn_columns(lua_State *L)
 {
     return lconn_show(L, push_columns);

@@ -201,9 +201,8 @@ void pgmig_history_add_marks(struct pgmig_sql *s)
         s,
         "SELECT COALESCE(version::pg_catalog.text, "
         "pg_catalog.concat('repeatable:', name)) AS key, event, "
-        "checksum, CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") "
-        "THEN message END AS message, %s AS run, "
-        "CASE WHEN event %= ANY (" PGMIG_PASSING_EVENTS ") OR version IS NULL "
+        "checksum, message, %s AS run, CASE WHEN version IS NULL "
+        "OR event %= ANY (" PGMIG_PASSING_EVENTS ") "
         "THEN pg_catalog.to_json(finished_at) %#>> '{}' END AS at, %s "
         "FROM %h AS h WHERE event %<> ALL (" PGMIG_PASSING_EVENTS ") "
         "OR id %= ANY (SELECT pg_catalog.max(id) FROM %h "

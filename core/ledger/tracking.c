@@ -156,15 +156,15 @@ void pgmig_tracking_add_widening(struct pgmig_sql *s, const char *version)
 void pgmig_tracking_add_list(struct pgmig_sql *s)
 {
     if (s->ledger->layout == NULL) {
-        pgmig_sql_addf(
-            s, "SELECT version::pg_catalog.text AS id, name, "
-               "pg_catalog.to_json(applied_at) %#>> '{}' AS applied_at, "
-               "pg_catalog.date_part('epoch', applied_at) "
-               "AS applied_at_epoch FROM %t AS t ORDER BY t.version");
+        pgmig_sql_addf(s,
+                       "SELECT version::pg_catalog.text AS id, name, "
+                       "pg_catalog.to_json(applied_at) AS applied_at, "
+                       "pg_catalog.date_part('epoch', applied_at) "
+                       "AS applied_at_epoch FROM %t AS t ORDER BY t.version");
         return;
     }
     pgmig_sql_addf(s, "SELECT key AS id, NULL::pg_catalog.text AS name, "
-                      "pg_catalog.to_json(applied_at) %#>> '{}' AS applied_at, "
+                      "pg_catalog.to_json(applied_at) AS applied_at, "
                       "pg_catalog.date_part('epoch', applied_at) "
                       "AS applied_at_epoch FROM (");
     pgmig_layout_add(s, s->ledger->layout->list, NULL);

@@ -61,9 +61,8 @@ M.default = {
   baseline = function(version, name) return ("B%s__%s.sql"):format(version, name) end,
   baseline_replaces = true,
   parse = function(path)
-    local special = parse_repeatable(path) or parse_baseline(path)
-    if special then return special end
     local version, name, language = path:match "^(%d+)_(.+)%.(%a+)$"
+    if not version then return parse_repeatable(path) or parse_baseline(path) end
     if language ~= "sql" and language ~= "lua" then return nil end
     return { version = version, name = name, language = language }
   end,

@@ -483,7 +483,7 @@ describe("statements", function()
     assert.equal('"ab"', up.statements[1].index_change.name)
   end)
 
-  it("end COPY data at the line that is the marker alone, whatever backslashes stand before", function()
+  it("end COPY data at the line that is the marker alone, whatever backslashes it has", function()
     local data = { "\\N\\.\n", "x\\.\n", " \\.\n", "\\.x\n", "\\. \n", "\\\\.\n", "\\\n.\n",
       "\\.\r\r\n", "a\r\\.\n", "", "\n", ("\\N\t"):rep(50) .. "\n" }
     data[#data + 1] = table.concat(data)

@@ -1,13 +1,15 @@
 --- The commands: each asks the migrator and hands the answer to the reporter.
+local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
+local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
 local origin = require "pgmig.cli.origin"
 local needed = require "pgmig.needed"
 local outcome = require "pgmig.cli.outcome"
-local pgmig = require "pgmig"
 local settings = require "pgmig.cli.settings"
 
+local migrators = needed "migrator"
 local proof, retyped, setup = needed "cli.proof", needed "cli.retyped", needed "cli.setup"
 
 local M = {}
@@ -17,15 +19,27 @@ local PAUSE = 0.2 -- seconds between two attempts of `wait`
 
 --- The migrator, with a connection or without.
 local function new_migrator(run, db, options, purpose)
-  local migrator = pgmig.migrator(db, run.settings.values.dir, options)
+  local migrator = migrators.new(db, run.settings.values.dir, options)
   if purpose or not run.options.verbose then return migrator end
   return migrator:on("after_statement", function(ctx) run.report:statement(ctx) end)
+end
+
+--- A driver that waits in poll(2), and loads what comes next before it waits for the first time:
+-- while the server makes a process for the connection.
+local function loading_driver()
+  local function wait(...)
+    wait = drivers.blocking
+    require "pgmig.migrator"
+    return wait(...)
+  end
+  return function(...) return wait(...) end
 end
 
 --- Connect; a connection string that is refused is told with where it comes from.
 -- @param fn takes the options, and connects; nil: `pgmig.connect`
 local function connect(found, options, fn)
-  local ok, result = pcall(fn or pgmig.connect, options)
+  options.wait = loading_driver()
+  local ok, result = pcall(fn or connection.connect, options)
   if ok then return result end
   local source = found.sources.database
   if errors.is(result, "usage") and source then

@@ -9,28 +9,21 @@ local M = {}
 local MAX_REPEATS = 100 -- two digits
 
 --- The files of each version, in the order of the listing.
--- @return a list: a migration, or a list of those that share a version
+-- @return the first of each, by id; the same as a list; and lists of those that share a version, by
+--   id
 local function by_version(files)
-  local place, order = {}, {}
+  local first, order, groups = {}, {}, {}
   for _, m in ipairs(files) do
-    local at = place[m.id]
-    if not at then
-      at = #order + 1
-      place[m.id], order[at] = at, m
-    elseif order[at].id then
-      order[at] = { order[at], m }
+    local id = m.id
+    local other = first[id]
+    if not other then
+      first[id], order[#order + 1] = m, m
     else
-      table.insert(order[at], m)
+      groups[id] = groups[id] or { other }
+      table.insert(groups[id], m)
     end
   end
-  return order
-end
-
---- The same, each a list.
-local function groups_of(files)
-  local groups = by_version(files)
-  for i, group in ipairs(groups) do groups[i] = group.id and { group } or group end
-  return groups
+  return first, order, groups
 end
 
 -- ---- numbers that repeat ---------------------------------------------------
@@ -54,7 +47,9 @@ end
 
 --- Give each migration of a number a version of its own: the number with two more digits.
 local function number(files)
-  for _, group in ipairs(groups_of(files)) do
+  local _, order, groups = by_version(files)
+  for _, first in ipairs(order) do
+    local group = groups[first.id] or { first }
     local rank = ranks(group)
     for _, m in ipairs(group) do
       m.id = core.version(("%s%02d"):format(m.id, rank[m.label]))
@@ -147,18 +142,18 @@ end
 -- @raise kind "naming"
 function M.settle(set, files)
   if set.rule.numbers_repeat then number(files) end
-  for _, group in ipairs(by_version(files)) do
-    local m = group
-    if not group.id then
-      m = settle_group(set, group)
-    elseif group.direction and group.direction ~= "up" then
-      m = lone(set, group)
+  local by_id, order, groups = by_version(files)
+  for _, first in ipairs(order) do
+    local m = first
+    if groups[m.id] then
+      m = settle_group(set, groups[m.id])
+    elseif m.direction and m.direction ~= "up" then
+      m = lone(set, m)
     end
-    if m then
-      set.by_id[m.id] = m
-      set.list[#set.list + 1] = m
-    end
+    by_id[first.id] = m
+    set.list[#set.list + 1] = m
   end
+  set.by_id = by_id
   if not is_sorted(set.list) then table.sort(set.list, migration.before) end
 end
 

@@ -76,8 +76,12 @@ end
 -- @return the migration; `version` is a number below 10^14, else the string of digits
 function M.new(fields) return setmetatable(fields, migration) end
 
---- Whether migration a comes before b.
-function M.before(a, b) return core.compare(a.id, b.id) < 0 end
+--- Whether migration a comes before b: by their numbers, which have no leading zeros.
+function M.before(a, b)
+  local first, second = a.id, b.id
+  if #first ~= #second then return #first < #second end
+  return first < second
+end
 
 --- The id of a version that a script gives: a number, digits, or a migration.
 -- @raise kinds "usage", "naming"

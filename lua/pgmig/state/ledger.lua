@@ -184,8 +184,8 @@ local function elsewhere(self, db)
 end
 
 --- Refuse an empty table where there is a fuller one.
-local function check_empty(self, db, list, checksums)
-  if list.count > 0 or next(checksums) or not may_be_elsewhere(self, true) then return end
+local function check_empty(self, db, list, marks)
+  if list.count > 0 or next(marks.checksum) or not may_be_elsewhere(self, true) then return end
   placement.check_empty(self, db, elsewhere(self, db))
 end
 
@@ -211,12 +211,21 @@ function ledger:probe(db, meanwhile)
   if self.handle:hidden() then placement.refuse_hidden(self, db) end
 end
 
+--- A column of JSON strings that need no escapes, as what they say. The server would take longer to
+-- unwrap them all than to make them, and few are looked at.
+local function unquoted(column)
+  return setmetatable({}, {
+    __index = function(_, i) return column[i] and column[i]:sub(2, -2) end,
+  })
+end
+
 --- The tracking table's rows as the last result has them; nil: there is no table.
 local function take_list(self, db)
   local list = { count = 0, id = {} }
   if db then
     local count, columns = db.handle:columns()
     list, columns.count = columns, count
+    columns.applied_at = unquoted(columns.applied_at)
     for i = 1, self.shared and 0 or count do list.name[i] = list.name[i] or "" end
     if self.shared then self.shared:convert(list) end
   end
@@ -243,27 +252,59 @@ local keeps_nothing = { failed = true, unknown = true, interrupted = true, resol
 --- Whether an event says that a migration has not gone well.
 function M.is_failure(event) return event ~= "resolved" and keeps_nothing[event] or false end
 
---- Note an event of the history, the last one so far.
-local function note_event(marks, columns, i)
-  local key, event = columns.key[i], columns.event[i]
-  marks.event[key], marks.run[key] = event, columns.run[i] or nil
-  marks.message[key], marks.at[key] = columns.message[i] or nil, columns.at[i] or nil
-  marks.sqlstate[key], marks.detail[key] = columns.sqlstate[i] or nil, columns.detail[i] or nil
-  marks.line[key] = columns.line[i] or nil
-  local recorded = keeps_nothing[event] and marks.tried or marks.checksum
-  recorded[key] = columns.checksum[i] or nil
-  if applies[event] ~= nil then marks.applied[key] = applies[event] end
+--- A function that keeps of each key the value that a column has last.
+local function last(name)
+  return function(columns, count)
+    local found, keys, values = {}, columns.key, columns[name]
+    for i = 1, count do
+      local key, value = keys[i], values[i]
+      if value ~= nil or found[key] ~= nil then found[key] = value end
+    end
+    return found
+  end
 end
 
---- What the history says last of each migration, of the last result; nil: there is no history.
+--- The same of checksums alone, of the events that keep something, or of the others.
+local function last_checksum(of_failures)
+  return function(columns, count)
+    local found, keys, events, values = {}, columns.key, columns.event, columns.checksum
+    for i = 1, count do
+      local key = keys[i]
+      local counts = (keeps_nothing[events[i]] or false) == of_failures
+      if counts and (values[i] or found[key]) then found[key] = values[i] end
+    end
+    return found
+  end
+end
+
+local function last_applied(columns, count)
+  local found = {}
+  for i = 1, count do
+    local is_applied = applies[columns.event[i]]
+    if is_applied ~= nil then found[columns.key[i]] = is_applied end
+  end
+  return found
+end
+
+local marks_of = {
+  event = last "event", run = last "run", message = last "message", at = last "at",
+  sqlstate = last "sqlstate", detail = last "detail", line = last "line",
+  checksum = last_checksum(false), tried = last_checksum(true), applied = last_applied,
+}
+
+--- What the history says last of each migration, of the last result; nil: there is no history. Each
+-- table is made when somebody asks for it, which most runs do for few: there may be ten thousand
+-- rows.
 local function take_marks(self, db)
-  local marks = {
-    event = {}, run = {}, checksum = {}, tried = {}, message = {}, at = {}, applied = {},
-    sqlstate = {}, detail = {}, line = {},
-  }
-  if not db then return marks end
-  local count, columns = db.handle:columns()
-  for i = 1, count do note_event(marks, columns, i) end
+  local count, columns = 0, { key = {}, event = {} }
+  if db then count, columns = db.handle:columns() end
+  local marks = setmetatable({}, {
+    __index = function(marks, name)
+      local made = marks_of[name](columns, count)
+      rawset(marks, name, made)
+      return made
+    end,
+  })
   if self.shared then marks.applied = {} end
   return marks
 end
@@ -371,7 +412,7 @@ end
 function ledger:read(db, meanwhile)
   self:probe(db, meanwhile)
   local read = self:look(db)
-  check_empty(self, db, read.rows, read.marks.checksum)
+  check_empty(self, db, read.rows, read.marks)
   return read
 end
 
@@ -380,7 +421,7 @@ end
 function ledger:history(db, limit)
   self:probe(db)
   if self.handle:format() == 0 then
-    check_empty(self, db, self:list(db), {})
+    check_empty(self, db, self:list(db), { checksum = {} })
     return {}
   end
   return rows(self, db, "history", limit and ("%d"):format(limit))
