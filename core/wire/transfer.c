@@ -14,8 +14,7 @@
 
 /* Bytes of COPY data handed to libpq at once. With the five that a message
 ** begins with they are a multiple of 8 kB, which is what libpq sends as it is
-** (fe-misc.c, pqPutMsgEnd): else each would end with a packet of a few bytes.
- */
+** (fe-misc.c, pqPutMsgEnd): else each would end with a packet of a few. */
 #define FEED_CHUNK (65536 - 5)
 #define COPY_CHUNK 262144 /* bytes of COPY data gathered for the caller */
 
