@@ -7,6 +7,8 @@ __attribute__((visibility("default"))) int luaopen_pgmig_core(lua_State *L);
 int luaopen_pgmig_core(lua_State *L)
 {
     lua_newtable(L);
+    lua_pushliteral(L, PGMIG_VERSION);
+    lua_setfield(L, -2, "release");
     lpgmig_open_aux(L);
     lpgmig_open_text(L);
     lpgmig_open_script(L);

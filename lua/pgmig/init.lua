@@ -1,8 +1,8 @@
 --- pgmig: versioned migrations for PostgreSQL.
 -- @module pgmig
+local core = require "pgmig.c_module" -- before all others
 local arguments = require "pgmig.arguments"
 local connection = require "pgmig.db.connection"
-local core = require "pgmig.core"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local formats = require "pgmig.formats"

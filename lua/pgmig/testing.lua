@@ -9,8 +9,8 @@
 -- process (pgmig.scratch), in memory where there is room, unless PGMIG_TEST_URL or `url` names
 -- another.
 -- @module pgmig.testing
+local core = require "pgmig.c_module" -- before all others
 local connection = require "pgmig.db.connection"
-local core = require "pgmig.core"
 local dial = require "pgmig.db.dial"
 local errors = require "pgmig.errors"
 local migrator = require "pgmig.migrator"

@@ -6,6 +6,7 @@
 --     exit_worker_by_lua_block { require("pgmig.nginx").on_exit() }
 --
 -- @module pgmig.nginx
+require "pgmig.c_module"
 local checking = require "pgmig.nginx.check"
 local dashboards = require "pgmig.nginx.dashboard"
 local driver = require "pgmig.nginx.driver"
