@@ -4,7 +4,7 @@ _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
-    --policy --set --config --pg-dump --json -q --quiet -v --verbose --no-color --version'
+    --policy --set --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt history
     doctor repair resolve trace check stats verify drift squash dump database config wait help'
 
@@ -25,6 +25,10 @@ _pgmig() {
         graphile-migrate hasura maragu node-pg-migrate pgmig popx postgrator
         postgres-migrations prisma rails refinery sqitch sql-migrate sqlx supabase
         tern' -- "$word")
+      return
+      ;;
+    --backfill)
+      mapfile -t COMPREPLY < <(compgen -W 'now later' -- "$word")
       return
       ;;
     --policy)

@@ -310,6 +310,7 @@ function context:stop() end
 ---@field shared? boolean
 ---@field naming? pgmig.Rule
 ---@field pg_dump? string the program
+---@field backfill? "now"|"later" when a run does the backfills of its migrations
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field rules? table<string, pgmig.CheckRule|false|"note"|"warning"|"error">
 ---@field log? fun(level: string, message: string, event: table)

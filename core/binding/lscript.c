@@ -387,6 +387,29 @@ static int script_directive(lua_State *L)
     return 1;
 }
 
+/* script:backfills("up" | "down") --> its BACKFILL lines, { { options by name,
+** line, column } }; nil: there are none. */
+static int script_backfills(lua_State *L)
+{
+    const struct pgmig_script *script = lpgmig_check_script(L, 1);
+    const struct pgmig_section *section =
+        &script->sections[luaL_checkoption(L, 2, NULL, lpgmig_directions)];
+
+    if (section->backfill_count == 0)
+        return 0;
+    lua_createtable(L, (int)section->backfill_count, 0);
+    for (size_t i = 0; i < section->backfill_count; i++) {
+        const struct pgmig_backfill *backfill = &section->backfills[i];
+        struct pgmig_place place = {0};
+
+        push_directives(L, backfill->options, backfill->option_count);
+        if (!script->streamed)
+            set_place(L, script, backfill->offset, &place);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
 /* script:transaction("up" | "down") --> whether the section runs in one. */
 static int script_transaction(lua_State *L)
 {
@@ -504,6 +527,7 @@ void lpgmig_open_script(lua_State *L)
                                        {"count", script_count},
                                        {"checksum", script_checksum},
                                        {"directive", script_directive},
+                                       {"backfills", script_backfills},
                                        {"transaction", script_transaction},
                                        {"size", script_size},
                                        {"mentions", script_mentions},

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "text/backfill.h"
 #include "text/directive.h"
 #include "base/error.h"
 #include "base/utf8.h"
@@ -125,11 +126,24 @@ static int keep(struct pgmig_parser *p, const struct pgmig_statement *st)
     return 0;
 }
 
+/* It would run before, and read as if it ran behind. */
+static int refuse_behind(const struct pgmig_parser *p, size_t offset)
+{
+    pgmig_error_set(p->err, PGMIG_E_PARSE, "SQL after BACKFILL");
+    pgmig_error_hint(p->err,
+                     "a backfill begins when its migration is committed: move "
+                     "the SQL above it, or into a later migration with the "
+                     "line `-- pgmig: after-backfill=VERSION`");
+    return pgmig_parser_point(p, offset);
+}
+
 static int add_statement(struct pgmig_parser *p,
                          const struct pgmig_statement *st)
 {
     struct pgmig_section *section = p->section;
 
+    if (section->backfill_count > 0)
+        return refuse_behind(p, st->start);
     if (keep(p, st) != 0)
         return -1;
     pgmig_txcheck_watch(&p->lo, section);
@@ -354,13 +368,17 @@ static int begin_section(struct pgmig_parser *p, enum pgmig_direction direction,
 
 static int refuse_before(struct pgmig_parser *p, size_t offset)
 {
+    const struct pgmig_section *section = p->section;
+
     pgmig_error_set(p->err, PGMIG_E_PARSE,
                     "SQL before the first section marker");
     pgmig_error_hint(
         p->err,
         "it belongs to no section: move it after the marker on line %" PRId64,
         line_of(p, offset));
-    return pgmig_parser_point(p, p->section->statements[0].start);
+    return pgmig_parser_point(p, section->statement_count > 0
+                                     ? section->statements[0].start
+                                     : section->backfills[0].offset);
 }
 
 /* What stands above the divider is UP. */
@@ -378,7 +396,8 @@ static int take_section(struct pgmig_parser *p,
         p->cut = PGMIG_NOWHERE;
     if (marker->kind == PGMIG_MARKER_DIVIDER)
         return take_divider(p, offset);
-    if (!p->script->marked && p->section->statement_count > 0)
+    if (!p->script->marked &&
+        (p->section->statement_count > 0 || p->section->backfill_count > 0))
         return refuse_before(p, offset);
     return begin_section(
         p, marker->kind == PGMIG_MARKER_UP ? PGMIG_UP : PGMIG_DOWN, offset);
@@ -409,6 +428,25 @@ static int take_setting(struct pgmig_parser *p,
     return pgmig_directive_set(to, marker->key, marker->value, offset, p->err);
 }
 
+/* Behind the SQL of UP. */
+static int take_backfill(struct pgmig_parser *p,
+                         const struct pgmig_comment *comment,
+                         const struct pgmig_item *item)
+{
+    struct pgmig_script *s = p->script;
+
+    if (p->section != &s->sections[PGMIG_UP] ||
+        (p->words->one_way && p->words->way == PGMIG_DOWN)) {
+        pgmig_error_set(p->err, PGMIG_E_PARSE, "BACKFILL in DOWN");
+        pgmig_error_hint(p->err, "it belongs to UP; rolling a migration back "
+                                 "forgets its backfills");
+        return pgmig_parser_point(p, item->start);
+    }
+    return pgmig_backfill_parse(p->section, &s->source, item->start,
+                                comment->body + strlen(comment->marker->text),
+                                item->end, p->err);
+}
+
 /* Markers that structure the file come last: the words behind such a one belong
 ** to the section that it begins. */
 static int take_marker(struct pgmig_parser *p,
@@ -426,6 +464,8 @@ static int take_marker(struct pgmig_parser *p,
                                       item->end, p->err);
     if (marker->kind == PGMIG_MARKER_SETTING)
         return take_setting(p, marker, item->start);
+    if (marker->kind == PGMIG_MARKER_BACKFILL)
+        return take_backfill(p, comment, item);
     if (take_section(p, marker, item->start) != 0)
         return -1;
     return pgmig_directive_options(directives_here(p), p->script, p->words,

@@ -22,6 +22,7 @@
 #include "text/script.h"
 
 #include "base/buf.h"
+#include "text/backfill.h"
 #include "text/directive.h"
 #include "base/error.h"
 #include "text/source.h"
@@ -39,10 +40,13 @@ static int set_empty(struct pgmig_parser *p, struct pgmig_section *section)
     return pgmig_directive_set(to, "empty", "", section->start, p->err);
 }
 
-/* In some formats that is one without SQL. */
+/* In some formats that is one without SQL; and one that only fills a table. */
 static int settle_empty(struct pgmig_parser *p, struct pgmig_section *section)
 {
-    if (!p->words->empty || !section->present || section->statement_count > 0)
+    bool meant = p->words->empty && section->present;
+
+    if (section->statement_count > 0 ||
+        (!meant && section->backfill_count == 0))
         return 0;
     return set_empty(p, section);
 }
@@ -419,6 +423,7 @@ static void clear(struct pgmig_script *script)
         free(script->sections[i].statements);
         pgmig_directive_free(script->sections[i].directives,
                              script->sections[i].directive_count);
+        pgmig_backfill_free(&script->sections[i]);
     }
     pgmig_directive_free(script->directives, script->directive_count);
     for (size_t i = 0; i < script->warning_count; i++)

@@ -103,6 +103,13 @@ struct pgmig_directive {
     size_t offset;
 };
 
+/* A BACKFILL line: its options, and where it stands. */
+struct pgmig_backfill {
+    struct pgmig_directive *options;
+    size_t option_count;
+    size_t offset;
+};
+
 /* The statements of one direction. */
 struct pgmig_section {
     bool present;
@@ -115,6 +122,8 @@ struct pgmig_section {
     size_t first, last; /* where the first begins, and the last ends */
     struct pgmig_directive *directives;
     size_t directive_count;
+    struct pgmig_backfill *backfills; /* behind the statements */
+    size_t backfill_count;
     bool transaction; /* false: `-- pgmig: transaction=off` */
     bool wrapped;     /* it has its own BEGIN ... COMMIT, which is left out */
     bool begun;       /* without: its tool begins one, up to the first COMMIT */
@@ -204,7 +213,8 @@ enum pgmig_marker_kind {
     PGMIG_MARKER_END,     /* ends the statement above it */
     PGMIG_MARKER_IGNORED, /* means nothing here */
     PGMIG_MARKER_REFUSED, /* asks for what cannot be done; `hint`: instead */
-    PGMIG_MARKER_FOREIGN  /* another tool's; `tool` says whose */
+    PGMIG_MARKER_FOREIGN, /* another tool's; `tool` says whose */
+    PGMIG_MARKER_BACKFILL /* a table is filled behind the section's SQL */
 };
 
 /*

@@ -27,6 +27,7 @@
 static const struct pgmig_marker markers[] = {
     {.text = "up", .kind = PGMIG_MARKER_UP},
     {.text = "down", .kind = PGMIG_MARKER_DOWN},
+    {.text = "backfill", .kind = PGMIG_MARKER_BACKFILL},
     FOREIGN("+goose ", "goose", true),
     FOREIGN("migrate:up", "dbmate", true),
     FOREIGN("migrate:down", "dbmate", true),
@@ -43,6 +44,7 @@ static const struct pgmig_directive_rule directives[] = {
     {"statement_timeout", PGMIG_VALUE_DURATION},
     {"retries", PGMIG_VALUE_COUNT},
     {"lint-ignore", PGMIG_VALUE_WORDS},
+    {"after-backfill", PGMIG_VALUE_WORDS},
     {"empty", PGMIG_VALUE_NONE},
     {"irreversible", PGMIG_VALUE_REST},
 };
@@ -139,6 +141,24 @@ static bool is_written(const char *folded, const struct pgmig_marker *marker)
            (behind == ' ' && marker->options);
 }
 
+/* Comments speak of backfills: one is meant that has an option. A mistake in
+** such a line is told, whatever stands between. */
+static bool is_backfill(const char *folded, const struct pgmig_marker *marker)
+{
+    static const char *const options[] = {
+        "table=", "key=",    "set=",  "where=",
+        "batch=", "target=", "skip=", "run="};
+    size_t len = strlen(marker->text);
+
+    if (!begins_with(folded, marker) || isalnum((unsigned char)folded[len]) ||
+        folded[len] == '_')
+        return false;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (strstr(folded + len, options[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* What node-pg-migrate looks for: dashes and blanks, then the words, and
 ** whatever follows. */
 static const char *behind_dashes(const char *folded,
@@ -160,6 +180,9 @@ static struct pgmig_comment as_marker(const struct pgmig_vocabulary *words,
         if (m->kind == PGMIG_MARKER_FOREIGN) {
             if (is_foreign(folded, m))
                 return means(PGMIG_MEANS_FOREIGN, m);
+        } else if (m->kind == PGMIG_MARKER_BACKFILL) {
+            if (line_comment && is_backfill(folded, m))
+                return means(PGMIG_MEANS_MARKER, m);
         } else if (m->kind == PGMIG_MARKER_REFUSED) {
             if (line_comment && begins_with(folded, m))
                 return means(PGMIG_MEANS_MARKER, m);
@@ -375,7 +398,8 @@ bool pgmig_vocabulary_suspect(const char *text, size_t len, size_t *start,
 ** at the marker whatever stands there. */
 bool pgmig_vocabulary_cuts(const struct pgmig_marker *marker)
 {
-    return is_section(marker) || marker->kind == PGMIG_MARKER_END;
+    return is_section(marker) || marker->kind == PGMIG_MARKER_END ||
+           marker->kind == PGMIG_MARKER_BACKFILL;
 }
 
 const struct pgmig_marker *

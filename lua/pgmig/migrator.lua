@@ -103,6 +103,7 @@ end
 --   placeholders = values by name: of ${name} in pgmig's own files; false: plain text;
 --   naming = a rule (pgmig.naming), instead of the format's;
 --   pg_dump = "pg_dump": the program that dump runs;
+--   backfill = "later": a run leaves backfills to `backfill run` (docs/backfill.md);
 --   hooks = { [event] = a function or a list of them };
 --   rules = { [name] = a function, false or a severity }: of check (docs/check.md);
 --   log = fn(level, message, event), level "debug", "info", "warn" or "error" }
@@ -132,6 +133,7 @@ function M.new(db, dir, given)
     syntax_check = value_of(given, "syntax_check"),
     policy = drift.policy(given.policy),
     pg_dump = value_of(given, "pg_dump"),
+    backfill = known.check("backfill", value_of(given, "backfill")),
     ledger = ledger_of(given, format, rule),
   }, migrator)
   local ms = core.duration_setting(self.lock_timeout)
@@ -229,10 +231,21 @@ local function check_syntax(self, plan)
   plan.parsed = true
 end
 
+--- What files say of backfills is checked before anything runs.
+local function check_backfills(plan)
+  for _, m in ipairs(plan) do
+    local read = m.source
+    if read and not plan.record_only and read.script:backfills "up" then
+      needed("backfill.files").entries(m, read.script, "up")
+    end
+  end
+end
+
 --- Check all that can be known of a plan that goes up.
 local function check_up(self, plan)
   check_adopted(self, plan)
   source.check(plan, self.db.breathe, source.look)
+  check_backfills(plan)
   check_syntax(self, plan)
 end
 
@@ -275,7 +288,8 @@ end
 -- @param m a migration
 -- @param direction "up" or "down"
 -- @return { migration = m, table = the tracking table, transaction = whether it runs in one,
---   statements = { { sql, kind, line, ... } }, problem = why it cannot be rolled back, or nil,
+--   statements = { { sql, kind, line, ... } }, backfills = { { table, set, line, ... } } or nil,
+--   problem = why it cannot be rolled back, or nil,
 --   resume = where a run would take up one that was left half-way: { done = so many statements,
 --   drops = INVALID indexes that are dropped first, finish = SQL that completes the last one of
 --   those done, or nil, problem = the error that a run would raise, or nil, unsure = why that is
@@ -284,6 +298,7 @@ function migrator:describe(m, direction)
   local described, script, section = source.describe(m, direction)
   source.forget(m)
   described.migration, described.table = m, self.ledger.name
+  described.backfills = script and script:backfills(section) or nil
   if m.unfinished and script then
     described.resume = recovery.persist(self.db, self.reconnect, function()
       return needed("run.resume").foresee(self.db, {
@@ -317,9 +332,12 @@ function migrator:on(event, fn)
 end
 
 --- Whether there is something to do beside a plan: runs have ended without telling how, which this
--- one will write down, or the journal is gone.
+-- one will write down, or the journal is gone, or a backfill is not done.
 local function has_more_to_do(self, plan)
   if self.ledger:lacks_journal() then return true end
+  local may_fill = plan.direction == "up" and not plan.record_only
+    and self.ledger.handle:has_backfill()
+  if may_fill and needed("backfill.runs").has_left(self) then return true end
   return plan.left and plan.left[1] and not needed("run.lock").find(self)
 end
 

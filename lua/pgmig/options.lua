@@ -82,6 +82,12 @@ M.list = {
     kind = "switch", flag = "--no-pipeline",
     help = "Wait for the server's response to each statement.",
   },
+  {
+    key = "backfill", types = "string", variable = "PGMIG_BACKFILL", default = "now",
+    flag = "--backfill", takes = "WHEN",
+    help = "When up does the backfills of its migrations: now, or\nlater: `pgmig backfill run` "
+      .. "(default: now).",
+  },
   { key = "strict", types = "boolean", default = false },
   {
     key = "shared", types = "boolean", default = false, flag = "--shared",
@@ -207,7 +213,14 @@ local function count(value)
   return nil, "must be a whole number, 0 or greater"
 end
 
+--- When a run does the backfills of its migrations.
+local function when(value)
+  if value == "now" or value == "later" then return value end
+  return nil, "must be now or later"
+end
+
 local kinds = {
+  backfill = when,
   lock_timeout = timeout, lock_wait = seconds, reconnect = seconds, retries = count,
   response_timeout = seconds_above_0, connect_timeout = seconds, timeout = seconds_above_0,
 }

@@ -56,7 +56,7 @@ local function enroll(store, entry)
   local is_stale = row and (row.state == "cancelled" or not is_same(row, entry)
     and not row.batch_size)
   if is_stale then
-    store.db:ask_rows("-", store:drop_sql(entry.migration, entry.step))
+    store:exec(store:drop_sql(entry.migration, entry.step))
     row = nil
   end
   if row and not is_same(row, entry) then
@@ -68,7 +68,7 @@ local function enroll(store, entry)
     })
   end
   if not row then
-    store.db:ask_rows("-", store:add_sql { entry })
+    store:exec(store:add_sql { entry })
     row = store:read(entry)
   end
   return row
@@ -105,6 +105,7 @@ function M.run(db, given, context)
   local store = stores.open(db, ledger)
   store:prepare()
   local row = enroll(store, entry)
+  if row.state == "failed" then row = store:set(row, { "failed" }, { state = "ready" }) end
   if row.state == "ready" then
     row = engine.run(db, store, row, {
       each = entry.each, wait = true, stop = given.stop, analyze = given.analyze,

@@ -62,19 +62,11 @@ local function with_path(self, fn)
   error(result, 0)
 end
 
---- Let the server look at the expressions: an error names what is wrong with them, and nothing has
--- happened.
-local function check_expressions(self)
-  local row = self.row
-  if not row.set_sql then return end
-  self.db:ask(("EXPLAIN UPDATE %s SET %s\n WHERE (%s\n)"):format(self.relation.name, row.set_sql,
-    row.where_sql or "true"))
-end
-
 local function look(self)
+  local row = self.row
   with_path(self, function()
-    self.relation = relations.look(self.db, self.row.target, self.row.key_columns)
-    check_expressions(self)
+    self.relation = relations.look(self.db, row.target, row.key_columns)
+    if row.set_sql then self.relation:check(self.db, row.set_sql, row.where_sql) end
   end)
 end
 
@@ -366,13 +358,13 @@ local MUCH = 0.2 -- of the rows
 local function finish(self)
   analyze(self)
   insist(self, function()
-    self.row = self.store:send("SET LOCAL synchronous_commit = on; "
-      .. self.store:change_sql(self.row, {
-        state = "done", finished_at = stores.NOW, lease_owner = stores.NULL,
-        lease_until = stores.NULL, waiting = stores.NULL,
-      }) .. "; " .. self.store:read_sql(self.row))
+    self.row = self.store:change(self.row, {
+      state = "done", finished_at = stores.NOW, lease_owner = stores.NULL,
+      lease_until = stores.NULL, waiting = stores.NULL,
+    }, "SET LOCAL synchronous_commit = on; ")
   end)
   local row = self.row
+  if row and row.state == "done" then self:tell "done" end
   if row and row.rows_done > MUCH * math.max(row.rows_estimated or 0, 1) then
     self:tell("hint", ("%.0f rows of %s were written anew: VACUUM (ANALYZE) %s, when it is quiet, "
       .. "lets their old versions' space be used again"):format(row.rows_done, row.target,
@@ -400,6 +392,7 @@ local function work(self)
   if not self.row.batch_size then insist(self, function() begin(self) end) end
   if not is_ours(self) then return end
   self.samples[1] = { at = core.now(), seen = self.row.rows_seen }
+  self:tell "start"
   while is_ours(self) and not is_at_end(self.row) do
     if self.stop() then return end
     step(self)

@@ -195,6 +195,14 @@ function relation:between(db, after, upto)
   return table.concat(parts, " AND ")
 end
 
+--- Let the server look at the expressions: an error names what is wrong with them, and nothing has
+-- happened.
+-- @param set what stands behind SET
+-- @param where a condition; nil
+function relation:check(db, set, where)
+  db:ask(("EXPLAIN UPDATE %s SET %s\n WHERE (%s\n)"):format(self.name, set, where or "true"))
+end
+
 --- A key for people.
 function relation:shown(values)
   local parts = {}

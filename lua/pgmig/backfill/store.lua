@@ -13,6 +13,8 @@ local store = {}
 store.__index = store
 
 local LEASE = 30 -- seconds that an owner may be silent, while its server process is there
+--- What a message begins with that is a transaction, whatever the defaults are.
+local BEGIN = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET TRANSACTION READ WRITE; "
 local ATTEMPTS = 3 -- others may create the table
 
 local columns = {
@@ -101,13 +103,16 @@ function store:exists()
   return true
 end
 
+--- The command that makes the table.
+function store:creation_sql() return creation(self.name) end
+
 --- Make the table, where it is missing: with the first backfill.
 function store:prepare()
   self.ledger:check_writable()
   for _ = 1, ATTEMPTS do
     if self:exists() then return end
-    local ok, err = pcall(self.db.ask_rows, self.db, "-", "SET LOCAL synchronous_commit = on; "
-      .. creation(self.name))
+    local ok, err = pcall(self.db.ask_rows, self.db, "-", BEGIN
+      .. "SET LOCAL synchronous_commit = on; " .. creation(self.name))
     if not ok and not (errors.is(err, "sql") and (err.sqlstate == "42P07"
       or err.sqlstate == "42710" or err.sqlstate == "23505")) then error(err, 0) end
     self.ledger:probe(self.db) -- whose it is, too
@@ -177,6 +182,9 @@ local function literal(self, value)
   if type(value) == "boolean" then return tostring(value) end
   return self.db:quote_literal(core.readable(value, "\\x"))
 end
+
+--- Run a command that writes, in a transaction of its own.
+function store:exec(command) self.db:ask_rows("-", BEGIN .. command) end
 
 --- All rows, in the order that they are to run in.
 function store:list()
@@ -262,9 +270,11 @@ function store:lock_sql(row)
 end
 
 --- Change a row of this owner's.
+-- @param before commands that its transaction begins with; nil
 -- @return the row as it is now, whoever has changed it
-function store:change(row, fields)
-  return self:send(self:change_sql(row, fields) .. "; " .. self:read_sql(row))
+function store:change(row, fields, before)
+  return self:send(BEGIN .. (before or "") .. self:change_sql(row, fields) .. "; "
+    .. self:read_sql(row))
 end
 
 --- Take a row for an owner, where nobody works on it and it is to be worked on.
@@ -281,7 +291,7 @@ function store:take(row, owner)
     AND (%s OR b.lease_owner OPERATOR(pg_catalog.=) %s)]]):format(self.name, literal(self, owner),
     literal(self, core.hostname()), UNTIL.sql, own_pid, is_row(self, row), FREE,
     literal(self, owner))
-  return self:send(sql .. "; " .. self:read_sql(row))
+  return self:send(BEGIN .. sql .. "; " .. self:read_sql(row))
 end
 
 --- Set the state, whoever works on it: its owner learns of it with its next batch.
@@ -293,7 +303,7 @@ function store:set(row, from, fields)
   local states = {}
   for i, state in ipairs(from) do states[i] = literal(self, state) end
   fields.updated_at = NOW
-  return self:send(([[UPDATE %s SET %s, revision = revision OPERATOR(pg_catalog.+) 1
+  return self:send(BEGIN .. ([[UPDATE %s SET %s, revision = revision OPERATOR(pg_catalog.+) 1
     WHERE %s AND state OPERATOR(pg_catalog.=) ANY (ARRAY[%s]); %s]]):format(self.name,
     assignments(self, fields), is_row(self, row), table.concat(states, ", "), self:read_sql(row)))
 end

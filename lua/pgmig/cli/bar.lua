@@ -1,7 +1,10 @@
 --- The progress bar: one line below what a run prints, on a terminal.
 local columns = require "pgmig.cli.columns"
 local core = require "pgmig.core"
+local needed = require "pgmig.needed"
 local output = require "pgmig.cli.output"
+
+local backfill_report = needed "cli.backfill_report"
 
 local M = {}
 local bar = {}
@@ -35,6 +38,7 @@ local function is_large(state) return state.size ~= nil and state.size >= LARGE 
 --- How much of the run is done, from 0 to 1. Where only one migration runs, the bar is that of the
 -- server's phase.
 local function fraction(state)
+  if state.backfill then return state.backfill.fraction end
   if state.done >= state.total then return 1 end
   local part = 0
   if is_large(state) then
@@ -52,6 +56,7 @@ end
 
 --- What is known of the migration under way.
 local function details(state)
+  if state.backfill then return backfill_report.line(state.backfill) end
   local parts = { state.label }
   if is_large(state) then parts[#parts + 1] = bytes_text(state) end
   local statement = state.statement
@@ -64,7 +69,8 @@ local function details(state)
 end
 
 --- The line.
--- @param state { done, total, label, bytes, size, statement, phase, percent }, as of an event
+-- @param state { done, total, label, bytes, size, statement, phase, percent }, as of an event; or
+--   { backfill, done, total }
 -- @param seconds since the run began
 -- @param width columns that there are
 -- @return the text
@@ -75,7 +81,8 @@ function bar:line(state, seconds, width)
   local full = math.floor(fraction(state) * length)
   local drawn = style.left .. style.full:rep(full) .. style.empty:rep(length - full) .. style.right
   local taken = length + #style.left + #style.right
-  local text = ("  %d/%d  %s  %s"):format(state.done, state.total, clock(seconds), details(state))
+  local counted = state.total and ("%d/%d  "):format(state.done, state.total) or ""
+  local text = ("  %s%s  %s"):format(counted, clock(seconds), details(state))
   local rest, used = columns.head(text:gsub("%c", "?"), width - taken)
   if taken > width then return "", 0 end
   return drawn .. rest, taken + used
@@ -89,7 +96,11 @@ local known = { "done", "total", "bytes", "size", "statement", "phase", "percent
 -- @return whether it changes the bar
 local function note(self, event)
   local state = self.state
-  if event.type == "progress" then
+  if event.type == "backfill" and event.backfill then
+    self.state = {
+      backfill = event.backfill, done = state and state.done, total = state and state.total,
+    }
+  elseif event.type == "progress" then
     self.state = { label = event.migration and event.migration.label or "" }
     for _, key in ipairs(known) do self.state[key] = event[key] end
   elseif event.type == "start" and state then

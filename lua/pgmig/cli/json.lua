@@ -206,10 +206,26 @@ local function is_due(self)
   return true
 end
 
+--- What is known of a backfill.
+local function described(backfill)
+  local fields = {}
+  for key, value in pairs(backfill) do fields[key] = value end
+  fields.key = backfill.key and list(backfill.key)
+  fields.failed_key = backfill.failed_key and list(backfill.failed_key)
+  fields.skipped = list(backfill.skipped, function(one)
+    return object { key = list(one.key), error = one.error }
+  end)
+  for _, key in ipairs { "rate", "eta", "fraction", "batch_seconds" } do
+    fields[key] = fields[key] and rounded(fields[key])
+  end
+  return object(fields)
+end
+
 --- Something happened during a run.
 function json:event(event)
   self.told = self.told or core.now()
-  if event.type == "progress" and not is_due(self) then return end
+  local is_progress = event.type == "progress" or event.phase == "progress"
+  if is_progress and not is_due(self) then return end
   local m = event.migration or {}
   tell(self, {
     event = event.type, direction = event.direction, version = m.version, name = m.name,
@@ -220,7 +236,13 @@ function json:event(event)
     blockers = event.blockers and list(event.blockers, object),
     done = event.done, total = event.total, bytes = event.bytes, size = event.size,
     statement = event.statement, phase = event.phase, percent = event.percent,
+    backfill = event.backfill and described(event.backfill),
   })
+end
+
+--- What `backfill status` found.
+function json:backfill_status(backfills)
+  self:write { backfills = list(backfills, described) }
 end
 
 --- A run has ended well.

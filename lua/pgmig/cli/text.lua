@@ -2,6 +2,7 @@
 local texts = require "pgmig.texts"
 local needed = require "pgmig.needed"
 
+local backfill_report = needed "cli.backfill_report"
 local bar = needed "cli.bar"
 local source = needed "files.source"
 local status_table, times = needed "cli.status_table", needed "cli.times"
@@ -71,6 +72,9 @@ end
 
 -- ---- what commands report ---------------------------------------------------
 
+--- What `backfill status` found.
+function text:backfill_status(backfills) backfill_report.status(self.output, backfills) end
+
 --- What `status` found.
 function text:status(status)
   status_table.write(self.output, status, { is_local = self.is_local })
@@ -134,6 +138,14 @@ function text:statements(step)
   end
 end
 
+--- What a planned migration fills.
+function text:backfills(step)
+  for _, backfill in ipairs(step.backfills or {}) do
+    self.output:line(("  then: backfill %s, SET %s%s"):format(texts.line(backfill.table),
+      texts.excerpt(backfill.set), backfill.run == "later" and " (later)" or ""))
+  end
+end
+
 --- What a dry run found.
 -- @param plan the migrator's plan
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
@@ -145,6 +157,7 @@ function text:plan(plan, steps)
   for _, step in ipairs(steps) do
     self.output:line(plan_line(verb, step))
     self:statements(step)
+    self:backfills(step)
   end
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
 end
@@ -428,6 +441,7 @@ local on = {
     self.output:note(("%s: the connection was lost (%s); connecting again"):format(
       event.migration.label, event.message))
   end,
+  backfill = function(self, event) backfill_report.event(self.output, event) end,
   resumed = function(self, event)
     self.output:note(("%s: resuming %s"):format(event.migration.label, event.message))
   end,

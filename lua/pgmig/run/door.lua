@@ -4,11 +4,14 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local lock = require "pgmig.run.lock"
 local loop = require "pgmig.db.loop"
+local needed = require "pgmig.needed"
 local recovery = require "pgmig.db.recovery"
 local resume = require "pgmig.run.resume"
 local run = require "pgmig.run.run"
 local state = require "pgmig.state.compare"
 local watches = require "pgmig.db.watch"
+
+local backfill_runs = needed "backfill.runs"
 
 local M = {}
 
@@ -78,13 +81,14 @@ local function run_locked(migrator, held, plan, emit, how)
   for _, m in ipairs(settled) do
     emit { type = "skipped", migration = m, message = "already done by another run" }
   end
-  if #plan == 0 then return {} end
   local options = {
     db = migrator.db, ledger = migrator.ledger, lock = held, hooks = migrator.hooks, emit = emit,
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = may_pipeline(migrator),
-    stop = how.stop, unattended = how.unattended,
+    stop = how.stop, unattended = how.unattended, backfill = migrator.backfill,
   }
+  if plan.direction == "up" and not plan.record_only then backfill_runs.finish(options) end
+  if #plan == 0 then return {} end
   migrator.db.watch:tell_progress(function(seen) run.watched(options, seen) end)
   return run.run(options, plan)
 end

@@ -3,10 +3,13 @@
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local hooks = require "pgmig.run.hooks"
+local needed = require "pgmig.needed"
 local source = require "pgmig.files.source"
 local steps = require "pgmig.run.step"
 local texts = require "pgmig.texts"
 local version = require "pgmig.version"
+
+local backfill_runs = needed "backfill.runs"
 
 local M = {}
 
@@ -73,11 +76,15 @@ function M.write(migrator, plan, write)
   write(head_of(db))
   if not plan[1] then return write(comment "There is nothing to apply.") end
   for _, sql in ipairs(preparation) do write("\nBEGIN;\n" .. sql .. "COMMIT;\n") end
-  local run = stand_in(migrator, plan)
+  local run, made = stand_in(migrator, plan), ledger.handle:has_backfill()
   for _, m in ipairs(plan) do
     db.breathe()
     local step = steps.new(run, plan, m)
     step:load()
+    if step.backfills and not made then
+      made = true
+      write("\nBEGIN;\n" .. backfill_runs.creation(run) .. ";\nCOMMIT;\n")
+    end
     write("\n" .. comment(m.label) .. (step.transaction and "" or REMARK) .. ENCODING .. STRINGS)
     write(core.listing(db.handle, ledger.handle, { step:job() }))
     source.forget(m)

@@ -10,6 +10,7 @@ local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
 local new_step = require("pgmig.run.step").new
 
+local backfill_runs = needed "backfill.runs"
 local identity = needed "run.identity"
 local resume = needed "run.resume"
 local retry = needed "run.retry"
@@ -77,6 +78,7 @@ end
 -- @return as of `attempts.run`
 local function attempt(self, steps)
   self:check_lock()
+  if #steps == 1 then steps[1]:prepare() end
   for _, step in ipairs(steps) do step:count_attempt() end
   return attempts.run(self, steps, find_start(steps[1]))
 end
@@ -149,6 +151,7 @@ function run:finish(step, seconds)
   }
   self:look("committed", step:context { duration = duration })
   self:progress(step)
+  if step.backfills then backfill_runs.finish(self, ledger.key(step.m)) end
 end
 
 --- A migration is left out.
@@ -363,7 +366,8 @@ end
 
 --- Run a plan.
 -- @param options { db, ledger, lock, hooks, emit = fn(event), token, lock_timeout, retries,
---   pipeline, lock_wait and reconnect in seconds, stop and unattended as in `migrator:run` }
+--   pipeline, backfill, lock_wait and reconnect in seconds, stop and unattended as in
+--   `migrator:run` }
 -- @param plan a list of migrations with direction, and record_only = the event's name to write
 --   rows only
 -- @return the migrations that were run, in order

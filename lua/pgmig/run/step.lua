@@ -8,8 +8,8 @@ local needed = require "pgmig.needed"
 local session = require "pgmig.db.session"
 local source = require "pgmig.files.source"
 
+local backfill_files, backfill_runs = needed "backfill.files", needed "backfill.runs"
 local lua_file = needed "files.lua_file"
-local stores = needed "backfill.store"
 
 local M = {}
 local step = {}
@@ -83,6 +83,24 @@ function step:load()
   if not self:goes_ahead() and source.hold(self.m, self.script) then
     self.script = source.script(self.m, self.direction)
   end
+  self:read_backfills()
+end
+
+--- What it fills when it is committed, and what must be filled before it begins.
+function step:read_backfills()
+  if self.direction ~= "up" then return end
+  self.after = self.script:directive(self.section, "after-backfill")
+  if not self.script:backfills(self.section) then return end
+  self.backfills = backfill_files.entries(self.m, self.script, self.section)
+end
+
+function recorded.read_backfills() end
+
+--- Get ready for an attempt: the table of backfills is made before its transaction begins.
+-- @raise kind "plan" where a backfill is not done that has to be before
+function step:prepare()
+  if self.after then backfill_runs.check_after(self.run, self.m, self.after) end
+  if self.backfills then backfill_runs.prepare(self.run) end
 end
 
 --- What the file's author should know.
@@ -121,7 +139,7 @@ local function pauses(self)
   local looked_at = self:hears "before_statement" or self:hears "after_statement"
     or self:hears "progress"
   local opened = self:hears "before_each" or self:code() ~= nil
-  local closing = self:hears "after_each"
+  local closing = self:hears "after_each" or self.backfills ~= nil
   if not (looked_at or opened or closing) then return nil end
   return { opened = opened, before = looked_at, after = looked_at, closing = closing }
 end
@@ -193,6 +211,7 @@ function at.after(self, index)
 end
 
 function at.closing(self)
+  if self.backfills then backfill_runs.try(self.run.db, self.backfills, self.m.path) end
   self.run.hooks:fire("after_each", self:context())
   return "go_on"
 end
@@ -214,7 +233,7 @@ function recorded:ends_unfinished() return self.m.unfinished ~= nil end
 -- look in between.
 function step:goes_ahead()
   return self.run.pipeline and self.transaction and self.m.id ~= nil
-    and not self:ends_unfinished() and not pauses(self)
+    and not self:ends_unfinished() and not self.after and not pauses(self)
 end
 
 --- It is its turn.
@@ -283,10 +302,12 @@ end
 
 function recorded.may_watch() return false end
 
---- What commits together with the tracking row: a migration that is rolled back has no backfills.
+--- What commits together with the tracking row: its backfills are to be done from now on, or are
+-- forgotten.
 local function along(self)
-  if self.direction ~= "down" or not self.run.ledger.handle:has_backfill() then return nil end
-  return { stores.open(self.run.db, self.run.ledger):drop_sql(ledger_key(self.m)) }
+  if self.direction == "down" then return backfill_runs.removal(self.run, ledger_key(self.m)) end
+  if not self.backfills then return nil end
+  return backfill_runs.enrolment(self.run, self.backfills, self.transaction)
 end
 
 --- What the core has to do.
