@@ -5,7 +5,7 @@ _pgmig() {
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt history
+  local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
     doctor repair resolve trace check stats verify drift squash dump database config wait help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
@@ -41,7 +41,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --base | --owner | --template | --encoding | --from-table | --scratch | --against | \
+      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --base | --owner | --template | --encoding | --from-table | --to-table | --scratch | --against | \
       --applied-to) return ;;
   esac
 
@@ -68,6 +68,7 @@ _pgmig() {
     squash) own="--to --data --delete --dry-run $proof" ;;
     drift) own="--against $proof" ;;
     adopt) own='--from --from-table --dry-run' ;;
+    export) own='--to --to-table --dry-run' ;;
     create) own='--timestamp --edit' ;;
     renumber) own='--dry-run --keep --base --offline --out-of-order' ;;
     history) own='--limit --local-time' ;;

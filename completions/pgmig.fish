@@ -1,7 +1,7 @@
 # Completion of pgmig for fish.
 
-set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt history \
-    doctor repair resolve trace check stats verify drift squash dump database config wait help
+set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt \
+    export history doctor repair resolve trace check stats verify drift squash dump database config wait help
 set -l formats atlas dbmate diesel drizzle evolve flyway golang-migrate goose graphile-migrate \
     hasura maragu node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails refinery \
     sqitch sql-migrate sqlx supabase tern
@@ -27,6 +27,7 @@ complete -c pgmig -n $before -a renumber -d 'give files with the same number new
 complete -c pgmig -n $before -a baseline -d 'record migrations without running them'
 complete -c pgmig -n $before -a unapply -d 'record a migration as not applied'
 complete -c pgmig -n $before -a adopt -d 'take over what another tool has applied'
+complete -c pgmig -n $before -a export -d 'write the rows of another tool'
 complete -c pgmig -n $before -a history -d 'show what has happened'
 complete -c pgmig -n $before -a doctor -d 'diagnose problems and print the fix for each'
 complete -c pgmig -n $before -a repair -d 'accept files as they are now'
@@ -107,6 +108,9 @@ complete -c pgmig -n "$behind create" -l edit -d 'open it in the editor'
 complete -c pgmig -n "$behind baseline" -l detect -d 'find the version on a clone'
 complete -c pgmig -n "$behind adopt" -l from -x -a "$formats" -d 'the tool'
 complete -c pgmig -n "$behind adopt" -l from-table -x -d 'its table'
+complete -c pgmig -n "$behind export" -l to -x -a "$formats" -d 'the tool'
+complete -c pgmig -n "$behind export" -l to-table -x -d 'its table'
+complete -c pgmig -n "$behind export" -l dry-run -d 'only show what would be written'
 complete -c pgmig -n "$behind history" -l limit -x -d 'show only the newest events'
 complete -c pgmig -n "$behind repair" -l all -d 'all migrations'
 complete -c pgmig -n "$behind repair" -l replaced -d 'even if name and text differ'

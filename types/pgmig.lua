@@ -249,13 +249,23 @@ function context:stop() end
 ---@field exact? boolean it has no other columns
 ---@field query string "%s" stands for the table
 ---@field newest? boolean it keeps only one row
----@field checksum? "sha384"|"sha256"|"sha1"|"md5"|"crc32"|"siphash13"
+---@field checksum? "sha384"|"sha256"|"sha1"|"md5"|"crc32"|"siphash13"|fun(m: pgmig.Migration, row: table): string
 ---@field judge? fun(rows: table[], set: table): table[], string[]
 ---@field elsewhere? string its name in another schema
 ---@field same? fun(text: string, row: table, m: pgmig.Migration): boolean
 ---@field mark? string[] a Lua pattern, and the name of what it finds
 
----@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %d the digest
+---@class pgmig.Layout SQL: %t the table, %s its schema, %k the key, %n the name, %a when it was applied, %d the checksum, %{word} of `values`
+---@field create string|fun(list: pgmig.Migration[], named: fun(ending: string): string): string
+---@field claim string
+---@field release string
+---@field correct? string
+---@field key_of? fun(m: pgmig.Migration): string
+---@field values? fun(m: pgmig.Migration, path: string): table<string, string>
+---@field in_order? boolean the tool runs nothing that comes before what it has applied
+---@field repeatable? boolean repeatable migrations have rows, too
+
+---@class pgmig.Shared SQL: %t the table, %k the key, %n the name, %a when it was applied, %d the digest
 ---@field columns string
 ---@field key string
 ---@field locked? boolean
@@ -266,6 +276,7 @@ function context:stop() end
 ---@field claim string
 ---@field release string
 ---@field there string
+---@field correct? string
 
 ---@class pgmig.Adoption a list of migrations
 ---@field from string
@@ -273,6 +284,15 @@ function context:stop() end
 ---@field notes string[]
 ---@field known integer
 ---@field applied_at table<pgmig.Migration, string>
+
+---@class pgmig.Export a list of the migrations whose rows are written
+---@field to string
+---@field to_table string
+---@field creates boolean whether the table was missing
+---@field known integer how many had their rows
+---@field removed pgmig.Migration[]
+---@field corrected pgmig.Migration[]
+---@field notes string[]
 
 ---@class pgmig.Format
 ---@field name string
@@ -291,6 +311,8 @@ function context:stop() end
 ---@field tracking? pgmig.Tracking
 ---@field shared? pgmig.Shared
 ---@field unshared? string why its table cannot be shared
+---@field export? pgmig.Layout
+---@field unexported? string why its rows cannot be written
 
 ---@alias pgmig.Choice "error"|"warn"|"allow"
 
@@ -554,6 +576,10 @@ function migrator:unapply(version, options) end
 ---@param options { from: string|pgmig.Format?, from_table: string?, dry_run: boolean?, on_event: fun(event: pgmig.Event)? }?
 ---@return pgmig.Adoption
 function migrator:adopt(options) end
+
+---@param options { to: string|pgmig.Format?, to_table: string?, dry_run: boolean?, on_event: fun(event: pgmig.Event)? }?
+---@return pgmig.Export
+function migrator:export(options) end
 
 ---@return pgmig.Finding[]
 function migrator:doctor() end

@@ -40,6 +40,9 @@ M.known = {
   adopt = {
     from = "string or table", from_table = "string", dry_run = "boolean", on_event = "function",
   },
+  export = {
+    to = "string or table", to_table = "string", dry_run = "boolean", on_event = "function",
+  },
   repair = { replaced = "boolean", gone = "boolean", on_event = "function" },
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },

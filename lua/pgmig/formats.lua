@@ -20,7 +20,10 @@
 --   called, beside = by file near the folder, of what that says, always = true: its folders
 --   always have one of these }
 -- * `tracking`: its tracking table, for `adopt` (pgmig.takeover.tracking)
--- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is not
+-- * `shared`: how that table is used in place (pgmig.takeover.shared), or `unshared`: why it is
+--   not
+-- * `export`: how its rows are written (pgmig.takeover.layout), where that is not in `shared`; or
+--   `unexported`: why they are not
 -- @module pgmig.formats
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"

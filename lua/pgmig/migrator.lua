@@ -459,6 +459,29 @@ function migrator:adopt(options)
   return plan
 end
 
+--- The way out: write the rows that another tool would have written itself for what is applied,
+-- all in one transaction, and create its table as it does where that is missing. Rows of what pgmig
+-- has taken back are removed; all others stay.
+-- @param options { to = the tool's format, default: the migrator's own; to_table = its table, if it
+--   has another name; dry_run = true: only look; on_event as in `run` }
+-- @return a list of the migrations whose rows are written, or would be, with to, to_table, creates
+--   = whether the table was missing, known = how many had theirs, removed and corrected = lists of
+--   migrations whose rows are deleted or get the checksum of the file, notes = sentences
+-- @raise kinds "plan" for a table that is not the tool's, what is half finished, and a gap in what
+--   is applied where the tool keeps only its newest version; "drift" for files that the tool would
+--   refuse; "usage" for a tool whose rows cannot be written
+function migrator:export(options)
+  options = arguments.read("export", options)
+  check_db(self)
+  local export = needed "takeover.export"
+  local to = export.format(self, options.to)
+  if options.dry_run then return export.plan(self, to, options.to_table) end
+  local emit = emitter.new(self.log, options.on_event)
+  local plan = export.run(self, to, options.to_table, emit)
+  for _, note in ipairs(plan.notes) do emit { type = "warning", message = note } end
+  return plan
+end
+
 --- Apply pending migrations.
 -- @param options nil: all; a version: up to it, inclusive; or { to = version (also written target),
 --   steps = at most this many, dry_run = true: only return what would run } and those of `run`

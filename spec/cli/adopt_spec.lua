@@ -61,6 +61,31 @@ describe("adopt", function()
     assert.not_matches("dbmate", out)
   end)
 
+  it("has its way back: export", function()
+    project.run "adopt --from dbmate"
+    project.run "--format dbmate up"
+    local code, out = project.run "export --to dbmate --dry-run"
+    assert.same({ 0, "would write    2_b\npublic.schema_migrations of dbmate: 1 to write, 0 "
+      .. "removed, 0 corrected, 1 there already; nothing was written\n" }, { code, out })
+    code, out = project.run "export --to dbmate"
+    assert.same({ 0, "written    2_b\npublic.schema_migrations of dbmate: 1 written, 0 removed, "
+      .. "0 corrected, 1 there already\n" }, { code, out })
+    project.run "--format dbmate down"
+    project.db:exec "INSERT INTO schema_migrations VALUES ('7')"
+    local err
+    code, out, err = project.run "--format dbmate export --json"
+    local said = cli.objects(out)
+    said = said[#said]
+    assert.same({ 0, 1, "2_b", 0, 1, true, "public.schema_migrations" }, { code, #said.removed,
+      said.removed[1].label, #said.migrations, said.known, said.exported, said.to_table })
+    assert.matches("dbmate has applied 7, which pgmig has not recorded", said.notes[1])
+    assert.equal("", err)
+    code, out, err = project.run "--format dbmate export --to hasura"
+    assert.equal("", out)
+    assert.equal(2, code)
+    assert.matches("its server keeps them", err)
+  end)
+
   it("is not advised as long as the tool's table and the files disagree", function()
     project.db:exec "INSERT INTO schema_migrations VALUES ('7')"
     local _, out = project.run "--format dbmate doctor"

@@ -2,6 +2,7 @@
 -- in a schema that comes first in the path (spec/fixtures/traps.sql). Whatever pgmig does there,
 -- nothing is caught; and the server's log of it shows no statement that leaves a name to the path.
 local cli = require "spec.cli.helper"
+local core = require "pgmig.core"
 local history = require "spec.support.history"
 local pgmig = require "pgmig"
 local pgmig_formats = require "pgmig.formats"
@@ -242,10 +243,11 @@ describe("with a trap for every name in the path,", function()
     ["postgres-migrations"] = [[CREATE TABLE public.migrations (id integer,
         name varchar, hash varchar, executed_at timestamp);
       INSERT INTO public.migrations VALUES (0, 'create-migrations-table', '', pg_catalog.now()),
-        (1, 'a', '', pg_catalog.now())]],
+        (1, 'a', ']] .. core.digest("1-a.sql" .. UP, "sha1") .. [[', pg_catalog.now())]],
     refinery = [[CREATE TABLE public.refinery_schema_history (version integer, name varchar,
         applied_on varchar, checksum varchar);
-      INSERT INTO public.refinery_schema_history VALUES (1, 'a', '2024-01-15T10:30:00.5Z', '')]],
+      INSERT INTO public.refinery_schema_history VALUES (1, 'a', '2024-01-15T10:30:00.5Z', ']]
+      .. core.digest("a\255\1\0\0\0" .. UP .. "\255", "siphash13") .. "')",
     maragu = [[CREATE TABLE public.migrations (version pg_catalog.text);
       INSERT INTO public.migrations VALUES ('1_a')]],
     pgmig = [[CREATE TABLE public.schema_migrations (version integer PRIMARY KEY,
@@ -274,6 +276,12 @@ describe("with a trap for every name in the path,", function()
       local m = pgmig.migrator(db, dir, { format = name, table = own_table })
       assert.equal(1, #m:adopt(), name)
       assert.equal(1, m:status().applied_count)
+      local first, out = m:applied()[1], "trap.out_" .. name:gsub("%W", "_")
+      if name ~= "hasura" then
+        assert.equal(1, #m:export { to_table = out }, name)
+        m:unapply(first)
+        assert.equal(1, #m:export({ to_table = out }).removed, name)
+      end
       local tool_table = pgmig_formats.find(name).tracking.table
       if not tool_table:find "%." then
         support.psql(url, ("DROP TABLE IF EXISTS trap.%s, public.%s")

@@ -287,7 +287,9 @@ function M.unapply(run)
 end
 
 --- Whether other commands read the folder in this format, too.
-local function is_settled(found) return found.sources.format ~= "--from" end
+local function is_settled(found)
+  return found.sources.format ~= "--from" and found.sources.format ~= "--to"
+end
 
 function M.adopt(run)
   local options = run.options
@@ -299,6 +301,15 @@ function M.adopt(run)
   local format = not is_settled(run.settings) and run.settings.values.format
   if options.dry_run then return run.report:adoption(plan, format) end
   run.report:adopted(plan, format)
+end
+
+function M.export(run)
+  local options = run.options
+  local plan = open(run):export {
+    to = options.tool, to_table = options.to_table, dry_run = options.dry_run,
+    on_event = watch(run),
+  }
+  run.report:export(plan, options.dry_run)
 end
 
 -- ---- repairs ---------------------------------------------------------------

@@ -191,6 +191,22 @@ end
 function json:adoption(plan) self:write(adoption(plan, false)) end
 function json:adopted(plan) self:write(adoption(plan, true)) end
 
+--- The rows that `export` has written, or would write.
+function json:export(plan, dry)
+  local function migrations(of)
+    return list(of, function(m)
+      local fields = brief(m)
+      fields.path, fields.applied_at = m.path, m.applied_at
+      return object(fields)
+    end)
+  end
+  self:write {
+    to = plan.to, to_table = plan.to_table, creates = plan.creates, exported = not dry,
+    known = plan.known, notes = list(plan.notes), migrations = migrations(plan),
+    removed = migrations(plan.removed), corrected = migrations(plan.corrected),
+  }
+end
+
 --- Files that look like migrations, and are not applied as such.
 function json:ignored(plan)
   for _, path in ipairs(plan.ignored) do

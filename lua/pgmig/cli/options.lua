@@ -319,6 +319,20 @@ local function add_adopt(parser)
   cmd:flag("--dry-run"):description "Only show what would be recorded."
 end
 
+local function add_export(parser)
+  local cmd = command(parser, "export", "Write another tool's rows for what is applied.", {
+    about = "The way back to that tool, which then goes on where pgmig has stopped: all in one\n"
+      .. "transaction. Rows of what was rolled back are removed, all others stay.",
+    examples = "Examples:\n   pgmig export --to goose --dry-run\n"
+      .. "   pgmig --format goose export --to-table ops.goose_db_version",
+  })
+  cmd:option("--to"):argname "NAME":convert(not_empty "--to"):target "tool"
+    :description "The tool, as in --format (default: the format)."
+  cmd:option("--to-table"):argname "NAME":convert(not_empty "--to-table")
+    :description "Its table, if it does not have the usual name."
+  cmd:flag("--dry-run"):description "Only show what would be written."
+end
+
 local function add_trace(parser)
   local cmd = command(parser, "trace", "Show what the pending migrations lock and rewrite.", {
     about = "Runs them on a clone of the schema, an empty one, and watches. The database\n"
@@ -461,10 +475,9 @@ local function build(words)
   global_options(parser)
   local kit = { command = command, limit = limit, not_empty = not_empty }
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto,
-    setup.create, setup.renumber, setup.database,
-    add_baseline, add_unapply, add_adopt, add_history, add_doctor, add_repair, add_resolve,
-    add_trace, add_check, add_stats, add_verify, add_drift, add_squash, add_dump, add_config,
-    setup.wait, add_help } do
+    setup.create, setup.renumber, setup.database, add_baseline, add_unapply, add_adopt,
+    add_export, add_history, add_doctor, add_repair, add_resolve, add_trace, add_check,
+    add_stats, add_verify, add_drift, add_squash, add_dump, add_config, setup.wait, add_help } do
     add(parser, kit)
   end
   parser.error = function(at, message)

@@ -179,8 +179,9 @@ function M.read(options)
   add_values(found, file)
   local dir = found.values.dir
   found.values.dir = type(dir) == "table" and dir or { dir }
-  if options.from and found.sources.format == "default" then
-    found.values.format, found.sources.format = options.from, "--from"
+  local tool = options.from or options.tool
+  if tool and found.sources.format == "default" then
+    found.values.format, found.sources.format = tool, options.from and "--from" or "--to"
   end
   local own = own_table(found.values)
   if found.sources.table == "default" and own then found.values.table = own end

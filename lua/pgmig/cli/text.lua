@@ -210,6 +210,21 @@ function text:adopted(plan, format)
   remind(self, format)
 end
 
+--- The rows that `export` has written, or would write.
+-- @param plan the migrator's
+-- @param dry whether nothing was written
+function text:export(plan, dry)
+  for _, note in ipairs(dry and plan.notes or {}) do self.output:note("pgmig: " .. note) end
+  local verbs = dry and { "would remove ", "would correct", "would write  " }
+    or { "removed  ", "corrected", "written  " }
+  for i, list in ipairs { plan.removed, plan.corrected, plan } do
+    for _, m in ipairs(list) do self.output:line(("%s  %s"):format(verbs[i], m.label)) end
+  end
+  self.output:line(("%s of %s: %d %s, %d removed, %d corrected, %d there already%s"):format(
+    plan.to_table, plan.to, #plan, dry and "to write" or "written", #plan.removed, #plan.corrected,
+    plan.known, dry and "; nothing was written" or ""))
+end
+
 --- Files that look like migrations, and are not applied as such.
 function text:ignored(plan)
   for _, path in ipairs(plan.ignored) do

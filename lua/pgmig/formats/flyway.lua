@@ -23,6 +23,14 @@ local function undone_in(paths)
   end
 end
 
+local CREATE = [[
+  CREATE TABLE IF NOT EXISTS %%t (installed_rank INT NOT NULL, version VARCHAR(50),
+    description VARCHAR(200) NOT NULL, type VARCHAR(20) NOT NULL, script VARCHAR(1000) NOT NULL,
+    checksum INTEGER, installed_by VARCHAR(100) NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT pg_catalog.now(), execution_time INTEGER NOT NULL,
+    success BOOLEAN NOT NULL, CONSTRAINT %s PRIMARY KEY (installed_rank));
+  CREATE INDEX IF NOT EXISTS %s ON %%t (success)]]
+
 return {
   name = "flyway",
   about = "V1.2__name.sql, U1.2__name.sql, R__name.sql and B3__name.sql",
@@ -98,4 +106,25 @@ return {
     checksum = "crc32",
   },
   unshared = "its rows are numbered by Flyway, and those of repeatable migrations are its own",
+  export = {
+    create = function(_, named)
+      return CREATE:format(named "_pk", named "_s_idx")
+    end,
+    repeatable = true,
+    values = function(_, path)
+      return {
+        description = (path:match "__(.*)%.sql$" or ""):gsub("_", " "), script = path,
+        type = path:find "^B[^/]*$" and "SQL_BASELINE" or "SQL",
+      }
+    end,
+    claim = [[
+      INSERT INTO %t (installed_rank, version, description, type, script, checksum, installed_by,
+        installed_on, execution_time, success)
+      SELECT COALESCE(pg_catalog.max(t.installed_rank), 0) OPERATOR(pg_catalog.+) 1,
+        %k::pg_catalog.varchar, %{description}::pg_catalog.varchar, %{type}::pg_catalog.varchar,
+        %{script}::pg_catalog.varchar, %d::pg_catalog.int4, current_user, %a, 0, true
+      FROM %t AS t]],
+    correct = "UPDATE %t SET checksum = %d WHERE version OPERATOR(pg_catalog.=) %k",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+  },
 }

@@ -37,4 +37,10 @@ return {
     query = "SELECT version::pg_catalog.text AS version, dirty FROM %s",
   },
   unshared = "its table has one row, the newest version",
+  export = {
+    create = "CREATE TABLE IF NOT EXISTS %t (version bigint NOT NULL PRIMARY KEY, "
+      .. "dirty boolean NOT NULL)",
+    claim = "DELETE FROM %t; INSERT INTO %t (version, dirty) VALUES (%k, false)",
+    release = "DELETE FROM %t",
+  },
 }

@@ -1,5 +1,8 @@
 --- graphile-migrate: `migrations/committed/000001.sql` or `000001-name.sql`; it has no way back.
 -- Name the folder `migrations`, or `migrations/committed`.
+local core = require "pgmig.core"
+local errors = require "pgmig.errors"
+
 local function parse(path)
   local file = path:match "^committed/([^/]+)$" or path
   if file:find("/", 1, true) then return false end
@@ -39,6 +42,16 @@ local include, include_close = both {
   text = "! include ", kind = "refused", margin = true,
   hint = "`graphile-migrate commit` inserts the included file",
 }
+
+--- A line of a committed file's head, which graphile-migrate computes when it commits.
+local function header(m, key)
+  local head = ("\n" .. core.read_file(m.path)):match "^(.-)\n%s*\n" or ""
+  local value = head:match("\n%-%-! " .. key .. ": *(%S+)")
+  if value then return value end
+  errors.raise("plan", ("it has no line --! %s"):format(key), {
+    file = m.path, hint = "only `graphile-migrate commit` writes these lines",
+  })
+end
 
 return {
   name = "graphile-migrate",
@@ -80,4 +93,24 @@ return {
     mark = { "^%-%-! Hash: (%S+)", "its --! Hash line" },
   },
   unshared = "its rows are hashes that graphile-migrate computes",
+  export = {
+    create = [[
+      CREATE SCHEMA IF NOT EXISTS %s;
+      CREATE TABLE IF NOT EXISTS %t (hash pg_catalog.text PRIMARY KEY,
+        previous_hash pg_catalog.text REFERENCES %t, filename pg_catalog.text NOT NULL,
+        date pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());
+      CREATE TABLE IF NOT EXISTS %s.current (
+        filename pg_catalog.text PRIMARY KEY DEFAULT 'current.sql',
+        content pg_catalog.text NOT NULL,
+        date pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now())]],
+    key_of = function(m) return m.text .. ".sql" end,
+    in_order = true,
+    values = function(m)
+      local previous = header(m, "Previous")
+      return { hash = header(m, "Hash"), previous = previous ~= "-" and previous or nil }
+    end,
+    claim = "INSERT INTO %t (hash, previous_hash, filename, date) "
+      .. "VALUES (%{hash}, %{previous}, %k, %a)",
+    release = "DELETE FROM %t WHERE filename OPERATOR(pg_catalog.=) %k",
+  },
 }

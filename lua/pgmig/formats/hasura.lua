@@ -51,4 +51,6 @@ return {
       ORDER BY m.key]],
   },
   unshared = "its rows are kept by Hasura's server",
+  unexported = "its server keeps them; let it do that for each version that is applied: hasura "
+    .. "migrate apply --skip-execution --version V",
 }

@@ -38,4 +38,10 @@ return {
     query = "SELECT version AS label FROM %s WHERE version OPERATOR(pg_catalog.<>) ''",
   },
   unshared = "its table has one row, the newest version",
+  export = {
+    create = "CREATE TABLE IF NOT EXISTS %t (version pg_catalog.text NOT NULL)",
+    key_of = function(m) return m.label end,
+    claim = "DELETE FROM %t; INSERT INTO %t (version) VALUES (%k)",
+    release = "UPDATE %t SET version = ''",
+  },
 }

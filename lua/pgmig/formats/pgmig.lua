@@ -19,4 +19,11 @@ return {
       SELECT version::pg_catalog.text AS version, applied_at
       FROM %s AS t ORDER BY t.version]],
   },
+  export = {
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (version INTEGER PRIMARY KEY, name pg_catalog.text NOT NULL,
+        applied_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now())]],
+    claim = "INSERT INTO %t (version, name, applied_at) VALUES (%k, %n, %a)",
+    release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
+  },
 }

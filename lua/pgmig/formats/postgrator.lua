@@ -64,7 +64,7 @@ return {
     list = [[
       SELECT version::pg_catalog.text AS key, run_at AS applied_at
       FROM %t WHERE version OPERATOR(pg_catalog.>) 0]],
-    claim = "INSERT INTO %t (version, name, md5, run_at) VALUES (%k, %n, %d, pg_catalog.now())",
+    claim = "INSERT INTO %t (version, name, md5, run_at) VALUES (%k, %n, %d, %a)",
     release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },

@@ -112,5 +112,7 @@ return {
     query = "SELECT version FROM %s AS t ORDER BY t.version",
     judge = judge,
   },
+  unexported = "what it does not know are files that it does not run; keep structure.sql, or write "
+    .. "a migration in Ruby for each",
   unshared = "Rails' rows are of migrations in Ruby, and the structure stands for all of them",
 }

@@ -52,8 +52,11 @@ return {
         execution_time BIGINT NOT NULL)]],
     list = "SELECT version::pg_catalog.text AS key, installed_on AS applied_at FROM %t",
     claim = [[
-      INSERT INTO %t (version, description, success, checksum, execution_time)
-      VALUES (%k, pg_catalog.replace(%n, '_', ' '), true, pg_catalog.decode(%d, 'hex'), 0)]],
+      INSERT INTO %t (version, description, installed_on, success, checksum, execution_time)
+      VALUES (%k, pg_catalog.replace(%n, '_', ' '), %a, true, pg_catalog.decode(%d, 'hex'), 0)]],
+    correct = [[
+      UPDATE %t SET checksum = pg_catalog.decode(%d, 'hex')
+      WHERE version OPERATOR(pg_catalog.=) %k]],
     release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },

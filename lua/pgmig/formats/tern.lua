@@ -37,4 +37,9 @@ return {
       FROM %s WHERE version OPERATOR(pg_catalog.>) 0]],
   },
   unshared = "its table has one row, the newest version",
+  export = {
+    create = "CREATE TABLE IF NOT EXISTS %t (version INTEGER NOT NULL PRIMARY KEY)",
+    claim = "DELETE FROM %t; INSERT INTO %t (version) VALUES (%k)",
+    release = "UPDATE %t SET version = 0",
+  },
 }

@@ -8,115 +8,23 @@ local locked = require "pgmig.run.door"
 local migration = require "pgmig.files.migration"
 local planning = require "pgmig.state.plan"
 local recovery = require "pgmig.db.recovery"
+local rows = require "pgmig.takeover.rows"
 local tracking = require "pgmig.takeover.tracking"
 
 local M = {}
 
--- ---- rows and files --------------------------------------------------------
-
---- The migration of a row, by its version.
-local function by_version(set, version)
-  local ok, id = pcall(function() return core.version(files.digits(set.rule, version)) end)
-  return ok and (set.by_id[id] or set.foreign[id]) or nil
-end
-
---- A function that finds migrations by what `key_of` says of them: a list, in their order.
-local function index(list, key_of)
-  local found
-  return function(key)
-    if not found then
-      found = {}
-      for _, m in ipairs(list) do
-        local its = key_of(m) or ""
-        found[its] = found[its] or {}
-        table.insert(found[its], m)
-      end
-    end
-    return found[key] or {}
-  end
-end
-
-local function file_name(path) return path:match "[^/]*$" end
-
---- How the migrations of files are found.
--- @param kind of the digest that the tool's table has of a file; or nil
-local function indexes_of(set, kind)
-  return {
-    digest = index(set.list, function(m) return core.file_digest(m.path, kind) end),
-    repeatable = index(set.repeatable, function(m) return m.name end),
-    key = index(set.list, function(m) return m.key end),
-    label = index(set.list, function(m) return m.label end),
-    file = index(set.list, function(m) return file_name(m.path) end),
-  }
-end
-
---- The migration of a row, by the path of its file; where files were renamed, by its version.
-local function by_path(set, find, rule, path)
-  for _, m in ipairs(find.file(file_name(path))) do
-    if m.path:sub(-#path - 1) == "/" .. path then return m end
-  end
-  local parsed = rule.parse(path)
-  if not (parsed and parsed.version) then return nil end
-  local m = by_version(set, parsed.version)
-  return m and m.name == parsed.name and m or nil
-end
-
---- The migration of a row, by its key; of one that has no label, too, by its digest where the file
--- has another key by now.
-local function by_key(find, row)
-  local found = find.key(row.key)
-  if row.label then return found[1] end
-  local same = find.digest(row.checksum)[1]
-  for _, m in ipairs(found) do
-    if m == same then return m end
-  end
-  return found[1] or same
-end
-
---- The migration that a row is about; nil: there is no such file.
-local function migration_of(set, find, from, row)
-  if row.repeatable then
-    local parsed = from.naming.parse(row.path)
-    return parsed and find.repeatable(parsed.name)[1]
-  end
-  if row.key then return by_key(find, row) end
-  if row.version then return by_version(set, row.version) end
-  if row.label then return find.label(row.label)[1] end
-  return by_path(set, find, from.naming, row.path)
-end
-
-local function name_of(row) return row.version or row.label or row.path or row.key end
-
 -- ---- where they disagree ---------------------------------------------------
 
---- The mark in a file's beginning.
-local function mark_in(path, pattern)
-  for line in (core.read_file(path) or ""):gmatch "[^\n]+" do
-    local mark = line:match(pattern)
-    if mark then return mark end
-  end
-end
-
---- Whether the file is the one that the tool has applied, as far as its table tells.
-local function is_same(from, m, row)
-  local how = from.tracking
-  if m.foreign then return true end
-  if how.mark then return mark_in(m.path, how.mark[1]) == row.mark end
-  if how.same then return how.same(core.read_file(m.path) or "", row, m) end
-  if not (how.checksum and row.checksum) then return true end
-  return core.file_digest(m.path, how.checksum) == row.checksum
-end
-
-local function look_at(from, find, m, row)
+local function look_at(from, set, m, row)
   if row.dirty then
-    return ("%s is marked as failed or half finished"):format(m and m.label or name_of(row))
+    return ("%s is marked as failed or half finished"):format(m and m.label or rows.name_of(row))
   end
-  if not m and row.key and find.label(row.label)[1] then
+  if not m and row.key and rows.has_label(set, row.label) then
     return ("%s is planned otherwise than it was applied: what %s says of it, or of one before it, "
       .. "was changed"):format(row.label, from.naming.listed)
   end
-  if not m then return ("%s is applied, but has no file"):format(name_of(row)) end
-  if not m.repeatable and not is_same(from, m, row) then
+  if not m then return ("%s is applied, but has no file"):format(rows.name_of(row)) end
+  if not m.repeatable and not rows.is_same(from, m, row) then
     return ("%s is not the file that was applied: %s differs"):format(m.path,
       from.tracking.mark and from.tracking.mark[2] or "its checksum")
   end
@@ -193,18 +101,18 @@ end
 --- Add what a row says, or return what is wrong with it.
 local function add_row(plan, set, find, from, row)
   if is_baseline(set, row) and not row.dirty then return add_baseline(plan, set, row, from) end
-  local m = migration_of(set, find, from, row)
-  local problem = look_at(from, find, m, row)
+  local m = find(row)
+  local problem = look_at(from, set, m, row)
   if problem then return problem end
   if from.tracking.newest then return add_newest(plan, set, m, from) end
-  if m.repeatable and not is_same(from, m, row) then return nil end -- it is due again
+  if m.repeatable and not rows.is_same(from, m, row) then return nil end -- it is due again
   plan:add(m, row.applied_at_iso)
 end
 
 --- The rows of the folder's own project; a tool may keep those of several in one table.
-local function drop_others(plan, set, rows, qualified)
+local function drop_others(plan, set, list, qualified)
   local own, names, others = {}, {}, {}
-  for _, row in ipairs(rows) do
+  for _, row in ipairs(list) do
     if tracking.is_of(row, set.project) then
       own[#own + 1] = row
     elseif not others[row.project] then
@@ -242,15 +150,12 @@ end
 --   disagree, with each
 function M.plan(migrator, from, options)
   local set = migrator:files()
-  local rows, qualified = tracking.read(migrator.db, from, options.table)
+  local list, qualified = tracking.read(migrator.db, from, options.table)
   local plan, problems, dirty = new_plan(from, qualified), {}, false
-  if from.tracking.judge then rows, problems = from.tracking.judge(rows, set) end
-  local find = indexes_of(set, from.tracking.checksum)
-  if from.tracking.newest and #rows > 1 then
-    errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows, from.name))
-  end
-  rows = drop_others(plan, set, rows, qualified)
-  for _, row in ipairs(rows) do
+  if from.tracking.judge then list, problems = from.tracking.judge(list, set) end
+  local find = rows.finder(set, from)
+  list = drop_others(plan, set, list, qualified)
+  for _, row in ipairs(list) do
     problems[#problems + 1] = add_row(plan, set, find, from, row)
     dirty = dirty or row.dirty
   end

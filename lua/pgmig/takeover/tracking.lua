@@ -10,7 +10,8 @@
 --   `project`; `applied_at`; `dirty`, whether it was left half-way; `checksum`; `mark`; `baseline`,
 --   whether everything up to it counts as applied; `repeatable`
 -- * `newest`: it keeps one row only, of the newest migration
--- * `checksum`: how the tool computes `checksum`, "sha384", "crc32", ... (core.file_digest)
+-- * `checksum`: how the tool computes `checksum`, "sha384", "crc32", ... (core.file_digest), or a
+--   function of the migration and the row that does
 -- * `same(text, row, m)`: whether the file's text is what the row tells of, where that takes more
 -- * `judge(rows, set)`: what all rows together come to: other rows, and a list of what is wrong
 -- * `mark`: { a Lua pattern that finds `mark` in the file, how that is called }
@@ -107,35 +108,112 @@ local WITH_TIMES = [[
     AS applied_at_iso
   FROM (%s) AS r]]
 
+--- Refuse a table that is not the tool's, or that may not be used.
+-- @param option of the command line, which names the table
+local function check(found, format, option)
+  local wrong = objection(format.tracking, found.columns)
+  if wrong then
+    errors.raise("plan", ("table %s is not %s's: %s"):format(found.name, format.name, wrong), {
+      hint = ("name the right one with --%s-table, or the right tool with --%s"):format(option,
+        option),
+    })
+  end
+  if found.objection then core.refuse(found.objection) end
+  if found.secured then
+    errors.raise("plan", ("row-level security may hide rows of %s from this role")
+      :format(found.name), {
+      hint = "connect as the table's owner or as a role with BYPASSRLS",
+    })
+  end
+end
+
+local function check_defined(format)
+  if format.tracking then return end
+  errors.raise("usage", ("the format %s does not define how to read its "
+    .. "table"):format(format.name))
+end
+
+--- The rows of a table that was checked.
+local function rows_of(db, format, qualified)
+  local rows = db:ask_rows("* ...", WITH_TIMES:format(format.tracking.query:format(qualified)))
+  if format.tracking.newest and #rows > 1 then
+    errors.raise("plan", ("table %s has %d rows; %s keeps one"):format(qualified, #rows,
+      format.name))
+  end
+  return rows
+end
+
 --- Read a tool's table.
 -- @param format whose (pgmig.formats)
 -- @param name the table; nil: its usual name
 -- @return its rows, with `applied_at_iso` where they have a time
 -- @return its qualified name
--- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's, or
---   row-level security may hide its rows
+-- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's,
+--   row-level security may hide its rows, or it has more than the tool keeps
 function M.read(db, format, name)
-  local tracking = format.tracking
-  if not tracking then
-    errors.raise("usage", ("the format %s does not define how to read its "
-      .. "table"):format(format.name))
-  end
-  name = name or tracking.elsewhere and M.exists(db, tracking) or tracking.table
+  check_defined(format)
+  name = name or format.tracking.elsewhere and M.exists(db, format.tracking)
+    or format.tracking.table
   local found, elsewhere = find(db, name)
   if not found then refuse_missing(name, format, elsewhere) end
-  local wrong = objection(tracking, found.columns)
-  if wrong then
-    errors.raise("plan", ("table %s is not %s's: %s"):format(name, format.name, wrong), {
-      hint = "name the right one with --from-table, or the right tool with --from",
+  check(found, format, "from")
+  return rows_of(db, format, found.name), found.name
+end
+
+-- Where an unqualified name would be created; its parts, quoted.
+local PLACE = [[
+  SELECT CASE WHEN p.parts[2] IS NULL THEN pg_catalog.quote_ident(pg_catalog.current_schema())
+      ELSE pg_catalog.quote_ident(p.parts[1]) END AS schema,
+    COALESCE(p.parts[2], p.parts[1]) AS bare,
+    pg_catalog.quote_ident(COALESCE(p.parts[2], p.parts[1])) AS quoted
+  FROM pg_catalog.parse_ident(%s) AS p (parts)]]
+
+local function parts_of(db, name)
+  return db:ask_row("1 schema:text? bare:text quoted:text", PLACE:format(db:quote_literal(name)))
+end
+
+--- A table's name as the names here are written: with its schema, and quoted where it has to be.
+function M.written(db, name)
+  local at = parts_of(db, name)
+  return at.schema and at.schema .. "." .. at.quoted
+end
+
+--- Refuse to make a second table beside one of another schema, which the tool may mean.
+local function check_alone(format, name, elsewhere)
+  for _, t in ipairs(elsewhere) do
+    if not objection(format.tracking, t.columns) then
+      errors.raise("plan", ("there is no table %s in the schemas of this session's search_path, "
+        .. "but %s"):format(name, t.name), {
+        hint = ("if that is the tool's, use --to-table %s; if not, name the other one with its "
+          .. "schema"):format(t.name),
+      })
+    end
+  end
+end
+
+--- Where a tool's table is to be written to. It is only looked for.
+-- @param format whose
+-- @param name the table; nil: its usual name
+-- @return { name = qualified, schema = its schema, quoted, bare = its name without it, exists =
+--   whether it is there, rows = as of `read` }
+-- @raise kind "plan" as `read`, but for a missing table, and where there is no schema for it
+function M.place(db, format, name)
+  check_defined(format)
+  name = name or format.tracking.elsewhere and M.exists(db, format.tracking)
+    or format.tracking.table
+  local found, elsewhere = find(db, name)
+  if found then check(found, format, "to") else check_alone(format, name, elsewhere) end
+  local at = parts_of(db, found and found.name or name)
+  if not at.schema then
+    errors.raise("plan", ("no schema is available for the table %s"):format(name), {
+      hint = "name it as schema.table: --to-table",
     })
   end
-  if found.objection then core.refuse(found.objection) end
-  if found.secured then
-    errors.raise("plan", ("row-level security may hide rows of %s from this role"):format(name), {
-      hint = "connect as the table's owner or as a role with BYPASSRLS",
-    })
-  end
-  return db:ask_rows("* ...", WITH_TIMES:format(tracking.query:format(found.name))), found.name
+  return {
+    name = found and found.name or at.schema .. "." .. at.quoted, schema = at.schema,
+    bare = at.bare, exists = found ~= nil,
+    rows = found and rows_of(db, format, found.name) or {},
+  }
 end
 
 --- Whether a row is about a folder's migrations: a tool may keep those of several projects.
