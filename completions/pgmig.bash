@@ -4,7 +4,7 @@ _pgmig() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
-    --policy --set --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
+    --policy --set --templates --env --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
     doctor repair resolve trace check stats verify drift squash dump database config wait help'
 
@@ -38,6 +38,14 @@ _pgmig() {
         choices+=" $state=error $state=warn $state=allow"
       done
       mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
+      return
+      ;;
+    --templates)
+      mapfile -t COMPREPLY < <(compgen -W psql -- "$word")
+      return
+      ;;
+    --env)
+      mapfile -t COMPREPLY < <(compgen -e -- "$word")
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \

@@ -61,6 +61,8 @@ complete -c pgmig -l no-syntax-check -d 'do not let the server parse all stateme
 complete -c pgmig -l no-pipeline -d 'wait for the response to each statement'
 complete -c pgmig -l policy -x -a "$policies" -d 'how up treats a state'
 complete -c pgmig -l set -x -d 'the value of a placeholder'
+complete -c pgmig -l templates -x -a psql -d 'the syntax of placeholders'
+complete -c pgmig -l env -x -a '(set -nx)' -d 'a variable that is a placeholder'
 complete -c pgmig -l config -r -F -d 'the config file'
 complete -c pgmig -l backfill -x -a 'now later' -d 'when up does backfills'
 complete -c pgmig -l pg-dump -r -F -d 'the pg_dump of dump and others'

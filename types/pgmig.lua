@@ -314,6 +314,14 @@ function context:stop() end
 ---@field export? pgmig.Layout
 ---@field unexported? string why its rows cannot be written
 
+---@class pgmig.Rendered what `render` is told of a file
+---@field path string
+---@field id? string
+---@field version? integer|string
+---@field name? string
+---@field label? string
+---@field direction? "up"|"down"|"verify" of the file; nil: both ways are in it
+
 ---@alias pgmig.Choice "error"|"warn"|"allow"
 
 ---@class pgmig.Options
@@ -329,6 +337,9 @@ function context:stop() end
 ---@field policy? { edited: pgmig.Choice?, renamed: pgmig.Choice?, replaced: pgmig.Choice?, missing: pgmig.Choice?, renumbered: pgmig.Choice?, out_of_order: pgmig.Choice?, forgotten: pgmig.Choice?, ignored: pgmig.Choice? }
 ---@field format? string|pgmig.Format a name, "auto", the path of a .lua file, or a table
 ---@field placeholders? table<string, string>|false
+---@field templates? "psql"
+---@field environment? string[] variables of the environment that are values of placeholders
+---@field render? fun(text: string, migration: pgmig.Rendered): string
 ---@field shared? boolean
 ---@field naming? pgmig.Rule
 ---@field pg_dump? string the program
@@ -842,8 +853,9 @@ function formats.find(given) end
 
 ---@param given string|pgmig.Format
 ---@param placeholders table<string, string>|false|nil
+---@param options { templates: "psql"?, environment: string[]?, render: function? }?
 ---@return table
-function formats.load(given, placeholders) end
+function formats.load(given, placeholders, options) end
 
 ---@class pgmig.drivers
 local drivers = {}
@@ -1000,7 +1012,7 @@ function pgmig.database.drop(source, options) end
 function pgmig.is_error(value, kind) end
 
 ---@param text_or_path string
----@param options { format: string|pgmig.Format?, placeholders: table<string, string>|false? }?
+---@param options { format: string|pgmig.Format?, placeholders: table<string, string>|false?, templates: "psql"?, environment: string[]?, render: function? }?
 ---@return pgmig.Script
 function pgmig.parse(text_or_path, options) end
 

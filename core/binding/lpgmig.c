@@ -13,6 +13,7 @@ int luaopen_pgmig_core(lua_State *L)
     lpgmig_open_text(L);
     lpgmig_open_script(L);
     lpgmig_open_vocabulary(L);
+    lpgmig_open_variables(L);
     lpgmig_open_conn(L);
     lpgmig_open_apply(L);
     lpgmig_open_ledger(L);

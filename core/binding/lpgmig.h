@@ -120,6 +120,14 @@ struct pgmig_ledger *lpgmig_check_ledger(lua_State *L, int arg);
 /* The vocabulary at `arg`; pgmig's own when there is none. */
 const struct pgmig_vocabulary *lpgmig_opt_vocabulary(lua_State *L, int arg);
 
+/* Read what was replaced, as fill_variables says it, of the list at `arg`, into
+** memory that Lua owns. */
+struct pgmig_edits lpgmig_check_edits(lua_State *L, int arg);
+/* A copy of them and of the file's text, the caller's; without `text`: there
+** was no memory. */
+struct pgmig_origin lpgmig_copy_origin(const char *text, size_t len,
+                                       const struct pgmig_edits *edits);
+
 /* The names of enum pgmig_direction, with a NULL behind. */
 extern const char *const lpgmig_directions[];
 
@@ -128,6 +136,7 @@ void lpgmig_open_aux(lua_State *L);
 void lpgmig_open_text(lua_State *L);
 void lpgmig_open_script(lua_State *L);
 void lpgmig_open_vocabulary(lua_State *L);
+void lpgmig_open_variables(lua_State *L);
 void lpgmig_open_conn(lua_State *L);
 void lpgmig_open_apply(lua_State *L);
 void lpgmig_open_ledger(lua_State *L);

@@ -86,28 +86,41 @@ static int text_read_script(lua_State *L)
     return 1;
 }
 
-/* parse_script(text, path [, vocabulary]) --> script; path names it in
-** errors. */
+/* parse_script(text, path [, vocabulary [, file, edits]]) --> script; path
+** names it in errors. The text may be made of a file's: places are those of
+** that, and edits say what was replaced, as of fill_variables. */
 static int text_parse_script(lua_State *L)
 {
     size_t len;
+    size_t file_len = 0;
     const char *text = luaL_checklstring(L, 1, &len);
     const char *path = lpgmig_check_name(L, 2);
     const struct pgmig_vocabulary *words = lpgmig_opt_vocabulary(L, 3);
+    const char *file = luaL_optlstring(L, 4, NULL, &file_len);
+    struct pgmig_origin origin = {0};
+    struct pgmig_edits edits = {0};
     struct pgmig_error *err;
     struct pgmig_script **script;
     char *copy;
 
-    lua_settop(L, 3);
+    lua_settop(L, 5);
+    if (file != NULL) {
+        luaL_checktype(L, 5, LUA_TTABLE);
+        edits = lpgmig_check_edits(L, 5);
+    }
     err = lpgmig_error_new(L);
     script = new_script(L, 3);
-    /* the script owns its text, also when it cannot be parsed */
-    copy = malloc(len + 1);
-
-    if (copy == NULL)
+    /* the script owns its texts, also when they cannot be parsed */
+    if (file != NULL)
+        origin = lpgmig_copy_origin(file, file_len, &edits);
+    copy = file == NULL || origin.text != NULL ? malloc(len + 1) : NULL;
+    if (copy == NULL) {
+        free(origin.text);
+        free(origin.edits.list);
         return luaL_error(L, "out of memory");
+    }
     memcpy(copy, text, len + 1);
-    *script = pgmig_script_parse(path, copy, len, words, err);
+    *script = pgmig_script_parse_changed(path, copy, len, origin, words, err);
     if (*script == NULL)
         return lpgmig_error_raise(L, err);
     return 1;

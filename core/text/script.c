@@ -308,22 +308,39 @@ static struct pgmig_script *new_script(const char *path,
     return NULL;
 }
 
-struct pgmig_script *pgmig_script_parse(const char *path, char *text,
-                                        size_t len,
-                                        const struct pgmig_vocabulary *words,
-                                        struct pgmig_error *err)
+static void free_origin(struct pgmig_origin *origin)
+{
+    free(origin->text);
+    free(origin->edits.list);
+}
+
+struct pgmig_script *pgmig_script_parse_changed(
+    const char *path, char *text, size_t len, struct pgmig_origin origin,
+    const struct pgmig_vocabulary *words, struct pgmig_error *err)
 {
     struct pgmig_script *script = new_script(path, words, err);
 
     if (script == NULL) {
         free(text);
+        free_origin(&origin);
         return NULL;
     }
-    if (pgmig_source_hold(&script->source, script->path, text, len, err) == 0 &&
+    script->origin = origin;
+    if (pgmig_source_hold(&script->source, script->path, text, len,
+                          origin.text ? &script->origin : NULL, err) == 0 &&
         parse(script, err) == 0)
         return script;
     pgmig_script_free(script);
     return NULL;
+}
+
+struct pgmig_script *pgmig_script_parse(const char *path, char *text,
+                                        size_t len,
+                                        const struct pgmig_vocabulary *words,
+                                        struct pgmig_error *err)
+{
+    return pgmig_script_parse_changed(path, text, len, (struct pgmig_origin){0},
+                                      words, err);
 }
 
 static int fill_empty(struct pgmig_script *script,
@@ -430,6 +447,7 @@ static void clear(struct pgmig_script *script)
         free(script->warnings[i].message);
     free(script->warnings);
     pgmig_source_close(&script->source);
+    free_origin(&script->origin);
 }
 
 void pgmig_script_free(struct pgmig_script *script)

@@ -91,11 +91,49 @@ static void pass_lines(const struct pgmig_source *s, size_t offset,
     place->before = place->end = 0;
 }
 
+/* The file that a text was made of. */
+static struct pgmig_source file_of(const struct pgmig_source *s)
+{
+    return (struct pgmig_source){.path = s->path,
+                                 .text = s->origin->text,
+                                 .end = s->origin->len,
+                                 .final = true,
+                                 .line.line = 1};
+}
+
+/* Where in it an offset of the text comes from: of what was put in, the place
+** of what it was put for. */
+static size_t back(const struct pgmig_edits *edits, size_t offset)
+{
+    size_t low = 0;
+    size_t high = edits->count;
+    const struct pgmig_edit *e;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (edits->list[middle].out <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return offset;
+    e = &edits->list[low - 1];
+    return offset < e->out_end ? e->file : e->file_end + (offset - e->out_end);
+}
+
 /* A line of a megabyte may be asked about a thousand times: what was seen of it
 ** is not looked at again. */
 void pgmig_source_locate(const struct pgmig_source *s, size_t offset,
                          struct pgmig_place *place)
 {
+    if (s->origin != NULL) {
+        struct pgmig_source file = file_of(s);
+
+        pgmig_source_locate(&file, back(&s->origin->edits, offset), place);
+        return;
+    }
     if (offset > s->end)
         offset = s->end;
     resume(s, offset, place);
@@ -117,6 +155,12 @@ static void point(const struct pgmig_source *s, size_t offset,
     struct pgmig_place place = {0};
     size_t width;
 
+    if (s->origin != NULL) {
+        struct pgmig_source file = file_of(s);
+
+        point(&file, back(&s->origin->edits, offset), err);
+        return;
+    }
     pgmig_source_locate(s, offset, &place);
     width = place.end - place.start;
     pgmig_error_field(&err->file, s->path);
@@ -161,7 +205,8 @@ static int check(struct pgmig_source *s, struct pgmig_error *err)
 }
 
 int pgmig_source_hold(struct pgmig_source *s, const char *path, char *text,
-                      size_t len, struct pgmig_error *err)
+                      size_t len, const struct pgmig_origin *origin,
+                      struct pgmig_error *err)
 {
     *s = (struct pgmig_source){.path = path,
                                .text = text,
@@ -169,7 +214,8 @@ int pgmig_source_hold(struct pgmig_source *s, const char *path, char *text,
                                .final = true,
                                .line.line = 1,
                                .blank = true,
-                               .owned = text};
+                               .owned = text,
+                               .origin = origin};
     return check(s, err);
 }
 

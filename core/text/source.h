@@ -19,9 +19,11 @@
 
 /* Hold a text: `len` bytes with a NUL behind them, from malloc, which are the
 ** source's from now on, also on failure. Refuses what is no text. Close it
-** whatever is returned; `path` must stay valid. */
+** whatever is returned; `path` must stay valid, and so must `origin`, the file
+** that it was made of (NULL: it is the file's text). */
 PGMIG_NODISCARD int pgmig_source_hold(struct pgmig_source *s, const char *path,
                                       char *text, size_t len,
+                                      const struct pgmig_origin *origin,
                                       struct pgmig_error *err);
 
 /* Open a file to read it piece by piece: nothing of it is there yet. The same

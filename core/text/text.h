@@ -157,6 +157,25 @@ struct pgmig_place {
     size_t offset;     /* that was looked for: the count goes on there */
 };
 
+/* A piece of a file that was replaced before its text was parsed: from where to
+** where in the file, and in the text. */
+struct pgmig_edit {
+    size_t file, file_end;
+    size_t out, out_end;
+};
+
+struct pgmig_edits {
+    struct pgmig_edit *list; /* from malloc, in their order */
+    size_t count;
+};
+
+/* What a file says whose text was changed before it was parsed. */
+struct pgmig_origin {
+    char *text; /* from malloc; NULL: nothing was changed */
+    size_t len;
+    struct pgmig_edits edits;
+};
+
 /* A file's text, of which a part may be there (source.c). */
 struct pgmig_source {
     const char *path;
@@ -170,6 +189,7 @@ struct pgmig_source {
     size_t checked; /* so far the bytes are valid UTF-8 */
     bool reading;   /* `fd` is open */
     int fd;
+    const struct pgmig_origin *origin; /* places are told in it; NULL */
     struct pgmig_seal *seal;     /* takes what is read; NULL: nothing does */
     struct pgmig_hasher *hasher; /* likewise */
 };
@@ -194,6 +214,7 @@ struct pgmig_script {
     bool streamed; /* its text is not held: it is read again when it runs, and
                    ** has to be what it was */
     struct pgmig_source source;
+    struct pgmig_origin origin;
     unsigned char seal_key[PGMIG_SEAL_BYTES]; /* of a streamed one: random */
     unsigned char seal[PGMIG_SEAL_BYTES]; /* ... what its bytes make of it */
     const struct pgmig_vocabulary *words; /* how it was read */
@@ -307,6 +328,12 @@ PGMIG_NODISCARD struct pgmig_script *
 pgmig_script_parse(const char *path, char *text, size_t len,
                    const struct pgmig_vocabulary *words,
                    struct pgmig_error *err);
+
+/* The same of a text that was made of a file's: places are those of the file.
+** Takes ownership of the origin as well. */
+PGMIG_NODISCARD struct pgmig_script *pgmig_script_parse_changed(
+    const char *path, char *text, size_t len, struct pgmig_origin origin,
+    const struct pgmig_vocabulary *words, struct pgmig_error *err);
 
 /* A script without statements, of what is no SQL file: both its sections are
 ** empty on purpose, and run in a transaction or not. */

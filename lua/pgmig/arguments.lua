@@ -64,7 +64,10 @@ M.known = {
     to = NUMBER, steps = NUMBER, phase = "string", facts = "string or table", rules = "table",
     queries = "string or table",
   },
-  parse = { format = "string or table", placeholders = "table or false" },
+  parse = {
+    format = "string or table", placeholders = "table or false", templates = "string",
+    environment = "table", render = "function",
+  },
 }
 
 -- What a plain value stands for.

@@ -12,7 +12,8 @@
 -- * `settings(path, read)`: the settings in a file next to the migration: { transaction = "off",
 --   placeholders = false }; `read(path)` returns a file's text or nil
 -- * `rewrite(text)`: another text that is read in its place, where the file matches `rewrites`
--- * `fill(text, values)`: replaces placeholders that have no closing delimiter
+-- * `fill(text, values)`: replaces placeholders that have no closing delimiter; returns the text,
+--   and may return what was replaced (pgmig.placeholders)
 -- * `signs`: what identifies the format, for `auto`: { lines = Lua patterns of lines that only this
 --   tool has, first = of how a file begins, paths = of file paths, names = of file names without
 --   their folder, folder = fn(paths) returns what in all of them does, never = patterns of paths
@@ -27,10 +28,10 @@
 -- @module pgmig.formats
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local filling = require "pgmig.placeholders"
 local needed = require "pgmig.needed"
 local naming = require "pgmig.naming"
 local settings_file = require "pgmig.settings_file"
-local texts = require "pgmig.texts"
 
 local lua_file = needed "files.lua_file"
 
@@ -56,8 +57,8 @@ local own = { markers = { { text = "up", kind = "up" }, { text = "down", kind = 
 --- Let a vocabulary know its placeholders. Those of a tool that has some are refused without a
 -- value. Elsewhere they are ${name}, once there are values; without a word about them, what looks
 -- so in pgmig's own files is worth a warning.
-local function set_placeholders(vocabulary, values, is_own)
-  if values == false then
+local function set_placeholders(vocabulary, values, is_own, templates)
+  if values == false or templates then
     vocabulary.placeholder = nil
   elseif values and not vocabulary.placeholder then
     vocabulary.placeholder, vocabulary.placeholder_end, vocabulary.named = "${", "}", true
@@ -77,16 +78,15 @@ local function make_words(self, off, values, way)
   for name, value in pairs(self.vocabulary or own) do vocabulary[name] = value end
   if off then vocabulary.transaction = "off" end
   vocabulary.one_way = way
-  set_placeholders(vocabulary, values, not self.vocabulary)
+  set_placeholders(vocabulary, values, not self.vocabulary, self.templates)
   local tool = self.vocabulary and self.name or "pgmig"
   local ok, words = pcall(core.vocabulary, tool, vocabulary)
   if not ok then errors.raise("usage", ("format %s: %s"):format(self.name, words)) end
-  return { core = words, opening = vocabulary.placeholder, named = vocabulary.named }
+  return { core = words, opening = self.templates and ":" or vocabulary.placeholder }
 end
 
 --- The words of its files, with what a file's own settings and name change.
--- @return { core = what the core reads with, opening = of a placeholder, named = whether a plain
---   name stands in it }
+-- @return { core = what the core reads with, opening = of a placeholder }
 local function words_of(self, settings, way)
   local off = settings and settings.transaction == "off"
   local values = values_for(self, settings)
@@ -95,33 +95,7 @@ local function words_of(self, settings, way)
   return self.words[key]
 end
 
--- ---- placeholders ----------------------------------------------------------
-
--- As core/text/vocabulary.c has it.
-local NAME = "[%a_\128-\255][%w_.%-\128-\255]*"
-local NAMED = "%${%s*(" .. NAME .. ")%s*}"
-
---- Replace the placeholders that have values; the others are refused when the text is parsed. What
--- is opened and not closed ends the search: nothing behind it is looked at twice.
-local function fill_between(text, words, values)
-  local parts, behind = {}, 1
-  while true do
-    local from, open = text:find(words.placeholder, behind, true)
-    local close, last = text:find(words.placeholder_end, (open or #text) + 1, true)
-    if not (from and close) then break end
-    local value = values[texts.trim(text:sub(open + 1, close - 1))]
-    parts[#parts + 1] = text:sub(behind, from - 1)
-    parts[#parts + 1] = value or text:sub(from, last)
-    behind = last + 1
-  end
-  return table.concat(parts) .. text:sub(behind)
-end
-
-local function fill(self, text, named)
-  if named then return (text:gsub(NAMED, self.placeholders)) end
-  if self.fill then return self.fill(text, self.placeholders) end
-  return fill_between(text, self.vocabulary, self.placeholders)
-end
+-- ---- texts -----------------------------------------------------------------
 
 local PIECE = 1048576 -- bytes; what is smaller is held anyway
 local HEAD = 256 -- bytes that tell whether a text is to be rewritten
@@ -139,57 +113,85 @@ local function mentions(path, text)
   return piece ~= nil
 end
 
---- The text of a file that may have placeholders; nil: it has none, or cannot be read.
-local function text_to_fill(self, path, words, stream)
+--- The text of a file that may have to be changed; nil: it has not, or cannot be read.
+local function text_to_change(self, path, words, values, stream)
+  local head = self.rewrites and core.read_file(path, HEAD)
+  local is_rewritten = head and head:find(self.rewrites)
+  if not (values or self.render or is_rewritten) then return nil end
   local text = core.read_file(path, PIECE)
   if not text or #text < PIECE then return text end
-  if stream and not self.fill and not mentions(path, words.opening) then return nil end
+  local is_plain = not (self.render or self.fill or is_rewritten or mentions(path, words.opening))
+  if stream and is_plain then return nil end
   return core.read_file(path)
 end
 
---- The text of a file in another form, which the format reads; and as it is. Nil: as it is.
+--- The text in another form, which the format reads.
 -- @raise what the format refuses, with the file
-local function rewrite(self, path)
-  local head = self.rewrites and core.read_file(path, HEAD)
-  if not (head and head:find(self.rewrites)) then return nil end
-  local whole = core.read_file(path)
-  local ok, text = pcall(self.rewrite, whole)
-  if ok then return text, whole end
-  if errors.is(text) then text.file = path end
-  error(text, 0)
+local function rewritten(self, text, path)
+  if not (self.rewrites and text:sub(1, HEAD):find(self.rewrites)) then return text end
+  local ok, result = pcall(self.rewrite, text)
+  if ok then return result end
+  if errors.is(result) then result.file = path end
+  error(result, 0)
+end
+
+--- What a text becomes in the hands of `render`. It runs in a coroutine of its own: whatever it
+-- waits for, the files are not read meanwhile.
+-- @raise kind "hook"
+local function rendered(render, text, path, migration)
+  local co = coroutine.create(render)
+  local ok, result = coroutine.resume(co, text, migration)
+  local problem
+  if not ok then
+    if errors.is(result) then error(result, 0) end
+    problem = "render fails: " .. tostring(result)
+  elseif coroutine.status(co) ~= "dead" then
+    problem = "render must not wait"
+  elseif type(result) ~= "string" then
+    problem = "render must return a string, not a " .. type(result)
+  end
+  if not problem then return result end
+  errors.raise("hook", problem, { file = path })
+end
+
+--- Parse a file's text, changed as the options say; `values` are those of placeholders, or false.
+local function parse_changed(self, text, path, words, values, migration)
+  if self.render then text = rendered(self.render, text, path, migration) end
+  text = rewritten(self, text, path)
+  if not values then return core.parse_script(text, path, words.core) end
+  local filled, edits = self.filler(text, values, path)
+  if not (edits and edits[1]) then return core.parse_script(filled, path, words.core) end
+  return core.parse_script(filled, path, words.core, text, edits)
 end
 
 -- ---- reading ---------------------------------------------------------------
 
 --- Whether its files read otherwise than pgmig's own do where nothing is said.
-function format:is_other() return self.vocabulary ~= nil or self.placeholders ~= nil end
+function format:is_other()
+  return self.vocabulary ~= nil or self.placeholders ~= nil or self.render ~= nil
+end
 
 --- Read a migration's file.
 -- @param path the file
 -- @param settings what its name says of it: { transaction = "off" }, or nil
 -- @param stream true: a large file need not be held
 -- @param way "up" or "down", where the file's name says so; or nil
+-- @param migration what `render` is told of it: { path, id, version, name, label, direction }
 -- @return the script
--- @return the checksum of the file's text, where placeholders were replaced; nil: it is the
---   script's
--- @raise kinds "io", "parse"
-function format:read(path, settings, stream, way)
+-- @return the checksum of the file's text, where that was changed; nil: it is the script's
+-- @raise kinds "io", "parse", "hook"
+function format:read(path, settings, stream, way, migration)
   local said = self.settings and self.settings(path, core.read_file) or settings
-  local words = words_of(self, said, way)
-  local text = values_for(self, said) and text_to_fill(self, path, words, stream)
-  if text then
-    return core.parse_script(fill(self, text, words.named), path, words.core), core.checksum(text)
-  end
-  local rewritten, whole = rewrite(self, path)
-  if not rewritten then return core.read_script(path, words.core, stream) end
-  return core.parse_script(rewritten, path, words.core), core.checksum(whole)
+  local words, values = words_of(self, said, way), values_for(self, said)
+  local text = text_to_change(self, path, words, values, stream)
+  if not text then return core.read_script(path, words.core, stream) end
+  return parse_changed(self, text, path, words, values, migration or { path = path }),
+    core.checksum(text)
 end
 
 --- Parse a text.
 function format:parse(text, path)
-  local words = words_of(self)
-  if self.placeholders then text = fill(self, text, words.named) end
-  return core.parse_script(text, path, words.core)
+  return parse_changed(self, text, path, words_of(self), self.placeholders, { path = path })
 end
 
 -- ---- finding them ----------------------------------------------------------
@@ -245,33 +247,22 @@ end
 
 local function of_format(given) return function(_, key) return format[key] or given[key] end end
 
---- Refuse what can replace nothing.
-local function check_values(found, values)
-  local named = not (found.vocabulary and found.vocabulary.placeholder)
-  for name, value in pairs(values or {}) do
-    if type(name) ~= "string" or (named and not name:find("^" .. NAME .. "$")) then
-      errors.raise("usage", ("placeholders: %s is not a name"):format(tostring(name)), {
-        hint = "the option is a table of values by name: { schema = \"app\" }",
-      })
-    end
-    if type(value) ~= "string" and type(value) ~= "number" then
-      errors.raise("usage", ("placeholders: the value of %s must be a string, not a "
-        .. "%s"):format(name, type(value)))
-    end
-  end
-end
-
 --- A format that is ready to read files.
 -- @param given as for `find`
 -- @param placeholders values by name; false: placeholders are plain text; nil: they are refused
 --   where the format's tool replaces them, and a warning in pgmig's own format
+-- @param options { templates = "psql": placeholders are psql's variables, environment = names of
+--   variables of the environment that are values, too, render = fn(text, migration) returns what is
+--   run in a file's place }; others are passed over
 -- @return an object with the format's fields and the methods `read` and `parse`
 -- @raise kind "usage"
-function M.load(given, placeholders)
-  local found = M.find(given)
-  check_values(found, placeholders)
-  return setmetatable({ placeholders = placeholders, words = {} },
-    { __index = of_format(found) })
+function M.load(given, placeholders, options)
+  local found, how = M.find(given), options or {}
+  return setmetatable({
+    placeholders = filling.values(found, placeholders, how), words = {},
+    templates = how.templates, render = how.render,
+    filler = filling.filler(found, how.templates),
+  }, { __index = of_format(found) })
 end
 
 return M

@@ -38,14 +38,14 @@ M.is_error = errors.is
 --- Parse a migration.
 -- @param text_or_path a path if it ends in ".sql" and has no line break, otherwise the text itself
 -- @param options { format = the file's format (pgmig.formats), default "pgmig",
---   placeholders = as of `pgmig.migrator` }
+--   placeholders, templates, environment, render = as of `pgmig.migrator` }
 -- @return { marked, directives, warnings = { { line, column, message } }, irreversible = reason,
 --   up = section, down = section }; a section has line, transaction, begin, empty, directives and
 --   statements = { { sql, kind, line, column, offset, copy_data } }
 -- @raise kinds "parse", "io"
 function M.parse(text_or_path, options)
   local read = arguments.read("parse", options)
-  local format = formats.load(read.format or "pgmig", read.placeholders)
+  local format = formats.load(read.format or "pgmig", read.placeholders, read)
   local is_path = text_or_path:find "%.sql$" and not text_or_path:find "\n"
   local script = is_path and format:read(text_or_path) or format:parse(text_or_path, "(text)")
   return script:describe()

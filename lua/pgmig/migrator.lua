@@ -54,7 +54,7 @@ end
 local function format_of(given, dirs, db)
   local format = given.format or known.default "format"
   if format == "auto" then format = needed("takeover.detect").format(dirs, db) end
-  return formats.load(format, given.placeholders)
+  return formats.load(format, given.placeholders, given)
 end
 
 --- The tracking table: pgmig's own, or the tool's.
@@ -101,6 +101,9 @@ end
 --   format = the format of the files, a name, "auto" or a table (pgmig.formats), default "pgmig";
 --   shared = true: the tracking table of the format's tool is used in place;
 --   placeholders = values by name: of ${name} in pgmig's own files; false: plain text;
+--   templates = "psql": placeholders are psql's variables;
+--   environment = a list of variables of the environment that are values of placeholders, too;
+--   render = fn(text, migration) returns the text that is run in a file's place (docs/hooks.md);
 --   naming = a rule (pgmig.naming), instead of the format's;
 --   pg_dump = "pg_dump": the program that dump runs;
 --   backfill = "later": a run leaves backfills to `backfill run` (docs/backfill.md);

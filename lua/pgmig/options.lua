@@ -105,6 +105,17 @@ M.list = {
     help = "Show times in the local time zone (TZ), not in UTC.",
   },
   {
+    key = "templates", types = "string", variable = "PGMIG_TEMPLATES", flag = "--templates",
+    takes = "SYNTAX",
+    help = "psql: placeholders are psql's variables, :name,\n:'name' and :\"name\", not ${name}.",
+  },
+  {
+    key = "environment", types = "table", repeats = true, flag = "--env", takes = "NAME",
+    help = "A variable of the environment that is the value of\nthe placeholder of its name. "
+      .. "Repeat it for more.",
+  },
+  { key = "render", types = "function" },
+  {
     key = "dump_to", types = "string", migrator = false, room = "run", flag = "--dump",
     takes = "FILE",
     help = "Then write the schema to FILE; without FILE, to\nschema.sql.",

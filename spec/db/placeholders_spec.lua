@@ -121,6 +121,24 @@ DROP TABLE ${schema}.t;
     assert.equal("7", value "SELECT v FROM t")
   end)
 
+  it("are told by their places in the file, not in the text with the values", function()
+    local path = write("001_a.sql", "SELECT '${x}',\n  '${x}', ${x}, nope;\n")
+    local m = migrator { x = "1, 2,\n3" }
+    local err = fails(m.migrate, m)
+    assert.same({ "sql", path, 2, 17 }, { err.kind, err.file, err.line, err.column })
+    write("001_a.sql", "SELECT 1;\nSELECT ${x}\n;\n")
+    m = migrator { x = "1,\nFROM FROM" }
+    err = fails(m.migrate, m)
+    assert.same({ "parse", 2, 8 }, { err.kind, err.line, err.column }) -- in the value
+    local plan = pgmig.parse("SELECT ${x}\n1;\nSELECT ${x} 2; SELECT 3;", {
+      placeholders = { x = "a\nb\nc," },
+    })
+    assert.same({ 1, 1, 3, 1, 3, 16 }, {
+      plan.up.statements[1].line, plan.up.statements[1].column, plan.up.statements[2].line,
+      plan.up.statements[2].column, plan.up.statements[3].line, plan.up.statements[3].column,
+    })
+  end)
+
   it("of a large file: it is held only to replace something", function()
     db:exec "CREATE TABLE t (s text)"
     local filler = ("INSERT INTO t VALUES ('%s');\n"):format(("x"):rep(1000)):rep(1200)

@@ -92,12 +92,21 @@ local own = formats.load "pgmig"
 --- The format's words are pgmig's own.
 local function is_own(m) return not (m.format and m.format.vocabulary) end
 
+--- What `render` is told of a migration.
+-- @param direction of the file; nil: both are in it
+local function told_of(m, path, direction)
+  return {
+    path = path, id = m.id, version = m.version, name = m.name, label = m.label,
+    direction = direction,
+  }
+end
+
 --- Parse a file as its format reads. A large one is not held, unless `hold` wants it. The core has
 -- pgmig's own words by itself, but for files whose names say which way they go.
 local function read_sql(m, path, settings, way)
   local format = m.format or (way and own)
   if not format then return core.read_script(path, nil, not m.held) end
-  return format:read(path, settings, not m.held, way)
+  return format:read(path, settings, not m.held, way, told_of(m, path, way))
 end
 
 --- One file of a pair: all of it goes one way.
@@ -205,7 +214,8 @@ end
 -- @param m a migration that has `verify_path`
 -- @raise kinds "io", "parse"
 function M.verify_script(m)
-  local script = (m.format or own):read(m.verify_path, { transaction = "off" })
+  local script = (m.format or own):read(m.verify_path, { transaction = "off" }, false, nil,
+    told_of(m, m.verify_path, "verify"))
   local up = script:describe().up
   return up and up.statements or {}
 end

@@ -2,6 +2,7 @@
 -- Name the folder `migrations`, or `migrations/committed`.
 local core = require "pgmig.core"
 local errors = require "pgmig.errors"
+local placeholders = require "pgmig.placeholders"
 
 local function parse(path)
   local file = path:match "^committed/([^/]+)$" or path
@@ -25,6 +26,9 @@ local function parse_in_committed(path)
   if parsed and not path:find "^committed/" then return nil end
   return parsed
 end
+
+--- Whether the colon at a place is not the second one of a cast.
+local function is_no_cast(text, at) return text:sub(at - 1, at - 1) ~= ":" end
 
 -- Once at the start of a line, as it is written with a blank and without.
 local function both(marker)
@@ -76,11 +80,8 @@ return {
     untransacted = "--! no-transaction",
     placeholder = ":DATABASE_",
   },
-  -- :NAME, but not the second half of a cast
   fill = function(text, values)
-    return (text:gsub("(:?):(%u[%u%d_]*)", function(colon, name)
-      return colon == "" and values[name] or nil
-    end))
+    return placeholders.fill_pattern(text, ":(%u[%u%d_]*)", values, is_no_cast)
   end,
   signs = { lines = { "^%-%-! Previous: ", "^%-%-! Hash: " }, always = true },
   tracking = {

@@ -44,7 +44,8 @@ end
 local function read_status(db, release)
   if release.dir then
     local options = {}
-    for _, key in ipairs { "table", "naming", "format", "placeholders", "shared" } do
+    for _, key in ipairs { "table", "naming", "format", "placeholders", "templates",
+      "environment", "render", "shared" } do
       options[key] = release.options[key]
     end
     local m = migrator.new(db, release.dir, options)

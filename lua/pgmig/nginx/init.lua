@@ -61,9 +61,9 @@ end
 --   list of them, relative to nginx's prefix; to = the version that this release requires, also
 --   written target (nil: the folder's newest); mode = "migrate" or "check"; shm = "pgmig", the
 --   lua_shared_dict; pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and
---   its options table, hooks, naming, format (not "auto"), placeholders, shared, policy, strict,
---   lock_timeout, lock_wait, retries, reconnect, drift_check, syntax_check,
---   pipeline }
+--   its options table, hooks, naming, format (not "auto"), placeholders, templates, environment,
+--   render, shared, policy, strict, lock_timeout, lock_wait, retries, reconnect, drift_check,
+--   syntax_check, pipeline }
 function M.setup(options)
   if watch then return log.guard(begin_again, options) end
   local ok, err = log.guard(begin, options)

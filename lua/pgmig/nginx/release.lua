@@ -117,7 +117,8 @@ function M.read(options, mode)
   }
   local set = { list = {}, baselines = {} }
   if self.dir then
-    local format = formats.load(self.options.format or "pgmig", self.options.placeholders)
+    local given = self.options
+    local format = formats.load(given.format or "pgmig", given.placeholders, given)
     local rule = naming.check(self.options.naming or format.naming)
     set, self.deep = files.read(dirs_of(self.dir), rule, format), rule.deep
   end
