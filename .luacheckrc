@@ -20,8 +20,10 @@ files["lua/pgmig/nginx"] = {
   },
 }
 files["spec"] = { std = "min+busted" }
+files["lua/pgmig/cli/script.lua"] = { read_globals = { "loadstring" } }
 files["core/single"] = {
-  read_globals = { "arg", "loadstring", package = { fields = { "searchpath" } } },
+  read_globals = { "arg", "loadstring" },
+  globals = { package = { fields = { "searchpath", "searchers", "loaders" } } },
 }
 files["bin/pgmig"] = { globals = { "_" }, read_globals = { "arg" } } -- its beginning is for sh
 files["packaging"] = { std = "lua54" } -- it runs on lua5.4 only

@@ -48,11 +48,14 @@ endif()
 find_program(SINGLE_LUA_INTERPRETER NAMES ${PGMIG_SINGLE_LUA})
 mark_as_advanced(SINGLE_LUA_INTERPRETER)
 file(GLOB_RECURSE single_modules CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/lua/*.lua)
+if(PGMIG_SINGLE_FORM STREQUAL static)
+  set(single_static pgmig.static=${CMAKE_SOURCE_DIR}/core/single/static.lua)
+endif()
 set(single_c ${CMAKE_BINARY_DIR}/single/modules.c)
 add_custom_command(OUTPUT ${single_c}
   COMMAND ${SINGLE_LUA_INTERPRETER} ${CMAKE_SOURCE_DIR}/core/single/embed.lua ${single_c}
-    ${CMAKE_SOURCE_DIR}/lua ${single_modules}
-  DEPENDS core/single/embed.lua ${single_modules} VERBATIM)
+    ${CMAKE_SOURCE_DIR}/lua ${single_modules} ${single_static}
+  DEPENDS core/single/embed.lua core/single/static.lua ${single_modules} VERBATIM)
 
 add_executable(pgmig-single EXCLUDE_FROM_ALL core/single/main.c ${single_c} ${core_binding})
 set_target_properties(pgmig-single PROPERTIES OUTPUT_NAME pgmig

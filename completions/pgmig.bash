@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --templates --env --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
-    doctor repair resolve trace check stats verify drift squash dump database config wait help'
+    doctor repair resolve trace check stats verify drift squash dump database config wait lua help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -88,6 +88,10 @@ _pgmig() {
     database) own='create drop --owner --template --encoding --yes --force' ;;
     help) own=$commands ;;
   esac
+  if [ "$command" = lua ]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    return
+  fi
   mapfile -t COMPREPLY < <(compgen -W "$own $global" -- "$word")
 }
 

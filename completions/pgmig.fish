@@ -1,7 +1,7 @@
 # Completion of pgmig for fish.
 
 set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt \
-    export history doctor repair resolve trace check stats verify drift squash dump database config wait help
+    export history doctor repair resolve trace check stats verify drift squash dump database config wait lua help
 set -l formats atlas dbmate diesel drizzle evolve flyway golang-migrate goose graphile-migrate \
     hasura maragu node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails refinery \
     sqitch sql-migrate sqlx supabase tern
@@ -42,6 +42,7 @@ complete -c pgmig -n $before -a dump -d 'write the schema and what is applied to
 complete -c pgmig -n $before -a database -d 'create or drop the database itself'
 complete -c pgmig -n $before -a config -d 'show the settings in effect'
 complete -c pgmig -n $before -a wait -d 'wait until the database accepts connections'
+complete -c pgmig -n $before -a lua -d 'run a Lua script'
 complete -c pgmig -n $before -a help -d 'show the help of a command'
 
 # Options of all commands.
@@ -80,6 +81,8 @@ complete -c pgmig -n $proof -l schema-from -r -F -d 'a database, or a file of pg
 complete -c pgmig -n $proof -l applied-to -x -d 'count those up to a version as applied'
 
 # Options of one command or a few.
+complete -c pgmig -n "$behind lua" -F
+complete -c pgmig -n "$behind lua" -s e -x -d 'run a piece of code'
 complete -c pgmig -n "$behind status" -l exit-code -d 'exit with code 3 if anything is pending'
 complete -c pgmig -n "$behind status history" -l local-time -d 'times in the local time zone'
 complete -c pgmig -n "$behind doctor" -l exit-code -d 'exit with code 3 if there are findings'

@@ -106,6 +106,37 @@ static int system_interrupt_on_signals(lua_State *L)
     return 0;
 }
 
+/* The Lua that SIGINT interrupts. */
+static lua_State *interruptible;
+
+static void raise_interrupted(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    luaL_error(L, "interrupted!");
+}
+
+/* As Lua's own interpreter does: the next instruction raises an error, and a
+** second signal ends the program. */
+static void interrupt_lua(int signo)
+{
+    signal(signo, SIG_DFL);
+    lua_sethook(interruptible, raise_interrupted,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+/* leave_signals_to_lua(): from now on they do what they do to a script that
+** Lua's own interpreter runs. */
+static int system_leave_signals_to_lua(lua_State *L)
+{
+    interruptible = L;
+    remembering = false;
+    handle(SIGINT, interrupt_lua);
+    handle(SIGTERM, SIG_DFL);
+    handle(SIGPIPE, SIG_DFL);
+    return 0;
+}
+
 /* interrupted() --> the signal's number that came, or nil; forgets it. */
 static int system_interrupted(lua_State *L)
 {
@@ -335,6 +366,7 @@ void lpgmig_open_system(lua_State *L)
         {"wait_fd", system_wait_fd},
         {"write", system_write},
         {"interrupt_on_signals", system_interrupt_on_signals},
+        {"leave_signals_to_lua", system_leave_signals_to_lua},
         {"interrupted", system_interrupted},
         {"isatty", system_isatty},
         {"terminal_width", system_terminal_width},

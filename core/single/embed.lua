@@ -1,5 +1,6 @@
--- Writes modules.c, the Lua modules of the executable as bytecode. The engine runs it that is to load
--- them: embed.lua FILE FOLDER PATH...   PATH is of a module in FOLDER; others' are looked up.
+-- Writes modules.c, the executable's Lua modules as bytecode. Run by the engine that is to load
+-- them: embed.lua FILE FOLDER PATH...   PATH is of a module in FOLDER; others' are looked up, or
+-- given as NAME=PATH.
 -- With Lua 5.4 the same modules give the same file; LuaJIT writes tables in any order.
 
 local load = loadstring or load
@@ -33,10 +34,11 @@ end
 local function modules(folder, paths)
   local found = {}
   for _, path in ipairs(paths) do
+    local own, file = path:match "^([%w_.]+)=(.*)$"
     local name = path:sub(#folder + 2)
     found[#found + 1] = {
-      name = name:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."),
-      code = compile(path, name),
+      name = own or name:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."),
+      code = compile(file or path, own or name),
     }
   end
   for _, name in ipairs { "argparse", "dkjson" } do

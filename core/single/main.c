@@ -62,12 +62,17 @@ static void add_searcher(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* require(module), and its function `name`, on the stack. */
-static void push_function(lua_State *L, const char *module, const char *name)
+static void require(lua_State *L, const char *module)
 {
     lua_getglobal(L, "require");
     lua_pushstring(L, module);
     lua_call(L, 1, 1);
+}
+
+/* The function `name` of a module. */
+static void push_function(lua_State *L, const char *module, const char *name)
+{
+    require(L, module);
     lua_getfield(L, -1, name);
     lua_remove(L, -2);
 }
@@ -122,6 +127,9 @@ static int run(lua_State *L)
     luaL_openlibs(L);
     set_arg(L, words);
     open_modules(L);
+    if (find("pgmig.static") != NULL)
+        require(L, "pgmig.static");
+    lua_settop(L, 1);
     push_function(L, "pgmig.core", "interrupt_on_signals");
     lua_call(L, 0, 0);
     initialize(L);

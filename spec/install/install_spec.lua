@@ -58,7 +58,7 @@ end
 local function assert_program_works(program)
   local options = ("--database %s --dir %s"):format(q(support.database()), q(sample()))
   local code, out, err = away(program .. " --version")
-  assert.same({ 0, "pgmig " .. pgmig._VERSION .. "\n", "" }, { code, out, err })
+  assert.same({ 0, "pgmig " .. pgmig._VERSION, "" }, { code, out:match "^[^\n]*", err })
   code, out, err = away(("%s %s up"):format(program, options))
   assert.same({ 0, "" }, { code, cli.without_place(err) })
   assert.matches("applied +001_a", out)
@@ -224,7 +224,7 @@ describe("the version", function()
     assert.equal(cmake, support.read "packaging/debian/changelog":match "^pgmig %(([%d.]+)%-")
     assert.equal(cmake, support.read "packaging/opm/dist.ini":match "\nversion = (%S+)")
     local _, out = support.run "lua5.4 bin/pgmig --version"
-    assert.equal("pgmig " .. cmake .. "\n", out)
+    assert.equal("pgmig " .. cmake, out:match "^[^\n]*")
   end)
 
   -- Until the first release the changelog has no number.

@@ -82,4 +82,41 @@ describe("the static executable", function()
     assert.matches("hook a\nhook b\n", err)
     assert.matches("2 applied, 0 pending", select(2, inside "status"))
   end)
+
+  it("says what it cannot do", function()
+    local code, _, err = support.run(q(program) .. " lua -e 'require \"socket\"'")
+    assert.equal(1, code)
+    assert.matches("module 'socket.core' is in C %(/.*/core.so%), and the static executable", err)
+    code, _, err = support.run(q(program) .. " lua -e 'require \"nowhere\"'")
+    assert.equal(1, code)
+    assert.matches("module 'nowhere' not found:.*the static executable .*loads no C modules", err)
+    for words, message in pairs {
+      ["user=krb dbname=shop sslmode=require"] = "this executable has no GSSAPI",
+      ["user=app dbname=shop gssencmode=require"] = "this executable has no GSSAPI",
+    } do
+      code, _, err = inside("status", "DATABASE_URL=" .. q(("host=127.0.0.1 port=%d %s"):format(
+        server.port, words)))
+      assert.equal(6, code)
+      assert.matches(message, err, 1, true)
+    end
+    support.write(root, "service", "[shop]\nldap://127.0.0.1/dc=x?description?one?(cn=y)\n")
+    _, _, err = inside("status", "PGSERVICEFILE=/service DATABASE_URL=service=shop")
+    assert.matches("this executable has no LDAP", err, 1, true)
+    _, _, err = inside("status", "")
+    assert.matches("could not look up local user ID.*HINT: give the user's name", err)
+  end)
+
+  it("runs a script", function()
+    support.write(root, "deploy.lua", "local pgmig = require 'pgmig'\n"
+      .. "print(pgmig.migrator(pgmig.connect(), arg[1]):status().applied_count)\n")
+    assert.same({ 0, "2\n", "" }, { inside "lua /deploy.lua /migrations" })
+  end)
+
+  it("is the same file, wherever it is built", function()
+    local copy, build = support.tempdir(), support.tempdir()
+    must(("git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t %s")
+      :format(q(copy)))
+    must(("cd %s && script/build --single %s && cmp %s/single/pgmig %s"):format(q(copy), q(build),
+      q(build), q(program)))
+  end)
 end)

@@ -378,6 +378,8 @@ local function attempt(run, seconds)
   return false, result
 end
 
+function M.lua(run) return require("pgmig.cli.script").run(run.options.words) end
+
 function M.wait(run)
   local limit = run.options.timeout or WAIT_LIMIT
   local deadline = core.now() + limit

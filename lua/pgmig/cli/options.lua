@@ -111,7 +111,7 @@ local function add_settings(parser, room)
   end
 end
 
-local function global_options(parser)
+local function global_options(parser, is_json)
   add_settings(parser)
   parser:option("--config"):argname "FILE":convert(not_empty "--config")
     :target "config_file"
@@ -123,8 +123,8 @@ local function global_options(parser)
       :description "Print each statement with its time; in a plan, all SQL."
   )
   parser:flag("--no-color"):description "Print without colors, even on a terminal."
-  parser:flag("--version"):description "Show the version."
-    :action(function() finish { print = "pgmig " .. require "pgmig.version" } end)
+  parser:flag("--version"):description "Show the versions of pgmig and its libraries."
+    :action(function() finish { print = require("pgmig.cli.versions").text(is_json) } end)
 end
 
 local commands -- a line each; and whether a word is one
@@ -429,6 +429,21 @@ local function add_config(parser)
   })
 end
 
+local function add_lua(parser)
+  local cmd = command(parser, "lua", "Run a Lua script, with pgmig's modules.", {
+    about = "For deploy scripts: as the program lua would, without one. SCRIPT may be -, for\n"
+      .. "standard input; -e CODE runs a piece of code before it, or in its place.",
+    examples = "Examples:\n   pgmig lua deploy.lua production\n"
+      .. "   pgmig lua -e 'print(require(\"pgmig\")._VERSION)'",
+  }):usage "Usage: pgmig lua [-e CODE] [SCRIPT] [ARGUMENT] ...":handle_options(false)
+  cmd:argument("words"):args "*":argname "[-e CODE] [SCRIPT] [ARGUMENT] ..."
+    :description "The script, and its arguments."
+    :action(function(options, _, words)
+      if words[1] == "-h" or words[1] == "--help" then finish { print = cmd:get_help() } end
+      options.words = words
+    end)
+end
+
 local function add_help(parser)
   command(parser, "help", "Show the help of a command.", {
     about = "The same as pgmig COMMAND --help.",
@@ -441,6 +456,13 @@ local CONCEALED = "(a database; specify it with --database)"
 
 local function names_database(word)
   return word:find("://", 1, true) or word:find ":.*@" or word:lower():find "password%s*="
+end
+
+local function has(words, word)
+  for _, given in ipairs(words) do
+    if given == word then return true end
+  end
+  return false
 end
 
 --- Hide what may hold a password: a word that names a database, wherever it was put by mistake.
@@ -472,12 +494,13 @@ local function build(words)
     :add_help(false):command_target "command":help_description_margin(24)
     :usage_max_width(80)
   parser:flag()(help_option(parser))
-  global_options(parser)
+  global_options(parser, has(words, "--json"))
   local kit = { command = command, limit = limit, not_empty = not_empty }
   for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto,
     setup.create, setup.renumber, setup.database, add_baseline, add_unapply, add_adopt,
     add_export, add_history, add_doctor, add_repair, add_resolve, add_trace, add_check,
-    add_stats, add_verify, add_drift, add_squash, add_dump, add_config, setup.wait, add_help } do
+    add_stats, add_verify, add_drift, add_squash, add_dump, add_config, setup.wait, add_lua,
+    add_help } do
     add(parser, kit)
   end
   parser.error = function(at, message)

@@ -213,10 +213,15 @@ local remedies = {
   { "server does not support SSL, but SSL was required", function()
     return "it is required by sslmode in the connection string, PGSSLMODE, or a service file"
   end },
-  { "local user with ID %d+ does not exist", function()
+  { "local user [with ]*ID %d+", function()
     return "give the user's name for the database in the connection string "
       .. "(postgresql://USER@HOST/DATABASE, or user=) or PGUSER: the system's name of this user is "
       .. "taken otherwise, and it has none here"
+  end },
+  { "GSSAPI encryption required but was impossible", function()
+    local single = package.loaded["pgmig.single"]
+    return single and single.form ~= "dynamic"
+      and "this executable has no GSSAPI (Kerberos): use the dynamic form" or nil
   end },
   { "no such database", function()
     return "the pooler in between knows none of this name: add it there (pgbouncer.ini, "

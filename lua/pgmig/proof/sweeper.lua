@@ -43,10 +43,11 @@ function M.drop_all(admin, prefix)
   end
 end
 
---- The program that runs this Lua; nil where it is none that runs a file.
+--- The words that run Lua with this program; nil where it is none that does.
 local function interpreter()
   local path = shell.output "readlink /proc/$PPID/exe 2>/dev/null"
-  return path:match "/lua[^/]*$" and path
+  if package.loaded["pgmig.single"] then return quote(path) .. " lua" end
+  return path:match "/lua[^/]*$" and quote(path)
 end
 
 --- Start the program that looks after a clone's databases, where that is possible.
@@ -57,7 +58,7 @@ function M.start(url, prefix)
   local lua = interpreter()
   if not lua then return nil end
   local pipe = io.popen(("LUA_PATH=%s LUA_CPATH=%s exec setsid -w %s -e %s >/dev/null 2>&1"):format(
-    quote(package.path), quote(package.cpath), quote(lua),
+    quote(package.path), quote(package.cpath), lua,
     quote "require('pgmig.proof.sweeper').main()"), "w")
   pipe:write(url, "\n", prefix, "\n")
   pipe:flush()
