@@ -44,6 +44,24 @@ if(single_missing)
   return()
 endif()
 
+# OpenSSL without its tables for unwinding the stack, a twelfth of the whole: nothing is thrown through
+# it.
+function(without_tables variable archive)
+  get_filename_component(name ${archive} NAME)
+  set(lean ${CMAKE_BINARY_DIR}/single/${name})
+  add_custom_command(OUTPUT ${lean} DEPENDS ${archive} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/single
+    COMMAND ${CMAKE_OBJCOPY} --remove-section .eh_frame --remove-section .rela.eh_frame ${archive}
+      ${lean})
+  list(TRANSFORM single_libraries REPLACE "^${archive}$" ${lean})
+  set(single_libraries ${single_libraries} PARENT_SCOPE)
+  set(${variable} ${lean} PARENT_SCOPE)
+endfunction()
+if(NOT PGMIG_SINGLE_FORM STREQUAL dynamic)
+  without_tables(single_ssl ${SINGLE_SSL_ARCHIVE})
+  without_tables(single_crypto ${SINGLE_CRYPTO_ARCHIVE})
+endif()
+
 # The modules, compiled by the engine that loads them.
 find_program(SINGLE_LUA_INTERPRETER NAMES ${PGMIG_SINGLE_LUA})
 mark_as_advanced(SINGLE_LUA_INTERPRETER)
@@ -57,7 +75,8 @@ add_custom_command(OUTPUT ${single_c}
     ${CMAKE_SOURCE_DIR}/lua ${single_modules} ${single_static}
   DEPENDS core/single/embed.lua core/single/static.lua ${single_modules} VERBATIM)
 
-add_executable(pgmig-single EXCLUDE_FROM_ALL core/single/main.c ${single_c} ${core_binding})
+add_executable(pgmig-single EXCLUDE_FROM_ALL core/single/main.c ${single_c} ${core_binding}
+  ${single_ssl} ${single_crypto})
 set_target_properties(pgmig-single PROPERTIES OUTPUT_NAME pgmig
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/single)
 target_compile_definitions(pgmig-single PRIVATE PGMIG_SINGLE_FORM="${PGMIG_SINGLE_FORM}")
