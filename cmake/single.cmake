@@ -24,8 +24,8 @@ function(archive variable)
 endfunction()
 
 string(REGEX MATCH "^[0-9]+" libpq_major "${LIBPQ_VERSION}")
-archive(SINGLE_LUA_ARCHIVE ${single_lua_library})
-set(single_libraries ${SINGLE_LUA_ARCHIVE} m)
+archive(SINGLE_ARCHIVE_${PGMIG_SINGLE_LUA} ${single_lua_library})
+set(single_libraries ${SINGLE_ARCHIVE_${PGMIG_SINGLE_LUA}} m)
 if(PGMIG_SINGLE_FORM STREQUAL dynamic)
   list(APPEND single_libraries PkgConfig::LIBPQ PkgConfig::CRYPTO)
 else()
@@ -44,8 +44,8 @@ if(single_missing)
   return()
 endif()
 
-# OpenSSL without its tables for unwinding the stack, a twelfth of the whole: nothing is thrown through
-# it.
+# OpenSSL without its tables for unwinding the stack, a twelfth of the whole: nothing is thrown
+# through it.
 function(without_tables variable archive)
   get_filename_component(name ${archive} NAME)
   set(lean ${CMAKE_BINARY_DIR}/single/${name})
@@ -63,15 +63,16 @@ if(NOT PGMIG_SINGLE_FORM STREQUAL dynamic)
 endif()
 
 # The modules, compiled by the engine that loads them.
-find_program(SINGLE_LUA_INTERPRETER NAMES ${PGMIG_SINGLE_LUA})
-mark_as_advanced(SINGLE_LUA_INTERPRETER)
+find_program(SINGLE_INTERPRETER_${PGMIG_SINGLE_LUA} NAMES ${PGMIG_SINGLE_LUA})
+mark_as_advanced(SINGLE_INTERPRETER_${PGMIG_SINGLE_LUA})
 file(GLOB_RECURSE single_modules CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/lua/*.lua)
 if(PGMIG_SINGLE_FORM STREQUAL static)
   set(single_static pgmig.static=${CMAKE_SOURCE_DIR}/core/single/static.lua)
 endif()
-set(single_c ${CMAKE_BINARY_DIR}/single/modules.c)
+# A file for each choice: another one has other modules.
+set(single_c ${CMAKE_BINARY_DIR}/single/modules-${PGMIG_SINGLE_FORM}-${PGMIG_SINGLE_LUA}.c)
 add_custom_command(OUTPUT ${single_c}
-  COMMAND ${SINGLE_LUA_INTERPRETER} ${CMAKE_SOURCE_DIR}/core/single/embed.lua ${single_c}
+  COMMAND ${SINGLE_INTERPRETER_${PGMIG_SINGLE_LUA}} ${CMAKE_SOURCE_DIR}/core/single/embed.lua ${single_c}
     ${CMAKE_SOURCE_DIR}/lua ${single_modules} ${single_static}
   DEPENDS core/single/embed.lua core/single/static.lua ${single_modules} VERBATIM)
 
@@ -96,7 +97,7 @@ else()
   target_link_options(pgmig-single PRIVATE -pie
     -Wl,--dynamic-list=${CMAKE_SOURCE_DIR}/core/single/exported)
   list(POP_FRONT single_libraries)
-  target_link_libraries(pgmig-single PRIVATE -Wl,--whole-archive ${SINGLE_LUA_ARCHIVE}
+  target_link_libraries(pgmig-single PRIVATE -Wl,--whole-archive ${SINGLE_ARCHIVE_${PGMIG_SINGLE_LUA}}
     -Wl,--no-whole-archive ${single_libraries})
 endif()
 if(NOT PGMIG_SINGLE_FORM STREQUAL dynamic)

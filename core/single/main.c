@@ -42,7 +42,8 @@ static int search(lua_State *L)
 
     if (module == NULL)
         return 0;
-    if (luaL_loadbuffer(L, module->code, module->size, module->name) != 0)
+    lua_pushfstring(L, "=%s", module->name);
+    if (luaL_loadbuffer(L, module->code, module->size, lua_tostring(L, -1)))
         return lua_error(L);
     return 1;
 }
