@@ -556,4 +556,25 @@ describe("a folder of a tool with an order of its own", function()
     os.remove(dir .. "/structure.sql")
     assert.matches("there is no structure.sql", migrator("rails"):status().problems[1].message)
   end)
+
+  -- ---- Hasura --------------------------------------------------------------
+
+  it("Hasura's: a folder for each database, whose rows are in one table", function()
+    write {
+      ["one/1620138136207_a/up.sql"] = "CREATE TABLE a ();\n",
+      ["one/1620138136208_b/up.sql"] = "CREATE TABLE b ();\n",
+      ["two/1620138136209_c/up.sql"] = "SELECT 1/0;\n",
+    }
+    local m = migrator "hasura"
+    local err = fails(m.migrate, m)
+    assert.equal("the migrations are in a folder for each database: one, two", err.message)
+    db:exec [[
+      CREATE SCHEMA hdb_catalog;
+      CREATE TABLE hdb_catalog.hdb_version (hasura_uuid uuid, cli_state jsonb);
+      INSERT INTO hdb_catalog.hdb_version VALUES (NULL, '{"migrations": {
+        "one": {"1620138136207": false}, "two": {"1620138136209": false}}}')]]
+    dir = dir .. "/one"
+    assert.equal("1620138136207_a", labels(adopt "hasura"))
+    assert.equal("1620138136208_b", labels(migrator("hasura"):migrate()))
+  end)
 end)
