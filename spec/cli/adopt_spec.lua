@@ -126,6 +126,6 @@ describe("adopt", function()
     assert.matches("1_a", out)
     local code, _, err = project.run "--format nix status"
     assert.equal(2, code)
-    assert.matches("formats are: auto, dbmate", err)
+    assert.matches("formats are: auto, atlas, dbmate", err)
   end)
 end)

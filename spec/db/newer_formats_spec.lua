@@ -57,6 +57,7 @@ describe("a folder of a tool with an order of its own", function()
     assert.equal("a b c d", tables())
     assert.equal("20240101_b", labels { m:applied()[2] })
     assert.matches("/%d%d%d%d%d%d%d%d%d%d%d%d%d%d_next.sql$", m:create "next")
+    assert.matches("/20%d%d%d%d%d%d%d%d%d%d%d%d_more.sql$", m:create "more")
   end)
 
   it("supabase's: the first file of an old kind is skipped", function()
@@ -84,8 +85,19 @@ describe("a folder of a tool with an order of its own", function()
     assert.matches("1_a.sql is not the file that was applied",
       fails(adopt, "supabase", { table = "other" }).message)
     db:exec "UPDATE supabase_migrations.schema_migrations SET version = '7' WHERE version = '2'"
-    assert.matches("7 is applied, but has no file",
+    assert.matches("7.* is applied, but has no file",
       fails(adopt, "supabase", { table = "other" }).detail)
+  end)
+
+  it("supabase's: numbers that repeat, of which its table holds one", function()
+    write {
+      ["1_b.sql"] = "CREATE TABLE b ();\n", ["1_a.sql"] = "CREATE TABLE a ();\n",
+      ["2_c.sql"] = "CREATE TABLE c ();\n",
+    }
+    supabase_rows "('1', NULL, 'b')"
+    assert.equal("1_b", labels(adopt "supabase"))
+    local m = migrator("supabase", { shared = true })
+    assert.equal("the table of supabase can hold 1 only once", fails(m.migrate, m).message)
   end)
 
   it("supabase's table, shared: its schema, too, is made", function()
@@ -130,7 +142,7 @@ describe("a folder of a tool with an order of its own", function()
     assert.equal("a c", tables())
     assert.equal("20240102000000_i", labels(m:rollback()))
     assert.matches("it has no DOWN", fails(m.rollback, m).message)
-    assert.matches("/%d+_next/migration.sql$", m:create "next")
+    assert.matches("/2%d%d%d%d%d%d%d%d%d%d%d%d%d_next/migration.sql$", m:create "next")
   end)
 
   it("Prisma's: what is not for PostgreSQL, or has no number, is refused", function()

@@ -101,6 +101,7 @@ local function next_version(rule, list, timestamp)
     local now = os.date "!%Y%m%d%H%M%S"
     local sorted = rule.digits and rule.digits(now) or now
     local last = rule.digits and newest and newest.id or following
+    if rule.digits and rule.numbers_repeat then last = last:sub(1, -3) end -- as digits() has it
     return (not newest or core.compare(sorted, last) > 0) and now or following
   end
   return ("0"):rep(widest(list) - #following) .. following

@@ -11,7 +11,10 @@ local FIRST_INIT = "20211209000000"
 local function parse(path)
   local version, name = path:match "^(%d+)_(.*)%.sql$"
   if not version then return nil end
-  return { version = version, name = name ~= "" and name or version }
+  return {
+    version = version, name = name ~= "" and name or version, label = version .. "_" .. name,
+    key = version,
+  }
 end
 
 --- The rule of a folder: its very first file is skipped where it is of the old kind.
@@ -41,6 +44,7 @@ return {
     parser = parser,
     digits = function(version) return naming.sortable_name(version, WIDTH) end,
     format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    numbers_repeat = true, -- as files do that were run by hand: its own table has room for one
   },
   timestamps = true,
   table = "pgmig_migrations",
@@ -54,14 +58,16 @@ return {
   tracking = {
     table = "supabase_migrations.schema_migrations",
     columns = { "version" },
-    -- older tables have no column `statements`
+    -- older tables have neither names nor statements
     query = [[
-      SELECT version, (SELECT pg_catalog.string_agg(s, '')
-        FROM pg_catalog.jsonb_array_elements_text(CASE WHEN
-          pg_catalog.jsonb_typeof(done) OPERATOR(pg_catalog.=) 'array' THEN done END) AS s)
-        AS statements
-      FROM (SELECT t.version, pg_catalog.jsonb_extract_path(pg_catalog.to_jsonb(t), 'statements')
-        AS done FROM %s AS t) AS rows ORDER BY version]],
+      SELECT version AS key, pg_catalog.concat(version, '_', name) AS label,
+        (SELECT pg_catalog.string_agg(s, '')
+          FROM pg_catalog.jsonb_array_elements_text(CASE WHEN
+            pg_catalog.jsonb_typeof(done) OPERATOR(pg_catalog.=) 'array' THEN done END) AS s)
+          AS statements
+      FROM (SELECT t.version, pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(t), 'name')
+            AS name, pg_catalog.jsonb_extract_path(pg_catalog.to_jsonb(t), 'statements') AS done
+        FROM %s AS t) AS rows ORDER BY version]],
     same = same,
   },
   -- its `statements` are a copy for `supabase migration fetch`, which pgmig does not write

@@ -7,8 +7,11 @@ local M = {}
 local FIRST = "00" -- behind a number that may repeat: of the first file with it
 
 --- The id of a version as a tool's table has it; nil: it is none.
-local function id_of_version(set, version)
-  local ok, id = pcall(function() return core.version(files.digits(set.rule, version)) end)
+-- @param behind digits of one whose number may repeat; or nil
+local function id_of_version(set, version, behind)
+  local ok, id = pcall(function()
+    return core.version(files.digits(set.rule, version) .. (behind or ""))
+  end)
   return ok and id or nil
 end
 
@@ -63,10 +66,9 @@ end
 -- has another key by now.
 local function by_key(find, row)
   local found = find.key(row.key)
-  if row.label then return found[1] end
-  local same = find.digest(row.checksum)[1]
+  local same = not row.label and find.digest(row.checksum)[1] or nil
   for _, m in ipairs(found) do
-    if m == same then return m end
+    if m == same or m.label == row.label then return m end
   end
   return found[1] or same
 end
@@ -107,7 +109,7 @@ function M.id_of(set, from, row)
   local parsed = from.naming.parse(path) or from.naming.parse((path:gsub("%.sql$", ".up.sql")))
   if not (parsed and parsed.version) then return nil end
   if not set.rule.numbers_repeat then return id_of_version(set, parsed.version) end
-  local id = id_of_version(set, parsed.version .. FIRST)
+  local id = id_of_version(set, parsed.version, FIRST)
   return not set.by_id[id or ""] and id or nil -- another file has it by now
 end
 

@@ -35,9 +35,18 @@ function shared:key(m) return self.layout.key_of and self.layout.key_of(m) or m.
 
 --- Learn from the files which migration each key stands for.
 -- @param set what `pgmig.files.list` has read
+-- @raise kind "naming" for two migrations that its table cannot tell apart
 function shared:learn(set)
   self.ids = {}
-  for _, m in ipairs(set.list) do self.ids[self:key(m)] = m.id end
+  for _, m in ipairs(set.list) do
+    local key = self:key(m)
+    if self.ids[key] then
+      errors.raise("naming", ("the table of %s can hold %s only once"):format(self.name, key), {
+        file = m.path, hint = "give the file another number",
+      })
+    end
+    self.ids[key] = m.id
+  end
 end
 
 --- Add to a history's entry what the tool's table wants to know.
@@ -55,14 +64,15 @@ end
 local function version_of(self, key)
   if not self.layout.key_of then return key end
   local parsed = self.rule.parse(key) or self.rule.parse(key .. ".sql")
-  return parsed and parsed.version .. (self.rule.numbers_repeat and "99" or "") or nil
+  return parsed and parsed.version
 end
 
 --- The id of the migration that a row stands for.
 local function id_of(self, key)
   if self.ids[key] then return self.ids[key] end
   local ok, id = pcall(function()
-    return core.version(files.digits(self.rule, version_of(self, key)))
+    local digits = files.digits(self.rule, version_of(self, key))
+    return core.version(digits .. (self.rule.numbers_repeat and "99" or ""))
   end)
   if ok then return id end
   errors.raise("plan", ("the table of %s has a row that is not a migration: %s"):format(self.name,
