@@ -22,9 +22,9 @@ _pgmig() {
       ;;
     --format | --from)
       mapfile -t COMPREPLY < <(compgen -W 'auto atlas dbmate diesel drizzle evolve flyway golang-migrate goose
-        graphile-migrate hasura maragu node-pg-migrate pgmig popx postgrator
-        postgres-migrations prisma rails refinery sqitch sql-migrate sqlx supabase
-        tern' -- "$word")
+        graphile-migrate hasura maragu micrate node-pg-migrate pgmig popx postgrator
+        postgres-migrations prisma rails refinery shmig sqitch sql-migrate sqlx
+        supabase tern' -- "$word")
       return
       ;;
     --backfill)

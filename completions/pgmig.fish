@@ -3,8 +3,8 @@
 set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt \
     export history doctor repair resolve trace check stats verify drift squash dump database config wait lua help
 set -l formats atlas dbmate diesel drizzle evolve flyway golang-migrate goose graphile-migrate \
-    hasura maragu node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails refinery \
-    sqitch sql-migrate sqlx supabase tern
+    hasura maragu micrate node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails \
+    refinery shmig sqitch sql-migrate sqlx supabase tern
 set -l policies {edited,renamed,replaced,missing,renumbered,out_of_order,forgotten,ignored}={error,warn,allow}
 
 # The command line has none of the commands yet.

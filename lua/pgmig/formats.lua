@@ -40,9 +40,9 @@ local M = {}
 --- The formats there are.
 M.names = {
   "atlas", "dbmate", "diesel", "drizzle", "evolve", "flyway", "golang-migrate", "goose",
-  "graphile-migrate", "hasura", "maragu", "node-pg-migrate", "pgmig", "popx", "postgrator",
-  "postgres-migrations", "prisma", "rails", "refinery", "sqitch", "sql-migrate", "sqlx",
-  "supabase", "tern",
+  "graphile-migrate", "hasura", "maragu", "micrate", "node-pg-migrate", "pgmig", "popx",
+  "postgrator", "postgres-migrations", "prisma", "rails", "refinery", "shmig", "sqitch",
+  "sql-migrate", "sqlx", "supabase", "tern",
 }
 
 local aliases = { pycopg = "pgmig", pop = "popx", ["graphile"] = "graphile-migrate" }

@@ -589,4 +589,30 @@ describe("a folder of a tool with an order of its own", function()
     assert.equal("1620138136207_a", labels(adopt "hasura"))
     assert.equal("1620138136208_b", labels(migrator("hasura"):migrate()))
   end)
+
+  -- ---- micrate, shmig ------------------------------------------------------
+
+  it("micrate's and shmig's: both ways, by their own tables, too", function()
+    for _, tool in ipairs {
+      { "micrate", "1_a.sql", "-- +micrate Up\nCREATE TABLE %s ();\n-- +micrate StatementBegin\n"
+        .. "SELECT 1\n-- +micrate StatementEnd\n-- +micrate Down\nDROP TABLE %s;\n" },
+      { "shmig", "1-a.sql", "-- Migration: x\n-- ====  UP  ====\nBEGIN;\nCREATE TABLE %s ();\n"
+        .. "COMMIT;\n-- ==== DOWN ====\nBEGIN;\nDROP TABLE %s;\nCOMMIT;\n" },
+    } do
+      local format, path, text = tool[1], tool[2], tool[3]
+      dir = support.tempdir()
+      write { [path] = text:format("a", "a"), [path:gsub("1", "2"):gsub("a", "b")] =
+        text:format("b", "b") }
+      local m = migrator(format, { shared = true })
+      assert.equal(2, #m:migrate(), format)
+      assert.equal("a b", tables())
+      assert.equal(1, #m:rollback(), format)
+      assert.equal(1, #adopt(format, { table = format .. "_migrations" }), format)
+      m = migrator(format, { table = format .. "_migrations" })
+      assert.equal(1, #m:pending(), format)
+      assert.equal(1, #m:rollback(), format)
+      assert.equal("", tables())
+      assert.is_string(m:create "next")
+    end
+  end)
 end)

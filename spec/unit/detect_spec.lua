@@ -55,6 +55,8 @@ local certain = {
     '{"entries": [{"idx": 0, "when": 1, "tag": "0000_a"}]}' } },
   { "drizzle", with "20240115103000_a/migration.sql 20240115103000_a/snapshot.json" },
   { "evolve", with("V1_2__a.sql", "-- evolve-tx-off\nVACUUM;\n") },
+  { "micrate", with("1_a.sql", "-- +micrate Up\nSELECT 1;\n-- +micrate Down\n") },
+  { "shmig", with("1485643154-a.sql", "-- ====  UP  ====\nSELECT 1;\n-- ==== DOWN ====\n") },
   { "postgrator", with "001.do.a.sql 001.undo.a.sql" },
   { "rails", with "structure.sql migrate/20240115103000_a.rb seeds.rb" },
   { "prisma", with "20240115103000_a/migration.sql migration_lock.toml" },
@@ -111,8 +113,6 @@ local foreign = {
   { "Morph", with("000001_a.up.sql", "-- morph:nontransactional\nVACUUM;\n") },
   { "migratus", with("20240115103000-a.up.sql", "SELECT 1;\n--;;\nSELECT 2;\n") },
   { "rambler", with("1_a.sql", "-- rambler up\nSELECT 1;\n-- rambler down\n") },
-  { "micrate", with("1_a.sql", "-- +micrate Up\nSELECT 1;\n-- +micrate Down\n") },
-  { "shmig", with("1485643154-a.sql", "-- ==== UP ====\nSELECT 1;\n-- ==== DOWN ====\n") },
   { "yoyo", with "0001.a.sql 0001.a.rollback.sql" },
   { "db-migrate", with "20240115103000-a-up.sql 20240115103000-a-down.sql" },
 }

@@ -22,8 +22,6 @@ return {
   of_lines("migratus", { "^%-%-;;" }),
   of_lines("MyBatis Migrations", { "^%-%-%s*//%s*@UNDO" }),
   of_lines("rambler", { "^%-%- rambler up", "^%-%- rambler down" }),
-  of_lines("micrate", { "^%-%- %+micrate%s" }),
-  of_lines("shmig", { "^%-%- ==== UP ====", "^%-%- ==== DOWN ====" }),
   { name = "yoyo", advice = OWN, signs = {
     lines = { "^%-%-%s*depends:" }, names = { "%.rollback%.sql$" },
   } },
