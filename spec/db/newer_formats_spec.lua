@@ -277,8 +277,11 @@ describe("a folder of a tool with an order of its own", function()
     assert.equal("20240101000000_a", labels(adopt("drizzle", { table = "first" })))
     db:exec "ALTER TABLE drizzle.__drizzle_migrations ADD name text, ADD applied_at timestamptz"
     db:exec "UPDATE drizzle.__drizzle_migrations SET name = '20240101000000_a', created_at = 0"
+    db:exec "ALTER TABLE drizzle.__drizzle_migrations SET SCHEMA public"
+    local m = migrator "drizzle"
+    assert.matches("drizzle has applied migrations here", fails(m.migrate, m).message)
     assert.equal("20240101000000_a", labels(adopt "drizzle"))
-    assert.equal("20240102000000_b", labels(migrator("drizzle"):migrate()))
+    assert.equal("20240102000000_b", labels(m:migrate()))
   end)
 
   -- ---- Atlas ---------------------------------------------------------------

@@ -136,6 +136,7 @@ return {
   -- `created_at` is the time of the migration, in milliseconds; newer tables have its name, too
   tracking = {
     table = "drizzle.__drizzle_migrations",
+    elsewhere = "__drizzle_migrations",
     columns = { "id", "hash", "created_at" },
     query = [[
       SELECT label, CASE WHEN label IS NULL THEN created_at::pg_catalog.text END AS key,
