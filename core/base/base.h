@@ -65,6 +65,12 @@ PGMIG_NODISCARD int pgmig_files_compare(const char *const *paths,
                                         enum pgmig_comparison *found,
                                         struct pgmig_error *err);
 
+/* The checksums of `count` files of at most `most` bytes; "" for those that are
+** larger or cannot be read. -1 only without memory or SHA-256. */
+PGMIG_NODISCARD int pgmig_files_checksum(const char *const *paths, size_t count,
+                                         size_t most, char (*out)[65],
+                                         struct pgmig_error *err);
+
 /* What other tools write down of a text: a hash of its bytes in hexadecimal
 ** digits; the CRC-32 of its lines without their ends, as a signed number
 ** (Flyway); or SipHash-1-3, as a number (refinery). */

@@ -25,6 +25,7 @@
 #include "base/thread.h"
 
 #define PIECE 65536 /* bytes of a file read at once */
+#define ANY_SIZE INT64_MAX
 
 /* An OpenSSL that was built, or is set up, without the algorithm. */
 static int unavailable(struct pgmig_error *err)
@@ -153,8 +154,8 @@ static int add_file(struct pgmig_hasher *d, int fd, off_t size)
 }
 
 /* The checksum of one file with a hasher that is ready. */
-static int hash_file(struct pgmig_hasher *h, const char *path, char out[65],
-                     struct pgmig_error *err)
+static int hash_file(struct pgmig_hasher *h, const char *path, off_t most,
+                     char out[65], struct pgmig_error *err)
 {
     off_t size;
     int fd = pgmig_file_open(path, &size, err);
@@ -162,7 +163,9 @@ static int hash_file(struct pgmig_hasher *h, const char *path, char out[65],
 
     if (fd < 0)
         return -1;
-    if (add_file(h, fd, size) != 0)
+    if (size > most)
+        status = pgmig_error_set(err, PGMIG_E_IO, "the file is too large");
+    else if (add_file(h, fd, size) != 0)
         status = pgmig_error_file(err, "read the file", path);
     close(fd);
     return status == 0 ? pgmig_hasher_end(h, out, err) : -1;
@@ -174,7 +177,7 @@ int pgmig_file_checksum(const char *path, char out[65], struct pgmig_error *err)
     int status = pgmig_hasher_init(&h, err);
 
     if (status == 0)
-        status = hash_file(&h, path, out, err);
+        status = hash_file(&h, path, ANY_SIZE, out, err);
     pgmig_hasher_free(&h);
     return status;
 }
@@ -200,7 +203,7 @@ static enum pgmig_comparison compare(struct pgmig_hasher *h, const char *path,
 {
     struct pgmig_error ignored = {0};
     char checksum[65] = "";
-    int status = hash_file(h, path, checksum, &ignored);
+    int status = hash_file(h, path, ANY_SIZE, checksum, &ignored);
 
     pgmig_error_clear(&ignored);
     if (status != 0)
@@ -247,6 +250,24 @@ int pgmig_files_compare(const char *const *paths, const char *const *checksums,
     pgmig_team_start(&helpers, help, &b, count / ENOUGH);
     status = compare_some(&b, err);
     pgmig_team_wait(&helpers);
+    return status;
+}
+
+int pgmig_files_checksum(const char *const *paths, size_t count, size_t most,
+                         char (*out)[65], struct pgmig_error *err)
+{
+    struct pgmig_hasher h;
+    int status = pgmig_hasher_init(&h, err);
+
+    for (size_t i = 0; status == 0 && i < count; i++) {
+        struct pgmig_error ignored = {0};
+
+        if (hash_file(&h, paths[i], (off_t)most, out[i], &ignored) != 0)
+            out[i][0] = '\0';
+        pgmig_error_clear(&ignored);
+        status = restart(&h, err);
+    }
+    pgmig_hasher_free(&h);
     return status;
 }
 

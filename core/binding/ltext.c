@@ -190,6 +190,29 @@ static int text_compare_files(lua_State *L)
     return 1;
 }
 
+/* file_checksums(paths, most) --> the checksums of those files, by path;
+ *without
+ ** those that cannot be read, or have more than `most` bytes. */
+static int text_file_checksums(lua_State *L)
+{
+    size_t count;
+    const char **paths = lpgmig_check_strings(L, 1, &count);
+    size_t most = (size_t)luaL_checkinteger(L, 2);
+    struct pgmig_error *err = lpgmig_error_new(L);
+    char(*out)[65] = lua_newuserdata(L, (count + 1) * sizeof *out);
+
+    if (pgmig_files_checksum(paths, count, most, out, err) != 0)
+        return lpgmig_error_raise(L, err);
+    lua_createtable(L, 0, (int)count);
+    for (size_t i = 0; i < count; i++) {
+        if (out[i][0] == '\0')
+            continue;
+        lua_pushstring(L, out[i]);
+        lua_setfield(L, -2, paths[i]);
+    }
+    return 1;
+}
+
 /* checksum(text) --> SHA-256 in hexadecimal, line ends as LF. */
 static int text_checksum(lua_State *L)
 {
@@ -399,6 +422,7 @@ void lpgmig_open_text(lua_State *L)
         {"compare_files", text_compare_files},
         {"is_same_file", text_is_same_file},
         {"file_checksum", text_file_checksum},
+        {"file_checksums", text_file_checksums},
         {"digest", text_digest},
         {"file_digest", text_file_digest},
         {"running_digests", text_running_digests},

@@ -136,8 +136,8 @@ static int run(lua_State *L)
     initialize(L);
     push_function(L, "pgmig.cli", "main");
     lua_getglobal(L, "arg");
-    lua_call(L, 1, 1);
-    return 1;
+    lua_call(L, 1, 2);
+    return 2;
 }
 
 static int add_traceback(lua_State *L)
@@ -164,16 +164,20 @@ int main(int argc, char **argv)
     struct words words = {argc, argv};
     lua_State *L = luaL_newstate();
     int code = EXIT_FAILURE;
+    bool closes = true;
 
     if (L == NULL)
         return code;
     lua_pushcfunction(L, add_traceback);
     lua_pushcfunction(L, run);
     lua_pushlightuserdata(L, &words);
-    if (lua_pcall(L, 1, 1, 1) == 0)
-        code = (int)lua_tointeger(L, -1);
-    else
+    if (lua_pcall(L, 1, 2, 1) == 0) {
+        code = (int)lua_tointeger(L, -2);
+        closes = lua_toboolean(L, -1);
+    } else {
         tell(L);
-    lua_close(L);
+    }
+    if (closes)
+        lua_close(L);
     return code;
 }

@@ -1,4 +1,5 @@
 -- Files and database that no longer fit together: each way has a name and a policy.
+local core = require "pgmig.core"
 local pgmig = require "pgmig"
 local support = require "spec.support"
 
@@ -69,6 +70,40 @@ describe("drift", function()
     assert.matches("pgmig repair 1", err.hint)
     assert.equal(2, #migrator:applied()) -- nothing has run
     assert.same({ true, { "001_a was edited after it was applied" } }, { run { edited = "warn" } })
+  end)
+
+  it("of edited files is seen in a folder of any length, and in files of any size", function()
+    local function write(i, text)
+      support.write(dir, ("%03d_t%d.sql"):format(i, i), "SELECT 1; -- " .. text)
+    end
+    local long = ("x"):rep(70000)
+    for i = 4, 60 do write(i, i % 7 == 0 and long or "short") end
+    migrator:migrate()
+    assert.is_nil((table.concat(states(), "\n"):find "edited"))
+    local edited = { [4] = true, [7] = true, [13] = true, [35] = true, [49] = true, [60] = true }
+    for i in pairs(edited) do write(i, i % 7 == 0 and long .. "y" or "shorT") end
+    for i, state in ipairs(states()) do
+      assert.equal(edited[i] and "edited" or "applied", state:match "%a+$")
+    end
+  end)
+
+  it("is not seen where a run applies another text of a file that was just read", function()
+    migrator:migrate(1)
+    local file_checksums = core.file_checksums
+    finally(function() core.file_checksums = file_checksums end)
+    function core.file_checksums(...)
+      core.file_checksums = file_checksums
+      local before = file_checksums(...)
+      local other = pgmig.connect(db.options)
+      local run_between = pgmig.migrator(other, dir)
+      run_between:rollback()
+      edit()
+      run_between:migrate(1)
+      other:close()
+      return before
+    end
+    assert.equal("001_a applied", states()[1])
+    assert.equal(file_checksums, core.file_checksums)
   end)
 
   it("of an edited file may be allowed", function()

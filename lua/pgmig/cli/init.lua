@@ -121,14 +121,22 @@ local function carry_out(run)
   return finish(run.output, result or 0)
 end
 
+--- Whether Lua has to be closed when the program ends, which frees thousands of objects one by one:
+-- not where all went well and no code of the user's has run, whose objects may have something to
+-- finish.
+local function has_to_close(code)
+  return code ~= 0 or package.loaded["pgmig.files.lua_file"] ~= nil
+end
+
 --- Run the program.
 -- @param words list of the command line's arguments
 -- @return the exit code
+-- @return whether Lua has to be closed before the program ends
 function M.main(words)
   core.interrupt_on_signals()
   local given, ending = options.parse(words)
-  if not given then return end_early(ending) end
-  return carry_out(new_run(given))
+  local code = given and carry_out(new_run(given)) or end_early(ending)
+  return code, has_to_close(code)
 end
 
 return M

@@ -17,17 +17,22 @@ local function persist(migrator, fn)
 end
 
 --- Files and tables compared; see `pgmig.state.plan`.
-local function compare(migrator, read_files)
-  local set
+-- @param looks whether files are read for `find_drift`, while the server is busy
+-- @return the comparison; the files; and what was found out about these
+local function compare(migrator, read_files, looks)
+  local set, work, seen
   local function get_files()
     if set then return end
     set = read_files(migrator)
     if migrator.ledger.shared then migrator.ledger.shared:learn(set) end
   end
+  if looks then
+    work, seen = drift.reader(function() return set and set.list end, migrator.db.breathe)
+  end
   local read = persist(migrator, function()
-    return migrator.ledger:read(migrator.db, get_files)
+    return migrator.ledger:read(migrator.db, get_files, work)
   end)
-  return planning.compare(set, read), set
+  return planning.compare(set, read), set, seen
 end
 
 --- The same with the lock held: first the runs that have not told how they ended are settled.
@@ -50,8 +55,9 @@ local function note_place(migrator, state)
 end
 
 --- Find where the two do not fit together.
-local function find_drift(migrator, state, suspects)
-  drift.find(state, suspects, migrator.db.breathe)
+-- @param seen of `compare`; nil: the files have not been looked at
+local function find_drift(migrator, state, suspects, seen)
+  drift.find(state, suspects, seen, migrator.db.breathe)
   note_place(migrator, state)
 end
 
@@ -77,8 +83,8 @@ end
 --   also place = { dirs, database }
 -- @return the files, as of `pgmig.files.list`
 function M.read(migrator, read_files)
-  local state, set = compare(migrator, read_files or migrator.files)
-  find_drift(migrator, state, drift.suspects(state, migrator.drift_check))
+  local state, set, seen = compare(migrator, read_files or migrator.files, migrator.drift_check)
+  find_drift(migrator, state, drift.suspects(state, migrator.drift_check), seen)
   return state, set
 end
 

@@ -72,16 +72,37 @@ local function compare_batch(batch)
   end
 end
 
-local function find_edited(list, breathe)
+--- @param seen checksums by path: files that have the one that was recorded are not read again
+local function find_edited(list, seen, breathe)
   local batch = {}
   for i, m in ipairs(list) do
-    if is_comparable(m) then batch[#batch + 1] = m end
+    if is_comparable(m) and seen[m.path] ~= m.recorded_checksum then batch[#batch + 1] = m end
     if #batch == BATCH or (i == #list and #batch > 0) then
       breathe()
       compare_batch(batch)
       batch = {}
     end
   end
+end
+
+local PIECE, SMALL = 10, 65536 -- files that are read at once, beside a request; bytes of each
+
+--- Read files ahead, while the server looks for what they are compared with.
+-- @param get_list fn() returns a list of migrations; nil: not yet
+-- @param breathe called between files
+-- @return fn() reads some more; returns whether it has
+-- @return the checksums that were found, by path; which of them are right tells `find`
+function M.reader(get_list, breathe)
+  local at, seen = 0, {}
+  return function()
+    local list, paths = get_list() or {}, {}
+    for i = at + 1, math.min(at + PIECE, #list) do paths[#paths + 1] = list[i].path end
+    if not paths[1] then return false end
+    at = at + #paths
+    breathe()
+    for path, checksum in pairs(core.file_checksums(paths, SMALL)) do seen[path] = checksum end
+    return true
+  end, seen
 end
 
 local function has_other_name(m)
@@ -153,10 +174,11 @@ end
 -- renumbered one `applied_as`, the applied one that it is, of which it is `renumbered_as`.
 -- @param state what `plan.compare` returned; `all_missing` is set
 -- @param suspects those whose files are read to find edited ones
+-- @param seen what `reader` has found since then; nil: nothing
 -- @param breathe called between files
-function M.find(state, suspects, breathe)
+function M.find(state, suspects, seen, breathe)
   local newest = state.applied[#state.applied]
-  find_edited(suspects, breathe)
+  find_edited(suspects, seen or {}, breathe)
   for _, m in ipairs(state.applied) do
     if has_other_name(m) then m.state = m.state == "edited" and "replaced" or "renamed" end
   end

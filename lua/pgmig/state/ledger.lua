@@ -405,13 +405,30 @@ function ledger:look(db)
   return read
 end
 
+--- Call a function, and do other work where it would wait for a short answer.
+-- @param work fn() does a piece; returns whether there was one; nil: none
+local function beside(db, work, fn)
+  local own = db.wait
+  local ok, err = db:driven_by(function(...)
+    if work and work() then return nil end -- the answer may be there
+    work = nil
+    return own(...)
+  end, fn)
+  if not ok then error(err, 0) end
+end
+
 --- Look for the tables and read all that is needed to compare it with files. Creates nothing.
 -- @param meanwhile called while the server looks for the tables; nil
+-- @param work behind that, done piece by piece for as long as the server does: fn() returns whether
+--   it has done something; nil
 -- @return as of `look`
 -- @raise as `probe`
-function ledger:read(db, meanwhile)
-  self:probe(db, meanwhile)
-  local read = self:look(db)
+function ledger:read(db, meanwhile, work)
+  local read
+  beside(db, work, function()
+    self:probe(db, meanwhile)
+    read = self:look(db)
+  end)
   check_empty(self, db, read.rows, read.marks)
   return read
 end
