@@ -27,6 +27,8 @@ local node_pg_migrate = node and npm_file "node-pg-migrate/bin/node-pg-migrate.j
 local sqitch = shell.find_program "sqitch"
 
 local pgmig = programs.root .. "/bin/pgmig"
+local one_file = programs.root .. "/build/single/pgmig" -- as script/build --single makes it
+one_file = shell.exists(one_file) and one_file or nil
 local help = shell.output_of(("%s --help; %s up --help"):format(pgmig, pgmig)) or ""
 local can_skip_drift = help:find("--no-drift-check", 1, true) ~= nil
 
@@ -38,13 +40,22 @@ local function url(job, options)
     job.port, options or "")
 end
 
-local function run_pgmig(engine, ...)
+--- @param program its words; then those of `up`
+local function run_program(program, ...)
   local more = { ... }
   return function(job)
-    return { words = { engine, pgmig, "--quiet", "--database", url(job), "--dir", job.folder, "up",
-      table.unpack(more) } }
+    local words = { table.unpack(program) }
+    for _, word in ipairs { "--quiet", "--database", url(job), "--dir", job.folder, "up",
+      table.unpack(more) } do
+      words[#words + 1] = word
+    end
+    return { words = words }
   end
 end
+
+local function run_pgmig(engine, ...) return run_program({ engine, pgmig }, ...) end
+
+local function run_one_file(...) return run_program({ one_file }, ...) end
 
 local function run_psql(job, ...)
   return { words = { psql, "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url(job), ... } }
@@ -110,6 +121,12 @@ local function of_pgmig(name, command)
     command = command }
 end
 
+local function of_one_file(name, command)
+  local contender = of_pgmig(name, command)
+  contender.tool = "pgmig, one executable"
+  return contender
+end
+
 local function of_psql(name, layout, command)
   return { name = name, tool = "psql", layout = layout, tracking = "schema_migrations",
     command = command }
@@ -133,6 +150,9 @@ M.list = {
     run_pgmig("lua5.4", "--no-drift-check")),
   pgmigjit_fast = of_pgmig("pgmig, LuaJIT, --no-drift-check",
     run_pgmig("luajit", "--no-drift-check")),
+  pgmig_one = of_one_file("pgmig, one executable", run_one_file()),
+  pgmig_one_fast = of_one_file("pgmig, one executable, --no-drift-check",
+    run_one_file "--no-drift-check"),
   psql_one = of_psql("psql, one file", "psql_one", psql_one),
   psql_files = of_psql("psql, a file each", "psql_files", psql_files),
   psql_look = look,
@@ -181,6 +201,7 @@ end
 --- The tools in the order of a list for readers: { name, version or nil: not installed }.
 M.versions = {
   { "pgmig", describe_pgmig() },
+  { "pgmig, one executable", version_of(one_file) },
   { "psql", version_of(psql) },
   { "dbmate", version_of(dbmate) },
   { "node-pg-migrate", describe_node_pg_migrate() },

@@ -21,8 +21,8 @@ return {
     make = corpus.small,
     rows = TABLES,
     base = "psql_one",
-    contenders = { "pgmig54", "pgmigjit", "psql_one", "psql_files", "dbmate", "node", "node_each",
-      { "sqitch", share = SLOW_SHARE }, "pipeline" },
+    contenders = { "pgmig54", "pgmigjit", "pgmig_one", "psql_one", "psql_files", "dbmate", "node",
+      "node_each", { "sqitch", share = SLOW_SHARE }, "pipeline" },
   },
   {
     key = "link",
@@ -33,7 +33,7 @@ return {
     rows = TABLES,
     delay = 5,
     base = "psql_one",
-    contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "node_each",
+    contenders = { "pgmig54", "pgmigjit", "pgmig_one", "psql_one", "dbmate", "node", "node_each",
       { "sqitch", share = SLOW_SHARE }, "pipeline" },
   },
   {
@@ -44,7 +44,8 @@ return {
     make = corpus.small,
     nothing = true,
     base = "psql_look",
-    contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "psql_look", "dbmate",
+    contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "pgmig_one",
+      "pgmig_one_fast", "psql_look", "dbmate",
       "node",
       { "sqitch", share = SLOW_SHARE } },
   },
@@ -56,7 +57,8 @@ return {
     make = corpus.small,
     nothing = true,
     base = "psql_look",
-    contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "psql_look", "dbmate",
+    contenders = { "pgmig54", "pgmig54_fast", "pgmigjit", "pgmigjit_fast", "pgmig_one",
+      "pgmig_one_fast", "psql_look", "dbmate",
       "node" },
   },
   {
@@ -67,7 +69,8 @@ return {
     make = corpus.functions,
     rows = FUNCTIONS,
     base = "psql_one",
-    contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "sqitch", "pipeline" },
+    contenders = { "pgmig54", "pgmigjit", "pgmig_one", "psql_one", "dbmate", "node", "sqitch",
+      "pipeline" },
   },
   {
     key = "inserts",
@@ -78,7 +81,7 @@ return {
     rows = "big",
     memory = true,
     base = "psql_one",
-    contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node", "pipeline" },
+    contenders = { "pgmig54", "pgmigjit", "pgmig_one", "psql_one", "dbmate", "node", "pipeline" },
   },
   {
     key = "copy",
@@ -89,7 +92,7 @@ return {
     rows = "big",
     memory = true,
     base = "psql_one",
-    contenders = { "pgmig54", "pgmigjit", "psql_one", "dbmate", "node" },
+    contenders = { "pgmig54", "pgmigjit", "pgmig_one", "psql_one", "dbmate", "node" },
   },
   {
     key = "scan",
