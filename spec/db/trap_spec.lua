@@ -9,6 +9,7 @@ local pgmig_formats = require "pgmig.formats"
 local scratch = require "pgmig.scratch"
 local support = require "spec.support"
 local testing = require "pgmig.testing"
+local sqitch_plan = require "pgmig.formats.sqitch_plan"
 local unqualified = require "spec.support.unqualified"
 
 describe("with a trap for every name in the path,", function()
@@ -198,8 +199,23 @@ describe("with a trap for every name in the path,", function()
 
   local pair = { ["1_a.up.sql"] = UP, ["1_a.down.sql"] = DOWN }
 
+  local PLAN = "%project=shop\n\na 2024-01-15T10:30:00Z A <a@example.org>\n"
+
   -- A migration in each format.
   local formats = {
+    atlas = { ["1_a.sql"] = "-- atlas:sum ignore\n\n" .. UP },
+    drizzle = {
+      ["0000_a.sql"] = UP,
+      ["meta/_journal.json"] = '{"entries":[{"idx":0,"when":1718000000001,"tag":"0000_a"}]}',
+    },
+    evolve = { ["V1__a.sql"] = UP },
+    postgrator = { ["1.do.a.sql"] = UP, ["1.undo.a.sql"] = DOWN },
+    prisma = { ["1_a/migration.sql"] = UP, ["1_a/down.sql"] = DOWN },
+    rails = {
+      ["structure.sql"] = UP .. "INSERT INTO schema_migrations (version) VALUES\n('1');\n",
+    },
+    sqitch = { ["sqitch.plan"] = PLAN, ["deploy/a.sql"] = UP, ["revert/a.sql"] = DOWN },
+    supabase = { ["1_a.sql"] = UP },
     dbmate = { ["1_a.sql"] = both "-- migrate:up\n%s-- migrate:down\n%s" },
     diesel = { ["2024-01-15-103000_a/up.sql"] = UP, ["2024-01-15-103000_a/down.sql"] = DOWN },
     flyway = { ["V1__a.sql"] = UP, ["U1__a.sql"] = DOWN },
@@ -224,6 +240,24 @@ describe("with a trap for every name in the path,", function()
 
   -- Of tools whose table is not made by pgmig: with that migration.
   local own_tables = {
+    atlas = [[CREATE SCHEMA atlas_schema_revisions;
+      CREATE TABLE atlas_schema_revisions.atlas_schema_revisions (version varchar, type bigint,
+        applied bigint, total bigint, executed_at pg_catalog.timestamptz, hash varchar);
+      INSERT INTO atlas_schema_revisions.atlas_schema_revisions
+        VALUES ('1', 2, 1, 1, pg_catalog.now(), '')]],
+    evolve = [[CREATE TABLE public.changelog (id integer, type smallint, version varchar,
+        description varchar, name varchar, checksum varchar, installed_by varchar,
+        installed_on timestamp, success boolean);
+      INSERT INTO public.changelog
+        VALUES (1, 0, '1', 'a', 'V1__a.sql', '', '', pg_catalog.now(), true)]],
+    rails = [[CREATE TABLE public.schema_migrations (version varchar);
+      INSERT INTO public.schema_migrations VALUES ('1')]],
+    sqitch = [[CREATE SCHEMA sqitch;
+      CREATE TABLE sqitch.changes (change_id pg_catalog.text, script_hash pg_catalog.text,
+        change pg_catalog.text, project pg_catalog.text, committed_at pg_catalog.timestamptz,
+        planned_at pg_catalog.timestamptz);
+      INSERT INTO sqitch.changes VALUES (']] .. sqitch_plan.read(PLAN, "sqitch.plan").changes[1].id
+      .. "', NULL, 'a', 'shop', pg_catalog.now(), pg_catalog.now())",
     flyway = [[CREATE TABLE public.flyway_schema_history (installed_rank integer, version varchar,
       description varchar, type varchar, script varchar, checksum integer, installed_on timestamp,
       success boolean);
@@ -262,14 +296,21 @@ describe("with a trap for every name in the path,", function()
     for _, name in ipairs(pgmig_formats.names) do
       dir = support.tempdir()
       write(formats[name])
+      local tool = pgmig_formats.find(name)
       if own_tables[name] then
         support.psql(url, own_tables[name])
-      else
+      elseif tool.shared then
         local shared = pgmig.migrator(db, dir, { format = name, shared = true })
         assert.equal(1, #shared:migrate())
-        assert.equal(1, #shared:rollback())
+        assert.equal(1, #(name == "supabase" and shared:unapply(1) or shared:rollback()))
+        if name == "supabase" then support.psql(url, "DROP TABLE public.a") end
         assert.equal(1, #shared:migrate())
         assert.equal(1, shared:status().applied_count)
+        support.psql(url, "DROP TABLE public.a")
+      else
+        local first = pgmig.migrator(db, dir, { format = name, table = "trap.of_" .. name })
+        assert.equal(1, #first:migrate())
+        assert.equal(1, #first:export())
         support.psql(url, "DROP TABLE public.a")
       end
       local own_table = "trap.own_" .. name:gsub("%W", "_")
@@ -277,12 +318,12 @@ describe("with a trap for every name in the path,", function()
       assert.equal(1, #m:adopt(), name)
       assert.equal(1, m:status().applied_count)
       local first, out = m:applied()[1], "trap.out_" .. name:gsub("%W", "_")
-      if name ~= "hasura" then
+      if tool.export or tool.shared then
         assert.equal(1, #m:export { to_table = out }, name)
         m:unapply(first)
         assert.equal(1, #m:export({ to_table = out }).removed, name)
       end
-      local tool_table = pgmig_formats.find(name).tracking.table
+      local tool_table = tool.tracking.table
       if not tool_table:find "%." then
         support.psql(url, ("DROP TABLE IF EXISTS trap.%s, public.%s")
           :format(tool_table, tool_table))

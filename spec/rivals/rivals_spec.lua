@@ -1,9 +1,11 @@
 -- The tools themselves create a database, pgmig takes over and goes on: dbmate, node-pg-migrate,
--- graphile-migrate; sqitch's scripts run with both and give the same schema. A tool that is not
--- installed is skipped (script/bootstrap --bench installs them).
+-- graphile-migrate; sqitch's scripts run with both and give the same schema. And the way out: what
+-- pgmig exports, the tools take for their own. A tool that is not installed is skipped
+-- (script/bootstrap --bench installs them).
 local pgmig = require "pgmig"
 local history = require "spec.support.history"
 local support = require "spec.support"
+local tools = require "spec.support.exported"
 
 local labels = history.labels
 
@@ -12,8 +14,12 @@ local _, root = support.run "pwd"
 local PATH = ("PATH=%s/build/rivals/node_modules/.bin:$PATH "):format(
   support.quote(root:match "^[^\n]*"))
 
+local MODULES = root:match "^[^\n]*" .. "/build/rivals/node_modules/"
+
+--- Whether there is such a program, or a package of npm.
 local function installed(program)
   return (support.run(PATH .. "; command -v " .. program)) == 0
+    or io.open(MODULES .. program .. "/package.json") ~= nil
 end
 
 --- Declare a spec that needs a program.
@@ -153,6 +159,10 @@ describe("after", function()
     run(environment .. "graphile-migrate commit")
     local m = pgmig.migrator(db, dir .. "/migrations", { format = "auto" })
     assert.equal("000001-the-first 000002", labels(m:adopt()))
+    db:exec "DELETE FROM graphile_migrate.migrations"
+    assert.equal("000001-the-first 000002", labels(m:export()))
+    assert.matches("Up to date", run(environment .. "graphile-migrate status"))
+    assert.equal(0, (m:export()[1] and 1 or 0))
     write {
       ["migrations/committed/000003.sql"] = "--! Previous: x\n--! Hash: y\n\nCREATE TABLE c ();\n",
     }
@@ -180,6 +190,88 @@ describe("after", function()
   local function sqitch(words)
     return run(("sqitch %s"):format(words:format(("db:pg://postgres@/%s?host=%s"):format(name,
       host))))
+  end
+
+  -- ---- the way out ---------------------------------------------------------
+
+  --- Run a program of JavaScript that uses the rival's package: `c` is a connection.
+  local function node(program)
+    support.write(dir, "../run.mjs", ([[
+      import { createRequire } from "module"; const require = createRequire(%q);
+      const { Client } = require("pg");
+      const c = new Client({ host: %q, user: "postgres", database: %q }); await c.connect();
+      %s; await c.end()]]):format(MODULES, host, name, program))
+    return run "node ../run.mjs"
+  end
+
+  local postgrator = [[const Postgrator = (await import(%q)).default;
+    const p = new Postgrator({ migrationPattern: "*", driver: "pg", schemaTable: "schemaversion",
+      currentSchema: "public", execQuery: (q) => c.query(q), execSqlScript: (s) => c.query(s) });
+    await p.migrate(%s)]]
+
+  local function sql_migrate(words)
+    support.write(dir, "../dbconfig.yml", ("development:\n  dialect: postgres\n  dir: %s\n"
+      .. "  datasource: host=%s user=postgres dbname=%s sslmode=disable\n"):format(dir, host, name))
+    return run("sql-migrate " .. words .. " -config=../dbconfig.yml")
+  end
+
+  -- How each applies what is pending, and takes back the newest.
+  local ways = {
+    dbmate = { up = function() dbmate "up" end, down = function() dbmate "down" end },
+    ["node-pg-migrate"] = {
+      up = function() node_pg_migrate "up" end, down = function() node_pg_migrate "down" end,
+    },
+    ["sql-migrate"] = {
+      up = function() sql_migrate "up" end, down = function() sql_migrate "down -limit=1" end,
+    },
+    ["postgres-migrations"] = { up = function()
+      node [[await require("postgres-migrations").migrate({ client: c }, ".")]]
+    end },
+    postgrator = {
+      up = function() node(postgrator:format(MODULES .. "postgrator/postgrator.js", "")) end,
+      down = function() node(postgrator:format(MODULES .. "postgrator/postgrator.js", '"2"')) end,
+    },
+    drizzle = { program = "drizzle-orm", up = function()
+      node [[await require("drizzle-orm/node-postgres/migrator").migrate(
+        require("drizzle-orm/node-postgres").drizzle(c), { migrationsFolder: "." })]]
+    end },
+  }
+
+  for tool, way in pairs(ways) do
+    local facts = tools[tool]
+
+    local function rows()
+      local list = {}
+      for i, row in ipairs(db:query(facts.rows)) do list[i] = row.row end
+      return table.concat(list, " ")
+    end
+
+    local function made() return history.tables(db, "...") end
+
+    with(way.program or tool, "writes the rows that are known of it", function()
+      write(facts.files)
+      way.up()
+      assert.same({ facts.golden, "a b c" }, { rows(), made() })
+    end)
+
+    with(way.program or tool, "goes on where pgmig has stopped, and pgmig after it", function()
+      write(facts.files)
+      local m = pgmig.migrator(db, dir, { format = tool, table = "pgmig_own" })
+      m:migrate { steps = 1 }
+      m:export()
+      way.up() -- applies two
+      assert.equal("a b c", made())
+      assert.equal(2, #m:adopt())
+      assert.same({ 0, 3 }, { #m:export(), m:status().applied_count })
+      for _, done in ipairs(m:status().applied) do assert.equal("applied", done.state) end
+      if not way.down then return end
+      m:rollback { steps = 2 }
+      assert.equal(2, #m:export().removed)
+      way.up()
+      assert.equal(2, #m:adopt())
+      way.down()
+      assert.equal("a b", made())
+    end)
   end
 
   with("sqitch", "gives the same schema from the same project", function()

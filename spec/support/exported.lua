@@ -20,6 +20,18 @@ end
 
 local UP, DOWN = "CREATE TABLE %s (x int);\n", "DROP TABLE %s;\n"
 
+local drizzle = {}
+for i, letter in ipairs { "a", "b", "c" } do
+  drizzle[("000%d_make_%s.sql"):format(i - 1, letter)] =
+    (UP .. "--> statement-breakpoint\nCOMMENT ON TABLE %s IS '%s';\n"):gsub("%%s", letter)
+end
+drizzle["meta/_journal.json"] = [[
+{"version":"7","dialect":"postgresql","entries":[
+{"idx":0,"version":"7","when":1718000000001,"tag":"0000_make_a","breakpoints":true},
+{"idx":1,"version":"7","when":1718000000002,"tag":"0001_make_b","breakpoints":true},
+{"idx":2,"version":"7","when":1718000000003,"tag":"0002_make_c","breakpoints":true}]}
+]]
+
 -- `shape` is what `M.shape` says of the table, `rows` a query, `golden` its answer where all are
 -- applied, `two` where the newest is not, `none` where none is and the table keeps one row; `time`
 -- asks when the first one was applied.
@@ -119,6 +131,54 @@ return {
       .. ">sha1:539e7775db0f56d9884c24fa1490a5eba8bc2d0a",
     two = "000001.sql>sha1:539e7775db0f56d9884c24fa1490a5eba8bc2d0a",
     time = "SELECT date FROM graphile_migrate.migrations WHERE filename = '000001.sql'",
+  },
+  postgrator = { -- 8.0
+    files = three("00%d.do.make_%s.sql", UP, "00%d.undo.make_%s.sql", DOWN),
+    shape = "schemaversion: version bigint not null, name text, md5 text, "
+      .. "run_at timestamp with time zone; schemaversion_pkey PRIMARY KEY (version)",
+    rows = "SELECT concat_ws(':', version, name, md5) AS row FROM schemaversion ORDER BY version",
+    golden = "0 1:make_a:7d15180a72dfc3a8aa8f1e3a40256b1c "
+      .. "2:make_b:32ad0d9e73ed2e3cbe7512654c84355d 3:make_c:00ae0ba5163623db16092df82c01eda8",
+    two = "0 1:make_a:7d15180a72dfc3a8aa8f1e3a40256b1c "
+      .. "2:make_b:32ad0d9e73ed2e3cbe7512654c84355d",
+    time = "SELECT run_at FROM schemaversion WHERE version = 1",
+  },
+  drizzle = { -- 0.45
+    files = drizzle,
+    shape = "__drizzle_migrations: id integer not null "
+      .. "default nextval('drizzle.__drizzle_migrations_id_seq'::regclass), hash text not null, "
+      .. "created_at bigint; __drizzle_migrations_pkey PRIMARY KEY (id)",
+    rows = "SELECT concat_ws(':', id, left(hash, 8), created_at) AS row "
+      .. "FROM drizzle.__drizzle_migrations ORDER BY id",
+    golden = "1:d2a5f8ec:1718000000001 2:f8c3431b:1718000000002 3:0fd483f7:1718000000003",
+    two = "1:d2a5f8ec:1718000000001 2:f8c3431b:1718000000002",
+  },
+  prisma = { -- as its documents have it
+    files = three("2024011510300%d_make_%s/migration.sql", UP,
+      "2024011510300%d_make_%s/down.sql", DOWN),
+    shape = "_prisma_migrations: id character varying(36) not null, "
+      .. "checksum character varying(64) not null, finished_at timestamp with time zone, "
+      .. "migration_name character varying(255) not null, logs text, "
+      .. "rolled_back_at timestamp with time zone, "
+      .. "started_at timestamp with time zone not null default now(), "
+      .. "applied_steps_count integer not null default 0; "
+      .. "_prisma_migrations_pkey PRIMARY KEY (id)",
+    rows = "SELECT concat_ws(':', migration_name, left(checksum, 8), applied_steps_count, "
+      .. "id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$') AS row "
+      .. "FROM _prisma_migrations ORDER BY migration_name",
+    golden = "20240115103001_make_a:1c0a5f21:1:t 20240115103002_make_b:7317858f:1:t "
+      .. "20240115103003_make_c:0339fa9b:1:t",
+    two = "20240115103001_make_a:1c0a5f21:1:t 20240115103002_make_b:7317858f:1:t",
+    time = "SELECT finished_at FROM _prisma_migrations ORDER BY migration_name LIMIT 1",
+  },
+  supabase = { -- as its sources have it, without `statements`
+    files = three("2024011510300%d_make_%s.sql", UP),
+    shape = "schema_migrations: version text not null, statements text[], name text; "
+      .. "schema_migrations_pkey PRIMARY KEY (version)",
+    rows = "SELECT concat_ws(':', version, name) AS row "
+      .. "FROM supabase_migrations.schema_migrations ORDER BY version",
+    golden = "20240115103001:make_a 20240115103002:make_b 20240115103003:make_c",
+    two = "20240115103001:make_a 20240115103002:make_b",
   },
   diesel = {
     files = three("2024-01-15-10300%d_make_%s/up.sql", UP, "2024-01-15-10300%d_make_%s/down.sql",

@@ -184,5 +184,7 @@ return {
       FROM %s AS t WHERE version OPERATOR(pg_catalog.~) '^[0-9]' ORDER BY t.version]],
     same = function(_, row, m) return row.hash == "" or row.hash == m.key end,
   },
+  unexported = "let Atlas record what is applied: atlas migrate set VERSION --url URL, with the "
+    .. "newest version; it runs nothing",
   unshared = "its rows hold hashes that Atlas computes, of each statement while a file runs",
 }

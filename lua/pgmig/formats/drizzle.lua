@@ -147,5 +147,23 @@ return {
         FROM %s AS t) AS rows ORDER BY id]],
     checksum = "sha256",
   },
+  export = {
+    create = [[
+      CREATE SCHEMA IF NOT EXISTS %s;
+      CREATE TABLE IF NOT EXISTS %t (id SERIAL PRIMARY KEY, hash pg_catalog.text NOT NULL,
+        created_at bigint)]],
+    key_of = function(m) return m.key end,
+    in_order = true,
+    values = function(m, path)
+      if not path:find("/", 1, true) then return { at = m.key } end
+      errors.raise("plan", "only the rows of a folder with a journal can be written", {
+        file = m.path, hint = "what newer versions of drizzle keep of such folders is theirs; let "
+          .. "drizzle-kit write the rows",
+      })
+    end,
+    claim = "INSERT INTO %t (hash, created_at) VALUES (%d, %{at})",
+    correct = "UPDATE %t SET hash = %d WHERE created_at OPERATOR(pg_catalog.=) %k",
+    release = "DELETE FROM %t WHERE created_at OPERATOR(pg_catalog.=) %k",
+  },
   unshared = "to drizzle, everything up to the newest row's time is applied",
 }

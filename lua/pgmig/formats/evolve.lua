@@ -77,5 +77,7 @@ return {
       ORDER BY id]],
     same = same,
   },
+  unexported = "let Evolve record what is applied: its option SkipNextMigrations does that, and "
+    .. "runs nothing",
   unshared = "its rows are numbered by Evolve, and those of repeatable migrations are its own",
 }

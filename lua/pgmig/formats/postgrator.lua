@@ -60,7 +60,9 @@ return {
     digest = "md5",
     create = [[
       CREATE TABLE IF NOT EXISTS %t (version BIGINT PRIMARY KEY, name pg_catalog.text,
-        md5 pg_catalog.text, run_at pg_catalog.timestamptz)]],
+        md5 pg_catalog.text, run_at pg_catalog.timestamptz);
+      INSERT INTO %t (version) SELECT 0 WHERE NOT EXISTS (SELECT FROM %t)]],
+    correct = "UPDATE %t SET name = %n, md5 = %d WHERE version OPERATOR(pg_catalog.=) %k",
     list = [[
       SELECT version::pg_catalog.text AS key, run_at AS applied_at
       FROM %t WHERE version OPERATOR(pg_catalog.>) 0]],

@@ -45,6 +45,13 @@ local function unpadded(checksum)
   return (checksum:gsub("%x%x", function(byte) return (byte:gsub("^0", "")) end))
 end
 
+--- An id as Prisma makes it, a random UUID (RFC 9562, version 4).
+local function new_id()
+  local hex = core.digest(core.token(), "sha256")
+  return ("%s-%s-4%s-a%s-%s"):format(hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 15),
+    hex:sub(16, 18), hex:sub(19, 30))
+end
+
 --- Whether a text is what was applied; how lines end does not count.
 local function same(text, row)
   local lf = text:gsub("\r\n", "\n")
@@ -84,6 +91,26 @@ return {
         finished_at IS NULL AS dirty
       FROM %s AS t WHERE rolled_back_at IS NULL ORDER BY t.started_at]],
     same = same,
+  },
+  export = {
+    create = [[
+      CREATE TABLE IF NOT EXISTS %t (id VARCHAR(36) PRIMARY KEY NOT NULL,
+        checksum VARCHAR(64) NOT NULL, finished_at pg_catalog.timestamptz,
+        migration_name VARCHAR(255) NOT NULL, logs pg_catalog.text,
+        rolled_back_at pg_catalog.timestamptz,
+        started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+        applied_steps_count INTEGER NOT NULL DEFAULT 0)]],
+    key_of = function(m) return m.label end,
+    values = function(m)
+      return { id = new_id(), checksum = core.file_digest(m.path, "sha256") }
+    end,
+    claim = [[
+      INSERT INTO %t (id, checksum, finished_at, migration_name, started_at, applied_steps_count)
+      VALUES (%{id}, %{checksum}, %a, %k, %a, 1)]],
+    correct = "UPDATE %t SET checksum = %{checksum} "
+      .. "WHERE migration_name OPERATOR(pg_catalog.=) %k AND rolled_back_at IS NULL",
+    release = "DELETE FROM %t "
+      .. "WHERE migration_name OPERATOR(pg_catalog.=) %k AND rolled_back_at IS NULL",
   },
   unshared = "its rows tell of attempts that failed, too, which Prisma alone resolves",
 }

@@ -92,5 +92,7 @@ return {
           ELSE script_hash END AS checksum
       FROM %s AS t ORDER BY t.committed_at]],
   },
+  unexported = "let sqitch record what is applied: sqitch deploy --log-only --to CHANGE, with the "
+    .. "newest change; it runs nothing, and writes to all of its tables",
   unshared = "its rows are hashes that sqitch computes, and more tables are kept beside it",
 }

@@ -81,7 +81,8 @@ local function of_row(case, row)
   local name = rows.name_of(row)
   local id = rows.id_of(case.set, case.to, row)
   return case.wanted[id or ""] or migration.new {
-    id = id, name = name, label = name, text = row.version or name, path = row.path, missing = true,
+    id = id, name = name, label = name, text = row.version or name, path = row.path, key = row.key,
+    missing = true,
   }
 end
 
