@@ -5,7 +5,7 @@ _pgmig() {
   local global='-h --help -d --database --dir --table --format --shared --lock-timeout --lock-wait
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --templates --env --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
-  local commands='status up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
+  local commands='init status version up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
     doctor repair resolve trace check stats verify drift squash dump database config wait lua help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
@@ -29,6 +29,10 @@ _pgmig() {
       ;;
     --backfill)
       mapfile -t COMPREPLY < <(compgen -W 'now later' -- "$word")
+      return
+      ;;
+    --ci)
+      mapfile -t COMPREPLY < <(compgen -W 'github gitlab' -- "$word")
       return
       ;;
     --policy)
@@ -63,6 +67,7 @@ _pgmig() {
   local own=''
   case $command in
     '') own=$commands ;;
+    init) own='--ci' ;;
     status) own='--exit-code --local-time' ;;
     doctor) own='--exit-code' ;;
     up | migrate) own='--to --steps --phase --fake --check --dry-run --script --dump' ;;

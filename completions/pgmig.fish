@@ -1,6 +1,6 @@
 # Completion of pgmig for fish.
 
-set -l commands status up migrate down rollback plan redo goto create renumber baseline unapply adopt \
+set -l commands init status version up migrate down rollback plan redo goto create renumber baseline unapply adopt \
     export history doctor repair resolve trace check stats verify drift squash dump database config wait lua help
 set -l formats atlas dbmate diesel drizzle evolve flyway golang-migrate goose graphile-migrate \
     hasura maragu micrate node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails \
@@ -16,7 +16,9 @@ set -l proof "$behind trace check verify drift squash baseline"
 complete -c pgmig -f
 
 # Commands.
+complete -c pgmig -n $before -a init -d 'write what a project needs'
 complete -c pgmig -n $before -a status -d 'show what is applied and what is pending'
+complete -c pgmig -n $before -a version -d 'show the newest applied migration'
 complete -c pgmig -n $before -a 'up migrate' -d 'apply pending migrations'
 complete -c pgmig -n $before -a 'down rollback' -d 'roll back applied migrations'
 complete -c pgmig -n $before -a plan -d 'show what up would run'
@@ -83,6 +85,7 @@ complete -c pgmig -n $proof -l applied-to -x -d 'count those up to a version as 
 # Options of one command or a few.
 complete -c pgmig -n "$behind lua" -F
 complete -c pgmig -n "$behind lua" -s e -x -d 'run a piece of code'
+complete -c pgmig -n "$behind init" -l ci -x -a 'github gitlab' -d 'also a file for the CI'
 complete -c pgmig -n "$behind status" -l exit-code -d 'exit with code 3 if anything is pending'
 complete -c pgmig -n "$behind status history" -l local-time -d 'times in the local time zone'
 complete -c pgmig -n "$behind doctor" -l exit-code -d 'exit with code 3 if there are findings'

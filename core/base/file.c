@@ -420,8 +420,9 @@ static int open_dir(const char *path, struct pgmig_error *err)
     if (fd >= 0)
         return fd;
     pgmig_error_file(err, "open the migrations directory", path);
-    return pgmig_error_hint(err, "create it, or name another directory (--dir, "
-                                 "or the second argument of migrator)");
+    return pgmig_error_hint(
+        err, "create it (pgmig init), or name another directory (--dir, "
+             "or the second argument of migrator)");
 }
 
 int pgmig_dir_check(const char *path, struct pgmig_error *err)

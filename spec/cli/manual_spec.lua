@@ -28,7 +28,7 @@ describe("the manual", function()
   setup(function() commands, options = known() end)
 
   it("is compared with all that there is", function()
-    assert.is_true(#commands >= 30)
+    assert.is_true(#commands >= 32)
     assert.is_true(options["--dry-run"] and options["--exit-code"] and options["--lock-timeout"])
   end)
 

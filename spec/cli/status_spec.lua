@@ -28,6 +28,14 @@ describe("pgmig status", function()
     assert.matches("2 applied, 1 pending\n$", out)
   end)
 
+  it("has a short form: the newest that is applied", function()
+    assert.same({ 0, "nothing is applied\n", "" }, { project.run "version" })
+    assert.equal(0, (project.run "up --to 2 -q"))
+    assert.same({ 0, "002_create_b\n", "" }, { project.run "version" })
+    local _, out = project.run "version --json"
+    assert.matches('^{"version":2,"name":"create_b","label":"002_create_b","database":', out)
+  end)
+
   it("shows times in the local zone on request, as history does; JSON never", function()
     assert.equal(0, (project.run "up -q"))
     local env = { TZ = "Asia/Kolkata", PGMIG_LOCAL_TIME = "on" }

@@ -151,6 +151,8 @@ describe("renumber", function()
   it("is refused where numbers are not those of names, or nothing belongs together", function()
     assert.matches("commit", raises("usage", renumber, {}, { format = "graphile-migrate" }).message)
     raises("usage", renumber, {}, { format = "sql-migrate" })
+    assert.matches("order of these migrations is that of", raises("usage", renumber, {},
+      { format = "sqitch" }, false).message)
     write(dir, "001_a.up.sql", "001_a.down.sql", "001_b.down.sql")
     assert.matches("no UP file", raises("naming", renumber, {},
       { format = "golang-migrate" }, false).message)

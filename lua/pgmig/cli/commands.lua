@@ -79,7 +79,7 @@ end
 
 --- The commands that set things up, and those that try migrations on a clone, have modules of
 -- their own.
-local elsewhere = { create = setup, database = setup, renumber = setup }
+local elsewhere = { init = setup, create = setup, database = setup, renumber = setup }
 
 local doors = { open = open, without = without, connect = connect }
 
@@ -116,6 +116,11 @@ function M.status(run)
   if not ok then return tell_unclear(run, status) end
   run.report:status(status)
   return run.options.exit_code and not settled(status) and 3 or 0
+end
+
+function M.version(run)
+  local applied = open(run, "look"):applied()
+  run.report:version(applied[#applied])
 end
 
 function M.history(run)

@@ -125,6 +125,9 @@ function json:status(status)
   }
 end
 
+--- The newest applied migration; nil: there is none.
+function json:version(m) self:write(m and brief(m) or {}) end
+
 --- Where a run would take it up.
 local function resumed(left)
   local problem = left.problem
@@ -276,6 +279,14 @@ end
 --- There is nothing to do.
 function json:nothing()
   self:finished { applied = {}, rolled_back = {}, recorded = {}, unapplied = {} }
+end
+
+--- `init` has made what was missing.
+function json:initialized(done)
+  self:write {
+    files = list(done.files, object), format = done.format, next = list(done.next),
+    unclear = done.unclear and done.unclear.message,
+  }
 end
 
 --- `create` wrote a file.

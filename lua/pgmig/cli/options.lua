@@ -149,6 +149,13 @@ local function add_status(parser)
   add_settings(cmd, "times")
 end
 
+local function add_version(parser)
+  command(parser, "version", "Show the newest applied migration.", {
+    about = "Creates and changes nothing. The version of pgmig itself is --version.",
+    examples = "Examples:\n   pgmig version\n   pgmig version --json",
+  })
+end
+
 local function add_history(parser)
   local cmd = command(parser, "history", "Show what has happened, including every failure.", {
     about = "Creates and changes nothing.",
@@ -496,8 +503,8 @@ local function build(words)
   parser:flag()(help_option(parser))
   global_options(parser, has(words, "--json"))
   local kit = { command = command, limit = limit, not_empty = not_empty }
-  for _, add in ipairs { add_status, add_up, add_down, add_plan, add_redo, add_goto,
-    setup.create, setup.renumber, setup.database, add_baseline, add_unapply, add_adopt,
+  for _, add in ipairs { add_status, add_version, add_up, add_down, add_plan, add_redo, add_goto,
+    setup.init, setup.create, setup.renumber, setup.database, add_baseline, add_unapply, add_adopt,
     add_export, add_history, add_doctor, add_repair, add_resolve, add_trace, add_check,
     add_stats, add_verify, add_drift, add_squash, add_dump, add_config, setup.wait, add_lua,
     add_help } do

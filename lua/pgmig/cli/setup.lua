@@ -8,9 +8,11 @@ local origin = require "pgmig.cli.origin"
 local settings = require "pgmig.cli.settings"
 local shell = require "pgmig.shell"
 
-local database = needed "db.database"
+local database, project = needed "db.database", needed "cli.project"
 
 local M = {}
+
+function M.init(run) run.report:initialized(project.init(run.options)) end
 
 -- ---- create ------------------------------------------------------------------
 

@@ -2,6 +2,15 @@
 -- Each function adds a command; `kit` has what pgmig.cli.options adds commands with.
 local M = {}
 
+function M.init(parser, kit)
+  kit.command(parser, "init", "Write what a project needs: folder and config file.", {
+    about = "In the current folder. Finds out whether the migrations are another tool's. Replaces\n"
+      .. "no file.",
+    examples = "Examples:\n   pgmig init\n   pgmig --dir db/migrations init --ci github",
+  }):option("--ci"):argname "WHERE":choices { "github", "gitlab" }
+    :description "Also write a file for the CI of github or gitlab."
+end
+
 function M.create(parser, kit)
   local cmd = kit.command(parser, "create", "Write a new migration file and print its path.", {
     about = "Needs no database. The file gets the next number and never replaces another.",

@@ -80,6 +80,9 @@ function text:status(status)
   status_table.write(self.output, status, { is_local = self.is_local })
 end
 
+--- The newest applied migration; nil: there is none.
+function text:version(m) self.output:line(m and m.label or "nothing is applied") end
+
 --- `status` cannot tell which table counts, or sees only a part of it.
 function text:unclear(err)
   self.output:line(self.output:paint(1, "red", "not known: ") .. err.message .. "; " .. err.hint)
@@ -268,6 +271,25 @@ function text:finished(record, plan)
   self.output:line(parts[1] and table.concat(parts, ", ") .. effort(record)
     or "another run has already done everything")
   tell_others(self, plan)
+end
+
+--- `init` has made what was missing.
+function text:initialized(done)
+  for _, file in ipairs(done.files) do
+    self.output:line(("%s  %s"):format(file.created and "created" or "there already", file.path))
+  end
+  if done.format then
+    self.output:line(("the migrations are those of %s, as pgmig.conf.lua says"):format(done.format))
+  end
+  if done.unclear then
+    self.output:note(("pgmig: %s; say in pgmig.conf.lua which format it is"):format(
+      done.unclear.message))
+  end
+  if done.ci then
+    self.output:line "the CI file needs the variable PGMIG_RELEASE_URL: where pgmig's releases are"
+  end
+  self.output:line "next:"
+  for _, command in ipairs(done.next) do self.output:line("   " .. command) end
 end
 
 --- `create` wrote a file.

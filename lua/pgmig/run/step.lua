@@ -116,8 +116,7 @@ function recorded.warnings() return {} end
 
 --- How many statements it has; nil where nobody has counted them.
 function step:count_statements()
-  if self:code() then return nil end
-  return self.script:count(self.section)
+  return self.m.language ~= "lua" and self.script:count(self.section) or nil
 end
 
 function recorded.count_statements() return nil end

@@ -20,10 +20,12 @@ local M = {}
 -- @raise kind "usage"
 local function check_format(migrator)
   local format, rule = migrator.format, migrator.naming
-  if format.create then errors.raise("usage", format.create) end
   if rule.listed then
     errors.raise("usage", ("the order of these migrations is that of %s: change it "
       .. "there"):format(rule.listed))
+  end
+  if type(format.create) == "string" then
+    errors.raise("usage", "files of this format cannot be given new numbers: " .. format.create)
   end
   if rule.numbers_repeat then
     errors.raise("usage", "in this format several migrations may have one number")
