@@ -1,5 +1,6 @@
 -- The layout for OpenResty's package manager; opm itself checks it where it is installed.
 local packages = require "spec.packages.support"
+local pgmig = require "pgmig"
 local support = require "spec.support"
 
 local why_not = packages.why_not()
@@ -32,12 +33,19 @@ describe("the layout for opm", function()
     assert.matches("^https://", given.repo_link)
     assert.equal("lib", given.lib_dir) -- as opm's server wants it
     must(("[ -f %s/%s ] && [ -f %s/README.md ]"):format(folder, given.main_module, folder))
-    must(("diff -r lua %s/lib"):format(folder))
+    local source = support.tempdir()
+    must(("tar xzf %s/pgmig-%s.tar.gz -C %s --strip-components=1 && diff -r %s/lua %s/lib")
+      :format(packages.release, pgmig._VERSION, source, source, folder))
     must(("find %s/lib -name '*.lua' -exec sh -c 'luajit -b $1 /dev/null' sh {} ';'")
       :format(folder))
     if support.run "command -v opm" == 0 then
       local home = support.tempdir()
-      support.write(home, ".opmrc", "github_account=somebody\n")
+      support.write(home, ".opmrc", [[
+github_account=somebody
+github_token=0123456789012345678901234567890123456789
+upload_server=https://127.0.0.1
+download_server=https://127.0.0.1
+]])
       must(("cd %s && HOME=%s opm build"):format(folder, home))
     end
   end)

@@ -1,7 +1,6 @@
 -- The rocks, installed by one command: with a compiler, and without one. Instead of LuaRocks' own
 -- server there is a folder, which has what pgmig depends on, as Debian's packages have it.
 local packages = require "spec.packages.support"
-local support = require "spec.support"
 
 local why_not = packages.why_not()
 
@@ -10,33 +9,9 @@ if why_not then
   return
 end
 
--- Makes the rocks of modules in Lua, for all machines, in the folder where it runs.
-local stand_in = [[
-set -e
-make() { # NAME VERSION
-  mkdir $1-$2
-  cp /usr/share/lua/5.4/$1.lua $1-$2
-  tar czf $1-$2.tar.gz $1-$2
-  cat >$1-$2-1.rockspec <<TEXT
-package = "$1"
-version = "$2-1"
-source = { url = "file://$PWD/$1-$2.tar.gz" }
-dependencies = { "lua >= 5.1, < 5.5" }
-build = { type = "none", install = { lua = { $1 = "$1.lua" } } }
-TEXT
-  luarocks --lua-version=5.4 --tree $PWD/tree build --pack-binary-rock $1-$2-1.rockspec
-}
-make argparse 0.7.1
-make dkjson 2.6
-]]
-
 describe("the rocks", function()
-  local debian, dependencies
+  local debian
 
-  setup(function()
-    dependencies = support.tempdir()
-    packages.must(("cd %s; %s"):format(dependencies, stand_in))
-  end)
   before_each(function()
     debian = packages.chroot()
     debian:install "luarocks unzip lua5.4 luajit2"
@@ -46,8 +21,8 @@ describe("the rocks", function()
 
   --- What a server of rocks has: a folder of the release, and the dependencies.
   local function serve(folder)
-    debian:copy(("%s/%s/*.rock %s/*.rock"):format(packages.release, folder, dependencies),
-      "/srv/rocks")
+    debian:copy(("%s/%s/*.rock"):format(packages.release, folder), "/srv/rocks")
+    debian:copy(packages.dependencies() .. "/*.rock", "/srv/rocks")
     debian:must "luarocks-admin make-manifest /srv/rocks"
   end
 

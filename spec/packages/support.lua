@@ -32,6 +32,37 @@ end
 --- The path of the release's list of components.
 function M.bom() return M.must("echo " .. M.release .. "/*.cdx.json"):match "[^\n]+" end
 
+-- Makes the rocks of modules in Lua, for all machines, in the folder where it runs.
+local stand_in = [[
+set -e
+make() { # NAME VERSION
+  mkdir $1-$2
+  cp /usr/share/lua/5.4/$1.lua $1-$2
+  tar czf $1-$2.tar.gz $1-$2
+  cat >$1-$2-1.rockspec <<TEXT
+package = "$1"
+version = "$2-1"
+source = { url = "file://$PWD/$1-$2.tar.gz" }
+dependencies = { "lua >= 5.1, < 5.5" }
+build = { type = "none", install = { lua = { $1 = "$1.lua" } } }
+TEXT
+  luarocks --lua-version=5.4 --tree $PWD/tree build --pack-binary-rock $1-$2-1.rockspec
+}
+make argparse 0.7.1
+make dkjson 2.6
+]]
+
+local dependencies
+
+--- A folder with the rocks that pgmig depends on, made of what Debian's packages have.
+function M.dependencies()
+  if not dependencies then
+    dependencies = support.tempdir()
+    M.must(("cd %s; %s"):format(dependencies, stand_in))
+  end
+  return dependencies
+end
+
 --- A new Debian 12 with nothing but its minimum.
 function M.chroot()
   local self = setmetatable({ folder = support.tempdir() }, chroot)
