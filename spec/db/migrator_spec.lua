@@ -221,7 +221,7 @@ describe("a migrator", function()
     }
     local slow = pgmig.migrator(other, dir)
     slow:plan()
-    assert.equal(3, breaths)
+    assert.is_true(breaths >= 3) -- for what each says; and some are read while the server is asked
     slow:migrate()
     breaths = 0
     slow:status()
