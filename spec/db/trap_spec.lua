@@ -209,11 +209,13 @@ describe("with a trap for every name in the path,", function()
       ["meta/_journal.json"] = '{"entries":[{"idx":0,"when":1718000000001,"tag":"0000_a"}]}',
     },
     evolve = { ["V1__a.sql"] = UP },
+    micrate = { ["1_a.sql"] = both "-- +micrate Up\n%s-- +micrate Down\n%s" },
     postgrator = { ["1.do.a.sql"] = UP, ["1.undo.a.sql"] = DOWN },
     prisma = { ["1_a/migration.sql"] = UP, ["1_a/down.sql"] = DOWN },
     rails = {
       ["structure.sql"] = UP .. "INSERT INTO schema_migrations (version) VALUES\n('1');\n",
     },
+    shmig = { ["1-a.sql"] = both "-- ====  UP  ====\n%s-- ==== DOWN ====\n%s" },
     sqitch = { ["sqitch.plan"] = PLAN, ["deploy/a.sql"] = UP, ["revert/a.sql"] = DOWN },
     supabase = { ["1_a.sql"] = UP },
     dbmate = { ["1_a.sql"] = both "-- migrate:up\n%s-- migrate:down\n%s" },

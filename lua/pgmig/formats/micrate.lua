@@ -53,7 +53,8 @@ return {
       CREATE TABLE IF NOT EXISTS %t (id serial NOT NULL PRIMARY KEY, version_id bigint NOT NULL,
         is_applied boolean NOT NULL, tstamp timestamp NULL DEFAULT pg_catalog.now())]],
     list = LIST:format("key", "%t"),
-    claim = "INSERT INTO %t (version_id, is_applied) SELECT %k::pg_catalog.int8, true "
+    claim = "INSERT INTO %t (version_id, is_applied, tstamp) "
+      .. "SELECT %k::pg_catalog.int8, true, %a "
       .. "WHERE NOT EXISTS (" .. APPLIED .. ")",
     release = "DELETE FROM %t WHERE version_id OPERATOR(pg_catalog.=) %k AND EXISTS ("
       .. APPLIED .. ")",

@@ -46,7 +46,7 @@ return {
     list = [[
       SELECT version::pg_catalog.text AS key,
         pg_catalog.timezone('UTC', migrated_at) AS applied_at FROM %t]],
-    claim = "INSERT INTO %t (version) VALUES (%k)",
+    claim = "INSERT INTO %t (version, migrated_at) VALUES (%k, pg_catalog.timezone('utc', %a))",
     release = "DELETE FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
     there = "SELECT FROM %t WHERE version OPERATOR(pg_catalog.=) %k",
   },
