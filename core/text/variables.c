@@ -400,7 +400,9 @@ static void end_statement(struct filler *f)
 
     if (f->parens > 0 || f->out->failed)
         return;
-    pgmig_classify(&st, f->out->data + f->begin, f->out->len - f->begin, true);
+    if (f->out->len > f->begin)
+        pgmig_classify(&st, f->out->data + f->begin, f->out->len - f->begin,
+                       true);
     f->copying = f->copying || (st.traits & PGMIG_T_COPY_IN);
     f->begin = f->out->len + 1; /* behind the semicolon */
     f->brackets = 0;

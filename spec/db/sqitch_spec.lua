@@ -143,6 +143,8 @@ describe("a project of sqitch", function()
     it("for another engine, outside the folder, and without a plan", function()
       support.write(dir, "sqitch.conf", "[core]\n\tengine = mysql\n")
       assert.matches("for mysql", fails(migrator().files, migrator()).message)
+      support.write(dir, "sqitch.conf", '[core]\n\tengine = mysql\n[engine "pg"]\n\ttop_dir = pg\n')
+      assert.equal(dir .. "/pg/sqitch.plan", fails(migrator().files, migrator()).file)
       support.write(dir, "sqitch.conf", "[core]\n\ttop_dir = ../db\n")
       assert.matches("outside the project: ../db", fails(migrator().files, migrator()).message, 1,
         true)

@@ -47,10 +47,21 @@ end
 
 -- ---- what it means ----------------------------------------------------------------------------
 
+local postgres = { pg = true, pgsql = true, postgres = true, postgresql = true }
+
+--- Whether a project for another engine has settings for PostgreSQL, too.
+local function has_postgres(settings)
+  for key in pairs(settings) do
+    if key:find "^engine%.pg%." then return true end
+  end
+  return false
+end
+
 --- The engine that the project is for, and the target's name.
 local function target_of(settings)
   local target = settings["core.target"]
   local engine = settings["core.engine"]
+  if engine and not postgres[engine] and has_postgres(settings) then engine, target = "pg", nil end
   if not target and engine then target = settings["engine." .. engine .. ".target"] end
   if target and not target:find(":", 1, true) then
     local uri = settings["target." .. target .. ".uri"]
@@ -58,8 +69,6 @@ local function target_of(settings)
   end
   return engine or target and target:match "^db:(%w+)", target
 end
-
-local postgres = { pg = true, pgsql = true, postgres = true, postgresql = true }
 
 --- A path within the folder, without dots.
 -- @raise kind "naming" for one outside
