@@ -92,6 +92,25 @@ describe("a project of sqitch", function()
       assert.equal("users@v1.0 app/schema", labels(m:rollback { to = 0 }))
     end)
 
+    it("up to a change that the command line names", function()
+      write(SCRIPTS)
+      local function pgmig_does(words)
+        return support.run(("bin/pgmig -d %s --format sqitch --dir %s %s"):format(
+          support.quote(support.server():url(db:query("SELECT current_database() AS n")[1].n)), dir,
+          words))
+      end
+      assert.equal(0, (pgmig_does "up --to @v1.0"))
+      assert.is_false(has "name")
+      assert.equal(0, (pgmig_does "goto users"))
+      assert.is_true(has "name")
+      local code, _, err = pgmig_does "up --to nothing"
+      assert.equal(2, code)
+      assert.matches("there is no migration nothing", err, 1, true)
+      code, _, err = pgmig_does "renumber"
+      assert.equal(2, code)
+      assert.matches("that of sqitch.plan", err, 1, true)
+    end)
+
     it("without a word about each script's own BEGIN and COMMIT", function()
       write(SCRIPTS)
       local warnings = {}

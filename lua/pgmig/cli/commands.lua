@@ -1,6 +1,7 @@
 --- The commands: each asks the migrator and hands the answer to the reporter.
 local connection = require "pgmig.db.connection"
 local core = require "pgmig.core"
+local command_line = require "pgmig.cli.options"
 local drivers = require "pgmig.drivers"
 local errors = require "pgmig.errors"
 local loop = require "pgmig.db.loop"
@@ -57,10 +58,18 @@ local function tell_place(run, db)
   run.report:database(at)
 end
 
+--- Read the settings. Of pgmig's own migrations, versions are numbers.
+local function read_settings(run)
+  run.settings = settings.read(run.options)
+  local named, format = run.options.named, run.settings.values.format or "pgmig"
+  if not named or format ~= "pgmig" then return end
+  errors.raise("usage", command_line.no_version(named), { hint = "See `pgmig --help`." })
+end
+
 --- Connect, and make the migrator. `run.db` is closed when the command ends.
 -- @param purpose "look" for a command that applies nothing; nil
 local function open(run, purpose)
-  run.settings = settings.read(run.options)
+  read_settings(run)
   if run.settings.values.local_time then run.report:tell_local_times() end
   local options = settings.migrator_options(run.settings, purpose)
   run.db = connect(run.settings, settings.connection(run.settings))
@@ -73,7 +82,7 @@ end
 --- Make the migrator, without a database.
 -- @param purpose "create", or "look" for a command that applies nothing
 local function without(run, purpose)
-  run.settings = settings.read(run.options)
+  read_settings(run)
   return new_migrator(run, nil, settings.migrator_options(run.settings, purpose), purpose)
 end
 

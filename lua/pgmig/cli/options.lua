@@ -60,9 +60,20 @@ local function limit(key, option)
   end
 end
 
+local named -- the version that the line gives by a name; nil
+
+--- What is wrong with a version that is none.
+function M.no_version(text)
+  return ("'%s' is not a version: give its number, for example 3 or 003"):format(text)
+end
+
+--- A version, or in formats whose migrations have names one of these: which format it is, the
+-- settings tell later.
 local function version(text)
   if text:find "^%d[%w._-]*$" then return text end
-  return nil, ("'%s' is not a version: give its number, for example 3 or 003"):format(text)
+  if not text:find "^[%a_@\128-\255][^%s:=]*$" then return nil, M.no_version(text) end
+  named = text
+  return text
 end
 
 --- An empty value is a script's unset variable: going on would use another database or folder.
@@ -535,12 +546,17 @@ end
 
 --- Read a command line.
 -- @param words list of arguments
--- @return options: command, and what was given; or nil and { print = text } for help and
+-- @return options: command, and what was given, named = a version that is given by its name, or
+--   nil; or nil and { print = text } for help and
 --   --version, or nil and { usage, message } for a mistake
 function M.parse(words)
+  named = nil
   local parser = build(words)
   local ok, result = pcall(read, parser, words)
-  if ok then return complete(result) end
+  if ok then
+    result.named = named
+    return complete(result)
+  end
   if type(result) ~= "table" then error(result, 0) end
   return nil, result
 end
