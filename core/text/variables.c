@@ -121,14 +121,13 @@ static size_t continuation(const struct piece *p, size_t at)
 static void pass_literal(struct filler *f, struct piece *p)
 {
     char c = peek(p, 0);
+    bool escaped = f->state == ESCAPED && c == '\\' && p->at + 1 < p->len;
     size_t more;
 
-    if (f->state == ESCAPED && c == '\\' && p->at + 1 < p->len) {
+    if (escaped || (c == '\'' && peek(p, 1) == '\'')) {
         pass(f, p, 2);
     } else if (c != '\'') {
         pass(f, p, 1);
-    } else if (peek(p, 1) == '\'') {
-        pass(f, p, 2);
     } else if (f->depth > 0 && (more = continuation(p, p->at + 1)) > 0) {
         pass(f, p, more + 1);
     } else {
