@@ -6,7 +6,7 @@ _pgmig() {
     --retries --reconnect --response-timeout --no-drift-check --no-syntax-check --no-pipeline
     --policy --set --templates --env --config --backfill --pg-dump --json -q --quiet -v --verbose --no-color --version'
   local commands='init status version up migrate down rollback plan redo goto create renumber baseline unapply adopt export history
-    doctor repair resolve trace check stats verify drift squash dump database config wait lua help'
+    doctor repair resolve trace check stats verify drift squash dump backfill database config wait lua help'
 
   local proof='--scratch --scratch-bin --schema-from --applied-to'
 
@@ -53,7 +53,7 @@ _pgmig() {
       return
       ;;
     -d | --database | --table | --lock-timeout | --lock-wait | --retries | --reconnect | \
-      --response-timeout | --set | --to | --steps | --fake | --limit | --timeout | --base | --owner | --template | --encoding | --from-table | --to-table | --scratch | --against | \
+      --response-timeout | --until | --hours | --rate | --duty | --set | --to | --steps | --fake | --limit | --timeout | --base | --owner | --template | --encoding | --from-table | --to-table | --scratch | --against | \
       --applied-to) return ;;
   esac
 
@@ -77,6 +77,7 @@ _pgmig() {
     goto) own='--dry-run --dump' ;;
     verify) own="--pending --to --rows --seed $proof" ;;
     dump) own='--output' ;;
+    backfill) own='status run pause resume cancel retry --until --hours --rate --duty --exit-code' ;;
     baseline) own="--detect --dry-run $proof" ;;
     squash) own="--to --data --delete --dry-run $proof" ;;
     drift) own="--against $proof" ;;

@@ -1,7 +1,7 @@
 # Completion of pgmig for fish.
 
 set -l commands init status version up migrate down rollback plan redo goto create renumber baseline unapply adopt \
-    export history doctor repair resolve trace check stats verify drift squash dump database config wait lua help
+    export history doctor repair resolve trace check stats verify drift squash dump backfill database config wait lua help
 set -l formats atlas dbmate diesel drizzle evolve flyway golang-migrate goose graphile-migrate \
     hasura maragu micrate node-pg-migrate pgmig popx postgrator postgres-migrations prisma rails \
     refinery shmig sqitch sql-migrate sqlx supabase tern
@@ -40,6 +40,7 @@ complete -c pgmig -n $before -a stats -d 'print the sizes of the tables'
 complete -c pgmig -n $before -a verify -d 'try whether each migration can be rolled back'
 complete -c pgmig -n $before -a drift -d 'compare the schema with what the files make'
 complete -c pgmig -n $before -a squash -d 'put one file in the place of many'
+complete -c pgmig -n $before -a backfill -d 'fill tables in batches'
 complete -c pgmig -n $before -a dump -d 'write the schema and what is applied to a file'
 complete -c pgmig -n $before -a database -d 'create or drop the database itself'
 complete -c pgmig -n $before -a config -d 'show the settings in effect'
@@ -107,6 +108,12 @@ complete -c pgmig -n "$behind renumber" -l keep -r -F -d 'this file stays'
 complete -c pgmig -n "$behind renumber" -l base -x -d 'the main branch'
 complete -c pgmig -n "$behind renumber" -l offline -d 'ask no database'
 complete -c pgmig -n "$behind renumber" -l out-of-order -d 'also what is below the newest applied'
+complete -c pgmig -n "$behind backfill" -a 'status run pause resume cancel retry'
+complete -c pgmig -n "$behind backfill" -l until -x -d 'stop at this time'
+complete -c pgmig -n "$behind backfill" -l hours -x -d 'work within these hours'
+complete -c pgmig -n "$behind backfill" -l rate -x -d 'at most so many rows a second'
+complete -c pgmig -n "$behind backfill" -l duty -x -d 'share of the time, in percent'
+complete -c pgmig -n "$behind backfill" -l exit-code -d '3 if one is not done'
 complete -c pgmig -n "$behind squash" -l dry-run -d 'write and delete nothing'
 complete -c pgmig -n "$behind up migrate plan" -l script -d 'write a script for psql'
 complete -c pgmig -n "$behind up migrate down rollback redo goto" -l dump -r -F \

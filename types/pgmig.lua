@@ -343,6 +343,7 @@ function context:stop() end
 ---@field shared? boolean
 ---@field naming? pgmig.Rule
 ---@field pg_dump? string the program
+---@field throttle? pgmig.Throttle|fun(figures: table): string|boolean|nil limits of backfills
 ---@field backfill? "now"|"later" when a run does the backfills of its migrations
 ---@field hooks? table<string, fun(ctx: pgmig.Context)|fun(ctx: pgmig.Context)[]>
 ---@field rules? table<string, pgmig.CheckRule|false|"note"|"warning"|"error">
@@ -394,6 +395,14 @@ function connection:transaction(fn) end
 ---@return integer|string|nil
 function connection:copy(sql, peer) end
 
+---@class pgmig.Throttle docs/backfill.md#what-a-batch-waits-for
+---@field replica_lag? "auto"|number|false bytes
+---@field slot_wal? number|false bytes
+---@field archive_wal? number|false bytes
+---@field lock_waiters? number|false
+---@field vacuum? boolean
+---@field check? fun(figures: table): string|boolean|nil
+
 ---@class pgmig.BackfillOptions docs/backfill.md
 ---@field table string
 ---@field key? string|string[] default: the primary key
@@ -405,6 +414,10 @@ function connection:copy(sql, peer) end
 ---@field skip? integer how many rows may be left out that cannot be changed, default 0
 ---@field name? string outside of migrations: by which it is known when it is called again
 ---@field tracking? string outside of migrations: the tracking table
+---@field rate? number rows a second
+---@field duty? number share of the time, 0.01 to 1
+---@field hours? string "22:00-06:00"
+---@field throttle? pgmig.Throttle|fun(figures: table): string|boolean|nil
 ---@field analyze? boolean false: no ANALYZE at the end
 ---@field stop? fun(): boolean? whether to end behind the batch under way
 ---@field on_progress? fun(event: table)
@@ -630,6 +643,19 @@ function migrator:go_to(version, options) end
 ---@param options { keep: string|string[]|nil, base: string?, out_of_order: boolean?, dry_run: boolean? }?
 ---@return { renamed: { from: string, to: string }[], kept: { path: string, reason: string }[], notes: string[] }
 function migrator:renumber(options) end
+
+---@param version? string|number "12", "12.2" for its second step, or a script's name
+---@return pgmig.Backfill[]
+function migrator:backfills(version) end
+
+---@param options? { version?: string|number, rate?: number, duty?: number, hours?: string, throttle?: pgmig.Throttle|function, stop?: fun(): boolean?, on_event?: fun(event: table) }
+---@return pgmig.Backfill[]
+function migrator:run_backfills(options) end
+
+---@param version? string|number
+---@param how "pause"|"resume"|"cancel"|"retry"
+---@return pgmig.Backfill[] those that were changed
+function migrator:set_backfills(version, how) end
 
 ---@class pgmig.CloneOptions
 ---@field scratch? string URL of a server where databases may be created

@@ -43,6 +43,10 @@ M.known = {
   export = {
     to = "string or table", to_table = "string", dry_run = "boolean", on_event = "function",
   },
+  run_backfills = {
+    version = NUMBER, rate = "number", duty = "number", hours = "string",
+    throttle = "table or function", stop = "function", on_event = "function",
+  },
   repair = { replaced = "boolean", gone = "boolean", on_event = "function" },
   resolve = { on_event = "function" },
   create = { timestamp = "boolean" },
@@ -73,7 +77,7 @@ M.known = {
 -- What a plain value stands for.
 local main = {
   migrate = "to", plan = "to", rollback = "steps", plan_rollback = "steps", redo = "steps",
-  history = "limit", squash = "to", dump = "output",
+  history = "limit", run_backfills = "version", squash = "to", dump = "output",
 }
 
 local aliases = { target = "to" }

@@ -106,6 +106,7 @@ end
 --   render = fn(text, migration) returns the text that is run in a file's place (docs/hooks.md);
 --   naming = a rule (pgmig.naming), instead of the format's;
 --   pg_dump = "pg_dump": the program that dump runs;
+--   throttle = limits of backfills, a table or a function (docs/backfill.md);
 --   backfill = "later": a run leaves backfills to `backfill run` (docs/backfill.md);
 --   hooks = { [event] = a function or a list of them };
 --   rules = { [name] = a function, false or a severity }: of check (docs/check.md);
@@ -137,6 +138,7 @@ function M.new(db, dir, given)
     policy = drift.policy(given.policy),
     pg_dump = value_of(given, "pg_dump"),
     backfill = known.check("backfill", value_of(given, "backfill")),
+    throttle = given.throttle,
     ledger = ledger_of(given, format, rule),
   }, migrator)
   local ms = core.duration_setting(self.lock_timeout)
@@ -589,6 +591,46 @@ function migrator:resolve(version, how, options)
   return needed("upkeep.repair").settle(self, emit, function(state)
     return find(state, version)
   end, how)
+end
+
+-- ---- backfills -------------------------------------------------------------
+
+--- What backfills there are (docs/backfill.md).
+-- @param version of which migration, "12", or "12.2" for its second step; a script's name; nil: all
+-- @return a list of descriptions (pgmig.backfill.description)
+function migrator:backfills(version)
+  check_db(self)
+  return needed("backfill.runs").describe(self, version)
+end
+
+--- Run backfills that are not done, also those that a run has left for later.
+-- @param options nil; a version; or { version, rate = rows a second, duty = share of the time,
+--   hours = "22:00-06:00", throttle = limits, stop = fn() returns whether to end behind the batch
+--   under way, on_event }
+-- @return as of `backfills`, as they are then
+-- @raise what makes one fail
+function migrator:run_backfills(options)
+  check_db(self)
+  options = arguments.read("run_backfills", options)
+  if options.throttle == nil then options.throttle = self.throttle end
+  return needed("backfill.runs").run_all({
+    db = self.db, ledger = self.ledger, reconnect = self.reconnect, limits = options,
+    emit = emitter.new(self.log, options.on_event), stop = options.stop,
+  }, options.version)
+end
+
+--- Change the state of backfills, whoever works on them.
+-- @param version as of `backfills`
+-- @param how "pause"; "resume"; "cancel": it stays undone; "retry": one that failed or was
+--   cancelled is to be run again, and rows that were left out are to be tried again
+-- @return descriptions of those that were changed
+-- @raise kind "plan" if there is none
+function migrator:set_backfills(version, how)
+  check_db(self)
+  if how ~= "pause" and how ~= "resume" and how ~= "cancel" and how ~= "retry" then
+    errors.raise("usage", "set_backfills requires pause, resume, cancel or retry")
+  end
+  return needed("backfill.runs").set(self, version, how)
 end
 
 -- ---- proof -----------------------------------------------------------------

@@ -88,6 +88,7 @@ M.list = {
     help = "When up does the backfills of its migrations: now, or\nlater: `pgmig backfill run` "
       .. "(default: now).",
   },
+  { key = "throttle", types = "table or function" },
   { key = "strict", types = "boolean", default = false },
   {
     key = "shared", types = "boolean", default = false, flag = "--shared",

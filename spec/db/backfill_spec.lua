@@ -242,6 +242,65 @@ describe("a backfill", function()
     assert.is_true(retries >= 9 and fewest <= 2)
   end)
 
+  -- ---- what a batch waits for ---------------------------------------------------------
+
+  it("waits while something speaks against the next batch, and says its figure", function()
+    make(900)
+    db:exec "CREATE TABLE u ()"
+    local reasons, calls = {}, 0
+    local waiter = pgmig.connect(url)
+    other:exec "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE; LOCK TABLE u"
+    waiter.handle:send "LOCK TABLE u"
+    support.wait(function()
+      waiter.handle:step()
+      return db:query("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")[1].n > 0
+    end, "who waits")
+    fill {
+      throttle = {
+        vacuum = true, lock_waiters = 0,
+        check = function(figures)
+          calls = calls + 1
+          return calls == 2 and ("figure %s"):format(figures.wal and "known" or "?")
+        end,
+      },
+      on_progress = function(event)
+        if event.phase ~= "waiting" then return end
+        reasons[#reasons + 1] = event.message
+        assert.equal(event.message, event.backfill.waiting)
+        if #reasons == 1 then waiter:close() end
+        if #reasons == 2 then other:exec "ROLLBACK" end
+      end,
+    }
+    assert.same("1 sessions wait for locks (limit 0)", reasons[1])
+    assert.matches("^pid %d+ vacuums, analyzes or indexes the table$", reasons[2])
+    assert.same({ "figure known", 3 }, { reasons[3], #reasons })
+    assert.equal("1 900", witness())
+  end)
+
+  it("keeps to a rate, and to hours", function()
+    make(300)
+    local stopped = false
+    local hour = tonumber(os.date "%H")
+    fill {
+      hours = ("%02d:00-%02d:00"):format((hour + 2) % 24, (hour + 3) % 24),
+      on_progress = function(event)
+        stopped = event.phase == "waiting" and event.message:find "not within the hours" ~= nil
+      end,
+      stop = function() return stopped end,
+    }
+    assert.equal("0 300", witness())
+    local largest, seen = 0, 0
+    fill { rate = 200, target = 0.1, on_progress = function(event)
+      largest, seen = math.max(largest, event.backfill.seen - seen), event.backfill.seen
+    end }
+    assert.equal("1 300", witness())
+    assert.equal(20, largest)
+    for _, options in ipairs { { duty = 2 }, { rate = 0 }, { hours = "night" },
+      { throttle = { lag = 1 } }, { throttle = { replica_lag = "much" } }, { throttle = 1 } } do
+      assert.equal("usage", raises(fill, options).kind)
+    end
+  end)
+
   -- ---- what is there when it is cut off ---------------------------------------------
 
   it("changes each row once, though its server process is ended again and again", function()

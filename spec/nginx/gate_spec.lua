@@ -49,6 +49,18 @@ describe("the gate in nginx", function()
     assert.equal("1 2", applied())
   end)
 
+  it("opens before the backfills are done, which the worker does behind it", function()
+    support.write(dir, "002_b.sql", "CREATE TABLE b AS SELECT i AS id, 0 AS n "
+      .. "FROM generate_series(1, 3000) AS i; ALTER TABLE b ADD PRIMARY KEY (id);\n"
+      .. "-- BACKFILL table=b set=\"n = n + 1\"\n")
+    start()
+    nginx:open()
+    support.wait(function()
+      return support.psql(url, "SELECT state FROM schema_migrations_backfill") == "done"
+    end, "the backfill")
+    assert.equal("3000", support.psql(url, "SELECT sum(n) FROM b"))
+  end)
+
   it("says in status where the schema stands", function()
     hold "002_b.sql"
     start()

@@ -8,6 +8,7 @@ local errors = require "pgmig.errors"
 local known = require "pgmig.options"
 local ledgers = require "pgmig.state.ledger"
 local stores = require "pgmig.backfill.store"
+local throttles = require "pgmig.backfill.throttle"
 
 local M = {}
 
@@ -92,13 +93,14 @@ end
 --   transaction; where = a condition; batch = rows of the first batch, default 100; target =
 --   seconds of a batch, default 0.25; skip = how many rows may be left out that cannot be changed,
 --   default 0; name = outside of migrations, by which it is known when it is called again; tracking
---   = the tracking table, outside of migrations; on_progress = fn(event); stop = fn() returns
---   whether to end; analyze = false }
+--   = the tracking table, outside of migrations; rate, duty, hours, throttle of
+--   pgmig.backfill.throttle; on_progress = fn(event); stop = fn() returns whether to end; analyze =
+--   false }
 -- @param context of a Lua migration that runs: { ledger, key, label, transaction, emit }; nil
 -- @return as of pgmig.backfill.description
 -- @raise kinds "usage", "plan", and what a batch raises
 function M.run(db, given, context)
-  local entry = definitions.check(given)
+  local entry, limits = definitions.check(given), throttles.check(given)
   check_idle(db, context)
   for key, value in pairs(identity(given, context)) do entry[key] = value end
   local ledger = context and context.ledger or ledgers.new(given.tracking or known.default "table")
@@ -109,7 +111,7 @@ function M.run(db, given, context)
   if row.state == "ready" then
     row = engine.run(db, store, row, {
       each = entry.each, wait = true, stop = given.stop, analyze = given.analyze,
-      emit = given.on_progress or context and context.emit,
+      emit = given.on_progress or context and context.emit, limits = limits,
     })
   end
   check_done(row, entry)

@@ -68,6 +68,7 @@ end
 local known = {
   table = true, key = true, set = true, where = true, batch = true, target = true, skip = true,
   each = true, name = true, tracking = true, on_progress = true, stop = true, analyze = true,
+  rate = true, duty = true, hours = true, throttle = true,
 }
 
 --- Check what a caller gives.

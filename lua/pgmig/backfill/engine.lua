@@ -10,6 +10,7 @@ local paces = require "pgmig.backfill.pace"
 local recovery = require "pgmig.db.recovery"
 local relations = require "pgmig.backfill.relation"
 local stores = require "pgmig.backfill.store"
+local throttles = require "pgmig.backfill.throttle"
 
 local M = {}
 local job = {}
@@ -17,6 +18,7 @@ job.__index = job
 
 local RETRIES = 10 -- of one row that locks or a time limit keep from being changed
 local ALONE_LIMIT = 10 -- seconds for a row that stands alone
+local HEARTBEAT = 2 -- seconds between two signs of life while it waits
 local POLL = 1 -- seconds between two looks at a backfill that another one works on
 local SHORT = 0.05 -- seconds before a smaller batch
 local RECONNECT = 60 -- seconds to find the server again
@@ -111,8 +113,8 @@ end
 
 --- One statement does it all. Its first part locks the row of the backfill: without that, no row of
 -- the table is touched.
-local function change_all(self, batch)
-  local fields, relation = progress(self, batch), self.relation
+local function change_all(self, batch, condition, fields)
+  local relation = self.relation
   fields.rows_done = stores.sql "rows_done OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) "
   fields.rows_done.sql = fields.rows_done.sql .. "FROM pgmig_changed)"
   return self.store:send(begin_sql(self, batch.rows) .. ([[
@@ -120,14 +122,14 @@ local function change_all(self, batch)
       WHERE (SELECT pg_catalog.count(*) FROM pgmig_ours) OPERATOR(pg_catalog.=) 1 AND %s AND (%s
       ) RETURNING 1)
     %s; COMMIT; %s]]):format(self.store:lock_sql(self.row), relation.name, self.row.set_sql,
-    relation:between(self.db, self.row.cursor, batch.upto), self.row.where_sql or "true",
+    condition, self.row.where_sql or "true",
     self.store:change_sql(self.row, fields), self.store:read_sql(self.row)))
 end
 
 local ENDED = "the function ended the batch's transaction"
 
 --- The rows go to a function, which changes what it likes in the batch's transaction.
-local function hand_out(self, batch)
+local function hand_out(self, _, condition, fields)
   local db, relation = self.db, self.relation
   db:ask_rows("-", begin_sql(self, 1))
   if not db:ask_rows("? mine:int", self.store:lock_sql(self.row))[1] then
@@ -137,8 +139,7 @@ local function hand_out(self, batch)
   local id = db:ask_row("1 id:text",
     "SELECT pg_catalog.txid_current()::pg_catalog.text AS id").id
   local rows = db:query(("SELECT * FROM %s WHERE %s AND (%s\n) %s FOR UPDATE"):format(relation.name,
-    relation:between(db, self.row.cursor, batch.upto), self.row.where_sql or "true",
-    relation:order()))
+    condition, self.row.where_sql or "true", relation:order()))
   if rows[1] then self.each(rows, db) end
   local status = db:transaction_status()
   if status == "failed" then
@@ -146,7 +147,6 @@ local function hand_out(self, batch)
   elseif status ~= "open" then
     errors.raise("usage", ENDED)
   end
-  local fields = progress(self, batch)
   fields.rows_done = self.row.rows_done + #rows
   local guard = ("pg_catalog.txid_current() OPERATOR(pg_catalog.=) %s"):format(id)
   local after = self.store:send(self.store:change_sql(self.row, fields, guard) .. "; COMMIT; "
@@ -160,6 +160,17 @@ end
 local function count(self, condition)
   return self.db:ask_row("1 n:int", ALONG .. ("SELECT pg_catalog.count(*) AS n FROM %s WHERE %s")
     :format(self.relation.name, condition)).n
+end
+
+--- Try a row again that was left out before: it is a batch of its own, and moves no cursor.
+local function try_again(self, at)
+  local row, keys, reasons = self.row, {}, {}
+  for i, key in ipairs(row.skipped_keys) do
+    if i ~= at then keys[#keys + 1], reasons[#reasons + 1] = key, row.skipped_errors[i] end
+  end
+  local fields = { skipped_keys = keys, skipped_errors = reasons, waiting = stores.NULL }
+  local condition = self.relation:at(self.db, arrays.list(row.skipped_keys[at]))
+  self.row = (self.each and hand_out or change_all)(self, { rows = 1 }, condition, fields)
 end
 
 --- Where the next batch ends.
@@ -268,7 +279,8 @@ local function step(self)
   if not attempt(self, function() batch = next_batch(self) end) then return end
   local began = core.now()
   local done = attempt(self, function()
-    self.row = (self.each and hand_out or change_all)(self, batch)
+    self.row = (self.each and hand_out or change_all)(self, batch,
+      self.relation:between(self.db, before.cursor, batch.upto), progress(self, batch))
   end, batch)
   if not done then return end
   local took = core.now() - began
@@ -310,10 +322,36 @@ end
 
 function job:sleep(seconds) self.db:sleep(seconds) end
 
+--- A sign of life while it waits, which says what for. It is WAL, too: a replica that has caught up
+-- says so when there is something new.
+local function heartbeat(self, reason)
+  local is_new = reason ~= self.row.waiting
+  if not is_new and core.now() < (self.beat_at or 0) then return end
+  self.beat_at = core.now() + HEARTBEAT
+  attempt(self, function() self.row = self.store:change(self.row, { waiting = reason }) end)
+  if is_new then self:tell("waiting", reason) end
+end
+
 --- Whether the row is still this job's.
 local function is_ours(self)
   local row = self.row
   return row ~= nil and row.state == "ready" and row.lease_owner == self.owner
+end
+
+--- Wait until nothing stands in the way of the next batch.
+local function make_way(self)
+  while is_ours(self) and not self.stop() do
+    local reason, pause
+    local asked = attempt(self, function() reason, pause = self.throttle:look(self) end)
+    if asked and not reason then
+      if pause > 0 then self:sleep(pause) end
+      return
+    end
+    if asked then
+      heartbeat(self, reason)
+      self:sleep(pause)
+    end
+  end
 end
 
 -- ---- the whole -------------------------------------------------------------------------
@@ -385,6 +423,19 @@ local function release(self)
   end)
 end
 
+--- Try the rows again that were left out; those that fail again stay so.
+local function mend(self)
+  local at = 1
+  while is_ours(self) and not self.stop() and self.row.skipped_keys[at] do
+    local ok, err = pcall(try_again, self, at)
+    if not ok and not (errors.is(err) and is_of_row(self, err)) then recover(self, err) end
+    if not ok and not self.db:is_lost() and self.db:transaction_status() ~= "idle" then
+      self.db:ask_rows("-", "ROLLBACK")
+    end
+    if not ok then at = at + 1 end
+  end
+end
+
 local function work(self)
   if not take(self) then return end
   insist(self, function() look(self) end)
@@ -393,11 +444,13 @@ local function work(self)
   if not is_ours(self) then return end
   self.samples[1] = { at = core.now(), seen = self.row.rows_seen }
   self:tell "start"
+  if self.row.finished_at then mend(self) end -- it is tried again
   while is_ours(self) and not is_at_end(self.row) do
     if self.stop() then return end
-    step(self)
+    make_way(self)
+    if is_ours(self) and not self.stop() then step(self) end
   end
-  if is_ours(self) then finish(self) end
+  if is_ours(self) and not self.stop() then finish(self) end
 end
 
 local function no() return false end
@@ -407,19 +460,21 @@ local function no() return false end
 -- @param store of pgmig.backfill.store
 -- @param row of the store
 -- @param options { each = fn(rows, db) of one in Lua; emit = fn(event); stop = fn() returns whether
---   to end behind the batch under way; wait = true: for another process that works on it; analyze
---   = false: not at the end; reconnect = seconds }
+--   to end behind the batch under way; wait = true: for another process that works on it; limits =
+--   of pgmig.backfill.throttle; analyze = false: not at the end; reconnect = seconds }
 -- @return the row as it is then; nil: it is gone
 -- @raise what makes it fail
 function M.run(db, store, row, options)
+  local throttle = throttles.new(options.limits or throttles.check {})
+  local largest = throttle:largest(row.seconds) or definitions.LARGEST
   local self = setmetatable({
     db = db, store = store, row = row, id = { migration = row.migration, step = row.step },
     owner = core.token(), each = options.each,
     emit = options.emit, stop = options.stop or no, wait = options.wait, tries = 0, samples = {},
-    analyze = options.analyze,
+    throttle = throttle, analyze = options.analyze,
     reconnect = options.reconnect or RECONNECT,
-    pace = paces.new(row.batch_size or row.first_batch, row.seconds, definitions.SMALLEST,
-      definitions.LARGEST),
+    pace = paces.new(math.min(row.batch_size or row.first_batch, largest), row.seconds,
+      definitions.SMALLEST, largest),
   }, job)
   local ok, err = pcall(work, self)
   release(self)

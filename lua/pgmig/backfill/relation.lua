@@ -195,6 +195,15 @@ function relation:between(db, after, upto)
   return table.concat(parts, " AND ")
 end
 
+--- The rows with a key.
+function relation:at(db, values)
+  local parts = {}
+  for i, column in ipairs(self.key) do
+    parts[i] = ("%s %s %s"):format(column.quoted, column.equal, literal(db, column, values[i]))
+  end
+  return table.concat(parts, " AND ")
+end
+
 --- Let the server look at the expressions: an error names what is wrong with them, and nothing has
 -- happened.
 -- @param set what stands behind SET

@@ -1,13 +1,18 @@
 --- Which backfills there are, and running those of migration files. Those that code asks for are
 -- run by that code (pgmig.backfill.call).
 local core = require "pgmig.core"
+local descriptions = require "pgmig.backfill.description"
 local engine = require "pgmig.backfill.engine"
 local errors = require "pgmig.errors"
 local relations = require "pgmig.backfill.relation"
 local recovery = require "pgmig.db.recovery"
 local stores = require "pgmig.backfill.store"
+local throttles = require "pgmig.backfill.throttle"
 
 local M = {}
+
+--- A version as the tables have it.
+local function version_of(word) return word:find "^%d+$" and core.version(word) or word end
 
 --- The store of a run or a migrator.
 -- @param who { db, ledger, reconnect }
@@ -90,8 +95,8 @@ function M.run(who, row)
     row = store:set(row, { "failed" }, { state = "ready", error = stores.NULL }) or row
   end
   return engine.run(who.db, store, row, {
-    emit = who.emit, stop = who.stop, wait = true, throttle = who.throttle,
-    reconnect = who.reconnect,
+    emit = who.emit, stop = who.stop, wait = true, reconnect = who.reconnect,
+    limits = throttles.check(who.limits or { throttle = who.throttle }),
   })
 end
 
@@ -117,6 +122,84 @@ function M.finish(who, key)
   return done
 end
 
+-- ---- by hand -----------------------------------------------------------------------
+
+--- The rows that a word names: "12" all of version 12, "12.2" its second step, a script's by its
+-- name, nil all.
+-- @raise kind "plan" when there is none
+local function select(rows, word)
+  if not word then return rows end
+  word = tostring(word)
+  local version, step = word:match "^(%d+)%.(%d+)$"
+  version = version_of(version or word)
+  local found = {}
+  for _, row in ipairs(rows) do
+    local is_it = row.label == word or row.migration == version
+    if is_it and (not step or row.step == tonumber(step)) then found[#found + 1] = row end
+  end
+  if found[1] then return found end
+  errors.raise("plan", "there is no backfill of " .. word, {
+    hint = "`pgmig backfill status` lists them",
+  })
+end
+
+--- Describe those that a word names.
+function M.describe(who, word)
+  local list = {}
+  for i, row in ipairs(select(M.list(who), word)) do list[i] = descriptions.of(row) end
+  return list
+end
+
+-- By what is done: the states that it is done to, and what is set.
+local changes = {
+  pause = { from = { "ready" }, set = { state = "paused" } },
+  resume = { from = { "paused" }, set = { state = "ready", paused_by = stores.NULL } },
+  cancel = {
+    from = { "ready", "paused", "failed" },
+    set = { state = "cancelled", finished_at = stores.NOW },
+  },
+  retry = { from = { "failed", "cancelled" }, set = { state = "ready", error = stores.NULL } },
+}
+
+--- Change the state of those that a word names.
+-- @param how "pause", "resume", "cancel" or "retry"
+-- @return descriptions of those that were changed
+-- @raise kind "plan" where there is nothing to change
+function M.set(who, word, how)
+  local store, changed = M.store(who), {}
+  for _, row in ipairs(select(store:list(), word)) do
+    local change, fields = changes[how], {}
+    for key, value in pairs(change.set) do fields[key] = value end
+    if how == "pause" then fields.paused_by = who.db:place().user end
+    local from = change.from
+    if how == "retry" and row.skipped_keys[1] then from = { "failed", "cancelled", "done" } end
+    local after = store:set(row, from, fields)
+    if after and after.revision ~= row.revision and after.state == fields.state then
+      changed[#changed + 1] = descriptions.of(after)
+    end
+  end
+  if changed[1] then return changed end
+  errors.raise("plan", ("there is no backfill to %s"):format(how), {
+    hint = "`pgmig backfill status` shows their states",
+  })
+end
+
+--- Run those that a word names and that are to be run, one behind the other.
+-- @param who as of `run`; limits of pgmig.backfill.throttle
+-- @return descriptions of all that the word names, as they are then
+function M.run_all(who, word)
+  local limits = throttles.check(who.limits)
+  for _, row in ipairs(select(M.list(who), word)) do
+    local is_due = row.state == "ready" and row.set_sql ~= nil
+    if is_due and not (who.stop and who.stop()) then
+      engine.run(who.db, M.store(who), row, {
+        emit = who.emit, stop = who.stop, wait = true, reconnect = who.reconnect, limits = limits,
+      })
+    end
+  end
+  return M.describe(who, word)
+end
+
 --- Whether a run would find a backfill to go on with.
 function M.has_left(who)
   if who.backfill == "later" or not who.ledger.handle:has_backfill() then return false end
@@ -125,9 +208,6 @@ function M.has_left(who)
   end
   return false
 end
-
---- A version as the tables have it.
-local function version_of(word) return word:find "^%d+$" and core.version(word) or word end
 
 --- Refuse a migration whose file says which backfills must be done before it, while they are not.
 -- @param names versions, with commas; what is behind a blank is a remark

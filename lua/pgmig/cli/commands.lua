@@ -11,6 +11,7 @@ local outcome = require "pgmig.cli.outcome"
 local settings = require "pgmig.cli.settings"
 
 local migrators = needed "migrator"
+local backfill = needed "cli.backfill"
 local proof, retyped, setup = needed "cli.proof", needed "cli.retyped", needed "cli.setup"
 
 local M = {}
@@ -324,6 +325,12 @@ function M.export(run)
     on_event = watch(run),
   }
   run.report:export(plan, options.dry_run)
+end
+
+--- Fill tables, or say how far that is.
+function M.backfill(run)
+  local is_status = (run.options.action or "status") == "status"
+  return backfill.perform(run, open(run, is_status and "look" or nil), watch(run))
 end
 
 -- ---- repairs ---------------------------------------------------------------

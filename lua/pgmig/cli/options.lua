@@ -440,6 +440,38 @@ local function add_stats(parser)
   })
 end
 
+local function share(text)
+  local percent = tonumber(text:match "^(%d+)%%?$")
+  if percent and percent >= 1 and percent <= 100 then return percent / 100 end
+  return nil, ("'%s' is not a share of the time from 1 to 100 percent"):format(text)
+end
+
+local function add_backfill(parser)
+  local cmd = command(parser, "backfill", "Fill tables in batches: status, run, pause, ...", {
+    about = "Backfills are asked for by migration files (-- BACKFILL) and by scripts. `run` does\n"
+      .. "those that are not done; several machines may: one works, the others take over. It\n"
+      .. "may be stopped at any time, and goes on where it was. `cancel` leaves one undone;\n"
+      .. "`retry` is for one that failed, and for rows that were left out.",
+    examples = "Examples:\n   pgmig backfill\n   pgmig backfill run --until 06:00 --duty 50\n"
+      .. "   pgmig backfill pause 12",
+  })
+  cmd:target "is_backfill" -- its own name is that of a setting
+  cmd:argument("action"):args "?":argname "ACTION":default "status"
+    :choices { "status", "run", "pause", "resume", "cancel", "retry" }
+    :description "status (the default), run, pause, resume, cancel or retry."
+  cmd:argument("version"):args "?":argname "V":convert(not_empty "V")
+    :description "Which: 12, 12.2 (its second step), or a script's name."
+  cmd:option("--until"):argname "HH:MM":target "until_time":convert(not_empty "--until")
+    :description "Of run: stop at this time."
+  cmd:option("--hours"):argname "FROM-TO":convert(not_empty "--hours")
+    :description "Of run: work within these hours only, as 22:00-06:00."
+  cmd:option("--rate"):argname "N":convert(whole_number)
+    :description "Of run: at most N rows a second."
+  cmd:option("--duty"):argname "PERCENT":convert(share)
+    :description "Of run: work this share of the time (default: 100)."
+  cmd:flag("--exit-code"):description "Of status: exit with code 3 if one is not done."
+end
+
 local function add_config(parser)
   command(parser, "config", "Show the settings in effect and where each comes from.", {
     about = "Passwords are not shown. Needs no database.",
@@ -517,8 +549,8 @@ local function build(words)
   for _, add in ipairs { add_status, add_version, add_up, add_down, add_plan, add_redo, add_goto,
     setup.init, setup.create, setup.renumber, setup.database, add_baseline, add_unapply, add_adopt,
     add_export, add_history, add_doctor, add_repair, add_resolve, add_trace, add_check,
-    add_stats, add_verify, add_drift, add_squash, add_dump, add_config, setup.wait, add_lua,
-    add_help } do
+    add_stats, add_verify, add_drift, add_squash, add_dump, add_backfill, add_config, setup.wait,
+    add_lua, add_help } do
     add(parser, kit)
   end
   parser.error = function(at, message)

@@ -63,7 +63,7 @@ end
 --   lua_shared_dict; pool = "pgmig", the thread_pool; on_event = fn(event), see pgmig.migrator; and
 --   its options table, hooks, naming, format (not "auto"), placeholders, templates, environment,
 --   render, shared, policy, strict, lock_timeout, lock_wait, retries, reconnect, drift_check,
---   syntax_check, pipeline }
+--   syntax_check, pipeline, backfill, throttle }
 function M.setup(options)
   if watch then return log.guard(begin_again, options) end
   local ok, err = log.guard(begin, options)

@@ -61,12 +61,18 @@ local function log_of_run(level, message)
   if level ~= "error" then log.write(level, message) end
 end
 
+--- The migrator. The gate does not wait for backfills: they are done behind the migrations.
+local function new_migrator(self, db)
+  local options = { log = log_of_run }
+  for key, value in pairs(self.release.options) do options[key] = value end
+  options.backfill = "later"
+  return migrator.new(db, self.release.dir, options)
+end
+
 --- A worker that ends finishes the migration that is under way, and begins no other.
 local function migrate(self, db)
   local release = self.release
-  local options = { log = log_of_run }
-  for key, value in pairs(release.options) do options[key] = value end
-  local m = migrator.new(db, release.dir, options)
+  local m = new_migrator(self, db)
   local plan = m:plan { to = release.target, phase = release.phase }
   self.done, self.total = 0, #plan
   m:run(plan, {
@@ -98,6 +104,16 @@ local function settle(self, version)
   log.write("info", "the schema is ready, at version " .. version)
 end
 
+--- Do what is left of backfills, unless somebody else is to. A worker that ends finishes its batch.
+local function fill(self, db)
+  if self.release.mode ~= "migrate" or self.release.options.backfill == "later" then return end
+  local m = new_migrator(self, db)
+  local ok, err = pcall(m.run_backfills, m, {
+    stop = ngx.worker.exiting, on_event = self.release.on_event,
+  })
+  if not ok and not errors.is(err, "interrupted") then log.write("error", tostring(err)) end
+end
+
 local function attempt(self, db)
   local version, another = releases.version(db, self.release)
   self.store:say { version = version }
@@ -110,6 +126,7 @@ local function attempt(self, db)
   end
   check_reached(self, version)
   settle(self, version)
+  fill(self, db)
 end
 
 --- A wait for the lock, or for a server that is gone, ends with the worker; a migration does not.

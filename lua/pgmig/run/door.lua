@@ -86,6 +86,7 @@ local function run_locked(migrator, held, plan, emit, how)
     token = core.token(), lock_timeout = migrator.lock_timeout, lock_wait = migrator.lock_wait,
     retries = migrator.retries, reconnect = migrator.reconnect, pipeline = may_pipeline(migrator),
     stop = how.stop, unattended = how.unattended, backfill = migrator.backfill,
+    throttle = migrator.throttle,
   }
   if plan.direction == "up" and not plan.record_only then backfill_runs.finish(options) end
   if #plan == 0 then return {} end
