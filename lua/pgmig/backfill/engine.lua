@@ -20,6 +20,7 @@ local RETRIES = 10 -- of one row that locks or a time limit keep from being chan
 local ALONE_LIMIT = 10 -- seconds for a row that stands alone
 local HEARTBEAT = 2 -- seconds between two signs of life while it waits
 local POLL = 1 -- seconds between two looks at a backfill that another one works on
+local BATCHES = 64 -- of a table, at least
 local SHORT = 0.05 -- seconds before a smaller batch
 local RECONNECT = 60 -- seconds to find the server again
 
@@ -111,13 +112,17 @@ local function progress(self, batch)
   }
 end
 
+--- A batch does not wait for the disk: a crash of the server takes rows and cursor along, and the
+-- row's last change, which says that it is done, does wait.
+local LAZILY = "SET LOCAL synchronous_commit = off; "
+
 --- One statement does it all. Its first part locks the row of the backfill: without that, no row of
 -- the table is touched.
 local function change_all(self, batch, condition, fields)
   local relation = self.relation
   fields.rows_done = stores.sql "rows_done OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) "
   fields.rows_done.sql = fields.rows_done.sql .. "FROM pgmig_changed)"
-  return self.store:send(begin_sql(self, batch.rows) .. ([[
+  return self.store:send(begin_sql(self, batch.rows) .. LAZILY .. ([[
     WITH pgmig_ours AS (%s), pgmig_changed AS (UPDATE %s SET %s
       WHERE (SELECT pg_catalog.count(*) FROM pgmig_ours) OPERATOR(pg_catalog.=) 1 AND %s AND (%s
       ) RETURNING 1)
@@ -436,12 +441,20 @@ local function mend(self)
   end
 end
 
+--- How many rows a batch may lock: of all statements that others send by key, no more than one of a
+-- hundred is to meet one.
+local function share_of(row)
+  local share = math.floor((row.rows_estimated or 0) / BATCHES)
+  return math.max(share, row.first_batch, definitions.SMALLEST)
+end
+
 local function work(self)
   if not take(self) then return end
   insist(self, function() look(self) end)
   if not is_ours(self) then return end
   if not self.row.batch_size then insist(self, function() begin(self) end) end
   if not is_ours(self) then return end
+  self.pace:limit(share_of(self.row))
   self.samples[1] = { at = core.now(), seen = self.row.rows_seen }
   self:tell "start"
   if self.row.finished_at then mend(self) end -- it is tried again

@@ -5,8 +5,8 @@ local M = {}
 local pace = {}
 pace.__index = pace
 
-local AIM = 0.6 -- of the target: what varies from batch to batch stays below twice the target
-local GROWTH = 2
+local AIM = 0.8 -- of the target: what varies from batch to batch stays below twice of it
+local GROWTH = 3
 local WEIGHT = 0.3 -- of the newest batch
 
 --- Begin.
@@ -17,6 +17,13 @@ function M.new(first, seconds, smallest, largest)
   return setmetatable({
     rows = first, seconds = seconds, smallest = math.min(first, smallest), largest = largest,
   }, pace)
+end
+
+--- Have no batch with more rows than this from now on.
+function pace:limit(rows)
+  self.largest = math.min(self.largest, rows)
+  self.smallest = math.min(self.smallest, self.largest)
+  self.rows = math.min(self.rows, self.largest)
 end
 
 --- How many rows the next batch has.
