@@ -169,7 +169,7 @@ local function sample(i)
 end
 
 case("status", 250, function(n) return pgmig.migrator(db, folder(n, sample)) end, function(migrator)
-  status_table.write(output.new { quiet = true }, migrator:status())
+  status_table.write(output.new { quiet = true }, migrator:status(), {})
 end)
 
 case("the format of a folder", 100, function(n)

@@ -20,8 +20,9 @@ local lua
 function M.lua()
   if lua then return lua end
   lua = support.tempdir() .. "/lua_host"
+  local version = ("-DPGMIG_VERSION='\"%s\"'"):format(require "pgmig.version")
   M.compile("spec/fixtures/c/lua_host.c core/{base,text,wire,ledger,engine,binding}/*.c", lua,
-    "-O1 -DPGMIG_VERSION='\"0\"' $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
+    "-O1 " .. version .. " $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
   return lua
 end
 

@@ -50,7 +50,7 @@ end
 
 --- How many rows the planner thinks there are.
 local function estimate(self)
-  local rows = self.db:ask("EXPLAIN SELECT 1 FROM " .. self.relation.name)
+  local rows = self.db:ask_rows("* _:text", "EXPLAIN SELECT 1 FROM " .. self.relation.name)
   local _, text = next(rows[1] or {})
   return tonumber(tostring(text):match "rows=(%d+)") or 0
 end

@@ -209,7 +209,8 @@ end
 -- @param set what stands behind SET
 -- @param where a condition; nil
 function relation:check(db, set, where)
-  db:ask(("EXPLAIN UPDATE %s SET %s\n WHERE (%s\n)"):format(self.name, set, where or "true"))
+  db:ask_rows("-", ("EXPLAIN UPDATE %s SET %s\n WHERE (%s\n)"):format(self.name, set,
+    where or "true"))
 end
 
 --- A key for people.
