@@ -267,10 +267,13 @@ describe("a backfill", function()
         if event.phase ~= "waiting" then return end
         reasons[#reasons + 1] = event.message
         assert.equal(event.message, event.backfill.waiting)
-        if #reasons == 1 then waiter:close() end
+        if #reasons == 1 then
+          other:query("SELECT pg_terminate_backend($1)", waiter:backend_pid())
+        end
         if #reasons == 2 then other:exec "ROLLBACK" end
       end,
     }
+    waiter:close()
     assert.same("1 sessions wait for locks (limit 0)", reasons[1])
     assert.matches("^pid %d+ vacuums, analyzes or indexes the table$", reasons[2])
     assert.same({ "figure known", 3 }, { reasons[3], #reasons })
