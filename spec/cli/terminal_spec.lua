@@ -120,8 +120,9 @@ applied  005_日…です   %d+%-%d+%-%d+ %d+:%d+  no DOW…
     sleep "SELECT pg_sleep(30);"
     local dir = support.tempdir()
     local command = "echo $$ >" .. dir .. "/pid; exec " .. command_for "up"
-    os.execute(("(script -qefc %s %s/out; echo $? >%s/code) </dev/null >/dev/null 2>&1 &"):format(
-      cli.quote(command), dir, dir))
+    -- a shell ignores SIGINT for what runs in the background
+    os.execute(("(env --default-signal=INT,QUIT script -qefc %s %s/out; echo $? >%s/code) "
+      .. "</dev/null >/dev/null 2>&1 &"):format(cli.quote(command), dir, dir))
     local function wait_for(name, pattern)
       support.wait(function()
         local file = io.open(dir .. "/" .. name)

@@ -90,10 +90,10 @@ describe("a scratch server", function()
   end)
 
   it("takes settings", function()
-    local server = scratch.start { settings = { application_name = "it's", max_connections = 7 } }
+    local server = scratch.start { settings = { application_name = "it's", max_connections = 17 } }
     local shown = support.psql(server:url(), "SHOW max_connections")
     server:stop()
-    assert.equal("7", shown)
+    assert.equal("17", shown)
   end)
 
   it("shows its log when it does not start", function()
