@@ -54,7 +54,7 @@ local function claimed(migrator, rows, i)
   local digest = entry.digest and db:quote_literal(entry.digest) or "NULL"
   return ledger.shared.layout.claim:gsub("%%(.)", {
     t = ledger.handle:qualified(), k = db:quote_literal(rows.key[i]), d = digest,
-    n = db:quote_literal(m and m.name or rows.key[i]), ["%"] = "%",
+    n = db:quote_literal(m and m.name or rows.key[i]), a = "pg_catalog.now()", ["%"] = "%",
   }) .. ";\n"
 end
 
