@@ -84,7 +84,10 @@ describe("an allocation that fails in Lua", function()
       local check = pgmig.connect(%q)
       check:exec [=[DROP TABLE IF EXISTS schema_migrations, schema_migrations_history,
         schema_migrations_journal, a, b]=]
-      require "pgmig.run.door" -- what a run loads when it needs it
+      for _, name in ipairs { "files.lua_file", "files.lua_glance", "run.door", "run.identity",
+        "run.syntax", "state.placement" } do
+        require("pgmig." .. name) -- what a run loads when it needs it
+      end
       pgmig.migrator(nil, %q)
       arm()
       local ok, err = pcall(function()

@@ -45,9 +45,8 @@ function M.enrolment(who, entries, is_first)
   return is_first and { store:drop_sql(entries[1].migration), add } or { add }
 end
 
---- The commands that forget a migration's backfills; nil where there is no table.
+--- The commands that forget a migration's backfills, where their table is there.
 function M.removal(who, key)
-  if not who.ledger.handle:has_backfill() then return nil end
   return { stores.open(who.db, who.ledger):drop_sql(key) }
 end
 

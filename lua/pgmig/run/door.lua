@@ -88,7 +88,8 @@ local function run_locked(migrator, held, plan, emit, how)
     stop = how.stop, unattended = how.unattended, backfill = migrator.backfill,
     throttle = migrator.throttle,
   }
-  if plan.direction == "up" and not plan.record_only then backfill_runs.finish(options) end
+  local may_fill = plan.direction == "up" and not plan.record_only
+  if may_fill and migrator.ledger.handle:has_backfill() then backfill_runs.finish(options) end
   if #plan == 0 then return {} end
   migrator.db.watch:tell_progress(function(seen) run.watched(options, seen) end)
   return run.run(options, plan)

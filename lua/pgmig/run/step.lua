@@ -304,7 +304,10 @@ function recorded.may_watch() return false end
 --- What commits together with the tracking row: its backfills are to be done from now on, or are
 -- forgotten.
 local function along(self)
-  if self.direction == "down" then return backfill_runs.removal(self.run, ledger_key(self.m)) end
+  if self.direction == "down" then
+    if not self.run.ledger.handle:has_backfill() then return nil end
+    return backfill_runs.removal(self.run, ledger_key(self.m))
+  end
   if not self.backfills then return nil end
   return backfill_runs.enrolment(self.run, self.backfills, self.transaction)
 end
