@@ -3,6 +3,10 @@ local support = require "spec.support"
 
 local M = {}
 
+--- The core and its binding, as words of a shell.
+M.core = ("-DPGMIG_VERSION='\"%s\"' core/{base,text,wire,ledger,engine,binding}/*.c"):format(
+  require "pgmig.version")
+
 --- Compile a program.
 -- @param source the C files, as words of a shell
 -- @param output its path
@@ -20,9 +24,8 @@ local lua
 function M.lua()
   if lua then return lua end
   lua = support.tempdir() .. "/lua_host"
-  local version = ("-DPGMIG_VERSION='\"%s\"'"):format(require "pgmig.version")
-  M.compile("spec/fixtures/c/lua_host.c core/{base,text,wire,ledger,engine,binding}/*.c", lua,
-    "-O1 " .. version .. " $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
+  M.compile("spec/fixtures/c/lua_host.c " .. M.core, lua,
+    "-O1 $(pkg-config --cflags --libs lua5.4 libpq libcrypto) -lm -lpthread")
   return lua
 end
 
