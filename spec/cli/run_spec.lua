@@ -37,6 +37,25 @@ describe("pgmig up", function()
     assert.matches("4 migrations applied  %(%d+ ms%)\n$", out)
   end)
 
+  it("takes one phase, and names what is left to the other", function()
+    project.write("002_create_b.sql", "-- pgmig: phase=post\n-- UP\nCREATE TABLE b ();\n")
+    local _, out = project.run "status"
+    assert.matches("pending +002_create_b +phase post, no DOWN section\n", out)
+    _, out = project.run "status --json"
+    assert.matches('"phase":"post"', out, 1, true)
+    local code
+    code, out = project.run "up --phase pre"
+    assert.equal(0, code)
+    assert.matches("2 migrations applied" .. effort("2 statements"):gsub("%$", "")
+      .. "1 migration of phase post is pending: pgmig up %-%-phase post\n$", out)
+    _, out = project.run "plan --phase pre"
+    assert.matches("nothing to apply, at 003_create_c\n1 migration of phase post is pending", out)
+    code, out = project.run "up --phase post"
+    assert.equal(0, code)
+    assert.matches("^applied +002_create_b", out)
+    assert.is_nil(out:find("phase", 1, true))
+  end)
+
   it("sums up nothing of what it only records", function()
     local _, out = project.run "up --fake 1"
     assert.matches("\n1 migration recorded\n$", out)

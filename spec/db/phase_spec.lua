@@ -89,6 +89,22 @@ describe("phases", function()
     assert.equal("", labels(migrator:migrate()))
   end)
 
+  it("choose what is tried on a clone, too", function()
+    pre "001_a"; write("002_b", "-- pgmig: phase=post", "CREATE TABLE b ();"); pre "003_c"
+    local function tried(method, phase)
+      local found, last = {}, nil
+      for _, effect in ipairs(migrator[method](migrator, { phase = phase }).effects) do
+        if effect.migration ~= last then found[#found + 1] = effect.migration end
+        last = effect.migration
+      end
+      return table.concat(found, " ")
+    end
+    assert.equal("001_a 003_c", tried("trace", "pre"))
+    assert.equal("001_a 002_b 003_c", tried "trace")
+    assert.equal(2, migrator:check({ phase = "pre" }).migrations)
+    assert.equal(3, migrator:check().migrations)
+  end)
+
   it("are said by Lua migrations, whose code only a run executes", function()
     pre "001_a"
     support.write(dir, "002_b.lua", [[

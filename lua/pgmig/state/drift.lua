@@ -156,7 +156,7 @@ local function is_post(m, breathe)
   breathe()
   local phase = source.phase(m)
   source.discard(m)
-  return phase == "post" and not m.missing
+  return phase == "post"
 end
 
 --- Whether a pending migration, lower than the newest applied one, is late. One that runs after the
