@@ -1,6 +1,7 @@
 --- The rows of the tracking table, and what of the history counts, as SQL: no times and no names of
 -- people or machines, which differ from one database to the next.
 local errors = require "pgmig.errors"
+local layouts = require "pgmig.takeover.layout"
 local ledgers = require "pgmig.state.ledger"
 local migration = require "pgmig.files.migration"
 
@@ -47,14 +48,14 @@ local function tracked(migrator, rows, i)
 end
 
 --- The row of another tool's table, as a run would write it (core/ledger/tables.h).
-local function claimed(migrator, rows, i)
-  local db, ledger, m = migrator.db, migrator.ledger, migrator:files().by_id[rows.id[i]]
+local function claimed(migrator, rows, i, files)
+  local db, ledger, m = migrator.db, migrator.ledger, files.by_id[rows.id[i]]
   local entry = { key = rows.key[i] }
   if m then ledger.shared:complete(entry, m) end
-  local digest = entry.digest and db:quote_literal(entry.digest) or "NULL"
-  return ledger.shared.layout.claim:gsub("%%(.)", {
-    t = ledger.handle:qualified(), k = db:quote_literal(rows.key[i]), d = digest,
-    n = db:quote_literal(m and m.name or rows.key[i]), a = "pg_catalog.now()", ["%"] = "%",
+  return layouts.expand(ledger.shared.layout.claim, {
+    t = ledger.handle:qualified(), k = db:quote_literal(rows.key[i]), a = "pg_catalog.now()",
+    d = entry.digest and db:quote_literal(entry.digest) or "NULL",
+    n = db:quote_literal(m and m.name or rows.key[i]),
   }) .. ";\n"
 end
 
@@ -79,15 +80,16 @@ end
 -- @return SQL: a text
 -- @raise kind "plan" where a migration is half done
 function M.read(migrator)
-  local ledger = migrator.ledger
+  local ledger, files = migrator.ledger, nil
   local read = ledger:read(migrator.db, function()
-    if ledger.shared then ledger.shared:learn(migrator:files()) end
+    files = ledger.shared and migrator:files()
+    if files then ledger.shared:learn(files) end
   end)
   refuse_half_done(read)
   if not ledger.handle:exists() then return "" end
   local lines, counting, rows = {}, {}, read.rows
   local row_of = ledger.shared and claimed or tracked
-  for i = 1, rows.count do lines[i] = row_of(migrator, rows, i) end
+  for i = 1, rows.count do lines[i] = row_of(migrator, rows, i, files) end
   for _, past in ipairs(last_events(migrator)) do
     local is_there = not past.id or rows.there[past.id]
     if is_there and not takes_back[past.event] then counting[#counting + 1] = past end

@@ -49,7 +49,6 @@ end
 function layout:key(m) return self.sql.key_of and self.sql.key_of(m) or m.text end
 
 local verbs = {
-  ["%"] = function() return "%" end,
   t = function(self) return self.place.name end,
   s = function(self) return self.place.schema end,
   k = function(self, m) return self:literal(self:key(m)) end,
@@ -64,19 +63,28 @@ local verbs = {
 --- A text as an SQL literal; nil: NULL.
 function layout:literal(text) return text and self.db:quote_literal(text) or "NULL" end
 
+--- A template with texts in the place of its verbs.
+-- @param values by verb: a text, or fn(): one; of `{`: fn(word)
+function M.expand(template, values)
+  return (template:gsub("%%([%a%%{])([%w_]*}?)", function(verb, rest)
+    if verb == "%" then return verb .. rest end
+    local value = values[verb]
+    if verb == "{" then return value(rest:sub(1, -2)) end
+    return (type(value) == "function" and value() or assert(value, "verb %" .. verb)) .. rest
+  end))
+end
+
 --- One of the SQL texts, with what stands in it.
 -- @param name of the text
 -- @param m the migration; nil: only the table stands in it
 function layout:fill(name, m)
-  local values
-  local function value_of(word)
-    values = values or self.sql.values(m, self.relative(m.path))
-    return self:literal(values[word])
+  local values, words = {}, nil
+  for verb, of in pairs(verbs) do values[verb] = function() return of(self, m) end end
+  values["{"] = function(word)
+    words = words or self.sql.values(m, self.relative(m.path))
+    return self:literal(words[word])
   end
-  return (self.sql[name]:gsub("%%([%a%%{])([%w_]*}?)", function(verb, rest)
-    if verb == "{" then return value_of(rest:sub(1, -2)) end
-    return verbs[verb](self, m) .. rest
-  end))
+  return M.expand(self.sql[name], values)
 end
 
 --- What makes the table.
