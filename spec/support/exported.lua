@@ -32,9 +32,9 @@ drizzle["meta/_journal.json"] = [[
 {"idx":2,"version":"7","when":1718000000003,"tag":"0002_make_c","breakpoints":true}]}
 ]]
 
--- `shape` is what `M.shape` says of the table, `rows` a query, `golden` its answer where all are
--- applied, `two` where the newest is not, `none` where none is and the table keeps one row; `time`
--- asks when the first one was applied.
+-- `shape` is what spec/db/export_spec.lua says of the table, `rows` a query, `golden` its answer
+-- where all are applied, `two` where the newest is not, `none` where none is and the table keeps
+-- one row; `time` asks when the first one was applied.
 return {
   dbmate = {
     files = three("2024011510300%d_make_%s.sql",
@@ -198,6 +198,26 @@ return {
       .. "schema_migration_version_self_idx",
     rows = "SELECT concat_ws(':', version, version_self) AS row FROM schema_migration ORDER BY 1",
     golden = "001:0 002:0 003:0", two = "001:0 002:0",
+  },
+  micrate = { -- as its sources have it
+    files = three("%d_make_%s.sql", "-- +micrate Up\n" .. UP .. "-- +micrate Down\n" .. DOWN),
+    shape = "micrate_db_version: id integer not null "
+      .. "default nextval('micrate_db_version_id_seq'::regclass), version_id bigint not null, "
+      .. "is_applied boolean not null, tstamp timestamp without time zone default now(); "
+      .. "micrate_db_version_pkey PRIMARY KEY (id)",
+    rows = "SELECT concat_ws(':', id, version_id, is_applied) AS row FROM micrate_db_version "
+      .. "ORDER BY id",
+    golden = "1:1:t 2:2:t 3:3:t", two = "1:1:t 2:2:t",
+    time = "SELECT tstamp::timestamptz FROM micrate_db_version WHERE version_id = 1",
+  },
+  shmig = { -- as its sources have it
+    files = three("148564315%d-make_%s.sql",
+      "-- ====  UP  ====\n" .. UP .. "-- ==== DOWN ====\n" .. DOWN),
+    shape = "shmig_version: version integer not null, migrated_at timestamp without time zone "
+      .. "not null default timezone('utc'::text, now()); shmig_version_pkey PRIMARY KEY (version)",
+    rows = "SELECT version::text AS row FROM shmig_version ORDER BY 1",
+    golden = "1485643151 1485643152 1485643153", two = "1485643151 1485643152",
+    time = "SELECT migrated_at AT TIME ZONE 'UTC' FROM shmig_version ORDER BY version LIMIT 1",
   },
   sqlx = {
     files = three("%d_make_%s.up.sql", UP, "%d_make_%s.down.sql", DOWN),

@@ -81,8 +81,8 @@ local function of_row(case, row)
   local name = rows.name_of(row)
   local id = rows.id_of(case.set, case.to, row)
   return case.wanted[id or ""] or migration.new {
-    id = id, name = name, label = name, text = row.version or name, path = row.path, key = row.key,
-    missing = true,
+    id = id, name = name, label = name, text = row.version or row.key or name, path = row.path,
+    key = row.key, missing = true,
   }
 end
 
@@ -200,8 +200,8 @@ end
 -- @param state, set what `pgmig.state.compare.read` has returned
 -- @return a list of the migrations whose rows are to be written, with to, to_table, creates =
 --   whether the table is to be made, known = how many have theirs, removed and corrected = lists
---   of migrations, notes = sentences, newest = the newest applied one, layout = how they are
---   written
+--   of migrations, notes = sentences, newest = the last applied one that has a file, layout =
+--   how they are written
 -- @raise kinds "plan" and "drift" for what speaks against it
 function M.plan(migrator, to, place, state, set)
   check_settled(state)
@@ -212,7 +212,7 @@ function M.plan(migrator, to, place, state, set)
   }
   local plan = {
     to = to.name, to_table = place.name, creates = not place.exists, notes = {}, known = 0,
-    removed = {}, corrected = {}, newest = state.applied[#state.applied], layout = case.layout,
+    removed = {}, corrected = {}, layout = case.layout,
   }
   local applied, problems = applied_of(case), {}
   take_rows(case, place.rows)
@@ -221,6 +221,7 @@ function M.plan(migrator, to, place, state, set)
     local what, problem = judge(case, m)
     problems[#problems + 1] = problem
     if what then take[what](plan, m) end
+    if not is_dispensable(m) then plan.newest = m end
     migrator.db.breathe()
   end
   if problems[1] then refuse(case, problems) end

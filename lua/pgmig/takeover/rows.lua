@@ -6,6 +6,9 @@ local M = {}
 
 local FIRST = "00" -- behind a number that may repeat: of the first file with it
 
+-- How the path of a file may end whose row says the rest.
+local ENDINGS = { ".sql", ".up.sql", "/migration.sql" }
+
 --- The id of a version as a tool's table has it; nil: it is none.
 -- @param behind digits of one whose number may repeat; or nil
 local function id_of_version(set, version, behind)
@@ -101,13 +104,21 @@ end
 --- What a row calls its migration.
 function M.name_of(row) return row.version or row.label or row.path or row.key end
 
+--- What a tool's naming rule says of the file that a row without one is about; nil.
+local function parsed_row(rule, row)
+  local stem = (row.path or row.label or row.key):gsub("%.sql$", "")
+  for _, ending in ipairs(ENDINGS) do
+    local ok, parsed = pcall(rule.parse, stem .. ending) -- a rule may refuse a name
+    if ok and parsed and parsed.version then return parsed end
+  end
+end
+
 --- The id of the version that a row without a file says; nil: none.
 -- @param set, from as of `finder`
 function M.id_of(set, from, row)
   if row.version then return id_of_version(set, row.version) end
-  local path = row.path or (row.label or row.key) .. ".sql"
-  local parsed = from.naming.parse(path) or from.naming.parse((path:gsub("%.sql$", ".up.sql")))
-  if not (parsed and parsed.version) then return nil end
+  local parsed = parsed_row(from.naming, row)
+  if not parsed then return nil end
   if not set.rule.numbers_repeat then return id_of_version(set, parsed.version) end
   local id = id_of_version(set, parsed.version, FIRST)
   return not set.by_id[id or ""] and id or nil -- another file has it by now
