@@ -568,6 +568,9 @@ describe("a folder of a tool with an order of its own", function()
     assert.equal("structure.sql", labels(adopt "rails"))
     assert.equal("20240104000000_d", labels(migrator("rails"):migrate()))
     assert.equal("d", tables())
+    write { ["migrate/20240101000000_early.sql"] = "CREATE TABLE early ();\n" }
+    assert.matches("20240102000000: 2 files up to it are assumed to be applied",
+      adopt("rails", { table = "other" }).notes[1])
     os.remove(dir .. "/structure.sql")
     assert.matches("there is no structure.sql", migrator("rails"):status().problems[1].message)
   end)

@@ -65,10 +65,11 @@ local function add_baseline(plan, set, row, from)
   local id = core.version(files.digits(set.rule, row.version))
   local before = #plan
   add_below(plan, set, { id = id })
+  local is_alone = #plan == before
   for _, m in ipairs(set.baselines) do
     if m.id == id and not set.by_id[id] then plan:add(m) end
   end
-  if row.judged then return end -- nothing of it is assumed
+  if row.judged and is_alone then return end -- nothing is assumed
   plan.notes[#plan.notes + 1] = ("%s has a baseline at %s: %d files up to it are assumed to be"
     .. " applied"):format(from.name, row.version, #plan - before)
 end
