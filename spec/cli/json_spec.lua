@@ -31,6 +31,13 @@ describe("--json", function()
     assert.equal("001_create_a 002_create_b 003_create_c", cli.labels(objects[1].pending))
   end)
 
+  it("has all other keys by name, the same in each process", function()
+    for _ = 1, 3 do
+      local _, _, _, out = run "renumber --dry-run"
+      assert.matches('},"kept":%[%],"notes":%[%],"renamed":%[%],"written":false}\n$', out)
+    end
+  end)
+
   it("of status has times, states, ignored and broken files", function()
     assert.equal(0, (project.run "up -q"))
     os.remove(project.dir .. "/003_create_c.sql")

@@ -59,8 +59,32 @@ function M.new(output, options)
   return setmetatable({ output = output, verbose = options.verbose }, json)
 end
 
+-- Every key that was ever written, in its order; each has its place, others the same behind them.
+local keys, places = {}, {}
+for i, key in ipairs(key_order) do keys[i], places[key] = key, i end
+local BEHIND = #key_order + 1
+
+--- Note the keys of a value, and of all that is in it.
+local function note_keys(value)
+  for key, inner in pairs(value) do
+    if type(key) == "string" and not places[key] then
+      keys[#keys + 1], places[key] = key, BEHIND
+    end
+    if type(inner) == "table" then note_keys(inner) end
+  end
+end
+
+local function before(a, b)
+  if places[a] ~= places[b] then return places[a] < places[b] end
+  return a < b
+end
+
+--- The text of an object: dkjson writes the keys that it is not told in any order.
 local function encode(fields)
-  return core.readable(dkjson.encode(object(fields), { keyorder = key_order }), "\\\\x")
+  local known = #keys
+  note_keys(fields)
+  if #keys > known then table.sort(keys, before) end
+  return core.readable(dkjson.encode(object(fields), { keyorder = keys }), "\\\\x")
 end
 
 --- Write what a command has to say in one object; it says which database that is about.
