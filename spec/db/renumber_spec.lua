@@ -69,6 +69,8 @@ describe("renumber", function()
     assert.matches("001_b.sql and .*001_renamed.sql have version 001, and which of them is applied "
       .. "is not known", err.message)
     assert.matches("%-%-keep .*001_b.sql, or %-%-keep", err.hint)
+    assert.matches("001_renamde.sql is none of the migration files: it cannot stay",
+      raises("usage", renumber, { keep = dir .. "/001_renamde.sql" }).message)
     assert.equal("as told", renumber({ keep = dir .. "/001_renamed.sql" }).kept[1].reason)
     assert.equal("001_renamed.sql 002_b.sql", names(dir))
   end)

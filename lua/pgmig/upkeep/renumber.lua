@@ -130,6 +130,25 @@ local function told(units, keep)
   end)
 end
 
+local function is_file(groups, path)
+  for _, units in ipairs(groups) do
+    for _, unit in ipairs(units) do
+      if has_file(unit, path) then return true end
+    end
+  end
+  return false
+end
+
+--- Refuse to keep what is none of the files: another one would stay in its place.
+-- @raise kind "usage"
+local function check_keep(groups, keep)
+  for _, path in ipairs(keep) do
+    if not is_file(groups, path) then
+      errors.raise("usage", ("%s is none of the migration files: it cannot stay"):format(path))
+    end
+  end
+end
+
 --- The one that the database has applied, by its name, or else by its text.
 -- @param read what `ledger:read` returned
 -- @return it; nil
@@ -282,7 +301,8 @@ end
 --   applied one; dry_run = true: only say what would be renamed }
 -- @return { renamed = { { from, to } }, of files or folders, kept = { { path, reason } }, notes =
 --   sentences }
--- @raise kinds "usage" for a format that cannot, "naming" where nothing tells which one stays, "io"
+-- @raise kinds "usage" for a format that cannot, and for a file to keep that is none of them,
+--   "naming" where nothing tells which one stays, "io"
 function M.run(migrator, given)
   local options = arguments.read("renumber", given)
   options.keep = type(options.keep) == "table" and options.keep or { options.keep }
@@ -291,6 +311,7 @@ function M.run(migrator, given)
     errors.raise("usage", "only the database tells which migrations are out of order")
   end
   local groups, baselines = read_groups(migrator)
+  check_keep(groups, options.keep)
   local state = state_of(migrator)
   local moving, kept = sort_out(groups, state, options)
   local moves = plan_moves(migrator, moving,
