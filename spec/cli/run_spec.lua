@@ -202,6 +202,13 @@ describe("pgmig goto", function()
       cli.labels(plan.migrations), plan.again.direction, cli.labels(plan.again.migrations) })
   end)
 
+  it("shows what is filled behind the rollback", function()
+    project.write("002_create_b.sql", "-- UP\nCREATE TABLE b (id int PRIMARY KEY, n int);\n"
+      .. '-- BACKFILL table=b set="n = id"\n-- DOWN\nDROP TABLE b;\n')
+    local _, out = project.run "goto 2 --dry-run"
+    assert.matches("\nwould apply  002_create_b .*\n  then: backfill b, SET n = id\n", out)
+  end)
+
   it("goes there, and says so when it is there", function()
     local code, out = project.run "goto 2"
     assert.equal(0, code)

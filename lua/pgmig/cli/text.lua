@@ -149,6 +149,15 @@ function text:backfills(step)
   end
 end
 
+--- What a plan would do, one migration after the other.
+function text:steps(verb, steps)
+  for _, step in ipairs(steps) do
+    self.output:line(plan_line(verb, step))
+    self:statements(step)
+    self:backfills(step)
+  end
+end
+
 --- What a dry run found.
 -- @param plan the migrator's plan
 -- @param steps list of { migration, transaction, statements }, or { migration, problem }
@@ -157,11 +166,7 @@ function text:plan(plan, steps)
   warn(self, plan.warnings)
   if #plan == 0 then return self:nothing(plan) end
   local verb = plan.direction == "up" and "apply" or "roll back"
-  for _, step in ipairs(steps) do
-    self.output:line(plan_line(verb, step))
-    self:statements(step)
-    self:backfills(step)
-  end
+  self:steps(verb, steps)
   self.output:line(("%s to %s; nothing was run"):format(count(#steps, "migration"), verb))
 end
 
@@ -173,10 +178,7 @@ function text:way(plan, steps, later)
   self:plan(plan, steps)
   if not plan.again then return end
   warn(self, plan.again.warnings)
-  for _, step in ipairs(later) do
-    self.output:line(plan_line("apply", step))
-    self:statements(step)
-  end
+  self:steps("apply", later)
   self.output:line(("then %s to apply; nothing was run"):format(count(#later, "migration")))
 end
 
