@@ -81,14 +81,16 @@ end
 
 --- Make what a project needs, in the current folder; what is there stays as it is.
 -- @param options of the command line: ci = "github", "gitlab" or nil
--- @return { files = { { path, created } }, format = the name of another tool's, or nil, unclear =
---   why nobody can tell, or nil, next = commands, ci }
+-- @return { files = { { path, created } }, format = the name of another tool's, or nil,
+--   says_format = whether the config file names it, unclear = why nobody can tell, or nil, next =
+--   commands, ci }
 function M.init(options)
   local found = settings.read(options)
   local dirs = find_dirs(found)
   local has_files = not is_empty(dirs)
   local format, unclear = find_format(found, dirs)
   local written = { write(config.FILE, files.config(dirs, format)) }
+  local says_format = written[1].created or found.sources.format == config.FILE
   for _, dir in ipairs(dirs) do
     if not core.exists(dir) then -- git keeps no empty folder
       written[#written + 1] = write(dir:gsub("/*$", "") .. "/.gitkeep", "")
@@ -98,7 +100,8 @@ function M.init(options)
     written[#written + 1] = write(files.ci_file(options.ci))
   end
   return {
-    files = written, format = format, unclear = unclear, ci = options.ci,
+    files = written, format = format, says_format = says_format, unclear = unclear,
+    ci = options.ci,
     next = next_steps(found.values.database, format, has_files),
   }
 end

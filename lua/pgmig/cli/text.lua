@@ -281,7 +281,9 @@ function text:initialized(done)
     self.output:line(("%s  %s"):format(file.created and "created" or "there already", file.path))
   end
   if done.format then
-    self.output:line(("the migrations are those of %s, as pgmig.conf.lua says"):format(done.format))
+    self.output:line(("the migrations are those of %s%s"):format(done.format,
+      done.says_format and ", as pgmig.conf.lua says" or ""))
+    if not done.says_format then remind(self, done.format) end
   end
   if done.unclear then
     self.output:note(("pgmig: %s; say in pgmig.conf.lua which format it is"):format(
