@@ -342,7 +342,9 @@ describe("export", function()
     assert.matches("is the tracking table that pgmig uses: the rows of dbmate are there already",
       err.message, 1, true)
     local own = pgmig.migrator(db, dir)
-    assert.matches("another tool's rows cannot be in it", fails(own.export, own).message, 1, true)
+    err = fails(own.export, own)
+    assert.matches("another tool's rows cannot be in it", err.message, 1, true)
+    assert.equal("name the tool: --to", err.hint)
     assert.is_nil(value "SELECT to_regclass('schema_migrations')")
   end)
 

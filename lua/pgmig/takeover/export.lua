@@ -26,7 +26,9 @@ local function check_other(migrator, to, place)
   if not own or place.name ~= tracking.written(migrator.db, own) then return end
   errors.raise("usage", ("%s is the tracking table that pgmig uses: %s"):format(place.name,
     migrator.ledger.shared and "the rows of " .. to.name .. " are there already"
-      or "another tool's rows cannot be in it"), { hint = "name another one: --to-table" })
+      or "another tool's rows cannot be in it"), {
+    hint = to.name == "pgmig" and "name the tool: --to" or "name another one: --to-table",
+  })
 end
 
 --- Where the tool's table is.
