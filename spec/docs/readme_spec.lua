@@ -20,6 +20,13 @@ local function project()
   return dir
 end
 
+--- What makes a shell find the modules, as the README says.
+local function paths()
+  return (block("sh", "export LUA_PATH"):gsub("build/lua5.4", function()
+    return (os.getenv "PGMIG_BUILD" or "build") .. "/" .. engine
+  end))
+end
+
 describe("the README", function()
   it("has a quick start for the command line", function()
     local url = support.database()
@@ -40,18 +47,17 @@ describe("the README", function()
   it("has a quick start for Lua", function()
     local dir = project()
     support.write(dir, "start.lua", block("lua", 'local pgmig = require "pgmig"'))
-    local paths = block("sh", "export LUA_PATH"):gsub("build/lua5.4", function()
-      return (os.getenv "PGMIG_BUILD" or "build") .. "/" .. engine
-    end)
     local code, out, err = support.run(("%s\ncd %s && DATABASE_URL=%s %s start.lua"):format(
-      paths, dir, support.quote(support.database()), engine))
+      paths(), dir, support.quote(support.database()), engine))
     assert.same({ 0, "0 applied, 1 pending\nApplied: 001_create_users\n", "" }, { code, out, err })
   end)
 
   it("has a quick start for specs", function()
-    local spec = support.write(support.tempdir(), "users_spec.lua", block("lua", "-- spec/users"))
+    local dir = project()
+    support.write(dir, "users_spec.lua", block("lua", "-- spec/users"))
     local code, out, err = support.run(
-      ("busted --lua=$(type -P %s) --output=TAP %s"):format(engine, spec))
+      ("%s\ncd %s && busted --lua=$(type -P %s) --output=TAP users_spec.lua"):format(paths(), dir,
+        engine))
     assert.same({ 0, "" }, { code, err })
     assert.matches("ok 1 - users need an e-mail address", out, 1, true)
   end)
