@@ -2,18 +2,22 @@
 -- executable that PGMIG_TEST_PROGRAM names.
 local dkjson = require "dkjson"
 local pgmig = require "pgmig"
+local settings = require "pgmig.options"
 local support = require "spec.support"
 
 local M = {}
 
 local interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 
--- What the surroundings must not decide.
-local clean = "env -u DATABASE_URL -u PGMIG_DIR -u PGMIG_TABLE -u NO_COLOR"
-  .. " -u PGMIG_CONFIG -u PGMIG_LOCK_TIMEOUT -u PGMIG_LOCK_WAIT -u PGMIG_RETRIES"
-  .. " -u PGMIG_RECONNECT -u PGMIG_RESPONSE_TIMEOUT -u PGMIG_POLICY -u PGMIG_PIPELINE"
-  .. " -u PGMIG_DRIFT_CHECK -u PGMIG_SYNTAX_CHECK -u PGHOST -u PGPORT"
-  .. " -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE"
+--- What the surroundings must not decide.
+local function without_settings()
+  local names = { "NO_COLOR", "PGMIG_CONFIG", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE",
+    "PGPASSWORD", "PGSERVICE" }
+  for _, option in ipairs(settings.list) do names[#names + 1] = option.variable end
+  return "env -u " .. table.concat(names, " -u ")
+end
+
+local clean = without_settings()
 
 local function working_directory()
   local pipe = assert(io.popen "pwd")
