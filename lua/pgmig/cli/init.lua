@@ -41,7 +41,7 @@ local function new_run(given)
   }
 end
 
---- Report a outcome.
+--- Report a failure.
 local function failed(run, err)
   if not errors.is(err) then
     run.output:error("pgmig: internal error, please report this bug\n" .. tostring(err))
