@@ -829,6 +829,7 @@ function migrator:files() end
 
 ---@class pgmig.naming
 ---@field default pgmig.Rule
+---@field numbered pgmig.Rule
 ---@field paired pgmig.Rule
 ---@field folders pgmig.Rule
 local naming = {}
@@ -854,6 +855,15 @@ function naming.sortable_name(version, width) end
 ---@param utc string
 ---@return string digits
 function naming.milliseconds(utc) end
+
+---@param newest pgmig.Migration?
+---@return string digits
+function naming.next_number(newest) end
+
+---@param newest pgmig.Migration?
+---@param now string
+---@return string digits
+function naming.next_time(newest, now) end
 
 ---@param version string
 ---@return string digits

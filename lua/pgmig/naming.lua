@@ -95,6 +95,16 @@ function M.parse_directed(pattern)
   end
 end
 
+--- Files of SQL alone, for both ways: `NNN_description.sql`.
+M.numbered = {
+  pattern = "NNN_name.sql",
+  parse = function(path)
+    local version, name = path:match "^(%d+)_(.+)%.sql$"
+    return version and { version = version, name = name }
+  end,
+  format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+}
+
 --- Pairs of files: `NNN_description.up.sql` and `NNN_description.down.sql`.
 M.paired = {
   pattern = "NNN_description.up.sql and NNN_description.down.sql",
@@ -180,6 +190,29 @@ function M.milliseconds(utc)
     + number(utc, 9, 10) * 3600 + number(utc, 11, 12) * 60 + number(utc, 13, 14)
   return ("%.0f"):format(seconds * 1000 + (number(utc, 15, 17) or 0))
 end
+
+-- ---- the version of a new file ---------------------------------------------
+
+local function successor(digits) return ("%.0f"):format(tonumber(digits) + 1) end
+
+--- The whole number after a version's first one.
+-- @param newest the newest migration, or nil
+-- @return digits
+function M.next_number(newest)
+  local first = newest and newest.text and newest.text:match "^%d+"
+  return first and successor(first) or "1"
+end
+
+--- A time, or where the newest version is one as late, the number after that.
+-- @param newest the newest migration, or nil
+-- @param now digits of the time
+-- @return digits
+function M.next_time(newest, now)
+  local is_later = newest and #newest.id == #now and newest.id >= now
+  return is_later and successor(newest.id) or now
+end
+
+-- ---- versions of parts -----------------------------------------------------
 
 local VERSION_DIGITS, SHORT = 38, 8
 

@@ -157,7 +157,7 @@ return {
     parse = parse,
     parser = parser,
     digits = function(version) return naming.sortable_name(version, WIDTH) end,
-    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    format = naming.numbered.format,
   },
   create = "Atlas writes a checksum of each file to atlas.sum: use `atlas migrate new NAME`, and "
     .. "`atlas migrate hash` when it is written",

@@ -4,8 +4,6 @@ local core = require "pgmig.core"
 local errors = require "pgmig.errors"
 local naming = require "pgmig.naming"
 
-local function described(version, name) return name ~= "" and name or version end
-
 local function parse(path)
   local file = path:match "[^/]+$"
   if path:find "^%." or path:find "/%." then return false end -- hidden
@@ -14,8 +12,7 @@ local function parse(path)
   local version, name = file:match "^[vV](%d[%d._]-)__(.+)%.[sS][qQ][lL]$"
   if not version then return nil end
   return {
-    version = version:gsub("_", "."), name = described(version, name),
-    label = version .. "_" .. name,
+    version = version:gsub("_", "."), name = name, label = version .. "_" .. name,
   }
 end
 
@@ -36,10 +33,7 @@ return {
     deep = true,
     parse = parse,
     digits = naming.parts,
-    next = function(newest)
-      local first = newest and newest.text and newest.text:match "^%d+"
-      return first and ("%.0f"):format(tonumber(first) + 1) or "1"
-    end,
+    next = naming.next_number,
     format = function(version, name) return ("V%s__%s.sql"):format(version, name) end,
   },
   template = "-- Write your migration SQL here\n",

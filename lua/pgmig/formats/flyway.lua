@@ -52,10 +52,7 @@ return {
       }
     end,
     digits = naming.parts,
-    next = function(newest)
-      local first = newest and newest.text and newest.text:match "^%d+"
-      return first and ("%.0f"):format(tonumber(first) + 1) or "1"
-    end,
+    next = naming.next_number,
     format = function(version, name, direction)
       return ("%s%s__%s.sql"):format(direction == "down" and "U" or "V", version, name)
     end,

@@ -1,6 +1,7 @@
 --- Hasura: a folder for each migration, `1620138136207_name/up.sql` and `down.sql`, in the order of
 -- the numbers. Older ones are pairs of files, `1620138136207_name.up.sql`.
 local errors = require "pgmig.errors"
+local naming = require "pgmig.naming"
 
 local function parse(path)
   local version, name, direction = path:match "^(%d+)_([^/]*)/(%a+)%.sql$"
@@ -42,11 +43,7 @@ return {
     format = function(version, name, direction)
       return ("%s_%s/%s.sql"):format(version, name, direction)
     end,
-    next = function(newest)
-      local now = ("%d000"):format(os.time())
-      local later = newest and #newest.id == #now and newest.id >= now
-      return later and ("%.0f"):format(tonumber(newest.id) + 1) or now
-    end,
+    next = function(newest) return naming.next_time(newest, ("%d000"):format(os.time())) end,
     lone_down = true,
     names_differ = true,
   },

@@ -1,4 +1,6 @@
 --- micrate: `20240115103000_name.sql` with `-- +micrate Up`, as goose, which it was made after.
+local naming = require "pgmig.naming"
+
 local APPLIED = [[
   SELECT FROM (SELECT is_applied FROM %t WHERE version_id OPERATOR(pg_catalog.=) %k
     ORDER BY id DESC LIMIT 1) AS newest
@@ -12,14 +14,7 @@ local LIST = [[
 return {
   name = "micrate",
   about = "NNN_name.sql with -- +micrate Up and -- +micrate Down",
-  naming = {
-    pattern = "NNN_name.sql",
-    parse = function(path)
-      local version, name = path:match "^(%d+)_(.+)%.sql$"
-      return version and { version = version, name = name }
-    end,
-    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
-  },
+  naming = naming.numbered,
   timestamps = true,
   template = "-- +micrate Up\n-- Write your migration SQL here\n\n-- +micrate Down\n"
     .. "-- Write your rollback SQL here\n",

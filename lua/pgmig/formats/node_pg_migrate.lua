@@ -2,9 +2,7 @@
 -- time: milliseconds since 1970, or 17 digits of a UTC date, which count as the same.
 local naming = require "pgmig.naming"
 
-local MILLISECONDS, UTC = 13, 17 -- digits
-
-local function now() return ("%d000"):format(os.time()) end
+local UTC = 17 -- digits
 
 return {
   name = "node-pg-migrate",
@@ -22,12 +20,8 @@ return {
     digits = function(version)
       return #version == UTC and naming.milliseconds(version) or version
     end,
-    next = function(newest)
-      local time = now()
-      return newest and #newest.id == MILLISECONDS and newest.id >= time
-        and ("%.0f"):format(tonumber(newest.id) + 1) or time
-    end,
-    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    next = function(newest) return naming.next_time(newest, ("%d000"):format(os.time())) end,
+    format = naming.numbered.format,
     foreign = "^%d+[^%d].*%.[cm]?[jt]s$",
   },
   template = "-- Up Migration\n-- Write your migration SQL here\n\n-- Down Migration\n"

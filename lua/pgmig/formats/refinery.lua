@@ -1,5 +1,6 @@
 --- refinery: `V1__name.sql`. `U2__name.sql` goes up as well: refinery has no way back.
 local core = require "pgmig.core"
+local naming = require "pgmig.naming"
 
 local WIDEST = 2147483647 -- version of a refinery that was built without wide ones
 local NARROW, WIDE = 4, 8 -- bytes
@@ -37,9 +38,7 @@ return {
       return { version = version, name = name, label = prefix .. version .. "__" .. name }
     end,
     format = function(version, name) return ("V%s__%s.sql"):format(version, name) end,
-    next = function(newest)
-      return newest and ("%.0f"):format(tonumber(newest.id) + 1) or "1"
-    end,
+    next = naming.next_number,
     foreign = "[VU]%d+__[%w_]+%.rs$",
   },
   template = "-- Write your migration SQL here\n",

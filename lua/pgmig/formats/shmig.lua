@@ -1,5 +1,7 @@
 --- shmig: `1485643154-name.sql` with `-- ====  UP  ====`. It gives a section to psql, which begins
 -- no transaction.
+local naming = require "pgmig.naming"
+
 return {
   name = "shmig",
   about = "SECONDS-name.sql with -- ==== UP ==== and -- ==== DOWN ====",
@@ -10,11 +12,7 @@ return {
       return version and { version = version, name = name, label = version .. "-" .. name }
     end,
     format = function(version, name) return ("%s-%s.sql"):format(version, name) end,
-    next = function(newest)
-      local now = ("%d"):format(os.time())
-      local later = newest and #newest.id == #now and newest.id >= now
-      return later and ("%.0f"):format(tonumber(newest.id) + 1) or now
-    end,
+    next = function(newest) return naming.next_time(newest, ("%d"):format(os.time())) end,
   },
   template = "-- ====  UP  ====\n\nBEGIN;\n-- Write your migration SQL here\nCOMMIT;\n\n"
     .. "-- ==== DOWN ====\n\nBEGIN;\n-- Write your rollback SQL here\nCOMMIT;\n",

@@ -31,11 +31,12 @@ local function value_of(written)
 end
 
 --- The settings of a text: by `section.key` or `section.name.key`, of which the last one counts.
-local function parse(text)
+-- @param text of sqitch.conf, or of a person's `~/.sqitch/sqitch.conf`; nil: there is none
+function M.parse(text)
   local settings, section = {}, ""
-  for line in text:gmatch "[^\r\n]+" do
+  for line in (text or ""):gmatch "[^\r\n]+" do
     local name, within = line:match '^%s*%[%s*([%w.-]+)%s*"?([^"%]]*)"?%s*%]'
-    local key, written = line:match "^%s*([%a][%w-_]*)%s*=%s*(.*)$"
+    local key, written = line:match "^%s*(%a[%w_-]*)%s*=%s*(.*)$"
     if name then
       section = name:lower() .. (within ~= "" and "." .. within or "")
     elseif key then
@@ -125,11 +126,7 @@ end
 -- @raise kind "naming"
 function M.read(read)
   local text, shown = read(M.file)
-  return layout_of(parse(text or ""), shown)
+  return layout_of(M.parse(text), shown)
 end
-
---- Settings of a person, which no project has: those of `~/.sqitch/sqitch.conf`.
--- @param text of that file, or nil
-function M.parse(text) return parse(text or "") end
 
 return M

@@ -43,7 +43,7 @@ return {
     parse = parse,
     parser = parser,
     digits = function(version) return naming.sortable_name(version, WIDTH) end,
-    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
+    format = naming.numbered.format,
     numbers_repeat = true, -- as files do that were run by hand: its own table has room for one
   },
   timestamps = true,

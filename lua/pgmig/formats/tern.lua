@@ -1,15 +1,10 @@
 --- tern: `001_name.sql`, UP and DOWN divided by a line.
+local naming = require "pgmig.naming"
+
 return {
   name = "tern",
   about = "NNN_name.sql with ---- create above / drop below ----",
-  naming = {
-    pattern = "NNN_name.sql",
-    parse = function(path)
-      local version, name = path:match "^(%d+)_(.+)%.sql$"
-      return version and { version = version, name = name }
-    end,
-    format = function(version, name) return ("%s_%s.sql"):format(version, name) end,
-  },
+  naming = naming.numbered,
   template = "-- Write your migration SQL here\n\n---- create above / drop below ----\n\n"
     .. "-- Write your rollback SQL here\n",
   vocabulary = {

@@ -127,10 +127,15 @@ local function check(found, format, option)
   end
 end
 
-local function check_defined(format)
-  if format.tracking then return end
-  errors.raise("usage", ("the format %s does not define how to read its "
-    .. "table"):format(format.name))
+--- The tables that may be a tool's: the name, and what `find` returns of it.
+local function find_of(db, format, given)
+  local how = format.tracking
+  if not how then
+    errors.raise("usage", ("the format %s does not define how to read its "
+      .. "table"):format(format.name))
+  end
+  local name = given or how.elsewhere and M.exists(db, how) or how.table
+  return name, find(db, name)
 end
 
 --- The rows of a table that was checked.
@@ -145,16 +150,13 @@ end
 
 --- Read a tool's table.
 -- @param format whose (pgmig.formats)
--- @param name the table; nil: its usual name
+-- @param given the table; nil: its usual name
 -- @return its rows, with `applied_at_iso` where they have a time
 -- @return its qualified name
 -- @raise kind "plan" when there is no such table, it is not the tool's, somebody else's,
 --   row-level security may hide its rows, or it has more than the tool keeps
-function M.read(db, format, name)
-  check_defined(format)
-  name = name or format.tracking.elsewhere and M.exists(db, format.tracking)
-    or format.tracking.table
-  local found, elsewhere = find(db, name)
+function M.read(db, format, given)
+  local name, found, elsewhere = find_of(db, format, given)
   if not found then refuse_missing(name, format, elsewhere) end
   check(found, format, "from")
   return rows_of(db, format, found.name), found.name
@@ -193,15 +195,12 @@ end
 
 --- Where a tool's table is to be written to. It is only looked for.
 -- @param format whose
--- @param name the table; nil: its usual name
+-- @param given the table; nil: its usual name
 -- @return { name = qualified, schema = its schema, quoted, bare = its name without it, exists =
 --   whether it is there, rows = as of `read` }
 -- @raise kind "plan" as `read`, but for a missing table, and where there is no schema for it
-function M.place(db, format, name)
-  check_defined(format)
-  name = name or format.tracking.elsewhere and M.exists(db, format.tracking)
-    or format.tracking.table
-  local found, elsewhere = find(db, name)
+function M.place(db, format, given)
+  local name, found, elsewhere = find_of(db, format, given)
   if found then check(found, format, "to") else check_alone(format, name, elsewhere) end
   local at = parts_of(db, found and found.name or name)
   if not at.schema then
